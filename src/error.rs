@@ -1,0 +1,76 @@
+//! One error type: which argument is at fault, what was found in it, and what would do.
+
+use thiserror::Error;
+
+/// Everything that can go wrong in the core.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum Error {
+    /// An array has the wrong shape.
+    #[error("`{argument}` has {found}, expected {expected}")]
+    Shape {
+        /// Name of the argument as the caller knows it.
+        argument: &'static str,
+        /// What was found.
+        found: String,
+        /// What would do.
+        expected: String,
+    },
+    /// A parameter or an array element is outside its domain.
+    #[error("`{argument}` is {found}, expected {expected}")]
+    Value {
+        /// Name of the argument as the caller knows it.
+        argument: &'static str,
+        /// What was found.
+        found: String,
+        /// What would do.
+        expected: String,
+    },
+    /// An array holds NaN or an infinity.
+    #[error("`{argument}` contains {found} at {position}; every entry must be finite")]
+    NonFinite {
+        /// Name of the argument as the caller knows it.
+        argument: &'static str,
+        /// `NaN` or `infinity`.
+        found: &'static str,
+        /// Where the first one is, as in `[row, column]`.
+        position: String,
+    },
+    /// An allocation whose size depends on the caller's numbers failed.
+    #[error("could not allocate {bytes} bytes for {purpose}")]
+    Allocation {
+        /// Size of the request.
+        bytes: u128,
+        /// What it was for.
+        purpose: &'static str,
+    },
+    /// Bytes that are not a state of this library, or not one of this kind.
+    #[error("cannot restore the state: {0}")]
+    State(String),
+    /// The caller asked to stop (Ctrl-C); nothing was changed.
+    #[error("interrupted")]
+    Interrupted,
+    /// A numerical step failed where the theory says it cannot: a defect of this library.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+/// `std::result::Result` with the error of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// A shape error from anything that can be printed.
+    pub fn shape(argument: &'static str, found: impl ToString, expected: impl ToString) -> Self {
+        Self::Shape { argument, found: found.to_string(), expected: expected.to_string() }
+    }
+
+    /// A domain error from anything that can be printed.
+    pub fn value(argument: &'static str, found: impl ToString, expected: impl ToString) -> Self {
+        Self::Value { argument, found: found.to_string(), expected: expected.to_string() }
+    }
+
+    /// The error for one non-finite element at the position described.
+    pub fn non_finite(argument: &'static str, value: f64, position: impl ToString) -> Self {
+        let found = if value.is_nan() { "NaN" } else { "infinity" };
+        Self::NonFinite { argument, found, position: position.to_string() }
+    }
+}

@@ -1,0 +1,318 @@
+//! Dense views, and tiles of their rows.
+
+use super::Real;
+use crate::error::{Error, Result};
+use std::ops::Range;
+
+/// A read-only strided view: entry (i, j) is at `i * row_stride + j * col_stride`.
+#[derive(Clone, Copy, Debug)]
+pub struct Dense<'a, T> {
+    data: &'a [T],
+    nrows: usize,
+    ncols: usize,
+    row_stride: usize,
+    col_stride: usize,
+}
+
+/// Elements that a strided array spans.
+fn span(nrows: usize, ncols: usize, row_stride: usize, col_stride: usize) -> Option<usize> {
+    if nrows == 0 || ncols == 0 {
+        return Some(0);
+    }
+    let last_row = (nrows - 1).checked_mul(row_stride)?;
+    let last_col = (ncols - 1).checked_mul(col_stride)?;
+    last_row.checked_add(last_col)?.checked_add(1)
+}
+
+impl<'a, T: Real> Dense<'a, T> {
+    /// A view with any strides; the slice must hold every entry.
+    pub fn strided(
+        data: &'a [T],
+        nrows: usize,
+        ncols: usize,
+        row_stride: usize,
+        col_stride: usize,
+    ) -> Result<Self> {
+        match span(nrows, ncols, row_stride, col_stride) {
+            Some(needed) if needed <= data.len() => Ok(Self { data, nrows, ncols, row_stride, col_stride }),
+            _ => Err(Error::Internal(format!(
+                "a {nrows} x {ncols} view with strides ({row_stride}, {col_stride}) of {} elements",
+                data.len()
+            ))),
+        }
+    }
+
+    /// A C-order view without gaps. Panics if the slice has another length.
+    pub fn row_major(data: &'a [T], nrows: usize, ncols: usize) -> Self {
+        assert_eq!(data.len(), nrows * ncols);
+        Self { data, nrows, ncols, row_stride: ncols, col_stride: 1 }
+    }
+
+    /// A Fortran-order view without gaps. Panics if the slice has another length.
+    pub fn column_major(data: &'a [T], nrows: usize, ncols: usize) -> Self {
+        assert_eq!(data.len(), nrows * ncols);
+        Self { data, nrows, ncols, row_stride: 1, col_stride: nrows }
+    }
+
+    /// Number of rows.
+    pub fn nrows(&self) -> usize {
+        self.nrows
+    }
+
+    /// Number of columns.
+    pub fn ncols(&self) -> usize {
+        self.ncols
+    }
+
+    /// Elements from one row to the next.
+    pub fn row_stride(&self) -> usize {
+        self.row_stride
+    }
+
+    /// Elements from one column to the next.
+    pub fn col_stride(&self) -> usize {
+        self.col_stride
+    }
+
+    /// The elements from the first entry on.
+    pub fn data(&self) -> &'a [T] {
+        self.data
+    }
+
+    /// Entry (i, j).
+    pub fn get(&self, i: usize, j: usize) -> T {
+        debug_assert!(i < self.nrows && j < self.ncols);
+        self.data[i * self.row_stride + j * self.col_stride]
+    }
+
+    /// Row `i`, if its entries are contiguous.
+    pub fn row(&self, i: usize) -> Option<&'a [T]> {
+        let start = i * self.row_stride;
+        (self.col_stride == 1 && self.ncols > 0).then(|| &self.data[start..start + self.ncols])
+    }
+
+    /// Column `j`, if its entries are contiguous.
+    pub fn col(&self, j: usize) -> Option<&'a [T]> {
+        let start = j * self.col_stride;
+        (self.row_stride == 1 && self.nrows > 0).then(|| &self.data[start..start + self.nrows])
+    }
+
+    /// Some of the rows.
+    pub fn rows(&self, range: Range<usize>) -> Self {
+        self.window(range, 0..self.ncols)
+    }
+
+    /// Some of the columns.
+    pub fn cols(&self, range: Range<usize>) -> Self {
+        self.window(0..self.nrows, range)
+    }
+
+    /// Some of the rows and columns.
+    pub fn window(&self, rows: Range<usize>, cols: Range<usize>) -> Self {
+        assert!(rows.end <= self.nrows && cols.end <= self.ncols);
+        let (nrows, ncols) = (rows.len(), cols.len());
+        let start = rows.start * self.row_stride + cols.start * self.col_stride;
+        let data = if nrows == 0 || ncols == 0 { &[] } else { &self.data[start..] };
+        Self { data, nrows, ncols, ..*self }
+    }
+
+    /// The transposed view.
+    pub fn t(&self) -> Self {
+        Self {
+            data: self.data,
+            nrows: self.ncols,
+            ncols: self.nrows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+        }
+    }
+}
+
+/// A mutable strided view, laid out as [`Dense`].
+#[derive(Debug)]
+pub struct DenseMut<'a, T> {
+    data: &'a mut [T],
+    nrows: usize,
+    ncols: usize,
+    row_stride: usize,
+    col_stride: usize,
+}
+
+impl<'a, T: Real> DenseMut<'a, T> {
+    /// A Fortran-order view without gaps. Panics if the slice has another length.
+    pub fn column_major(data: &'a mut [T], nrows: usize, ncols: usize) -> Self {
+        assert_eq!(data.len(), nrows * ncols);
+        Self { data, nrows, ncols, row_stride: 1, col_stride: nrows }
+    }
+
+    /// A C-order view without gaps. Panics if the slice has another length.
+    pub fn row_major(data: &'a mut [T], nrows: usize, ncols: usize) -> Self {
+        assert_eq!(data.len(), nrows * ncols);
+        Self { data, nrows, ncols, row_stride: ncols, col_stride: 1 }
+    }
+
+    /// Number of rows.
+    pub fn nrows(&self) -> usize {
+        self.nrows
+    }
+
+    /// Number of columns.
+    pub fn ncols(&self) -> usize {
+        self.ncols
+    }
+
+    /// Elements from one row to the next.
+    pub fn row_stride(&self) -> usize {
+        self.row_stride
+    }
+
+    /// Elements from one column to the next.
+    pub fn col_stride(&self) -> usize {
+        self.col_stride
+    }
+
+    /// The elements from the first entry on.
+    pub fn data(&mut self) -> &mut [T] {
+        self.data
+    }
+
+    /// The same view, read-only.
+    pub fn as_ref(&self) -> Dense<'_, T> {
+        Dense {
+            data: self.data,
+            nrows: self.nrows,
+            ncols: self.ncols,
+            row_stride: self.row_stride,
+            col_stride: self.col_stride,
+        }
+    }
+
+    /// A shorter borrow of the same view.
+    pub fn reborrow(&mut self) -> DenseMut<'_, T> {
+        DenseMut { data: self.data, ..*self }
+    }
+
+    /// Some of the rows and columns.
+    pub fn window(self, rows: Range<usize>, cols: Range<usize>) -> Self {
+        assert!(rows.end <= self.nrows && cols.end <= self.ncols);
+        let (nrows, ncols) = (rows.len(), cols.len());
+        let start = rows.start * self.row_stride + cols.start * self.col_stride;
+        let data = if nrows == 0 || ncols == 0 { &mut [] } else { &mut self.data[start..] };
+        Self { data, nrows, ncols, row_stride: self.row_stride, col_stride: self.col_stride }
+    }
+
+    /// The transposed view.
+    pub fn t(self) -> Self {
+        Self {
+            data: self.data,
+            nrows: self.ncols,
+            ncols: self.nrows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+        }
+    }
+}
+
+/// Anything that can show a tile of its rows as row-major `f64`.
+///
+/// This is the one road from the caller's memory into the dense kernels: element type, order and
+/// whatever is applied on the way (weights, centring, scaling) are settled here, in a cache-sized tile.
+pub trait Rows: Sync {
+    /// Number of rows.
+    fn nrows(&self) -> usize;
+    /// Number of columns.
+    fn ncols(&self) -> usize;
+    /// Rows `rows`, columns `cols`, with column stride 1. Borrows the matrix where it already is
+    /// row-major `f64`; otherwise fills `buffer`, whose old contents are discarded.
+    fn tile<'b>(&'b self, rows: Range<usize>, cols: Range<usize>, buffer: &'b mut Vec<f64>)
+    -> Dense<'b, f64>;
+}
+
+impl<T: Real> Rows for Dense<'_, T> {
+    fn nrows(&self) -> usize {
+        self.nrows
+    }
+
+    fn ncols(&self) -> usize {
+        self.ncols
+    }
+
+    fn tile<'b>(
+        &'b self,
+        rows: Range<usize>,
+        cols: Range<usize>,
+        buffer: &'b mut Vec<f64>,
+    ) -> Dense<'b, f64> {
+        let part = self.window(rows, cols);
+        let (nrows, ncols) = (part.nrows, part.ncols);
+        if let (1, Some(data)) = (part.col_stride, T::as_f64(part.data)) {
+            return Dense { data, nrows, ncols, row_stride: part.row_stride, col_stride: 1 };
+        }
+        buffer.clear();
+        buffer.resize(nrows * ncols, 0.0);
+        if part.col_stride == 1 {
+            widen_rows(part, buffer);
+        } else {
+            transpose_into(part, buffer);
+        }
+        Dense::row_major(buffer, nrows, ncols)
+    }
+}
+
+fn widen_rows<T: Real>(part: Dense<'_, T>, buffer: &mut [f64]) {
+    for (i, out) in buffer.chunks_exact_mut(part.ncols.max(1)).enumerate() {
+        let row = &part.data[i * part.row_stride..][..part.ncols];
+        for (o, &value) in out.iter_mut().zip(row) {
+            *o = value.to_f64();
+        }
+    }
+}
+
+/// Eight columns at a time: eight streams of reads, whole cache lines of writes.
+fn transpose_into<T: Real>(part: Dense<'_, T>, buffer: &mut [f64]) {
+    const WIDTH: usize = 8;
+    let (nrows, ncols) = (part.nrows, part.ncols);
+    for j0 in (0..ncols).step_by(WIDTH) {
+        let width = WIDTH.min(ncols - j0);
+        for i in 0..nrows {
+            let out = &mut buffer[i * ncols + j0..][..width];
+            for (k, o) in out.iter_mut().enumerate() {
+                *o = part.data[i * part.row_stride + (j0 + k) * part.col_stride].to_f64();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(a: Dense<'_, f64>) -> Vec<f64> {
+        (0..a.nrows()).flat_map(|i| (0..a.ncols()).map(move |j| a.get(i, j))).collect()
+    }
+
+    #[test]
+    fn tiles_agree_for_every_order_and_type() {
+        let c: Vec<f64> = (0..35).map(f64::from).collect();
+        let f: Vec<f64> = (0..35).map(|k| c[(k % 5) * 7 + k / 5]).collect();
+        let single: Vec<f32> = c.iter().map(|&v| v as f32).collect();
+        let a = Dense::row_major(&c, 5, 7);
+        let expected = entries(a.window(1..4, 2..7));
+        let mut buffer = Vec::new();
+        assert_eq!(entries(a.tile(1..4, 2..7, &mut buffer)), expected);
+        assert!(buffer.is_empty(), "a row-major f64 tile is borrowed");
+        assert_eq!(entries(Dense::column_major(&f, 5, 7).tile(1..4, 2..7, &mut buffer)), expected);
+        assert_eq!(entries(Dense::row_major(&single, 5, 7).tile(1..4, 2..7, &mut buffer)), expected);
+        let strided = Dense::strided(&c, 3, 2, 14, 3).unwrap();
+        assert_eq!(entries(strided.tile(0..3, 0..2, &mut buffer)), [0.0, 3.0, 14.0, 17.0, 28.0, 31.0]);
+    }
+
+    #[test]
+    fn views_never_reach_past_their_slice() {
+        let data = [0.0; 10];
+        assert!(Dense::strided(&data, 3, 4, 4, 1).is_err());
+        assert!(Dense::strided(&data, usize::MAX, 2, 2, 1).is_err());
+        assert!(Dense::strided(&data, 2, 5, 5, 1).is_ok());
+        assert_eq!(Dense::row_major(&data, 2, 5).window(2..2, 0..5).data().len(), 0);
+    }
+}

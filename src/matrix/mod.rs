@@ -1,0 +1,84 @@
+//! What an input is: a dense strided view or a compressed sparse view of somebody else's memory.
+//!
+//! | type | what |
+//! |---|---|
+//! | [`Dense`], [`DenseMut`] | strided view, one axis contiguous for speed, any strides for correctness |
+//! | [`Mat`] | owned, column-major, cache-line aligned, allocated fallibly |
+//! | [`Sparse`] | compressed lines (CSR or CSC) with 32- or 64-bit indices |
+//! | [`Matrix`] | either of them, as it came from the caller |
+//! | [`Rows`] | anything that can show a tile of its rows as row-major `f64` |
+//!
+//! Nothing here copies the caller's data but [`Rows::tile`], whose buffer is a cache-sized tile.
+
+mod dense;
+mod owned;
+mod sparse;
+
+pub use dense::{Dense, DenseMut, Rows};
+pub use owned::{Buffer, Mat};
+pub use sparse::{Axis, Indices, Sparse, SparseBuf};
+
+/// The element types of the library.
+pub trait Real: Copy + Default + PartialOrd + Send + Sync + std::fmt::Debug + 'static {
+    /// Unit roundoff: half the distance from 1 to the next number.
+    const UNIT_ROUNDOFF: f64;
+    /// Exact widening.
+    fn to_f64(self) -> f64;
+    /// Nearest number of this type.
+    fn from_f64(value: f64) -> Self;
+    /// The slice itself when the type is `f64`.
+    fn as_f64(slice: &[Self]) -> Option<&[f64]>;
+}
+
+impl Real for f64 {
+    const UNIT_ROUNDOFF: f64 = f64::EPSILON / 2.0;
+    fn to_f64(self) -> f64 {
+        self
+    }
+    fn from_f64(value: f64) -> Self {
+        value
+    }
+    fn as_f64(slice: &[f64]) -> Option<&[f64]> {
+        Some(slice)
+    }
+}
+
+impl Real for f32 {
+    const UNIT_ROUNDOFF: f64 = f32::EPSILON as f64 / 2.0;
+    fn to_f64(self) -> f64 {
+        f64::from(self)
+    }
+    fn from_f64(value: f64) -> Self {
+        value as f32
+    }
+    fn as_f64(_: &[f32]) -> Option<&[f64]> {
+        None
+    }
+}
+
+/// A matrix as it came from the caller.
+#[derive(Clone, Copy, Debug)]
+pub enum Matrix<'a, T> {
+    /// Strided array.
+    Dense(Dense<'a, T>),
+    /// Compressed sparse rows or columns.
+    Sparse(Sparse<'a, T>),
+}
+
+impl<T: Real> Matrix<'_, T> {
+    /// Number of rows.
+    pub fn nrows(&self) -> usize {
+        match self {
+            Self::Dense(a) => a.nrows(),
+            Self::Sparse(a) => a.nrows(),
+        }
+    }
+
+    /// Number of columns.
+    pub fn ncols(&self) -> usize {
+        match self {
+            Self::Dense(a) => a.ncols(),
+            Self::Sparse(a) => a.ncols(),
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Compressed sparse views (CSR and CSC) with 32- or 64-bit indices.
+
+use super::Real;
+use crate::error::{Error, Result};
+
+/// Which axis the lines run along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Axis {
+    /// Lines are rows (CSR).
+    Rows,
+    /// Lines are columns (CSC).
+    Columns,
+}
+
+/// Indices as SciPy stores them.
+#[derive(Clone, Copy, Debug)]
+pub enum Indices<'a> {
+    /// 32-bit.
+    I32(&'a [i32]),
+    /// 64-bit.
+    I64(&'a [i64]),
+}
+
+impl Indices<'_> {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::I32(slice) => slice.len(),
+            Self::I64(slice) => slice.len(),
+        }
+    }
+
+    /// True when there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Number `k`, known to be non-negative.
+    pub fn get(&self, k: usize) -> usize {
+        match self {
+            Self::I32(slice) => slice[k] as usize,
+            Self::I64(slice) => slice[k] as usize,
+        }
+    }
+
+    fn signed(&self, k: usize) -> i64 {
+        match self {
+            Self::I32(slice) => i64::from(slice[k]),
+            Self::I64(slice) => slice[k],
+        }
+    }
+}
+
+/// A validated view: line `i` holds the entries `indptr[i]..indptr[i + 1]`, all of them in range.
+#[derive(Clone, Copy, Debug)]
+pub struct Sparse<'a, T> {
+    axis: Axis,
+    lines: usize,
+    width: usize,
+    indptr: Indices<'a>,
+    indices: Indices<'a>,
+    data: &'a [T],
+}
+
+impl<'a, T: Real> Sparse<'a, T> {
+    /// A view of SciPy's three arrays, after every index has been checked once.
+    pub fn new(
+        argument: &'static str,
+        axis: Axis,
+        (nrows, ncols): (usize, usize),
+        indptr: Indices<'a>,
+        indices: Indices<'a>,
+        data: &'a [T],
+    ) -> Result<Self> {
+        let (lines, width) = if axis == Axis::Rows { (nrows, ncols) } else { (ncols, nrows) };
+        if indptr.len() != lines + 1 {
+            return Err(Error::shape(argument, format!("indptr of length {}", indptr.len()), lines + 1));
+        }
+        let stored = indices.len().min(data.len()) as i64;
+        let mut last = indptr.signed(0);
+        if last != 0 {
+            return Err(Error::value(argument, format!("sparse with indptr[0] = {last}"), "0"));
+        }
+        for k in 1..=lines {
+            let next = indptr.signed(k);
+            if next < last || next > stored {
+                let found = format!("sparse with indptr[{k}] = {next}");
+                return Err(Error::value(argument, found, format!("a value in [{last}, {stored}]")));
+            }
+            last = next;
+        }
+        for k in 0..last as usize {
+            let index = indices.signed(k);
+            if index < 0 || index >= width as i64 {
+                let found = format!("sparse with index {index} at position {k}");
+                return Err(Error::value(argument, found, format!("an index in [0, {width})")));
+            }
+        }
+        Ok(Self { axis, lines, width, indptr, indices, data })
+    }
+
+    /// Number of rows.
+    pub fn nrows(&self) -> usize {
+        if self.axis == Axis::Rows { self.lines } else { self.width }
+    }
+
+    /// Number of columns.
+    pub fn ncols(&self) -> usize {
+        if self.axis == Axis::Rows { self.width } else { self.lines }
+    }
+
+    /// CSR or CSC.
+    pub fn axis(&self) -> Axis {
+        self.axis
+    }
+
+    /// Number of stored entries.
+    pub fn nnz(&self) -> usize {
+        self.indptr.get(self.lines)
+    }
+
+    /// The positions that line `line` occupies in the stored entries.
+    pub fn extent(&self, line: usize) -> std::ops::Range<usize> {
+        self.indptr.get(line)..self.indptr.get(line + 1)
+    }
+
+    /// Stored values.
+    pub fn values(&self) -> &'a [T] {
+        self.data
+    }
+
+    /// Stored indices.
+    pub fn indices(&self) -> Indices<'a> {
+        self.indices
+    }
+
+    /// Visits the entries at `positions` as (index within the line, value). The index type is settled
+    /// once, outside the loop.
+    #[inline]
+    pub fn visit(&self, positions: std::ops::Range<usize>, mut visitor: impl FnMut(usize, T)) {
+        let values = &self.data[positions.clone()];
+        match self.indices {
+            Indices::I32(indices) => {
+                for (&index, &value) in indices[positions].iter().zip(values) {
+                    visitor(index as usize, value);
+                }
+            }
+            Indices::I64(indices) => {
+                for (&index, &value) in indices[positions].iter().zip(values) {
+                    visitor(index as usize, value);
+                }
+            }
+        }
+    }
+
+    /// Visits the entries of a line as (index within the line, value).
+    #[inline]
+    pub fn visit_line(&self, line: usize, visitor: impl FnMut(usize, T)) {
+        self.visit(self.extent(line), visitor);
+    }
+
+    /// True when the indices of every line strictly increase.
+    pub fn is_canonical(&self) -> bool {
+        (0..self.lines).all(|line| {
+            let mut last = None;
+            let mut increasing = true;
+            self.visit_line(line, |index, _| {
+                increasing &= last.is_none_or(|previous| previous < index);
+                last = Some(index);
+            });
+            increasing
+        })
+    }
+
+    /// A copy with the indices of every line sorted and repeated entries added up.
+    pub fn to_canonical(&self) -> SparseBuf<T> {
+        let mut canonical = SparseBuf {
+            axis: self.axis,
+            lines: self.lines,
+            width: self.width,
+            indptr: vec![0],
+            indices: Vec::with_capacity(self.nnz()),
+            data: Vec::with_capacity(self.nnz()),
+        };
+        let mut entries = Vec::new();
+        for line in 0..self.lines {
+            entries.clear();
+            self.visit_line(line, |index, value| entries.push((index, value)));
+            entries.sort_by_key(|&(index, _)| index);
+            for repeated in entries.chunk_by(|(i, _), (j, _)| i == j) {
+                let sum: f64 = repeated.iter().map(|(_, value)| value.to_f64()).sum();
+                canonical.indices.push(repeated[0].0 as i64);
+                canonical.data.push(T::from_f64(sum));
+            }
+            canonical.indptr.push(canonical.indices.len() as i64);
+        }
+        canonical
+    }
+}
+
+/// An owned sparse matrix: what [`Sparse::to_canonical`] gives.
+pub struct SparseBuf<T> {
+    axis: Axis,
+    lines: usize,
+    width: usize,
+    indptr: Vec<i64>,
+    indices: Vec<i64>,
+    data: Vec<T>,
+}
+
+impl<T: Real> SparseBuf<T> {
+    /// The matrix as a view.
+    pub fn as_ref(&self) -> Sparse<'_, T> {
+        Sparse {
+            axis: self.axis,
+            lines: self.lines,
+            width: self.width,
+            indptr: Indices::I64(&self.indptr),
+            indices: Indices::I64(&self.indices),
+            data: &self.data,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canonical_form_sorts_and_adds() {
+        let indices = [2, 0, 2, 1];
+        let a = Sparse::new(
+            "A",
+            Axis::Rows,
+            (2, 3),
+            Indices::I32(&[0, 3, 4]),
+            Indices::I32(&indices),
+            &[1.0, 2.0, 3.0, 4.0],
+        )
+        .unwrap();
+        assert!(!a.is_canonical());
+        let canonical = a.to_canonical();
+        let view = canonical.as_ref();
+        assert!(view.is_canonical());
+        let mut seen = Vec::new();
+        view.visit_line(0, |j, v| seen.push((j, v)));
+        assert_eq!((seen, view.nnz()), (vec![(0, 2.0), (2, 4.0)], 3));
+    }
+
+    #[test]
+    fn bad_indices_are_refused() {
+        let view = |indptr: &[i64], indices: &[i64]| {
+            Sparse::new("A", Axis::Columns, (4, 2), Indices::I64(indptr), Indices::I64(indices), &[1.0f32; 3])
+                .is_ok()
+        };
+        assert!(view(&[0, 1, 3], &[3, 0, 2]));
+        assert!(!view(&[0, 1, 3], &[4, 0, 2]));
+        assert!(!view(&[0, 1, 3], &[-1, 0, 2]));
+        assert!(!view(&[0, 2, 1], &[3, 0, 2]));
+        assert!(!view(&[0, 1, 9], &[3, 0, 2]));
+        assert!(!view(&[1, 1, 3], &[3, 0, 2]));
+        assert!(!view(&[0, 3], &[3, 0, 2]));
+    }
+}
