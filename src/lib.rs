@@ -7,7 +7,9 @@
 //! | [`error`] | one error type: which argument, what was found, what was expected |
 //! | [`parallel`] | private thread pools, shape-determined blocks, interruption |
 //! | [`matrix`] | what an input is: dense and sparse views, tiles of rows |
+//! | [`linalg`] | dense factorisations of small matrices, QR of tall ones |
 
 pub mod error;
+pub mod linalg;
 pub mod matrix;
 pub mod parallel;
