@@ -6,8 +6,10 @@
 //! |---|---|
 //! | [`error`] | one error type: which argument, what was found, what was expected |
 //! | [`parallel`] | private thread pools, shape-determined blocks, interruption |
+//! | [`simd`] | fixed-lane kernels, compiled per instruction set, chosen at run time |
 //! | [`matrix`] | what an input is: dense and sparse views, tiles of rows |
 
 pub mod error;
 pub mod matrix;
 pub mod parallel;
+pub mod simd;
