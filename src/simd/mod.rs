@@ -1,0 +1,132 @@
+//! Fixed-lane kernels, compiled per instruction set, chosen at run time.
+//!
+//! A kernel is written once, over eight `f64` lanes that it adds up in one fixed order, with fused
+//! multiply-add. [`kernel!`] compiles it with AVX-512, with AVX2 and FMA, and portably, and picks one per
+//! call, so every machine gives the same bits. They depend on the numbers and the lengths alone, never on
+//! where in memory the numbers lie. A single-precision matrix is widened on its way into the registers:
+//! it is read at its own width and everything is added up in double precision.
+//!
+//! | file | what |
+//! |---|---|
+//! | `lanes` | eight numbers in registers: the only intrinsics of the library |
+//! | `vector` | [`dot`], [`axpy`], [`sum`], [`norm_sq`] |
+//! | `residual` | residual and gradient of a least-squares problem in one read of the matrix |
+//! | `sparse` | [`gather_dot`] and [`scatter_add`] on compressed lines |
+
+mod lanes;
+mod residual;
+mod sparse;
+mod vector;
+
+pub use lanes::Element;
+pub use residual::{residual_cols, residual_rows};
+pub use sparse::{Index, gather_dot, scatter_add};
+pub use vector::{axpy, dot, norm_sq, sum};
+
+/// What the kernels are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InstructionSet {
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    Portable,
+}
+
+/// The best instruction set that this machine has.
+#[inline]
+pub(crate) fn instruction_set() -> InstructionSet {
+    #[cfg(test)]
+    if let Some(forced) = testing::FORCED.get() {
+        return forced;
+    }
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") {
+            return InstructionSet::Avx512;
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            return InstructionSet::Avx2;
+        }
+    }
+    InstructionSet::Portable
+}
+
+/// Defines a function that is compiled for every [`InstructionSet`]. Its first type parameter stands for
+/// the eight lanes and is not part of the signature that callers see; everything the body calls with it
+/// must be `#[inline(always)]`.
+macro_rules! kernel {
+    (
+        $(#[$meta:meta])*
+        $visibility:vis fn $name:ident<$V:ident $(, $T:ident: $bound:path)*>($($arg:ident: $type:ty),* $(,)?)
+            $(-> $output:ty)? $body:block
+    ) => {
+        $(#[$meta])*
+        $visibility fn $name<$($T: $bound),*>($($arg: $type),*) $(-> $output)? {
+            use crate::simd::InstructionSet;
+
+            #[inline(always)]
+            fn body<$V: crate::simd::lanes::Lanes, $($T: $bound),*>($($arg: $type),*) $(-> $output)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f")]
+            fn avx512<$($T: $bound),*>($($arg: $type),*) $(-> $output)? {
+                body::<crate::simd::lanes::Avx512, $($T),*>($($arg),*)
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2<$($T: $bound),*>($($arg: $type),*) $(-> $output)? {
+                body::<crate::simd::lanes::Avx2, $($T),*>($($arg),*)
+            }
+
+            match crate::simd::instruction_set() {
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: this machine has AVX-512F.
+                InstructionSet::Avx512 => unsafe { avx512($($arg),*) },
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: this machine has AVX2 and FMA.
+                InstructionSet::Avx2 => unsafe { avx2($($arg),*) },
+                InstructionSet::Portable => body::<crate::simd::lanes::Portable, $($T),*>($($arg),*),
+            }
+        }
+    };
+}
+pub(crate) use kernel;
+
+/// For tests: every path that this machine can take.
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::InstructionSet;
+    use std::cell::Cell;
+
+    thread_local! {
+        pub(super) static FORCED: Cell<Option<InstructionSet>> = const { Cell::new(None) };
+    }
+
+    /// True when two slices hold the same bits.
+    pub(crate) fn same_bits(a: &[f64], b: &[f64]) -> bool {
+        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits())
+    }
+
+    /// What `work` gives with each instruction set. Only the calling thread is affected.
+    pub(crate) fn on_every_path<T>(work: impl Fn() -> T) -> Vec<T> {
+        let mut sets = vec![InstructionSet::Portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                sets.push(InstructionSet::Avx2);
+            }
+            if is_x86_feature_detected!("avx512f") {
+                sets.push(InstructionSet::Avx512);
+            }
+        }
+        let results = sets.into_iter().map(|set| {
+            FORCED.set(Some(set));
+            work()
+        });
+        let results = results.collect();
+        FORCED.set(None);
+        results
+    }
+}
