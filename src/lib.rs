@@ -6,8 +6,10 @@
 //! |---|---|
 //! | [`error`] | one error type: which argument, what was found, what was expected |
 //! | [`parallel`] | private thread pools, shape-determined blocks, interruption |
+//! | [`random`] | random numbers addressed by (seed, operator, purpose, row, column) |
 //! | [`matrix`] | what an input is: dense and sparse views, tiles of rows |
 
 pub mod error;
 pub mod matrix;
 pub mod parallel;
+pub mod random;
