@@ -7,6 +7,7 @@
 //! | [`error`] | one error type: which argument, what was found, what was expected |
 //! | [`parallel`] | private thread pools, shape-determined blocks, interruption |
 //! | [`simd`] | fixed-lane kernels, compiled per instruction set, chosen at run time |
+//! | [`random`] | random numbers addressed by (seed, operator, purpose, row, column) |
 //! | [`matrix`] | what an input is: dense and sparse views, tiles of rows |
 //! | [`linalg`] | dense factorisations of small matrices, QR of tall ones |
 
@@ -15,3 +16,4 @@ pub mod linalg;
 pub mod matrix;
 pub mod parallel;
 pub mod simd;
+pub mod random;
