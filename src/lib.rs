@@ -11,3 +11,5 @@
 pub mod error;
 pub mod matrix;
 pub mod parallel;
+#[cfg(feature = "python")]
+pub mod python;
