@@ -17,3 +17,7 @@ pub mod matrix;
 pub mod parallel;
 pub mod simd;
 pub mod random;
+#[cfg(feature = "python")]
+pub mod python;
+#[cfg(test)]
+mod rate;
