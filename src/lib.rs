@@ -15,9 +15,8 @@ pub mod error;
 pub mod linalg;
 pub mod matrix;
 pub mod parallel;
-pub mod simd;
-pub mod random;
 #[cfg(feature = "python")]
 pub mod python;
+pub mod random;
 #[cfg(test)]
-mod rate;
+pub mod simd;

@@ -1,7 +1,7 @@
 //! Small dense linear algebra: the only user of faer.
 //!
 //! Everything here runs in sequence on the calling thread, inside the blocks that the columns hand to
-//! [`crate::parallel`]; only [`tsqr`] takes a [`crate::parallel::Context`] and spreads its work itself.
+//! [`crate::parallel`]; only what reads a tall matrix takes a [`crate::parallel::Context`] and spreads its work.
 //!
 //! | function | what |
 //! |---|---|
@@ -10,6 +10,7 @@
 //! | [`solve_upper`], [`solve_upper_transposed`], [`invert_upper`], [`multiply_upper`] | upper triangles at work |
 //! | [`condition_of_upper`] | 2-norm condition estimate of a triangle in O(d²) |
 //! | [`Qr`] | blocked Householder QR that keeps Q in factored form |
+//! | `gram`, `whitened_gram` | A'A and (A W)'(A W) of tall matrices in one read |
 //! | [`tsqr`] | R of a matrix with many rows |
 //! | [`svd`], [`eigh`] | thin SVD, symmetric eigendecomposition |
 //!
@@ -18,20 +19,25 @@
 
 mod cholesky;
 mod eigh;
+mod gram;
+mod kernel;
 mod products;
 mod qr;
 mod svd;
 mod triangle;
 mod tsqr;
 mod view;
+mod whiten;
 
 pub use cholesky::cholesky;
 pub use eigh::eigh;
+pub(crate) use gram::gram;
 pub use products::{Scalar, matmul};
 pub use qr::Qr;
 pub use svd::{Svd, svd};
 pub use triangle::{condition_of_upper, invert_upper, multiply_upper, solve_upper, solve_upper_transposed};
 pub use tsqr::tsqr;
+pub(crate) use whiten::whitened_gram;
 
 #[cfg(test)]
 mod tests {

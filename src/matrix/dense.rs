@@ -222,6 +222,10 @@ pub trait Rows: Sync {
     fn nrows(&self) -> usize;
     /// Number of columns.
     fn ncols(&self) -> usize;
+    /// Rows `rows` where they lie, if they already are row-major `f64`.
+    fn borrowed(&self, _rows: Range<usize>) -> Option<Dense<'_, f64>> {
+        None
+    }
     /// Rows `rows`, columns `cols`, with column stride 1. Borrows the matrix where it already is
     /// row-major `f64`; otherwise fills `buffer`, whose old contents are discarded.
     fn tile<'b>(&'b self, rows: Range<usize>, cols: Range<usize>, buffer: &'b mut Vec<f64>)
@@ -237,17 +241,22 @@ impl<T: Real> Rows for Dense<'_, T> {
         self.ncols
     }
 
+    fn borrowed(&self, rows: Range<usize>) -> Option<Dense<'_, f64>> {
+        let Self { data, nrows, ncols, row_stride, col_stride } = self.rows(rows);
+        (col_stride == 1).then_some(Dense { data: T::as_f64(data)?, nrows, ncols, row_stride, col_stride })
+    }
+
     fn tile<'b>(
         &'b self,
         rows: Range<usize>,
         cols: Range<usize>,
         buffer: &'b mut Vec<f64>,
     ) -> Dense<'b, f64> {
+        if let Some(borrowed) = self.borrowed(rows.clone()) {
+            return borrowed.cols(cols);
+        }
         let part = self.window(rows, cols);
         let (nrows, ncols) = (part.nrows, part.ncols);
-        if let (1, Some(data)) = (part.col_stride, T::as_f64(part.data)) {
-            return Dense { data, nrows, ncols, row_stride: part.row_stride, col_stride: 1 };
-        }
         buffer.clear();
         buffer.resize(nrows * ncols, 0.0);
         if part.col_stride == 1 {

@@ -13,7 +13,7 @@
 //! | `residual` | residual and gradient of a least-squares problem in one read of the matrix |
 //! | `sparse` | [`gather_dot`] and [`scatter_add`] on compressed lines |
 
-mod lanes;
+pub(crate) mod lanes;
 mod residual;
 mod sparse;
 mod vector;

@@ -1,0 +1,280 @@
+//! Gram matrices A'A of tall matrices, faster than a general triangular product.
+//!
+//! A block of rows is packed once into panels of [`Kernel::WIDTH`] columns, in the precision of the
+//! products (`f32` or `f64`) and with its columns scaled by powers of two; then every tile of the upper
+//! triangle is a run of the register kernel down two panels. `f32` products are summed in `f32` over one
+//! block of at most 1024 rows and in `f64` over the blocks.
+//!
+//! Cost: n d^2 flops and one read of A. Memory: at most one sixth of A for the partial sums.
+
+use super::kernel::{HEIGHT, Kernel};
+use crate::error::Result;
+use crate::matrix::{Buffer, Dense, Mat, Rows};
+use crate::parallel::Context;
+use crate::simd::kernel;
+use std::ops::Range;
+
+/// Depth that keeps two panels of a tile in the L1 cache.
+const DEPTH: usize = 128;
+/// Packed rows of one block fill at most this much, a common L2 cache.
+const BLOCK_BYTES: usize = 1 << 20;
+
+/// A'A of the columns scaled by `scale`, with products in precision `E`, and what `visit` made of the tiles.
+///
+/// `visit(part, tile, row)` sees every block of rows while it is in cache, `row` being the number of
+/// its first; each slab of rows starts from `part()`. The parts come back in row order. Both triangles of
+/// the result are filled.
+pub(crate) fn gram<E: Kernel, P: Send>(
+    context: &Context,
+    rows: &dyn Rows,
+    scale: &[f64],
+    part: impl Fn() -> P + Sync,
+    visit: impl Fn(&mut P, Dense<'_, f64>, usize) + Sync,
+) -> Result<(Mat<f64>, Vec<P>)> {
+    sum_over_slabs(
+        context,
+        rows,
+        block_rows::<E>(rows.ncols()),
+        part,
+        |sum: &mut GramSum<E>, part, tile, row| {
+            sum.add(tile, scale);
+            visit(part, tile, row);
+        },
+    )
+}
+
+/// Rows of one packed block, by the number of columns alone.
+pub(super) fn block_rows<E: Kernel>(ncols: usize) -> usize {
+    let row_bytes = ncols.next_multiple_of(E::WIDTH) * size_of::<E>();
+    (BLOCK_BYTES / row_bytes).clamp(DEPTH, 1024) / DEPTH * DEPTH
+}
+
+/// Cuts the rows into slabs by shape, each slab into blocks, feeds the blocks of a slab to `add` in order,
+/// and folds the slabs in order.
+pub(super) fn sum_over_slabs<E: Kernel, P: Send>(
+    context: &Context,
+    rows: &dyn Rows,
+    block: usize,
+    part: impl Fn() -> P + Sync,
+    add: impl Fn(&mut GramSum<E>, &mut P, Dense<'_, f64>, usize) + Sync,
+) -> Result<(Mat<f64>, Vec<P>)> {
+    let (nrows, ncols) = (rows.nrows(), rows.ncols());
+    let slabs = slabs(nrows, ncols, block);
+    let partial = context.map_with(slabs.len(), Vec::new, |buffer, slab| {
+        let (mut sum, mut part) = (GramSum::<E>::new(ncols, block)?, part());
+        for start in slabs[slab].clone().step_by(block) {
+            let end = (start + block).min(slabs[slab].end);
+            add(&mut sum, &mut part, rows.tile(start..end, 0..ncols, buffer), start);
+        }
+        Ok((sum.tiles, part))
+    })?;
+    let mut total: Option<Buffer<f64>> = None;
+    let mut parts = Vec::with_capacity(slabs.len());
+    for slab in partial {
+        let (tiles, part) = slab?;
+        parts.push(part);
+        match &mut total {
+            None => total = Some(tiles),
+            Some(total) => total.iter_mut().zip(&*tiles).for_each(|(sum, &tile)| *sum += tile),
+        }
+    }
+    let tiles = total.map_or_else(|| GramSum::<E>::new(ncols, block).map(|sum| sum.tiles), Ok)?;
+    Ok((unpack::<E>(&tiles, ncols)?, parts))
+}
+
+/// Slabs of whole blocks: enough for many threads, few enough that their sums stay below a sixth of A.
+fn slabs(nrows: usize, ncols: usize, block: usize) -> Vec<Range<usize>> {
+    let count = (nrows / (3 * ncols.max(1))).clamp(1, 64);
+    let step = nrows.div_ceil(count).next_multiple_of(block).max(1);
+    (0..nrows).step_by(step).map(|start| start..(start + step).min(nrows)).collect()
+}
+
+/// The running sum over the rows of one slab: the tiles of the upper triangle, column panel by column panel.
+pub(super) struct GramSum<E> {
+    ncols: usize,
+    capacity: usize,
+    packed: Buffer<E>,
+    tiles: Buffer<f64>,
+}
+
+impl<E: Kernel> GramSum<E> {
+    fn new(ncols: usize, capacity: usize) -> Result<Self> {
+        let panels = ncols.div_ceil(E::WIDTH);
+        let tiles = panels * (panels + 1) / 2 * E::WIDTH * E::WIDTH;
+        Ok(Self {
+            ncols,
+            capacity,
+            packed: Buffer::zeros(panels * capacity * E::WIDTH, "a packed block of rows")?,
+            tiles: Buffer::zeros(tiles, "a Gram matrix")?,
+        })
+    }
+
+    /// Adds the products of one block of rows.
+    fn add(&mut self, block: Dense<'_, f64>, scale: &[f64]) {
+        pack_rows(block, scale, self.capacity, &mut self.packed);
+        self.multiply(block.nrows());
+    }
+
+    /// Puts `values`, `HEIGHT` rows of `values.len() / HEIGHT` columns, at (row, column) of the block.
+    pub(super) fn pack_tile(&mut self, row: usize, column: usize, values: &[f64]) {
+        let (panel, offset) = (column / E::WIDTH, column % E::WIDTH);
+        let start = (panel * self.capacity + row) * E::WIDTH + offset;
+        pack_rows_of_tile(values, &mut self.packed[start..]);
+    }
+
+    /// Adds the products of the first `depth` packed rows.
+    pub(super) fn multiply(&mut self, depth: usize) {
+        let (width, panels) = (E::WIDTH, self.ncols.div_ceil(E::WIDTH));
+        let mut products = [E::default(); 32 * 32];
+        let products = &mut products[..width * width];
+        let mut tiles = self.tiles.chunks_exact_mut(width * width);
+        for right in 0..panels {
+            for left in 0..=right {
+                products.fill(E::default());
+                tile_of(&self.packed, self.capacity, left, right, depth, products);
+                if let Some(tile) = tiles.next() {
+                    add_widened(products, tile);
+                }
+            }
+        }
+    }
+}
+
+// Inside the kernels below indices run over arrays of fixed length: an iterator adaptor that is not inlined
+// would leave the instruction set of the kernel.
+
+kernel! {
+    /// Packs a block of rows, scaled by column, into panels of `capacity` rows.
+    fn pack_rows<V, E: Kernel>(block: Dense<'_, f64>, scale: &[f64], capacity: usize, packed: &mut [E]) {
+        let (data, stride, width) = (block.data(), block.row_stride(), E::WIDTH);
+        assert!(block.nrows() <= capacity && block.col_stride() == 1 && scale.len() == block.ncols());
+        let (scales, rest) = scale.as_chunks::<16>();
+        for i in 0..block.nrows() {
+            let row = &data[i * stride..][..scale.len()];
+            let (values, values_rest) = row.as_chunks::<16>();
+            for c in 0..scales.len() {
+                let start = (c * 16 / width * capacity + i) * width + c * 16 % width;
+                if let Some(out) = packed[start..].first_chunk_mut::<16>() {
+                    for k in 0..16 {
+                        out[k] = E::from_f64(values[c][k] * scales[c][k]);
+                    }
+                }
+            }
+            let column = scales.len() * 16;
+            let start = (column / width * capacity + i) * width + column % width;
+            for k in 0..rest.len() {
+                packed[start + k] = E::from_f64(values_rest[k] * rest[k]);
+            }
+        }
+    }
+}
+
+kernel! {
+    /// Rounds a tile of `HEIGHT` x 16 into the rows of a panel.
+    fn pack_rows_of_tile<V, E: Kernel>(values: &[f64], panel: &mut [E]) {
+        let (rows, _) = values.as_chunks::<16>();
+        for i in 0..rows.len() {
+            if let Some(out) = panel[i * E::WIDTH..].first_chunk_mut::<16>() {
+                for k in 0..16 {
+                    out[k] = E::from_f64(rows[i][k]);
+                }
+            }
+        }
+    }
+}
+
+kernel! {
+    fn add_widened<V, E: Kernel>(products: &[E], sums: &mut [f64]) {
+        let (products, _) = products.as_chunks::<16>();
+        let (sums, _) = sums.as_chunks_mut::<16>();
+        assert_eq!(products.len(), sums.len());
+        for i in 0..sums.len() {
+            for k in 0..16 {
+                sums[i][k] += products[i][k].to_f64();
+            }
+        }
+    }
+}
+
+/// `out += left panel' x right panel` over the first `depth` rows.
+fn tile_of<E: Kernel>(packed: &[E], capacity: usize, left: usize, right: usize, depth: usize, out: &mut [E]) {
+    let (width, kernel) = (E::WIDTH, E::tile_fn());
+    let panel = |p: usize| &packed[p * capacity * width..(p + 1) * capacity * width];
+    let (left, right) = (panel(left), panel(right));
+    assert!(depth <= capacity && out.len() == width * width);
+    for k in (0..depth).step_by(DEPTH) {
+        let run = DEPTH.min(depth - k);
+        for i in (0..width).step_by(HEIGHT) {
+            // SAFETY: both panels hold `capacity >= k + run` rows of `width`, `i + HEIGHT <= width`, and
+            // `out` holds `width` rows; `tile_fn` chose a kernel that this machine can run.
+            unsafe {
+                kernel(
+                    run,
+                    left.as_ptr().add(k * width + i),
+                    width,
+                    1,
+                    right.as_ptr().add(k * width),
+                    out.as_mut_ptr().add(i * width),
+                );
+            }
+        }
+    }
+}
+
+fn unpack<E: Kernel>(tiles: &[f64], ncols: usize) -> Result<Mat<f64>> {
+    let width = E::WIDTH;
+    let entry = |i: usize, j: usize| {
+        let (left, right) = (i / width, j / width);
+        let tile = right * (right + 1) / 2 + left;
+        tiles[tile * width * width + (i % width) * width + j % width]
+    };
+    Mat::from_fn(ncols, ncols, |i, j| entry(i.min(j), i.max(j)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::Real;
+    use proptest::prelude::*;
+
+    fn check<E: Kernel>(nrows: usize, ncols: usize) {
+        let data: Vec<f64> =
+            (0..nrows * ncols).map(|k| ((k * 2654435761) % 1013) as f64 / 1013.0 - 0.4).collect();
+        let scale: Vec<f64> = (0..ncols).map(|j| if j % 2 == 0 { 1.0 } else { 0.5 }).collect();
+        let a = Dense::row_major(&data, nrows, ncols);
+        let count = |part: &mut usize, tile: Dense<'_, f64>, row: usize| {
+            assert_eq!(row % block_rows::<E>(ncols), 0);
+            *part += tile.nrows();
+        };
+        let run = |threads| gram::<E, usize>(&Context::new(threads), &a, &scale, || 0, count).unwrap();
+        let (g, parts) = run(1);
+        assert_eq!(parts.iter().sum::<usize>(), nrows);
+        for threads in [2, 3] {
+            assert_eq!(g.as_slice(), run(threads).0.as_slice());
+        }
+        for i in 0..ncols {
+            for j in 0..ncols {
+                let column = |j: usize| (0..nrows).map(move |k| a.get(k, j)).collect::<Vec<_>>();
+                let exact: f64 =
+                    column(i).iter().zip(column(j)).map(|(x, y)| x * y).sum::<f64>() * scale[i] * scale[j];
+                let bound = 1024.0 * E::UNIT_ROUNDOFF * (nrows as f64).max(1.0);
+                assert!((g[(i, j)] - exact).abs() <= bound, "({i}, {j}): {} against {exact}", g[(i, j)]);
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+        #[test]
+        fn equals_the_definition_for_any_shape(nrows in 0usize..400, ncols in 1usize..70) {
+            check::<f32>(nrows, ncols);
+            check::<f64>(nrows, ncols);
+        }
+    }
+
+    #[test]
+    fn many_slabs() {
+        check::<f32>(5000, 33);
+        check::<f64>(5000, 17);
+    }
+}
