@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::ops::Range;
 use std::time::Duration;
 
-const SHAPES: [(usize, usize); 3] = [(1 << 18, 512), (1 << 17, 64), (1 << 20, 7)];
+const SHAPES: [(usize, usize); 4] = [(1 << 18, 512), (1 << 17, 64), (1 << 20, 7), (260_000, 512)];
 /// Rows of a block: what the drivers hand to a kernel at a time.
 const BLOCK: usize = 2048;
 

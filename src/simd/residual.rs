@@ -70,7 +70,7 @@ kernel! {
         g: &mut [f64],
     ) -> f64 {
         assert_eq!(x.len(), g.len());
-        let segment = (BETWEEN_USES / x.len().max(1)).next_multiple_of(8).max(64);
+        let segment = (BETWEEN_USES / x.len().max(1)).next_multiple_of(8).clamp(64, 2048);
         let mut squares = V::splat(0.0);
         for (s, r) in rhs.chunks_mut(segment).enumerate() {
             let a = a.get(s * segment..).unwrap_or_default();
@@ -174,6 +174,7 @@ impl<'a, T: Element, const N: usize> Lines<'a, T, N> {
         for (k, y) in y.iter_mut().enumerate() {
             let mut sum = V::load(y);
             for i in 0..N {
+                V::prefetch(self.first.wrapping_add((N + i) * self.stride + 8 * k));
                 sum = self.chunk::<V>(i, k).mul_add(V::splat(c[i]), sum);
             }
             sum.store(y);
