@@ -9,13 +9,13 @@ pub trait Lanes: Copy {
     fn load(from: &[f64; 8]) -> Self;
     /// Eight numbers, widened.
     fn load_f32(from: &[f32; 8]) -> Self;
-    /// Fewer than eight numbers, then zeros.
+    /// At most eight numbers, then zeros.
     fn load_head(from: &[f64]) -> Self;
-    /// Fewer than eight numbers, widened, then zeros.
+    /// At most eight numbers, widened, then zeros.
     fn load_head_f32(from: &[f32]) -> Self;
     /// All lanes.
     fn store(self, to: &mut [f64; 8]);
-    /// As many lanes, fewer than eight, as the slice is long.
+    /// As many lanes, at most eight, as the slice is long.
     fn store_head(self, to: &mut [f64]);
     /// self + other
     fn add(self, other: Self) -> Self;
@@ -46,7 +46,7 @@ pub trait Element: Copy + Send + Sync + 'static {
     /// Eight numbers.
     #[doc(hidden)]
     fn load<V: Lanes>(from: &[Self; 8]) -> V;
-    /// Fewer than eight numbers, then zeros.
+    /// At most eight numbers, then zeros.
     #[doc(hidden)]
     fn load_head<V: Lanes>(from: &[Self]) -> V;
     /// The same number in double precision.
@@ -272,8 +272,8 @@ mod x86 {
     /// Mask of as many lanes as the slice is long.
     #[inline(always)]
     fn head<T>(slice: &[T]) -> u8 {
-        debug_assert!(slice.len() < 8);
-        !(0xFF << slice.len().min(7))
+        debug_assert!(slice.len() <= 8);
+        1u32.wrapping_shl(slice.len() as u32).wrapping_sub(1) as u8
     }
 
     /// (0 + 2) + (1 + 3). Needs AVX.
@@ -399,7 +399,7 @@ mod x86 {
     #[inline(always)]
     fn head_masks<T>(slice: &[T]) -> (__m256i, __m256i) {
         const STEP: [i64; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
-        let lanes = &STEP[8 - slice.len().min(7)..];
+        let lanes = &STEP[8 - slice.len().min(8)..];
         // SAFETY: AVX2 is there, as the module says; both reads lie within the table.
         unsafe { (_mm256_loadu_si256(lanes.as_ptr().cast()), _mm256_loadu_si256(lanes[4..].as_ptr().cast())) }
     }

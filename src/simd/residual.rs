@@ -1,15 +1,18 @@
 //! Residual and gradient of a least-squares problem in one read of the matrix.
 //!
-//! A few rows (or columns) at a time are multiplied by x and, while they are still in the cache,
-//! multiplied by what came out.
+//! A few lines of the matrix (rows or columns) are taken together and used twice while they are in the
+//! cache. Both orders are made of the same two steps, in reverse: dot products of the lines with a vector,
+//! and a combination of the lines added to a vector.
 
 use super::kernel;
 use super::lanes::{Element, Lanes};
+use std::marker::PhantomData;
 
 kernel! {
     /// r = b - A x and g += A'r for a row-major block; returns the sum of r_i squared.
     ///
     /// Row i of A starts at `a[i * stride]` and is as long as `x`; `rhs` holds b and receives r.
+    /// Panics if `a` is too short or `g` is not as long as `x`.
     pub fn residual_rows<V, T: Element>(
         a: &[T],
         stride: usize,
@@ -17,14 +20,19 @@ kernel! {
         rhs: &mut [f64],
         g: &mut [f64],
     ) -> f64 {
-        assert_eq!(x.len(), g.len());
-        let (nrows, d) = (rhs.len(), x.len());
-        assert!(nrows == 0 || d <= a.len() && (nrows - 1) * stride <= a.len() - d);
-        let squares = if d <= EIGHT_ROWS_UP_TO {
-            row_groups::<V, T, 8>(a, stride, x, rhs, g)
-        } else {
-            row_groups::<V, T, 4>(a, stride, x, rhs, g)
-        };
+        let at_once = if x.len() <= EIGHT_ROWS_UP_TO { 8 } else { 4 };
+        let mut squares = V::splat(0.0);
+        let mut start = 0;
+        while start < rhs.len() {
+            let (a, rhs) = (&a[start * stride..], &mut rhs[start..]);
+            let (count, r) = match rhs.len().min(at_once) {
+                8 => (8, rows::<V, T, 8>(a, stride, x, rhs, g)),
+                4.. => (4, rows::<V, T, 4>(a, stride, x, rhs, g)),
+                _ => (1, rows::<V, T, 1>(a, stride, x, rhs, g)),
+            };
+            squares = r.mul_add(r, squares);
+            start += count;
+        }
         squares.sum()
     }
 }
@@ -33,84 +41,27 @@ kernel! {
 /// even where a power-of-two stride leaves them half of its sets.
 const EIGHT_ROWS_UP_TO: usize = 256;
 
+/// The first N residuals, also written to `rhs`; the other lanes are zero.
 #[inline(always)]
-fn row_groups<V: Lanes, T: Element, const N: usize>(
+fn rows<V: Lanes, T: Element, const N: usize>(
     a: &[T],
     stride: usize,
     x: &[f64],
     rhs: &mut [f64],
     g: &mut [f64],
 ) -> V {
-    let row = |i: usize| &a[i * stride..][..x.len()];
-    let mut squares = V::splat(0.0);
-    let (groups, rest) = rhs.as_chunks_mut::<N>();
-    let grouped = groups.len() * N;
-    for (i, rhs) in groups.iter_mut().enumerate() {
-        squares = rows(std::array::from_fn::<_, N, _>(|k| row(i * N + k)), x, rhs, g, squares);
-    }
-    for (i, rhs) in rest.iter_mut().enumerate() {
-        squares = rows([row(grouped + i)], x, std::array::from_mut(rhs), g, squares);
-    }
-    squares
-}
-
-/// Lane k of `squares` receives the square of residual k.
-#[inline(always)]
-fn rows<V: Lanes, T: Element, const N: usize>(
-    a: [&[T]; N],
-    x: &[f64],
-    rhs: &mut [f64; N],
-    g: &mut [f64],
-    squares: V,
-) -> V {
-    let (x, x_head) = x.as_chunks::<8>();
-    let (g, g_head) = g.as_chunks_mut::<8>();
-    let a = a.map(|row| row.as_chunks::<8>());
-    let heads = a.map(|(_, head)| head);
-    let a = a.map(|(row, _)| &row[..x.len()]);
-    let g = &mut g[..x.len()];
-
-    let mut sums = [V::splat(0.0); 8];
-    for k in 0..x.len() {
-        let x = V::load(&x[k]);
-        for i in 0..N {
-            sums[i] = T::load::<V>(&a[i][k]).mul_add(x, sums[i]);
-        }
-    }
-    if !x_head.is_empty() {
-        let x = V::load_head(x_head);
-        for i in 0..N {
-            sums[i] = T::load_head::<V>(heads[i]).mul_add(x, sums[i]);
-        }
-    }
-
-    let mut r = [0.0; 8];
-    r[..N].copy_from_slice(rhs);
-    let residual = V::load(&r).sub(V::sums(sums));
-    residual.store(&mut r);
-    rhs.copy_from_slice(&r[..N]);
-
-    for k in 0..x.len() {
-        let mut sum = V::load(&g[k]);
-        for i in 0..N {
-            sum = T::load::<V>(&a[i][k]).mul_add(V::splat(r[i]), sum);
-        }
-        sum.store(&mut g[k]);
-    }
-    if !g_head.is_empty() {
-        let mut sum = V::load_head(g_head);
-        for i in 0..N {
-            sum = T::load_head::<V>(heads[i]).mul_add(V::splat(r[i]), sum);
-        }
-        sum.store_head(g_head);
-    }
-    residual.mul_add(residual, squares)
+    let lines = Lines::<T, N>::new(a, stride, x.len());
+    let r = V::load_head(&rhs[..N]).sub(lines.dots(x));
+    r.store_head(&mut rhs[..N]);
+    lines.combine::<V>(&r.to_array(), g);
+    r
 }
 
 kernel! {
     /// r = b - A x and g += A'r for a column-major block; returns the sum of r_i squared.
     ///
     /// Column j of A starts at `a[j * stride]` and is as long as `rhs`, which holds b and receives r.
+    /// Panics if `a` is too short or `g` is not as long as `x`.
     pub fn residual_cols<V, T: Element>(
         a: &[T],
         stride: usize,
@@ -119,94 +70,36 @@ kernel! {
         g: &mut [f64],
     ) -> f64 {
         assert_eq!(x.len(), g.len());
-        let (nrows, d) = (rhs.len(), x.len());
-        assert!(d == 0 || nrows <= a.len() && (d - 1) * stride <= a.len() - nrows);
-        let segment = (SEGMENT_LEN / d.max(1)).next_multiple_of(8).max(64);
+        let segment = (BETWEEN_USES / x.len().max(1)).next_multiple_of(8).clamp(64, 2048);
         let mut squares = V::splat(0.0);
-        for (s, rhs) in rhs.chunks_mut(segment).enumerate() {
-            let nrows = rhs.len();
-            let column = |j: usize| &a[j * stride + s * segment..][..nrows];
-            squares = cols(column, x, rhs, g, squares);
+        for (s, r) in rhs.chunks_mut(segment).enumerate() {
+            let a = a.get(s * segment..).unwrap_or_default();
+            let (groups, rest) = x.as_chunks::<8>();
+            for (j, x) in groups.iter().enumerate() {
+                Lines::<T, 8>::new(&a[8 * j * stride..], stride, r.len()).combine::<V>(&x.map(|x| -x), r);
+            }
+            for (j, x) in rest.iter().enumerate() {
+                let a = &a[(8 * groups.len() + j) * stride..];
+                Lines::<T, 1>::new(a, stride, r.len()).combine::<V>(&[-x; 8], r);
+            }
+            let (groups, rest) = g.as_chunks_mut::<8>();
+            let grouped = 8 * groups.len();
+            for (j, g) in groups.iter_mut().enumerate() {
+                let dots = Lines::<T, 8>::new(&a[8 * j * stride..], stride, r.len()).dots(r);
+                V::load(g).add(dots).store(g);
+            }
+            for (j, g) in rest.chunks_mut(1).enumerate() {
+                let dot = Lines::<T, 1>::new(&a[(grouped + j) * stride..], stride, r.len()).dots(r);
+                V::load_head(g).add(dot).store_head(g);
+            }
+            squares = add_squares(r, squares);
         }
         squares.sum()
     }
 }
 
-/// Elements of A between the two uses of an element: half a second-level cache.
-const SEGMENT_LEN: usize = 1 << 16;
-
-#[inline(always)]
-fn cols<'a, V: Lanes, T: Element>(
-    column: impl Fn(usize) -> &'a [T],
-    x: &[f64],
-    r: &mut [f64],
-    g: &mut [f64],
-    squares: V,
-) -> V {
-    let (x_groups, x_rest) = x.as_chunks::<8>();
-    let grouped = x.len() - x_rest.len();
-    for (j, x) in x_groups.iter().enumerate() {
-        subtract_cols::<V, T, 8>(std::array::from_fn(|k| column(8 * j + k)), x, r);
-    }
-    for (j, x) in x_rest.iter().enumerate() {
-        subtract_cols::<V, T, 1>([column(grouped + j)], std::array::from_ref(x), r);
-    }
-    let (g_groups, g_rest) = g.as_chunks_mut::<8>();
-    for (j, g) in g_groups.iter_mut().enumerate() {
-        let dots = dot_cols::<V, T, 8>(std::array::from_fn(|k| column(8 * j + k)), r);
-        V::load(g).add(dots).store(g);
-    }
-    for (j, g) in g_rest.iter_mut().enumerate() {
-        *g += dot_cols::<V, T, 1>([column(grouped + j)], r).to_array()[0];
-    }
-    add_squares(r, squares)
-}
-
-/// r -= A x
-#[inline(always)]
-fn subtract_cols<V: Lanes, T: Element, const N: usize>(a: [&[T]; N], x: &[f64; N], r: &mut [f64]) {
-    let a = a.map(|column| column.as_chunks::<8>());
-    let heads = a.map(|(_, head)| head);
-    let (r, r_head) = r.as_chunks_mut::<8>();
-    let a = a.map(|(column, _)| &column[..r.len()]);
-    for k in 0..r.len() {
-        let mut sum = V::load(&r[k]);
-        for j in 0..N {
-            sum = T::load::<V>(&a[j][k]).mul_add(V::splat(-x[j]), sum);
-        }
-        sum.store(&mut r[k]);
-    }
-    if !r_head.is_empty() {
-        let mut sum = V::load_head(r_head);
-        for j in 0..N {
-            sum = T::load_head::<V>(heads[j]).mul_add(V::splat(-x[j]), sum);
-        }
-        sum.store_head(r_head);
-    }
-}
-
-/// A'r in the first N lanes.
-#[inline(always)]
-fn dot_cols<V: Lanes, T: Element, const N: usize>(a: [&[T]; N], r: &[f64]) -> V {
-    let a = a.map(|column| column.as_chunks::<8>());
-    let heads = a.map(|(_, head)| head);
-    let (r, r_head) = r.as_chunks::<8>();
-    let a = a.map(|(column, _)| &column[..r.len()]);
-    let mut sums = [V::splat(0.0); 8];
-    for k in 0..r.len() {
-        let r = V::load(&r[k]);
-        for j in 0..N {
-            sums[j] = T::load::<V>(&a[j][k]).mul_add(r, sums[j]);
-        }
-    }
-    if !r_head.is_empty() {
-        let r = V::load_head(r_head);
-        for j in 0..N {
-            sums[j] = T::load_head::<V>(heads[j]).mul_add(r, sums[j]);
-        }
-    }
-    V::sums(sums)
-}
+/// Elements of A between the two uses of one: half a second-level cache.
+const BETWEEN_USES: usize = 1 << 16;
 
 #[inline(always)]
 fn add_squares<V: Lanes>(r: &[f64], mut squares: V) -> V {
@@ -217,6 +110,83 @@ fn add_squares<V: Lanes>(r: &[f64], mut squares: V) -> V {
     }
     let r = V::load_head(head);
     r.mul_add(r, squares)
+}
+
+/// N equally spaced lines of equal length, read in step.
+#[derive(Clone, Copy)]
+struct Lines<'a, T, const N: usize> {
+    first: *const T,
+    stride: usize,
+    len: usize,
+    lifetime: PhantomData<&'a [T]>,
+}
+
+impl<'a, T: Element, const N: usize> Lines<'a, T, N> {
+    #[inline(always)]
+    fn new(a: &'a [T], stride: usize, len: usize) -> Self {
+        assert!(len <= a.len() && (N - 1) * stride <= a.len() - len);
+        Self { first: a.as_ptr(), stride, len, lifetime: PhantomData }
+    }
+
+    /// Eight numbers of a line.
+    #[inline(always)]
+    fn chunk<V: Lanes>(self, line: usize, chunk: usize) -> V {
+        debug_assert!(line < N && chunk < self.len / 8);
+        // SAFETY: `new` checked that all lines lie within the slice.
+        T::load(unsafe { &*self.first.add(line * self.stride + 8 * chunk).cast::<[T; 8]>() })
+    }
+
+    /// The numbers of a line after its last whole chunk.
+    #[inline(always)]
+    fn head<V: Lanes>(self, line: usize) -> V {
+        debug_assert!(line < N);
+        let (start, len) = (line * self.stride + self.len / 8 * 8, self.len % 8);
+        // SAFETY: `new` checked that all lines lie within the slice.
+        T::load_head(unsafe { std::slice::from_raw_parts(self.first.add(start), len) })
+    }
+
+    /// The dot product of line i with x in lane i; the other lanes are zero.
+    #[inline(always)]
+    fn dots<V: Lanes>(self, x: &[f64]) -> V {
+        assert_eq!(x.len(), self.len);
+        let (x, x_head) = x.as_chunks::<8>();
+        let mut sums = [V::splat(0.0); 8];
+        for (k, x) in x.iter().enumerate() {
+            let x = V::load(x);
+            for i in 0..N {
+                sums[i] = self.chunk::<V>(i, k).mul_add(x, sums[i]);
+            }
+        }
+        if !x_head.is_empty() {
+            let x = V::load_head(x_head);
+            for i in 0..N {
+                sums[i] = self.head::<V>(i).mul_add(x, sums[i]);
+            }
+        }
+        V::sums(sums)
+    }
+
+    /// y += sum over i < N of c_i times line i.
+    #[inline(always)]
+    fn combine<V: Lanes>(self, c: &[f64; 8], y: &mut [f64]) {
+        assert_eq!(y.len(), self.len);
+        let (y, y_head) = y.as_chunks_mut::<8>();
+        for (k, y) in y.iter_mut().enumerate() {
+            let mut sum = V::load(y);
+            for i in 0..N {
+                V::prefetch(self.first.wrapping_add((N + i) * self.stride + 8 * k));
+                sum = self.chunk::<V>(i, k).mul_add(V::splat(c[i]), sum);
+            }
+            sum.store(y);
+        }
+        if !y_head.is_empty() {
+            let mut sum = V::load_head(y_head);
+            for i in 0..N {
+                sum = self.head::<V>(i).mul_add(V::splat(c[i]), sum);
+            }
+            sum.store_head(y_head);
+        }
+    }
 }
 
 #[cfg(test)]
