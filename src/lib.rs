@@ -8,8 +8,10 @@
 //! | [`parallel`] | private thread pools, shape-determined blocks, interruption |
 //! | [`simd`] | fixed-lane kernels, compiled per instruction set, chosen at run time |
 //! | [`matrix`] | what an input is: dense and sparse views, tiles of rows |
+//! | [`linalg`] | dense factorisations of small matrices, QR of tall ones |
 
 pub mod error;
+pub mod linalg;
 pub mod matrix;
 pub mod parallel;
 pub mod simd;
