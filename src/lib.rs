@@ -18,5 +18,4 @@ pub mod parallel;
 #[cfg(feature = "python")]
 pub mod python;
 pub mod random;
-#[cfg(test)]
 pub mod simd;

@@ -234,7 +234,6 @@ fn unpack<E: Kernel>(tiles: &[f64], ncols: usize) -> Result<Mat<f64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matrix::Real;
     use proptest::prelude::*;
 
     fn check<E: Kernel>(nrows: usize, ncols: usize) {

@@ -10,11 +10,11 @@ use crate::simd::{InstructionSet, instruction_set};
 /// Rows of a tile.
 pub(super) const HEIGHT: usize = 8;
 
-/// `tile[i][j] += sum over k < depth of a[k * a_depth + i * a_row] * b[k * WIDTH + j]`, for `HEIGHT` x `WIDTH`.
-type TileFn<E> = unsafe fn(usize, *const E, usize, usize, *const E, *mut E);
+/// `out[i][j] += sum over k < depth of a[k * a_depth + i * a_row] * b[k * WIDTH + j]`, for `HEIGHT` x `WIDTH`.
+pub(crate) type TileFn<E> = unsafe fn(usize, *const E, usize, usize, *const E, *mut E);
 
 /// A lane type for the Gram kernels.
-pub(super) trait Kernel: Real {
+pub(crate) trait Kernel: Real {
     /// Columns of a tile: two 512-bit registers.
     const WIDTH: usize;
     /// The best kernel of this machine.

@@ -1,7 +1,7 @@
 //! Small dense linear algebra: the only user of faer.
 //!
 //! Everything here runs in sequence on the calling thread, inside the blocks that the columns hand to
-//! [`crate::parallel`]; only what reads a tall matrix takes a [`crate::parallel::Context`] and spreads its work.
+//! [`crate::parallel`]; only [`tsqr`] takes a [`crate::parallel::Context`] and spreads its work itself.
 //!
 //! | function | what |
 //! |---|---|
