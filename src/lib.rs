@@ -15,5 +15,7 @@ pub mod error;
 pub mod linalg;
 pub mod matrix;
 pub mod parallel;
-pub mod simd;
+#[cfg(feature = "python")]
+pub mod python;
 pub mod random;
+pub mod simd;

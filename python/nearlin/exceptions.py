@@ -1,0 +1,58 @@
+"""Exceptions and warnings of nearlin.
+
+Every exception derives from :class:`NearlinError` and from the built-in exception that a NumPy or
+SciPy user would expect in its place, so that ``except ValueError`` keeps working.
+"""
+
+__all__ = [
+    "AllocationError",
+    "FallbackWarning",
+    "InternalError",
+    "InvalidInputError",
+    "InvalidTypeError",
+    "NearlinError",
+    "NonFiniteError",
+    "RankWarning",
+    "ShapeError",
+    "StateError",
+]
+
+
+class NearlinError(Exception):
+    """Base class of all exceptions that nearlin raises by itself."""
+
+
+class InvalidInputError(NearlinError, ValueError):
+    """An argument is outside its domain."""
+
+
+class ShapeError(InvalidInputError):
+    """An array has the wrong number of dimensions or the wrong size."""
+
+
+class NonFiniteError(InvalidInputError):
+    """An array holds NaN or infinity."""
+
+
+class InvalidTypeError(InvalidInputError, TypeError):
+    """An argument, or the entries of an array, are not of a kind that nearlin takes."""
+
+
+class AllocationError(NearlinError, MemoryError):
+    """Memory for a result or for work space could not be had."""
+
+
+class StateError(NearlinError, ValueError):
+    """Bytes or objects from which no state can be restored."""
+
+
+class InternalError(NearlinError, RuntimeError):
+    """A defect of nearlin; please report it."""
+
+
+class FallbackWarning(UserWarning):
+    """A slower method than the one asked for was needed to reach the accuracy asked for."""
+
+
+class RankWarning(UserWarning):
+    """The matrix is rank-deficient to working precision; the solution of least norm is returned."""

@@ -1,0 +1,299 @@
+//! NumPy and SciPy objects as matrix views, and results as NumPy arrays.
+//!
+//! An [`Input`] owns references to the Python objects whose memory its view shows, so it may be taken
+//! into [`super::enter::enter`]. Nothing is copied where the memory is aligned, of native byte order, and
+//! contiguous along one axis with strides that are not negative; read-only memory will do. Everything
+//! else is copied once, in C order. Sparse matrices are checked once and copied only to sort their
+//! indices and add up duplicates.
+//!
+//! The memory stays alive for as long as the input; that nobody writes to it during a call is up to
+//! the caller, as it is with NumPy itself.
+
+use super::errors::type_error;
+use crate::error::{Error, Result};
+use crate::matrix::{Axis, Dense, Indices, Mat, Matrix, Real, Sparse, SparseBuf};
+use numpy::ndarray::{ArrayView2, ShapeBuilder};
+use numpy::{Element, PyArray2, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods, dtype};
+use pyo3::prelude::*;
+use pyo3::types::IntoPyDict;
+
+/// A matrix of either precision.
+pub enum AnyInput {
+    /// Single precision.
+    F32(Input<f32>),
+    /// Double precision.
+    F64(Input<f64>),
+}
+
+impl AnyInput {
+    /// A two-dimensional NumPy array, or a SciPy matrix or array in CSR or CSC form.
+    pub fn extract(object: &Bound<'_, PyAny>, argument: &'static str) -> PyResult<Self> {
+        let entries = if is_sparse(object) { &object.getattr("data")? } else { object };
+        if as_array(entries, argument)?.dtype().itemsize() == size_of::<f32>() {
+            Input::extract(object, argument).map(Self::F32)
+        } else {
+            Input::extract(object, argument).map(Self::F64)
+        }
+    }
+}
+
+/// A view of the caller's matrix together with what keeps its memory alive.
+pub struct Input<T: 'static> {
+    /// Not `'static` at all: as long as `_memory`. Handed out by [`Input::view`] only.
+    view: Matrix<'static, T>,
+    _memory: Memory<T>,
+}
+
+enum Memory<T> {
+    Python { _owners: Vec<Py<PyAny>> },
+    Rust { _canonical: SparseBuf<T> },
+}
+
+impl<T: Real + Element> Input<T> {
+    /// As [`AnyInput::extract`], for one precision.
+    pub fn extract(object: &Bound<'_, PyAny>, argument: &'static str) -> PyResult<Self> {
+        if is_sparse(object) { Self::sparse(object, argument) } else { Self::dense(object, argument) }
+    }
+
+    /// The matrix.
+    pub fn view(&self) -> Matrix<'_, T> {
+        self.view
+    }
+
+    fn dense(object: &Bound<'_, PyAny>, argument: &'static str) -> PyResult<Self> {
+        let array = as_array(object, argument)?;
+        if array.ndim() != 2 {
+            return Err(wrong_ndim(argument, array.ndim(), 2));
+        }
+        let shown = |array: &Bound<'_, PyUntypedArray>| {
+            // SAFETY: the reference to the array goes into the same `Input` as the view.
+            let view = unsafe { dense_view::<T>(array) }?;
+            let owners = vec![array.clone().into_any().unbind()];
+            Some(Self { view: Matrix::Dense(view), _memory: Memory::Python { _owners: owners } })
+        };
+        match shown(array) {
+            Some(input) => Ok(input),
+            None => shown(&copy_in_c_order::<T>(array, argument)?).ok_or_else(|| not_as_asked(argument)),
+        }
+    }
+
+    fn sparse(object: &Bound<'_, PyAny>, argument: &'static str) -> PyResult<Self> {
+        let axis = if object.getattr("format")?.eq("csr")? { Axis::Rows } else { Axis::Columns };
+        let shape: Vec<usize> = object.getattr("shape")?.extract()?;
+        let &[nrows, ncols] = shape.as_slice() else {
+            return Err(wrong_ndim(argument, shape.len(), 2));
+        };
+        let indptr = IndexVector::extract(&object.getattr("indptr")?, argument)?;
+        let indices = IndexVector::extract(&object.getattr("indices")?, argument)?;
+        let data = Vector::<T>::extract(&object.getattr("data")?, argument)?;
+        let (view, canonical) = object.py().detach(|| -> Result<_> {
+            let shape = (nrows, ncols);
+            let view = Sparse::new(argument, axis, shape, indptr.indices(), indices.indices(), data.slice)?;
+            Ok((view, (!view.is_canonical()).then(|| view.to_canonical())))
+        })?;
+        let Some(canonical) = canonical else {
+            let owners = vec![indptr.into_owner(), indices.into_owner(), data.owner];
+            return Ok(Self { view: Matrix::Sparse(view), _memory: Memory::Python { _owners: owners } });
+        };
+        // SAFETY: the buffers of `canonical` are on the heap, go into the same `Input` as the view, and
+        // are not touched again before they are dropped with it.
+        let view = unsafe { std::mem::transmute::<Sparse<'_, T>, Sparse<'static, T>>(canonical.as_ref()) };
+        Ok(Self { view: Matrix::Sparse(view), _memory: Memory::Rust { _canonical: canonical } })
+    }
+}
+
+/// A contiguous view of the caller's vector together with what keeps its memory alive.
+pub struct Vector<T: 'static> {
+    /// As long as `owner`, as in [`Input`].
+    slice: &'static [T],
+    owner: Py<PyAny>,
+}
+
+impl<T: Copy + Element> Vector<T> {
+    /// A one-dimensional NumPy array, copied if it is not contiguous.
+    pub fn extract(object: &Bound<'_, PyAny>, argument: &'static str) -> PyResult<Self> {
+        let array = as_array(object, argument)?;
+        if array.ndim() != 1 {
+            return Err(wrong_ndim(argument, array.ndim(), 1));
+        }
+        let shown = |array: &Bound<'_, PyUntypedArray>| {
+            // SAFETY: the reference to the array goes into the same `Vector` as the slice.
+            let slice = unsafe { vector_view::<T>(array) }?;
+            Some(Self { slice, owner: array.clone().into_any().unbind() })
+        };
+        match shown(array) {
+            Some(vector) => Ok(vector),
+            None => shown(&copy_in_c_order::<T>(array, argument)?).ok_or_else(|| not_as_asked(argument)),
+        }
+    }
+
+    /// The entries.
+    pub fn as_slice(&self) -> &[T] {
+        self.slice
+    }
+}
+
+/// The indices of a sparse matrix; a type that SciPy does not use itself is cast to 64 bits.
+enum IndexVector {
+    I32(Vector<i32>),
+    I64(Vector<i64>),
+}
+
+impl IndexVector {
+    fn extract(object: &Bound<'_, PyAny>, argument: &'static str) -> PyResult<Self> {
+        let array = as_array(object, argument)?;
+        let found = array.dtype();
+        match (found.kind(), found.itemsize()) {
+            (b'i', 4) => Vector::extract(object, argument).map(Self::I32),
+            (b'i', 8) => Vector::extract(object, argument).map(Self::I64),
+            (b'i' | b'u', _) => {
+                let cast = object.call_method1("astype", (dtype::<i64>(object.py()),))?;
+                Vector::extract(&cast, argument).map(Self::I64)
+            }
+            _ => Err(type_error(argument, format!("sparse with indices of dtype {found}"), "int32 or int64")),
+        }
+    }
+
+    fn indices(&self) -> Indices<'static> {
+        match self {
+            Self::I32(vector) => Indices::I32(vector.slice),
+            Self::I64(vector) => Indices::I64(vector.slice),
+        }
+    }
+
+    fn into_owner(self) -> Py<PyAny> {
+        match self {
+            Self::I32(vector) => vector.owner,
+            Self::I64(vector) => vector.owner,
+        }
+    }
+}
+
+/// `a` as a NumPy array in Fortran order: the same memory for `f64`, rounded for `f32`.
+pub fn to_numpy<T: Real + Element>(py: Python<'_>, a: Mat<f64>) -> PyResult<Bound<'_, PyAny>> {
+    if T::as_f64(&[]).is_some() {
+        return adopt(py, a).map(Bound::into_any);
+    }
+    let rounded = py.detach(|| Mat::<T>::from_fn(a.nrows(), a.ncols(), |i, j| T::from_f64(a[(i, j)])))?;
+    adopt(py, rounded).map(Bound::into_any)
+}
+
+/// Keeps a matrix alive for as long as the NumPy array that shows it.
+#[pyclass(frozen, module = "nearlin._core")]
+struct Storage {
+    _matrix: Box<dyn std::any::Any + Send + Sync>,
+}
+
+fn adopt<T: Real + Element>(py: Python<'_>, mut a: Mat<T>) -> PyResult<Bound<'_, PyArray2<T>>> {
+    let shape = (a.nrows(), a.ncols()).f();
+    let start = a.as_mut_slice().as_mut_ptr();
+    let storage = Bound::new(py, Storage { _matrix: Box::new(a) })?;
+    // SAFETY: the matrix is column-major without gaps, its buffer does not move with it, and from here
+    // on only NumPy touches it.
+    Ok(unsafe {
+        let view = ArrayView2::from_shape_ptr(shape, start);
+        PyArray2::borrow_from_array(&view, storage.into_any())
+    })
+}
+
+/// SciPy's sparse matrices are known by their looks: SciPy may not even have been imported.
+fn is_sparse(object: &Bound<'_, PyAny>) -> bool {
+    object
+        .getattr("format")
+        .is_ok_and(|format| format.extract::<String>().is_ok_and(|format| format == "csr" || format == "csc"))
+}
+
+fn as_array<'a, 'py>(
+    object: &'a Bound<'py, PyAny>,
+    argument: &'static str,
+) -> PyResult<&'a Bound<'py, PyUntypedArray>> {
+    object.cast().map_err(|_| {
+        let found = object.get_type().name().map_or_else(|_| "?".into(), |name| name.to_string());
+        type_error(argument, format!("of type {found}"), "a NumPy array or a CSR or CSC matrix")
+    })
+}
+
+/// The view of an array that needs no copy, if there is one.
+///
+/// # Safety
+/// The array must outlive every use of the view.
+unsafe fn dense_view<T: Real + Element>(array: &Bound<'_, PyUntypedArray>) -> Option<Dense<'static, T>> {
+    let [nrows, ncols] = *array.shape() else { return None };
+    if nrows == 0 || ncols == 0 {
+        return same_type::<T>(array).then(|| Dense::row_major(&[], nrows, ncols));
+    }
+    let [row_stride, col_stride] = strides_in_elements::<T>(array)?[..] else { return None };
+    // A stride that is never taken may hold anything.
+    let (row_stride, col_stride) = match (nrows, ncols) {
+        (1, _) => (ncols * col_stride, col_stride),
+        (_, 1) => (row_stride, 1),
+        _ => (row_stride, col_stride),
+    };
+    if row_stride != 1 && col_stride != 1 {
+        return None;
+    }
+    let span = (nrows - 1) * row_stride + (ncols - 1) * col_stride + 1;
+    // SAFETY: NumPy vouches for every entry between the first and the last; they are aligned and of
+    // this type (see `strides_in_elements`), and the caller keeps the array.
+    let data = unsafe { std::slice::from_raw_parts(first_entry(array), span) };
+    Dense::strided(data, nrows, ncols, row_stride, col_stride).ok()
+}
+
+/// The slice that a contiguous vector is, if it is one.
+///
+/// # Safety
+/// The array must outlive every use of the slice.
+unsafe fn vector_view<T: Element>(array: &Bound<'_, PyUntypedArray>) -> Option<&'static [T]> {
+    let len = array.len();
+    if len == 0 {
+        return same_type::<T>(array).then_some(&[]);
+    }
+    let strides = strides_in_elements::<T>(array)?;
+    // SAFETY: as in `dense_view`.
+    (len == 1 || strides == [1]).then(|| unsafe { std::slice::from_raw_parts(first_entry(array), len) })
+}
+
+/// Strides in elements, unless the array is of another type or byte order, misaligned, or reversed.
+fn strides_in_elements<T: Element>(array: &Bound<'_, PyUntypedArray>) -> Option<Vec<usize>> {
+    let aligned = first_entry::<T>(array).is_aligned();
+    if !same_type::<T>(array) || !aligned {
+        return None;
+    }
+    let in_elements = |(&stride, &len): (&isize, &usize)| match usize::try_from(stride) {
+        _ if len <= 1 => Some(1),
+        Ok(stride) if stride % size_of::<T>() == 0 => Some(stride / size_of::<T>()),
+        _ => None,
+    };
+    array.strides().iter().zip(array.shape()).map(in_elements).collect()
+}
+
+fn same_type<T: Element>(array: &Bound<'_, PyUntypedArray>) -> bool {
+    array.dtype().is_equiv_to(&dtype::<T>(array.py()))
+}
+
+fn first_entry<T>(array: &Bound<'_, PyUntypedArray>) -> *const T {
+    // SAFETY: the pointer is that of a live array object, whose header is always readable.
+    unsafe { (*array.as_array_ptr()).fields.data.cast_const().cast() }
+}
+
+/// A copy in native byte order and C order; the type may differ in nothing else.
+fn copy_in_c_order<'py, T: Element>(
+    array: &Bound<'py, PyUntypedArray>,
+    argument: &'static str,
+) -> PyResult<Bound<'py, PyUntypedArray>> {
+    let (found, wanted) = (array.dtype(), dtype::<T>(array.py()));
+    if (found.kind(), found.itemsize()) != (wanted.kind(), wanted.itemsize()) {
+        return Err(type_error(argument, format!("of dtype {found}"), &wanted.to_string()));
+    }
+    let options = [("order", "C")].into_py_dict(array.py())?;
+    options.set_item("subok", false)?;
+    Ok(array.call_method("astype", (wanted,), Some(&options))?.cast_into()?)
+}
+
+fn wrong_ndim(argument: &'static str, found: usize, expected: usize) -> PyErr {
+    Error::shape(argument, format!("{found} dimension(s)"), expected).into()
+}
+
+fn not_as_asked(argument: &'static str) -> PyErr {
+    Error::Internal(format!("NumPy copied `{argument}` in another layout than asked")).into()
+}

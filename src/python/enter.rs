@@ -1,0 +1,73 @@
+//! The one door from Python into the core.
+
+use super::errors::internal_error;
+use crate::error::{Error, Result};
+use crate::parallel::{Context, Host};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
+
+/// Runs `work` detached from the interpreter, with `threads` threads.
+///
+/// Whatever Python raises meanwhile, from a signal handler or from `progress`, ends the work and is
+/// raised here, even if the work itself came to an end. A panic becomes an `InternalError`.
+pub fn enter<T: Send>(
+    py: Python<'_>,
+    threads: usize,
+    progress: Option<Py<PyAny>>,
+    work: impl FnOnce(&Context) -> Result<T> + Send,
+) -> PyResult<T> {
+    let caller = Caller { progress, raised: OnceLock::new() };
+    let outcome =
+        py.detach(|| catch_unwind(AssertUnwindSafe(|| work(&Context::with_host(threads, &caller)))));
+    match (caller.raised.into_inner(), outcome) {
+        (Some(raised), _) => Err(raised),
+        (None, Ok(outcome)) => outcome.map_err(PyErr::from),
+        (None, Err(payload)) => Err(internal_error(message(&*payload))),
+    }
+}
+
+/// The Python side of a call, as the core sees it.
+struct Caller {
+    /// Called with (done, total, figures).
+    progress: Option<Py<PyAny>>,
+    /// The first exception that a signal handler or `progress` raised.
+    raised: OnceLock<PyErr>,
+}
+
+impl Caller {
+    fn ask(&self, question: impl FnOnce(Python<'_>) -> PyResult<()>) -> Result<()> {
+        if self.raised.get().is_some() {
+            return Err(Error::Interrupted);
+        }
+        Python::attach(question).map_err(|raised| {
+            // Only the calling thread asks, so the cell is still empty.
+            let _ = self.raised.set(raised);
+            Error::Interrupted
+        })
+    }
+}
+
+impl Host for Caller {
+    fn check(&self) -> Result<()> {
+        self.ask(|py| py.check_signals())
+    }
+
+    fn progress(&self, done: usize, total: usize, figures: &[(&'static str, f64)]) -> Result<()> {
+        let Some(callback) = &self.progress else { return Ok(()) };
+        self.ask(|py| {
+            let dict = PyDict::new(py);
+            for (name, value) in figures {
+                dict.set_item(name, value)?;
+            }
+            callback.call1(py, (done, total, dict)).map(drop)
+        })
+    }
+}
+
+fn message(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message")
+}

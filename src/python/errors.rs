@@ -1,0 +1,47 @@
+//! Errors of the core as exceptions of `nearlin.exceptions`, where the classes are defined: the stable
+//! ABI of Python 3.11 cannot subclass built-in exceptions from here.
+
+use crate::error::Error;
+use pyo3::exceptions::PyKeyboardInterrupt;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+static EXCEPTIONS: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+
+impl From<Error> for PyErr {
+    fn from(error: Error) -> Self {
+        let class = match &error {
+            Error::Interrupted => return PyKeyboardInterrupt::new_err(()),
+            Error::Internal(found) => return internal_error(found),
+            Error::Shape { .. } => "ShapeError",
+            Error::Value { .. } => "InvalidInputError",
+            Error::NonFinite { .. } => "NonFiniteError",
+            Error::Allocation { .. } => "AllocationError",
+            Error::State(_) => "StateError",
+        };
+        exception(class, error.to_string())
+    }
+}
+
+/// A defect of this library, with the request to report it.
+pub fn internal_error(found: &str) -> PyErr {
+    let version = env!("CARGO_PKG_VERSION");
+    exception(
+        "InternalError",
+        format!("{found} (a defect of nearlin {version}: please report it with the call that led here)"),
+    )
+}
+
+/// An argument that is not of a kind that the library takes.
+pub fn type_error(argument: &str, found: impl std::fmt::Display, expected: &str) -> PyErr {
+    exception("InvalidTypeError", format!("`{argument}` is {found}, expected {expected}"))
+}
+
+fn exception(class: &str, message: String) -> PyErr {
+    Python::attach(|py| {
+        let module = EXCEPTIONS.get_or_try_init(py, || py.import("nearlin.exceptions").map(Bound::unbind))?;
+        let class = module.bind(py).getattr(class)?.cast_into()?;
+        Ok(PyErr::from_type(class, (message,)))
+    })
+    .unwrap_or_else(|error: PyErr| error)
+}

@@ -1,0 +1,20 @@
+//! The Python extension module `nearlin._core`: private, flat, and thin.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `enter` | detaches from the interpreter, catches panics, listens for Ctrl-C, reports progress |
+//! | `convert` | NumPy and SciPy objects as matrix views, results as NumPy arrays |
+//! | `errors` | errors of the core as exceptions |
+//!
+//! Arguments are validated in Python (`nearlin/_validation.py`); what is checked again here guards memory.
+
+pub mod convert;
+pub mod enter;
+pub mod errors;
+
+#[pyo3::pymodule(gil_used = false)]
+mod _core {
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+}
