@@ -1,0 +1,52 @@
+"""Near-linear-time linear algebra with a measured certificate beside every answer.
+
+The names below are loaded when first used; importing nearlin imports neither SciPy nor scikit-learn.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as _numpy  # noqa: F401  (the extension module needs it in place)
+
+from ._config import config_context, get_config, set_config
+from ._core import __version__
+
+if TYPE_CHECKING:
+    from . import exceptions, sketch
+    from .regression import LinearRegression, LstsqResult, Ridge, RidgeCV, lstsq
+
+__all__ = [
+    "LinearRegression",
+    "LstsqResult",
+    "Ridge",
+    "RidgeCV",
+    "__version__",
+    "config_context",
+    "exceptions",
+    "get_config",
+    "lstsq",
+    "set_config",
+    "sketch",
+]
+
+_SUBMODULES = frozenset({"exceptions", "regression", "sketch"})
+_HOME = {
+    "LinearRegression": "regression",
+    "LstsqResult": "regression",
+    "Ridge": "regression",
+    "RidgeCV": "regression",
+    "lstsq": "regression",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return import_module(f".{name}", __name__)
+    if name in _HOME:
+        value = globals()[name] = getattr(import_module(f".{_HOME[name]}", __name__), name)
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | _SUBMODULES | set(__all__))

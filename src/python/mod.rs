@@ -2,9 +2,9 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `enter` | detaches from the interpreter, catches panics, listens for Ctrl-C, reports progress |
-//! | `convert` | NumPy and SciPy objects as matrix views, results as NumPy arrays |
-//! | `errors` | errors of the core as exceptions |
+//! | [`enter`] | detaches from the interpreter, catches panics, listens for Ctrl-C, reports progress |
+//! | [`convert`] | NumPy and SciPy objects as matrix views, results as NumPy arrays |
+//! | [`errors`] | errors of the core as exceptions |
 //!
 //! Arguments are validated in Python (`nearlin/_validation.py`); what is checked again here guards memory.
 
@@ -12,9 +12,19 @@ pub mod convert;
 pub mod enter;
 pub mod errors;
 
-#[pyo3::pymodule(gil_used = false)]
+use pyo3::prelude::*;
+
+#[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
     const __version__: &str = env!("CARGO_PKG_VERSION");
+    #[pymodule_export]
+    use super::usable_cpus;
+}
+
+/// The number of processors that this process may use, as affinity and control groups have it.
+#[pyfunction]
+fn usable_cpus() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }

@@ -1,0 +1,22 @@
+# Everything that a contributor needs; `.ci/run` is all of it from a clean clone.
+.PHONY: build test lint bench docs
+
+PYTHON ?= python
+
+build:  ## an editable install with all tools, quick to rebuild
+	$(PYTHON) -m pip install --editable '.[test,lint,demo,bench]'
+
+test: build
+	$(PYTHON) -m pytest
+	cargo test --locked --all-targets
+	cargo test --locked --doc
+
+lint:
+	.ci/lint
+
+bench: build
+	for bench in benches/python/*.py; do $(PYTHON) $$bench || exit 1; done
+	cargo bench --locked
+
+docs:
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --features python

@@ -1,0 +1,174 @@
+"""How many threads a call may use, and where its progress goes."""
+
+import os
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from operator import index
+from typing import Any
+
+from . import _core
+from .exceptions import InvalidInputError, InvalidTypeError
+
+__all__ = ["Progress", "config_context", "get_config", "resolve_progress", "resolve_threads", "set_config"]
+
+Progress = Callable[[int, int, Mapping[str, float]], object]
+"""Called with the steps done, the steps in all, and figures worth showing."""
+
+MOST_THREADS = 1024
+"""More threads than this are never used, whatever is asked for."""
+
+_process_wide: dict[str, int | None] = {"num_threads": None}
+_in_this_context: ContextVar[dict[str, int | None] | None] = ContextVar("nearlin_config", default=None)
+
+
+def get_config() -> dict[str, int | None]:
+    """Return the settings in force.
+
+    Returns
+    -------
+    dict
+        ``num_threads``: number of threads of a call that does not ask for one itself, or None when
+        the environment decides.
+
+    See Also
+    --------
+    config_context : Change settings for a while.
+    set_config : Change settings for good.
+
+    Examples
+    --------
+    >>> import nearlin
+    >>> nearlin.get_config()
+    {'num_threads': None}
+    """
+    return dict(_in_this_context.get() or _process_wide)
+
+
+def set_config(*, num_threads: int | None) -> None:
+    """Change the settings of this process.
+
+    Parameters
+    ----------
+    num_threads : int or None
+        Number of threads of a call that does not ask for one itself. Negative numbers count back from
+        the default: -1 is all of them, -2 all but one. None leaves it to the environment:
+        ``NEARLIN_NUM_THREADS``, ``OMP_NUM_THREADS``, ``RAYON_NUM_THREADS``, and at last the number of
+        processors that this process may use.
+
+    See Also
+    --------
+    config_context : Change settings for a while.
+
+    Notes
+    -----
+    The number of threads never changes a result, only how long it takes.
+
+    Examples
+    --------
+    >>> import nearlin
+    >>> nearlin.set_config(num_threads=2)
+    >>> nearlin.get_config()
+    {'num_threads': 2}
+    >>> nearlin.set_config(num_threads=None)
+    """
+    _process_wide["num_threads"] = _checked(num_threads)
+
+
+@contextmanager
+def config_context(*, num_threads: int | None) -> Generator[None]:
+    """Change settings within a ``with`` block, in the present thread or task only.
+
+    Parameters
+    ----------
+    num_threads : int or None
+        As in :func:`set_config`.
+
+    Examples
+    --------
+    >>> import nearlin
+    >>> with nearlin.config_context(num_threads=1):
+    ...     nearlin.get_config()
+    {'num_threads': 1}
+    """
+    token = _in_this_context.set({"num_threads": _checked(num_threads)})
+    try:
+        yield
+    finally:
+        _in_this_context.reset(token)
+
+
+def resolve_threads(n_jobs: int | None) -> int:
+    """Return the number of threads to use: ``n_jobs``, or the settings, or the environment."""
+    for requested in (_checked(n_jobs, "n_jobs"), get_config()["num_threads"]):
+        if requested is not None:
+            count = requested if requested > 0 else max(1, _default_threads() + 1 + requested)
+            return min(count, MOST_THREADS)
+    return min(_default_threads(), MOST_THREADS)
+
+
+def resolve_progress(progress: "bool | Progress | None") -> Progress | None:
+    """Return what to call with the progress made, or None for silence."""
+    if progress is None or progress is False:
+        return None
+    if progress is True:
+        return _Bar()
+    if callable(progress):
+        return progress
+    raise InvalidTypeError(
+        f"`progress` is of type {type(progress).__name__}, expected False, True or a callable that takes "
+        "(done, total, figures)"
+    )
+
+
+def _checked(count: int | None, name: str = "num_threads") -> int | None:
+    if count is None:
+        return None
+    try:
+        count = index(count)
+    except TypeError:
+        raise InvalidTypeError(
+            f"`{name}` is of type {type(count).__name__}, expected an integer or None"
+        ) from None
+    if count == 0:
+        raise InvalidInputError(f"`{name}` is 0, expected a positive or a negative number, or None")
+    return count
+
+
+def _default_threads() -> int:
+    own = os.environ.get("NEARLIN_NUM_THREADS", "").strip()
+    if own:
+        if not own.isdecimal() or int(own) == 0:
+            raise InvalidInputError(f"NEARLIN_NUM_THREADS is {own!r}, expected a positive integer")
+        return int(own)
+    # joblib and dask set the first in their workers; it may be a list, one number for each level.
+    for variable in ("OMP_NUM_THREADS", "RAYON_NUM_THREADS"):
+        count = os.environ.get(variable, "").split(",")[0].strip()
+        if count.isdecimal() and int(count) > 0:
+            return int(count)
+    return _core.usable_cpus()
+
+
+class _Bar:
+    """A tqdm bar that appears with the first step and closes with the last."""
+
+    def __init__(self) -> None:
+        try:
+            from tqdm.auto import tqdm
+        except ImportError:
+            raise ImportError(
+                "progress=True draws its bar with tqdm, which is not installed: "
+                "pip install 'nearlin[progress]', or give a callable instead"
+            ) from None
+        self._tqdm = tqdm
+        self._bar: Any = None
+
+    def __call__(self, done: int, total: int, figures: Mapping[str, float]) -> None:
+        if self._bar is None:
+            self._bar = self._tqdm(total=total)
+        self._bar.total = total
+        self._bar.set_postfix({name: f"{value:.3g}" for name, value in figures.items()}, refresh=False)
+        self._bar.update(done - self._bar.n)
+        if done >= total:
+            self._bar.close()
+            self._bar = None

@@ -1,0 +1,270 @@
+"""Arguments as the core wants them, or an error that names the argument, what was found and what would do.
+
+Nothing here imports SciPy, pandas or polars: their objects are known by their looks, so that whoever
+does not use them does not wait for them. The entries of large arrays are not read here but by the core,
+which refuses NaN and infinity in its first pass.
+"""
+
+import math
+import os
+from collections.abc import Collection, Sequence
+from numbers import Real
+from operator import index
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from .exceptions import InvalidInputError, InvalidTypeError, NonFiniteError, ShapeError
+
+__all__ = [
+    "Float",
+    "Matrix",
+    "as_matrix",
+    "as_rhs",
+    "as_sample_weight",
+    "as_seed",
+    "as_vector",
+    "check_bool",
+    "check_choice",
+    "check_finite",
+    "check_int",
+    "check_real",
+    "is_sparse",
+]
+
+Float: TypeAlias = npt.NDArray[np.floating[Any]]
+"""What every dense array becomes: native float32 or float64."""
+
+Matrix: TypeAlias = Any
+"""A :data:`Float` of two dimensions, or a SciPy CSR or CSC matrix of such entries."""
+
+
+def as_matrix(A: object, name: str = "A", *, accept_sparse: bool = True, allow_empty: bool = False) -> Matrix:
+    """Return ``A`` as a float32 or float64 matrix, without copying one that is that already.
+
+    float16 becomes float32; booleans, integers and extended precision are rounded to float64. Frames
+    give their values, sparse matrices other than CSR and CSC become CSR.
+    """
+    if is_sparse(A):
+        if not accept_sparse:
+            raise InvalidTypeError(f"`{name}` is sparse, expected a dense array; use its toarray()")
+        matrix: Any = A
+        _check_ndim(matrix.shape, name)
+        matrix = matrix if matrix.format in ("csr", "csc") else matrix.tocsr()
+        dtype = _float_dtype(matrix.dtype, name)
+        matrix = matrix if matrix.dtype == dtype else matrix.astype(dtype)
+    else:
+        array = _as_array(A, name)
+        _check_ndim(array.shape, name)
+        matrix = _as_float(array, name)
+    if not allow_empty and 0 in matrix.shape:
+        raise ShapeError(f"`{name}` has shape {matrix.shape}, expected at least one row and one column")
+    return matrix
+
+
+def as_rhs(b: object, rows: int, dtype: npt.DTypeLike, name: str = "b") -> tuple[Float, bool]:
+    """Return right-hand sides as the columns of a matrix of ``dtype``, and whether ``b`` was a vector."""
+    if is_sparse(b):
+        raise InvalidTypeError(f"`{name}` is sparse, expected a dense array; use its toarray()")
+    array = _as_array(b, name)
+    if array.ndim not in (1, 2):
+        raise ShapeError(f"`{name}` has {array.ndim} dimensions, expected 1 or 2")
+    if array.shape[0] != rows:
+        raise ShapeError(f"`{name}` has shape {array.shape}, expected {rows} rows, as many as the matrix has")
+    if array.ndim == 2 and array.shape[1] == 0:
+        raise ShapeError(f"`{name}` has shape {array.shape}, expected at least one column")
+    columns = _as_float(array if array.ndim == 2 else array[:, np.newaxis], name, dtype)
+    return columns, array.ndim == 1
+
+
+def as_vector(v: object, name: str, *, length: int | None = None, dtype: npt.DTypeLike = np.float64) -> Float:
+    """Return ``v`` as a contiguous vector of ``dtype``."""
+    array = _as_array(v, name)
+    if array.ndim != 1:
+        raise ShapeError(f"`{name}` has {array.ndim} dimensions, expected 1")
+    if length is not None and array.shape[0] != length:
+        raise ShapeError(f"`{name}` has length {array.shape[0]}, expected {length}")
+    return np.ascontiguousarray(_as_float(array, name, dtype))
+
+
+def as_sample_weight(
+    sample_weight: object, rows: int, name: str = "sample_weight"
+) -> npt.NDArray[np.float64] | None:
+    """Return one weight for each row, none of them negative and not all of them zero; None stays None."""
+    if sample_weight is None:
+        return None
+    if isinstance(sample_weight, Real):
+        weights: Any = np.full(rows, check_real(sample_weight, name, at_least=0))
+    else:
+        weights = as_vector(sample_weight, name, length=rows)
+        check_finite(weights, name)
+    if weights.size and weights.min() < 0:
+        row = int(weights.argmin())
+        raise InvalidInputError(f"`{name}` has {weights[row]} at [{row}], expected no negative weight")
+    if not weights.any():
+        raise InvalidInputError(f"`{name}` is zero everywhere, expected at least one positive weight")
+    checked: npt.NDArray[np.float64] = weights
+    return checked
+
+
+def as_seed(rng: object, name: str = "rng") -> int:
+    """Return one number of 64 bits from anything that NumPy or scikit-learn takes for a source of randomness.
+
+    An integer below 2**64 is the seed itself. Generators are advanced. None is fresh entropy for ``rng``,
+    as in SciPy, and NumPy's global state for ``random_state``, as in scikit-learn.
+    """
+    random = np.random
+    if rng is None:
+        if name == "random_state":
+            return int.from_bytes(random.bytes(8), "little")
+        return int.from_bytes(os.urandom(8), "little")
+    if isinstance(rng, random.BitGenerator):
+        rng = random.Generator(rng)
+    if isinstance(rng, random.Generator | random.RandomState):
+        return int.from_bytes(rng.bytes(8), "little")
+    if rng is random:
+        return int.from_bytes(random.bytes(8), "little")
+    if isinstance(rng, Sequence | np.ndarray) and not isinstance(rng, str | bytes) and np.ndim(rng) == 1:
+        rng = random.SeedSequence([check_int(number, name, at_least=0) for number in rng])
+    if isinstance(rng, random.SeedSequence):
+        return int(rng.generate_state(1, np.uint64)[0])
+    seed = check_int(rng, name, at_least=0, what="an integer, None or a NumPy generator")
+    return seed if seed < 2**64 else int(random.SeedSequence(seed).generate_state(1, np.uint64)[0])
+
+
+def check_real(
+    value: object,
+    name: str,
+    *,
+    at_least: float = -math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
+    at_most: float = math.inf,
+) -> float:
+    """Return a finite number within bounds as a float."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise InvalidTypeError(f"`{name}` is of type {type(value).__name__}, expected a real number")
+    number = float(value)
+    if not (math.isfinite(number) and at_least <= number <= at_most and above < number < below):
+        bounds = {">=": at_least, ">": above, "<": below, "<=": at_most}
+        wanted = [f"{sign} {bound:g}" for sign, bound in bounds.items() if math.isfinite(bound)]
+        raise InvalidInputError(f"`{name}` is {value}, expected {' and '.join(['finite', *wanted])}")
+    return number
+
+
+def check_int(
+    value: object,
+    name: str,
+    *,
+    at_least: int | None = None,
+    at_most: int | None = None,
+    what: str = "an integer",
+) -> int:
+    """Return an integer within bounds."""
+    try:
+        if isinstance(value, bool | np.bool_):
+            raise TypeError
+        number = index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise InvalidTypeError(f"`{name}` is of type {type(value).__name__}, expected {what}") from None
+    if at_least is not None and number < at_least:
+        raise InvalidInputError(f"`{name}` is {number}, expected at least {at_least}")
+    if at_most is not None and number > at_most:
+        raise InvalidInputError(f"`{name}` is {number}, expected at most {at_most}")
+    return number
+
+
+def check_choice(value: object, name: str, choices: Collection[str]) -> str:
+    """Return a string that is one of ``choices``."""
+    if not isinstance(value, str) or value not in choices:
+        listed = ", ".join(map(repr, choices))
+        raise InvalidInputError(f"`{name}` is {value!r}, expected one of {listed}")
+    return value
+
+
+def check_bool(value: object, name: str) -> bool:
+    """Return a truth value given as one."""
+    if not isinstance(value, bool | np.bool_):
+        raise InvalidTypeError(f"`{name}` is of type {type(value).__name__}, expected True or False")
+    return bool(value)
+
+
+def check_finite(array: Float, name: str) -> None:
+    """Raise unless every entry of a small array is finite."""
+    # One reduction and no temporary when all is well; finite numbers whose sum overflows get a second look.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(array.sum()):
+            return
+    wrong = np.argwhere(~np.isfinite(array))
+    if len(wrong):
+        position = [int(i) for i in wrong[0]]
+        found = "NaN" if np.isnan(array[tuple(position)]) else "infinity"
+        raise NonFiniteError(f"`{name}` contains {found} at {position}; every entry must be finite")
+
+
+def is_sparse(A: object) -> bool:
+    """Tell whether ``A`` is one of SciPy's sparse matrices or arrays."""
+    return any(base.__module__.startswith("scipy.sparse") for base in type(A).__mro__)
+
+
+def _as_array(A: object, name: str) -> npt.NDArray[Any]:
+    """Return what ``A`` holds as an array of any dtype."""
+    if isinstance(A, np.ma.MaskedArray) and np.ma.is_masked(A):
+        raise InvalidInputError(f"`{name}` has masked entries, expected a value in every entry")
+    try:
+        array = _frame_values(A) if hasattr(A, "to_numpy") else np.asarray(A)
+    except (TypeError, ValueError) as error:
+        kind = type(A).__name__
+        raise InvalidTypeError(f"`{name}` is a {kind} that cannot be read as an array: {error}") from error
+    if array.ndim == 0:
+        raise InvalidTypeError(f"`{name}` is of type {type(A).__name__}, expected an array")
+    return array
+
+
+def _frame_values(frame: Any) -> npt.NDArray[Any]:
+    """Return the values of a pandas or polars frame or series."""
+    values = np.asarray(frame.to_numpy())
+    if values.dtype == object and type(frame).__module__.startswith("pandas"):
+        # Columns of nullable dtypes have no common NumPy dtype, although their values have.
+        values = frame.to_numpy(dtype=np.float64, na_value=np.nan)
+    return values
+
+
+def _as_float(array: npt.NDArray[Any], name: str, dtype: npt.DTypeLike | None = None) -> Float:
+    """Return the array as float32 or float64, or as ``dtype``."""
+    wanted = _float_dtype(array.dtype, name) if dtype is None else np.dtype(dtype)
+    _float_dtype(array.dtype, name)
+    if array.dtype == wanted and array.dtype.isnative:
+        return np.asarray(array)
+    with np.errstate(over="ignore"):
+        cast: Float = array.astype(wanted)
+    if wanted.itemsize < array.dtype.itemsize and array.dtype.kind == "f":
+        overflow = np.isinf(cast) & np.isfinite(array)
+        if overflow.any():
+            raise InvalidInputError(f"`{name}` has entries too large for {wanted}")
+    return cast
+
+
+def _float_dtype(dtype: np.dtype[Any], name: str) -> np.dtype[Any]:
+    """Return the dtype in which the core takes entries of ``dtype``."""
+    if dtype.kind == "f" and dtype.itemsize <= 4:
+        return np.dtype(np.float32)
+    if dtype.kind in "fbiu":
+        return np.dtype(np.float64)
+    if dtype.kind == "c":
+        raise InvalidTypeError(
+            f"Complex data not supported: `{name}` has dtype {dtype}, expected real numbers"
+        )
+    raise InvalidTypeError(f"`{name}` has dtype {dtype}, expected numbers such as float64")
+
+
+def _check_ndim(shape: tuple[int, ...], name: str) -> None:
+    if len(shape) == 1:
+        raise ShapeError(
+            f"`{name}` has 1 dimension, expected 2; reshape(-1, 1) makes it a column, reshape(1, -1) a row"
+        )
+    if len(shape) != 2:
+        raise ShapeError(f"`{name}` has {len(shape)} dimensions, expected 2")
