@@ -10,7 +10,11 @@
 //! | [`random`] | random numbers addressed by (seed, operator, purpose, row, column) |
 //! | [`matrix`] | what an input is: dense and sparse views, tiles of rows |
 //! | [`linalg`] | dense factorisations of small matrices, QR of tall ones |
+//! | [`sketch`] | sketching operators as values |
+//! | [`certify`] | a-posteriori error estimates |
+//! | [`regression`] | least squares |
 
+pub mod certify;
 pub mod error;
 pub mod linalg;
 pub mod matrix;
@@ -18,4 +22,6 @@ pub mod parallel;
 #[cfg(feature = "python")]
 pub mod python;
 pub mod random;
+pub mod regression;
 pub mod simd;
+pub mod sketch;

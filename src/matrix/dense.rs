@@ -116,6 +116,12 @@ impl<'a, T: Real> Dense<'a, T> {
         Self { data, nrows, ncols, ..*self }
     }
 
+    /// The same view, if it is row-major `f64`.
+    pub fn row_major_f64(&self) -> Option<Dense<'a, f64>> {
+        let Self { data, nrows, ncols, row_stride, col_stride } = *self;
+        (col_stride == 1).then_some(Dense { data: T::as_f64(data)?, nrows, ncols, row_stride, col_stride })
+    }
+
     /// The transposed view.
     pub fn t(&self) -> Self {
         Self {
@@ -242,8 +248,7 @@ impl<T: Real> Rows for Dense<'_, T> {
     }
 
     fn borrowed(&self, rows: Range<usize>) -> Option<Dense<'_, f64>> {
-        let Self { data, nrows, ncols, row_stride, col_stride } = self.rows(rows);
-        (col_stride == 1).then_some(Dense { data: T::as_f64(data)?, nrows, ncols, row_stride, col_stride })
+        self.rows(rows).row_major_f64()
     }
 
     fn tile<'b>(

@@ -13,6 +13,7 @@
 mod dense;
 mod owned;
 mod sparse;
+mod tiles_of_sparse;
 
 pub use dense::{Dense, DenseMut, Rows};
 pub use owned::{Buffer, Mat};

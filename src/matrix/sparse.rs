@@ -124,6 +124,16 @@ impl<'a, T: Real> Sparse<'a, T> {
         self.indptr.get(line)..self.indptr.get(line + 1)
     }
 
+    /// The positions of the entries of a sorted line whose index is in `range`.
+    pub fn extent_within(&self, line: usize, range: std::ops::Range<usize>) -> std::ops::Range<usize> {
+        let extent = self.extent(line);
+        let below = |bound: usize| match self.indices {
+            Indices::I32(indices) => indices[extent.clone()].partition_point(|&i| (i as usize) < bound),
+            Indices::I64(indices) => indices[extent.clone()].partition_point(|&i| (i as usize) < bound),
+        };
+        extent.start + below(range.start)..extent.start + below(range.end)
+    }
+
     /// Stored values.
     pub fn values(&self) -> &'a [T] {
         self.data

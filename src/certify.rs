@@ -1,0 +1,202 @@
+//! A-posteriori error estimates, shared by all columns.
+//!
+//! **Backward error of a least-squares answer** (Karlson and Waldén 1997; Gratton, Jiránek and
+//! Titley-Peloquin 2012). With r = b - A x, g = A'r, theta = |A|_F / |b| and
+//! w = theta |r| / sqrt(1 + theta^2 |x|^2), the estimate
+//!
+//! theta / sqrt(1 + theta^2 |x|^2) * |(A'A + w^2 I)^(-1/2) g| / |A|_F
+//!
+//! is within a factor sqrt(2) of the smallest relative perturbation of (A, b) for which x is an exact
+//! least-squares solution. Here A'A is represented by a [`Factor`].
+
+use crate::error::Result;
+use crate::linalg::{self, Qr};
+use crate::matrix::Mat;
+
+/// A stand-in for A'A: R'R for an upper triangle, or V S^2 V' where only some directions are kept.
+pub enum Factor {
+    /// An upper triangle R.
+    Triangle(Mat<f64>),
+    /// Orthonormal columns V and positive numbers S.
+    Spectral(Mat<f64>, Vec<f64>),
+}
+
+impl Factor {
+    /// Number of unknowns.
+    pub fn order(&self) -> usize {
+        match self {
+            Self::Triangle(r) => r.ncols(),
+            Self::Spectral(v, _) => v.nrows(),
+        }
+    }
+
+    /// Number of directions kept.
+    pub fn rank(&self) -> usize {
+        match self {
+            Self::Triangle(r) => r.ncols(),
+            Self::Spectral(_, s) => s.len(),
+        }
+    }
+
+    /// |A|_F.
+    pub fn frobenius_norm(&self) -> f64 {
+        let squares = |values: &[f64]| values.iter().map(|v| v * v).sum::<f64>().sqrt();
+        match self {
+            Self::Triangle(r) => squares(r.as_slice()),
+            Self::Spectral(_, s) => squares(s),
+        }
+    }
+
+    /// R'^-1 G: gradients in the coordinates in which A has nearly orthonormal columns.
+    pub fn whiten(&self, gradient: &Mat<f64>) -> Result<Mat<f64>> {
+        match self {
+            Self::Triangle(r) => {
+                let mut y = gradient.copy()?;
+                linalg::solve_upper_transposed(r.as_ref(), y.as_mut());
+                Ok(y)
+            }
+            Self::Spectral(v, s) => {
+                let mut y = Mat::zeros(s.len(), gradient.ncols())?;
+                linalg::matmul(y.as_mut(), false, v.as_ref().t(), gradient.as_ref(), 1.0);
+                divide_rows(&mut y, s);
+                Ok(y)
+            }
+        }
+    }
+
+    /// R^-1 Y: back to the unknowns.
+    pub fn unwhiten(&self, y: &Mat<f64>) -> Result<Mat<f64>> {
+        let mut y = y.copy()?;
+        match self {
+            Self::Triangle(r) => {
+                linalg::solve_upper(r.as_ref(), y.as_mut());
+                Ok(y)
+            }
+            Self::Spectral(v, s) => {
+                divide_rows(&mut y, s);
+                let mut x = Mat::zeros(v.nrows(), y.ncols())?;
+                linalg::matmul(x.as_mut(), false, v.as_ref(), y.as_ref(), 1.0);
+                Ok(x)
+            }
+        }
+    }
+
+    /// |(A'A + w^2 I)^(-1/2) g|, exactly: one QR factorisation of (R; w I) for a triangle.
+    fn damped_norm(&self, gradient: &[f64], damping: f64) -> Result<f64> {
+        match self {
+            Self::Triangle(r) => {
+                let d = r.ncols();
+                let stacked = Mat::from_fn(2 * d, d, |i, j| {
+                    if i < d { r[(i, j)] } else { damping * f64::from(i - d == j) }
+                })?;
+                let r = Qr::new(stacked)?.r()?;
+                let mut y = Mat::from_fn(d, 1, |i, _| gradient[i])?;
+                linalg::solve_upper_transposed(r.as_ref(), y.as_mut());
+                Ok(norm(y.as_slice()))
+            }
+            Self::Spectral(v, s) => {
+                let squares = s.iter().enumerate().map(|(j, s)| {
+                    let c: f64 = v.col(j).iter().zip(gradient).map(|(v, g)| v * g).sum();
+                    c * c / (s * s + damping * damping)
+                });
+                Ok(squares.sum::<f64>().sqrt())
+            }
+        }
+    }
+}
+
+fn divide_rows(y: &mut Mat<f64>, divisors: &[f64]) {
+    for j in 0..y.ncols() {
+        y.col_mut(j).iter_mut().zip(divisors).for_each(|(y, s)| *y /= s);
+    }
+}
+
+/// Euclidean norm.
+pub fn norm(x: &[f64]) -> f64 {
+    x.iter().map(|v| v * v).sum::<f64>().sqrt()
+}
+
+/// What the backward error of one answer is made of.
+pub struct Answer<'a> {
+    /// A'(b - A x).
+    pub gradient: &'a [f64],
+    /// R'^-1 of the gradient.
+    pub whitened: &'a [f64],
+    /// |b - A x|
+    pub residual_norm: f64,
+    /// |x|
+    pub solution_norm: f64,
+    /// |b|
+    pub target_norm: f64,
+}
+
+impl Answer<'_> {
+    /// The factor in front of the norm, relative to |A|_F, and w.
+    fn scales(&self, frobenius: f64) -> (f64, f64) {
+        let theta = frobenius / self.target_norm;
+        let damped = theta / (1.0f64).hypot(theta * self.solution_norm);
+        (damped / frobenius, damped * self.residual_norm)
+    }
+
+    /// An upper bound on the estimate for O(d) operations, from (A'A + w^2 I)^-1 <= (A'A)^-1 and <= w^-2 I.
+    pub fn quick_backward_error(&self, factor: &Factor) -> f64 {
+        let (scale, damping) = self.scales(factor.frobenius_norm());
+        let by_residual = norm(self.gradient) / damping;
+        scale * norm(self.whitened).min(if by_residual.is_nan() { f64::INFINITY } else { by_residual })
+    }
+
+    /// The Karlson-Waldén estimate.
+    pub fn backward_error(&self, factor: &Factor) -> Result<f64> {
+        let (scale, damping) = self.scales(factor.frobenius_norm());
+        if damping == 0.0 {
+            return Ok(scale * norm(self.whitened));
+        }
+        Ok(scale * factor.damped_norm(self.gradient, damping)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn factors() -> (Factor, Factor) {
+        let r = Mat::from_fn(6, 6, |i, j| if i <= j { ((i * 7 + j * 3) % 5) as f64 - 1.7 } else { 0.0 }).unwrap();
+        let svd = linalg::svd(r.as_ref()).unwrap();
+        (Factor::Triangle(r), Factor::Spectral(svd.v, svd.s))
+    }
+
+    #[test]
+    fn triangle_and_spectrum_agree() {
+        let (triangle, spectral) = factors();
+        let gradient = Mat::from_fn(6, 2, |i, j| (i as f64 + 1.0).sin() + j as f64).unwrap();
+        let solve = |factor: &Factor| factor.unwhiten(&factor.whiten(&gradient).unwrap()).unwrap();
+        let (left, right) = (solve(&triangle), solve(&spectral));
+        for (x, y) in left.as_slice().iter().zip(right.as_slice()) {
+            assert!((x - y).abs() < 1e-10 * (1.0 + x.abs()));
+        }
+        assert!((triangle.frobenius_norm() - spectral.frobenius_norm()).abs() < 1e-12);
+        for damping in [1e-3, 1.0, 1e3] {
+            let norms = [&triangle, &spectral].map(|f| f.damped_norm(gradient.col(0), damping).unwrap());
+            assert!((norms[0] / norms[1] - 1.0).abs() < 1e-10);
+        }
+    }
+
+    #[test]
+    fn the_quick_bound_is_a_bound() {
+        let (triangle, _) = factors();
+        let gradient = Mat::from_fn(6, 1, |i, _| (i as f64).cos()).unwrap();
+        let whitened = triangle.whiten(&gradient).unwrap();
+        for residual_norm in [0.0, 1e-8, 1e-2, 1.0, 1e6] {
+            let answer = Answer {
+                gradient: gradient.col(0),
+                whitened: whitened.col(0),
+                residual_norm,
+                solution_norm: 0.7,
+                target_norm: 2.0,
+            };
+            let (quick, exact) =
+                (answer.quick_backward_error(&triangle), answer.backward_error(&triangle).unwrap());
+            assert!(exact <= quick * (1.0 + 1e-12) && quick.is_finite(), "{exact} {quick}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Dense tiles of compressed sparse rows or columns.
+
+use super::{Axis, Dense, Real, Rows, Sparse};
+use std::ops::Range;
+
+/// Column lines must be sorted, as [`Sparse::is_canonical`] says.
+impl<T: Real> Rows for Sparse<'_, T> {
+    fn nrows(&self) -> usize {
+        Sparse::nrows(self)
+    }
+
+    fn ncols(&self) -> usize {
+        Sparse::ncols(self)
+    }
+
+    fn tile<'b>(
+        &'b self,
+        rows: Range<usize>,
+        cols: Range<usize>,
+        buffer: &'b mut Vec<f64>,
+    ) -> Dense<'b, f64> {
+        let width = cols.len();
+        buffer.clear();
+        buffer.resize(rows.len() * width, 0.0);
+        match self.axis() {
+            Axis::Rows => {
+                for (i, row) in rows.clone().enumerate() {
+                    self.visit_line(row, |j, value| {
+                        if cols.contains(&j) {
+                            buffer[i * width + j - cols.start] += value.to_f64();
+                        }
+                    });
+                }
+            }
+            Axis::Columns => {
+                for (j, column) in cols.enumerate() {
+                    self.visit(self.extent_within(column, rows.clone()), |i, value| {
+                        buffer[(i - rows.start) * width + j] += value.to_f64();
+                    });
+                }
+            }
+        }
+        Dense::row_major(buffer, rows.len(), width)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Indices;
+    use super::*;
+
+    #[test]
+    fn rows_and_columns_give_the_same_tile() {
+        // [[1, 0, 2], [0, 3, 0], [4, 0, 5]]
+        let csr = Sparse::new(
+            "A",
+            Axis::Rows,
+            (3, 3),
+            Indices::I32(&[0, 2, 3, 5]),
+            Indices::I32(&[0, 2, 1, 0, 2]),
+            &[1.0, 2.0, 3.0, 4.0, 5.0],
+        )
+        .unwrap();
+        let csc = Sparse::new(
+            "A",
+            Axis::Columns,
+            (3, 3),
+            Indices::I64(&[0, 2, 3, 5]),
+            Indices::I64(&[0, 2, 1, 0, 2]),
+            &[1.0f32, 4.0, 3.0, 2.0, 5.0],
+        )
+        .unwrap();
+        let (mut left, mut right) = (Vec::new(), Vec::new());
+        for (rows, cols) in [(0..3, 0..3), (1..3, 1..3), (2..2, 0..1)] {
+            let left = csr.tile(rows.clone(), cols.clone(), &mut left);
+            assert_eq!(left.data(), csc.tile(rows, cols, &mut right).data());
+        }
+        assert_eq!(csr.tile(1..3, 0..3, &mut left).data(), [0.0, 3.0, 0.0, 4.0, 0.0, 5.0]);
+    }
+}

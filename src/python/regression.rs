@@ -1,0 +1,172 @@
+//! Bindings of [`crate::regression`].
+
+use super::convert::{AnyInput, Input, Vector, to_numpy};
+use super::enter::enter;
+use crate::error::Error;
+use crate::matrix::{Dense, Matrix, Real};
+use crate::parallel::Context;
+use crate::regression::{self, Method, Output, Params, Problem, Sketchable};
+use crate::simd;
+use crate::sketch::Kind;
+use numpy::{IntoPyArray, PyArray1};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+/// Least squares; see `nearlin.lstsq`.
+#[pyfunction]
+#[pyo3(signature = (a, b, *, method, sample_weight, ridge, rcond, sketch, sketch_size, tol, max_iter, seed, threads, fit_intercept, progress))]
+pub fn lstsq<'py>(
+    py: Python<'py>,
+    a: &Bound<'py, PyAny>,
+    b: &Bound<'py, PyAny>,
+    method: &str,
+    sample_weight: Option<&Bound<'py, PyAny>>,
+    ridge: &Bound<'py, PyAny>,
+    rcond: Option<f64>,
+    sketch: Option<&str>,
+    sketch_size: Option<usize>,
+    tol: Option<f64>,
+    max_iter: Option<usize>,
+    seed: u64,
+    threads: usize,
+    fit_intercept: bool,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let params = Params {
+        method: method_named(method)?,
+        rcond,
+        sketch: sketch.map(sketch_named).transpose()?,
+        sketch_size,
+        tolerance: tol,
+        max_iter,
+        seed,
+    };
+    let weights = sample_weight.map(|weights| Vector::<f64>::extract(weights, "sample_weight")).transpose()?;
+    let ridge = Vector::<f64>::extract(ridge, "ridge")?;
+    let call = Call { weights: weights.as_ref(), ridge: ridge.as_slice(), fit_intercept };
+    match AnyInput::extract(a, "A")? {
+        AnyInput::F32(a) => {
+            let b = Input::<f32>::extract(b, "b")?;
+            let output = enter(py, threads, progress, |context| call.lstsq(context, &a, &b, &params))?;
+            to_dict::<f32>(py, output)
+        }
+        AnyInput::F64(a) => {
+            let b = Input::<f64>::extract(b, "b")?;
+            let output = enter(py, threads, progress, |context| call.lstsq(context, &a, &b, &params))?;
+            to_dict::<f64>(py, output)
+        }
+    }
+}
+
+/// Mean squared leave-one-out errors of ridge regression, one row for each of `alphas`; see `nearlin.RidgeCV`.
+#[pyfunction]
+#[pyo3(signature = (a, b, *, alphas, sample_weight, fit_intercept, threads))]
+pub fn ridge_loo<'py>(
+    py: Python<'py>,
+    a: &Bound<'py, PyAny>,
+    b: &Bound<'py, PyAny>,
+    alphas: &Bound<'py, PyAny>,
+    sample_weight: Option<&Bound<'py, PyAny>>,
+    fit_intercept: bool,
+    threads: usize,
+) -> PyResult<Bound<'py, PyAny>> {
+    let weights = sample_weight.map(|weights| Vector::<f64>::extract(weights, "sample_weight")).transpose()?;
+    let alphas = Vector::<f64>::extract(alphas, "alphas")?;
+    let call = Call { weights: weights.as_ref(), ridge: &[0.0], fit_intercept };
+    let errors = match AnyInput::extract(a, "A")? {
+        AnyInput::F32(a) => {
+            let b = Input::<f32>::extract(b, "b")?;
+            enter(py, threads, None, |context| {
+                regression::ridge_leave_one_out(context, &call.problem(&a, &b)?, alphas.as_slice())
+            })?
+        }
+        AnyInput::F64(a) => {
+            let b = Input::<f64>::extract(b, "b")?;
+            enter(py, threads, None, |context| {
+                regression::ridge_leave_one_out(context, &call.problem(&a, &b)?, alphas.as_slice())
+            })?
+        }
+    };
+    to_numpy::<f64>(py, errors)
+}
+
+/// What both functions hand to the core beside the arrays.
+struct Call<'c> {
+    weights: Option<&'c Vector<f64>>,
+    ridge: &'c [f64],
+    fit_intercept: bool,
+}
+
+impl Call<'_> {
+    fn problem<'p, T: Real + numpy::Element>(
+        &'p self,
+        a: &'p Input<T>,
+        b: &'p Input<T>,
+    ) -> crate::error::Result<Problem<'p, T>> {
+        let design = a.view();
+        let targets: Dense<'p, T> = match b.view() {
+            Matrix::Dense(targets) => targets,
+            Matrix::Sparse(_) => return Err(Error::value("b", "sparse", "a dense array")),
+        };
+        let weights = self.weights.map(Vector::as_slice);
+        match weights {
+            Some(weights) if weights.len() != design.nrows() => {
+                Err(Error::shape("sample_weight", format!("length {}", weights.len()), design.nrows()))
+            }
+            _ => Ok(Problem { design, targets, weights, ridge: self.ridge, fit_intercept: self.fit_intercept }),
+        }
+    }
+
+    fn lstsq<T: Real + numpy::Element + simd::Element + Sketchable>(
+        &self,
+        context: &Context,
+        a: &Input<T>,
+        b: &Input<T>,
+        params: &Params,
+    ) -> crate::error::Result<Output> {
+        regression::lstsq(context, &self.problem(a, b)?, params)
+    }
+}
+
+fn method_named(name: &str) -> Result<Method, Error> {
+    let methods = [Method::Auto, Method::Gram, Method::Whitened, Method::Spir, Method::Fossils, Method::Qr];
+    methods
+        .into_iter()
+        .find(|method| method.name() == name)
+        .ok_or_else(|| Error::value("method", format!("'{name}'"), "one of auto, gram, whitened, spir, fossils, qr"))
+}
+
+fn sketch_named(name: &str) -> Result<Kind, Error> {
+    match name {
+        "sparse_sign" => Ok(Kind::SparseSign { zeta: 8 }),
+        "count_sketch" => Ok(Kind::CountSketch),
+        "srht" => Ok(Kind::Srht),
+        "pht" => Ok(Kind::Pht),
+        "gaussian" => Ok(Kind::Gaussian),
+        _ => Err(Error::value(
+            "sketch",
+            format!("'{name}'"),
+            "one of sparse_sign, count_sketch, srht, pht, gaussian",
+        )),
+    }
+}
+
+fn to_dict<T: Real + numpy::Element>(py: Python<'_>, output: Output) -> PyResult<Bound<'_, PyDict>> {
+    let array = |values: Vec<f64>| -> Bound<'_, PyArray1<f64>> { values.into_pyarray(py) };
+    let dict = PyDict::new(py);
+    dict.set_item("x", to_numpy::<T>(py, output.x)?)?;
+    dict.set_item("intercept", array(output.intercept))?;
+    dict.set_item("residual_norm", array(output.residual_norm))?;
+    dict.set_item("rank", output.rank)?;
+    dict.set_item("method", output.method.name())?;
+    dict.set_item("n_iter", output.n_iter)?;
+    dict.set_item("sketch_size", output.sketch_size)?;
+    dict.set_item("backward_error", array(output.backward_error))?;
+    dict.set_item("backward_error_bound", array(output.backward_error_bound))?;
+    dict.set_item("condition", output.condition)?;
+    dict.set_item("target", output.target)?;
+    dict.set_item("explanation", output.explanation)?;
+    dict.set_item("fallback_reason", output.fallback)?;
+    dict.set_item("redraws", output.redraws)?;
+    Ok(dict)
+}

@@ -1,0 +1,341 @@
+//! The problem as it is solved: rows times root weights, columns centred, magnitudes tamed.
+
+use super::sparse;
+use crate::error::{Error, Result};
+use crate::matrix::{Dense, Matrix, Real, Rows, Sparse};
+use crate::parallel::Context;
+use crate::simd::{Element, kernel};
+use std::ops::Range;
+
+/// min |W^(1/2) (b - A x)|^2 + ridge |x|^2 for every column b of the targets, as the caller states it.
+pub struct Problem<'a, T> {
+    /// n x d.
+    pub design: Matrix<'a, T>,
+    /// n x k.
+    pub targets: Dense<'a, T>,
+    /// One non-negative weight for every row.
+    pub weights: Option<&'a [f64]>,
+    /// One non-negative number for every target, or one for all.
+    pub ridge: &'a [f64],
+    /// Adds an unpenalised constant to every fit.
+    pub fit_intercept: bool,
+}
+
+/// A [`Problem`] in the form in which the solvers read it: they see W^(1/2) (A - 1 mean') 2^e and the
+/// targets treated alike, one cache-sized tile at a time.
+pub(crate) struct Design<'a, T> {
+    matrix: Matrix<'a, T>,
+    targets: Dense<'a, T>,
+    root_weights: Option<Vec<f64>>,
+    means: Option<Vec<f64>>,
+    target_means: Vec<f64>,
+    /// Powers of two that tame columns beyond 1e+-100.
+    column_scale: Option<Vec<f64>>,
+    /// Powers of two that bring every target to a norm near one.
+    target_scale: Vec<f64>,
+    target_norm: Vec<f64>,
+}
+
+impl<'a, T: Real + Element> Design<'a, T> {
+    /// Reads the targets and weights once, and the matrix once more if it has to be centred.
+    pub fn new(context: &Context, problem: &Problem<'a, T>) -> Result<Self> {
+        let (n, k) = (problem.targets.nrows(), problem.targets.ncols());
+        let root_weights = problem.weights.map(|weights| root_of(weights)).transpose()?;
+        let mut design = Self {
+            matrix: problem.design,
+            targets: problem.targets,
+            root_weights,
+            means: None,
+            target_means: vec![0.0; k],
+            column_scale: None,
+            target_scale: vec![1.0; k],
+            target_norm: vec![0.0; k],
+        };
+        if problem.fit_intercept {
+            design.centre(context)?;
+        }
+        for target in 0..k {
+            let largest = design.largest_target(target)?;
+            design.target_scale[target] = power_of_two_below(largest).recip();
+            let squares: f64 = (0..n).map(|i| design.target(i, target).powi(2)).sum();
+            design.target_norm[target] = squares.sqrt();
+        }
+        Ok(design)
+    }
+
+    /// Number of targets.
+    pub fn ntargets(&self) -> usize {
+        self.targets.ncols()
+    }
+
+    /// |b|, in the units of the solvers.
+    pub fn target_norm(&self, target: usize) -> f64 {
+        self.target_norm[target]
+    }
+
+    /// The sparse matrix and its row weights, if it is one; centring and column scales are not in it.
+    pub fn sparse(&self) -> Option<(Sparse<'a, T>, Option<&[f64]>)> {
+        match self.matrix {
+            Matrix::Sparse(matrix) => Some((matrix, self.root_weights.as_deref())),
+            Matrix::Dense(_) => None,
+        }
+    }
+
+    /// Column means, if the columns are centred.
+    pub fn means(&self) -> Option<&[f64]> {
+        self.means.as_deref()
+    }
+
+    /// The means of the targets, zeros if nothing is centred.
+    pub fn target_means(&self) -> &[f64] {
+        &self.target_means
+    }
+
+    /// Number that all entries of a column are multiplied by.
+    pub fn column_scale(&self, column: usize) -> f64 {
+        self.column_scale.as_ref().map_or(1.0, |scale| scale[column])
+    }
+
+    /// Root of a ridge on the coefficient of a column.
+    pub fn root_ridge(&self, ridge: f64, column: usize) -> f64 {
+        ridge.sqrt() * self.column_scale(column)
+    }
+
+    /// Number that all entries of a target are multiplied by.
+    pub fn target_scale(&self, target: usize) -> f64 {
+        self.target_scale[target]
+    }
+
+    /// Root of the weight of a row.
+    pub fn root_weight(&self, row: usize) -> f64 {
+        self.root_weights.as_ref().map_or(1.0, |weights| weights[row])
+    }
+
+    /// One entry of a target, in the units of the solvers.
+    pub fn target(&self, row: usize, target: usize) -> f64 {
+        let centred = self.targets.get(row, target).to_f64() - self.target_means[target];
+        centred * self.root_weight(row) * self.target_scale[target]
+    }
+
+    /// The matrix itself, when tiles of it are shown as they are.
+    pub fn untouched(&self) -> Option<Dense<'a, T>> {
+        let touched = self.root_weights.is_some() || self.means.is_some() || self.column_scale.is_some();
+        match self.matrix {
+            Matrix::Dense(matrix) if !touched => Some(matrix),
+            _ => None,
+        }
+    }
+
+    /// The largest magnitude in every column, after one read; refuses what is not finite.
+    pub fn largest_in_columns(&self, context: &Context) -> Result<Vec<f64>> {
+        let blocks = row_blocks(self.nrows(), self.ncols());
+        let partial = context.map_with(blocks.len(), Vec::new, |buffer, block| {
+            let mut largest = vec![0.0f64; self.ncols()];
+            for start in blocks[block].clone().step_by(TILE_ROWS) {
+                let rows = start..(start + TILE_ROWS).min(blocks[block].end);
+                let tile = self.tile(rows, 0..self.ncols(), buffer);
+                for i in 0..tile.nrows() {
+                    for (largest, &value) in largest.iter_mut().zip(tile.row(i).unwrap_or(&[])) {
+                        // Unlike `max`, this keeps NaN.
+                        let value = value.abs();
+                        *largest = if *largest >= value || largest.is_nan() { *largest } else { value };
+                    }
+                }
+            }
+            largest
+        })?;
+        let mut largest = vec![0.0f64; self.ncols()];
+        for partial in partial {
+            for (largest, value) in largest.iter_mut().zip(partial) {
+                *largest = if *largest >= value || largest.is_nan() { *largest } else { value };
+            }
+        }
+        if let Some(column) = largest.iter().position(|value| !value.is_finite()) {
+            return Err(self.non_finite(column));
+        }
+        Ok(largest)
+    }
+
+    /// Multiplies columns whose largest magnitude is beyond 1e+-100 by a power of two from now on.
+    pub fn tame_columns(&mut self, largest: &[f64]) {
+        let wild = |value: f64| value != 0.0 && !(1e-100..=1e100).contains(&value);
+        if largest.iter().any(|&value| wild(value)) {
+            let tame = |&value: &f64| if wild(value) { power_of_two_below(value).recip() } else { 1.0 };
+            self.column_scale = Some(largest.iter().map(tame).collect());
+        }
+    }
+
+    /// Names the first entry of a column that is not finite.
+    fn non_finite(&self, column: usize) -> Error {
+        let mut buffer = Vec::new();
+        let raw = |row: usize, buffer: &mut Vec<f64>| match &self.matrix {
+            Matrix::Dense(matrix) => matrix.get(row, column).to_f64(),
+            Matrix::Sparse(matrix) => matrix.tile(row..row + 1, column..column + 1, buffer).get(0, 0),
+        };
+        let found = (0..self.nrows()).map(|row| (row, raw(row, &mut buffer))).find(|(_, v)| !v.is_finite());
+        match found {
+            Some((row, value)) => Error::non_finite("A", value, format!("[{row}, {column}]")),
+            None => Error::value("A", format!("too large in column {column}"), "entries whose sums are finite"),
+        }
+    }
+
+    fn largest_target(&self, target: usize) -> Result<f64> {
+        let mut largest = 0.0f64;
+        for row in 0..self.nrows() {
+            let value = self.targets.get(row, target).to_f64();
+            if !value.is_finite() {
+                return Err(Error::non_finite("b", value, format!("[{row}, {target}]")));
+            }
+            largest = largest.max(self.target(row, target).abs());
+        }
+        Ok(largest)
+    }
+
+    /// Weighted means of the columns and the targets.
+    fn centre(&mut self, context: &Context) -> Result<()> {
+        let (n, d) = (self.nrows(), self.ncols());
+        let total: f64 = (0..n).map(|row| self.root_weight(row).powi(2)).sum();
+        let share = |row: usize| self.root_weight(row).powi(2) / total;
+        let blocks = row_blocks(n, d);
+        let partial = context.map_with(blocks.len(), Vec::new, |buffer, block| {
+            let mut sums = vec![0.0; d];
+            let rows = blocks[block].clone();
+            match &self.matrix {
+                Matrix::Dense(matrix) => {
+                    for row in rows {
+                        let tile = matrix.tile(row..row + 1, 0..d, buffer);
+                        crate::simd::axpy(share(row), tile.row(0).unwrap_or(&[]), &mut sums);
+                    }
+                }
+                Matrix::Sparse(matrix) => {
+                    let shares: Vec<f64> = rows.clone().map(share).collect();
+                    sparse::add_transposed_product(matrix, rows, &shares, &mut sums);
+                }
+            }
+            sums
+        })?;
+        let mut means = vec![0.0; d];
+        for partial in partial {
+            means.iter_mut().zip(partial).for_each(|(mean, partial)| *mean += partial);
+        }
+        if let Some(column) = means.iter().position(|mean| !mean.is_finite()) {
+            return Err(self.non_finite(column));
+        }
+        let target_mean = |target: usize| (0..n).map(|row| share(row) * self.targets.get(row, target).to_f64()).sum();
+        self.target_means = (0..self.ntargets()).map(target_mean).collect();
+        self.means = Some(means);
+        Ok(())
+    }
+}
+
+/// Rows of a tile in passes that do little work on it.
+pub(crate) const TILE_ROWS: usize = 128;
+
+/// Cuts rows into blocks for passes over the matrix, by shape alone.
+pub(crate) fn row_blocks(nrows: usize, ncols: usize) -> Vec<Range<usize>> {
+    let count = (nrows * ncols.max(1) / (1 << 16)).clamp(1, 64);
+    let step = nrows.div_ceil(count).next_multiple_of(TILE_ROWS).max(1);
+    (0..nrows).step_by(step).map(|start| start..(start + step).min(nrows)).collect()
+}
+
+fn root_of(weights: &[f64]) -> Result<Vec<f64>> {
+    if let Some(row) = weights.iter().position(|w| !w.is_finite()) {
+        return Err(Error::non_finite("sample_weight", weights[row], format!("[{row}]")));
+    }
+    if let Some(row) = weights.iter().position(|&w| w < 0.0) {
+        return Err(Error::value("sample_weight", format!("negative at [{row}]"), "weights >= 0"));
+    }
+    if !weights.iter().any(|&w| w > 0.0) {
+        return Err(Error::value("sample_weight", "zero everywhere", "at least one positive weight"));
+    }
+    Ok(weights.iter().map(|w| w.sqrt()).collect())
+}
+
+/// The largest power of two that is not larger than a positive number; 1 for zero.
+pub(crate) fn power_of_two_below(value: f64) -> f64 {
+    if value == 0.0 {
+        return 1.0;
+    }
+    let normal = value.clamp(f64::MIN_POSITIVE, f64::MAX / 2.0);
+    f64::from_bits(normal.to_bits() & 0x7ff0_0000_0000_0000)
+}
+
+impl<T: Real + Element> Rows for Design<'_, T> {
+    fn nrows(&self) -> usize {
+        self.matrix.nrows()
+    }
+
+    fn ncols(&self) -> usize {
+        self.matrix.ncols()
+    }
+
+    fn borrowed(&self, rows: Range<usize>) -> Option<Dense<'_, f64>> {
+        self.untouched()?.rows(rows).row_major_f64()
+    }
+
+    fn tile<'b>(
+        &'b self,
+        rows: Range<usize>,
+        cols: Range<usize>,
+        buffer: &'b mut Vec<f64>,
+    ) -> Dense<'b, f64> {
+        if let Some(borrowed) = self.borrowed(rows.clone()) {
+            return borrowed.cols(cols);
+        }
+        let shape = (rows.len(), cols.len());
+        match &self.matrix {
+            Matrix::Dense(matrix) => match matrix.rows(rows.clone()).row_major_f64() {
+                Some(borrowed) => {
+                    buffer.clear();
+                    for i in 0..borrowed.nrows() {
+                        buffer.extend_from_slice(&borrowed.row(i).unwrap_or(&[])[cols.clone()]);
+                    }
+                }
+                None => {
+                    matrix.tile(rows.clone(), cols.clone(), buffer);
+                }
+            },
+            Matrix::Sparse(matrix) => {
+                matrix.tile(rows.clone(), cols.clone(), buffer);
+            }
+        }
+        let scale = self.column_scale.as_ref().map(|scale| &scale[cols.clone()]);
+        let means = self.means.as_ref().map(|means| &means[cols]);
+        for (row, values) in rows.zip(buffer.chunks_exact_mut(shape.1.max(1))) {
+            if let Some(means) = means {
+                subtract(means, values);
+            }
+            if let Some(scale) = scale {
+                multiply(scale, values);
+            }
+            if self.root_weights.is_some() {
+                scale_by(self.root_weight(row), values);
+            }
+        }
+        Dense::row_major(buffer, shape.0, shape.1)
+    }
+}
+
+kernel! {
+    fn subtract<V>(means: &[f64], values: &mut [f64]) {
+        for k in 0..values.len().min(means.len()) {
+            values[k] -= means[k];
+        }
+    }
+}
+
+kernel! {
+    fn multiply<V>(scale: &[f64], values: &mut [f64]) {
+        for k in 0..values.len().min(scale.len()) {
+            values[k] *= scale[k];
+        }
+    }
+}
+
+kernel! {
+    fn scale_by<V>(factor: f64, values: &mut [f64]) {
+        for k in 0..values.len() {
+            values[k] *= factor;
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Least squares on tall matrices to LAPACK's accuracy at a fraction of its price.
+//!
+//! **Problem.** min |W^(1/2) (b - A x)|^2 + ridge |x|^2 for A with n rows, d columns and n >> d, for every column b
+//! of the targets.
+//!
+//! **Method.** Every solver here has a factor R for which A R^-1 is nearly orthonormal, and refines
+//! x += R^-1 R'^-1 A'(b - A x), one read of A each, until the *measured* backward error meets its target. They
+//! differ in what R costs and in the conditioning it can bear; QR is the last resort and decides ranks.
+//!
+//! | symbol | meaning |
+//! |---|---|
+//! | A, n, d | the matrix, its rows and columns |
+//! | b, k | a right-hand side, their number |
+//! | s | norms of the columns; everything inside works with A diag(1/s) |
+//! | R | upper triangle with R'R close to A'A |
+//! | S, m | sketch and its rows |
+//! | r, g | residual b - A x, gradient A'r |
+//! | u | unit roundoff |
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `design` | the problem as it is solved: weights, centring, magnitudes |
+//! | `pass` | one read of A: residuals and gradients |
+//! | `stacked` | targets, weights and [A, B; ridge] as rows to sketch or factor |
+//! | `sparse` | the same on slabs of sparse rows |
+//! | `refine` | refinement by a factor, its stopping rules |
+//! | `ladder` | the rungs: gram in single and double precision, whitened |
+//! | `spir` | sketched iterations for sparse or very wide matrices |
+//! | `qr` | tall-skinny QR, ranks, minimum-norm answers |
+//! | `auto` | condition hint and cost model |
+//! | `solve` | the driver that climbs from method to method |
+//! | `loo` | leave-one-out errors of ridge regression |
+
+mod auto;
+mod design;
+mod ladder;
+mod loo;
+mod pass;
+mod qr;
+mod refine;
+mod solve;
+mod sparse;
+mod spir;
+mod stacked;
+
+pub use design::Problem;
+pub use ladder::Sketchable;
+pub use loo::ridge_leave_one_out;
+pub use solve::{Method, Output, Params, lstsq};

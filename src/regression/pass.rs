@@ -1,0 +1,206 @@
+//! One read of A: residuals R = B - A X and gradients A'R for any number of right-hand sides.
+
+use super::design::{Design, TILE_ROWS, row_blocks};
+use super::sparse;
+use crate::error::Result;
+use crate::linalg;
+use crate::matrix::{Buffer, Dense, DenseMut, Mat, Real, Rows};
+use crate::parallel::Context;
+use crate::simd::{Element, residual_cols, residual_rows};
+use std::ops::Range;
+
+/// What one read of A gives for a number of right-hand sides.
+pub(crate) struct Pass {
+    /// A'(B - A X), d x k.
+    pub gradient: Mat<f64>,
+    /// |b - A x|^2 of every right-hand side.
+    pub squares: Vec<f64>,
+}
+
+impl Pass {
+    fn zeros(d: usize, k: usize) -> Result<Self> {
+        Ok(Self { gradient: Mat::zeros(d, k)?, squares: vec![0.0; k] })
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.gradient.as_mut_slice().iter_mut().zip(other.gradient.as_slice()).for_each(|(sum, g)| *sum += g);
+        self.squares.iter_mut().zip(&other.squares).for_each(|(sum, square)| *sum += square);
+    }
+}
+
+/// The right-hand sides of a pass.
+#[derive(Clone, Copy)]
+pub(crate) enum Sides<'a> {
+    /// These targets of the problem.
+    Targets(&'a [usize]),
+    /// Zeros: the gradient is -A'A X.
+    Zeros,
+}
+
+/// B - A X for the columns of `x` (d x k).
+pub(crate) fn pass<T: Real + Element>(
+    context: &Context,
+    design: &Design<'_, T>,
+    x: &Mat<f64>,
+    sides: Sides<'_>,
+) -> Result<Pass> {
+    let blocks = row_blocks(design.nrows(), design.ncols());
+    let partial = context.map_with(blocks.len(), Vec::new, |buffer, block| {
+        let mut sum = PassSum::new(design, x, sides)?;
+        sum.add_block(blocks[block].clone(), buffer)?;
+        Ok(sum.pass)
+    })?;
+    fold(design, partial)
+}
+
+/// Adds up the partial passes of consecutive rows.
+pub(crate) fn fold<T: Real + Element>(
+    design: &Design<'_, T>,
+    partial: impl IntoIterator<Item = Result<Pass>>,
+) -> Result<Pass> {
+    let mut total: Option<Pass> = None;
+    for partial in partial {
+        let partial = partial?;
+        match &mut total {
+            None => total = Some(partial),
+            Some(total) => total.add(&partial),
+        }
+    }
+    total.map_or_else(|| Pass::zeros(design.ncols(), 0), Ok)
+}
+
+/// The running sums of a pass over consecutive rows.
+pub(crate) struct PassSum<'p, 'a, T> {
+    design: &'p Design<'a, T>,
+    x: &'p Mat<f64>,
+    sides: Sides<'p>,
+    residual: Buffer<f64>,
+    /// The sums so far.
+    pub pass: Pass,
+}
+
+impl<'p, 'a, T: Real + Element> PassSum<'p, 'a, T> {
+    /// Nothing summed yet.
+    pub fn new(design: &'p Design<'a, T>, x: &'p Mat<f64>, sides: Sides<'p>) -> Result<Self> {
+        let residual = Buffer::zeros(MOST_ROWS * x.ncols(), "residuals of a block of rows")?;
+        Ok(Self { design, x, sides, residual, pass: Pass::zeros(design.ncols(), x.ncols())? })
+    }
+
+    /// Adds rows, by the kernel made for how they are stored.
+    fn add_block(&mut self, rows: Range<usize>, buffer: &mut Vec<f64>) -> Result<()> {
+        let one_side = self.x.ncols() == 1;
+        let step = if one_side { MOST_ROWS } else { TILE_ROWS };
+        for start in rows.clone().step_by(step) {
+            let part = start..(start + step).min(rows.end);
+            match self.design.untouched() {
+                _ if self.design.sparse().is_some() => self.add_sparse(part),
+                Some(matrix) if one_side && matrix.col_stride() == 1 => self.add_rows(matrix.rows(part), start),
+                Some(matrix) if one_side && matrix.row_stride() == 1 => self.add_columns(matrix.rows(part), start),
+                _ => {
+                    for start in part.clone().step_by(TILE_ROWS) {
+                        let tile = start..(start + TILE_ROWS).min(part.end);
+                        self.add_tile(self.design.tile(tile, 0..self.design.ncols(), buffer), start);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the rows of a row-major tile of the design, the first of which is row `first`.
+    pub fn add_tile(&mut self, tile: Dense<'_, f64>, first: usize) {
+        if self.x.ncols() == 1 {
+            self.add_rows(tile, first);
+        } else if self.x.ncols() > 1 {
+            for start in (0..tile.nrows()).step_by(MOST_ROWS) {
+                self.add_product_tile(tile.rows(start..(start + MOST_ROWS).min(tile.nrows())), first + start);
+            }
+        }
+    }
+
+    fn add_rows<E: Element>(&mut self, tile: Dense<'_, E>, first: usize)
+    where
+        E: Real,
+    {
+        for start in (0..tile.nrows()).step_by(MOST_ROWS) {
+            let rows = tile.rows(start..(start + MOST_ROWS).min(tile.nrows()));
+            let residual = load(self.design, self.sides, 0, first + start, &mut self.residual[..rows.nrows()]);
+            let gradient = self.pass.gradient.as_mut_slice();
+            self.pass.squares[0] +=
+                residual_rows(rows.data(), rows.row_stride(), self.x.as_slice(), residual, gradient);
+        }
+    }
+
+    fn add_columns(&mut self, part: Dense<'_, T>, first: usize) {
+        let residual = load(self.design, self.sides, 0, first, &mut self.residual[..part.nrows()]);
+        let gradient = self.pass.gradient.as_mut_slice();
+        self.pass.squares[0] += residual_cols(part.data(), part.col_stride(), self.x.as_slice(), residual, gradient);
+    }
+
+    /// Many right-hand sides: two matrix products on a tile that stays in the cache.
+    fn add_product_tile(&mut self, tile: Dense<'_, f64>, first: usize) {
+        let (rows, k) = (tile.nrows(), self.x.ncols());
+        let residual = &mut self.residual[..rows * k];
+        for (side, residual) in residual.chunks_exact_mut(rows).enumerate() {
+            load(self.design, self.sides, side, first, residual);
+        }
+        let mut residual = DenseMut::column_major(residual, rows, k);
+        linalg::matmul(residual.reborrow(), true, tile, self.x.as_ref(), -1.0);
+        linalg::matmul(self.pass.gradient.as_mut(), true, tile.t(), residual.as_ref(), 1.0);
+        for (side, residual) in self.residual[..rows * k].chunks_exact(rows).enumerate() {
+            self.pass.squares[side] += crate::simd::norm_sq(residual);
+        }
+    }
+
+    /// Sparse rows, never made dense: weights, means and column scales are applied to the vectors.
+    fn add_sparse(&mut self, rows: Range<usize>) {
+        let (design, d) = (self.design, self.design.ncols());
+        let Some((matrix, _)) = design.sparse() else { return };
+        let mut product = vec![0.0; rows.len()];
+        let mut gradient = vec![0.0; d];
+        for side in 0..self.x.ncols() {
+            let x: Vec<f64> = (0..d).map(|j| self.x[(j, side)] * design.column_scale(j)).collect();
+            let shift: f64 = design.means().map_or(0.0, |means| means.iter().zip(&x).map(|(m, x)| m * x).sum());
+            product.fill(0.0);
+            sparse::add_product(&matrix, rows.clone(), &x, &mut product);
+            let residual = load(design, self.sides, side, rows.start, &mut self.residual[..rows.len()]);
+            let mut squares = 0.0;
+            for ((row, residual), product) in rows.clone().zip(residual.iter_mut()).zip(&product) {
+                let weight = design.root_weight(row);
+                *residual -= weight * (product - shift);
+                squares += *residual * *residual;
+                *residual *= weight;
+            }
+            gradient.fill(0.0);
+            sparse::add_transposed_product(&matrix, rows.clone(), residual, &mut gradient);
+            let total: f64 = residual.iter().sum();
+            for (j, sum) in self.pass.gradient.col_mut(side).iter_mut().enumerate() {
+                let mean = design.means().map_or(0.0, |means| means[j]);
+                *sum += (gradient[j] - mean * total) * design.column_scale(j);
+            }
+            self.pass.squares[side] += squares;
+        }
+    }
+}
+
+/// Most rows whose residuals are held at once.
+const MOST_ROWS: usize = 1024;
+
+/// Right-hand side `side` on the rows from `first` on, in the units of the solvers.
+fn load<'r, T: Real + Element>(
+    design: &Design<'_, T>,
+    sides: Sides<'_>,
+    side: usize,
+    first: usize,
+    residual: &'r mut [f64],
+) -> &'r mut [f64] {
+    match sides {
+        Sides::Zeros => residual.fill(0.0),
+        Sides::Targets(targets) => {
+            for (i, residual) in residual.iter_mut().enumerate() {
+                *residual = design.target(first + i, targets[side]);
+            }
+        }
+    }
+    residual
+}

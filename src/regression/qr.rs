@@ -1,0 +1,143 @@
+//! Tall-skinny QR, the rank decision, and minimum-norm answers.
+
+use super::ladder::condition_of;
+use super::refine::{Group, Refined, Scaled};
+use super::stacked::{Stacked, Targets};
+use crate::certify::Factor;
+use crate::error::Result;
+use crate::linalg::{self, Qr};
+use crate::matrix::{Dense, Mat, Real, Rows};
+use crate::simd::Element;
+
+/// Answers of a QR factorisation and what it says about A.
+pub(crate) struct Factored {
+    pub refined: Refined,
+    pub scaled: Scaled,
+    pub condition: f64,
+    pub rank: usize,
+}
+
+/// Reads of A that measure the answer, and mend what rounding left.
+const PASSES: usize = 3;
+
+/// QR of [A, B] with the ridge below, singular values below `rcond` times the largest cut off.
+pub(crate) fn qr<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Factored> {
+    let d = group.design.ncols();
+    let (scaled, x, null_space) = if group.design.nrows() < d && group.ridge == 0.0 {
+        wide(group, rcond)?
+    } else {
+        tall(group, rcond)?
+    };
+    let rank = scaled.factor.rank();
+    let patient = Group { max_passes: PASSES, ..*group };
+    let mut refined = patient.refine(&scaled, x, None, 0.9)?;
+    if rank < d {
+        shortest(&mut refined.x, &scaled, null_space)?;
+        let again = Group { max_passes: 1, ..*group }.refine(&scaled, refined.x, None, 0.9)?;
+        refined = Refined { passes: refined.passes + again.passes, rate: refined.rate, ..again };
+    }
+    Ok(Factored { condition: condition_of(&scaled.factor), rank, refined, scaled })
+}
+
+type Solved = (Scaled, Mat<f64>, Option<Mat<f64>>);
+
+fn tall<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solved> {
+    let (d, k) = (group.design.ncols(), group.targets.len());
+    let r_of_both = linalg::tsqr(
+        group.context,
+        &Stacked { design: group.design, targets: group.targets, ridge: group.ridge },
+    )?;
+    let mut r = Mat::from_fn(d, d, |i, j| if i <= j { r_of_both[(i, j)] } else { 0.0 })?;
+    let mut x = Mat::from_fn(d, k, |i, j| r_of_both[(i, d + j)])?;
+    let scale = normalise_columns(&mut r);
+    // The estimate may be off by a small factor: near the threshold the SVD decides.
+    if linalg::condition_of_upper(r.as_ref()) < 0.1 / rcond {
+        linalg::solve_upper(r.as_ref(), x.as_mut());
+        return Ok((Scaled { factor: Factor::Triangle(r), scale, empty: 0 }, x, None));
+    }
+    let svd = linalg::svd(r.as_ref())?;
+    let rank = rank_of(&svd.s, rcond);
+    let null_space = Mat::from_fn(d, d - rank, |i, j| svd.v[(i, rank + j)])?;
+    let (factor, x) = truncated(&svd, rank, x.as_ref())?;
+    Ok((Scaled { factor, scale, empty: 0 }, x, Some(null_space)))
+}
+
+/// Fewer rows than columns: the SVD of A itself.
+fn wide<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solved> {
+    let (n, d) = (group.design.nrows(), group.design.ncols());
+    let mut buffer = Vec::new();
+    let tile = group.design.tile(0..n, 0..d, &mut buffer);
+    let mut a = Mat::from_fn(n, d, |i, j| tile.get(i, j))?;
+    let scale = normalise_columns(&mut a);
+    let svd = linalg::svd(a.as_ref())?;
+    let rank = rank_of(&svd.s, rcond);
+    let mut buffer = Vec::new();
+    let targets = Targets { design: group.design, targets: group.targets };
+    let (factor, x) = truncated(&svd, rank, targets.tile(0..n, 0..group.targets.len(), &mut buffer))?;
+    Ok((Scaled { factor, scale, empty: 0 }, x, None))
+}
+
+fn rank_of(singular_values: &[f64], rcond: f64) -> usize {
+    let largest = singular_values.first().copied().unwrap_or(0.0);
+    singular_values.iter().take_while(|&&s| s > rcond * largest).count()
+}
+
+/// V S^-1 U'B over the leading directions.
+fn truncated(svd: &linalg::Svd, rank: usize, targets: Dense<'_, f64>) -> Result<(Factor, Mat<f64>)> {
+    let u = svd.u.as_ref().cols(0..rank);
+    let mut y = Mat::zeros(rank, targets.ncols())?;
+    linalg::matmul(y.as_mut(), false, u.t(), targets, 1.0);
+    let v = Mat::from_fn(svd.v.nrows(), rank, |i, j| svd.v[(i, j)])?;
+    let factor = Factor::Spectral(v, svd.s[..rank].to_vec());
+    let x = factor.unwhiten(&y)?;
+    Ok((factor, x))
+}
+
+/// Divides columns by their norms and gives the norms; 1 for a column of zeros.
+fn normalise_columns(a: &mut Mat<f64>) -> Vec<f64> {
+    (0..a.ncols())
+        .map(|j| {
+            let column = a.col_mut(j);
+            let norm = crate::certify::norm(column);
+            let norm = if norm > 0.0 { norm } else { 1.0 };
+            column.iter_mut().for_each(|v| *v /= norm);
+            norm
+        })
+        .collect()
+}
+
+/// Replaces answers (in scaled units) by those of the smallest norm in the caller's units.
+fn shortest(x: &mut Mat<f64>, scaled: &Scaled, null_space: Option<Mat<f64>>) -> Result<()> {
+    let Factor::Spectral(v, _) = &scaled.factor else { return Ok(()) };
+    let scale = &scaled.scale;
+    let mut unscaled = Mat::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] / scale[i])?;
+    match null_space {
+        // x - N N'x: rows that no null vector touches stay as they are, to the last bit.
+        Some(null_space) if null_space.ncols() <= v.ncols() => {
+            let null = Mat::from_fn(null_space.nrows(), null_space.ncols(), |i, j| null_space[(i, j)] / scale[i])?;
+            let null = Qr::new(normalised(null)?)?.thin_q()?;
+            let excess = project(&null, &unscaled)?;
+            unscaled.as_mut_slice().iter_mut().zip(excess.as_slice()).for_each(|(x, excess)| *x -= excess);
+        }
+        _ => {
+            let row_space = Mat::from_fn(v.nrows(), v.ncols(), |i, j| v[(i, j)] * scale[i])?;
+            unscaled = project(&Qr::new(normalised(row_space)?)?.thin_q()?, &unscaled)?;
+        }
+    }
+    *x = Mat::from_fn(x.nrows(), x.ncols(), |i, j| unscaled[(i, j)] * scale[i])?;
+    Ok(())
+}
+
+fn normalised(mut a: Mat<f64>) -> Result<Mat<f64>> {
+    normalise_columns(&mut a);
+    Ok(a)
+}
+
+/// Q Q'X
+fn project(q: &Mat<f64>, x: &Mat<f64>) -> Result<Mat<f64>> {
+    let mut y = Mat::zeros(q.ncols(), x.ncols())?;
+    linalg::matmul(y.as_mut(), false, q.as_ref().t(), x.as_ref(), 1.0);
+    let mut projected = Mat::zeros(x.nrows(), x.ncols())?;
+    linalg::matmul(projected.as_mut(), false, q.as_ref(), y.as_ref(), 1.0);
+    Ok(projected)
+}

@@ -1,0 +1,166 @@
+//! Refinement by a factor of A'A, and what its steps tell about the error.
+
+use super::design::Design;
+use super::pass::{Pass, Sides, pass};
+use crate::certify::{Answer, Factor, norm};
+use crate::error::Result;
+use crate::matrix::{Mat, Real};
+use crate::parallel::Context;
+use crate::simd::Element;
+
+/// What the solvers of one group of targets share: the design, the column scale s that its factors are
+/// relative to, the targets and their common ridge.
+pub(crate) struct Group<'p, 'a, T> {
+    pub context: &'p Context<'p>,
+    pub design: &'p Design<'a, T>,
+    pub targets: &'p [usize],
+    pub ridge: f64,
+    /// Backward error relative to |A|_F to be reached.
+    pub tolerance: f64,
+    /// Most reads of A in one refinement.
+    pub max_passes: usize,
+}
+
+/// A stand-in for A'A + ridge in units in which the columns of A have norm one.
+pub(crate) struct Scaled {
+    /// Of A diag(1 / scale).
+    pub factor: Factor,
+    /// s.
+    pub scale: Vec<f64>,
+    /// Columns of zeros, which a triangle carries as unit rows.
+    pub empty: usize,
+}
+
+/// Answers to all targets of a group, in scaled units.
+pub(crate) struct Refined {
+    /// diag(s) x, d x k.
+    pub x: Mat<f64>,
+    /// Estimated backward error of every answer, and an upper bound on the estimate.
+    pub backward_error: Vec<f64>,
+    /// |b - A x|
+    pub residual_norm: Vec<f64>,
+    /// The largest factor by which a step was shorter than the one before it.
+    pub rate: f64,
+    /// Reads of A.
+    pub passes: usize,
+    /// Every answer met the tolerance, or came within 4 times of it and stagnated there.
+    pub settled: bool,
+}
+
+/// Steps that shrink by less than this have come down to rounding errors, if the answer is near its tolerance.
+pub(crate) const STAGNATION: f64 = 0.1;
+/// Answers within this many tolerances are accepted once refinement has come to its end.
+const ACCEPTED: f64 = 4.0;
+
+impl<T: Real + Element> Group<'_, '_, T> {
+    /// B - A X for some of the targets (positions in the group), from x in scaled units; the gradient is that of the ridge problem, in
+    /// scaled units, and the squares are those of the augmented residual.
+    pub fn pass(&self, scale: &[f64], x: &Mat<f64>, active: &[usize]) -> Result<Pass> {
+        let unscaled = Mat::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] / scale[i])?;
+        let targets: Vec<usize> = active.iter().map(|&position| self.targets[position]).collect();
+        let mut pass = pass(self.context, self.design, &unscaled, Sides::Targets(&targets))?;
+        self.to_scaled(&mut pass, &unscaled, scale);
+        Ok(pass)
+    }
+
+    /// Adds the ridge to a pass at `x` (not scaled) and scales its gradient.
+    pub fn to_scaled(&self, pass: &mut Pass, x: &Mat<f64>, scale: &[f64]) {
+        for side in 0..x.ncols() {
+            let gradient = pass.gradient.col_mut(side);
+            for (j, (gradient, x)) in gradient.iter_mut().zip(x.col(side)).enumerate() {
+                let root = self.root_ridge(j);
+                *gradient = (*gradient - root * root * x) / scale[j];
+                pass.squares[side] += (root * x).powi(2);
+            }
+        }
+    }
+
+    /// Root of the ridge on the coefficient of column `j`, in the units of the solvers.
+    pub fn root_ridge(&self, j: usize) -> f64 {
+        self.design.root_ridge(self.ridge, j)
+    }
+
+    /// Refines `x` until every answer meets the tolerance, stagnates near it, or shrinks its steps by less than
+    /// `slowest_rate`. `first` is the pass at `x` if it was made on the way.
+    pub fn refine(&self, scaled: &Scaled, x: Mat<f64>, first: Option<Pass>, slowest_rate: f64) -> Result<Refined> {
+        let k = self.targets.len();
+        let mut state = Refined {
+            backward_error: vec![f64::INFINITY; k],
+            residual_norm: vec![0.0; k],
+            rate: 0.0,
+            passes: 0,
+            settled: false,
+            x: x.copy()?,
+        };
+        let mut trial = x;
+        let mut active: Vec<usize> = (0..k).collect();
+        let mut last_step = vec![f64::NAN; k];
+        let mut made = first;
+        while !active.is_empty() && state.passes < self.max_passes {
+            let part = columns(&trial, &active)?;
+            let pass = match made.take() {
+                Some(pass) => pass,
+                None => {
+                    state.passes += 1;
+                    self.pass(&scaled.scale, &part, &active)?
+                }
+            };
+            let whitened = scaled.factor.whiten(&pass.gradient)?;
+            let step = scaled.factor.unwhiten(&whitened)?;
+            let mut going = Vec::new();
+            for (side, &position) in active.iter().enumerate() {
+                let answer = self.answer(&pass, &whitened, &part, side, position);
+                let error = self.estimate(&answer, &scaled.factor, last_step[position].is_nan())?;
+                if error < state.backward_error[position] {
+                    state.backward_error[position] = error;
+                    state.residual_norm[position] = answer.residual_norm;
+                    state.x.col_mut(position).copy_from_slice(part.col(side));
+                }
+                let length = norm(whitened.col(side));
+                let rate = length / last_step[position];
+                if rate.is_finite() && state.backward_error[position] > self.tolerance {
+                    state.rate = state.rate.max(rate);
+                }
+                let met = state.backward_error[position] <= self.tolerance;
+                let stagnated = rate > STAGNATION && self.is_accepted(&state, position);
+                if met || stagnated || rate > slowest_rate || !length.is_finite() {
+                    continue;
+                }
+                last_step[position] = length;
+                trial.col_mut(position).iter_mut().zip(step.col(side)).for_each(|(x, step)| *x += step);
+                going.push(position);
+            }
+            active = going;
+        }
+        state.settled = (0..k).all(|position| self.is_accepted(&state, position));
+        Ok(state)
+    }
+
+    fn is_accepted(&self, state: &Refined, position: usize) -> bool {
+        state.backward_error[position] <= ACCEPTED * self.tolerance
+    }
+
+    fn answer<'r>(&self, pass: &'r Pass, whitened: &'r Mat<f64>, x: &Mat<f64>, side: usize, position: usize) -> Answer<'r> {
+        Answer {
+            gradient: pass.gradient.col(side),
+            whitened: whitened.col(side),
+            residual_norm: pass.squares[side].sqrt(),
+            solution_norm: norm(x.col(side)),
+            target_norm: self.design.target_norm(self.targets[position]),
+        }
+    }
+
+    /// The quick bound where it settles the matter, or where the answer cannot be the last one.
+    fn estimate(&self, answer: &Answer<'_>, factor: &Factor, is_first: bool) -> Result<f64> {
+        let quick = answer.quick_backward_error(factor);
+        if quick <= self.tolerance || is_first && quick > 1e3 * self.tolerance || !quick.is_finite() {
+            return Ok(quick);
+        }
+        answer.backward_error(factor)
+    }
+}
+
+/// Some columns of a matrix.
+pub(crate) fn columns(a: &Mat<f64>, which: &[usize]) -> Result<Mat<f64>> {
+    Mat::from_fn(a.nrows(), which.len(), |i, j| a[(i, which[j])])
+}

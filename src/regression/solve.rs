@@ -1,0 +1,472 @@
+//! The driver: from the caller's problem to answers with their certificates.
+
+use super::auto::{Costs, Hint, costs, hint};
+use super::design::{Design, Problem, power_of_two_below};
+use super::ladder::{self, Moments, Outcome, Precision, SketchPlan};
+use super::qr::{Factored, qr};
+use super::refine::{Group, Refined, Scaled};
+use super::spir::{Inner, spir};
+use crate::error::{Error, Result};
+use crate::matrix::{Mat, Real, Rows};
+use crate::parallel::Context;
+use crate::sketch::Kind;
+use crate::simd::Element;
+
+/// How the problem is to be solved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// The cheapest that the conditioning allows.
+    Auto,
+    /// Cholesky factor of A'A in single, then double precision.
+    Gram,
+    /// Cholesky factor of the sketch-whitened A.
+    Whitened,
+    /// Sketched preconditioned conjugate gradients with refinement.
+    Spir,
+    /// Sketched heavy-ball iteration with refinement.
+    Fossils,
+    /// Tall-skinny Householder QR.
+    Qr,
+}
+
+impl Method {
+    /// The name that users type.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Gram => "gram",
+            Self::Whitened => "whitened",
+            Self::Spir => "spir",
+            Self::Fossils => "fossils",
+            Self::Qr => "qr",
+        }
+    }
+}
+
+/// Everything but the problem.
+#[derive(Clone, Debug)]
+pub struct Params {
+    /// How to solve.
+    pub method: Method,
+    /// Singular values of the column-scaled A below this times the largest count as zero; `None`: 30 u.
+    pub rcond: Option<f64>,
+    /// Kind of sketch; `None`: sparse signs, eight to a column.
+    pub sketch: Option<Kind>,
+    /// Rows of the sketch; `None`: by the method.
+    pub sketch_size: Option<usize>,
+    /// Backward error relative to |A|_F to be reached; `None`: the unit roundoff of the element type.
+    pub tolerance: Option<f64>,
+    /// Most reads of A in one refinement; `None`: 7.
+    pub max_iter: Option<usize>,
+    /// Of every random choice.
+    pub seed: u64,
+}
+
+/// Answers and what is known of them.
+pub struct Output {
+    /// d x k.
+    pub x: Mat<f64>,
+    /// The constants of the fits, zeros without an intercept.
+    pub intercept: Vec<f64>,
+    /// |W^(1/2) (b - A x)| of every target.
+    pub residual_norm: Vec<f64>,
+    /// Numerical rank of the (centred, weighted) A.
+    pub rank: usize,
+    /// The method whose answer this is.
+    pub method: Method,
+    /// Refinements, or inner iterations, of the method whose answer this is.
+    pub n_iter: usize,
+    /// Rows of the sketch, if there was one.
+    pub sketch_size: Option<usize>,
+    /// Estimated backward error of every answer, relative to |A|_F, columns of A scaled to norm one.
+    pub backward_error: Vec<f64>,
+    /// Bound on the true backward error.
+    pub backward_error_bound: Vec<f64>,
+    /// Condition estimate of A with columns of norm one.
+    pub condition: f64,
+    /// The backward error that was asked for.
+    pub target: f64,
+    /// What was tried and why.
+    pub explanation: String,
+    /// Why the method asked for is not the method used, if so.
+    pub fallback: Option<String>,
+    /// Sketches drawn after the first.
+    pub redraws: usize,
+}
+
+/// Least squares for every target.
+pub fn lstsq<T: Real + Element + ladder::Sketchable>(context: &Context, problem: &Problem<'_, T>, params: &Params) -> Result<Output> {
+    let (n, d, k) = (problem.design.nrows(), problem.design.ncols(), problem.targets.ncols());
+    if n == 0 || d == 0 {
+        return Err(Error::shape("A", format!("shape ({n}, {d})"), "at least one row and one column"));
+    }
+    if problem.targets.nrows() != n {
+        return Err(Error::shape("b", format!("{} rows", problem.targets.nrows()), format!("{n}, as `A` has")));
+    }
+    let mut design = Design::new(context, problem)?;
+    let mut driver = Driver::new(context, &mut design, params)?;
+    let mut output = Output::empty::<T>(d, k, params)?;
+    for (ridge, targets) in groups(&design, problem.ridge) {
+        driver.solve(&design, &targets, ridge, &mut output)?;
+    }
+    if output.backward_error.is_empty() || (0..k).all(|target| design.target_norm(target) == 0.0) {
+        driver.rank_alone(&design, &mut output)?;
+    }
+    output.finish::<T>(&design);
+    output.explanation = driver.explanation.join("; ");
+    Ok(output)
+}
+
+/// Targets of one ridge each; targets of norm zero have the answer zero already.
+fn groups<T: Real + Element>(design: &Design<'_, T>, ridge: &[f64]) -> Vec<(f64, Vec<usize>)> {
+    let mut groups: Vec<(f64, Vec<usize>)> = Vec::new();
+    for target in (0..design.ntargets()).filter(|&target| design.target_norm(target) > 0.0) {
+        let ridge = if ridge.len() == 1 { ridge[0] } else { ridge[target] };
+        match groups.iter_mut().find(|(other, _)| *other == ridge) {
+            Some((_, targets)) => targets.push(target),
+            None => groups.push((ridge, vec![target])),
+        }
+    }
+    groups
+}
+
+/// One step of the climb.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Rung {
+    Gram(Precision),
+    Whitened { draw: u32 },
+    Iterative { draw: u32, heavy_ball: bool },
+    Qr,
+}
+
+impl Rung {
+    fn method(self) -> Method {
+        match self {
+            Self::Gram(_) => Method::Gram,
+            Self::Whitened { .. } => Method::Whitened,
+            Self::Iterative { heavy_ball: false, .. } => Method::Spir,
+            Self::Iterative { heavy_ball: true, .. } => Method::Fossils,
+            Self::Qr => Method::Qr,
+        }
+    }
+
+    fn describe(self) -> &'static str {
+        match self {
+            Self::Gram(Precision::Single) => "gram (single precision)",
+            Self::Gram(Precision::Double) => "gram (double precision)",
+            _ => self.method().name(),
+        }
+    }
+}
+
+/// What stays the same for all groups of targets.
+struct Driver<'p> {
+    context: &'p Context<'p>,
+    params: &'p Params,
+    rungs: Vec<Rung>,
+    /// Powers of two that bring the columns near one.
+    powers: Vec<f64>,
+    /// A'A in the precision last asked for.
+    moments: Option<(Precision, Moments)>,
+    tolerance: f64,
+    rcond: f64,
+    explanation: Vec<String>,
+}
+
+impl<'p> Driver<'p> {
+    fn new<T: Real + Element>(context: &'p Context<'p>, design: &mut Design<'_, T>, params: &'p Params) -> Result<Self> {
+        let (n, d) = (design.nrows(), design.ncols());
+        let tolerance = params.tolerance.unwrap_or(T::UNIT_ROUNDOFF);
+        let rcond = params.rcond.unwrap_or(30.0 * f64::EPSILON / 2.0);
+        let mut driver = Self {
+            context,
+            params,
+            rungs: vec![Rung::Qr],
+            powers: vec![1.0; d],
+            moments: None,
+            tolerance,
+            rcond,
+            explanation: Vec::new(),
+        };
+        let wants_gram = matches!(params.method, Method::Auto | Method::Gram);
+        let square = n < 4 * d || n * d <= SMALL;
+        if square && params.method == Method::Auto {
+            driver.explanation.push(format!("{n} x {d} is too small or too square for anything but QR"));
+        }
+        let sampled = if wants_gram && !square { Some(hint(context, design)?) } else { None };
+        let tame = |largest: &f64| *largest != 0.0 && (1e-100..=1e100).contains(largest);
+        let largest = match &sampled {
+            Some(hint) if hint.largest.iter().all(tame) => hint.largest.clone(),
+            _ => driver.read_largest(design)?,
+        };
+        driver.powers = largest.iter().enumerate().map(|(j, &value)| {
+            power_of_two_below(value * design.column_scale(j)).recip()
+        }).collect();
+        driver.plan(n, d, design.sparse().map(|(matrix, _)| matrix.nnz()), square, sampled.as_ref());
+        Ok(driver)
+    }
+
+    /// Largest magnitudes by one read of A, which also finds what is not finite.
+    fn read_largest<T: Real + Element>(&self, design: &mut Design<'_, T>) -> Result<Vec<f64>> {
+        let largest = design.largest_in_columns(self.context)?;
+        design.tame_columns(&largest);
+        Ok(largest)
+    }
+
+    /// The rungs in the order in which they are tried.
+    fn plan(&mut self, n: usize, d: usize, stored: Option<usize>, square: bool, hint: Option<&Hint>) {
+        let gram = |condition: f64| {
+            let precisions = [(Precision::Single, 300.0), (Precision::Double, Precision::Double.limit())];
+            precisions.into_iter().filter(move |&(_, limit)| condition <= limit).map(|(p, _)| Rung::Gram(p))
+        };
+        let whitened = [Rung::Whitened { draw: 0 }, Rung::Whitened { draw: 1 }];
+        let iterative = |heavy_ball| [0, 1].map(|draw| Rung::Iterative { draw, heavy_ball });
+        let condition = hint.map_or(f64::INFINITY, |hint| hint.condition);
+        let mut rungs: Vec<Rung> = match self.params.method {
+            Method::Qr => vec![],
+            Method::Whitened => whitened.to_vec(),
+            Method::Spir => iterative(false).to_vec(),
+            Method::Fossils => iterative(true).to_vec(),
+            Method::Gram if square => vec![Rung::Gram(Precision::Double)],
+            Method::Gram => gram(condition).chain([Rung::Gram(Precision::Double)]).take(2).chain(whitened).collect(),
+            Method::Auto if square => vec![],
+            Method::Auto => {
+                let costs = costs(n, d, stored);
+                self.explain(&costs, hint);
+                let sketched = if costs.spir < costs.whitened { iterative(false) } else { whitened };
+                let cheapest = costs.whitened.min(costs.spir);
+                gram(condition).filter(|rung| costs.of(*rung) < cheapest).chain(sketched).collect()
+            }
+        };
+        rungs.dedup();
+        rungs.push(Rung::Qr);
+        self.rungs = rungs;
+    }
+
+    fn explain(&mut self, costs: &Costs, hint: Option<&Hint>) {
+        if let Some(hint) = hint {
+            let condition = match hint.condition.is_finite() {
+                true => format!("{:.1e}", hint.condition),
+                false => "beyond 1e8".into(),
+            };
+            self.explanation.push(format!("condition about {condition} by {} sampled rows", hint.rows));
+        }
+        self.explanation.push(format!(
+            "predicted seconds: gram {} (single) or {} (double), whitened {}, spir {}, qr {}",
+            Seconds(costs.gram_single), Seconds(costs.gram_double), Seconds(costs.whitened), Seconds(costs.spir), Seconds(costs.qr)
+        ));
+    }
+
+    /// Climbs until the answers to the targets of one ridge are accepted.
+    fn solve<T: Real + Element + ladder::Sketchable>(&mut self, design: &Design<'_, T>, targets: &[usize], ridge: f64, output: &mut Output) -> Result<()> {
+        let group = Group {
+            context: self.context,
+            design,
+            targets,
+            ridge,
+            tolerance: self.tolerance,
+            max_passes: self.params.max_iter.unwrap_or(7),
+        };
+        let wanted = self.rungs[0].method();
+        let mut sketch_size = None;
+        for (step, &rung) in self.rungs.clone().iter().enumerate() {
+            self.context.progress(step, self.rungs.len(), &[])?;
+            output.redraws += usize::from(matches!(rung, Rung::Whitened { draw: 1.. } | Rung::Iterative { draw: 1.., .. }));
+            if rung == Rung::Qr {
+                if wanted != Method::Qr && self.params.method != Method::Auto {
+                    output.fallback = Some(self.explanation.last().cloned().unwrap_or_default());
+                }
+                let Factored { refined, scaled, condition, rank } = qr(&group, self.rcond)?;
+                self.explanation.push(format!("qr: rank {rank}, {}", summary(&refined)));
+                output.accept(&group, Method::Qr, refined, &scaled, condition, rank, None);
+                return Ok(());
+            }
+            match self.attempt(&group, rung, &mut sketch_size)? {
+                Outcome::Refined(refined, scaled, condition) if refined.settled && condition * self.rcond < 1.0 => {
+                    self.explanation.push(format!("{}: {}", rung.describe(), summary(&refined)));
+                    if rung.method() != wanted && self.params.method != Method::Auto {
+                        output.fallback = Some(format!("{wanted} gave way to {}", rung.describe(), wanted = wanted.name()));
+                    }
+                    let rank = design.ncols() - scaled.empty;
+                    output.accept(&group, rung.method(), refined, &scaled, condition, rank, sketch_size);
+                    return Ok(());
+                }
+                Outcome::Refined(refined, _, condition) => self.explanation.push(format!(
+                    "{}: {} at condition {condition:.1e}, not accepted",
+                    rung.describe(),
+                    summary(&refined)
+                )),
+                Outcome::Inadmissible(condition) => self.explanation.push(format!(
+                    "{}: a factor of condition {condition:.1e} is not admissible",
+                    rung.describe()
+                )),
+            }
+        }
+        Err(Error::Internal("the climb ended without an answer".into()))
+    }
+
+    fn attempt<T: Real + Element + ladder::Sketchable>(&mut self, group: &Group<'_, '_, T>, rung: Rung, sketch_size: &mut Option<usize>) -> Result<Outcome> {
+        match rung {
+            Rung::Gram(precision) => {
+                if self.moments.as_ref().is_none_or(|(made, _)| *made != precision) {
+                    self.moments = Some((precision, self.read_moments(group, precision)?));
+                }
+                match &self.moments {
+                    Some((_, moments)) => ladder::gram(group, moments),
+                    None => Ok(Outcome::Inadmissible(f64::NAN)),
+                }
+            }
+            Rung::Whitened { draw } | Rung::Iterative { draw, .. } => {
+                let plan = self.sketch_plan(group, rung, draw);
+                *sketch_size = Some(plan.rows);
+                let sketched = ladder::sketched(group, plan)?;
+                if sketched.condition.is_nan() || sketched.condition * self.rcond >= 1.0 {
+                    if !sketched.x.as_slice().iter().all(|v| v.is_finite()) {
+                        group.design.largest_in_columns(self.context)?;
+                    }
+                    return Ok(Outcome::Inadmissible(sketched.condition));
+                }
+                match rung {
+                    Rung::Iterative { heavy_ball: false, .. } => spir(group, sketched, Inner::ConjugateGradients),
+                    Rung::Iterative { .. } => {
+                        let momentum = group.design.ncols() as f64 / plan.rows as f64;
+                        spir(group, sketched, Inner::HeavyBall { momentum })
+                    }
+                    _ => ladder::whitened(group, sketched),
+                }
+            }
+            Rung::Qr => Ok(Outcome::Inadmissible(f64::NAN)),
+        }
+    }
+
+    fn read_moments<T: Real + Element>(&mut self, group: &Group<'_, '_, T>, precision: Precision) -> Result<Moments> {
+        let moments = Moments::new(self.context, group.design, precision, self.powers.clone())?;
+        if moments.is_finite() {
+            return Ok(moments);
+        }
+        // Entries far beyond those that were sampled, or entries that are not finite, which raise here.
+        let largest = group.design.largest_in_columns(self.context)?;
+        self.powers = largest.iter().map(|&value| power_of_two_below(value).recip()).collect();
+        Moments::new(self.context, group.design, precision, self.powers.clone())
+    }
+
+    /// m = 2 d suffices where the whole Gram matrix follows; iterations want a better embedding.
+    fn sketch_plan<T: Real + Element>(&self, group: &Group<'_, '_, T>, rung: Rung, draw: u32) -> SketchPlan {
+        let (n, d) = (group.design.nrows(), group.design.ncols());
+        let kind = self.params.sketch.unwrap_or(Kind::SparseSign { zeta: 8 });
+        let ratio = match rung {
+            Rung::Whitened { .. } => 2,
+            _ if group.design.sparse().is_some() || n < 40 * d => 4,
+            _ => 12,
+        };
+        let rows = self.params.sketch_size.unwrap_or_else(|| (ratio * d).max(d + 32).next_multiple_of(8));
+        SketchPlan { kind, rows: rows << draw.min(1), seed: self.params.seed, draw }
+    }
+
+    /// With nothing to fit, the rank is all there is to say.
+    fn rank_alone<T: Real + Element>(&mut self, design: &Design<'_, T>, output: &mut Output) -> Result<()> {
+        let group = Group { context: self.context, design, targets: &[], ridge: 0.0, tolerance: self.tolerance, max_passes: 0 };
+        let factored = qr(&group, self.rcond)?;
+        (output.rank, output.condition, output.method) = (factored.rank, factored.condition, Method::Qr);
+        self.explanation.push("every target is zero".into());
+        Ok(())
+    }
+}
+
+/// Up to this many entries, QR is as fast as anything.
+const SMALL: usize = 1 << 14;
+
+impl Costs {
+    fn of(&self, rung: Rung) -> f64 {
+        match rung {
+            Rung::Gram(Precision::Single) => self.gram_single,
+            Rung::Gram(Precision::Double) => self.gram_double,
+            Rung::Whitened { .. } => self.whitened,
+            Rung::Iterative { .. } => self.spir,
+            Rung::Qr => self.qr,
+        }
+    }
+}
+
+/// Seconds with two significant digits.
+struct Seconds(f64);
+
+impl std::fmt::Display for Seconds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let digits = (1 - self.0.max(1e-6).log10().floor() as i32).max(0) as usize;
+        write!(f, "{:.digits$}", self.0)
+    }
+}
+
+fn summary(refined: &Refined) -> String {
+    let error = refined.backward_error.iter().fold(0.0f64, |m, &e| m.max(e));
+    format!("backward error {error:.1e} after {} reads", refined.passes)
+}
+
+impl Output {
+    fn empty<T: Real>(d: usize, k: usize, params: &Params) -> Result<Self> {
+        Ok(Self {
+            x: Mat::zeros(d, k)?,
+            intercept: vec![0.0; k],
+            residual_norm: vec![0.0; k],
+            rank: d,
+            method: params.method,
+            n_iter: 0,
+            sketch_size: None,
+            backward_error: vec![0.0; k],
+            backward_error_bound: vec![0.0; k],
+            condition: 1.0,
+            target: params.tolerance.unwrap_or(T::UNIT_ROUNDOFF),
+            explanation: String::new(),
+            fallback: None,
+            redraws: 0,
+        })
+    }
+
+    /// Takes over the answers of one group, back in the caller's units.
+    fn accept<T: Real + Element>(
+        &mut self,
+        group: &Group<'_, '_, T>,
+        method: Method,
+        refined: Refined,
+        scaled: &Scaled,
+        condition: f64,
+        rank: usize,
+        sketch_size: Option<usize>,
+    ) {
+        // The estimate is within sqrt(2) of the truth for an exact factor; the factor is off by the rate.
+        let looseness = 2f64.sqrt() / (1.0 - refined.rate.clamp(0.0, 0.5));
+        for (position, &target) in group.targets.iter().enumerate() {
+            let scale = group.design.target_scale(target);
+            let mut penalty = 0.0;
+            for (j, out) in self.x.col_mut(target).iter_mut().enumerate() {
+                let x = refined.x[(j, position)] / scaled.scale[j];
+                penalty += (group.root_ridge(j) * x).powi(2);
+                *out = x / scale * group.design.column_scale(j);
+            }
+            let squares = refined.residual_norm[position].powi(2) - penalty;
+            self.residual_norm[target] = squares.max(0.0).sqrt() / scale;
+            self.backward_error[target] = refined.backward_error[position];
+            self.backward_error_bound[target] = refined.backward_error[position] * looseness;
+        }
+        self.rank = rank;
+        self.method = method;
+        self.n_iter = self.n_iter.max(refined.passes);
+        self.sketch_size = sketch_size;
+        self.condition = self.condition.max(condition);
+    }
+
+    /// Intercepts, and what rounding to the element type adds.
+    fn finish<T: Real + Element>(&mut self, design: &Design<'_, T>) {
+        if let Some(means) = design.means() {
+            for (target, intercept) in self.intercept.iter_mut().enumerate() {
+                let fitted: f64 = means.iter().zip(self.x.col(target)).map(|(mean, x)| mean * x).sum();
+                *intercept = design.target_means()[target] - fitted;
+            }
+        }
+        if T::UNIT_ROUNDOFF > f64::EPSILON {
+            let rounded = self.backward_error.iter_mut().zip(&mut self.backward_error_bound);
+            rounded.for_each(|(error, bound)| (*error, *bound) = (*error + T::UNIT_ROUNDOFF, *bound + T::UNIT_ROUNDOFF));
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! Sketched iterative solvers with one round of refinement: SPIR (conjugate gradients inside) and FOSSILS
+//! (heavy ball inside), after Epperly, Meier and Nakatsukasa (2024).
+//!
+//! In the coordinates y = R1 x of a sketch R1 the normal equations M y = c have
+//! M = R1'^-1 A'A R1^-1, whose spectrum lies in [(1 + eta)^-2, (1 - eta)^-2] with eta about sqrt(d / m). A first
+//! round solves them from the sketch-and-solve answer; the second, started from the residual of the first,
+//! makes the answer backward stable. Every inner iteration is one read of A.
+
+use super::ladder::{Outcome, Sketched};
+use super::pass::{Sides, pass};
+use super::refine::{Group, Refined, Scaled, columns};
+use crate::certify::{Answer, Factor, norm};
+use crate::error::Result;
+use crate::linalg;
+use crate::matrix::{Mat, Real};
+use crate::simd::Element;
+
+/// The inner iteration.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) enum Inner {
+    ConjugateGradients,
+    /// With momentum beta = d / m.
+    HeavyBall {
+        momentum: f64,
+    },
+}
+
+/// Most inner iterations in a round.
+const MOST_ITERATIONS: usize = 100;
+/// Inner iterations between two looks at the backward error in the second round.
+const CHECK_EVERY: usize = 5;
+/// The sketch has failed when the iteration leaves the spectrum that it promised.
+const DIVERGENCE: f64 = 1e8;
+
+/// SPIR or FOSSILS for one group of targets.
+pub(crate) fn spir<T: Real + Element>(group: &Group<'_, '_, T>, sketched: Sketched, inner: Inner) -> Result<Outcome> {
+    let Sketched { scaled, x, condition } = sketched;
+    // Beyond this the triangle alone no longer carries the small directions: use its SVD.
+    let scaled = if condition > 1e12 { spectral(scaled)? } else { scaled };
+    let k = group.targets.len();
+    let mut state = Rounds::new(group, &scaled, x)?;
+    state.look(&(0..k).collect::<Vec<_>>(), None)?;
+    for round in 0..2 {
+        let active: Vec<usize> = (0..k).filter(|&position| !state.met(position)).collect();
+        if active.is_empty() {
+            break;
+        }
+        state.round(&active, inner, condition, round == 1)?;
+    }
+    state.best.settled = (0..k).all(|position| state.best.backward_error[position] <= 4.0 * group.tolerance);
+    let best = state.best;
+    Ok(Outcome::Refined(best, scaled, condition))
+}
+
+fn spectral(scaled: Scaled) -> Result<Scaled> {
+    let factor = match scaled.factor {
+        Factor::Triangle(r) => {
+            let svd = linalg::svd(r.as_ref())?;
+            Factor::Spectral(svd.v, svd.s)
+        }
+        factor => factor,
+    };
+    Ok(Scaled { factor, ..scaled })
+}
+
+/// The answers of the rounds so far.
+struct Rounds<'g, 'p, 'a, T> {
+    group: &'g Group<'p, 'a, T>,
+    scaled: &'g Scaled,
+    /// Where the present round started.
+    x: Mat<f64>,
+    /// R'^-1 of the gradient there.
+    start: Mat<f64>,
+    best: Refined,
+}
+
+impl<'g, 'p, 'a, T: Real + Element> Rounds<'g, 'p, 'a, T> {
+    fn new(group: &'g Group<'p, 'a, T>, scaled: &'g Scaled, x: Mat<f64>) -> Result<Self> {
+        let k = group.targets.len();
+        let best = Refined {
+            backward_error: vec![f64::INFINITY; k],
+            residual_norm: vec![0.0; k],
+            rate: 0.0,
+            passes: 0,
+            settled: false,
+            x: x.copy()?,
+        };
+        Ok(Self { group, scaled, start: Mat::zeros(scaled.factor.rank(), k)?, x, best })
+    }
+
+    fn met(&self, position: usize) -> bool {
+        self.best.backward_error[position] <= self.group.tolerance
+    }
+
+    /// Measures x + R^-1 y of the active answers, keeps what is better, and gives |r|.
+    fn look(&mut self, active: &[usize], y: Option<&[Vec<f64>]>) -> Result<()> {
+        let mut x = columns(&self.x, active)?;
+        if let Some(y) = y {
+            let step = self.scaled.factor.unwhiten(&gather(y, active)?)?;
+            x.as_mut_slice().iter_mut().zip(step.as_slice()).for_each(|(x, step)| *x += step);
+        }
+        let pass = self.group.pass(&self.scaled.scale, &x, active)?;
+        self.best.passes += 1;
+        let whitened = self.scaled.factor.whiten(&pass.gradient)?;
+        for (side, &position) in active.iter().enumerate() {
+            let answer = Answer {
+                gradient: pass.gradient.col(side),
+                whitened: whitened.col(side),
+                residual_norm: pass.squares[side].sqrt(),
+                solution_norm: norm(x.col(side)),
+                target_norm: self.group.design.target_norm(self.group.targets[position]),
+            };
+            let mut error = answer.quick_backward_error(&self.scaled.factor);
+            if error > self.group.tolerance && error.is_finite() {
+                error = answer.backward_error(&self.scaled.factor)?;
+            }
+            if error < self.best.backward_error[position] {
+                self.best.backward_error[position] = error;
+                self.best.residual_norm[position] = answer.residual_norm;
+                self.best.x.col_mut(position).copy_from_slice(x.col(side));
+            }
+            self.start.col_mut(position).copy_from_slice(whitened.col(side));
+        }
+        Ok(())
+    }
+
+    /// One round from the best answers on.
+    fn round(&mut self, active: &[usize], inner: Inner, condition: f64, last: bool) -> Result<()> {
+        let k = self.group.targets.len();
+        for &position in active {
+            self.x.col_mut(position).copy_from_slice(self.best.x.col(position));
+        }
+        let mut running: Vec<usize> = active.to_vec();
+        let mut sides: Vec<Side> = (0..k).map(|position| Side::new(self.start.col(position))).collect();
+        let tolerance: Vec<f64> = (0..k)
+            .map(|position| {
+                let size = norm(self.x.col(position)) * (self.x.nrows() as f64).sqrt();
+                let noise = 0.04 * condition * self.best.residual_norm[position];
+                10.0 * (size + noise) * self.group.tolerance
+            })
+            .collect();
+        let products = self.normal_product(&running, |position| &sides[position].y)?;
+        for (side, &position) in running.iter().enumerate() {
+            sides[position].begin(products.col(side));
+        }
+        let mut errors = self.best.backward_error.clone();
+        for iteration in 1..=MOST_ITERATIONS {
+            let products = match inner {
+                Inner::ConjugateGradients => self.normal_product(&running, |position| &sides[position].p)?,
+                Inner::HeavyBall { .. } => self.normal_product(&running, |position| &sides[position].y)?,
+            };
+            let mut going = Vec::new();
+            for (side, &position) in running.iter().enumerate() {
+                let update = match inner {
+                    Inner::ConjugateGradients => sides[position].conjugate_step(products.col(side)),
+                    Inner::HeavyBall { momentum } => sides[position].heavy_ball_step(products.col(side), momentum),
+                };
+                let diverged = !update.is_finite() || norm(&sides[position].y) > DIVERGENCE * norm(&sides[position].c);
+                if !diverged && update > 0.0 && (last || update > tolerance[position]) {
+                    going.push(position);
+                }
+            }
+            let check = last && iteration % CHECK_EVERY == 0;
+            if check && !going.is_empty() {
+                let y: Vec<Vec<f64>> = sides.iter().map(|side| side.y.clone()).collect();
+                let start = self.start.copy()?;
+                self.look(&going, Some(&y))?;
+                self.start = start;
+                going.retain(|&position| {
+                    let error = self.best.backward_error[position];
+                    let near = error <= 4.0 * self.group.tolerance;
+                    let stagnated = near && error > 0.5 * errors[position];
+                    errors[position] = error;
+                    error > self.group.tolerance && !stagnated
+                });
+            }
+            running = going;
+            if running.is_empty() {
+                break;
+            }
+        }
+        let y: Vec<Vec<f64>> = sides.into_iter().map(|side| side.y).collect();
+        let unmet: Vec<usize> = active.iter().copied().filter(|&position| !self.met(position)).collect();
+        if !unmet.is_empty() {
+            self.look(&unmet, Some(&y))?;
+        }
+        Ok(())
+    }
+
+    /// M y for the running answers.
+    fn normal_product<'v>(&mut self, running: &[usize], y: impl Fn(usize) -> &'v Vec<f64>) -> Result<Mat<f64>> {
+        let first = y(running[0]).len();
+        let stacked = Mat::from_fn(first, running.len(), |i, side| y(running[side])[i])?;
+        let x = self.scaled.factor.unwhiten(&stacked)?;
+        let scale = &self.scaled.scale;
+        let unscaled = Mat::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] / scale[i])?;
+        let mut product = pass(self.group.context, self.group.design, &unscaled, Sides::Zeros)?;
+        self.best.passes += 1;
+        self.group.to_scaled(&mut product, &unscaled, scale);
+        let mut product = self.scaled.factor.whiten(&product.gradient)?;
+        product.as_mut_slice().iter_mut().for_each(|v| *v = -*v);
+        Ok(product)
+    }
+}
+
+fn gather(vectors: &[Vec<f64>], which: &[usize]) -> Result<Mat<f64>> {
+    let len = which.first().map_or(0, |&first| vectors[first].len());
+    Mat::from_fn(len, which.len(), |i, j| vectors[which[j]][i])
+}
+
+/// The inner iteration of one answer: M y = c.
+struct Side {
+    c: Vec<f64>,
+    y: Vec<f64>,
+    /// The last y but one, or unused.
+    previous: Vec<f64>,
+    /// Residual and direction of the conjugate gradients.
+    q: Vec<f64>,
+    p: Vec<f64>,
+}
+
+impl Side {
+    fn new(c: &[f64]) -> Self {
+        let c = c.to_vec();
+        Self { y: c.clone(), previous: c.clone(), q: c.clone(), p: c.clone(), c }
+    }
+
+    fn begin(&mut self, product: &[f64]) {
+        self.q.iter_mut().zip(&self.c).zip(product).for_each(|((q, c), product)| *q = c - product);
+        self.p.clone_from(&self.q);
+    }
+
+    /// Length of the update; NaN if M is not positive along the direction.
+    fn conjugate_step(&mut self, product: &[f64]) -> f64 {
+        let squares = norm(&self.q).powi(2);
+        let curvature: f64 = self.p.iter().zip(product).map(|(p, mp)| p * mp).sum();
+        if squares == 0.0 {
+            return 0.0;
+        }
+        if curvature.is_nan() || curvature <= 0.0 {
+            return f64::NAN;
+        }
+        let step = squares / curvature;
+        for i in 0..self.y.len() {
+            self.y[i] += step * self.p[i];
+            self.q[i] -= step * product[i];
+        }
+        let ratio = norm(&self.q).powi(2) / squares;
+        let length = step * norm(&self.p);
+        self.p.iter_mut().zip(&self.q).for_each(|(p, q)| *p = q + ratio * *p);
+        length
+    }
+
+    fn heavy_ball_step(&mut self, product: &[f64], momentum: f64) -> f64 {
+        let step = (1.0 - momentum).powi(2);
+        let mut squares = 0.0;
+        for i in 0..self.y.len() {
+            let update = step * (self.c[i] - product[i]) + momentum * (self.y[i] - self.previous[i]);
+            self.previous[i] = self.y[i];
+            self.y[i] += update;
+            squares += update * update;
+        }
+        squares.sqrt()
+    }
+}
+
