@@ -19,4 +19,4 @@ bench: build
 	cargo bench --locked
 
 docs:
-	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --features python
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items --features python

@@ -74,3 +74,29 @@ impl Error {
         Self::NonFinite { argument, found, position: position.to_string() }
     }
 }
+
+/// Runs `work`; a panic in it becomes [`Error::Internal`].
+pub fn catch_panic<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+        let text = payload.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+        Err(Error::Internal(text.unwrap_or("a panic without a message").to_string()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parallel::Context;
+
+    #[test]
+    fn a_panic_in_a_worker_becomes_an_error_with_its_message() {
+        for threads in [1, 2] {
+            let outcome = catch_panic(|| {
+                Context::new(threads).for_each(8, |block| assert!(block != 5, "block {block} is lost"))
+            });
+            assert_eq!(outcome, Err(Error::Internal("block 5 is lost".into())));
+        }
+        assert_eq!(catch_panic(|| Ok(1)), Ok(1));
+    }
+}

@@ -1,12 +1,9 @@
 //! The one door from Python into the core.
 
-use super::errors::internal_error;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, catch_panic};
 use crate::parallel::{Context, Host};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
 /// Runs `work` detached from the interpreter, with `threads` threads.
@@ -20,12 +17,10 @@ pub fn enter<T: Send>(
     work: impl FnOnce(&Context) -> Result<T> + Send,
 ) -> PyResult<T> {
     let caller = Caller { progress, raised: OnceLock::new() };
-    let outcome =
-        py.detach(|| catch_unwind(AssertUnwindSafe(|| work(&Context::with_host(threads, &caller)))));
-    match (caller.raised.into_inner(), outcome) {
-        (Some(raised), _) => Err(raised),
-        (None, Ok(outcome)) => outcome.map_err(PyErr::from),
-        (None, Err(payload)) => Err(internal_error(message(&*payload))),
+    let outcome = py.detach(|| catch_panic(|| work(&Context::with_host(threads, &caller))));
+    match caller.raised.into_inner() {
+        Some(raised) => Err(raised),
+        None => outcome.map_err(PyErr::from),
     }
 }
 
@@ -65,9 +60,4 @@ impl Host for Caller {
             callback.call1(py, (done, total, dict)).map(drop)
         })
     }
-}
-
-fn message(payload: &(dyn Any + Send)) -> &str {
-    let text = payload.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message")
 }

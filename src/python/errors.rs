@@ -12,24 +12,21 @@ impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
         let class = match &error {
             Error::Interrupted => return PyKeyboardInterrupt::new_err(()),
-            Error::Internal(found) => return internal_error(found),
+            Error::Internal(_) => "InternalError",
             Error::Shape { .. } => "ShapeError",
             Error::Value { .. } => "InvalidInputError",
             Error::NonFinite { .. } => "NonFiniteError",
             Error::Allocation { .. } => "AllocationError",
             Error::State(_) => "StateError",
         };
-        exception(class, error.to_string())
+        let mut message = error.to_string();
+        if let Error::Internal(_) = error {
+            let version = env!("CARGO_PKG_VERSION");
+            message +=
+                &format!("; a defect of nearlin {version}: please report it with the call that led here");
+        }
+        exception(class, message)
     }
-}
-
-/// A defect of this library, with the request to report it.
-pub fn internal_error(found: &str) -> PyErr {
-    let version = env!("CARGO_PKG_VERSION");
-    exception(
-        "InternalError",
-        format!("{found} (a defect of nearlin {version}: please report it with the call that led here)"),
-    )
 }
 
 /// An argument that is not of a kind that the library takes.
