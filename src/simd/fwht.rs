@@ -10,6 +10,9 @@ use super::lanes::Lanes;
 /// Rows that go through all their stages while they are in the first-level cache (at width 8).
 const BLOCK: usize = 256;
 
+/// Rows of a butterfly whose rows all fall into one set of the first-level cache, which has eight ways or more.
+const FAR_RADIX: usize = 8;
+
 kernel! {
     /// The tile (rows x width, row-major) becomes H times the tile: H\[i, j\] is 1 where i & j has an even
     /// number of bits, otherwise -1. Panics unless `rows` is a power of two.
@@ -20,58 +23,64 @@ kernel! {
         }
         let block = rows.min(BLOCK);
         for tile in tile.chunks_exact_mut(block * width) {
-            stages::<V>(tile, width, 1);
+            stages::<V>(tile, width, 1, V::RADIX);
         }
-        stages::<V>(tile, width, block);
+        stages::<V>(tile, width, block, V::RADIX.min(FAR_RADIX));
     }
 }
 
-/// All stages from `first` on.
+/// All stages from `first` on, in passes of at most `radix` rows.
 #[inline(always)]
-fn stages<V: Lanes>(tile: &mut [f64], width: usize, first: usize) {
+fn stages<V: Lanes>(tile: &mut [f64], width: usize, first: usize, radix: usize) {
     let rows = tile.len() / width;
     let mut h = first;
     while h < rows {
-        let radix = (rows / h).min(V::RADIX);
+        let radix = radix.min(rows / h);
         match radix {
-            16 => pass::<V, 16>(tile, width, h),
-            8 => pass::<V, 8>(tile, width, h),
-            4 => pass::<V, 4>(tile, width, h),
-            _ => pass::<V, 2>(tile, width, h),
+            16 => pass::<V, 16>(tile, h * width),
+            8 => pass::<V, 8>(tile, h * width),
+            4 => pass::<V, 4>(tile, h * width),
+            _ => pass::<V, 2>(tile, h * width),
         }
         h *= radix;
     }
 }
 
-/// Stages h, 2 h, ..., R h / 2.
+/// Stages h, 2 h, ..., R h / 2, where h rows have `len` numbers.
 #[inline(always)]
-fn pass<V: Lanes, const R: usize>(tile: &mut [f64], width: usize, h: usize) {
-    for tile in tile.chunks_exact_mut(R * h * width) {
-        let (chunks, head) = (width / 8, width % 8);
-        for i in 0..h {
-            for chunk in 0..chunks {
-                butterfly::<V, R>(tile, i * width + 8 * chunk, h * width, 8);
-            }
-            if head > 0 {
-                butterfly::<V, R>(tile, i * width + 8 * chunks, h * width, head);
-            }
+fn pass<V: Lanes, const R: usize>(tile: &mut [f64], len: usize) {
+    for tile in tile.chunks_exact_mut(R * len) {
+        let first = tile.as_mut_ptr();
+        let head = len % 8;
+        for start in (0..len - head).step_by(8) {
+            // SAFETY: the slice holds R times `len` numbers, and start + 8 <= len.
+            unsafe { butterfly::<V, R>(first.add(start), len, 8) }
+        }
+        if head > 0 {
+            // SAFETY: the slice holds R times `len` numbers.
+            unsafe { butterfly::<V, R>(first.add(len - head), len, head) }
         }
     }
 }
 
-/// The transform of length R of `len` columns, at `start`, `start + stride`, ...
+/// The transform of length R of `len` columns.
+///
+/// # Safety
+/// `first + k stride`, k < R, must point to `len` numbers each.
 #[inline(always)]
-fn butterfly<V: Lanes, const R: usize>(tile: &mut [f64], start: usize, stride: usize, len: usize) {
+unsafe fn butterfly<V: Lanes, const R: usize>(first: *mut f64, stride: usize, len: usize) {
     let mut v = [V::splat(0.0); R];
     for k in 0..R {
-        v[k] = V::load_head(&tile[start + k * stride..][..len]);
+        // SAFETY: the caller vouches for these numbers.
+        v[k] = V::load_head(unsafe { std::slice::from_raw_parts(first.add(k * stride), len) });
     }
     stage::<V, R, 1>(&mut v);
     stage::<V, R, 2>(&mut v);
     stage::<V, R, 4>(&mut v);
     stage::<V, R, 8>(&mut v);
     for k in 0..R {
-        v[k].store_head(&mut tile[start + k * stride..][..len]);
+        // SAFETY: the caller vouches for these numbers.
+        v[k].store_head(unsafe { std::slice::from_raw_parts_mut(first.add(k * stride), len) });
     }
 }
 
