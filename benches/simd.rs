@@ -109,12 +109,27 @@ fn sparse(criterion: &mut Criterion) {
     group.finish();
 }
 
+fn transforms(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("fwht");
+    for (rows, width) in [(256, 8), (1024, 8), (4096, 8), (1024, 64)] {
+        let mut tile = numbers(rows * width);
+        group.throughput(Throughput::Bytes(8 * tile.len() as u64));
+        group.bench_function(format!("{rows} x {width}"), |bench| {
+            bench.iter(|| {
+                tile.fill(1.0);
+                simd::fwht(black_box(&mut tile), rows, width);
+            });
+        });
+    }
+    group.finish();
+}
+
 criterion_group! {
     name = kernels;
     config = Criterion::default()
         .sample_size(10)
         .warm_up_time(Duration::from_millis(200))
         .measurement_time(Duration::from_millis(800));
-    targets = passes, vectors, sparse
+    targets = passes, vectors, sparse, transforms
 }
 criterion_main!(kernels);

@@ -3,6 +3,8 @@
 /// Eight `f64` lanes. Values of the vector types exist only inside functions compiled for their
 /// instructions: see [`kernel!`](super::kernel).
 pub trait Lanes: Copy {
+    /// Rows of a butterfly that the registers hold: a power of two up to 16.
+    const RADIX: usize;
     /// Eight equal numbers.
     fn splat(value: f64) -> Self;
     /// Eight numbers.
@@ -96,6 +98,7 @@ impl Portable {
 }
 
 impl Lanes for Portable {
+    const RADIX: usize = 4;
     #[inline(always)]
     fn splat(value: f64) -> Self {
         Self([value; 8])
@@ -168,6 +171,7 @@ mod x86 {
     pub struct Avx512(__m512d);
 
     impl Lanes for Avx512 {
+        const RADIX: usize = 16;
         #[inline(always)]
         fn splat(value: f64) -> Self {
             // SAFETY: AVX-512F is there, as the module says.
@@ -291,6 +295,7 @@ mod x86 {
     pub struct Avx2(__m256d, __m256d);
 
     impl Lanes for Avx2 {
+        const RADIX: usize = 4;
         #[inline(always)]
         fn splat(value: f64) -> Self {
             // SAFETY: AVX2 and FMA are there, as the module says.
