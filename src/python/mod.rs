@@ -5,12 +5,14 @@
 //! | [`enter`] | detaches from the interpreter, catches panics, listens for Ctrl-C, reports progress |
 //! | [`convert`] | NumPy and SciPy objects as matrix views, results as NumPy arrays |
 //! | [`errors`] | errors of the core as exceptions |
+//! | [`regression`] | one thin file per column |
 //!
 //! Arguments are validated in Python (`nearlin/_validation.py`); what is checked again here guards memory.
 
 pub mod convert;
 pub mod enter;
 pub mod errors;
+pub mod regression;
 
 use pyo3::prelude::*;
 
@@ -19,6 +21,8 @@ mod _core {
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
     const __version__: &str = env!("CARGO_PKG_VERSION");
+    #[pymodule_export]
+    use super::regression::{lstsq, ridge_loo};
     #[pymodule_export]
     use super::usable_cpus;
 }
