@@ -20,9 +20,12 @@
 mod cholesky;
 mod eigh;
 mod gram;
+mod householder;
 mod kernel;
+mod panel;
 mod products;
 mod qr;
+mod scaling;
 mod svd;
 mod triangle;
 mod tsqr;

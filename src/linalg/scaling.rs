@@ -1,0 +1,32 @@
+//! Powers of two that bring numbers to order one, so that squares neither overflow nor vanish.
+
+/// The smallest unit, that of zeros; its reciprocal is the largest.
+pub(super) const SMALLEST: f64 = f64::from_bits((1023 - 1000) << 52);
+
+/// The larger of two numbers, of which the second is not NaN. Compiles to one instruction.
+#[inline(always)]
+pub(super) fn larger(a: f64, b: f64) -> f64 {
+    if a > b { a } else { b }
+}
+
+/// The largest magnitude in `x`, NaN passed over.
+pub(super) fn largest_of(x: &[f64]) -> f64 {
+    let (chunks, rest) = x.as_chunks::<8>();
+    let mut largest = [0.0; 8];
+    for chunk in chunks {
+        (0..8).for_each(|k| largest[k] = larger(chunk[k].abs(), largest[k]));
+    }
+    largest.iter().chain(rest).fold(0.0, |largest, value| larger(value.abs(), largest))
+}
+
+/// The power of two below a magnitude, between [`SMALLEST`] and its reciprocal.
+pub(super) fn unit_of(largest: f64) -> f64 {
+    f64::from_bits(largest.clamp(SMALLEST, SMALLEST.recip()).to_bits() & !(u64::MAX >> 12))
+}
+
+/// Multiplies `x` by a power of two.
+pub(super) fn scale(x: &mut [f64], factor: f64) {
+    if factor != 1.0 {
+        x.iter_mut().for_each(|value| *value *= factor);
+    }
+}
