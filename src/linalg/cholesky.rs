@@ -22,3 +22,52 @@ pub fn cholesky(g: &Mat<f64>) -> Option<Mat<f64>> {
         .ok()?;
     r.as_slice().iter().all(|value| value.is_finite()).then_some(r)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linalg::testing::*;
+    use proptest::prelude::*;
+
+    /// A'A + shift I, with NaN above the diagonal.
+    fn gram(a: &Mat<f64>, shift: f64) -> Mat<f64> {
+        let g = product(a.as_ref().t(), a.as_ref());
+        let entry = |i: usize, j: usize| g[(i, j)] + if i == j { shift } else { 0.0 };
+        Mat::from_fn(a.ncols(), a.ncols(), |i, j| if i >= j { entry(i, j) } else { f64::NAN }).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn multiplies_back(case in any_matrix()) {
+            let a = case.copy();
+            let n = a.ncols();
+            let size = largest(a.as_ref()).powi(2) * a.nrows() as f64;
+            let g = gram(&a, 1e-3 * size + f64::MIN_POSITIVE);
+            let r = cholesky(&g).unwrap();
+            prop_assert!((0..n).all(|j| r.col(j)[j + 1..].iter().all(|&below| below == 0.0)));
+            let back = product(r.as_ref().t(), r.as_ref());
+            let lower = |m: &Mat<f64>| Mat::from_fn(n, n, |i, j| m[(i.max(j), i.min(j))]).unwrap();
+            let error = distance(lower(&back).as_ref(), lower(&g).as_ref());
+            prop_assert!(error <= 1e-15 * n as f64 * size, "{error:e}");
+        }
+    }
+
+    #[test]
+    fn breakdown_is_none() {
+        let indefinite = Mat::from_fn(40, 40, |i, j| if i == j { [1.0, -1.0][i / 39] } else { 0.0 }).unwrap();
+        assert!(cholesky(&indefinite).is_none());
+        assert!(cholesky(&Mat::zeros(3, 3).unwrap()).is_none());
+        for (n, bad) in [(1, f64::NAN), (50, f64::NAN), (50, f64::INFINITY), (200, f64::NEG_INFINITY)] {
+            for (i, j) in [(n - 1, n - 1), (n - 1, 0), (n / 2, n / 2), (0, 0)] {
+                let mut g = Mat::identity(n).unwrap();
+                g[(i, j)] = bad;
+                assert!(cholesky(&g).is_none(), "{bad} at ({i}, {j}) of {n}");
+            }
+        }
+        let singular = gram(&gaussian(10, 30, 1), 0.0);
+        if let Some(r) = cholesky(&singular) {
+            assert!((0..30).any(|j| r[(j, j)] < 1e-6));
+        }
+        assert_eq!(cholesky(&Mat::zeros(0, 0).unwrap()).unwrap().ncols(), 0);
+    }
+}

@@ -149,7 +149,9 @@ impl Factorisation<'_> {
         unpack(tiles, self.v, rows, columns.clone());
         self.store_top(&top, &columns);
         for (j, t) in columns.zip(t) {
-            self.t.col_mut(j)[..8].copy_from_slice(&t);
+            let (head, rest) = self.t.col_mut(j).split_at_mut(8);
+            head.copy_from_slice(&t);
+            rest.fill(0.0);
         }
     }
 

@@ -1,14 +1,16 @@
 //! Thin singular value decomposition.
 
+use super::Qr;
+use super::scaling::{largest_of, scale, unit_of};
 use super::view::{scratch, view, view_mut};
 use crate::error::{Error, Result};
 use crate::matrix::{Dense, Mat};
 use faer::Par;
 use faer::diag::DiagMut;
 use faer::dyn_stack::MemStack;
-use faer::linalg::svd::{self as routine, ComputeSvdVectors};
+use faer::linalg::svd::{self as routine, ComputeSvdVectors::Thin};
 
-/// A = U diag(s) V' with orthonormal columns in U (m x k) and V (n x k), k = min(m, n), s descending.
+/// A = U diag(s) V' with orthonormal columns in U (m x k) and V (n x k), k = min(m, n).
 pub struct Svd {
     /// Left singular vectors, m x k.
     pub u: Mat<f64>,
@@ -18,16 +20,45 @@ pub struct Svd {
     pub v: Mat<f64>,
 }
 
+/// A matrix with more rows than this times its columns is reduced to a triangle first.
+const TALL: f64 = 1.5;
+
 /// Thin SVD of A.
+///
+/// An error if A holds NaN or an infinity, if memory is short, or if the iteration does not converge.
 pub fn svd(a: Dense<'_, f64>) -> Result<Svd> {
     let (m, n) = (a.nrows(), a.ncols());
-    let k = m.min(n);
-    let (mut u, mut v) = (Mat::zeros(m, k)?, Mat::zeros(n, k)?);
-    let mut s = vec![0.0; k];
-    let thin = ComputeSvdVectors::Thin;
-    let mut buffer = scratch(routine::svd_scratch::<f64>(m, n, thin, thin, Par::Seq, Default::default()))?;
+    if m < n {
+        let Svd { u, s, v } = svd(a.t())?;
+        return Ok(Svd { u: v, s, v: u });
+    }
+    let mut scaled = Mat::from_fn(m, n, |i, j| a.get(i, j))?;
+    if let Some(&value) = scaled.as_slice().iter().find(|value| !value.is_finite()) {
+        return Err(Error::non_finite("a matrix whose SVD was asked for", value, "an unknown position"));
+    }
+    let unit = unit_of(largest_of(scaled.as_slice()));
+    scale(scaled.as_mut_slice(), unit.recip());
+    let mut svd = if m as f64 > TALL * n as f64 { of_tall(scaled)? } else { of_squarish(&scaled)? };
+    scale(&mut svd.s, unit);
+    Ok(svd)
+}
+
+/// U of A = QR is Q times U of R.
+fn of_tall(a: Mat<f64>) -> Result<Svd> {
+    let (m, n) = (a.nrows(), a.ncols());
+    let qr = Qr::new(a)?;
+    let of_r = of_squarish(&qr.r()?)?;
+    let mut u = Mat::from_fn(m, n, |i, j| if i < n { of_r.u[(i, j)] } else { 0.0 })?;
+    qr.apply_q(&mut u)?;
+    Ok(Svd { u, ..of_r })
+}
+
+fn of_squarish(a: &Mat<f64>) -> Result<Svd> {
+    let (m, n) = (a.nrows(), a.ncols());
+    let (mut u, mut v, mut s) = (Mat::zeros(m, n)?, Mat::zeros(n, n)?, vec![0.0; n]);
+    let mut buffer = scratch(routine::svd_scratch::<f64>(m, n, Thin, Thin, Par::Seq, Default::default()))?;
     routine::svd(
-        view(a),
+        view(a.as_ref()),
         DiagMut::from_slice_mut(&mut s),
         Some(view_mut(u.as_mut())),
         Some(view_mut(v.as_mut())),
@@ -37,4 +68,77 @@ pub fn svd(a: Dense<'_, f64>) -> Result<Svd> {
     )
     .map_err(|_| Error::Internal("the singular value decomposition did not converge".into()))?;
     Ok(Svd { u, s, v })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linalg::testing::*;
+    use proptest::prelude::*;
+
+    fn check(a: Dense<'_, f64>, what: &str) -> Svd {
+        let svd = svd(a).unwrap();
+        let k = a.nrows().min(a.ncols());
+        let size = largest(a) * (k as f64).sqrt();
+        let tolerance = 4e-15 * (a.nrows().max(a.ncols()) as f64).sqrt().max(4.0);
+        assert_eq!((svd.u.nrows(), svd.u.ncols()), (a.nrows(), k));
+        assert_eq!((svd.v.nrows(), svd.v.ncols(), svd.s.len()), (a.ncols(), k, k));
+        assert!(departure_from_orthonormal(&svd.u) < tolerance, "{what}: U");
+        assert!(departure_from_orthonormal(&svd.v) < tolerance, "{what}: V");
+        assert!(svd.s.windows(2).all(|pair| pair[0] >= pair[1]) && svd.s.iter().all(|&s| s >= 0.0));
+        let scaled = Mat::from_fn(svd.u.nrows(), k, |i, j| svd.u[(i, j)] * svd.s[j]).unwrap();
+        let back = product(scaled.as_ref(), svd.v.as_ref().t());
+        assert!(distance(back.as_ref(), a) <= tolerance * size, "{what}: A");
+        svd
+    }
+
+    proptest! {
+        #[test]
+        fn factors_multiply_back(case in any_matrix()) {
+            check(case.view(), &format!("{case:?}"));
+        }
+    }
+
+    #[test]
+    fn known_singular_values() {
+        for (m, n) in [(50, 50), (300, 150), (150, 300), (200, 190)] {
+            let k = m.min(n);
+            let u = Qr::new(gaussian(m, k, 1)).unwrap().thin_q().unwrap();
+            let v = Qr::new(gaussian(n, k, 2)).unwrap().thin_q().unwrap();
+            for decades in [0.0, 5.0, 15.0] {
+                let truth: Vec<f64> = (0..k).map(|j| 10f64.powf(-decades * j as f64 / k as f64)).collect();
+                let scaled = Mat::from_fn(m, k, |i, j| u[(i, j)] * truth[j]).unwrap();
+                let a = product(scaled.as_ref(), v.as_ref().t());
+                let found = check(a.as_ref(), "known").s;
+                let error = truth.iter().zip(found).map(|(truth, found)| (truth - found).abs());
+                let error = error.fold(0.0, f64::max);
+                assert!(error < 4e-14, "{m} x {n}, {decades} decades: {error:e}");
+            }
+        }
+    }
+
+    #[test]
+    fn special_matrices() {
+        for n in [1, 2, 20, 140] {
+            check(Mat::zeros(n, n).unwrap().as_ref(), "zero");
+            check(Mat::identity(n).unwrap().as_ref(), "identity");
+            check(Mat::from_fn(n, n, |_, _| 1.0).unwrap().as_ref(), "ones");
+            check(Mat::from_fn(n, n, |i, j| f64::from(j == i + 1)).unwrap().as_ref(), "nilpotent");
+            let graded = gaussian(n, n, 5);
+            check(
+                Mat::from_fn(n, n, |i, j| graded[(i, j)] * 0.1f64.powi(i as i32)).unwrap().as_ref(),
+                "graded",
+            );
+        }
+    }
+
+    #[test]
+    fn non_finite_entries_are_refused() {
+        for bad in [f64::NAN, f64::INFINITY] {
+            for n in [1, 5, 150] {
+                let a = Mat::from_fn(n, n, |i, j| if i + j == n - 1 { bad } else { 1.0 }).unwrap();
+                assert!(matches!(svd(a.as_ref()), Err(Error::NonFinite { .. })));
+            }
+        }
+    }
 }

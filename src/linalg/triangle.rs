@@ -1,4 +1,4 @@
-//! Upper triangles: solves, inverse, product, and how close to singular they are.
+//! Upper triangles at work: solves, inverse, product.
 //!
 //! Only the upper triangle of an argument is read.
 
@@ -57,75 +57,63 @@ pub fn multiply_upper(a: Dense<'_, f64>, b: Dense<'_, f64>) -> Result<Mat<f64>> 
     Ok(product)
 }
 
-/// Estimate of the 2-norm condition number of R; infinity when its diagonal holds a zero or anything in
-/// R is not finite.
-///
-/// Panics if R is not square.
-pub fn condition_of_upper(r: Dense<'_, f64>) -> f64 {
-    let n = r.nrows();
-    assert_eq!(n, r.ncols());
-    if n == 0 {
-        return 1.0;
-    }
-    if (0..n).any(|j| r.get(j, j) == 0.0 || (0..=j).any(|i| !r.get(i, j).is_finite())) {
-        return f64::INFINITY;
-    }
-    let largest = power_iteration(n, |x| {
-        multiply(r, x);
-        multiply_transposed(r, x);
-    });
-    let inverse = power_iteration(n, |x| {
-        substitute_transposed(r, x);
-        substitute(r, x);
-    });
-    let condition = largest * inverse;
-    if condition.is_nan() { f64::INFINITY } else { condition.max(1.0) }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linalg::testing::*;
+    use proptest::prelude::*;
 
-/// Square root of the largest eigenvalue of a positive semidefinite operator.
-fn power_iteration(n: usize, apply: impl Fn(&mut [f64])) -> f64 {
-    let mut x: Vec<f64> = (0..n).map(|i| 1.0 + 0.5 * ((i * 7919 % 101) as f64 / 101.0)).collect();
-    let mut estimate = 0.0;
-    normalise(&mut x);
-    for _ in 0..12 {
-        apply(&mut x);
-        estimate = normalise(&mut x);
+    /// `r` with NaN below the diagonal.
+    fn marked(r: &Mat<f64>) -> Mat<f64> {
+        Mat::from_fn(r.nrows(), r.ncols(), |i, j| if i <= j { r[(i, j)] } else { f64::NAN }).unwrap()
     }
-    estimate.sqrt()
-}
 
-fn normalise(x: &mut [f64]) -> f64 {
-    let largest = x.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
-    if largest == 0.0 || !largest.is_finite() {
-        return largest;
+    proptest! {
+        #[test]
+        fn solves_inverses_and_products(b in any_matrix(), seed: u64, rows: bool) {
+            let d = b.shape.0;
+            let r = upper(d, seed);
+            let marked = marked(&r);
+            let by_rows = Mat::from_fn(d, d, |i, j| marked[(j, i)]).unwrap();
+            let marked = if rows { by_rows.as_ref().t() } else { marked.as_ref() };
+            let b = b.copy();
+            let inverse = invert_upper(marked).unwrap();
+            let tolerance = 1e-15 * (1 + d) as f64 * (1.0 + largest(inverse.as_ref()) * largest(r.as_ref()));
+
+            let identity = Mat::identity(d).unwrap();
+            let back = product(inverse.as_ref(), r.as_ref());
+            prop_assert!(distance(back.as_ref(), identity.as_ref()) <= tolerance);
+            prop_assert!((0..d).all(|j| inverse.col(j)[j + 1..].iter().all(|&below| below == 0.0)));
+
+            let mut x = b.copy().unwrap();
+            solve_upper(marked, x.as_mut());
+            let size = largest(x.as_ref()).max(largest(b.as_ref()));
+            prop_assert!(distance(product(r.as_ref(), x.as_ref()).as_ref(), b.as_ref()) <= tolerance * size);
+            let mut x = b.copy().unwrap();
+            solve_upper_transposed(marked, x.as_mut());
+            let size = largest(x.as_ref()).max(largest(b.as_ref()));
+            let back = product(r.as_ref().t(), x.as_ref());
+            prop_assert!(distance(back.as_ref(), b.as_ref()) <= tolerance * size);
+
+            let other = upper(d, !seed);
+            let both = multiply_upper(marked, other.as_ref()).unwrap();
+            let expected = product(r.as_ref(), other.as_ref());
+            prop_assert!(distance(both.as_ref(), expected.as_ref()) <= 1e-14 * (1 + d) as f64);
+            prop_assert!((0..d).all(|j| both.col(j)[j + 1..].iter().all(|&below| below == 0.0)));
+        }
     }
-    let norm = largest * x.iter().map(|v| (v / largest).powi(2)).sum::<f64>().sqrt();
-    x.iter_mut().for_each(|v| *v /= norm);
-    norm
-}
 
-fn multiply(r: Dense<'_, f64>, x: &mut [f64]) {
-    for i in 0..x.len() {
-        x[i] = (i..x.len()).map(|j| r.get(i, j) * x[j]).sum();
-    }
-}
-
-fn multiply_transposed(r: Dense<'_, f64>, x: &mut [f64]) {
-    for j in (0..x.len()).rev() {
-        x[j] = (0..=j).map(|i| r.get(i, j) * x[i]).sum();
-    }
-}
-
-fn substitute(r: Dense<'_, f64>, x: &mut [f64]) {
-    for i in (0..x.len()).rev() {
-        let known: f64 = (i + 1..x.len()).map(|j| r.get(i, j) * x[j]).sum();
-        x[i] = (x[i] - known) / r.get(i, i);
-    }
-}
-
-fn substitute_transposed(r: Dense<'_, f64>, x: &mut [f64]) {
-    for j in 0..x.len() {
-        let known: f64 = (0..j).map(|i| r.get(i, j) * x[i]).sum();
-        x[j] = (x[j] - known) / r.get(j, j);
+    #[test]
+    fn singular_triangles_give_infinities_not_panics() {
+        for d in [1, 7, 100] {
+            let r = Mat::from_fn(d, d, |i, j| f64::from(i <= j && i != d / 2)).unwrap();
+            assert!(invert_upper(r.as_ref()).unwrap().as_slice().iter().any(|value| !value.is_finite()));
+            let mut x = gaussian(d, 3, 1);
+            solve_upper(r.as_ref(), x.as_mut());
+            assert!(x.as_slice().iter().any(|value| !value.is_finite()));
+            let mut x = gaussian(d, 3, 1);
+            solve_upper_transposed(r.as_ref(), x.as_mut());
+            assert!(x.as_slice().iter().any(|value| !value.is_finite()));
+        }
     }
 }

@@ -190,3 +190,153 @@ fn head(x: &[f64]) -> [f64; 8] {
         None => std::array::from_fn(|k| x.get(k).copied().unwrap_or(1.0)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use crate::linalg::testing::*;
+    use crate::linalg::{Qr, svd};
+    use crate::parallel::Host;
+    use proptest::prelude::*;
+
+    fn r_of(a: Dense<'_, f64>) -> Mat<f64> {
+        tsqr(&Context::new(2), &a).unwrap()
+    }
+
+    /// R'R = A'A to rounding of each pair of columns, R upper.
+    fn check(a: Dense<'_, f64>, what: &str) -> Mat<f64> {
+        let (n, d) = (a.nrows(), a.ncols());
+        let r = r_of(a);
+        assert_eq!((r.nrows(), r.ncols()), (d, d));
+        assert!((0..d).all(|j| r.col(j)[j + 1..].iter().all(|&below| below == 0.0)), "{what}: upper");
+        let units: Vec<f64> = (0..d).map(|j| largest(a.cols(j..j + 1)).max(1e-200)).collect();
+        let a = Mat::from_fn(n, d, |i, j| a.get(i, j) / units[j]).unwrap();
+        let scaled = Mat::from_fn(d, d, |i, j| r[(i, j)] / units[j]).unwrap();
+        let gram = product(a.as_ref().t(), a.as_ref());
+        let error = distance(product(scaled.as_ref().t(), scaled.as_ref()).as_ref(), gram.as_ref());
+        assert!(error <= 2e-15 * (d as f64).sqrt().max(4.0) * n as f64, "{what}: {error:e}");
+        r
+    }
+
+    /// The same triangle up to the signs of its rows.
+    fn same(a: &Mat<f64>, b: &Mat<f64>, tolerance: f64) -> bool {
+        let sign = |r: &Mat<f64>, i: usize| 1f64.copysign(r[(i, i)]);
+        let d = a.ncols();
+        let b = Mat::from_fn(d, d, |i, j| b[(i, j)] * sign(a, i) * sign(b, i)).unwrap();
+        distance(a.as_ref(), b.as_ref()) <= tolerance * largest(a.as_ref())
+    }
+
+    proptest! {
+        #[test]
+        fn triangle_of_any_matrix(case in any_matrix()) {
+            check(case.view(), &format!("{case:?}"));
+        }
+    }
+
+    #[test]
+    fn agrees_with_one_factorisation() {
+        for (n, d) in [(50, 50), (385, 8), (1000, 33), (9000, 3), (7001, 65), (30_000, 20)] {
+            let a = gaussian(n, d, 3);
+            let whole = Qr::new(a.copy().unwrap()).unwrap().r().unwrap();
+            assert!(same(&check(a.as_ref(), "gaussian"), &whole, 1e-13), "{n} x {d}");
+        }
+    }
+
+    #[test]
+    fn rows_and_columns_of_all_sizes() {
+        let (n, d) = (8000, 12);
+        let a = gaussian(n, d, 4);
+        let grow = Mat::from_fn(n, d, |i, j| a[(i, j)] * 10f64.powf(300.0 * i as f64 / n as f64 - 150.0));
+        check(grow.unwrap().as_ref(), "growing rows");
+        let fall = Mat::from_fn(n, d, |i, j| a[(i, j)] * 10f64.powf(150.0 - 300.0 * i as f64 / n as f64));
+        check(fall.unwrap().as_ref(), "falling rows");
+        let columns = Mat::from_fn(n, d, |i, j| a[(i, j)] * 10f64.powi(25 * j as i32 - 150));
+        check(columns.unwrap().as_ref(), "columns");
+        let late = Mat::from_fn(n, d, |i, j| if i > 7990 || j % 2 == 0 { a[(i, j)] } else { 0.0 });
+        check(late.unwrap().as_ref(), "columns that begin late");
+        check(Mat::zeros(n, d).unwrap().as_ref(), "zero");
+    }
+
+    #[test]
+    fn small_singular_values_survive() {
+        let (n, d) = (20_000, 16);
+        let u = Qr::new(gaussian(n, d, 1)).unwrap().thin_q().unwrap();
+        let v = Qr::new(gaussian(d, d, 2)).unwrap().thin_q().unwrap();
+        let s: Vec<f64> = (0..d).map(|j| 10f64.powf(-14.0 * j as f64 / (d - 1) as f64)).collect();
+        let scaled = Mat::from_fn(n, d, |i, j| u[(i, j)] * s[j]).unwrap();
+        let a = product(scaled.as_ref(), v.as_ref().t());
+        let found = svd(r_of(a.as_ref()).as_ref()).unwrap().s;
+        assert!(s.iter().zip(&found).all(|(s, found)| (s - found).abs() < 3e-15), "{found:?}");
+    }
+
+    #[test]
+    fn bits_depend_on_the_numbers_alone() {
+        for (n, d) in [(300, 5), (30_000, 17), (40_000, 40)] {
+            let a = gaussian(d, n, 5);
+            let expected = tsqr(&Context::new(1), &a.as_ref().t()).unwrap();
+            for threads in [2, 3, 8] {
+                let r = tsqr(&Context::new(threads), &a.as_ref().t()).unwrap();
+                assert_eq!(r.as_slice(), expected.as_slice(), "{threads} threads");
+            }
+            let by_columns = Mat::from_fn(n, d, |i, j| a[(j, i)]).unwrap();
+            assert_eq!(r_of(by_columns.as_ref()).as_slice(), expected.as_slice(), "order");
+            for shift in 1..8 {
+                let mut memory = vec![0.0; n * d + shift];
+                memory[shift..].copy_from_slice(a.as_slice());
+                let r = r_of(Dense::row_major(&memory[shift..], n, d));
+                assert_eq!(r.as_slice(), expected.as_slice(), "shifted by {shift}");
+            }
+        }
+    }
+
+    #[test]
+    fn nan_and_infinity_come_out() {
+        for bad in [f64::NAN, f64::NEG_INFINITY] {
+            for (n, d) in [(1, 1), (3, 9), (500, 9), (20_000, 9)] {
+                let mut a = gaussian(n, d, 6);
+                a[(n / 2, d - 1)] = bad;
+                assert!(r_of(a.as_ref()).as_slice().iter().any(|value| !value.is_finite()));
+            }
+        }
+    }
+
+    #[test]
+    fn an_interrupt_ends_it() {
+        struct StopAtOnce;
+        impl Host for StopAtOnce {
+            fn check(&self) -> Result<()> {
+                Err(Error::Interrupted)
+            }
+            fn progress(&self, _: usize, _: usize, _: &[(&'static str, f64)]) -> Result<()> {
+                Ok(())
+            }
+        }
+        /// Rows that take their time.
+        struct Slow(usize);
+        impl Rows for Slow {
+            fn nrows(&self) -> usize {
+                self.0
+            }
+            fn ncols(&self) -> usize {
+                2
+            }
+            fn tile<'b>(
+                &'b self,
+                rows: Range<usize>,
+                cols: Range<usize>,
+                buffer: &'b mut Vec<f64>,
+            ) -> Dense<'b, f64> {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+                buffer.resize(rows.len() * cols.len(), 1.0);
+                Dense::row_major(buffer, rows.len(), cols.len())
+            }
+        }
+        for threads in [1, 2] {
+            let start = std::time::Instant::now();
+            let outcome = tsqr(&Context::with_host(threads, &StopAtOnce), &Slow(10_000_000));
+            assert!(matches!(outcome, Err(Error::Interrupted)));
+            assert!(start.elapsed() < std::time::Duration::from_secs(3), "{:?}", start.elapsed());
+        }
+    }
+}
