@@ -11,6 +11,7 @@
 //! | [`matrix`] | what an input is: dense and sparse views, tiles of rows |
 //! | [`linalg`] | dense factorisations of small matrices, QR of tall ones |
 //! | [`sketch`] | sketching operators as values |
+//! | [`state`] | the byte form of everything that is kept between calls |
 //! | [`certify`] | a-posteriori error estimates |
 //! | [`regression`] | least squares |
 
@@ -25,3 +26,4 @@ pub mod random;
 pub mod regression;
 pub mod simd;
 pub mod sketch;
+pub mod state;

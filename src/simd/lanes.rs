@@ -15,6 +15,8 @@ pub trait Lanes: Copy {
     fn load_head(from: &[f64]) -> Self;
     /// At most eight numbers, widened, then zeros.
     fn load_head_f32(from: &[f32]) -> Self;
+    /// Eight numbers from anywhere, by way of the registers.
+    fn set(values: [f64; 8]) -> Self;
     /// All lanes.
     fn store(self, to: &mut [f64; 8]);
     /// As many lanes, at most eight, as the slice is long.
@@ -120,6 +122,10 @@ impl Lanes for Portable {
         Self::lanes(|k| from.get(k).copied().map_or(0.0, f64::from))
     }
     #[inline(always)]
+    fn set(values: [f64; 8]) -> Self {
+        Self(values)
+    }
+    #[inline(always)]
     fn store(self, to: &mut [f64; 8]) {
         *to = self.0;
     }
@@ -198,6 +204,11 @@ mod x86 {
             let singles = unsafe { _mm512_maskz_loadu_ps(u16::from(head(from)), from.as_ptr()) };
             // SAFETY: as above.
             Self(unsafe { _mm512_cvtps_pd(_mm512_castps512_ps256(singles)) })
+        }
+        #[inline(always)]
+        fn set([a, b, c, d, e, f, g, h]: [f64; 8]) -> Self {
+            // SAFETY: as above.
+            Self(unsafe { _mm512_setr_pd(a, b, c, d, e, f, g, h) })
         }
         #[inline(always)]
         fn store(self, to: &mut [f64; 8]) {
@@ -328,6 +339,11 @@ mod x86 {
             let mut all = [0.0; 8];
             all[..from.len()].copy_from_slice(from);
             Self::load_f32(&all)
+        }
+        #[inline(always)]
+        fn set([a, b, c, d, e, f, g, h]: [f64; 8]) -> Self {
+            // SAFETY: as above.
+            unsafe { Self(_mm256_setr_pd(a, b, c, d), _mm256_setr_pd(e, f, g, h)) }
         }
         #[inline(always)]
         fn store(self, to: &mut [f64; 8]) {

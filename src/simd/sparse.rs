@@ -31,8 +31,10 @@ kernel! {
         let (values, values_head) = values.as_chunks::<8>();
         let mut sum = V::splat(0.0);
         for (index, value) in indices.iter().zip(values) {
-            let x = index.map(|index| x[index.offset()]);
-            sum = T::load::<V>(value).mul_add(V::load(&x), sum);
+            let [a, b, c, d, e, f, g, h] = *index;
+            let x = |index: I| x[index.offset()];
+            let x = V::set([x(a), x(b), x(c), x(d), x(e), x(f), x(g), x(h)]);
+            sum = T::load::<V>(value).mul_add(x, sum);
         }
         let mut total = sum.sum();
         for (index, value) in indices_head.iter().zip(values_head) {

@@ -199,7 +199,7 @@ impl Operator for Hadamard {
 /// Rows whose random numbers are drawn at a time, in parallel, for all tiles.
 const STEPS_AHEAD: usize = 1 << 16;
 /// Numbers of a chunk that are worked on at a time.
-const WORKSPACE: usize = 1 << 16;
+const WORKSPACE: usize = 1 << 17;
 
 #[derive(Default)]
 struct Scratch {
@@ -256,7 +256,7 @@ impl Step<'_> {
 
 /// Rows of the caller's matrix that are asked for ahead of their use: a tile is too narrow for the hardware to
 /// see where it goes on.
-const ROWS_AHEAD: usize = 16;
+const ROWS_AHEAD: usize = 32;
 
 kernel! {
     /// Line i of strip p: columns 8 p .. 8 p + 8 of row i, times sign i; zeros past the last column.

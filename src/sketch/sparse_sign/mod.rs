@@ -1,0 +1,109 @@
+//! CountSketch, and stacks of it.
+//!
+//! Block l of the stack owns the rows `l m / zeta .. (l + 1) m / zeta` of Y. Row i of the operand is added to, or
+//! subtracted from, one row of each block, its target there: word l of row i of the stream gives the sign (its
+//! lowest bit) and the target (the other 31). CountSketch is zeta = 1.
+//!
+//! Every road through the two files below adds the rows of a target in their order, one after the other, so
+//! all give the same bits: `dense` sorts blocks of rows by target, `compressed` scatters stored entries.
+
+mod compressed;
+mod dense;
+
+use super::{Operator, Tiles};
+use crate::error::Result;
+use crate::matrix::{Dense, Real, Rows, Sparse};
+use crate::parallel::Context;
+use crate::random::Stream;
+use crate::simd::axpy;
+use std::ops::Range;
+
+/// Purpose of the stream.
+const TARGETS: u8 = 0;
+
+/// `zeta` stacked CountSketches, unscaled.
+pub(crate) struct SparseSign {
+    m: usize,
+    zeta: usize,
+    stream: Stream,
+}
+
+impl SparseSign {
+    /// The operator with `1 <= zeta <= m < 2^31`.
+    pub fn new(m: usize, zeta: usize, seed: u64, op_id: u32) -> Self {
+        Self { m, zeta, stream: Stream::new(seed, op_id, TARGETS) }
+    }
+
+    /// Adds compressed lines, each row times its weight. The indices within a line increase.
+    pub fn add_compressed<T: Real>(
+        &self,
+        ctx: &Context,
+        y: &mut Tiles,
+        a: Sparse<'_, T>,
+        weights: Option<&[f64]>,
+        first: u64,
+    ) -> Result<()> {
+        compressed::add(self, ctx, y, a, weights, first)
+    }
+
+    /// The rows of Y that block `l` owns.
+    fn owned(&self, l: usize) -> Range<usize> {
+        l * self.m / self.zeta..(l + 1) * self.m / self.zeta
+    }
+
+    /// Word l of each of the rows `first .. first + rows`, for every l.
+    fn words(&self, first: u64, rows: usize) -> Vec<Vec<u32>> {
+        let mut words = Vec::new();
+        for draw in 0..self.zeta.div_ceil(4) {
+            let mut lanes = [(); 4].map(|()| vec![0; rows]);
+            self.stream.words_of_rows(first, draw as u32, lanes.each_mut().map(Vec::as_mut_slice));
+            words.extend(lanes);
+        }
+        words.truncate(self.zeta);
+        words
+    }
+}
+
+/// Which of `size` targets a word stands for.
+#[inline(always)]
+fn target(word: u32, size: usize) -> usize {
+    ((u64::from(word >> 1) * size as u64) >> 31) as usize
+}
+
+/// The sign that a word stands for.
+#[inline(always)]
+fn sign(word: u32) -> f64 {
+    [1.0, -1.0][(word & 1) as usize]
+}
+
+impl Operator for SparseSign {
+    fn tile_width(&self, d: usize) -> usize {
+        dense::tile_width(self, d)
+    }
+
+    fn scale(&self) -> f64 {
+        1.0 / (self.zeta as f64).sqrt()
+    }
+
+    fn add(&self, ctx: &Context, y: &mut Tiles, a: &dyn Rows, rows: Range<usize>, first: u64) -> Result<()> {
+        dense::add(self, ctx, y, a, rows, first)
+    }
+
+    fn transpose(&self, first: u64, y: Dense<'_, f64>, out: &mut [f64]) -> Result<()> {
+        let width = y.ncols();
+        let rows = out.len() / width;
+        out.fill(0.0);
+        for (l, words) in self.words(first, rows).iter().enumerate() {
+            let owned = self.owned(l);
+            for (out, &word) in out.chunks_exact_mut(width).zip(words) {
+                let row = owned.start + target(word, owned.len());
+                axpy(sign(word), &y.data()[row * y.row_stride()..][..width], out);
+            }
+        }
+        Ok(())
+    }
+
+    fn as_sparse_sign(&self) -> Option<&SparseSign> {
+        Some(self)
+    }
+}

@@ -1,0 +1,162 @@
+//! The layout of Y: tiles of columns, each of them cache-sized and one thread's business.
+
+use super::accumulator::all_finite;
+use crate::error::{Error, Result};
+use crate::matrix::{Buffer, Mat};
+use crate::parallel::Context;
+use std::ops::Range;
+
+/// An m x d matrix of sums. Tile `t` holds the columns `t width .. (t + 1) width`, as many of them as there
+/// are, as a row-major matrix without gaps.
+pub(crate) struct Tiles {
+    m: usize,
+    d: usize,
+    width: usize,
+    data: Buffer<f64>,
+}
+
+/// Some rows of one tile.
+pub(crate) struct Part<'a> {
+    pub cols: Range<usize>,
+    pub rows: Range<usize>,
+    /// Row-major without gaps.
+    pub entries: &'a mut [f64],
+}
+
+impl Tiles {
+    /// All zeros.
+    pub fn zeros(m: usize, d: usize, width: usize) -> Result<Self> {
+        let too_large = Error::Allocation { bytes: m as u128 * d as u128 * 8, purpose: "a sketch" };
+        let len = m.checked_mul(d).ok_or(too_large)?;
+        Ok(Self { m, d, width, data: Buffer::zeros(len, "a sketch")? })
+    }
+
+    /// Another matrix with the same entries.
+    pub fn copy(&self) -> Result<Self> {
+        let mut copy = Self::zeros(self.m, self.d, self.width)?;
+        copy.data.copy_from_slice(&self.data);
+        Ok(copy)
+    }
+
+    /// Number of columns.
+    pub fn d(&self) -> usize {
+        self.d
+    }
+
+    /// The columns of tile `t`.
+    pub fn cols(&self, t: usize) -> Range<usize> {
+        t * self.width..((t + 1) * self.width).min(self.d)
+    }
+
+    /// The columns of every tile.
+    pub fn all_cols(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (d, width) = (self.d, self.width);
+        (0..d.div_ceil(width)).map(move |t| t * width..((t + 1) * width).min(d))
+    }
+
+    /// The tiles in order, each m x [`Tiles::cols`], row-major.
+    pub fn tiles_mut(&mut self) -> impl Iterator<Item = &mut [f64]> {
+        self.data.chunks_mut((self.m * self.width).max(1))
+    }
+
+    /// Disjoint parts: whole tiles or, where those are fewer than `wanted`, ranges of rows of them.
+    pub fn parts_mut(&mut self, wanted: usize) -> Vec<Part<'_>> {
+        let (m, all_cols) = (self.m, self.all_cols());
+        let ranges = wanted.div_ceil(all_cols.size_hint().0.max(1)).clamp(1, m.max(1));
+        let mut parts = Vec::new();
+        for (mut tile, cols) in self.tiles_mut().zip(all_cols) {
+            for r in 0..ranges {
+                let rows = r * m / ranges..(r + 1) * m / ranges;
+                let (entries, rest) = tile.split_at_mut(rows.len() * cols.len());
+                parts.push(Part { cols: cols.clone(), rows, entries });
+                tile = rest;
+            }
+        }
+        parts
+    }
+
+    /// For each of some successive ranges that are all the rows, what every tile holds of it, with its width.
+    pub fn rows_mut(&mut self, ranges: &[Range<usize>]) -> Vec<Vec<(&mut [f64], usize)>> {
+        let widths: Vec<_> = self.all_cols().map(|cols| cols.len()).collect();
+        let mut parts: Vec<_> = ranges.iter().map(|_| Vec::with_capacity(widths.len())).collect();
+        for (mut tile, width) in self.tiles_mut().zip(widths) {
+            for (part, range) in parts.iter_mut().zip(ranges) {
+                let (rows, rest) = tile.split_at_mut(range.len() * width);
+                part.push((rows, width));
+                tile = rest;
+            }
+        }
+        parts
+    }
+
+    /// All entries, tile after tile.
+    pub fn as_slice(&self) -> &[f64] {
+        &self.data
+    }
+
+    /// All entries, tile after tile.
+    pub fn as_mut_slice(&mut self) -> &mut [f64] {
+        &mut self.data
+    }
+
+    /// Whether no entry is NaN or infinite.
+    pub fn is_finite(&self, ctx: &Context) -> Result<bool> {
+        const PIECE: usize = 1 << 16;
+        let pieces: Vec<_> = self.data.chunks(PIECE).collect();
+        Ok(ctx.map(pieces.len(), |k| all_finite(pieces[k]))?.into_iter().all(|finite| finite))
+    }
+
+    /// The matrix times `scale`.
+    pub fn to_mat(&self, ctx: &Context, scale: f64) -> Result<Mat<f64>> {
+        let mut out = Mat::zeros(self.m, self.d)?;
+        if self.m == 0 || self.d == 0 {
+            return Ok(out);
+        }
+        let tiles = self.data.chunks(self.m * self.width);
+        let columns = out.as_mut_slice().chunks_mut(self.m * self.width);
+        ctx.map_parts(
+            tiles.zip(columns),
+            || (),
+            |(), _, (tile, columns)| transpose(tile, columns, self.m, scale),
+        )?;
+        Ok(out)
+    }
+}
+
+/// The row-major `tile` times `scale` as columns of length `m`.
+fn transpose(tile: &[f64], columns: &mut [f64], m: usize, scale: f64) {
+    const ROWS: usize = 64;
+    let width = tile.len() / m;
+    for start in (0..m).step_by(ROWS) {
+        let rows = start..m.min(start + ROWS);
+        for (j, column) in columns.chunks_exact_mut(m).enumerate() {
+            let entries = tile[start * width + j..].iter().step_by(width);
+            for (out, &value) in column[rows.clone()].iter_mut().zip(entries) {
+                *out = value * scale;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_are_row_major_blocks_of_columns() {
+        let (m, d) = (70, 7);
+        let mut tiles = Tiles::zeros(m, d, 3).unwrap();
+        let cols: Vec<_> = (0..3).map(|t| tiles.cols(t)).collect();
+        assert_eq!(cols, [0..3, 3..6, 6..7]);
+        for (cols, tile) in cols.into_iter().zip(tiles.tiles_mut()) {
+            for (i, row) in tile.chunks_exact_mut(cols.len()).enumerate() {
+                for (j, entry) in cols.clone().zip(row) {
+                    *entry = (10 * i + j) as f64;
+                }
+            }
+        }
+        let a = tiles.to_mat(&Context::new(2), 2.0).unwrap();
+        assert!((0..m).all(|i| (0..d).all(|j| a[(i, j)] == 2.0 * (10 * i + j) as f64)));
+        assert!(matches!(Tiles::zeros(usize::MAX, 2, 1), Err(Error::Allocation { .. })));
+    }
+}

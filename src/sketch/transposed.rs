@@ -1,0 +1,75 @@
+//! Products with the transpose: rows of S' Y, block by block.
+
+use super::Operator;
+use crate::error::Result;
+use crate::matrix::{Buffer, Dense, Mat, Rows};
+use crate::parallel::Context;
+use std::ops::Range;
+
+/// Columns that are worked on at a time.
+const WIDTH: usize = 64;
+/// Rows that are worked on at a time, at least.
+const BLOCK: u64 = 1024;
+
+/// Rows `rows` of the scaled transpose times `y`.
+pub(super) fn apply(
+    operator: &dyn Operator,
+    ctx: &Context,
+    y: &dyn Rows,
+    rows: Range<u64>,
+) -> Result<Mat<f64>> {
+    let mut out = Mat::zeros((rows.end - rows.start) as usize, y.ncols())?;
+    let tiles = row_major_tiles(y)?;
+    let block = BLOCK.next_multiple_of(operator.chunk() as u64);
+    let blocks: Vec<_> = (rows.start / block..rows.end.div_ceil(block)).map(|b| b * block).collect();
+    let lens = blocks.iter().map(|&first| (rows.end.min(first + block) - rows.start.max(first)) as usize);
+    let parts = split_columns(&mut out, lens);
+    let outcomes = ctx.map_parts(parts, Vec::new, |product, b, mut columns| {
+        let skipped = rows.start.saturating_sub(blocks[b]) as usize;
+        for (tile, columns) in tiles.iter().zip(columns.chunks_mut(WIDTH)) {
+            let width = columns.len();
+            product.resize(block as usize * width, 0.0);
+            let tile = Dense::row_major(tile, y.nrows(), width);
+            operator.transpose(blocks[b], tile, product)?;
+            for (j, column) in columns.iter_mut().enumerate() {
+                let entries = product[skipped * width + j..].iter().step_by(width);
+                for (out, &value) in column.iter_mut().zip(entries) {
+                    *out = value * operator.scale();
+                }
+            }
+        }
+        Ok(())
+    })?;
+    outcomes.into_iter().collect::<Result<()>>()?;
+    Ok(out)
+}
+
+fn row_major_tiles(y: &dyn Rows) -> Result<Vec<Buffer<f64>>> {
+    let (m, d, mut buffer) = (y.nrows(), y.ncols(), Vec::new());
+    (0..d)
+        .step_by(WIDTH)
+        .map(|start| {
+            let cols = start..d.min(start + WIDTH);
+            let mut copy = Buffer::zeros(m * cols.len(), "a sketch")?;
+            let tile = y.tile(0..m, cols.clone(), &mut buffer);
+            for (i, row) in copy.chunks_exact_mut(cols.len()).enumerate() {
+                row.copy_from_slice(&tile.data()[i * tile.row_stride()..][..cols.len()]);
+            }
+            Ok(copy)
+        })
+        .collect()
+}
+
+/// For each of the successive ranges of rows of these lengths, what every column has there.
+fn split_columns(a: &mut Mat<f64>, lens: impl Iterator<Item = usize> + Clone) -> Vec<Vec<&mut [f64]>> {
+    let nrows = a.nrows().max(1);
+    let mut parts: Vec<Vec<_>> = lens.clone().map(|_| Vec::new()).collect();
+    for mut column in a.as_mut_slice().chunks_exact_mut(nrows) {
+        for (part, len) in parts.iter_mut().zip(lens.clone()) {
+            let (head, rest) = column.split_at_mut(len);
+            part.push(head);
+            column = rest;
+        }
+    }
+    parts
+}
