@@ -7,7 +7,7 @@ use crate::matrix::{Dense, Matrix, Real};
 use crate::parallel::Context;
 use crate::regression::{self, Method, Output, Params, Problem, Sketchable};
 use crate::simd;
-use crate::sketch::Kind;
+use crate::sketch::{Kind, Weights};
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -144,7 +144,7 @@ fn sketch_named(name: &str) -> Result<Kind, Error> {
         "sparse_sign" => Ok(Kind::SparseSign { zeta: 8 }),
         "count_sketch" => Ok(Kind::CountSketch),
         "srht" => Ok(Kind::Srht),
-        "pht" => Ok(Kind::Pht),
+        "pht" => Ok(Kind::Pht { weights: Weights::Signs, chunk: None }),
         "gaussian" => Ok(Kind::Gaussian),
         _ => Err(Error::value(
             "sketch",

@@ -29,6 +29,7 @@ mod tiles;
 mod transposed;
 
 pub use accumulator::Accumulator;
+pub use hadamard::Weights;
 pub use operand::Operand;
 pub(crate) use tiles::Tiles;
 
@@ -37,7 +38,7 @@ use crate::matrix::{Dense, Mat, Rows};
 use crate::parallel::Context;
 use crate::random::Stream;
 use gaussian::Gaussian;
-use hadamard::{Hadamard, Weights};
+use hadamard::Hadamard;
 use serde::{Deserialize, Serialize};
 use sparse_sign::SparseSign;
 use std::ops::Range;
@@ -49,7 +50,13 @@ pub enum Kind {
     /// Subsampled randomised Hadamard transform; needs an upper bound on the number of rows.
     Srht,
     /// Pooled Hadamard transform of chunks of rows.
-    Pht,
+    Pht {
+        /// What the rows of a transformed chunk are multiplied by before they are pooled.
+        weights: Weights,
+        /// Rows of a chunk: a power of two that is at least m, with normal weights 8 m. None takes the shortest
+        /// such that is not below 1024.
+        chunk: Option<usize>,
+    },
     /// `zeta` stacked CountSketches, scaled by `1 / sqrt(zeta)`.
     SparseSign {
         /// Nonzeros per column of S.
@@ -114,6 +121,9 @@ impl Sketch {
             Kind::SparseSign { zeta } if zeta == 0 || zeta > m => {
                 return Err(Error::value("zeta", zeta, format!("in [1, m] = [1, {m}]")));
             }
+            Kind::Pht { weights, chunk } => {
+                Hadamard::pht(m, weights, chunk, self.seed, 0)?;
+            }
             Kind::Srht if self.n.is_none() => {
                 return Err(Error::value("n", "unknown", "an upper bound on the number of rows"));
             }
@@ -173,7 +183,7 @@ impl Sketch {
             (Kind::SparseSign { zeta }, _) => Arc::new(SparseSign::new(m, zeta, seed, op_id)),
             (Kind::CountSketch, _) => Arc::new(SparseSign::new(m, 1, seed, op_id)),
             (Kind::Gaussian, _) => Arc::new(Gaussian::new(m, seed, op_id)),
-            (Kind::Pht, _) => Arc::new(Hadamard::pht(m, Weights::Signs, None, seed, op_id)?),
+            (Kind::Pht { weights, chunk }, _) => Arc::new(Hadamard::pht(m, weights, chunk, seed, op_id)?),
             (Kind::Srht, n) => Arc::new(Hadamard::srht(m, n.unwrap_or_default(), seed, op_id)?),
         })
     }

@@ -43,18 +43,13 @@ impl Tiles {
         self.d
     }
 
-    /// The columns of tile `t`.
-    pub fn cols(&self, t: usize) -> Range<usize> {
-        t * self.width..((t + 1) * self.width).min(self.d)
-    }
-
     /// The columns of every tile.
     pub fn all_cols(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         let (d, width) = (self.d, self.width);
         (0..d.div_ceil(width)).map(move |t| t * width..((t + 1) * width).min(d))
     }
 
-    /// The tiles in order, each m x [`Tiles::cols`], row-major.
+    /// The tiles in order, each m x [`Tiles::all_cols`], row-major.
     pub fn tiles_mut(&mut self) -> impl Iterator<Item = &mut [f64]> {
         self.data.chunks_mut((self.m * self.width).max(1))
     }
@@ -146,7 +141,7 @@ mod tests {
     fn tiles_are_row_major_blocks_of_columns() {
         let (m, d) = (70, 7);
         let mut tiles = Tiles::zeros(m, d, 3).unwrap();
-        let cols: Vec<_> = (0..3).map(|t| tiles.cols(t)).collect();
+        let cols: Vec<_> = tiles.all_cols().collect();
         assert_eq!(cols, [0..3, 3..6, 6..7]);
         for (cols, tile) in cols.into_iter().zip(tiles.tiles_mut()) {
             for (i, row) in tile.chunks_exact_mut(cols.len()).enumerate() {
