@@ -12,7 +12,6 @@ __all__ = [
     "InvalidTypeError",
     "NearlinError",
     "NonFiniteError",
-    "RankWarning",
     "ShapeError",
     "StateError",
 ]
@@ -52,7 +51,3 @@ class InternalError(NearlinError, RuntimeError):
 
 class FallbackWarning(UserWarning):
     """A slower method than the one asked for was needed to reach the accuracy asked for."""
-
-
-class RankWarning(UserWarning):
-    """The matrix is rank-deficient to working precision; the solution of least norm is returned."""
