@@ -8,9 +8,10 @@ import pytest
 from reference import regression as reference
 
 from nearlin._demo import BLOCKS
+from nearlin._demo.backward_error import judge, measure
 from nearlin._demo.photographs import patches
 from nearlin._demo.process import Failure, run
-from nearlin._demo.regression import build, judge, measure
+from nearlin._demo.regression import build
 
 RNG = np.random.default_rng(0)
 SOURCE = {"china": RNG.integers(0, 256, (60, 70, 3)), "flower": RNG.integers(0, 256, (50, 40, 3)), "step": 1}
@@ -66,12 +67,23 @@ def test_patches_are_cut_from_the_photographs():
 
 def test_the_error_in_the_table_is_the_backward_error():
     A, b = build(SOURCE)
-    judged = judge((A, b))
+    judged = judge(A, b)
     oracle = reference.BackwardError(A)
     best = reference.minimum_norm(A, b)
     for disturbance in (0.0, 1e-16, 1e-14, 1e-6):
         x = best + disturbance * RNG.standard_normal(best.shape)
-        assert measure(judged, {"x": x}) == pytest.approx(max(oracle.of(b, x)), rel=0.02)
+        np.testing.assert_allclose(measure(judged, x), oracle.of(b, x), rtol=0.02)
+
+
+@pytest.mark.parametrize("kappa", [1e2, 1e10])
+@pytest.mark.parametrize("residual", [0.0, 1e-3, 1.0])
+def test_the_error_for_a_known_factor_is_the_backward_error(kappa, residual):
+    A, left = reference.graded(3000, 20, kappa)
+    b = reference.right_hand_side(A, left, residual)
+    answers = np.column_stack([reference.minimum_norm(A, b), reference.householder(A, b)])
+    sides = np.column_stack([b, b])
+    errors = measure(judge(A, sides, left.T @ A, answers), answers)
+    np.testing.assert_allclose(errors, reference.backward_error(A, sides, answers), rtol=0.02)
 
 
 def test_a_method_that_fails_is_reported_not_raised():

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nearlin._demo.backward_error import judge, measure
 from nearlin._demo.block import Answer, Arrays, Block, as_arrays
 from nearlin._demo.photographs import SIDE, count, patches, photographs
 from nearlin._demo.process import Measured
@@ -82,55 +82,6 @@ def linear_regression(data: Data) -> Answer:
     return as_arrays(x=x), f"<= {float(model.certificate_):.1e}"
 
 
-def judge(data: Data) -> Arrays:
-    """What the backward error of any answer needs: singular values of the scaled A, and one exact residual.
-
-    The factor R comes from Cholesky QR done twice, the residual of one answer x0 from extended precision.
-    That of another answer x follows from A'(b - Ax) = A'(b - A x0) - A'A (x - x0).
-    """
-    A, b = data
-    scale = np.sqrt(_over_blocks(lambda rows, _: np.sum(rows * rows, axis=0), data))
-    R = _cholesky(_over_blocks(lambda rows, _: _gram(rows / scale), data))
-    whiten = np.linalg.inv(R) / scale[:, None]
-    R = _cholesky(_over_blocks(lambda rows, _: _gram(rows @ whiten), data)) @ R
-    _, singular, right = np.linalg.svd(R)
-    rhs = _over_blocks(lambda rows, target: (rows / scale).T @ target, data)
-    y = right.T @ ((right @ rhs) / singular[:, None] ** 2)
-    x = (y / scale[:, None]).astype(np.longdouble)
-
-    def exact(rows: NDArray[np.float64], target: NDArray[np.float64]) -> Any:
-        rows = rows.astype(np.longdouble)
-        residual = target - rows @ x
-        return np.vstack([rows.T @ residual, np.sum(residual * residual, axis=0)])
-
-    sums = _over_blocks(exact, data)
-    return as_arrays(
-        scale=scale,
-        singular=singular,
-        right=right,
-        x=x.astype(float),
-        gradient=(sums[:-1] / scale[:, None]).astype(float),
-        residual=np.sqrt(sums[-1]).astype(float),
-        norm_b=np.linalg.norm(b, axis=0),
-        rows=len(A),
-    )
-
-
-def measure(judged: Arrays, answer: Arrays) -> float:
-    """Karlson-Walden backward error of the column-scaled problem over |A|_F, the worst of three colours."""
-    scale, singular = judged["scale"][:, None], judged["singular"][:, None]
-    step = singular * (judged["right"] @ ((answer["x"] - judged["x"]) * scale))
-    gradient = judged["right"] @ judged["gradient"]
-    residual = np.sqrt(
-        judged["residual"] ** 2 - 2.0 * np.sum(gradient * step / singular, axis=0) + np.sum(step**2, axis=0)
-    )
-    norm = np.linalg.norm(singular)
-    theta = norm / judged["norm_b"]
-    front = theta / np.sqrt(1.0 + (theta * np.linalg.norm(answer["x"] * scale, axis=0)) ** 2)
-    parts = (gradient - singular * step) / np.hypot(singular, front * residual)
-    return float(np.max(front * np.linalg.norm(parts, axis=0)) / norm)
-
-
 def remarks(judged: Arrays, measured: Mapping[str, Measured]) -> list[str]:
     """Lines below the table."""
     off = 255.0 * np.sqrt(np.sum(judged["residual"] ** 2) / (3 * judged["rows"]))
@@ -149,20 +100,6 @@ def remarks(judged: Arrays, measured: Mapping[str, Measured]) -> list[str]:
     return lines
 
 
-def _over_blocks(function: Callable[[Any, Any], Any], data: Data) -> Any:
-    """Sum of function(rows of A, rows of b) over blocks of rows."""
-    A, b = data
-    return sum(function(A[i : i + 4096], b[i : i + 4096]) for i in range(0, len(A), 4096))
-
-
-def _gram(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    return rows.T @ rows
-
-
-def _cholesky(gram: NDArray[np.float64]) -> NDArray[Any]:
-    return np.linalg.cholesky(gram).T
-
-
 REGRESSION = Block(
     name="regression",
     error="backward error",
@@ -178,7 +115,7 @@ REGRESSION = Block(
         'nearlin.lstsq "qr"': nearlin_lstsq("qr"),
         "nearlin.LinearRegression": linear_regression,
     },
-    judge=judge,
-    measure=measure,
+    judge=lambda data: judge(*data),
+    measure=lambda judged, answer: float(measure(judged, answer["x"]).max()),
     remarks=remarks,
 )

@@ -42,9 +42,8 @@ class BackwardError:
     def __init__(self, A):
         A = np.asarray(A, float)
         self.scale = column_norms(A)
-        self.scaled = A / self.scale
-        _, self.singular, self.right = np.linalg.svd(self.scaled, full_matrices=False)
-        self.extended = self.scaled.astype(np.longdouble)
+        _, self.singular, self.right = np.linalg.svd(A / self.scale, full_matrices=False)
+        self.extended = A.astype(np.longdouble)
 
     def of(self, b, x):
         """Figure for each column of b, a float for a vector."""
@@ -52,10 +51,10 @@ class BackwardError:
         if b.ndim == 2:
             return np.array([self.of(b[:, j], np.asarray(x)[:, j]) for j in range(b.shape[1])])
         fro = np.linalg.norm(self.singular)
-        y = np.asarray(x, float).astype(np.longdouble) * self.scale
-        r = b.astype(np.longdouble) - self.extended @ y
-        g = np.asarray(self.right @ (self.extended.T @ r), float)
-        norm_b, norm_r, norm_y = (float(np.linalg.norm(v)) for v in (b.astype(np.longdouble), r, y))
+        x = np.asarray(x, float).astype(np.longdouble)
+        r = b.astype(np.longdouble) - self.extended @ x
+        g = self.right @ (self.extended.T @ r / self.scale)
+        norm_b, norm_r, norm_y = map(np.linalg.norm, (b.astype(np.longdouble), r, x * self.scale))
         if norm_b == 0.0:
             return 0.0 if norm_y == 0.0 else np.inf
         theta = fro / norm_b
