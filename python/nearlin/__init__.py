@@ -13,9 +13,12 @@ from ._core import __version__
 
 if TYPE_CHECKING:
     from . import exceptions, sketch
-    from .regression import LinearRegression, LstsqResult, Ridge, RidgeCV, lstsq
+    from ._certificate import Certificate
+    from ._linear_model import LinearRegression, Ridge, RidgeCV
+    from .regression import LstsqResult, lstsq
 
 __all__ = [
+    "Certificate",
     "LinearRegression",
     "LstsqResult",
     "Ridge",
@@ -31,10 +34,11 @@ __all__ = [
 
 _SUBMODULES = frozenset({"exceptions", "regression", "sketch"})
 _HOME = {
-    "LinearRegression": "regression",
+    "Certificate": "_certificate",
+    "LinearRegression": "_linear_model",
     "LstsqResult": "regression",
-    "Ridge": "regression",
-    "RidgeCV": "regression",
+    "Ridge": "_linear_model",
+    "RidgeCV": "_linear_model",
     "lstsq": "regression",
 }
 

@@ -1,0 +1,93 @@
+"""What a column shows, and the table in which it shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearlin._demo.process import Failure, Measured, run
+
+__all__ = ["Answer", "Arrays", "Block", "Unavailable", "as_arrays", "show"]
+
+Arrays = Mapping[str, NDArray[Any]]
+Answer = tuple[Arrays, str]
+"""Arrays of an answer, and what its certificate says in a dozen letters."""
+
+
+class Unavailable(Exception):
+    """The data of a block cannot be had here; the message says how to get them."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One column's part of the demonstration.
+
+    Parameters
+    ----------
+    name : str
+        The column.
+    error : str
+        Heading of the error that is measured.
+    source : callable
+        ``source(quick)`` gives the small arrays from which every process
+        builds its data; raises `Unavailable`.
+    build : callable
+        ``build(source)`` gives the data, whatever the methods take.
+    about : callable
+        ``about(source)`` gives the lines above the table.
+    methods : mapping
+        ``methods[name](data)`` gives an `Answer`.
+    judge : callable
+        ``judge(data)`` gives the arrays that `measure` needs.
+    measure : callable
+        ``measure(judged, answer)`` gives the true error of an answer.
+    remarks : callable
+        ``remarks(judged, measured)`` gives the lines below the table.
+    """
+
+    name: str
+    error: str
+    source: Callable[[bool], Arrays]
+    build: Callable[[Arrays], Any]
+    about: Callable[[Arrays], list[str]]
+    methods: Mapping[str, Callable[[Any], Answer]]
+    judge: Callable[[Any], Arrays]
+    measure: Callable[[Arrays, Arrays], float]
+    remarks: Callable[[Arrays, Mapping[str, Measured]], list[str]]
+
+
+def show(block: Block, *, quick: bool) -> None:
+    """Run a block and print its table, each row as soon as it is known."""
+    source = block.source(quick)
+    for line in block.about(source):
+        print(line)
+    print()
+    _row("method", "seconds", "memory", block.error, "certificate")
+    judged = run(block.name, "judge", source).arrays
+    outcomes: dict[str, Measured] = {}
+    for method in block.methods:
+        try:
+            outcome = run(block.name, method, source)
+        except Failure as failure:
+            _row(method, str(failure), "", "", "")
+            continue
+        outcomes[method] = outcome
+        memory = "?" if outcome.memory is None else f"{outcome.memory / 1e6:,.0f} MB"
+        error = block.measure(judged, outcome.arrays)
+        _row(method, f"{outcome.seconds:.3f}", memory, f"{error:.1e}", outcome.certificate)
+    print()
+    for line in block.remarks(judged, outcomes):
+        print(line)
+
+
+def _row(method: str, seconds: str, memory: str, error: str, certificate: str) -> None:
+    print(f"{method:<26} {seconds:>8} {memory:>9} {error:>15}  {certificate}".rstrip(), flush=True)
+
+
+def as_arrays(**values: Any) -> Arrays:
+    """Arrays out of numbers and arrays, by name."""
+    return {name: np.asarray(value) for name, value in values.items()}

@@ -1,0 +1,166 @@
+"""Slow oracles for least squares, and the instances on which the guarantees are checked.
+
+Nothing here calls nearlin. The backward error is that of Karlson and Walden (1997) for errors in both A and
+b, on the column-scaled problem, from the exact singular values of A and a residual in extended precision; it
+is within sqrt(2) of the smallest perturbation of (A, b) that makes x an exact minimiser.
+"""
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse
+
+UNIT_ROUNDOFF = 2.0**-53
+
+
+# --- oracles ------------------------------------------------------------------------------------------------
+
+
+def explicit(A, b, *, ridge=0.0, sample_weight=None, fit_intercept=False):
+    """Write weights, ridge and intercept into the rows and columns of a plain least-squares problem."""
+    A = A.toarray() if scipy.sparse.issparse(A) else np.asarray(A)
+    A, b = A.astype(float), np.asarray(b, float)
+    d = A.shape[1]
+    if fit_intercept:
+        A = np.column_stack([A, np.ones(len(A))])
+    if sample_weight is not None:
+        root = np.sqrt(np.asarray(sample_weight, float))
+        A, b = A * root[:, None], (b.T * root).T
+    if ridge:
+        A = np.vstack([A, np.sqrt(ridge) * np.eye(d, A.shape[1])])
+        b = np.concatenate([b, np.zeros((d, *b.shape[1:]))])
+    return A, b
+
+
+def backward_error(A, b, x):
+    """Column-scaled Karlson-Walden backward error of x relative to |A|_F; one figure for each column of b."""
+    return BackwardError(A).of(b, x)
+
+
+class BackwardError:
+    """`backward_error` for many answers to one matrix, which is decomposed once."""
+
+    def __init__(self, A):
+        A = np.asarray(A, float)
+        self.scale = column_norms(A)
+        _, self.singular, self.right = np.linalg.svd(A / self.scale, full_matrices=False)
+        self.extended = A.astype(np.longdouble)
+
+    def of(self, b, x):
+        """Figure for each column of b, a float for a vector."""
+        b = np.asarray(b, float)
+        if b.ndim == 2:
+            return np.array([self.of(b[:, j], np.asarray(x)[:, j]) for j in range(b.shape[1])])
+        fro = np.linalg.norm(self.singular)
+        x = np.asarray(x, float).astype(np.longdouble)
+        r = b.astype(np.longdouble) - self.extended @ x
+        g = self.right @ (self.extended.T @ r / self.scale)
+        norm_b, norm_r, norm_y = map(np.linalg.norm, (b.astype(np.longdouble), r, x * self.scale))
+        if norm_b == 0.0:
+            return 0.0 if norm_y == 0.0 else np.inf
+        theta = fro / norm_b
+        front = theta / np.sqrt(1.0 + (theta * norm_y) ** 2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            parts = g / np.hypot(self.singular, front * norm_r)
+        return float(front * np.linalg.norm(np.where(g == 0.0, 0.0, parts)) / fro)
+
+
+def column_norms(A):
+    """Norms of the columns, 1 for a column of zeros; safe against overflow."""
+    norms = np.linalg.norm(A.astype(np.longdouble), axis=0).astype(float)
+    return np.where(norms == 0.0, 1.0, norms)
+
+
+def householder(A, b):
+    """Least squares by LAPACK's Householder QR of the column-scaled matrix: the accuracy to be matched."""
+    s = column_norms(A)
+    Q, R = scipy.linalg.qr(A / s, mode="economic")
+    x = scipy.linalg.solve_triangular(R, Q.T @ b)
+    return (x.T / s).T
+
+
+def minimum_norm(A, b, rcond=None):
+    """Minimum-norm least squares by LAPACK's gelsd."""
+    return scipy.linalg.lstsq(A, b, cond=rcond, lapack_driver="gelsd")[0]
+
+
+def leave_one_out(X, y, alpha, *, sample_weight=None, fit_intercept=True):
+    """Squared leave-one-out errors of ridge regression by n fits, times the weight, averaged over rows."""
+    n = len(X)
+    w = np.ones(n) if sample_weight is None else np.asarray(sample_weight, float)
+    errors = []
+    for i in range(n):
+        keep = np.arange(n) != i
+        A, b = explicit(X[keep], y[keep], ridge=alpha, sample_weight=w[keep], fit_intercept=fit_intercept)
+        row = np.append(X[i], 1.0) if fit_intercept else X[i]
+        errors.append(w[i] * (y[i] - row @ minimum_norm(A, b)) ** 2)
+    return np.mean(errors, axis=0)
+
+
+# --- instances ----------------------------------------------------------------------------------------------
+
+KAPPAS = tuple(10.0**e for e in range(1, 15))
+RESIDUALS = (0.0, 1e-12, 1e-6, 1e-3, 1.0)
+
+
+def graded(n, d, kappa, *, coherent=False, seed=0):
+    """Singular values evenly from 1 to 1/kappa in the logarithm; the left space spread out or on few rows."""
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((n, d))
+    if coherent:
+        rows[:d] = np.eye(d)
+        rows[d:] *= 1e-4
+    left = np.linalg.qr(rows)[0]
+    right = np.linalg.qr(rng.standard_normal((d, d)))[0]
+    return (left * np.logspace(0.0, -np.log10(kappa), d)) @ right.T, left
+
+
+def right_hand_side(A, left, residual, *, seed=0):
+    """b = A x + r with |x| = 1 and r orthogonal to the range, |r| = residual."""
+    rng = np.random.default_rng([seed, 1])
+    x, r = rng.standard_normal(A.shape[1]), rng.standard_normal(len(A))
+    r -= left @ (left.T @ r)
+    return A @ (x / np.linalg.norm(x)) + residual * (r / np.linalg.norm(r))
+
+
+def hard(n=4000, d=50, seed=0):
+    """Matrices of full rank that break sketches, row samples or Gram matrices, by name."""
+    rng = np.random.default_rng(seed)
+    G = rng.standard_normal((n, d))
+    one_hot = np.zeros((n, d))
+    one_hot[np.arange(n), rng.integers(1, d, n)] = 1.0
+    one_hot[: n // 2, 0] = 1.0
+    near = G.copy()
+    near[:, 1] = near[:, 0] + 1e-13 * rng.standard_normal(n)
+    return {
+        "identity over 1e-8 G": np.vstack([np.eye(d), 1e-8 * G[d:]]),
+        "five rows times 1e8": np.vstack([1e8 * G[:5], G[5:]]),
+        "one-hot blocks": one_hot,
+        "Cauchy entries": rng.standard_cauchy((n, d)),
+        "columns 1e-8 to 1e8": G * np.logspace(-8, 8, d),
+        "row weights e^-18 to e^18": G * np.exp(rng.uniform(-18.0, 18.0, n))[:, None],
+        "Vandermonde of degree 29": np.vander(np.linspace(-1.0, 1.0, n), 30),
+        "near-duplicate column": near,
+    }
+
+
+def rank_deficient(n=4000, d=50, seed=0):
+    """Matrices whose rank is known, by name: (A, rank)."""
+    rng = np.random.default_rng(seed)
+    G = rng.standard_normal((n, d))
+    zero, duplicate = G.copy(), G.copy()
+    zero[:, 7] = 0.0
+    duplicate[:, 1] = duplicate[:, 0]
+    return {
+        "zero column": (zero, d - 1),
+        "duplicate column": (duplicate, d - 1),
+        "rank 30 of 50": (G[:, :30] @ rng.standard_normal((30, d)), 30),
+        "40 distinct rows": (G[rng.integers(0, 40, n)], 40),
+    }
+
+
+def heavy_rows(n, d, factor, seed):
+    """d - 1 rows so heavy that no sample of rows sees the condition number they cause."""
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal((n, d))
+    A[rng.choice(n, d - 1, replace=False)] *= factor
+    return A, A @ rng.standard_normal(d) + rng.standard_normal(n)

@@ -1,0 +1,91 @@
+"""`python -m nearlin`: runs, reads well, and measures what it says."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from reference import regression as reference
+
+from nearlin._demo import BLOCKS
+from nearlin._demo.backward_error import judge, measure
+from nearlin._demo.photographs import patches
+from nearlin._demo.process import Failure, run
+from nearlin._demo.regression import build
+
+RNG = np.random.default_rng(0)
+SOURCE = {"china": RNG.integers(0, 256, (60, 70, 3)), "flower": RNG.integers(0, 256, (50, 40, 3)), "step": 1}
+
+
+def command(*arguments, code=None):
+    call = [sys.executable, "-c", code] if code else [sys.executable, "-m", "nearlin", *arguments]
+    return subprocess.run(call, capture_output=True, text=True, timeout=110, check=False)
+
+
+@pytest.mark.slow
+def test_the_quick_demonstration_reads_well():
+    done = command("--quick")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    rows = [next(line for line in lines if line.startswith(method + " ")) for method in BLOCKS[0].methods]
+    for row in rows:
+        numbers = row[26:].split()
+        assert float(numbers[0]) > 0
+        assert numbers[2] == "MB"
+        assert float(numbers[3]) < 1e-14
+        assert row.endswith("none") or numbers[4] == "<="
+
+
+def test_without_pillow_one_line_says_how_to_get_it():
+    code = "import sys; sys.modules['PIL'] = None; from nearlin.__main__ import main; sys.exit(main([]))"
+    done = command(code=code)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.splitlines() == [
+        "The photographs of this demonstration need pillow: pip install 'nearlin[demo]'"
+    ]
+
+
+def test_an_unknown_column_is_refused_with_the_list_of_them():
+    done = command("weather")
+    assert done.returncode == 2
+    assert "no column 'weather'; there are: regression" in done.stderr
+
+
+def test_patches_are_cut_from_the_photographs():
+    rows = np.vstack(list(patches(SOURCE)))
+    assert rows.shape == (53 * 63 + 43 * 33, 192)
+    np.testing.assert_array_equal(rows[63 + 2], SOURCE["china"][1:9, 2:10].ravel() / 255)
+    np.testing.assert_array_equal(rows[-1], SOURCE["flower"][42:50, 32:40].ravel() / 255)
+    assert len(np.vstack(list(patches({**SOURCE, "step": 3})))) == 18 * 21 + 15 * 11
+    A, b = build(SOURCE)
+    np.testing.assert_array_equal(b[0], SOURCE["china"][4, 4] / 255)
+    np.testing.assert_array_equal(np.insert(A[:, :-1], [108], b, axis=1), rows)
+    np.testing.assert_array_equal(A[:, -1], 1.0)
+
+
+def test_the_error_in_the_table_is_the_backward_error():
+    A, b = build(SOURCE)
+    judged = judge(A, b)
+    oracle = reference.BackwardError(A)
+    best = reference.minimum_norm(A, b)
+    for disturbance in (0.0, 1e-16, 1e-14, 1e-6):
+        x = best + disturbance * RNG.standard_normal(best.shape)
+        np.testing.assert_allclose(measure(judged, x), oracle.of(b, x), rtol=0.02)
+
+
+@pytest.mark.parametrize("kappa", [1e2, 1e10])
+@pytest.mark.parametrize("residual", [0.0, 1e-3, 1.0])
+def test_the_error_for_a_known_factor_is_the_backward_error(kappa, residual):
+    A, left = reference.graded(3000, 20, kappa)
+    b = reference.right_hand_side(A, left, residual)
+    answers = np.column_stack([reference.minimum_norm(A, b), reference.householder(A, b)])
+    sides = np.column_stack([b, b])
+    errors = measure(judge(A, sides, left.T @ A, answers), answers)
+    np.testing.assert_allclose(errors, reference.backward_error(A, sides, answers), rtol=0.02)
+
+
+def test_a_method_that_fails_is_reported_not_raised():
+    with pytest.raises(Failure, match="failed: StopIteration"):
+        run("no such column", "", {})

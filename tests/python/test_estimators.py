@@ -1,0 +1,232 @@
+"""The estimators against scikit-learn's own."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pandas
+import pytest
+import scipy.sparse
+import sklearn.linear_model
+from numpy.testing import assert_allclose
+from reference import regression as reference
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from nearlin import Certificate, LinearRegression, Ridge, RidgeCV
+from nearlin.exceptions import (
+    FallbackWarning,
+    InvalidInputError,
+    InvalidTypeError,
+    NonFiniteError,
+    ShapeError,
+)
+
+ESTIMATORS = [LinearRegression, Ridge, RidgeCV]
+FORMATS = {"dense": np.asarray, "CSR": scipy.sparse.csr_array, "CSC": scipy.sparse.csc_matrix}
+
+
+def problem(n=300, d=6, k=None, *, seed=0):
+    """Data off the origin, two thirds of them zeros."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, d)) + 3.0
+    X[rng.random((n, d)) < 2 / 3] = 0.0
+    y = X @ rng.standard_normal((d, k) if k else d) + rng.standard_normal((n, k) if k else n) + 50.0
+    return X, y
+
+
+def weights(n, weighted):
+    if not weighted:
+        return None
+    w = np.random.default_rng(9).uniform(0.1, 3.0, n)
+    w[::11] = 0.0
+    return w
+
+
+def expected_failures(estimator):
+    if isinstance(estimator, RidgeCV):
+        reason = "a row is left out with all of its weight, as in scikit-learn, but one of its copies alone"
+        return {f"check_sample_weight_equivalence_on_{kind}_data": reason for kind in ("dense", "sparse")}
+    return {}
+
+
+@parametrize_with_checks(
+    [*(E(random_state=0) for E in ESTIMATORS), LinearRegression(method="spir"), Ridge(method="qr")],
+    expected_failed_checks=expected_failures,
+)
+def test_conforms_to_scikit_learn(estimator, check):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FallbackWarning)
+        check(estimator)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("k", [None, 1, 4])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("alpha", [None, 0.0, 3.0, "per target"])
+def test_agrees_with_scikit_learn(form, k, weighted, fit_intercept, alpha):
+    X, y = problem(k=k)
+    w = weights(len(X), weighted)
+    if alpha == "per target":
+        alpha = np.logspace(-1, 2, k or 1)
+    if alpha is None:
+        ours = LinearRegression(fit_intercept=fit_intercept)
+        theirs = sklearn.linear_model.LinearRegression(fit_intercept=fit_intercept)
+    else:
+        ours = Ridge(alpha, fit_intercept=fit_intercept)
+        theirs = sklearn.linear_model.Ridge(alpha, fit_intercept=fit_intercept, solver="cholesky")
+    ours.fit(FORMATS[form](X), y, sample_weight=w)
+    theirs.fit(X, y, sample_weight=w)
+    assert_allclose(ours.coef_, theirs.coef_.reshape(ours.coef_.shape), rtol=1e-10)
+    assert_allclose(ours.intercept_, theirs.intercept_, rtol=1e-10)
+    assert ours.coef_.shape == ((6,) if k is None else (k, 6))
+    assert np.shape(ours.intercept_) == (() if k is None or not fit_intercept else (k,))
+    assert_allclose(ours.predict(FORMATS[form](X)), theirs.predict(X).reshape(y.shape), rtol=1e-10)
+    assert_allclose(ours.score(X, y, sample_weight=w), theirs.score(X, y, sample_weight=w), rtol=1e-10)
+    assert ours.rank_ == 6
+    assert ours.certificate_.met
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("k", [None, 3])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("apart", [False, True])
+def test_cross_validated_penalty_agrees_with_scikit_learn(form, k, weighted, fit_intercept, apart):
+    X, y = problem(60, k=k)
+    y = y + 20.0 * np.random.default_rng(1).standard_normal(y.shape)
+    w = weights(len(X), weighted)
+    alphas = np.logspace(-3, 5, 30)
+    options = {"alphas": alphas, "fit_intercept": fit_intercept, "alpha_per_target": apart}
+    ours = RidgeCV(**options).fit(FORMATS[form](X), y, sample_weight=w)
+    theirs = sklearn.linear_model.RidgeCV(**options).fit(X, y, sample_weight=w)
+    assert_allclose(ours.alpha_, theirs.alpha_)
+    assert_allclose(ours.best_score_, theirs.best_score_, rtol=1e-8)
+    assert_allclose(ours.coef_, theirs.coef_, rtol=1e-8)
+    assert_allclose(ours.intercept_, theirs.intercept_, rtol=1e-8)
+    assert ours.loo_error_.shape == ((30,) if k is None else (30, 3))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("shape", [(25, 4), (8, 12)])
+def test_leave_one_out_errors_are_those_of_leaving_one_out(weighted, fit_intercept, shape):
+    X, y = problem(*shape, k=2)
+    w = weights(len(X), weighted)
+    alphas = [0.1, 1.0, 1e3]
+    model = RidgeCV(alphas, fit_intercept=fit_intercept).fit(X, y, sample_weight=w)
+    for alpha, errors in zip(alphas, model.loo_error_, strict=True):
+        expected = reference.leave_one_out(X, y, alpha, sample_weight=w, fit_intercept=fit_intercept)
+        assert_allclose(errors, expected, rtol=1e-8)
+
+
+def test_sparse_data_far_from_the_origin():
+    rng = np.random.default_rng(0)
+    X = scipy.sparse.random_array((20_000, 300), density=5e-3, format="csr", rng=rng)
+    X.data += 100.0
+    y = X @ rng.standard_normal(300) + 1e4
+    for model in (LinearRegression(random_state=0), Ridge(1e-9, random_state=0)):
+        assert_allclose(model.fit(X, y).predict(X), y, rtol=1e-10)
+        assert model.certificate_.met
+
+
+@pytest.mark.parametrize("Estimator", ESTIMATORS)
+def test_single_precision_is_kept(Estimator):
+    X, y = problem()
+    model = Estimator().fit(X.astype(np.float32), y.astype(np.float32))
+    assert model.coef_.dtype == np.float32
+    assert model.predict(X.astype(np.float32)).dtype == np.float32
+    assert_allclose(model.coef_, Estimator().fit(X, y).coef_, rtol=1e-4)
+
+
+def test_least_norm_for_deficient_and_wide_data():
+    X, y = problem(300, 6)
+    X = np.hstack([X, X[:, :2]])
+    model = LinearRegression().fit(X, y)
+    assert model.rank_ == 6
+    centred = X - X.mean(axis=0)
+    assert_allclose(model.coef_, reference.minimum_norm(centred, y - y.mean(), 1e-10), rtol=1e-8)
+    X, y = problem(10, 30)
+    model = LinearRegression().fit(X, y)
+    assert_allclose(model.predict(X), y)
+    assert_allclose(model.coef_, np.linalg.pinv(X - X.mean(axis=0)) @ (y - y.mean()), rtol=1e-7)
+
+
+@pytest.mark.parametrize("Estimator", ESTIMATORS)
+def test_the_number_of_threads_does_not_change_a_bit(Estimator):
+    X, y = problem(20_000, 30, 2)
+    models = [
+        Estimator(n_jobs=n, random_state=0).fit(X, y, sample_weight=weights(20_000, True))
+        for n in (1, 2, 3, 8)
+    ]
+    assert len({m.coef_.tobytes() + m.intercept_.tobytes() for m in models}) == 1
+
+
+@pytest.mark.parametrize("random_state", [None, 3, np.random.RandomState(3), np.random.default_rng(3)])
+def test_every_kind_of_random_state_is_taken(random_state):
+    X, y = problem(2000, 20)
+    model = LinearRegression(method="whitened", random_state=random_state).fit(X, y)
+    assert model.method_ == "whitened"
+    assert model.certificate_.met
+
+
+@pytest.mark.parametrize("Estimator", ESTIMATORS)
+def test_certificate_and_attributes_survive_pickling(Estimator):
+    X, y = problem()
+    model = Estimator(random_state=0).fit(pandas.DataFrame(X, columns=list("abcdef")), y)
+    assert isinstance(model.certificate_, Certificate)
+    assert model.method_ in ("gram", "whitened", "spir", "qr")
+    assert model.n_iter_ >= 0
+    assert list(model.feature_names_in_) == list("abcdef")
+    again = pickle.loads(pickle.dumps(model))
+    assert again.certificate_ == model.certificate_
+    assert again.coef_.tobytes() == model.coef_.tobytes()
+    assert not hasattr(clone(model), "coef_")
+
+
+def test_works_in_pipelines_and_searches():
+    X, y = problem()
+    search = GridSearchCV(make_pipeline(StandardScaler(), Ridge()), {"ridge__alpha": [0.1, 1.0, 1e4]}).fit(
+        X, y
+    )
+    assert search.best_params_["ridge__alpha"] < 1e4
+    assert search.score(X, y) > 0.5
+
+
+def test_a_failed_fit_leaves_the_model_as_it_was():
+    X, y = problem()
+    model = LinearRegression().fit(X, y)
+    before = model.coef_.copy()
+    with pytest.raises(NonFiniteError):
+        model.fit(np.full_like(X, np.nan), y)
+    assert_allclose(model.coef_, before)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "change", "error", "message"),
+    [
+        (LinearRegression(), {"X": [[np.nan], [1.0]], "y": [1.0, 2.0]}, NonFiniteError, "`X` contains NaN"),
+        (Ridge(), {"X": [[1.0], [np.inf]], "y": [1.0, 2.0]}, NonFiniteError, "`X` contains infinity"),
+        (RidgeCV(), {"X": [[1.0], [np.inf]], "y": [1.0, 2.0]}, NonFiniteError, "`X` contains infinity"),
+        (LinearRegression(method="svd"), {}, InvalidInputError, "`method` is 'svd'"),
+        (LinearRegression(fit_intercept="yes"), {}, InvalidTypeError, "`fit_intercept` is of type str"),
+        (LinearRegression(n_jobs=0), {}, InvalidInputError, "`n_jobs` is 0"),
+        (LinearRegression(), {"sample_weight": [1.0]}, ShapeError, "`sample_weight` has length 1"),
+        (RidgeCV(), {"sample_weight": [-1.0] * 300}, InvalidInputError, "`sample_weight` has -1.0"),
+        (Ridge(-1.0), {}, InvalidInputError, "`alpha` is -1.0"),
+        (Ridge([1.0, 2.0]), {}, ShapeError, "`alpha` has length 2"),
+        (Ridge("big"), {}, InvalidTypeError, "`alpha` is of type str"),
+        (RidgeCV([]), {}, InvalidInputError, "`alphas` is"),
+        (RidgeCV([1.0, 0.0]), {}, InvalidInputError, "`alphas` is"),
+        (RidgeCV([np.nan]), {}, NonFiniteError, "`alphas` contains NaN"),
+        (RidgeCV(alpha_per_target=1), {}, InvalidTypeError, "`alpha_per_target` is of type int"),
+    ],
+)
+def test_bad_arguments_are_named(estimator, change, error, message):
+    X, y = problem()
+    with pytest.raises(error, match=message):
+        estimator.fit(**{"X": X, "y": y, **change})

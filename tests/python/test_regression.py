@@ -1,0 +1,472 @@
+"""lstsq: what it takes, what it returns, what it refuses."""
+
+import dataclasses
+import json
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+import textwrap
+import warnings
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+import pandas
+import polars
+import pytest
+import scipy.sparse
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference import regression as reference
+from reference.regression import UNIT_ROUNDOFF as U
+
+import nearlin
+from nearlin.exceptions import (
+    FallbackWarning,
+    InvalidInputError,
+    InvalidTypeError,
+    NonFiniteError,
+    ShapeError,
+)
+
+METHODS = ["auto", "gram", "whitened", "spir", "qr"]
+
+LAYOUTS = {
+    "C": np.ascontiguousarray,
+    "F": np.asfortranarray,
+    "every other row": lambda A: np.repeat(A, 2, axis=0)[::2],
+    "every other column": lambda A: np.repeat(A, 2, axis=1)[:, ::2],
+    "upside down": lambda A: A[::-1].copy()[::-1],
+    "right to left": lambda A: A[:, ::-1].copy()[:, ::-1],
+    "read-only": lambda A: read_only(A.copy()),
+    "misaligned": lambda A: misaligned(A),
+    "big-endian": lambda A: A.astype(A.dtype.newbyteorder(">")),
+    "CSR array": scipy.sparse.csr_array,
+    "CSC array": scipy.sparse.csc_array,
+    "COO matrix": scipy.sparse.coo_matrix,
+    "CSR of 64 bits": lambda A: wide(scipy.sparse.csr_matrix(A)),
+    "CSR with duplicates": lambda A: doubled(scipy.sparse.csr_array(A)),
+    "pandas": pandas.DataFrame,
+    "polars": lambda A: polars.DataFrame(np.asarray(A), schema=[f"c{j}" for j in range(A.shape[1])]),
+}
+
+
+def read_only(A):
+    A.setflags(write=False)
+    return A
+
+
+def misaligned(A):
+    buffer = np.empty(A.nbytes + 1, np.uint8)[1:]
+    view = np.frombuffer(buffer, A.dtype).reshape(A.shape)
+    view[:] = A
+    return view
+
+
+def wide(A):
+    A.indices, A.indptr = A.indices.astype(np.int64), A.indptr.astype(np.int64)
+    return A
+
+
+def doubled(A):
+    """The same matrix, each entry written as two halves, columns in falling order."""
+    rows = np.repeat(np.arange(A.shape[0]), np.diff(A.indptr))
+    data, indices = np.tile(A.data / 2, 2), np.tile(A.indices, 2)
+    order = np.lexsort((-indices, np.tile(rows, 2)))
+    return scipy.sparse.csr_array((data[order], indices[order], 2 * A.indptr), shape=A.shape)
+
+
+def problem(n=500, d=8, k=None, *, dtype=float, seed=0):
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal((n, d))
+    b = A @ rng.standard_normal((d, k) if k else d) + rng.standard_normal((n, k) if k else n)
+    return A.astype(dtype), b.astype(dtype)
+
+
+def solve(A, b, **options):
+    """lstsq, with the warnings of forced methods out of the way."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FallbackWarning)
+        return nearlin.lstsq(A, b, **options)
+
+
+# --- what it takes ------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    n=st.integers(1, 120),
+    d=st.integers(1, 20),
+    k=st.sampled_from([None, 1, 2, 5]),
+    dtype=st.sampled_from([np.float64, np.float32]),
+    layout=st.sampled_from(list(LAYOUTS)),
+    method=st.sampled_from(METHODS),
+    ridge=st.sampled_from([0.0, 1e-3, 10.0]),
+    weighted=st.booleans(),
+    seed=st.integers(0, 2**32),
+)
+def test_any_shape_layout_and_option_gives_the_minimiser(
+    n, d, k, dtype, layout, method, ridge, weighted, seed
+):
+    A, b = problem(n, d, k, dtype=dtype, seed=seed)
+    w = np.random.default_rng(seed).integers(0, 4, n) + (np.arange(n) == 0) if weighted else None
+    result = solve(LAYOUTS[layout](A), b, method=method, ridge=ridge, sample_weight=w, rng=seed)
+    assert result.x.dtype == dtype
+    assert result.x.shape == ((d,) if k is None else (d, k))
+    M, c = reference.explicit(A, b, ridge=ridge, sample_weight=w)
+    best = reference.minimum_norm(M, c)
+    u = np.finfo(dtype).eps / 2
+    singular = np.linalg.svd(M, compute_uv=False)
+    singular = singular[singular > 1e-10 * singular[0]]
+    if singular[0] < 1e4 * singular[-1]:
+        sensitivity = (singular[0] / singular[-1]) ** 2
+        norms = np.linalg.norm(c) / singular[0] + np.linalg.norm(best)
+        assert np.linalg.norm(result.x - best) <= 100 * u * sensitivity * norms
+    residual = np.linalg.norm(M[:n] @ result.x.astype(float) - c[:n], axis=0)
+    terms = np.linalg.norm(c, axis=0) + singular[0] * np.linalg.norm(result.x.astype(float), axis=0)
+    assert np.all(np.abs(result.residual_norm - residual) <= 20 * u * terms)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_layouts_of_a_tall_matrix(layout, dtype):
+    A, b = problem(5000, 40, 3, dtype=dtype)
+    before = A.copy()
+    x = nearlin.lstsq(LAYOUTS[layout](A), b, rng=0).x
+    assert x.dtype == dtype
+    assert np.all(reference.backward_error(A, b, x) <= 4 * np.finfo(dtype).eps / 2)
+    np.testing.assert_array_equal(A, before)
+
+
+@pytest.mark.parametrize(
+    ("shape", "k"),
+    [
+        ((50, 1), None),
+        ((30, 30), None),
+        ((31, 30), 5),
+        ((10, 30), None),
+        ((1, 1), None),
+        ((1, 9), 2),
+        ((90, 30), 1),
+    ],
+)
+@pytest.mark.parametrize("layout", ["C", "F", "CSR array", "CSC array"])
+def test_shapes_that_are_not_tall(shape, k, layout):
+    A, b = problem(*shape, k)
+    result = nearlin.lstsq(LAYOUTS[layout](A), b, rng=0)
+    np.testing.assert_allclose(result.x, reference.minimum_norm(A, b), rtol=1e-8, atol=1e-10)
+    assert result.rank == min(shape)
+
+
+def test_lists_integers_and_series():
+    A, b = [[1, 0], [0, 2], [1, 1]], [1, 2, 3]
+    best = np.linalg.lstsq(np.array(A, float), np.array(b, float), rcond=None)[0]
+    np.testing.assert_allclose(nearlin.lstsq(A, b).x, best)
+    np.testing.assert_allclose(nearlin.lstsq(np.array(A, np.int8), pandas.Series(b)).x, best)
+    np.testing.assert_allclose(nearlin.lstsq(polars.DataFrame(A, orient="row"), polars.Series(b)).x, best)
+
+
+def test_penalties_one_for_each_right_hand_side():
+    A, b = problem(400, 10, 3)
+    ridge = [0.0, 1.0, 100.0]
+    x = nearlin.lstsq(A, b, ridge=ridge, rng=0).x
+    for j, value in enumerate(ridge):
+        M, c = reference.explicit(A, b[:, j], ridge=value)
+        np.testing.assert_allclose(x[:, j], reference.minimum_norm(M, c), rtol=1e-10)
+
+
+def test_many_right_hand_sides_are_solved_one_by_one():
+    A, b = problem(3000, 30, 20)
+    b[:, 4] = 0.0
+    b[:, 5] *= 1e100
+    b[:, 6] *= 1e-100
+    result = nearlin.lstsq(A, b, rng=0)
+    assert not result.x[:, 4].any()
+    assert np.all(reference.backward_error(A, b, result.x) <= 4 * U)
+    assert len(result.certificate.details["backward_error"]) == 20
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e-300, 1e150, 1e300])
+@pytest.mark.parametrize("what", ["A", "b", "both", "a column"])
+def test_extreme_scales(scale, what):
+    A, b = problem(2000, 12)
+    expected = nearlin.lstsq(A, b, rng=0).x
+    if what in ("A", "both"):
+        A, expected = A * scale, expected / scale
+    if what in ("b", "both"):
+        b, expected = b * scale, expected * scale
+    if what == "a column":
+        A[:, 3] *= scale
+        expected[3] /= scale
+    np.testing.assert_allclose(nearlin.lstsq(A, b, rng=0).x, expected, rtol=1e-10)
+
+
+def test_subnormal_entries_do_no_harm():
+    A, b = problem(2000, 12)
+    A[::5] *= 1e-310
+    assert reference.backward_error(A, b, nearlin.lstsq(A, b, rng=0).x) <= 4 * U
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_right_hand_side_of_zeros(method):
+    A, _ = problem()
+    result = nearlin.lstsq(A, np.zeros(len(A)), method=method, rng=0)
+    assert not result.x.any()
+    assert result.residual_norm == 0.0
+    assert result.certificate.met
+
+
+def test_a_matrix_of_zeros():
+    result = nearlin.lstsq(np.zeros((100, 3)), np.ones(100))
+    assert not result.x.any()
+    assert result.rank == 0
+    assert result.residual_norm == pytest.approx(10.0)
+
+
+def test_rows_of_weight_zero_count_as_absent_and_integers_as_repetitions():
+    A, b = problem(600, 7)
+    w = np.arange(600) % 4
+    x = nearlin.lstsq(A, b, sample_weight=w, rng=0).x
+    np.testing.assert_allclose(x, nearlin.lstsq(A.repeat(w, axis=0), b.repeat(w), rng=0).x, rtol=1e-12)
+    b[w == 0] = 1e30
+    np.testing.assert_allclose(nearlin.lstsq(A, b, sample_weight=w, rng=0).x, x, rtol=1e-12)
+
+
+def test_rcond_decides_the_rank():
+    A, left = reference.graded(1000, 10, 1e6)
+    b = reference.right_hand_side(A, left, 1.0)
+    singular = np.linalg.svd(A / reference.column_norms(A), compute_uv=False)
+    for rcond in (1e-2, 1e-4):
+        rank = int(np.sum(singular > rcond * singular[0]))
+        assert nearlin.lstsq(A, b, rcond=rcond, rng=0).rank == rank < 10
+    assert nearlin.lstsq(A, b, rng=0).rank == 10
+
+
+# --- what it returns ----------------------------------------------------------------------------------------
+
+
+def test_the_result_is_a_value_worth_reading():
+    A, b = problem()
+    result = nearlin.lstsq(A, b, rng=0)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        result.x = None
+    text = repr(result)
+    assert all(f"{field.name}: " in text for field in dataclasses.fields(result))
+    assert str(result.certificate) in text
+    assert result.explanation
+    assert result.fallback_reason is None
+    assert isinstance(result.rank, int)
+    assert isinstance(result.residual_norm, float)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(result)).x, result.x)
+
+
+def test_the_certificate_is_a_value_worth_reading():
+    A, b = problem(500, 8, 2)
+    certificate = nearlin.lstsq(A, b, rng=0).certificate
+    assert str(certificate).count("\n") == 0
+    assert float(certificate) == certificate.bound == max(certificate.details["backward_error_bound"])
+    assert certificate.estimate <= certificate.bound
+    assert certificate.met
+    again = nearlin.Certificate(**json.loads(json.dumps(certificate.to_dict())))
+    assert again == certificate
+    missed = dataclasses.replace(certificate, target=1e-30)
+    assert not missed.met
+    assert "MISSED" in str(missed)
+    unknown = dataclasses.replace(certificate, bound=np.nan, note="A is random")
+    assert "not certified" in str(unknown)
+    assert "A is random" in str(unknown)
+    assert dataclasses.replace(certificate, target=None).met is None
+    assert "with confidence 0.95" in str(dataclasses.replace(certificate, confidence=0.95))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("layout", ["C", "F", "CSR array"])
+def test_the_number_of_threads_does_not_change_a_bit(method, layout):
+    A, b = problem(20_000, 24, 2)
+    A = LAYOUTS[layout](A)
+    answers = [solve(A, b, method=method, rng=3, n_jobs=n_jobs) for n_jobs in (1, 2, 3, 8)]
+    assert len({answer.x.tobytes() for answer in answers}) == 1
+    assert len({repr(answer) for answer in answers}) == 1
+
+
+def test_the_seed_is_the_only_source_of_randomness():
+    A, b = problem(20_000, 24)
+    first, second = (nearlin.lstsq(A, b, method="whitened", rng=np.random.default_rng(5)) for _ in range(2))
+    assert first.x.tobytes() == second.x.tobytes()
+    assert nearlin.lstsq(A, b, method="whitened").certificate.met
+
+
+@pytest.mark.fork
+@pytest.mark.parametrize("start", ["fork", "forkserver", "spawn"])
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_process_finds_the_same_bits(start):
+    if start not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"no {start} here")
+    A, b = problem(20_000, 24)
+    options = {"method": "whitened", "rng": 3, "n_jobs": 2}
+    here = nearlin.lstsq(A, b, **options).x.tobytes()
+    context = multiprocessing.get_context(start)
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        assert pool.submit(nearlin.lstsq, A, b, **options).result(timeout=60).x.tobytes() == here
+
+
+@pytest.mark.fork
+def test_workers_of_joblib_find_the_same_bits():
+    joblib = pytest.importorskip("joblib")
+    A, b = problem(20_000, 24)
+    job = joblib.delayed(nearlin.lstsq)(A, b, method="whitened", rng=3)
+    here = nearlin.lstsq(A, b, method="whitened", rng=3).x.tobytes()
+    assert {r.x.tobytes() for r in joblib.Parallel(n_jobs=2)([job, job])} == {here}
+
+
+def test_progress_is_reported_and_its_errors_are_passed_on():
+    A, b = problem(20_000, 24)
+    seen = []
+    nearlin.lstsq(A, b, method="spir", rng=0, progress=lambda *call: seen.append(call))
+    assert seen
+    assert all(0 <= done <= total and isinstance(figures, dict) for done, total, figures in seen)
+
+    def stop(done, total, figures):
+        raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        nearlin.lstsq(A, b, method="spir", rng=0, progress=stop)
+
+
+@pytest.mark.fork
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+def test_ctrl_c_interrupts_and_the_process_goes_on():
+    code = """
+        import os, signal, threading, time
+        import numpy as np
+        import nearlin
+
+        rng = np.random.default_rng(0)
+        A = rng.standard_normal((60_000, 700))
+        b = rng.standard_normal(60_000)
+        sent = []
+
+        def interrupt():
+            sent.append(time.monotonic())
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Timer(1.0, interrupt).start()
+        try:
+            while True:
+                nearlin.lstsq(A, b, method="qr", rng=0)
+        except KeyboardInterrupt:
+            print(time.monotonic() - sent[0])
+        print(nearlin.lstsq(A[:2000, :5], b[:2000], rng=0).rank)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=100, check=True
+    )
+    waited, rank = done.stdout.split()
+    assert float(waited) < 2.0
+    assert rank == "5"
+
+
+# --- when a method fails ------------------------------------------------------------------------------------
+
+
+def test_a_forced_method_that_gives_way_warns_and_answers():
+    A, left = reference.graded(2000, 40, 1e10)
+    b = reference.right_hand_side(A, left, 1e-3)
+    with pytest.warns(FallbackWarning, match="method='gram' gave way to"):
+        result = nearlin.lstsq(A, b, method="gram", rng=0)
+    assert result.method != "gram"
+    assert result.fallback_reason
+    assert reference.backward_error(A, b, result.x) <= 4 * U
+
+
+@pytest.mark.parametrize("method", ["whitened", "spir"])
+def test_a_sketch_too_small_to_embed_the_columns(method):
+    A, b = problem(5000, 200)
+    result = solve(A, b, method=method, sketch="count_sketch", sketch_size=200, rng=0)
+    assert reference.backward_error(A, b, result.x) <= 4 * U
+    assert result.rank == 200
+    assert result.method == method or result.fallback_reason
+
+
+@pytest.mark.parametrize("sketch", ["sparse_sign", "srht", "pht", "count_sketch", "gaussian"])
+@pytest.mark.parametrize("method", ["whitened", "spir"])
+def test_every_sketch_serves(method, sketch):
+    A, b = problem(5000, 20)
+    result = nearlin.lstsq(A, b, method=method, sketch=sketch, sketch_size=800, rng=0)
+    assert result.sketch_size == 800
+    assert reference.backward_error(A, b, result.x) <= 4 * U
+
+
+def test_no_warning_for_a_deficient_rank():
+    A, rank = reference.rank_deficient()["rank 30 of 50"]
+    assert nearlin.lstsq(A, np.ones(len(A)), rng=0).rank == rank
+
+
+# --- what it refuses ----------------------------------------------------------------------------------------
+
+GOOD = problem(40, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"A": np.empty((0, 3)), "b": []}, ShapeError, "`A` has shape"),
+        ({"A": np.empty((40, 0))}, ShapeError, "`A` has shape"),
+        ({"A": np.ones(40)}, ShapeError, "`A` has 1 dimension"),
+        ({"A": np.ones((2, 2, 2))}, ShapeError, "`A` has 3 dimensions"),
+        ({"A": GOOD[0].astype(complex)}, InvalidTypeError, "`A` has dtype complex"),
+        ({"A": GOOD[0].astype(object)}, InvalidTypeError, "`A` has dtype object"),
+        ({"A": "a matrix"}, InvalidTypeError, "`A` is of type str"),
+        ({"b": GOOD[1][:-1]}, ShapeError, "`b` has shape"),
+        ({"b": np.ones((40, 2, 2))}, ShapeError, "`b` has 3 dimensions"),
+        ({"b": np.ones((40, 0))}, ShapeError, "`b` has shape"),
+        ({"b": GOOD[1].astype(complex)}, InvalidTypeError, "`b` has dtype complex"),
+        ({"method": "svd"}, InvalidInputError, "`method` is 'svd'"),
+        ({"sample_weight": np.ones(39)}, ShapeError, "`sample_weight` has length 39"),
+        ({"sample_weight": -np.ones(40)}, InvalidInputError, "`sample_weight` has -1.0"),
+        ({"sample_weight": np.zeros(40)}, InvalidInputError, "`sample_weight` is zero everywhere"),
+        ({"sample_weight": np.full(40, np.nan)}, NonFiniteError, "`sample_weight` contains NaN"),
+        ({"ridge": -1.0}, InvalidInputError, "`ridge` is -1.0"),
+        ({"ridge": np.inf}, InvalidInputError, "`ridge` is inf"),
+        ({"ridge": [1.0, 2.0]}, ShapeError, "`ridge` has length 2"),
+        ({"ridge": [-1.0]}, InvalidInputError, "`ridge` has -1.0"),
+        ({"rcond": 2.0}, InvalidInputError, "`rcond` is 2.0"),
+        ({"sketch": "dct"}, InvalidInputError, "`sketch` is 'dct'"),
+        ({"sketch_size": 0}, InvalidInputError, "`sketch_size` is 0"),
+        ({"sketch_size": 2.5}, InvalidTypeError, "`sketch_size` is of type float"),
+        ({"tol": 0.0}, InvalidInputError, "`tol` is 0.0"),
+        ({"max_iter": 0}, InvalidInputError, "`max_iter` is 0"),
+        ({"rng": "seed"}, InvalidTypeError, "`rng` is of type str"),
+        ({"n_jobs": 0}, InvalidInputError, "`n_jobs` is 0"),
+        ({"progress": 3}, InvalidTypeError, "`progress` is of type int"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_bad_arguments_are_named(change, error, message):
+    arguments = {"A": GOOD[0], "b": GOOD[1], **change}
+    with pytest.raises(error, match=message):
+        nearlin.lstsq(**arguments)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("layout", ["C", "F", "CSR array", "CSC array"])
+def test_an_entry_that_is_not_finite_is_refused(method, layout):
+    A, b = problem(5000, 6)
+    for row in (0, 2500, 4999):
+        for value in (np.nan, np.inf, -np.inf):
+            spoilt = A.copy()
+            spoilt[row, 3] = value
+            with pytest.raises(NonFiniteError, match="`A` contains"):
+                solve(LAYOUTS[layout](spoilt), b, method=method)
+            spoilt = b.copy()
+            spoilt[row] = value
+            with pytest.raises(NonFiniteError, match="`b` contains"):
+                solve(LAYOUTS[layout](A), spoilt, method=method)
+
+
+def test_an_index_out_of_range_is_refused():
+    A = scipy.sparse.csr_array(GOOD[0])
+    A.indices[7] = 3
+    with pytest.raises(InvalidInputError, match="`A` is sparse with index 3"):
+        nearlin.lstsq(A, GOOD[1])
