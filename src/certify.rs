@@ -143,8 +143,11 @@ impl Answer<'_> {
         (damped / frobenius, damped * self.residual_norm)
     }
 
-    /// An upper bound on the estimate for O(d) operations, from (A'A + w^2 I)^-1 <= (A'A)^-1 and <= w^-2 I.
+    /// An upper bound on the estimate for O(d) operations (zero if A is zero: then every x is an answer), from (A'A + w^2 I)^-1 <= (A'A)^-1 and <= w^-2 I.
     pub fn quick_backward_error(&self, factor: &Factor) -> f64 {
+        if factor.rank() == 0 {
+            return 0.0;
+        }
         let (scale, damping) = self.scales(factor.frobenius_norm());
         let by_residual = norm(self.gradient) / damping;
         scale * norm(self.whitened).min(if by_residual.is_nan() { f64::INFINITY } else { by_residual })
