@@ -86,9 +86,14 @@ impl Factor {
         match self {
             Self::Triangle(r) => {
                 let d = r.ncols();
-                let stacked = Mat::from_fn(2 * d, d, |i, j| {
-                    if i < d { r[(i, j)] } else { damping * f64::from(i - d == j) }
-                })?;
+                let stacked =
+                    Mat::from_fn(
+                        2 * d,
+                        d,
+                        |i, j| {
+                            if i < d { r[(i, j)] } else { damping * f64::from(i - d == j) }
+                        },
+                    )?;
                 let r = Qr::new(stacked)?.r()?;
                 let mut y = Mat::from_fn(d, 1, |i, _| gradient[i])?;
                 linalg::solve_upper_transposed(r.as_ref(), y.as_mut());
@@ -160,7 +165,8 @@ mod tests {
     use super::*;
 
     fn factors() -> (Factor, Factor) {
-        let r = Mat::from_fn(6, 6, |i, j| if i <= j { ((i * 7 + j * 3) % 5) as f64 - 1.7 } else { 0.0 }).unwrap();
+        let r =
+            Mat::from_fn(6, 6, |i, j| if i <= j { ((i * 7 + j * 3) % 5) as f64 - 1.7 } else { 0.0 }).unwrap();
         let svd = linalg::svd(r.as_ref()).unwrap();
         (Factor::Triangle(r), Factor::Spectral(svd.v, svd.s))
     }

@@ -41,7 +41,8 @@ pub fn lstsq<'py>(
         max_iter,
         seed,
     };
-    let weights = sample_weight.map(|weights| Vector::<f64>::extract(weights, "sample_weight")).transpose()?;
+    let weights =
+        sample_weight.map(|weights| Vector::<f64>::extract(weights, "sample_weight")).transpose()?;
     let ridge = Vector::<f64>::extract(ridge, "ridge")?;
     let call = Call { weights: weights.as_ref(), ridge: ridge.as_slice(), fit_intercept };
     match AnyInput::extract(a, "A")? {
@@ -70,7 +71,8 @@ pub fn ridge_loo<'py>(
     fit_intercept: bool,
     threads: usize,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let weights = sample_weight.map(|weights| Vector::<f64>::extract(weights, "sample_weight")).transpose()?;
+    let weights =
+        sample_weight.map(|weights| Vector::<f64>::extract(weights, "sample_weight")).transpose()?;
     let alphas = Vector::<f64>::extract(alphas, "alphas")?;
     let call = Call { weights: weights.as_ref(), ridge: &[0.0], fit_intercept };
     let errors = match AnyInput::extract(a, "A")? {
@@ -113,7 +115,9 @@ impl Call<'_> {
             Some(weights) if weights.len() != design.nrows() => {
                 Err(Error::shape("sample_weight", format!("length {}", weights.len()), design.nrows()))
             }
-            _ => Ok(Problem { design, targets, weights, ridge: self.ridge, fit_intercept: self.fit_intercept }),
+            _ => {
+                Ok(Problem { design, targets, weights, ridge: self.ridge, fit_intercept: self.fit_intercept })
+            }
         }
     }
 
@@ -130,10 +134,9 @@ impl Call<'_> {
 
 fn method_named(name: &str) -> Result<Method, Error> {
     let methods = [Method::Auto, Method::Gram, Method::Whitened, Method::Spir, Method::Fossils, Method::Qr];
-    methods
-        .into_iter()
-        .find(|method| method.name() == name)
-        .ok_or_else(|| Error::value("method", format!("'{name}'"), "one of auto, gram, whitened, spir, fossils, qr"))
+    methods.into_iter().find(|method| method.name() == name).ok_or_else(|| {
+        Error::value("method", format!("'{name}'"), "one of auto, gram, whitened, spir, fossils, qr")
+    })
 }
 
 fn sketch_named(name: &str) -> Result<Kind, Error> {

@@ -103,9 +103,7 @@ pub(crate) fn costs(n: usize, d: usize, stored: Option<usize>) -> Costs {
     let triangle = d * d * d / 3.0;
     let (read, sketch) = match stored {
         None => (8.0 * n * d / RATES.read, n * d / RATES.sketch),
-        Some(stored) => {
-            (2.0 * stored as f64 / RATES.sparse_pass, stored as f64 / RATES.sparse_sketch)
-        }
+        Some(stored) => (2.0 * stored as f64 / RATES.sparse_pass, stored as f64 / RATES.sparse_sketch),
     };
     // A sparse matrix is spread out into dense tiles for products.
     let spread = if stored.is_some() { n * d / 1e9 } else { 0.0 };

@@ -175,7 +175,9 @@ impl<'a, T: Real + Element> Design<'a, T> {
         let found = (0..self.nrows()).map(|row| (row, raw(row, &mut buffer))).find(|(_, v)| !v.is_finite());
         match found {
             Some((row, value)) => Error::non_finite("A", value, format!("[{row}, {column}]")),
-            None => Error::value("A", format!("too large in column {column}"), "entries whose sums are finite"),
+            None => {
+                Error::value("A", format!("too large in column {column}"), "entries whose sums are finite")
+            }
         }
     }
 
@@ -221,7 +223,8 @@ impl<'a, T: Real + Element> Design<'a, T> {
         if let Some(column) = means.iter().position(|mean| !mean.is_finite()) {
             return Err(self.non_finite(column));
         }
-        let target_mean = |target: usize| (0..n).map(|row| share(row) * self.targets.get(row, target).to_f64()).sum();
+        let target_mean =
+            |target: usize| (0..n).map(|row| share(row) * self.targets.get(row, target).to_f64()).sum();
         self.target_means = (0..self.ntargets()).map(target_mean).collect();
         self.means = Some(means);
         Ok(())

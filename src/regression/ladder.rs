@@ -21,8 +21,8 @@ use crate::certify::Factor;
 use crate::error::Result;
 use crate::linalg::{self, Qr};
 use crate::matrix::{Dense, Mat, Real, Rows, Sparse};
-use crate::sketch::{Kind, Operand, Sketch};
 use crate::simd::Element;
+use crate::sketch::{Kind, Operand, Sketch};
 
 /// What a rung says of itself.
 pub(crate) enum Outcome {
@@ -145,18 +145,23 @@ pub(crate) struct Sketched {
 }
 
 /// Sketches A and B and factors the sketch, the ridge unsketched below it.
-pub(crate) fn sketched<T: Real + Element + Sketchable>(group: &Group<'_, '_, T>, plan: SketchPlan) -> Result<Sketched> {
+pub(crate) fn sketched<T: Real + Element + Sketchable>(
+    group: &Group<'_, '_, T>,
+    plan: SketchPlan,
+) -> Result<Sketched> {
     let (design, d, k) = (group.design, group.design.ncols(), group.targets.len());
     let sketch = Sketch::new(plan.kind, plan.rows, Some(design.nrows() as u64), plan.seed, plan.draw)?;
     let mut sketched_a = apply_to_design(group, &sketch)?;
-    let sketched_b = sketch.apply(group.context, &Operand::Dense(&Targets { design, targets: group.targets }), 0)?;
+    let sketched_b =
+        sketch.apply(group.context, &Operand::Dense(&Targets { design, targets: group.targets }), 0)?;
     let m = sketched_a.nrows();
     let mut scale = vec![1.0; d];
     for j in 0..d {
         let column = sketched_a.col_mut(j);
         let power = power_of_two_below(column.iter().fold(0.0, |m: f64, v| m.max(v.abs())));
         let ridge = group.root_ridge(j);
-        let norm = column.iter().map(|v| (v / power).powi(2)).sum::<f64>().sqrt().hypot(ridge / power) * power;
+        let norm =
+            column.iter().map(|v| (v / power).powi(2)).sum::<f64>().sqrt().hypot(ridge / power) * power;
         scale[j] = if norm > 0.0 { norm } else { 1.0 };
         column.iter_mut().for_each(|v| *v /= scale[j]);
     }
@@ -170,7 +175,13 @@ pub(crate) fn sketched<T: Real + Element + Sketchable>(group: &Group<'_, '_, T>,
         .collect();
     let stacked = Mat::from_fn(m + below.len(), d, |i, j| match i.checked_sub(m) {
         None => sketched_a[(i, j)],
-        Some(row) => if below[row].0 == j { below[row].1 } else { 0.0 },
+        Some(row) => {
+            if below[row].0 == j {
+                below[row].1
+            } else {
+                0.0
+            }
+        }
     })?;
     let mut x = Mat::from_fn(m + below.len(), k, |i, j| if i < m { sketched_b[(i, j)] } else { 0.0 })?;
     let qr = Qr::new(stacked)?;
@@ -204,7 +215,10 @@ impl Sketchable for f64 {
 }
 
 /// S times the design; of a sparse matrix without making it dense.
-fn apply_to_design<T: Real + Element + Sketchable>(group: &Group<'_, '_, T>, sketch: &Sketch) -> Result<Mat<f64>> {
+fn apply_to_design<T: Real + Element + Sketchable>(
+    group: &Group<'_, '_, T>,
+    sketch: &Sketch,
+) -> Result<Mat<f64>> {
     let (context, design) = (group.context, group.design);
     let Some((matrix, weights)) = design.sparse() else {
         return sketch.apply(context, &Operand::Dense(design), 0);
@@ -258,7 +272,11 @@ pub(crate) fn whitened<T: Real + Element>(group: &Group<'_, '_, T>, sketched: Sk
 const WORST_SKETCH: f64 = 30.0;
 
 /// gram += ridge W'W, and a unit for columns of zeros, whose sketch was given one.
-fn add_ridge<T: Real + Element>(group: &Group<'_, '_, T>, whitener: &Mat<f64>, gram: &mut Mat<f64>) -> Result<()> {
+fn add_ridge<T: Real + Element>(
+    group: &Group<'_, '_, T>,
+    whitener: &Mat<f64>,
+    gram: &mut Mat<f64>,
+) -> Result<()> {
     if group.ridge > 0.0 {
         let d = whitener.ncols();
         let rows = Mat::from_fn(d, d, |i, j| group.root_ridge(i) * whitener[(i, j)])?;

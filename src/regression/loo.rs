@@ -36,7 +36,9 @@ pub fn ridge_leave_one_out<T: Real + Element>(
         design: &design,
         alphas,
         shrunk: Mat::from_fn(rank, alphas.len(), |j, a| shrink(j, alphas[a]))?,
-        fits: Mat::from_fn(rank, alphas.len() * k, |j, c| shrink(j, alphas[c / k]) * coordinates[(j, c % k)])?,
+        fits: Mat::from_fn(rank, alphas.len() * k, |j, c| {
+            shrink(j, alphas[c / k]) * coordinates[(j, c % k)]
+        })?,
         whitener,
         total_weight: if problem.fit_intercept {
             (0..n).map(|row| design.root_weight(row).powi(2)).sum()
@@ -45,7 +47,8 @@ pub fn ridge_leave_one_out<T: Real + Element>(
         },
     };
     let blocks = row_blocks(n, d);
-    let partial = context.map_with(blocks.len(), Vec::new, |buffer, block| steps.block(blocks[block].clone(), buffer))?;
+    let partial = context
+        .map_with(blocks.len(), Vec::new, |buffer, block| steps.block(blocks[block].clone(), buffer))?;
     let mut errors = Mat::zeros(alphas.len(), k)?;
     for partial in partial {
         errors.as_mut_slice().iter_mut().zip(partial?).for_each(|(sum, part)| *sum += part / n as f64);
@@ -74,7 +77,8 @@ impl<T: Real + Element> Steps<'_, '_, T> {
     fn block(&self, rows: Range<usize>, buffer: &mut Vec<f64>) -> Result<Vec<f64>> {
         let mut sums = vec![0.0; self.fits.ncols()];
         for start in rows.clone().step_by(TILE_ROWS) {
-            let tile = self.design.tile(start..(start + TILE_ROWS).min(rows.end), 0..self.design.ncols(), buffer);
+            let tile =
+                self.design.tile(start..(start + TILE_ROWS).min(rows.end), 0..self.design.ncols(), buffer);
             self.add_tile(tile, start, &mut sums)?;
         }
         Ok(sums)
@@ -93,7 +97,8 @@ impl<T: Real + Element> Steps<'_, '_, T> {
             for target in 0..k {
                 let observed = self.design.target(first + i, target);
                 for alpha in 0..count {
-                    let error = (observed - fitted[(i, alpha * k + target)]) / (1.0 - leverage[(i, alpha)] - constant);
+                    let error = (observed - fitted[(i, alpha * k + target)])
+                        / (1.0 - leverage[(i, alpha)] - constant);
                     sums[target * count + alpha] += error * error;
                 }
             }

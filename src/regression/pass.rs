@@ -94,8 +94,12 @@ impl<'p, 'a, T: Real + Element> PassSum<'p, 'a, T> {
             let part = start..(start + step).min(rows.end);
             match self.design.untouched() {
                 _ if self.design.sparse().is_some() => self.add_sparse(part),
-                Some(matrix) if one_side && matrix.col_stride() == 1 => self.add_rows(matrix.rows(part), start),
-                Some(matrix) if one_side && matrix.row_stride() == 1 => self.add_columns(matrix.rows(part), start),
+                Some(matrix) if one_side && matrix.col_stride() == 1 => {
+                    self.add_rows(matrix.rows(part), start)
+                }
+                Some(matrix) if one_side && matrix.row_stride() == 1 => {
+                    self.add_columns(matrix.rows(part), start)
+                }
                 _ => {
                     for start in part.clone().step_by(TILE_ROWS) {
                         let tile = start..(start + TILE_ROWS).min(part.end);
@@ -124,7 +128,8 @@ impl<'p, 'a, T: Real + Element> PassSum<'p, 'a, T> {
     {
         for start in (0..tile.nrows()).step_by(MOST_ROWS) {
             let rows = tile.rows(start..(start + MOST_ROWS).min(tile.nrows()));
-            let residual = load(self.design, self.sides, 0, first + start, &mut self.residual[..rows.nrows()]);
+            let residual =
+                load(self.design, self.sides, 0, first + start, &mut self.residual[..rows.nrows()]);
             let gradient = self.pass.gradient.as_mut_slice();
             self.pass.squares[0] +=
                 residual_rows(rows.data(), rows.row_stride(), self.x.as_slice(), residual, gradient);
@@ -134,7 +139,8 @@ impl<'p, 'a, T: Real + Element> PassSum<'p, 'a, T> {
     fn add_columns(&mut self, part: Dense<'_, T>, first: usize) {
         let residual = load(self.design, self.sides, 0, first, &mut self.residual[..part.nrows()]);
         let gradient = self.pass.gradient.as_mut_slice();
-        self.pass.squares[0] += residual_cols(part.data(), part.col_stride(), self.x.as_slice(), residual, gradient);
+        self.pass.squares[0] +=
+            residual_cols(part.data(), part.col_stride(), self.x.as_slice(), residual, gradient);
     }
 
     /// Many right-hand sides: two matrix products on a tile that stays in the cache.
@@ -160,7 +166,8 @@ impl<'p, 'a, T: Real + Element> PassSum<'p, 'a, T> {
         let mut gradient = vec![0.0; d];
         for side in 0..self.x.ncols() {
             let x: Vec<f64> = (0..d).map(|j| self.x[(j, side)] * design.column_scale(j)).collect();
-            let shift: f64 = design.means().map_or(0.0, |means| means.iter().zip(&x).map(|(m, x)| m * x).sum());
+            let shift: f64 =
+                design.means().map_or(0.0, |means| means.iter().zip(&x).map(|(m, x)| m * x).sum());
             product.fill(0.0);
             sparse::add_product(&matrix, rows.clone(), &x, &mut product);
             let residual = load(design, self.sides, side, rows.start, &mut self.residual[..rows.len()]);

@@ -114,7 +114,8 @@ fn shortest(x: &mut Mat<f64>, scaled: &Scaled, null_space: Option<Mat<f64>>) -> 
     match null_space {
         // x - N N'x: rows that no null vector touches stay as they are, to the last bit.
         Some(null_space) if null_space.ncols() <= v.ncols() => {
-            let null = Mat::from_fn(null_space.nrows(), null_space.ncols(), |i, j| null_space[(i, j)] / scale[i])?;
+            let null =
+                Mat::from_fn(null_space.nrows(), null_space.ncols(), |i, j| null_space[(i, j)] / scale[i])?;
             let null = Qr::new(normalised(null)?)?.thin_q()?;
             let excess = project(&null, &unscaled)?;
             unscaled.as_mut_slice().iter_mut().zip(excess.as_slice()).for_each(|(x, excess)| *x -= excess);

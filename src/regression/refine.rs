@@ -82,7 +82,13 @@ impl<T: Real + Element> Group<'_, '_, T> {
 
     /// Refines `x` until every answer meets the tolerance, stagnates near it, or shrinks its steps by less than
     /// `slowest_rate`. `first` is the pass at `x` if it was made on the way.
-    pub fn refine(&self, scaled: &Scaled, x: Mat<f64>, first: Option<Pass>, slowest_rate: f64) -> Result<Refined> {
+    pub fn refine(
+        &self,
+        scaled: &Scaled,
+        x: Mat<f64>,
+        first: Option<Pass>,
+        slowest_rate: f64,
+    ) -> Result<Refined> {
         let k = self.targets.len();
         let mut state = Refined {
             backward_error: vec![f64::INFINITY; k],
@@ -140,7 +146,14 @@ impl<T: Real + Element> Group<'_, '_, T> {
         state.backward_error[position] <= ACCEPTED * self.tolerance
     }
 
-    fn answer<'r>(&self, pass: &'r Pass, whitened: &'r Mat<f64>, x: &Mat<f64>, side: usize, position: usize) -> Answer<'r> {
+    fn answer<'r>(
+        &self,
+        pass: &'r Pass,
+        whitened: &'r Mat<f64>,
+        x: &Mat<f64>,
+        side: usize,
+        position: usize,
+    ) -> Answer<'r> {
         Answer {
             gradient: pass.gradient.col(side),
             whitened: whitened.col(side),

@@ -9,8 +9,8 @@ use super::spir::{Inner, spir};
 use crate::error::{Error, Result};
 use crate::matrix::{Mat, Real, Rows};
 use crate::parallel::Context;
-use crate::sketch::Kind;
 use crate::simd::Element;
+use crate::sketch::Kind;
 
 /// How the problem is to be solved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,13 +95,21 @@ pub struct Output {
 }
 
 /// Least squares for every target.
-pub fn lstsq<T: Real + Element + ladder::Sketchable>(context: &Context, problem: &Problem<'_, T>, params: &Params) -> Result<Output> {
+pub fn lstsq<T: Real + Element + ladder::Sketchable>(
+    context: &Context,
+    problem: &Problem<'_, T>,
+    params: &Params,
+) -> Result<Output> {
     let (n, d, k) = (problem.design.nrows(), problem.design.ncols(), problem.targets.ncols());
     if n == 0 || d == 0 {
         return Err(Error::shape("A", format!("shape ({n}, {d})"), "at least one row and one column"));
     }
     if problem.targets.nrows() != n {
-        return Err(Error::shape("b", format!("{} rows", problem.targets.nrows()), format!("{n}, as `A` has")));
+        return Err(Error::shape(
+            "b",
+            format!("{} rows", problem.targets.nrows()),
+            format!("{n}, as `A` has"),
+        ));
     }
     let mut design = Design::new(context, problem)?;
     let mut driver = Driver::new(context, &mut design, params)?;
@@ -174,7 +182,11 @@ struct Driver<'p> {
 }
 
 impl<'p> Driver<'p> {
-    fn new<T: Real + Element>(context: &'p Context<'p>, design: &mut Design<'_, T>, params: &'p Params) -> Result<Self> {
+    fn new<T: Real + Element>(
+        context: &'p Context<'p>,
+        design: &mut Design<'_, T>,
+        params: &'p Params,
+    ) -> Result<Self> {
         let (n, d) = (design.nrows(), design.ncols());
         let tolerance = params.tolerance.unwrap_or(T::UNIT_ROUNDOFF);
         let rcond = params.rcond.unwrap_or(30.0 * f64::EPSILON / 2.0);
@@ -199,9 +211,11 @@ impl<'p> Driver<'p> {
             Some(hint) if hint.largest.iter().all(tame) => hint.largest.clone(),
             _ => driver.read_largest(design)?,
         };
-        driver.powers = largest.iter().enumerate().map(|(j, &value)| {
-            power_of_two_below(value * design.column_scale(j)).recip()
-        }).collect();
+        driver.powers = largest
+            .iter()
+            .enumerate()
+            .map(|(j, &value)| power_of_two_below(value * design.column_scale(j)).recip())
+            .collect();
         driver.plan(n, d, design.sparse().map(|(matrix, _)| matrix.nnz()), square, sampled.as_ref());
         Ok(driver)
     }
@@ -228,7 +242,9 @@ impl<'p> Driver<'p> {
             Method::Spir => iterative(false).to_vec(),
             Method::Fossils => iterative(true).to_vec(),
             Method::Gram if square => vec![Rung::Gram(Precision::Double)],
-            Method::Gram => gram(condition).chain([Rung::Gram(Precision::Double)]).take(2).chain(whitened).collect(),
+            Method::Gram => {
+                gram(condition).chain([Rung::Gram(Precision::Double)]).take(2).chain(whitened).collect()
+            }
             Method::Auto if square => vec![],
             Method::Auto => {
                 let costs = costs(n, d, stored);
@@ -253,12 +269,22 @@ impl<'p> Driver<'p> {
         }
         self.explanation.push(format!(
             "predicted seconds: gram {} (single) or {} (double), whitened {}, spir {}, qr {}",
-            Seconds(costs.gram_single), Seconds(costs.gram_double), Seconds(costs.whitened), Seconds(costs.spir), Seconds(costs.qr)
+            Seconds(costs.gram_single),
+            Seconds(costs.gram_double),
+            Seconds(costs.whitened),
+            Seconds(costs.spir),
+            Seconds(costs.qr)
         ));
     }
 
     /// Climbs until the answers to the targets of one ridge are accepted.
-    fn solve<T: Real + Element + ladder::Sketchable>(&mut self, design: &Design<'_, T>, targets: &[usize], ridge: f64, output: &mut Output) -> Result<()> {
+    fn solve<T: Real + Element + ladder::Sketchable>(
+        &mut self,
+        design: &Design<'_, T>,
+        targets: &[usize],
+        ridge: f64,
+        output: &mut Output,
+    ) -> Result<()> {
         let group = Group {
             context: self.context,
             design,
@@ -271,7 +297,8 @@ impl<'p> Driver<'p> {
         let mut sketch_size = None;
         for (step, &rung) in self.rungs.clone().iter().enumerate() {
             self.context.progress(step, self.rungs.len(), &[])?;
-            output.redraws += usize::from(matches!(rung, Rung::Whitened { draw: 1.. } | Rung::Iterative { draw: 1.., .. }));
+            output.redraws +=
+                usize::from(matches!(rung, Rung::Whitened { draw: 1.. } | Rung::Iterative { draw: 1.., .. }));
             if rung == Rung::Qr {
                 if wanted != Method::Qr && self.params.method != Method::Auto {
                     output.fallback = Some(self.explanation.last().cloned().unwrap_or_default());
@@ -282,10 +309,13 @@ impl<'p> Driver<'p> {
                 return Ok(());
             }
             match self.attempt(&group, rung, &mut sketch_size)? {
-                Outcome::Refined(refined, scaled, condition) if refined.settled && condition * self.rcond < 1.0 => {
+                Outcome::Refined(refined, scaled, condition)
+                    if refined.settled && condition * self.rcond < 1.0 =>
+                {
                     self.explanation.push(format!("{}: {}", rung.describe(), summary(&refined)));
                     if rung.method() != wanted && self.params.method != Method::Auto {
-                        output.fallback = Some(format!("{wanted} gave way to {}", rung.describe(), wanted = wanted.name()));
+                        output.fallback =
+                            Some(format!("{wanted} gave way to {}", rung.describe(), wanted = wanted.name()));
                     }
                     let rank = design.ncols() - scaled.empty;
                     output.accept(&group, rung.method(), refined, &scaled, condition, rank, sketch_size);
@@ -305,7 +335,12 @@ impl<'p> Driver<'p> {
         Err(Error::Internal("the climb ended without an answer".into()))
     }
 
-    fn attempt<T: Real + Element + ladder::Sketchable>(&mut self, group: &Group<'_, '_, T>, rung: Rung, sketch_size: &mut Option<usize>) -> Result<Outcome> {
+    fn attempt<T: Real + Element + ladder::Sketchable>(
+        &mut self,
+        group: &Group<'_, '_, T>,
+        rung: Rung,
+        sketch_size: &mut Option<usize>,
+    ) -> Result<Outcome> {
         match rung {
             Rung::Gram(precision) => {
                 if self.moments.as_ref().is_none_or(|(made, _)| *made != precision) {
@@ -327,7 +362,9 @@ impl<'p> Driver<'p> {
                     return Ok(Outcome::Inadmissible(sketched.condition));
                 }
                 match rung {
-                    Rung::Iterative { heavy_ball: false, .. } => spir(group, sketched, Inner::ConjugateGradients),
+                    Rung::Iterative { heavy_ball: false, .. } => {
+                        spir(group, sketched, Inner::ConjugateGradients)
+                    }
                     Rung::Iterative { .. } => {
                         let momentum = group.design.ncols() as f64 / plan.rows as f64;
                         spir(group, sketched, Inner::HeavyBall { momentum })
@@ -339,7 +376,11 @@ impl<'p> Driver<'p> {
         }
     }
 
-    fn read_moments<T: Real + Element>(&mut self, group: &Group<'_, '_, T>, precision: Precision) -> Result<Moments> {
+    fn read_moments<T: Real + Element>(
+        &mut self,
+        group: &Group<'_, '_, T>,
+        precision: Precision,
+    ) -> Result<Moments> {
         let moments = Moments::new(self.context, group.design, precision, self.powers.clone())?;
         if moments.is_finite() {
             return Ok(moments);
@@ -365,7 +406,14 @@ impl<'p> Driver<'p> {
 
     /// With nothing to fit, the rank is all there is to say.
     fn rank_alone<T: Real + Element>(&mut self, design: &Design<'_, T>, output: &mut Output) -> Result<()> {
-        let group = Group { context: self.context, design, targets: &[], ridge: 0.0, tolerance: self.tolerance, max_passes: 0 };
+        let group = Group {
+            context: self.context,
+            design,
+            targets: &[],
+            ridge: 0.0,
+            tolerance: self.tolerance,
+            max_passes: 0,
+        };
         let factored = qr(&group, self.rcond)?;
         (output.rank, output.condition, output.method) = (factored.rank, factored.condition, Method::Qr);
         self.explanation.push("every target is zero".into());
@@ -466,7 +514,9 @@ impl Output {
         }
         if T::UNIT_ROUNDOFF > f64::EPSILON {
             let rounded = self.backward_error.iter_mut().zip(&mut self.backward_error_bound);
-            rounded.for_each(|(error, bound)| (*error, *bound) = (*error + T::UNIT_ROUNDOFF, *bound + T::UNIT_ROUNDOFF));
+            rounded.for_each(|(error, bound)| {
+                (*error, *bound) = (*error + T::UNIT_ROUNDOFF, *bound + T::UNIT_ROUNDOFF)
+            });
         }
     }
 }

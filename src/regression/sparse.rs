@@ -15,14 +15,21 @@ pub(super) fn add_product<T: Real>(a: &Sparse<'_, T>, rows: Range<usize>, x: &[f
         }
         Axis::Columns => {
             for (column, &x) in x.iter().enumerate() {
-                a.visit(a.extent_within(column, rows.clone()), |i, value| out[i - rows.start] += value.to_f64() * x);
+                a.visit(a.extent_within(column, rows.clone()), |i, value| {
+                    out[i - rows.start] += value.to_f64() * x
+                });
             }
         }
     }
 }
 
 /// out += A'y over the rows of the slab.
-pub(super) fn add_transposed_product<T: Real>(a: &Sparse<'_, T>, rows: Range<usize>, y: &[f64], out: &mut [f64]) {
+pub(super) fn add_transposed_product<T: Real>(
+    a: &Sparse<'_, T>,
+    rows: Range<usize>,
+    y: &[f64],
+    out: &mut [f64],
+) {
     match a.axis() {
         Axis::Rows => {
             for (&y, row) in y.iter().zip(rows) {
@@ -31,7 +38,9 @@ pub(super) fn add_transposed_product<T: Real>(a: &Sparse<'_, T>, rows: Range<usi
         }
         Axis::Columns => {
             for (column, out) in out.iter_mut().enumerate() {
-                a.visit(a.extent_within(column, rows.clone()), |i, value| *out += value.to_f64() * y[i - rows.start]);
+                a.visit(a.extent_within(column, rows.clone()), |i, value| {
+                    *out += value.to_f64() * y[i - rows.start]
+                });
             }
         }
     }

@@ -33,7 +33,11 @@ const CHECK_EVERY: usize = 5;
 const DIVERGENCE: f64 = 1e8;
 
 /// SPIR or FOSSILS for one group of targets.
-pub(crate) fn spir<T: Real + Element>(group: &Group<'_, '_, T>, sketched: Sketched, inner: Inner) -> Result<Outcome> {
+pub(crate) fn spir<T: Real + Element>(
+    group: &Group<'_, '_, T>,
+    sketched: Sketched,
+    inner: Inner,
+) -> Result<Outcome> {
     let Sketched { scaled, x, condition } = sketched;
     // Beyond this the triangle alone no longer carries the small directions: use its SVD.
     let scaled = if condition > 1e12 { spectral(scaled)? } else { scaled };
@@ -153,9 +157,12 @@ impl<'g, 'p, 'a, T: Real + Element> Rounds<'g, 'p, 'a, T> {
             for (side, &position) in running.iter().enumerate() {
                 let update = match inner {
                     Inner::ConjugateGradients => sides[position].conjugate_step(products.col(side)),
-                    Inner::HeavyBall { momentum } => sides[position].heavy_ball_step(products.col(side), momentum),
+                    Inner::HeavyBall { momentum } => {
+                        sides[position].heavy_ball_step(products.col(side), momentum)
+                    }
                 };
-                let diverged = !update.is_finite() || norm(&sides[position].y) > DIVERGENCE * norm(&sides[position].c);
+                let diverged =
+                    !update.is_finite() || norm(&sides[position].y) > DIVERGENCE * norm(&sides[position].c);
                 if !diverged && update > 0.0 && (last || update > tolerance[position]) {
                     going.push(position);
                 }
@@ -188,7 +195,11 @@ impl<'g, 'p, 'a, T: Real + Element> Rounds<'g, 'p, 'a, T> {
     }
 
     /// M y for the running answers.
-    fn normal_product<'v>(&mut self, running: &[usize], y: impl Fn(usize) -> &'v Vec<f64>) -> Result<Mat<f64>> {
+    fn normal_product<'v>(
+        &mut self,
+        running: &[usize],
+        y: impl Fn(usize) -> &'v Vec<f64>,
+    ) -> Result<Mat<f64>> {
         let first = y(running[0]).len();
         let stacked = Mat::from_fn(first, running.len(), |i, side| y(running[side])[i])?;
         let x = self.scaled.factor.unwhiten(&stacked)?;
@@ -263,4 +274,3 @@ impl Side {
         squares.sqrt()
     }
 }
-

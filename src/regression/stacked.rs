@@ -32,7 +32,12 @@ impl<T: Real + Element> Rows for Targets<'_, '_, T> {
         self.targets.len()
     }
 
-    fn tile<'b>(&'b self, rows: Range<usize>, cols: Range<usize>, buffer: &'b mut Vec<f64>) -> Dense<'b, f64> {
+    fn tile<'b>(
+        &'b self,
+        rows: Range<usize>,
+        cols: Range<usize>,
+        buffer: &'b mut Vec<f64>,
+    ) -> Dense<'b, f64> {
         filled(rows, cols, buffer, |row, column| self.design.target(row, self.targets[column]))
     }
 }
@@ -46,7 +51,12 @@ impl<T: Real + Element> Rows for RootWeights<'_, '_, T> {
         1
     }
 
-    fn tile<'b>(&'b self, rows: Range<usize>, cols: Range<usize>, buffer: &'b mut Vec<f64>) -> Dense<'b, f64> {
+    fn tile<'b>(
+        &'b self,
+        rows: Range<usize>,
+        cols: Range<usize>,
+        buffer: &'b mut Vec<f64>,
+    ) -> Dense<'b, f64> {
         filled(rows, cols, buffer, |row, _| self.design.root_weight(row))
     }
 }
@@ -60,7 +70,12 @@ impl<T: Real + Element> Rows for Stacked<'_, '_, T> {
         self.design.ncols() + self.targets.len()
     }
 
-    fn tile<'b>(&'b self, rows: Range<usize>, cols: Range<usize>, buffer: &'b mut Vec<f64>) -> Dense<'b, f64> {
+    fn tile<'b>(
+        &'b self,
+        rows: Range<usize>,
+        cols: Range<usize>,
+        buffer: &'b mut Vec<f64>,
+    ) -> Dense<'b, f64> {
         let (n, d) = (self.design.nrows(), self.design.ncols());
         let (first, mut scratch) = (rows.start, Vec::new());
         let tile = self.design.tile(rows.start.min(n)..rows.end.min(n), 0..d, &mut scratch);
