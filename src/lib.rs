@@ -10,8 +10,8 @@
 //! | [`random`] | random numbers addressed by (seed, operator, purpose, row, column) |
 //! | [`matrix`] | what an input is: dense and sparse views, tiles of rows |
 //! | [`linalg`] | dense factorisations of small matrices, QR of tall ones |
-//! | [`sketch`] | sketching operators as values |
 //! | [`state`] | the byte form of everything that is kept between calls |
+//! | [`sketch`] | sketching operators as values |
 //! | [`certify`] | a-posteriori error estimates |
 //! | [`regression`] | least squares |
 

@@ -68,8 +68,8 @@ class Certificate:
 
     @property
     def met(self) -> bool | None:
-        """Whether the bound is within the target; None without a target."""
-        return None if self.target is None else self.bound <= self.target
+        """Whether the estimate is within the target; None without a target."""
+        return None if self.target is None else self.estimate <= self.target
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a dictionary that JSON can hold.

@@ -1,18 +1,18 @@
 //! Small dense linear algebra: the only user of faer.
 //!
 //! Everything here runs in sequence on the calling thread, inside the blocks that the columns hand to
-//! [`crate::parallel`]; only [`tsqr`] takes a [`crate::parallel::Context`] and spreads its work itself.
+//! [`crate::parallel`]; only [`tsqr()`] takes a [`crate::parallel::Context`] and spreads its work itself.
 //!
 //! | function | what |
 //! |---|---|
 //! | [`matmul`], [`syrk`] | products of dense views |
-//! | [`cholesky`] | upper triangle R with R'R = G |
+//! | [`cholesky()`] | upper triangle R with R'R = G |
 //! | [`solve_upper`], [`solve_upper_transposed`], [`invert_upper`], [`multiply_upper`] | upper triangles at work |
 //! | [`condition_of_upper`] | 2-norm condition estimate of a triangle in O(d²) |
 //! | [`Qr`] | blocked Householder QR that keeps Q in factored form |
 //! | `gram`, `whitened_gram` | A'A and (A W)'(A W) of tall matrices in one read |
-//! | [`tsqr`] | R of a matrix with many rows |
-//! | [`svd`], [`eigh`] | thin SVD, symmetric eigendecomposition |
+//! | [`tsqr()`] | R of a matrix with many rows |
+//! | [`svd()`], [`eigh()`] | thin SVD, symmetric eigendecomposition |
 //!
 //! Shapes are the caller's responsibility: functions without a `Result` panic on shapes that do not fit,
 //! as slices do. Values never panic, whatever they are, and memory that cannot be had is an error.

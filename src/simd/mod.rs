@@ -1,7 +1,7 @@
 //! Fixed-lane kernels, compiled per instruction set, chosen at run time.
 //!
 //! A kernel is written once, over eight `f64` lanes that it adds up in one fixed order, with fused
-//! multiply-add. [`kernel!`] compiles it with AVX-512, with AVX2 and FMA, and portably, and picks one per
+//! multiply-add. `kernel!` compiles it with AVX-512, with AVX2 and FMA, and portably, and picks one per
 //! call, so every machine gives the same bits. They depend on the numbers and the lengths alone, never on
 //! where in memory the numbers lie. A single-precision matrix is widened on its way into the registers:
 //! it is read at its own width and everything is added up in double precision.
@@ -11,7 +11,7 @@
 //! | `lanes` | eight numbers in registers: the only intrinsics of the library |
 //! | `vector` | [`dot`], [`axpy`], [`sum`], [`norm_sq`] |
 //! | `residual` | residual and gradient of a least-squares problem in one read of the matrix |
-//! | `fwht` | [`fwht`]: the Walsh-Hadamard transform of a tile |
+//! | `fwht` | [`fwht()`]: the Walsh-Hadamard transform of a tile |
 //! | `sparse` | [`gather_dot`] and [`scatter_add`] on compressed lines |
 
 mod fwht;

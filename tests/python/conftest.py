@@ -1,7 +1,11 @@
 """What all tests share."""
 
+import hypothesis
 import pytest
 from threadpoolctl import threadpool_limits
+
+hypothesis.settings.register_profile("nearlin", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("nearlin")
 
 
 @pytest.fixture(scope="session", autouse=True)
