@@ -6,8 +6,8 @@
     python benches/python/regression.py --smoke             toy sizes: does everything run?
 
 Contenders take turns, round after round, each with two threads; medians are reported, in seconds and in reads
-of the matrix, the unit being A.sum() timed in the same rounds. Extra memory is the growth of the kernel's mark
-of peak resident memory in a forked child that solves once (Linux only). The backward error is Karlson and
+of the matrix, the unit being A.sum() timed in the same rounds. Extra memory is what the kernel's mark of peak
+resident memory grows by in a forked child that solves once (Linux only). The backward error is Karlson and
 Walden's, column-scaled, with residuals in extended precision.
 """
 

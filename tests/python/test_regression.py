@@ -367,6 +367,43 @@ def test_ctrl_c_interrupts_and_the_process_goes_on():
     assert rank == "5"
 
 
+@pytest.mark.fork
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the kernel's marks of memory")
+@pytest.mark.parametrize(
+    ("make", "allowed"),
+    [
+        ("rng.standard_normal((2**17, 128))", 0.2),
+        ("np.asfortranarray(rng.standard_normal((2**17, 128)))", 0.2),
+        ("rng.standard_normal((2**17, 128), np.float32)", 0.4),
+        ("scipy.sparse.random_array((2**20, 50), density=1e-2, format='csr', rng=rng)", 4.0),
+    ],
+    ids=["C", "F", "float32", "CSR"],
+)
+def test_little_memory_is_taken_beside_the_data(make, allowed):
+    code = f"""
+        import json
+        import numpy as np, scipy.sparse
+        import nearlin
+        from nearlin._demo.process import memory_probe
+
+        rng = np.random.default_rng(0)
+        A = {make}
+        b = A @ np.ones(A.shape[1], A.dtype) + rng.standard_normal(A.shape[0]).astype(A.dtype)
+        nearlin.lstsq(A[:5000], b[:5000], n_jobs=2)
+        size = A.nbytes if isinstance(A, np.ndarray) else A.data.nbytes + A.indices.nbytes
+        shares = {{}}
+        for method in {METHODS}:
+            peak = memory_probe()
+            nearlin.lstsq(A, b, method=method, rng=0, n_jobs=2)
+            shares[method] = peak() / size
+        print(json.dumps(shares))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
+    shares = json.loads(done.stdout)
+    assert max(shares.values()) <= allowed, shares
+
+
 # --- when a method fails ------------------------------------------------------------------------------------
 
 
