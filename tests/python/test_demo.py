@@ -33,7 +33,7 @@ def test_the_quick_demonstration_reads_well():
         numbers = row[26:].split()
         assert float(numbers[0]) > 0
         assert numbers[2] == "MB"
-        assert float(numbers[3]) < 1e-14
+        assert float(numbers[3]) < 1e-15
         assert row.endswith("none") or numbers[4] == "<="
 
 

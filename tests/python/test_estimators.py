@@ -10,6 +10,7 @@ import scipy.sparse
 import sklearn.linear_model
 from numpy.testing import assert_allclose
 from reference import regression as reference
+from reference.regression import UNIT_ROUNDOFF as U
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -88,7 +89,7 @@ def test_agrees_with_scikit_learn(form, k, weighted, fit_intercept, alpha):
     assert_allclose(ours.predict(FORMATS[form](X)), theirs.predict(X).reshape(y.shape), rtol=1e-10)
     assert_allclose(ours.score(X, y, sample_weight=w), theirs.score(X, y, sample_weight=w), rtol=1e-10)
     assert ours.rank_ == 6
-    assert ours.certificate_.met
+    assert float(ours.certificate_) <= 4 * U
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -131,7 +132,7 @@ def test_sparse_data_far_from_the_origin():
     y = X @ rng.standard_normal(300) + 1e4
     for model in (LinearRegression(random_state=0), Ridge(1e-9, random_state=0)):
         assert_allclose(model.fit(X, y).predict(X), y, rtol=1e-10)
-        assert model.certificate_.met
+        assert float(model.certificate_) <= 4 * U
 
 
 @pytest.mark.parametrize("Estimator", ESTIMATORS)
@@ -171,7 +172,7 @@ def test_every_kind_of_random_state_is_taken(random_state):
     X, y = problem(2000, 20)
     model = LinearRegression(method="whitened", random_state=random_state).fit(X, y)
     assert model.method_ == "whitened"
-    assert model.certificate_.met
+    assert float(model.certificate_) <= 4 * U
 
 
 @pytest.mark.parametrize("Estimator", ESTIMATORS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -38,23 +39,24 @@ class Block:
     build : callable
         ``build(source)`` gives the data, whatever the methods take.
     about : callable
-        ``about(source)`` gives the lines above the table.
+        ``about(source)`` gives the paragraph above the table.
     methods : mapping
-        ``methods[name](data)`` gives an `Answer`.
+        ``methods[name]()`` imports what the method needs and gives a function from the data to an
+        `Answer`; only that function is measured.
     judge : callable
         ``judge(data)`` gives the arrays that `measure` needs.
     measure : callable
         ``measure(judged, answer)`` gives the true error of an answer.
     remarks : callable
-        ``remarks(judged, measured)`` gives the lines below the table.
+        ``remarks(judged, measured)`` gives the paragraphs below the table.
     """
 
     name: str
     error: str
     source: Callable[[bool], Arrays]
     build: Callable[[Arrays], Any]
-    about: Callable[[Arrays], list[str]]
-    methods: Mapping[str, Callable[[Any], Answer]]
+    about: Callable[[Arrays], str]
+    methods: Mapping[str, Callable[[], Callable[[Any], Answer]]]
     judge: Callable[[Any], Arrays]
     measure: Callable[[Arrays, Arrays], float]
     remarks: Callable[[Arrays, Mapping[str, Measured]], list[str]]
@@ -63,29 +65,27 @@ class Block:
 def show(block: Block, *, quick: bool) -> None:
     """Run a block and print its table, each row as soon as it is known."""
     source = block.source(quick)
-    for line in block.about(source):
-        print(line)
-    print()
-    _row("method", "seconds", "memory", block.error, "certificate")
+    print(textwrap.fill(block.about(source), 80, break_on_hyphens=False) + "\n")
+    print(f"{'method':<26}", _cells("seconds", "memory", block.error, "certificate"))
     judged = run(block.name, "judge", source).arrays
     outcomes: dict[str, Measured] = {}
     for method in block.methods:
+        print(f"{method:<26}", end=" ", flush=True)
         try:
             outcome = run(block.name, method, source)
         except Failure as failure:
-            _row(method, str(failure), "", "", "")
+            print(failure)
             continue
         outcomes[method] = outcome
         memory = "?" if outcome.memory is None else f"{outcome.memory / 1e6:,.0f} MB"
         error = block.measure(judged, outcome.arrays)
-        _row(method, f"{outcome.seconds:.3f}", memory, f"{error:.1e}", outcome.certificate)
-    print()
-    for line in block.remarks(judged, outcomes):
-        print(line)
+        print(_cells(f"{outcome.seconds:.3f}", memory, f"{error:.1e}", outcome.certificate))
+    for paragraph in block.remarks(judged, outcomes):
+        print("\n" + textwrap.fill(paragraph, 80, break_on_hyphens=False))
 
 
-def _row(method: str, seconds: str, memory: str, error: str, certificate: str) -> None:
-    print(f"{method:<26} {seconds:>8} {memory:>9} {error:>15}  {certificate}".rstrip(), flush=True)
+def _cells(seconds: str, memory: str, error: str, certificate: str) -> str:
+    return f"{seconds:>8} {memory:>9} {error:>15}  {certificate}"
 
 
 def as_arrays(**values: Any) -> Arrays:

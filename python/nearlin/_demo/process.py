@@ -20,7 +20,7 @@ import numpy as np
 if TYPE_CHECKING:
     from nearlin._demo.block import Arrays
 
-__all__ = ["Failure", "Measured", "run"]
+__all__ = ["Failure", "Measured", "memory_probe", "run"]
 
 
 class Failure(Exception):
@@ -62,15 +62,16 @@ def _child(block_name: str, method: str) -> None:
     if method == "judge":
         result: dict[str, Any] = {**block.judge(data), "certificate": "", "seconds": 0.0, "memory": -1}
     else:
-        peak = _memory_probe()
+        solve = block.methods[method]()
+        peak = memory_probe()
         start = time.perf_counter()
-        arrays, certificate = block.methods[method](data)
+        arrays, certificate = solve(data)
         seconds = time.perf_counter() - start
         result = {**arrays, "certificate": certificate, "seconds": seconds, "memory": peak()}
     sys.stdout.buffer.write(_pack(result))
 
 
-def _memory_probe() -> Callable[[], int]:
+def memory_probe() -> Callable[[], int]:
     """Start watching; the function returned gives the peak above now in bytes, -1 if unknown."""
     try:
         Path("/proc/self/clear_refs").write_text("5")

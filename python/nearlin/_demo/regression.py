@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -16,6 +15,7 @@ from nearlin._demo.process import Measured
 __all__ = ["REGRESSION"]
 
 Data = tuple[NDArray[np.float64], NDArray[np.float64]]
+Method = Callable[[Data], Answer]
 
 PIXEL = 3 * (4 * SIDE + 4)
 """Column of the first colour of pixel (4, 4)."""
@@ -35,69 +35,66 @@ def build(source: Arrays) -> Data:
     return A, b
 
 
-def about(source: Arrays) -> list[str]:
-    """Lines above the table."""
+def about(source: Arrays) -> str:
+    """What is done here."""
     n = count(source)
-    return [
-        "Least squares on two photographs: the three colours of a pixel from the 189",
-        f"values around it and an intercept, over {n:,} patches of {SIDE} x {SIDE} pixels",
-        f"({8 * n * 190 / 1e6:,.0f} MB of float64). Every method runs in a process of its own.",
-    ]
+    return (
+        "Least squares on two photographs: the three colours of a pixel from the 189 values around it and an "
+        f"intercept, over {n:,} patches of {SIDE} x {SIDE} pixels ({8e-6 * 190 * n:,.0f} MB of float64). "
+        "Each method runs once, in a process of its own."
+    )
 
 
-def numpy_lstsq(data: Data) -> Answer:
+def numpy_lstsq() -> Method:
     """The usual answer."""
-    return as_arrays(x=np.linalg.lstsq(*data, rcond=None)[0]), "none"
+    return lambda data: (as_arrays(x=np.linalg.lstsq(*data, rcond=None)[0]), "none")
 
 
-def scipy_lstsq(driver: str) -> Callable[[Data], Answer]:
+def scipy_lstsq(driver: str) -> Method:
     """LAPACK through SciPy."""
+    from scipy.linalg import lstsq
 
-    def solve(data: Data) -> Answer:
-        from scipy.linalg import lstsq
-
-        return as_arrays(x=lstsq(*data, lapack_driver=driver)[0]), "none"
-
-    return solve
+    return lambda data: (as_arrays(x=lstsq(*data, lapack_driver=driver)[0]), "none")
 
 
-def nearlin_lstsq(method: str) -> Callable[[Data], Answer]:
+def nearlin_lstsq(method: str) -> Method:
     """nearlin, method by method."""
+    from nearlin import lstsq
 
     def solve(data: Data) -> Answer:
-        from nearlin import lstsq
-
         result = lstsq(*data, method=method, rng=0)
         return as_arrays(x=result.x, why=result.explanation), f"<= {float(result.certificate):.1e}"
 
     return solve
 
 
-def linear_regression(data: Data) -> Answer:
+def linear_regression() -> Method:
     """The estimator, which adds the intercept by itself."""
     from nearlin import LinearRegression
 
-    model = LinearRegression(random_state=0).fit(data[0][:, :-1], data[1])
-    x = np.vstack([model.coef_.T, model.intercept_])
-    return as_arrays(x=x), f"<= {float(model.certificate_):.1e}"
+    def solve(data: Data) -> Answer:
+        model = LinearRegression(random_state=0).fit(data[0][:, :-1], data[1])
+        x = np.vstack([model.coef_.T, model.intercept_])
+        return as_arrays(x=x), f"<= {float(model.certificate_):.1e}"
+
+    return solve
 
 
 def remarks(judged: Arrays, measured: Mapping[str, Measured]) -> list[str]:
-    """Lines below the table."""
+    """What the columns of the table mean, and how nearlin chose."""
     off = 255.0 * np.sqrt(np.sum(judged["residual"] ** 2) / (3 * judged["rows"]))
-    lines = [
-        "memory: the most that the process held above the data.",
-        "backward error: smallest relative change of the data that makes the answer exact",
-        f"(Karlson-Walden; residuals in {np.finfo(np.longdouble).nmant + 1} bits); "
-        f"2^-53 is {2.0**-53:.1e}. certificate: nearlin's own",
-        "upper bound of it. The condition number of the scaled columns is "
-        f"{judged['singular'][0] / judged['singular'][-1]:.0e}.",
-        f"The colours are predicted to {off:.1f} of 255 (root mean square).",
+    condition = judged["singular"][0] / judged["singular"][-1]
+    bits = np.finfo(np.longdouble).nmant + 1
+    paragraphs = [
+        "memory: the most that the process held above the data. backward error: the smallest relative change "
+        f"of the data that makes the answer exact (Karlson-Walden, residuals in {bits} bits); the unit "
+        f"roundoff is {2.0**-53:.1e}. certificate: what nearlin itself said about that error.",
+        f"The colours are predicted to {off:.1f} of 255 (root mean square); the condition number of the "
+        f"columns, scaled to one length, is {condition:.0e}.",
     ]
     if "nearlin.lstsq" in measured:
-        why = str(measured["nearlin.lstsq"].arrays["why"])
-        lines += textwrap.wrap(f"nearlin.lstsq: {why}", 80)
-    return lines
+        paragraphs.append(f"nearlin.lstsq: {measured['nearlin.lstsq'].arrays['why']}")
+    return paragraphs
 
 
 REGRESSION = Block(
@@ -108,11 +105,11 @@ REGRESSION = Block(
     about=about,
     methods={
         "numpy.linalg.lstsq": numpy_lstsq,
-        "scipy lstsq gelsd": scipy_lstsq("gelsd"),
-        "scipy lstsq gelsy": scipy_lstsq("gelsy"),
-        "nearlin.lstsq": nearlin_lstsq("auto"),
-        'nearlin.lstsq "spir"': nearlin_lstsq("spir"),
-        'nearlin.lstsq "qr"': nearlin_lstsq("qr"),
+        "scipy lstsq gelsd": lambda: scipy_lstsq("gelsd"),
+        "scipy lstsq gelsy": lambda: scipy_lstsq("gelsy"),
+        "nearlin.lstsq": lambda: nearlin_lstsq("auto"),
+        'nearlin.lstsq "spir"': lambda: nearlin_lstsq("spir"),
+        'nearlin.lstsq "qr"': lambda: nearlin_lstsq("qr"),
         "nearlin.LinearRegression": linear_regression,
     },
     judge=lambda data: judge(*data),
