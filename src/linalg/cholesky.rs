@@ -2,8 +2,9 @@
 
 use super::view::{scratch, view_mut};
 use crate::matrix::Mat;
-use faer::Par;
-use faer::linalg::cholesky::llt::factor::{cholesky_in_place, cholesky_in_place_scratch};
+use faer::dyn_stack::MemStack;
+use faer::linalg::cholesky::llt::factor::{LltParams, cholesky_in_place, cholesky_in_place_scratch};
+use faer::{Auto, Par, Spec};
 
 /// The upper triangle R, zero below its diagonal, with R'R = G for a symmetric G of which only the lower
 /// triangle is read. `None` when G is not positive definite to working precision, holds NaN or an
@@ -13,14 +14,37 @@ use faer::linalg::cholesky::llt::factor::{cholesky_in_place, cholesky_in_place_s
 pub fn cholesky(g: &Mat<f64>) -> Option<Mat<f64>> {
     let n = g.nrows();
     assert_eq!(n, g.ncols());
-    // The lower triangle of G by columns is the upper triangle of G' by rows: R' is found in the
-    // transposed view, so that R ends up column-major.
-    let mut r = Mat::from_fn(n, n, |i, j| if i <= j { g[(j, i)] } else { 0.0 }).ok()?;
-    let mut buffer = scratch(cholesky_in_place_scratch::<f64>(n, Par::Seq, Default::default())).ok()?;
-    let stack = faer::dyn_stack::MemStack::new(&mut buffer);
-    cholesky_in_place(view_mut(r.as_mut().t()), Default::default(), Par::Seq, stack, Default::default())
-        .ok()?;
-    r.as_slice().iter().all(|value| value.is_finite()).then_some(r)
+    let mut factor = Mat::zeros(n, n).ok()?;
+    (0..n).for_each(|j| factor.col_mut(j)[j..].copy_from_slice(&g.col(j)[j..]));
+    let mut buffer = scratch(cholesky_in_place_scratch::<f64>(n, Par::Seq, parameters())).ok()?;
+    let stack = MemStack::new(&mut buffer);
+    cholesky_in_place(view_mut(factor.as_mut()), Default::default(), Par::Seq, stack, parameters()).ok()?;
+    lower_to_upper(&mut factor);
+    factor.as_slice().iter().all(|value| value.is_finite()).then_some(factor)
+}
+
+/// Replaces L, and whatever is above its diagonal, by L'.
+fn lower_to_upper(a: &mut Mat<f64>) {
+    const SIDE: usize = 8;
+    let n = a.ncols();
+    for (j0, i0) in (0..n).step_by(SIDE).flat_map(|j0| (j0..n).step_by(SIDE).map(move |i0| (j0, i0))) {
+        let mut tile = [[0.0; SIDE]; SIDE];
+        for j in j0..n.min(j0 + SIDE) {
+            for (i, value) in a.col_mut(j).iter_mut().enumerate().take(i0 + SIDE).skip(i0.max(j)) {
+                tile[i - i0][j - j0] = *value;
+                *value = 0.0;
+            }
+        }
+        for i in i0..n.min(i0 + SIDE) {
+            let height = SIDE.min(i + 1 - j0);
+            a.col_mut(i)[j0..j0 + height].copy_from_slice(&tile[i - i0][..height]);
+        }
+    }
+}
+
+/// Small blocks are worth cutting: faer's kernel for them is slow at its own threshold of 64.
+fn parameters() -> Spec<LltParams, f64> {
+    Spec::new(LltParams { recursion_threshold: 32, ..Auto::<f64>::auto() })
 }
 
 #[cfg(test)]

@@ -124,7 +124,9 @@ mod tests {
         let (estimate, truth) = (condition_of_upper(r.as_ref()), s[0] / s[s.len() - 1]);
         let trusted = truth.min(1e15);
         assert!(estimate > trusted / 3.0, "{what}: {estimate:e} for {truth:e}");
-        assert!(truth > 1e15 || estimate < 1.01 * truth, "{what}: {estimate:e} for {truth:e}");
+        // The SVD itself knows the smallest singular value to a few roundings of the largest only.
+        let doubt = 1.001 + 50.0 * f64::EPSILON * truth;
+        assert!(truth > 1e15 || estimate < doubt * truth, "{what}: {estimate:e} for {truth:e}");
         estimate / trusted
     }
 

@@ -5,7 +5,7 @@
 //!
 //! | function | what |
 //! |---|---|
-//! | [`matmul`] | products of dense views |
+//! | [`matmul`], [`syrk`] | products of dense views |
 //! | [`cholesky`] | upper triangle R with R'R = G |
 //! | [`solve_upper`], [`solve_upper_transposed`], [`invert_upper`], [`multiply_upper`] | upper triangles at work |
 //! | [`condition_of_upper`] | 2-norm condition estimate of a triangle in O(d²) |
@@ -39,7 +39,7 @@ pub use cholesky::cholesky;
 pub use condition::condition_of_upper;
 pub use eigh::eigh;
 pub(crate) use gram::gram;
-pub use products::{Scalar, matmul};
+pub use products::{Scalar, matmul, syrk};
 pub use qr::Qr;
 pub use svd::{Svd, svd};
 pub use triangle::{invert_upper, multiply_upper, solve_upper, solve_upper_transposed};

@@ -2,6 +2,7 @@
 
 use super::view::{view, view_mut};
 use crate::matrix::{Dense, DenseMut, Real};
+use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::traits::RealField;
 use faer::{Accum, Par};
 
@@ -17,6 +18,25 @@ pub fn matmul<T: Scalar>(out: DenseMut<'_, T>, accumulate: bool, a: Dense<'_, T>
     assert!(a.ncols() == b.nrows() && out.nrows() == a.nrows() && out.ncols() == b.ncols());
     let accum = if accumulate { Accum::Add } else { Accum::Replace };
     faer::linalg::matmul::matmul(view_mut(out), accum, view(a), view(b), alpha, Par::Seq);
+}
+
+/// The lower triangle of `out = alpha a'a`, or of `out += alpha a'a` when `accumulate`; nothing above the
+/// diagonal is touched. Half the work of [`matmul`].
+///
+/// Panics if the shapes do not fit.
+pub fn syrk<T: Scalar>(out: DenseMut<'_, T>, accumulate: bool, a: Dense<'_, T>, alpha: T) {
+    assert!(out.nrows() == a.ncols() && out.ncols() == a.ncols());
+    triangular::matmul(
+        view_mut(out),
+        BlockStructure::TriangularLower,
+        if accumulate { Accum::Add } else { Accum::Replace },
+        view(a.t()),
+        BlockStructure::Rectangular,
+        view(a),
+        BlockStructure::Rectangular,
+        alpha,
+        Par::Seq,
+    );
 }
 
 #[cfg(test)]
@@ -48,6 +68,22 @@ mod tests {
             let mut transposed = Mat::from_fn(b.ncols(), a.nrows(), |_, _| f64::NAN).unwrap();
             matmul(transposed.as_mut().t(), false, a, b, 1.0);
             prop_assert!(distance(transposed.as_ref().t(), truth.as_ref()) <= 1e-15 * size);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn symmetric_products_fill_the_lower_triangle(case in any_matrix(), seed: u64) {
+            let a = case.view();
+            prop_assume!(largest(a) < 1e100);
+            let (n, truth) = (a.ncols(), by_definition(a.t(), a));
+            let start = gaussian(n, n, seed);
+            let mut sum = start.copy().unwrap();
+            syrk(sum.as_mut(), true, a, 2.0);
+            let expected = |i: usize, j: usize| start[(i, j)] + if i >= j { 2.0 * truth[(i, j)] } else { 0.0 };
+            let expected = Mat::from_fn(n, n, expected).unwrap();
+            let size = 1.0 + 40.0 * largest(a).powi(2);
+            prop_assert!(distance(sum.as_ref(), expected.as_ref()) <= 2e-15 * size);
         }
     }
 

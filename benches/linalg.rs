@@ -1,0 +1,187 @@
+//! Seconds and errors of the dense factorisations, one line of `key=value` for each operation and order.
+//!
+//! `cargo bench --bench linalg` measures everything; `-- qr 256` one operation at one order. The tall QR is
+//! of a matrix with [`TALL`] rows, by one thread and by two. `benches/python/linalg.py` runs this beside
+//! SciPy. Without `--bench`, as under `cargo test`, orders are tiny.
+
+use nearlin::error::Result;
+use nearlin::linalg::{self, Qr, Svd};
+use nearlin::matrix::{Dense, Mat};
+use nearlin::parallel::Context;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+const ORDERS: [usize; 4] = [64, 256, 1024, 2048];
+const TALL: usize = 1 << 17;
+const OPERATIONS: [&str; 9] = ["gemm", "syrk", "trsm", "cholesky", "qr", "svd", "eigh", "tall-1", "tall-2"];
+
+/// Least time and least number of runs that a figure is the best of.
+const AT_LEAST: (Duration, usize) = (Duration::from_millis(300), 3);
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let full = arguments.iter().any(|argument| argument == "--bench");
+    let chosen: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with("--")).collect();
+    let order = chosen.iter().find_map(|argument| argument.parse().ok());
+    for operation in OPERATIONS {
+        if chosen.iter().any(|argument| argument.parse::<usize>().is_err() && *argument != operation) {
+            continue;
+        }
+        let defaults: &[usize] = match (full, operation.starts_with("tall")) {
+            (true, false) => &ORDERS,
+            (true, true) => &[64, 256],
+            (false, _) => &[16, 40],
+        };
+        for &n in order.as_ref().map_or(defaults, std::slice::from_ref) {
+            let outcome = measure(operation, n, if full { TALL } else { TALL / 64 })?;
+            let (ms, [residual, orthogonality]) = (1e3 * outcome.seconds, outcome.errors);
+            let _ = writeln!(
+                std::io::stdout(),
+                "operation={operation} n={n} ms={ms:.6} residual={residual:.3e} orthogonality={orthogonality:.3e}"
+            );
+        }
+    }
+    Ok(())
+}
+
+struct Outcome {
+    seconds: f64,
+    /// Relative residual, and the departure of the worse orthonormal factor from orthonormality.
+    errors: [f64; 2],
+}
+
+/// Best time of some runs, with what the last one gave.
+fn best_of<T>(mut run: impl FnMut() -> Result<T>) -> Result<(f64, T)> {
+    let (start, mut best) = (Instant::now(), f64::INFINITY);
+    for runs in 1.. {
+        let begin = Instant::now();
+        let value = run()?;
+        best = best.min(begin.elapsed().as_secs_f64());
+        if start.elapsed() > AT_LEAST.0 && runs >= AT_LEAST.1 || start.elapsed() > 20 * AT_LEAST.0 {
+            return Ok((best, value));
+        }
+    }
+    unreachable!("the loop has no end")
+}
+
+fn measure(operation: &str, n: usize, tall: usize) -> Result<Outcome> {
+    let rows = if operation.starts_with("tall") { tall } else { n };
+    let a = random(rows, n)?;
+    let (seconds, errors) = match operation {
+        "gemm" => {
+            let (b, mut c) = (random(n, n)?, Mat::zeros(n, n)?);
+            let (seconds, ()) =
+                best_of(|| Ok(linalg::matmul(c.as_mut(), false, a.as_ref(), b.as_ref(), 1.0)))?;
+            (seconds, [probe(&c, &a, &b)?, 0.0])
+        }
+        "syrk" => {
+            let mut c = Mat::zeros(n, n)?;
+            let (seconds, ()) = best_of(|| Ok(linalg::syrk(c.as_mut(), false, a.as_ref(), 1.0)))?;
+            let c = Mat::from_fn(n, n, |i, j| c[(i.max(j), i.min(j))])?;
+            (seconds, [probe(&c, &transposed(&a)?, &a)?, 0.0])
+        }
+        "trsm" => {
+            let r = well_conditioned_triangle(&a)?;
+            let b = random(n, n)?;
+            let (seconds, x) = best_of(|| {
+                let mut x = b.copy()?;
+                linalg::solve_upper(r.as_ref(), x.as_mut());
+                Ok(x)
+            })?;
+            let scale = norm(&r) * norm(&x);
+            (seconds, [distance(&product(&r, &x)?, &b) / scale, 0.0])
+        }
+        "cholesky" => {
+            let g = positive_definite(&a)?;
+            let (seconds, r) = best_of(|| Ok(linalg::cholesky(&g)))?;
+            let r = r.unwrap_or(Mat::zeros(n, n)?);
+            (seconds, [distance(&product(&transposed(&r)?, &r)?, &g) / norm(&g), 0.0])
+        }
+        "qr" => {
+            let (seconds, qr) = best_of(|| Qr::new(a.copy()?))?;
+            let q = qr.thin_q()?;
+            (seconds, [distance(&product(&q, &qr.r()?)?, &a) / norm(&a), departure(&q)?])
+        }
+        "svd" => {
+            let (seconds, Svd { u, s, v }) = best_of(|| linalg::svd(a.as_ref()))?;
+            let scaled = Mat::from_fn(n, n, |i, j| u[(i, j)] * s[j])?;
+            let residual = distance(&product(&scaled, &transposed(&v)?)?, &a) / norm(&a);
+            (seconds, [residual, departure(&u)?.max(departure(&v)?)])
+        }
+        "eigh" => {
+            let g = positive_definite(&a)?;
+            let (seconds, (values, vectors)) = best_of(|| linalg::eigh(&g))?;
+            let scaled = Mat::from_fn(n, n, |i, j| vectors[(i, j)] * values[j])?;
+            (seconds, [distance(&product(&g, &vectors)?, &scaled) / norm(&g), departure(&vectors)?])
+        }
+        _ => {
+            let context = Context::new(if operation == "tall-1" { 1 } else { 2 });
+            let by_rows = transposed(&a)?;
+            let view = Dense::row_major(by_rows.as_slice(), rows, n);
+            let (seconds, r) = best_of(|| linalg::tsqr(&context, &view))?;
+            let gram = product(&by_rows, &a)?;
+            (seconds, [distance(&product(&transposed(&r)?, &r)?, &gram) / norm(&gram), 0.0])
+        }
+    };
+    Ok(Outcome { seconds, errors })
+}
+
+/// Numbers in (-1/2, 1/2), the same in every run.
+fn random(m: usize, n: usize) -> Result<Mat<f64>> {
+    let state = std::cell::Cell::new(0x9E37_79B9_7F4A_7C15 ^ (m * 31 + n) as u64);
+    Mat::from_fn(m, n, |_, _| {
+        let mut x = state.get();
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        state.set(x);
+        (x >> 11) as f64 / (1u64 << 53) as f64 - 0.5
+    })
+}
+
+fn well_conditioned_triangle(a: &Mat<f64>) -> Result<Mat<f64>> {
+    let n = a.ncols();
+    Mat::from_fn(n, n, |i, j| match i.cmp(&j) {
+        std::cmp::Ordering::Less => a[(i, j)] / n as f64,
+        std::cmp::Ordering::Equal => 1.0 + a[(i, j)],
+        std::cmp::Ordering::Greater => 0.0,
+    })
+}
+
+/// A'A / n + I / 100
+fn positive_definite(a: &Mat<f64>) -> Result<Mat<f64>> {
+    let n = a.ncols();
+    let gram = product(&transposed(a)?, a)?;
+    Mat::from_fn(n, n, |i, j| gram[(i, j)] / n as f64 + if i == j { 0.01 } else { 0.0 })
+}
+
+fn transposed(a: &Mat<f64>) -> Result<Mat<f64>> {
+    Mat::from_fn(a.ncols(), a.nrows(), |i, j| a[(j, i)])
+}
+
+fn product(a: &Mat<f64>, b: &Mat<f64>) -> Result<Mat<f64>> {
+    let mut c = Mat::zeros(a.nrows(), b.ncols())?;
+    linalg::matmul(c.as_mut(), false, a.as_ref(), b.as_ref(), 1.0);
+    Ok(c)
+}
+
+/// |C x - A (B x)| / (|A| |B| |x|) for one x.
+fn probe(c: &Mat<f64>, a: &Mat<f64>, b: &Mat<f64>) -> Result<f64> {
+    let x = random(c.ncols(), 1)?;
+    let difference = distance(&product(c, &x)?, &product(a, &product(b, &x)?)?);
+    Ok(difference / (norm(a) * norm(b) * norm(&x)))
+}
+
+/// |Q'Q - I| / sqrt(columns)
+fn departure(q: &Mat<f64>) -> Result<f64> {
+    let identity = Mat::identity(q.ncols())?;
+    Ok(distance(&product(&transposed(q)?, q)?, &identity) / norm(&identity))
+}
+
+fn norm(a: &Mat<f64>) -> f64 {
+    a.as_slice().iter().map(|x| x * x).sum::<f64>().sqrt()
+}
+
+fn distance(a: &Mat<f64>, b: &Mat<f64>) -> f64 {
+    a.as_slice().iter().zip(b.as_slice()).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt()
+}
