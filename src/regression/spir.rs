@@ -1,10 +1,10 @@
-//! Sketched iterative solvers with one round of refinement: SPIR (conjugate gradients inside) and FOSSILS
+//! Sketched iterative solvers with rounds of refinement: SPIR (conjugate gradients inside) and FOSSILS
 //! (heavy ball inside), after Epperly, Meier and Nakatsukasa (2024).
 //!
 //! In the coordinates y = R1 x of a sketch R1 the normal equations M y = c have
 //! M = R1'^-1 A'A R1^-1, whose spectrum lies in [(1 + eta)^-2, (1 - eta)^-2] with eta about sqrt(d / m). A first
-//! round solves them from the sketch-and-solve answer; the second, started from the residual of the first,
-//! makes the answer backward stable. Every inner iteration is one read of A.
+//! round solves them from the sketch-and-solve answer; the next, started from the residual of the last,
+//! make the answer backward stable. Every inner iteration is one read of A.
 
 use super::ladder::{Outcome, Sketched};
 use super::pass::{Sides, pass};
@@ -25,10 +25,14 @@ pub(crate) enum Inner {
     },
 }
 
+/// Two rounds suffice where the rows of A are of one size; columns that few rows carry need another.
+const MOST_ROUNDS: usize = 5;
 /// Most inner iterations in a round.
 const MOST_ITERATIONS: usize = 100;
-/// Inner iterations between two looks at the backward error in the second round.
+/// Inner iterations between two looks at the backward error after the first round.
 const CHECK_EVERY: usize = 5;
+/// A round ends when so many looks in a row have not halved the backward error.
+const IDLE_LOOKS: usize = 3;
 /// The sketch has failed when the iteration leaves the spectrum that it promised.
 const DIVERGENCE: f64 = 1e8;
 
@@ -43,13 +47,18 @@ pub(crate) fn spir<T: Real + Element>(
     let scaled = if condition > 1e12 { spectral(scaled)? } else { scaled };
     let k = group.targets.len();
     let mut state = Rounds::new(group, &scaled, x)?;
-    state.look(&(0..k).collect::<Vec<_>>(), None)?;
-    for round in 0..2 {
-        let active: Vec<usize> = (0..k).filter(|&position| !state.met(position)).collect();
+    let mut active: Vec<usize> = (0..k).collect();
+    state.look(&active, None)?;
+    for round in 0..MOST_ROUNDS {
+        let before = state.best.backward_error.clone();
+        active.retain(|&position| !state.met(position));
         if active.is_empty() {
             break;
         }
-        state.round(&active, inner, condition, round == 1)?;
+        state.round(&active, inner, condition, round == 0)?;
+        if round > 0 {
+            active.retain(|&position| state.best.backward_error[position] < 0.5 * before[position]);
+        }
     }
     state.best.settled = (0..k).all(|position| state.best.backward_error[position] <= 4.0 * group.tolerance);
     let best = state.best;
@@ -73,7 +82,7 @@ struct Rounds<'g, 'p, 'a, T> {
     scaled: &'g Scaled,
     /// Where the present round started.
     x: Mat<f64>,
-    /// R'^-1 of the gradient there.
+    /// R'^-1 of the gradient at the best answers.
     start: Mat<f64>,
     best: Refined,
 }
@@ -122,14 +131,14 @@ impl<'g, 'p, 'a, T: Real + Element> Rounds<'g, 'p, 'a, T> {
                 self.best.backward_error[position] = error;
                 self.best.residual_norm[position] = answer.residual_norm;
                 self.best.x.col_mut(position).copy_from_slice(x.col(side));
+                self.start.col_mut(position).copy_from_slice(whitened.col(side));
             }
-            self.start.col_mut(position).copy_from_slice(whitened.col(side));
         }
         Ok(())
     }
 
     /// One round from the best answers on.
-    fn round(&mut self, active: &[usize], inner: Inner, condition: f64, last: bool) -> Result<()> {
+    fn round(&mut self, active: &[usize], inner: Inner, condition: f64, first: bool) -> Result<()> {
         let k = self.group.targets.len();
         for &position in active {
             self.x.col_mut(position).copy_from_slice(self.best.x.col(position));
@@ -148,6 +157,7 @@ impl<'g, 'p, 'a, T: Real + Element> Rounds<'g, 'p, 'a, T> {
             sides[position].begin(products.col(side));
         }
         let mut errors = self.best.backward_error.clone();
+        let mut idle = vec![0; k];
         for iteration in 1..=MOST_ITERATIONS {
             let products = match inner {
                 Inner::ConjugateGradients => self.normal_product(&running, |position| &sides[position].p)?,
@@ -163,22 +173,19 @@ impl<'g, 'p, 'a, T: Real + Element> Rounds<'g, 'p, 'a, T> {
                 };
                 let diverged =
                     !update.is_finite() || norm(&sides[position].y) > DIVERGENCE * norm(&sides[position].c);
-                if !diverged && update > 0.0 && (last || update > tolerance[position]) {
+                if !diverged && update > 0.0 && (!first || update > tolerance[position]) {
                     going.push(position);
                 }
             }
-            let check = last && iteration % CHECK_EVERY == 0;
+            let check = !first && iteration % CHECK_EVERY == 0;
             if check && !going.is_empty() {
                 let y: Vec<Vec<f64>> = sides.iter().map(|side| side.y.clone()).collect();
-                let start = self.start.copy()?;
                 self.look(&going, Some(&y))?;
-                self.start = start;
                 going.retain(|&position| {
                     let error = self.best.backward_error[position];
-                    let near = error <= 4.0 * self.group.tolerance;
-                    let stagnated = near && error > 0.5 * errors[position];
+                    idle[position] = if error < 0.5 * errors[position] { 0 } else { idle[position] + 1 };
                     errors[position] = error;
-                    error > self.group.tolerance && !stagnated
+                    error > self.group.tolerance && idle[position] < IDLE_LOOKS
                 });
             }
             running = going;
