@@ -51,7 +51,8 @@ class LstsqResult:
     method : str
         The method whose answer this is.
     n_iter : int
-        Refinement steps, or inner iterations of ``"spir"``.
+        Passes over ``A`` once its factor was had: one for each refinement step or inner iteration, and for
+        each time that an answer was measured.
     sketch_size : int or None
         Rows of the sketch, None if none was drawn.
     certificate : Certificate
@@ -110,14 +111,15 @@ def lstsq(
         but what is fast here is made for n much above d.
     b : array_like of shape (n,) or (n, k)
         Right-hand sides, taken in the dtype of `A`.
-    method : {"auto", "gram", "whitened", "spir", "qr"}, default="auto"
+    method : {"auto", "gram", "whitened", "spir", "fossils", "qr"}, default="auto"
         How the triangular factor that drives the refinement is had.
 
         - ``"gram"``: Cholesky factor of A'A, from products in single precision if the columns are
           well-conditioned enough, else in double; for condition numbers up to 1e7.
         - ``"whitened"``: Cholesky factor of the Gram matrix of A R1^-1, where R1 comes from a sketch of A;
           for any condition number at which the rank is clear.
-        - ``"spir"``: R1 itself, with conjugate gradients: for sparse and for very wide `A`.
+        - ``"spir"``: R1 itself, with conjugate gradients: for sparse `A` and for thousands of columns.
+        - ``"fossils"``: the same with a fixed momentum, which takes a few more iterations.
         - ``"qr"``: tall-skinny Householder QR.
         - ``"auto"``: the cheapest of them by condition number and shape. An answer above `tol` is never
           returned before the next dearer method was tried, QR last.

@@ -30,7 +30,7 @@ from nearlin.exceptions import (
     ShapeError,
 )
 
-METHODS = ["auto", "gram", "whitened", "spir", "qr"]
+METHODS = ["auto", "gram", "whitened", "spir", "fossils", "qr"]
 
 LAYOUTS = {
     "C": np.ascontiguousarray,

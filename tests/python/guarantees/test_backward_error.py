@@ -11,9 +11,9 @@ import nearlin
 
 pytestmark = pytest.mark.guarantee
 
-LIMITS = {"auto": 1e15, "gram": 1e7, "whitened": 1e14, "spir": 1e14, "qr": 1e15}
+LIMITS = {"auto": 1e15, "gram": 1e7, "whitened": 1e14, "spir": 1e14, "fossils": 1e12, "qr": 1e15}
 """Condition number up to which a method must do without falling back."""
-COHERENT_LIMITS = {**LIMITS, "spir": 1e9}
+COHERENT_LIMITS = {**LIMITS, "spir": 1e9, "fossils": 1e9}
 """The same for column spaces near a few rows, where a large residual makes its inner iteration stall."""
 
 
@@ -70,7 +70,7 @@ def test_hard_instances(name, seed):
         noise /= np.linalg.norm(noise)
         sides = {f"noise {f:.0e}": clean + f * np.linalg.norm(clean) * noise for f in (0.0, 1e-6, 1.0)}
         for kind, b in {**sides, "b unrelated": noise}.items():
-            for method in ("auto", "whitened", "spir", "qr"):
+            for method in ("auto", "whitened", "spir", "fossils", "qr"):
                 check(A, b, solve(A, b, method=method, rng=s).x, f"{method}, {kind}", oracle)
 
 
@@ -107,7 +107,7 @@ def test_rows_that_no_sample_sees_do_not_pass_for_an_admissible_factor(d, factor
 
 
 @pytest.mark.parametrize("kappa", [1e1, 1e4, 1e7])
-@pytest.mark.parametrize("method", ["auto", "whitened", "spir", "qr"])
+@pytest.mark.parametrize("method", ["auto", "whitened", "spir", "fossils", "qr"])
 def test_single_precision_reaches_its_own_roundoff(kappa, method):
     A, left = reference.graded(4000, 50, kappa)
     A = A.astype(np.float32)
@@ -135,9 +135,19 @@ def test_ridge_weights_and_intercept_solve_the_explicit_problem(ridge, spread, f
     assert reference.backward_error(A, b, x) <= 20 * U
 
 
+def test_the_intercept_of_many_rows_of_few_values():
+    # Sums of many equal numbers round to one side: means must be better than a running sum.
+    rng = np.random.default_rng(0)
+    X = rng.integers(100, 103, (400_000, 5)) / 255
+    y = np.round(X @ [1.0, 2.0, 3.0, 4.0, 5.0] + rng.integers(100, 103, 400_000) / 255, 1)
+    model = nearlin.LinearRegression(random_state=0).fit(X, y)
+    A, b = reference.explicit(X, y, fit_intercept=True)
+    assert reference.backward_error(A, b, np.append(model.coef_, model.intercept_)) <= 20 * U
+
+
 @pytest.mark.parametrize("kappa", [1e1, 1e6, 1e12])
 @pytest.mark.parametrize("residual", reference.RESIDUALS)
-@pytest.mark.parametrize("method", ["auto", "whitened", "spir", "qr"])
+@pytest.mark.parametrize("method", ["auto", "whitened", "spir", "fossils", "qr"])
 def test_the_certificate_bounds_the_backward_error(kappa, residual, method):
     A, left = reference.graded(4000, 50, kappa, seed=2)
     b = reference.right_hand_side(A, left, residual, seed=2)
