@@ -9,19 +9,18 @@ use super::{SparseSign, sign, target};
 use crate::error::Result;
 use crate::matrix::{Dense, Rows};
 use crate::parallel::Context;
+use crate::simd::kernel;
 use crate::simd::lanes::Lanes;
-use crate::simd::{axpy, kernel};
 use crate::sketch::Tiles;
-use crate::sketch::tiles::Part;
 use std::ops::Range;
 
 /// Registers of eight columns that a tile is wide, at most.
 const MOST_LANES: usize = 8;
 /// Bytes of a packed tile: half a second-level cache.
 const PACKED: usize = 1 << 20;
-/// Rows of a block. An entry of a plan has 15 bits for the row.
+/// Rows of a block; the entries of a plan have room for 2^15.
 const FEWEST_ROWS: usize = 1 << 10;
-const MOST_ROWS: usize = 1 << 15;
+const MOST_ROWS: usize = 1 << 12;
 /// Entries of the plans that are held at a time.
 const PLANNED: usize = 1 << 21;
 /// How many rows ahead of packing the memory is asked for them.
@@ -32,9 +31,10 @@ fn block_rows(s: &SparseSign) -> usize {
     (5 * s.m / s.zeta).next_power_of_two().clamp(FEWEST_ROWS, MOST_ROWS)
 }
 
-/// An even number of tiles, none wider than its share of the cache.
+/// An even number of tiles, none wider than its share of the cache if it is packed.
 pub(super) fn tile_width(s: &SparseSign, d: usize) -> usize {
-    let widest = (PACKED / (64 * block_rows(s))).clamp(1, MOST_LANES);
+    let packed = (PACKED / (64 * block_rows(s))).clamp(1, MOST_LANES);
+    let widest = if s.zeta == 1 { MOST_LANES } else { packed };
     let lanes = d.div_ceil(8).max(1);
     let tiles = lanes.div_ceil(widest).next_multiple_of(2);
     8 * lanes.div_ceil(tiles)
@@ -49,51 +49,65 @@ pub(super) fn add(
     rows: Range<usize>,
     first: u64,
 ) -> Result<()> {
-    if rows.len() * s.zeta < s.m {
-        return scatter(s, ctx, y, a, rows, first);
-    }
     let per_block = block_rows(s);
     let held = (PLANNED / (s.zeta * per_block)).max(1) * per_block;
+    // Sorting pays where a packed row is read several times and most targets get some.
+    let sorted = s.zeta > 1 && rows.len().min(per_block) * s.zeta >= s.m;
     for start in rows.clone().step_by(held) {
         let end = rows.end.min(start + held);
         let blocks: Vec<_> = (start..end).step_by(per_block).map(|b| b..end.min(b + per_block)).collect();
-        let plans = ctx.map(blocks.len(), |b| {
-            Plan::new(s, first + (blocks[b].start - rows.start) as u64, blocks[b].len())
+        let orders = ctx.map(blocks.len(), |b| {
+            let words = s.words(first + (blocks[b].start - rows.start) as u64, blocks[b].len());
+            if sorted { Order::Sorted(Plan::new(s, &words)) } else { Order::AsTheyCome(words) }
         })?;
         ctx.map_parts(y.parts_mut(ctx.threads()), Scratch::default, |scratch, _, part| {
-            for (block, plan) in blocks.iter().zip(&plans) {
+            for (block, order) in blocks.iter().zip(&orders) {
                 let tile = a.tile(block.clone(), part.cols.clone(), &mut scratch.tile);
-                let lanes = pack(tile, &mut scratch.packed);
-                add_planned(plan, part.rows.clone(), &scratch.packed, lanes, part.entries);
+                match order {
+                    Order::AsTheyCome(words) => scatter(s, words, tile, part.rows.clone(), part.entries),
+                    Order::Sorted(plan) => {
+                        let lines = pack(tile, &mut scratch.packed);
+                        add_planned(plan, part.rows.clone(), &scratch.packed, lines, part.entries);
+                    }
+                }
             }
         })?;
     }
     Ok(())
 }
 
-/// The plain loop, for so few rows that most targets get none.
-fn scatter(
-    s: &SparseSign,
-    ctx: &Context,
-    y: &mut Tiles,
-    a: &dyn Rows,
-    rows: Range<usize>,
-    first: u64,
-) -> Result<()> {
-    let words = s.words(first, rows.len());
-    ctx.map_parts(y.parts_mut(1), Vec::new, |buffer, _, Part { cols, entries, .. }| {
-        let width = cols.len();
-        let tile = a.tile(rows.clone(), cols, buffer);
-        for (l, words) in words.iter().enumerate() {
-            let owned = s.owned(l);
-            for (i, &word) in words.iter().enumerate() {
-                let row = owned.start + target(word, owned.len());
-                let from = &tile.data()[i * tile.row_stride()..][..width];
-                axpy(sign(word), from, &mut entries[row * width..][..width]);
+/// In which order the rows of a block enter, and where.
+enum Order {
+    AsTheyCome(Vec<Vec<u32>>),
+    Sorted(Plan),
+}
+
+kernel! {
+    /// The plain loop over the rows, for the targets `targets`, which are the rows of `y`.
+    fn scatter<V>(s: &SparseSign, words: &[Vec<u32>], tile: Dense<'_, f64>, targets: Range<usize>, y: &mut [f64]) {
+        let (width, stride) = (tile.ncols(), tile.row_stride());
+        for i in 0..tile.nrows() {
+            for column in (0..width).step_by(8) {
+                V::prefetch(tile.data().as_ptr().wrapping_add((i + AHEAD) * stride + column));
+            }
+            let (row, row_rest) = tile.data()[i * stride..][..width].as_chunks::<8>();
+            for (l, words) in words.iter().enumerate() {
+                let owned = s.owned(l);
+                let target = owned.start + target(words[i], owned.len());
+                if !targets.contains(&target) {
+                    continue;
+                }
+                let sign = V::splat(sign(words[i]));
+                let (y, y_rest) = y[(target - targets.start) * width..][..width].as_chunks_mut::<8>();
+                for (y, row) in y.iter_mut().zip(row) {
+                    V::load(row).mul_add(sign, V::load(y)).store(y);
+                }
+                if !row_rest.is_empty() {
+                    V::load_head(row_rest).mul_add(sign, V::load_head(y_rest)).store_head(y_rest);
+                }
             }
         }
-    })?;
-    Ok(())
+    }
 }
 
 /// What each worker packs into.
@@ -117,11 +131,12 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(s: &SparseSign, first: u64, rows: usize) -> Self {
+    fn new(s: &SparseSign, words: &[Vec<u32>]) -> Self {
+        let rows = words[0].len();
         debug_assert!(rows <= MOST_ROWS);
         let mut starts = Vec::with_capacity(s.m + 1);
         let mut entries = vec![0; s.zeta * rows];
-        for (l, words) in s.words(first, rows).iter().enumerate() {
+        for (l, words) in words.iter().enumerate() {
             let size = s.owned(l).len();
             let mut next = vec![0; size];
             for &word in words {
@@ -240,9 +255,14 @@ mod tests {
     #[test]
     fn the_kernel_is_the_plain_loop_to_the_bit() {
         let numbers = Stream::new(9, 0, 0);
-        for (m, zeta, d, rows) in
-            [(40, 8, 1, 3000), (37, 5, 13, 2500), (800, 8, 70, 5000), (90, 1, 8, 10), (11, 11, 130, 7)]
-        {
+        for (m, zeta, d, rows) in [
+            (40, 8, 1, 3000),
+            (37, 5, 13, 2500),
+            (800, 8, 70, 5000),
+            (90, 1, 8, 10),
+            (11, 11, 130, 7),
+            (50, 1, 75, 1500),
+        ] {
             let s = SparseSign::new(m, zeta, 3, 1);
             let mut a = vec![0.0; rows * d];
             numbers.normals_of_row(d as u64, &mut a);
