@@ -106,6 +106,11 @@ impl<'a, T: Real + Element> Design<'a, T> {
         self.target_scale[target]
     }
 
+    /// Sum of the weights.
+    pub fn total_weight(&self) -> f64 {
+        (0..self.nrows()).map(|row| self.root_weight(row).powi(2)).sum()
+    }
+
     /// Root of the weight of a row.
     pub fn root_weight(&self, row: usize) -> f64 {
         self.root_weights.as_ref().map_or(1.0, |weights| weights[row])
@@ -196,7 +201,7 @@ impl<'a, T: Real + Element> Design<'a, T> {
     /// Weighted means of the columns and the targets.
     fn centre(&mut self, context: &Context) -> Result<()> {
         let (n, d) = (self.nrows(), self.ncols());
-        let total: f64 = (0..n).map(|row| self.root_weight(row).powi(2)).sum();
+        let total = self.total_weight();
         let share = |row: usize| self.root_weight(row).powi(2) / total;
         let blocks = row_blocks(n, d);
         let partial = context.map_with(blocks.len(), Vec::new, |buffer, block| {

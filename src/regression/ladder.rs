@@ -120,6 +120,7 @@ pub(crate) fn gram<T: Real + Element>(group: &Group<'_, '_, T>, moments: &Moment
     let mut pass = Pass {
         gradient: super::refine::columns(&moments.at_zero.gradient, group.targets)?,
         squares: group.targets.iter().map(|&target| moments.at_zero.squares[target]).collect(),
+        totals: group.targets.iter().map(|&target| moments.at_zero.totals[target]).collect(),
     };
     group.to_scaled(&mut pass, &zeros, &scaled.scale);
     let refined = group.refine(&scaled, zeros, Some(pass), STAGNATION)?;

@@ -40,11 +40,7 @@ pub fn ridge_leave_one_out<T: Real + Element>(
             shrink(j, alphas[c / k]) * coordinates[(j, c % k)]
         })?,
         whitener,
-        total_weight: if problem.fit_intercept {
-            (0..n).map(|row| design.root_weight(row).powi(2)).sum()
-        } else {
-            f64::INFINITY
-        },
+        total_weight: if problem.fit_intercept { design.total_weight() } else { f64::INFINITY },
     };
     let blocks = row_blocks(n, d);
     let partial = context

@@ -15,16 +15,20 @@ pub(crate) struct Pass {
     pub gradient: Mat<f64>,
     /// |b - A x|^2 of every right-hand side.
     pub squares: Vec<f64>,
+    /// Sums of the residuals, each times its root weight: zero but for the rounding of the means where there is an
+    /// intercept, and not looked at where there is none.
+    pub totals: Vec<f64>,
 }
 
 impl Pass {
     fn zeros(d: usize, k: usize) -> Result<Self> {
-        Ok(Self { gradient: Mat::zeros(d, k)?, squares: vec![0.0; k] })
+        Ok(Self { gradient: Mat::zeros(d, k)?, squares: vec![0.0; k], totals: vec![0.0; k] })
     }
 
     fn add(&mut self, other: &Self) {
         self.gradient.as_mut_slice().iter_mut().zip(other.gradient.as_slice()).for_each(|(sum, g)| *sum += g);
         self.squares.iter_mut().zip(&other.squares).for_each(|(sum, square)| *sum += square);
+        self.totals.iter_mut().zip(&other.totals).for_each(|(sum, total)| *sum += total);
     }
 }
 
@@ -133,6 +137,7 @@ impl<'p, 'a, T: Real + Element> PassSum<'p, 'a, T> {
             let gradient = self.pass.gradient.as_mut_slice();
             self.pass.squares[0] +=
                 residual_rows(rows.data(), rows.row_stride(), self.x.as_slice(), residual, gradient);
+            self.pass.totals[0] += total(self.design, first + start, residual);
         }
     }
 
@@ -155,6 +160,7 @@ impl<'p, 'a, T: Real + Element> PassSum<'p, 'a, T> {
         linalg::matmul(self.pass.gradient.as_mut(), true, tile.t(), residual.as_ref(), 1.0);
         for (side, residual) in self.residual[..rows * k].chunks_exact(rows).enumerate() {
             self.pass.squares[side] += crate::simd::norm_sq(residual);
+            self.pass.totals[side] += total(self.design, first, residual);
         }
     }
 
@@ -186,12 +192,21 @@ impl<'p, 'a, T: Real + Element> PassSum<'p, 'a, T> {
                 *sum += (gradient[j] - mean * total) * design.column_scale(j);
             }
             self.pass.squares[side] += squares;
+            self.pass.totals[side] += total;
         }
     }
 }
 
 /// Most rows whose residuals are held at once.
 const MOST_ROWS: usize = 1024;
+
+/// Sum of residuals times root weights, where there is an intercept that wants it.
+fn total<T: Real + Element>(design: &Design<'_, T>, first: usize, residual: &[f64]) -> f64 {
+    if design.means().is_none() {
+        return 0.0;
+    }
+    residual.iter().enumerate().map(|(i, residual)| residual * design.root_weight(first + i)).sum()
+}
 
 /// Right-hand side `side` on the rows from `first` on, in the units of the solvers.
 fn load<'r, T: Real + Element>(

@@ -39,6 +39,8 @@ pub(crate) struct Refined {
     pub backward_error: Vec<f64>,
     /// |b - A x|
     pub residual_norm: Vec<f64>,
+    /// Sums of the residuals, each times its root weight.
+    pub residual_total: Vec<f64>,
     /// The largest factor by which a step was shorter than the one before it.
     pub rate: f64,
     /// Reads of A.
@@ -93,6 +95,7 @@ impl<T: Real + Element> Group<'_, '_, T> {
         let mut state = Refined {
             backward_error: vec![f64::INFINITY; k],
             residual_norm: vec![0.0; k],
+            residual_total: vec![0.0; k],
             rate: 0.0,
             passes: 0,
             settled: false,
@@ -120,6 +123,7 @@ impl<T: Real + Element> Group<'_, '_, T> {
                 if error < state.backward_error[position] {
                     state.backward_error[position] = error;
                     state.residual_norm[position] = answer.residual_norm;
+                    state.residual_total[position] = pass.totals[side];
                     state.x.col_mut(position).copy_from_slice(part.col(side));
                 }
                 let length = norm(whitened.col(side));

@@ -494,6 +494,7 @@ impl Output {
             }
             let squares = refined.residual_norm[position].powi(2) - penalty;
             self.residual_norm[target] = squares.max(0.0).sqrt() / scale;
+            self.intercept[target] = refined.residual_total[position] / scale;
             self.backward_error[target] = refined.backward_error[position];
             self.backward_error_bound[target] = refined.backward_error[position] * looseness;
         }
@@ -507,9 +508,11 @@ impl Output {
     /// Intercepts, and what rounding to the element type adds.
     fn finish<T: Real + Element>(&mut self, design: &Design<'_, T>) {
         if let Some(means) = design.means() {
+            let total_weight = design.total_weight();
             for (target, intercept) in self.intercept.iter_mut().enumerate() {
+                // What is left of the mean residual is the rounding of the means.
                 let fitted: f64 = means.iter().zip(self.x.col(target)).map(|(mean, x)| mean * x).sum();
-                *intercept = design.target_means()[target] - fitted;
+                *intercept = design.target_means()[target] - fitted + *intercept / total_weight;
             }
         }
         if T::UNIT_ROUNDOFF > f64::EPSILON {

@@ -93,6 +93,7 @@ impl<'g, 'p, 'a, T: Real + Element> Rounds<'g, 'p, 'a, T> {
         let best = Refined {
             backward_error: vec![f64::INFINITY; k],
             residual_norm: vec![0.0; k],
+            residual_total: vec![0.0; k],
             rate: 0.0,
             passes: 0,
             settled: false,
@@ -130,6 +131,7 @@ impl<'g, 'p, 'a, T: Real + Element> Rounds<'g, 'p, 'a, T> {
             if error < self.best.backward_error[position] {
                 self.best.backward_error[position] = error;
                 self.best.residual_norm[position] = answer.residual_norm;
+                self.best.residual_total[position] = pass.totals[side];
                 self.best.x.col_mut(position).copy_from_slice(x.col(side));
                 self.start.col_mut(position).copy_from_slice(whitened.col(side));
             }

@@ -66,8 +66,8 @@ impl Operator for Gaussian {
                 for (c, normals) in normals.iter().enumerate() {
                     let rows = start + c * CHUNK..start + (c + 1) * CHUNK;
                     let tile = a.tile(rows, part.cols.clone(), buffer);
-                    let sums = DenseMut::row_major(part.entries, self.m, part.cols.len());
-                    matmul(sums, true, normals.as_ref(), tile, 1.0);
+                    let sums = DenseMut::row_major(part.entries, part.rows.len(), part.cols.len());
+                    matmul(sums, true, normals.as_ref().rows(part.rows.clone()), tile, 1.0);
                 }
             })?;
         }
