@@ -20,6 +20,7 @@ from .exceptions import InvalidInputError, InvalidTypeError, NonFiniteError, Sha
 __all__ = [
     "Float",
     "Matrix",
+    "as_columns",
     "as_matrix",
     "as_rhs",
     "as_sample_weight",
@@ -61,6 +62,19 @@ def as_matrix(A: object, name: str = "A", *, accept_sparse: bool = True, allow_e
     if not allow_empty and 0 in matrix.shape:
         raise ShapeError(f"`{name}` has shape {matrix.shape}, expected at least one row and one column")
     return matrix
+
+
+def as_columns(A: object, name: str = "A") -> tuple[Matrix, bool]:
+    """Return ``A`` as :func:`as_matrix` does, a vector as its one column, and whether it was a vector.
+
+    There may be no rows.
+    """
+    array = A if is_sparse(A) else _as_array(A, name)
+    vector = isinstance(array, np.ndarray) and array.ndim == 1
+    matrix = as_matrix(array[:, np.newaxis] if vector else array, name, allow_empty=True)  # type: ignore[index]
+    if matrix.shape[1] == 0:
+        raise ShapeError(f"`{name}` has shape {matrix.shape}, expected at least one column")
+    return matrix, vector
 
 
 def as_rhs(b: object, rows: int, dtype: npt.DTypeLike, name: str = "b") -> tuple[Float, bool]:

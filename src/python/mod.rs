@@ -5,7 +5,7 @@
 //! | [`enter`] | detaches from the interpreter, catches panics, listens for Ctrl-C, reports progress |
 //! | [`convert`] | NumPy and SciPy objects as matrix views, results as NumPy arrays |
 //! | [`errors`] | errors of the core as exceptions |
-//! | [`regression`] | one thin file per column |
+//! | [`regression`], [`sketch`] | one thin file per column |
 //!
 //! Arguments are validated in Python (`nearlin/_validation.py`); what is checked again here guards memory.
 
@@ -13,6 +13,7 @@ pub mod convert;
 pub mod enter;
 pub mod errors;
 pub mod regression;
+pub mod sketch;
 
 use pyo3::prelude::*;
 
@@ -23,6 +24,8 @@ mod _core {
     const __version__: &str = env!("CARGO_PKG_VERSION");
     #[pymodule_export]
     use super::regression::{lstsq, ridge_loo};
+    #[pymodule_export]
+    use super::sketch::{Accumulator, Sketch};
     #[pymodule_export]
     use super::usable_cpus;
 }

@@ -150,6 +150,11 @@ impl Sketch {
         self.n
     }
 
+    /// The seed of everything that is random in S.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// `S[:, row_offset..] A`, m x d. Refuses entries that are not finite.
     pub fn apply(&self, ctx: &Context, a: &Operand<'_>, row_offset: u64) -> Result<Mat<f64>> {
         Accumulator::new(self.clone(), a.ncols())?.apply(ctx, a, row_offset)

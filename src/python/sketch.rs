@@ -1,0 +1,301 @@
+//! Bindings of [`crate::sketch`].
+
+use super::convert::{AnyInput, to_numpy};
+use super::enter::enter;
+use crate::error::{Error, Result};
+use crate::matrix::{Mat, Matrix};
+use crate::parallel::Context;
+use crate::sketch::{self, Kind, Operand, Weights};
+use crate::state;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+use serde::{Deserialize, Serialize};
+use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::time::Duration;
+
+/// A sketching operator; see `nearlin.sketch`.
+#[pyclass(frozen, eq, hash, module = "nearlin._core")]
+#[derive(PartialEq, Eq, Hash)]
+pub struct Sketch {
+    operator: sketch::Sketch,
+}
+
+#[pymethods]
+impl Sketch {
+    #[new]
+    #[pyo3(signature = (kind, m, n, seed, *, zeta, weights, chunk))]
+    fn new(
+        kind: &str,
+        m: usize,
+        n: Option<u64>,
+        seed: u64,
+        zeta: usize,
+        weights: &str,
+        chunk: Option<usize>,
+    ) -> PyResult<Self> {
+        let kind = match kind {
+            "sparse_sign" => Kind::SparseSign { zeta },
+            "count_sketch" => Kind::CountSketch,
+            "srht" => Kind::Srht,
+            "pht" => Kind::Pht { weights: weights_named(weights)?, chunk },
+            "gaussian" => Kind::Gaussian,
+            _ => return Err(Error::value("kind", format!("'{kind}'"), "a kind of sketch").into()),
+        };
+        Ok(Self { operator: sketch::Sketch::new(kind, m, n, seed, 0)? })
+    }
+
+    #[getter]
+    fn kind(&self) -> &'static str {
+        match self.operator.kind() {
+            Kind::SparseSign { .. } => "sparse_sign",
+            Kind::CountSketch => "count_sketch",
+            Kind::Srht => "srht",
+            Kind::Pht { .. } => "pht",
+            Kind::Gaussian => "gaussian",
+        }
+    }
+
+    #[getter]
+    fn m(&self) -> usize {
+        self.operator.m()
+    }
+
+    #[getter]
+    fn n(&self) -> Option<u64> {
+        self.operator.n()
+    }
+
+    #[getter]
+    fn seed(&self) -> u64 {
+        self.operator.seed()
+    }
+
+    /// What the class in Python takes, in that order.
+    #[getter]
+    fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let parameters = PyDict::new(py);
+        parameters.set_item("m", self.m())?;
+        parameters.set_item("n", self.n())?;
+        match self.operator.kind() {
+            Kind::SparseSign { zeta } => parameters.set_item("zeta", zeta)?,
+            Kind::Pht { weights, chunk } => {
+                parameters
+                    .set_item("weights", if weights == Weights::Signs { "signs" } else { "normals" })?;
+                parameters.set_item("chunk", chunk)?;
+            }
+            Kind::CountSketch | Kind::Srht | Kind::Gaussian => {}
+        }
+        parameters.set_item("rng", self.seed())?;
+        Ok(parameters)
+    }
+
+    #[pyo3(signature = (a, *, row_offset, threads))]
+    fn apply<'py>(
+        &self,
+        py: Python<'py>,
+        a: &Bound<'py, PyAny>,
+        row_offset: u64,
+        threads: usize,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let a = AnyInput::extract(a, "A")?;
+        let apply =
+            |context: &Context| with_operand(&a, |operand| self.operator.apply(context, operand, row_offset));
+        let y = enter(py, threads, None, apply)?;
+        rounded(py, y, is_single(&a))
+    }
+
+    #[pyo3(signature = (y, *, start, stop, threads))]
+    fn apply_transposed<'py>(
+        &self,
+        py: Python<'py>,
+        y: &Bound<'py, PyAny>,
+        start: u64,
+        stop: u64,
+        threads: usize,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let y = AnyInput::extract(y, "Y")?;
+        let product = enter(py, threads, None, |context| {
+            let rows = start..stop;
+            match &y {
+                AnyInput::F32(y) => match y.view() {
+                    Matrix::Dense(y) => self.operator.apply_transposed(context, &y, rows),
+                    Matrix::Sparse(y) => self.operator.apply_transposed(context, &y, rows),
+                },
+                AnyInput::F64(y) => match y.view() {
+                    Matrix::Dense(y) => self.operator.apply_transposed(context, &y, rows),
+                    Matrix::Sparse(y) => self.operator.apply_transposed(context, &y, rows),
+                },
+            }
+        })?;
+        rounded(py, product, is_single(&y))
+    }
+}
+
+fn weights_named(name: &str) -> Result<Weights> {
+    match name {
+        "signs" => Ok(Weights::Signs),
+        "normals" => Ok(Weights::Normals),
+        _ => Err(Error::value("weights", format!("'{name}'"), "one of signs, normals")),
+    }
+}
+
+fn is_single(a: &AnyInput) -> bool {
+    matches!(a, AnyInput::F32(_))
+}
+
+fn with_operand<R>(a: &AnyInput, work: impl FnOnce(&Operand<'_>) -> R) -> R {
+    match a {
+        AnyInput::F32(a) => match a.view() {
+            Matrix::Dense(a) => work(&Operand::Dense(&a)),
+            Matrix::Sparse(a) => work(&Operand::Single(a, None)),
+        },
+        AnyInput::F64(a) => match a.view() {
+            Matrix::Dense(a) => work(&Operand::Dense(&a)),
+            Matrix::Sparse(a) => work(&Operand::Double(a, None)),
+        },
+    }
+}
+
+/// A product as a NumPy array, in single precision if that is asked for and large enough for it.
+fn rounded(py: Python<'_>, mut product: Mat<f64>, single: bool) -> PyResult<Bound<'_, PyAny>> {
+    if !single {
+        return to_numpy::<f64>(py, product);
+    }
+    if product.as_mut_slice().iter().any(|&entry| (entry as f32).is_infinite()) {
+        let expected = "smaller entries, or the same in float64";
+        return Err(Error::value("A", "so large that its sketch overflows float32", expected).into());
+    }
+    to_numpy::<f32>(py, product)
+}
+
+/// The sketch of a stream; see `nearlin.sketch.Accumulator`.
+#[pyclass(frozen, module = "nearlin._core")]
+pub struct Accumulator {
+    /// Whether the result is to be rounded to single precision.
+    single: bool,
+    /// Locked by detached threads only, or two of them could wait for each other and the interpreter.
+    state: Mutex<sketch::Accumulator>,
+}
+
+#[pymethods]
+impl Accumulator {
+    #[new]
+    #[pyo3(signature = (sketch, d, *, single))]
+    fn new(py: Python<'_>, sketch: &Sketch, d: usize, single: bool) -> PyResult<Self> {
+        let state = enter(py, 1, None, |_| sketch.operator.accumulate(d))?;
+        Ok(Self { single, state: Mutex::new(state) })
+    }
+
+    #[getter]
+    fn single(&self) -> bool {
+        self.single
+    }
+
+    #[getter]
+    fn sketch(&self, py: Python<'_>) -> PyResult<Sketch> {
+        self.with(py, 1, |_, state| Ok(Sketch { operator: state.sketch().clone() }))
+    }
+
+    #[getter]
+    fn d(&self, py: Python<'_>) -> PyResult<usize> {
+        self.with(py, 1, |_, state| Ok(state.d()))
+    }
+
+    /// The rows so far, as pairs of the first one and the one after the last.
+    #[getter]
+    fn covered(&self, py: Python<'_>) -> PyResult<Vec<(u64, u64)>> {
+        self.with(py, 1, |_, state| Ok(state.covered().map(|rows| (rows.start, rows.end)).collect()))
+    }
+
+    #[pyo3(signature = (a, *, row_offset, threads))]
+    fn partial_fit(
+        &self,
+        py: Python<'_>,
+        a: &Bound<'_, PyAny>,
+        row_offset: Option<u64>,
+        threads: usize,
+    ) -> PyResult<()> {
+        let a = AnyInput::extract(a, "A")?;
+        self.with(py, threads, |context, state| {
+            with_operand(&a, |operand| state.partial_fit(context, operand, row_offset))
+        })
+    }
+
+    #[pyo3(signature = (other, *, threads))]
+    fn merge(&self, py: Python<'_>, other: &Self, threads: usize) -> PyResult<()> {
+        // A copy, as `other` may be `self`, or another thread may be merging the other way round.
+        let other = other.with(py, 1, |_, other| other.copy())?;
+        self.with(py, threads, |context, state| state.merge(context, &other))
+    }
+
+    #[pyo3(signature = (*, threads))]
+    fn result<'py>(&self, py: Python<'py>, threads: usize) -> PyResult<Bound<'py, PyAny>> {
+        let y = self.with(py, threads, |context, state| state.result(context))?;
+        rounded(py, y, self.single)
+    }
+
+    fn copy(&self, py: Python<'_>) -> PyResult<Self> {
+        let state = self.with(py, 1, |_, state| state.copy())?;
+        Ok(Self { single: self.single, state: Mutex::new(state) })
+    }
+
+    fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let bytes = self.with(py, 1, |_, state| {
+            let state = state.to_bytes()?;
+            state::to_bytes(KIND, VERSION, &Saved { single: self.single, state: &state })
+        })?;
+        Ok(PyBytes::new(py, &bytes))
+    }
+
+    #[staticmethod]
+    fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
+        enter(py, 1, None, |_| {
+            let saved: Saved<'_> = state::from_bytes(KIND, VERSION, data)?;
+            let state = sketch::Accumulator::from_bytes(saved.state)?;
+            let operator = state.sketch();
+            let (kind, m, n, seed) = (operator.kind(), operator.m(), operator.n(), operator.seed());
+            if *operator != sketch::Sketch::new(kind, m, n, seed, 0)? {
+                return Err(Error::State("its operator is none of those that Python can name".into()));
+            }
+            Ok(Self { single: saved.single, state: Mutex::new(state) })
+        })
+    }
+}
+
+impl Accumulator {
+    fn with<T: Send>(
+        &self,
+        py: Python<'_>,
+        threads: usize,
+        work: impl FnOnce(&Context, &mut sketch::Accumulator) -> Result<T> + Send,
+    ) -> PyResult<T> {
+        enter(py, threads, None, |context| work(context, &mut *self.lock(context)?))
+    }
+
+    /// Waits for other threads to be done with the state, and can be interrupted while it does.
+    fn lock(&self, context: &Context) -> Result<MutexGuard<'_, sketch::Accumulator>> {
+        loop {
+            match self.state.try_lock() {
+                Ok(state) => return Ok(state),
+                Err(TryLockError::Poisoned(_)) => {
+                    return Err(Error::State("a call that changed it failed half-way".into()));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    context.tick()?;
+                    std::thread::sleep(Duration::from_micros(100));
+                }
+            }
+        }
+    }
+}
+
+/// Kind and version of the byte form.
+const KIND: &str = "sketch stream";
+const VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Saved<'a> {
+    single: bool,
+    #[serde(borrow)]
+    state: &'a [u8],
+}
