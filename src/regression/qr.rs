@@ -23,7 +23,7 @@ const PASSES: usize = 3;
 /// QR of [A, B] with the ridge below, singular values below `rcond` times the largest cut off.
 pub(crate) fn qr<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Factored> {
     let d = group.design.ncols();
-    let (scaled, x, null_space) = if group.design.nrows() < d && group.ridge == 0.0 {
+    let Solved { scaled, x, null_space, empty } = if group.design.nrows() < d && group.ridge == 0.0 {
         wide(group, rcond)?
     } else {
         tall(group, rcond)?
@@ -33,13 +33,24 @@ pub(crate) fn qr<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Res
     let mut refined = patient.refine(&scaled, x, None, 0.9)?;
     if rank < d {
         shortest(&mut refined.x, &scaled, null_space)?;
+        for &column in &empty {
+            (0..refined.x.ncols()).for_each(|target| refined.x[(column, target)] = 0.0);
+        }
         let again = Group { max_passes: 1, ..*group }.refine(&scaled, refined.x, None, 0.9)?;
         refined = Refined { passes: refined.passes + again.passes, rate: refined.rate, ..again };
     }
     Ok(Factored { condition: condition_of(&scaled.factor), rank, refined, scaled })
 }
 
-type Solved = (Scaled, Mat<f64>, Option<Mat<f64>>);
+/// A first answer, in scaled units.
+struct Solved {
+    scaled: Scaled,
+    x: Mat<f64>,
+    /// Right singular vectors that were cut off, where they are at hand.
+    null_space: Option<Mat<f64>>,
+    /// Columns of zeros.
+    empty: Vec<usize>,
+}
 
 fn tall<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solved> {
     let (d, k) = (group.design.ncols(), group.targets.len());
@@ -49,17 +60,19 @@ fn tall<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solve
     )?;
     let mut r = Mat::from_fn(d, d, |i, j| if i <= j { r_of_both[(i, j)] } else { 0.0 })?;
     let mut x = Mat::from_fn(d, k, |i, j| r_of_both[(i, d + j)])?;
+    let empty = empty_columns(&r);
     let scale = normalise_columns(&mut r);
     // The estimate may be off by a small factor: near the threshold the SVD decides.
     if linalg::condition_of_upper(r.as_ref()) < 0.1 / rcond {
         linalg::solve_upper(r.as_ref(), x.as_mut());
-        return Ok((Scaled { factor: Factor::Triangle(r), scale, empty: 0 }, x, None));
+        let scaled = Scaled { factor: Factor::Triangle(r), scale, empty: 0 };
+        return Ok(Solved { scaled, x, null_space: None, empty });
     }
     let svd = linalg::svd(r.as_ref())?;
     let rank = rank_of(&svd.s, rcond);
     let null_space = Mat::from_fn(d, d - rank, |i, j| svd.v[(i, rank + j)])?;
     let (factor, x) = truncated(&svd, rank, x.as_ref())?;
-    Ok((Scaled { factor, scale, empty: 0 }, x, Some(null_space)))
+    Ok(Solved { scaled: Scaled { factor, scale, empty: 0 }, x, null_space: Some(null_space), empty })
 }
 
 /// Fewer rows than columns: the SVD of A itself.
@@ -68,13 +81,14 @@ fn wide<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solve
     let mut buffer = Vec::new();
     let tile = group.design.tile(0..n, 0..d, &mut buffer);
     let mut a = Mat::from_fn(n, d, |i, j| tile.get(i, j))?;
+    let empty = empty_columns(&a);
     let scale = normalise_columns(&mut a);
     let svd = linalg::svd(a.as_ref())?;
     let rank = rank_of(&svd.s, rcond);
     let mut buffer = Vec::new();
     let targets = Targets { design: group.design, targets: group.targets };
     let (factor, x) = truncated(&svd, rank, targets.tile(0..n, 0..group.targets.len(), &mut buffer))?;
-    Ok((Scaled { factor, scale, empty: 0 }, x, None))
+    Ok(Solved { scaled: Scaled { factor, scale, empty: 0 }, x, null_space: None, empty })
 }
 
 fn rank_of(singular_values: &[f64], rcond: f64) -> usize {
@@ -91,6 +105,10 @@ fn truncated(svd: &linalg::Svd, rank: usize, targets: Dense<'_, f64>) -> Result<
     let factor = Factor::Spectral(v, svd.s[..rank].to_vec());
     let x = factor.unwhiten(&y)?;
     Ok((factor, x))
+}
+
+fn empty_columns(a: &Mat<f64>) -> Vec<usize> {
+    (0..a.ncols()).filter(|&j| a.col(j).iter().all(|&v| v == 0.0)).collect()
 }
 
 /// Divides columns by their norms and gives the norms; 1 for a column of zeros.
