@@ -22,7 +22,14 @@ from hypothesis import strategies as st
 from reference import sketch as reference
 
 import nearlin
-from nearlin.exceptions import InvalidInputError, InvalidTypeError, NonFiniteError, ShapeError, StateError
+from nearlin.exceptions import (
+    AllocationError,
+    InvalidInputError,
+    InvalidTypeError,
+    NonFiniteError,
+    ShapeError,
+    StateError,
+)
 from nearlin.sketch import PHT, SRHT, Accumulator, CountSketch, Gaussian, Sketch, SparseSign
 
 CLASSES = [SRHT, PHT, SparseSign, CountSketch, Gaussian]
@@ -175,6 +182,7 @@ def test_vectors_and_other_numbers(cls):
     x = matrix(1500, 1)
     assert same_bits(S @ x[:, 0], (S @ x)[:, 0])
     assert same_bits(S @ pandas.Series(x[:, 0]), (S @ x)[:, 0])
+    assert same_bits(S @ polars.Series(x[:, 0]), (S @ x)[:, 0])
     assert same_bits(S @ x[:, 0].tolist(), (S @ x)[:, 0])
     assert same_bits(S.T @ x[:12, 0], (S.T @ x[:12])[:, 0])
     counts = np.arange(1500)
@@ -557,6 +565,14 @@ def test_the_transpose_refuses_as_much(cls):
     assert S.T.apply(np.ones(9), 5, 5).shape == (0,)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_transpose_refuses_to_overflow(dtype):
+    S = SRHT(9, 10, rng=0)
+    Y = np.sign(S.to_dense()[:, :1]) * np.finfo(dtype).max
+    with pytest.raises(InvalidInputError, match=r"`Y`.*overflow"):
+        S.T @ Y.astype(dtype)
+
+
 def test_without_n_there_is_no_whole_transpose():
     S = SparseSign(8, rng=0)
     assert (S @ np.ones((7, 2))).shape == (8, 2)
@@ -596,6 +612,20 @@ def test_without_n_there_is_no_whole_transpose():
 )
 def test_parameters_that_are_refused(message, make):
     with pytest.raises(InvalidInputError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: SparseSign(9).T.apply(np.ones(9), 0, 2**62),
+        lambda: SparseSign(9).accumulate(2**62),
+        lambda: SparseSign(2**31 - 1).accumulate(2**40),
+        lambda: Gaussian(2**31 - 1).accumulate(2**62),
+    ],
+)
+def test_what_no_memory_holds_is_refused(make):
+    with pytest.raises(AllocationError):
         make()
 
 
