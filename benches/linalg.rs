@@ -70,13 +70,18 @@ fn measure(operation: &str, n: usize, tall: usize) -> Result<Outcome> {
     let (seconds, errors) = match operation {
         "gemm" => {
             let (b, mut c) = (random(n, n)?, Mat::zeros(n, n)?);
-            let (seconds, ()) =
-                best_of(|| Ok(linalg::matmul(c.as_mut(), false, a.as_ref(), b.as_ref(), 1.0)))?;
+            let (seconds, ()) = best_of(|| {
+                linalg::matmul(c.as_mut(), false, a.as_ref(), b.as_ref(), 1.0);
+                Ok(())
+            })?;
             (seconds, [probe(&c, &a, &b)?, 0.0])
         }
         "syrk" => {
             let mut c = Mat::zeros(n, n)?;
-            let (seconds, ()) = best_of(|| Ok(linalg::syrk(c.as_mut(), false, a.as_ref(), 1.0)))?;
+            let (seconds, ()) = best_of(|| {
+                linalg::syrk(c.as_mut(), false, a.as_ref(), 1.0);
+                Ok(())
+            })?;
             let c = Mat::from_fn(n, n, |i, j| c[(i.max(j), i.min(j))])?;
             (seconds, [probe(&c, &transposed(&a)?, &a)?, 0.0])
         }

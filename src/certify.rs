@@ -81,6 +81,21 @@ impl Factor {
         }
     }
 
+    /// |A dx| for a change dx of the unknowns.
+    pub fn image_norm(&self, dx: &[f64]) -> f64 {
+        match self {
+            Self::Triangle(r) => {
+                let mut image = vec![0.0; r.nrows()];
+                dx.iter().enumerate().for_each(|(j, &dx)| crate::simd::axpy(dx, r.col(j), &mut image));
+                norm(&image)
+            }
+            Self::Spectral(v, s) => {
+                let image = |j: usize| s[j] * crate::simd::dot(v.col(j), dx);
+                norm(&(0..s.len()).map(image).collect::<Vec<_>>())
+            }
+        }
+    }
+
     /// |(A'A + w^2 I)^(-1/2) g|, exactly: one QR factorisation of (R; w I) for a triangle.
     fn damped_norm(&self, gradient: &[f64], damping: f64) -> Result<f64> {
         match self {
@@ -138,8 +153,7 @@ pub struct Answer<'a> {
 impl Answer<'_> {
     /// The factor in front of the norm, relative to |A|_F, and w.
     fn scales(&self, frobenius: f64) -> (f64, f64) {
-        let theta = frobenius / self.target_norm;
-        let damped = theta / (1.0f64).hypot(theta * self.solution_norm);
+        let damped = damped_ratio(frobenius, self.solution_norm, self.target_norm);
         (damped / frobenius, damped * self.residual_norm)
     }
 
@@ -161,6 +175,21 @@ impl Answer<'_> {
         }
         Ok(scale * factor.damped_norm(self.gradient, damping)?)
     }
+}
+
+/// theta / sqrt(1 + theta^2 |x|^2)
+fn damped_ratio(frobenius: f64, solution_norm: f64, target_norm: f64) -> f64 {
+    let theta = frobenius / target_norm;
+    theta / (1.0f64).hypot(theta * solution_norm)
+}
+
+/// What a change dx of the answer x adds to its backward error at most: the gradient moves by A'A dx.
+pub fn backward_error_of_change(factor: &Factor, dx: &[f64], solution_norm: f64, target_norm: f64) -> f64 {
+    let frobenius = factor.frobenius_norm();
+    if frobenius == 0.0 {
+        return 0.0;
+    }
+    damped_ratio(frobenius, solution_norm, target_norm) / frobenius * factor.image_norm(dx)
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ def run_scipy(work, error, threads, smoke):
             result = work()
             best = min(best, time.perf_counter() - begin)
             spent = time.perf_counter() - start
-            if runs >= 3 and (smoke or spent > 0.3) or spent > 6:
+            if (runs >= 3 and (smoke or spent > 0.3)) or spent > 6:
                 break
         return 1e3 * best, error(result)
 

@@ -1,6 +1,6 @@
 //! Symmetric eigendecomposition.
 
-use super::scaling::{largest_of, scale, unit_of};
+use super::scaling::{check_finite, largest_of, scale, unit_of};
 use super::view::{scratch, view, view_mut};
 use crate::error::{Error, Result};
 use crate::matrix::Mat;
@@ -21,13 +21,7 @@ pub fn eigh(a: &Mat<f64>) -> Result<(Vec<f64>, Mat<f64>)> {
         return Ok((Vec::new(), Mat::zeros(0, 0)?));
     }
     let mut lower = Mat::from_fn(n, n, |i, j| if i >= j { a[(i, j)] } else { 0.0 })?;
-    if let Some(&value) = lower.as_slice().iter().find(|value| !value.is_finite()) {
-        return Err(Error::non_finite(
-            "a matrix whose eigenvalues were asked for",
-            value,
-            "an unknown position",
-        ));
-    }
+    check_finite(lower.as_ref())?;
     let unit = unit_of(largest_of(lower.as_slice()));
     scale(lower.as_mut_slice(), unit.recip());
     let (mut values, mut vectors) = (vec![0.0; n], Mat::zeros(n, n)?);

@@ -19,6 +19,9 @@ const DEPTH: usize = 128;
 /// Packed rows of one block fill at most this much, a common L2 cache.
 const BLOCK_BYTES: usize = 1 << 20;
 
+/// Rows between two panels that keep them out of the same sets of the cache.
+const PADDING: usize = 3;
+
 /// A'A of the columns scaled by `scale`, with products in precision `E`, and what `visit` made of the tiles.
 ///
 /// `visit(part, tile, row)` sees every block of rows while it is in cache, `row` being the number of
@@ -60,12 +63,14 @@ pub(super) fn sum_over_slabs<E: Kernel, P: Send>(
 ) -> Result<(Mat<f64>, Vec<P>)> {
     let (nrows, ncols) = (rows.nrows(), rows.ncols());
     let slabs = slabs(nrows, ncols, block);
-    let partial = context.map_with(slabs.len(), Vec::new, |buffer, slab| {
-        let (mut sum, mut part) = (GramSum::<E>::new(ncols, block)?, part());
+    let scratch = || (Vec::new(), None);
+    let partial = context.map_with(slabs.len(), scratch, |(buffer, packed), slab| {
+        let (mut sum, mut part) = (GramSum::<E>::new(ncols, block, packed.take())?, part());
         for start in slabs[slab].clone().step_by(block) {
             let end = (start + block).min(slabs[slab].end);
             add(&mut sum, &mut part, rows.tile(start..end, 0..ncols, buffer), start);
         }
+        *packed = Some(sum.packed);
         Ok((sum.tiles, part))
     })?;
     let mut total: Option<Buffer<f64>> = None;
@@ -78,13 +83,13 @@ pub(super) fn sum_over_slabs<E: Kernel, P: Send>(
             Some(total) => total.iter_mut().zip(&*tiles).for_each(|(sum, &tile)| *sum += tile),
         }
     }
-    let tiles = total.map_or_else(|| GramSum::<E>::new(ncols, block).map(|sum| sum.tiles), Ok)?;
+    let tiles = total.map_or_else(|| GramSum::<E>::new(ncols, block, None).map(|sum| sum.tiles), Ok)?;
     Ok((unpack::<E>(&tiles, ncols)?, parts))
 }
 
 /// Slabs of whole blocks: enough for many threads, few enough that their sums stay below a sixth of A.
 fn slabs(nrows: usize, ncols: usize, block: usize) -> Vec<Range<usize>> {
-    let count = (nrows / (3 * ncols.max(1))).clamp(1, 64);
+    let count = (nrows / (3 * ncols.max(1))).clamp(1, 32);
     let step = nrows.div_ceil(count).next_multiple_of(block).max(1);
     (0..nrows).step_by(step).map(|start| start..(start + step).min(nrows)).collect()
 }
@@ -98,13 +103,16 @@ pub(super) struct GramSum<E> {
 }
 
 impl<E: Kernel> GramSum<E> {
-    fn new(ncols: usize, capacity: usize) -> Result<Self> {
+    /// Nothing summed yet. `packed` is the memory of an earlier sum over as many columns.
+    fn new(ncols: usize, block: usize, packed: Option<Buffer<E>>) -> Result<Self> {
         let panels = ncols.div_ceil(E::WIDTH);
+        let capacity = block + PADDING;
+        let fresh = || Buffer::zeros(panels * capacity * E::WIDTH, "a packed block of rows");
         let tiles = panels * (panels + 1) / 2 * E::WIDTH * E::WIDTH;
         Ok(Self {
             ncols,
             capacity,
-            packed: Buffer::zeros(panels * capacity * E::WIDTH, "a packed block of rows")?,
+            packed: packed.map_or_else(fresh, Ok)?,
             tiles: Buffer::zeros(tiles, "a Gram matrix")?,
         })
     }

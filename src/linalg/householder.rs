@@ -57,8 +57,8 @@ pub(super) struct Factorisation<'a> {
 }
 
 impl Factorisation<'_> {
-    /// An array for T, for `columns` reflectors.
-    pub(super) fn t(columns: usize) -> Result<Mat<f64>> {
+    /// Room for the triangular factors of `columns` reflectors.
+    pub(super) fn room_for_t(columns: usize) -> Result<Mat<f64>> {
         Mat::zeros(PANEL, columns)
     }
 

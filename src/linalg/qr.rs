@@ -22,7 +22,7 @@ impl Qr {
         let (m, n) = (a.nrows(), a.ncols());
         let k = m.min(n);
         let mut work = Workspace::new(m, n)?;
-        let (mut r, mut t) = (Mat::zeros(k, n)?, Factorisation::t(k)?);
+        let (mut r, mut t) = (Mat::zeros(k, n)?, Factorisation::room_for_t(k)?);
         let units: Vec<f64> = (0..n).map(|j| unit_of(largest_of(a.col(j)))).collect();
         (0..n).for_each(|j| scale(a.col_mut(j), units[j].recip()));
         Factorisation { shape: Shape::Matrix, r: &mut r, v: &mut a, t: &mut t, work: &mut work }.run();

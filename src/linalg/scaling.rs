@@ -1,5 +1,8 @@
 //! Powers of two that bring numbers to order one, so that squares neither overflow nor vanish.
 
+use crate::error::{Error, Result};
+use crate::matrix::Dense;
+
 /// The smallest unit, that of zeros; its reciprocal is the largest.
 pub(super) const SMALLEST: f64 = f64::from_bits((1023 - 1000) << 52);
 
@@ -29,4 +32,14 @@ pub(super) fn scale(x: &mut [f64], factor: f64) {
     if factor != 1.0 {
         x.iter_mut().for_each(|value| *value *= factor);
     }
+}
+
+/// The error that names the first NaN or infinity in A, if there is one.
+pub(super) fn check_finite(a: Dense<'_, f64>) -> Result<()> {
+    for (i, j) in (0..a.ncols()).flat_map(|j| (0..a.nrows()).map(move |i| (i, j))) {
+        if !a.get(i, j).is_finite() {
+            return Err(Error::non_finite("A", a.get(i, j), format!("[{i}, {j}]")));
+        }
+    }
+    Ok(())
 }

@@ -104,6 +104,26 @@ mod tests {
     }
 
     #[test]
+    fn bits_do_not_depend_on_alignment() {
+        for (d, k) in [(5, 3), (40, 1), (130, 20)] {
+            let (r, b) = (upper(d, 1), gaussian(d, k, 2));
+            let solved = |shift: usize| {
+                let mut memory = vec![0.0; d * (d + k) + 2 * shift];
+                let (of_r, of_x) = memory.split_at_mut(d * d + shift);
+                of_r[shift..].copy_from_slice(r.as_slice());
+                of_x[shift..].copy_from_slice(b.as_slice());
+                let r = Dense::column_major(&of_r[shift..], d, d);
+                solve_upper(r, DenseMut::column_major(&mut of_x[shift..], d, k));
+                solve_upper_transposed(r, DenseMut::column_major(&mut of_x[shift..], d, k));
+                let inverse = invert_upper(r).unwrap();
+                (of_x[shift..].to_vec(), multiply_upper(r, inverse.as_ref()).unwrap().as_slice().to_vec())
+            };
+            let expected = solved(0);
+            (1..8).for_each(|shift| assert!(solved(shift) == expected, "{d} x {k} shifted by {shift}"));
+        }
+    }
+
+    #[test]
     fn singular_triangles_give_infinities_not_panics() {
         for d in [1, 7, 100] {
             let r = Mat::from_fn(d, d, |i, j| f64::from(i <= j && i != d / 2)).unwrap();

@@ -88,7 +88,7 @@ impl Scratch {
     fn new(rows: usize, d: usize) -> Result<Self> {
         Ok(Self {
             v: Mat::zeros(rows, d)?,
-            t: Factorisation::t(d)?,
+            t: Factorisation::room_for_t(d)?,
             work: Workspace::new(rows, d)?,
             tile: Vec::new(),
             largest: vec![0.0; d],
@@ -123,7 +123,7 @@ impl Triangle {
         let largest: Vec<f64> = (0..d).map(|j| largest_of(v.col(j))).collect();
         self.make_room(&largest);
         (0..d).for_each(|j| scale(v.col_mut(j), self.units[j].recip()));
-        let (mut t, mut work) = (Factorisation::t(d)?, Workspace::new(d, d)?);
+        let (mut t, mut work) = (Factorisation::room_for_t(d)?, Workspace::new(d, d)?);
         Factorisation { shape: Shape::Triangle, r: &mut self.r, v, t: &mut t, work: &mut work }.run();
         Ok(())
     }

@@ -6,6 +6,7 @@ use super::ladder::{self, Moments, Outcome, Precision, SketchPlan};
 use super::qr::{Factored, qr};
 use super::refine::{Group, Refined, Scaled};
 use super::spir::{Inner, spir};
+use crate::certify::{backward_error_of_change, norm};
 use crate::error::{Error, Result};
 use crate::matrix::{Mat, Real, Rows};
 use crate::parallel::Context;
@@ -495,8 +496,9 @@ impl Output {
             let squares = refined.residual_norm[position].powi(2) - penalty;
             self.residual_norm[target] = squares.max(0.0).sqrt() / scale;
             self.intercept[target] = refined.residual_total[position] / scale;
-            self.backward_error[target] = refined.backward_error[position];
-            self.backward_error_bound[target] = refined.backward_error[position] * looseness;
+            let rounding = self.round::<T>(group, target, refined.x.col(position), scaled);
+            self.backward_error[target] = refined.backward_error[position] + rounding;
+            self.backward_error_bound[target] = refined.backward_error[position] * looseness + rounding;
         }
         self.rank = rank;
         self.method = method;
@@ -505,7 +507,29 @@ impl Output {
         self.condition = self.condition.max(condition);
     }
 
-    /// Intercepts, and what rounding to the element type adds.
+    /// Rounds an answer to the element type; gives what that adds to its backward error at most.
+    fn round<T: Real + Element>(
+        &mut self,
+        group: &Group<'_, '_, T>,
+        target: usize,
+        x: &[f64],
+        scaled: &Scaled,
+    ) -> f64 {
+        let unit =
+            |j: usize| scaled.scale[j] * group.design.target_scale(target) / group.design.column_scale(j);
+        let change = |(j, out): (usize, &mut f64)| {
+            let exact = *out;
+            *out = T::from_f64(exact).to_f64();
+            (*out - exact) * unit(j)
+        };
+        let dx: Vec<f64> = self.x.col_mut(target).iter_mut().enumerate().map(change).collect();
+        if dx.iter().all(|&dx| dx == 0.0) {
+            return 0.0;
+        }
+        backward_error_of_change(&scaled.factor, &dx, norm(x), group.design.target_norm(target))
+    }
+
+    /// The constants of the fits.
     fn finish<T: Real + Element>(&mut self, design: &Design<'_, T>) {
         if let Some(means) = design.means() {
             let total_weight = design.total_weight();
@@ -514,12 +538,6 @@ impl Output {
                 let fitted: f64 = means.iter().zip(self.x.col(target)).map(|(mean, x)| mean * x).sum();
                 *intercept = design.target_means()[target] - fitted + *intercept / total_weight;
             }
-        }
-        if T::UNIT_ROUNDOFF > f64::EPSILON {
-            let rounded = self.backward_error.iter_mut().zip(&mut self.backward_error_bound);
-            rounded.for_each(|(error, bound)| {
-                (*error, *bound) = (*error + T::UNIT_ROUNDOFF, *bound + T::UNIT_ROUNDOFF)
-            });
         }
     }
 }
