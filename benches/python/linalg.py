@@ -63,12 +63,13 @@ def report(operation, n, executable, options):
     ms = min(float(turn["ms"]) for turn in ours)
     one, two = (min(turn[0] for turn in theirs[threads]) for threads in (1, 2))
     error = max(float(ours[0][key]) for key in ("residual", "orthogonality"))
-    marks = [f"{other / ms:.2f}{'<' if other < ms else ' '}" for other in (one, two)]
+    ratios = [other / ms for other in (one, two)]
+    marks = [f"{ratio:.{2 if ratio < 100 else 0}f}{'<' if ratio < 1 else ' '}" for ratio in ratios]
     times = "".join(f"{value:9.3f}" if value < 1000 else f"{value:9.0f}" for value in (ms, one, two))
     print(
         f"{operation:8}{n:6}{times}{marks[0]:>8}{marks[1]:>8}{error:10.1e}{theirs[1][0][1]:9.1e}", flush=True
     )
-    return (one < ms) + (two < ms)
+    return sum(ratio < 1 for ratio in ratios)
 
 
 def run_ours(executable, operation, n, smoke):

@@ -15,7 +15,9 @@
 //! | [`svd()`], [`eigh()`] | thin SVD, symmetric eigendecomposition |
 //!
 //! Shapes are the caller's responsibility: functions without a `Result` panic on shapes that do not fit,
-//! as slices do. Values never panic, whatever they are, and memory that cannot be had is an error.
+//! as slices do. Values never panic, whatever they are, and memory that cannot be had is an error. (All but
+//! one: faer's products keep a buffer for each thread, address space of twice the last-level cache of which
+//! little is touched, and allocate it themselves.)
 
 mod cholesky;
 mod condition;

@@ -40,7 +40,7 @@ impl<'a, T: Real + Element> Design<'a, T> {
     /// Reads the targets and weights once, and the matrix once more if it has to be centred.
     pub fn new(context: &Context, problem: &Problem<'a, T>) -> Result<Self> {
         let (n, k) = (problem.targets.nrows(), problem.targets.ncols());
-        let root_weights = problem.weights.map(|weights| root_of(weights)).transpose()?;
+        let root_weights = problem.weights.map(root_of).transpose()?;
         let mut design = Self {
             matrix: problem.design,
             targets: problem.targets,

@@ -25,6 +25,7 @@ use crate::simd::Element;
 use crate::sketch::{Kind, Operand, Sketch};
 
 /// What a rung says of itself.
+#[allow(clippy::large_enum_variant)] // one of them is alive at a time
 pub(crate) enum Outcome {
     /// Refined answers, settled or not, and the condition of the scaled A.
     Refined(Refined, Scaled, f64),

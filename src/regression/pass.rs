@@ -126,10 +126,7 @@ impl<'p, 'a, T: Real + Element> PassSum<'p, 'a, T> {
         }
     }
 
-    fn add_rows<E: Element>(&mut self, tile: Dense<'_, E>, first: usize)
-    where
-        E: Real,
-    {
+    fn add_rows<E: Real + Element>(&mut self, tile: Dense<'_, E>, first: usize) {
         for start in (0..tile.nrows()).step_by(MOST_ROWS) {
             let rows = tile.rows(start..(start + MOST_ROWS).min(tile.nrows()));
             let residual =

@@ -263,10 +263,10 @@ impl<'p> Driver<'p> {
     fn explain(&mut self, costs: &Costs, hint: Option<&Hint>) {
         if let Some(hint) = hint {
             let condition = match hint.condition.is_finite() {
-                true => format!("{:.1e}", hint.condition),
+                true => format!("about {:.1e}", hint.condition),
                 false => "beyond 1e8".into(),
             };
-            self.explanation.push(format!("condition about {condition} by {} sampled rows", hint.rows));
+            self.explanation.push(format!("condition {condition} by {} sampled rows", hint.rows));
         }
         self.explanation.push(format!(
             "predicted seconds: gram {} (single) or {} (double), whitened {}, spir {}, qr {}",

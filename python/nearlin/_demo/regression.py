@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +51,7 @@ def numpy_lstsq() -> Method:
     return lambda data: (as_arrays(x=np.linalg.lstsq(*data, rcond=None)[0]), "none")
 
 
-def scipy_lstsq(driver: str) -> Method:
+def scipy_lstsq(driver: Literal["gelsd", "gelsy"]) -> Method:
     """LAPACK through SciPy."""
     from scipy.linalg import lstsq
 
