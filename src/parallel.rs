@@ -87,6 +87,8 @@ impl<'a> Context<'a> {
         if workers <= 1 || rayon::current_thread_index().is_some() {
             return self.map_in_sequence(blocks, scratch, work);
         }
+        // Waiting below ticks only during long loops; a long row of short ones is heard here.
+        self.tick()?;
         let next = AtomicUsize::new(0);
         let stop = AtomicBool::new(false);
         let slots: Vec<Mutex<Option<T>>> = (0..blocks).map(|_| Mutex::new(None)).collect();
@@ -250,6 +252,15 @@ mod tests {
                 .for_each(10_000, |_| std::thread::sleep(Duration::from_millis(1)));
             assert_eq!(outcome, Err(Error::Interrupted));
             assert!(start.elapsed() < Duration::from_secs(2));
+        }
+    }
+
+    #[test]
+    fn an_interrupt_ends_a_long_row_of_short_loops() {
+        for threads in [1, 2] {
+            let context = Context::with_host(threads, &StopAtOnce);
+            let mut loops = (0..1000).map(|_| context.for_each(2, |_| std::thread::sleep(TICK / 10)));
+            assert!(loops.any(|outcome| outcome == Err(Error::Interrupted)));
         }
     }
 

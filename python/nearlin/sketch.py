@@ -103,11 +103,25 @@ class _LinearOperator(ABC):
         return (self.T @ (X if is_sparse(X) else np.asarray(X)).T).T
 
     def transpose(self) -> "_LinearOperator":
-        """Return the transpose."""
+        """Return the transpose.
+
+        Examples
+        --------
+        >>> from nearlin.sketch import SparseSign
+        >>> SparseSign(9, 20, rng=0).transpose().shape
+        (20, 9)
+        """
         return self.T
 
     def adjoint(self) -> "_LinearOperator":
-        """Return the transpose, as all entries are real."""
+        """Return the transpose, as all entries are real.
+
+        Examples
+        --------
+        >>> from nearlin.sketch import SparseSign
+        >>> SparseSign(9, 20, rng=0).adjoint().shape
+        (20, 9)
+        """
         return self.T
 
     def matvec(self, x: object) -> Float:
@@ -122,6 +136,13 @@ class _LinearOperator(ABC):
         -------
         ndarray of shape (rows,) or (rows, 1)
             The product.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from nearlin.sketch import SparseSign
+        >>> SparseSign(9, 20, rng=0).matvec(np.ones(20)).shape
+        (9,)
         """
         return self @ x
 
@@ -137,6 +158,13 @@ class _LinearOperator(ABC):
         -------
         ndarray of shape (columns,) or (columns, 1)
             The product.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from nearlin.sketch import SparseSign
+        >>> SparseSign(9, 20, rng=0).rmatvec(np.ones(9)).shape
+        (20,)
         """
         return self.T @ x
 
@@ -152,6 +180,13 @@ class _LinearOperator(ABC):
         -------
         ndarray of shape (rows, k)
             The product.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from nearlin.sketch import SparseSign
+        >>> SparseSign(9, 20, rng=0).matmat(np.ones((20, 3))).shape
+        (9, 3)
         """
         return self @ X
 
@@ -167,6 +202,13 @@ class _LinearOperator(ABC):
         -------
         ndarray of shape (columns, k)
             The product.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from nearlin.sketch import SparseSign
+        >>> SparseSign(9, 20, rng=0).rmatmat(np.ones((9, 3))).shape
+        (20, 3)
         """
         return self.T @ X
 
@@ -873,6 +915,15 @@ class Accumulator:
             If `A` holds NaN or infinity.
         InvalidInputError
             If a row has been added already or is past n, or if `A` is not a matrix of d columns.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from nearlin.sketch import Accumulator, SparseSign
+        >>> stream = SparseSign(9, rng=0).accumulate(2)
+        >>> _ = stream.partial_fit(np.ones((5, 2))).partial_fit(np.ones((3, 2)), row_offset=10)
+        >>> stream.covered, stream.n_rows_seen
+        ((range(0, 5), range(10, 13)), 8)
         """
         block = as_matrix(A, allow_empty=True)
         if row_offset is not None:
@@ -904,6 +955,15 @@ class Accumulator:
         -----
         Which rows are covered is exact. Sums are added in another order than in one stream, so that results
         agree to rounding; the same merges in the same order give the same bits.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from nearlin.sketch import Accumulator, SparseSign
+        >>> stream = SparseSign(9, rng=0).accumulate(2)
+        >>> other = stream.copy().partial_fit(np.ones((5, 2)), row_offset=10)
+        >>> stream.partial_fit(np.ones((10, 2))).merge(other).covered
+        (range(0, 15),)
         """
         if not isinstance(other, Accumulator):
             raise InvalidTypeError(f"`other` is of type {type(other).__name__}, expected an Accumulator")
@@ -922,15 +982,42 @@ class Accumulator:
         -------
         ndarray of shape (m, d)
             A copy, in :attr:`dtype`; the stream may go on.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from nearlin.sketch import Accumulator, SparseSign
+        >>> stream = SparseSign(9, rng=0).accumulate(2)
+        >>> stream.partial_fit(np.ones((5, 2))).result().shape
+        (9, 2)
         """
         return self._state.result(threads=resolve_threads(n_jobs))
 
     def copy(self) -> "Accumulator":
-        """Return an independent copy."""
+        """Return an independent copy.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from nearlin.sketch import Accumulator, SparseSign
+        >>> stream = SparseSign(9, rng=0).accumulate(2)
+        >>> _ = stream.copy().partial_fit(np.ones((5, 2)))
+        >>> stream.n_rows_seen
+        0
+        """
         return self._wrap(self._state.copy(), self._sketch)
 
     def to_bytes(self) -> bytes:
-        """Return the state as bytes, with version and checksum."""
+        """Return the state as bytes, with version and checksum.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from nearlin.sketch import Accumulator, SparseSign
+        >>> stream = SparseSign(9, rng=0).accumulate(2)
+        >>> stream.to_bytes()[:7]
+        b'nearlin'
+        """
         return self._state.to_bytes()
 
     @classmethod
@@ -951,6 +1038,14 @@ class Accumulator:
         ------
         StateError
             If the bytes are damaged or are no such state.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from nearlin.sketch import Accumulator, SparseSign
+        >>> stream = SparseSign(9, rng=0).accumulate(2)
+        >>> Accumulator.from_bytes(stream.to_bytes())
+        <Accumulator of 0 rows of 2 columns, float64, by SparseSign(m=9, n=None, zeta=8, rng=0)>
         """
         if not isinstance(data, bytes | bytearray | memoryview):
             raise InvalidTypeError(f"`data` is of type {type(data).__name__}, expected bytes")

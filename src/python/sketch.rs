@@ -98,10 +98,12 @@ impl Sketch {
         threads: usize,
     ) -> PyResult<Bound<'py, PyAny>> {
         let a = AnyInput::extract(a, "A")?;
-        let apply =
-            |context: &Context| with_operand(&a, |operand| self.operator.apply(context, operand, row_offset));
-        let y = enter(py, threads, None, apply)?;
-        rounded(py, y, is_single(&a))
+        let single = is_single(&a);
+        let y = enter(py, threads, None, |context| {
+            let y = with_operand(&a, |operand| self.operator.apply(context, operand, row_offset))?;
+            checked(y, single, "A")
+        })?;
+        to_array(py, y, single)
     }
 
     #[pyo3(signature = (y, *, start, stop, threads))]
@@ -114,9 +116,10 @@ impl Sketch {
         threads: usize,
     ) -> PyResult<Bound<'py, PyAny>> {
         let y = AnyInput::extract(y, "Y")?;
+        let single = is_single(&y);
         let product = enter(py, threads, None, |context| {
             let rows = start..stop;
-            match &y {
+            let product = match &y {
                 AnyInput::F32(y) => match y.view() {
                     Matrix::Dense(y) => self.operator.apply_transposed(context, &y, rows),
                     Matrix::Sparse(y) => self.operator.apply_transposed(context, &y, rows),
@@ -125,9 +128,10 @@ impl Sketch {
                     Matrix::Dense(y) => self.operator.apply_transposed(context, &y, rows),
                     Matrix::Sparse(y) => self.operator.apply_transposed(context, &y, rows),
                 },
-            }
+            };
+            checked(product?, single, "Y")
         })?;
-        rounded(py, product, is_single(&y))
+        to_array(py, product, single)
     }
 }
 
@@ -156,16 +160,17 @@ fn with_operand<R>(a: &AnyInput, work: impl FnOnce(&Operand<'_>) -> R) -> R {
     }
 }
 
-/// A product as a NumPy array, in single precision if that is asked for and large enough for it.
-fn rounded(py: Python<'_>, mut product: Mat<f64>, single: bool) -> PyResult<Bound<'_, PyAny>> {
-    if !single {
-        return to_numpy::<f64>(py, product);
+/// The product, unless its entries are too large for the precision of the result.
+fn checked(product: Mat<f64>, single: bool, argument: &'static str) -> Result<Mat<f64>> {
+    let fits = |&entry: &f64| if single { (entry as f32).is_finite() } else { entry.is_finite() };
+    if product.as_slice().iter().all(fits) {
+        return Ok(product);
     }
-    if product.as_mut_slice().iter().any(|&entry| (entry as f32).is_infinite()) {
-        let expected = "smaller entries, or the same in float64";
-        return Err(Error::value("A", "so large that its sketch overflows float32", expected).into());
-    }
-    to_numpy::<f32>(py, product)
+    Err(Error::value(argument, "so large that the product overflows", "smaller entries, or float64"))
+}
+
+fn to_array(py: Python<'_>, product: Mat<f64>, single: bool) -> PyResult<Bound<'_, PyAny>> {
+    if single { to_numpy::<f32>(py, product) } else { to_numpy::<f64>(py, product) }
 }
 
 /// The sketch of a stream; see `nearlin.sketch.Accumulator`.
@@ -230,8 +235,8 @@ impl Accumulator {
 
     #[pyo3(signature = (*, threads))]
     fn result<'py>(&self, py: Python<'py>, threads: usize) -> PyResult<Bound<'py, PyAny>> {
-        let y = self.with(py, threads, |context, state| state.result(context))?;
-        rounded(py, y, self.single)
+        let y = self.with(py, threads, |context, state| checked(state.result(context)?, self.single, "A"))?;
+        to_array(py, y, self.single)
     }
 
     fn copy(&self, py: Python<'_>) -> PyResult<Self> {
