@@ -55,30 +55,45 @@ pub(crate) fn hint<T: Real + Element>(context: &Context, design: &Design<'_, T>)
 /// Purpose of the random stream that picks the rows.
 const HINT: u8 = 1;
 
-/// Rates of one core, measured on a 3.5 GHz x86-64 core with AVX-512; ratios are what matters.
+/// Rates of one core, measured on a 3.5 GHz x86-64 core with AVX-512; their ratios are what matters.
 struct Rates {
-    /// Gram matrices in single and double precision, multiply-adds counted as two, half of the products saved.
-    gram_single: f64,
-    gram_double: f64,
-    /// Householder QR.
-    qr: f64,
+    /// Gram matrices in single and double precision: flops, half of the products saved.
+    gram_single: Rate,
+    gram_double: Rate,
+    /// Flops of Householder QR.
+    qr: Rate,
     /// Bytes of A read by a fused residual and gradient.
     read: f64,
-    /// Entries of A sketched with eight nonzeros per row.
+    /// Entries of A sketched with eight nonzeros to a column.
     sketch: f64,
     /// Stored entries of a sparse matrix visited once in a pass, and once in a sketch.
     sparse_pass: f64,
     sparse_sketch: f64,
+    /// Entries of a sparse matrix spread out into dense tiles.
+    spread: f64,
+}
+
+/// Flops per second that tend to `limit`, and come to half of it at `half` columns.
+struct Rate {
+    limit: f64,
+    half: f64,
+}
+
+impl Rate {
+    fn at(&self, columns: f64) -> f64 {
+        self.limit * columns / (columns + self.half)
+    }
 }
 
 const RATES: Rates = Rates {
-    gram_single: 130e9,
-    gram_double: 75e9,
-    qr: 40e9,
-    read: 13e9,
-    sketch: 0.8e9,
+    gram_single: Rate { limit: 140e9, half: 45.0 },
+    gram_double: Rate { limit: 78e9, half: 30.0 },
+    qr: Rate { limit: 64e9, half: 64.0 },
+    read: 14e9,
+    sketch: 0.55e9,
     sparse_pass: 0.4e9,
     sparse_sketch: 0.1e9,
+    spread: 1e9,
 };
 
 /// Predicted seconds of every method on one shape.
@@ -100,24 +115,38 @@ const SPIR_PASSES: f64 = 32.0;
 pub(crate) fn costs(n: usize, d: usize, stored: Option<usize>) -> Costs {
     let (n, d) = (n as f64, d as f64);
     let products = n * d * d;
-    let triangle = d * d * d / 3.0;
-    let (read, sketch) = match stored {
-        None => (8.0 * n * d / RATES.read, n * d / RATES.sketch),
-        Some(stored) => (2.0 * stored as f64 / RATES.sparse_pass, stored as f64 / RATES.sparse_sketch),
+    let qr = RATES.qr.at(d);
+    let triangle = d * d * d / 3.0 / qr;
+    let (read, sketch, spread) = match stored {
+        None => (8.0 * n * d / RATES.read, n * d / RATES.sketch, 0.0),
+        Some(stored) => {
+            let stored = stored as f64;
+            (2.0 * stored / RATES.sparse_pass, stored / RATES.sparse_sketch, n * d / RATES.spread)
+        }
     };
-    // A sparse matrix is spread out into dense tiles for products.
-    let spread = if stored.is_some() { n * d / 1e9 } else { 0.0 };
-    let qr_of_sketch = |ratio: f64| 2.0 * ratio * d * d * d / RATES.qr;
+    let qr_of_sketch = |ratio: f64| 2.0 * ratio * d * d * d / qr;
+    let (single, double) = (products / RATES.gram_single.at(d), products / RATES.gram_double.at(d));
     Costs {
-        gram_single: products / RATES.gram_single + spread + PASSES[0] * read + triangle / RATES.qr,
-        gram_double: products / RATES.gram_double + spread + PASSES[1] * read + triangle / RATES.qr,
-        whitened: sketch
-            + qr_of_sketch(2.0)
-            + products * (1.0 / RATES.gram_single + 1.0 / RATES.gram_double)
-            + spread
-            + PASSES[2] * read
-            + 3.0 * triangle / RATES.qr,
+        gram_single: single + spread + PASSES[0] * read + triangle,
+        gram_double: double + spread + PASSES[1] * read + triangle,
+        whitened: sketch + qr_of_sketch(2.0) + single + double + spread + PASSES[2] * read + 3.0 * triangle,
         spir: sketch + qr_of_sketch(if stored.is_some() { 4.0 } else { 12.0 }) + SPIR_PASSES * read,
-        qr: 2.0 * products / RATES.qr * 1.25 + spread + read,
+        qr: 2.0 * products / qr + spread + read,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_model_knows_the_regimes() {
+        let tall = costs(1 << 18, 512, None);
+        assert!(tall.gram_single < tall.gram_double && tall.gram_double < tall.whitened);
+        assert!(tall.whitened < tall.spir && tall.whitened < tall.qr);
+        let narrow = costs(1 << 20, 8, None);
+        assert!(narrow.qr < narrow.spir);
+        let sparse = costs(1_000_000, 500, Some(5_000_000));
+        assert!(sparse.spir < sparse.whitened && sparse.spir < sparse.gram_single);
     }
 }

@@ -54,9 +54,50 @@ pub(crate) const STAGNATION: f64 = 0.1;
 /// Answers within this many tolerances are accepted once refinement has come to its end.
 const ACCEPTED: f64 = 4.0;
 
+impl Refined {
+    /// Answers of which nothing is known yet.
+    pub fn starting_at(x: &Mat<f64>) -> Result<Self> {
+        let k = x.ncols();
+        Ok(Self {
+            x: x.copy()?,
+            backward_error: vec![f64::INFINITY; k],
+            residual_norm: vec![0.0; k],
+            residual_total: vec![0.0; k],
+            rate: 0.0,
+            passes: 0,
+            settled: false,
+        })
+    }
+
+    /// Tells the host how far the worst answer has come; the last step is reported by the driver.
+    pub fn report(&self, context: &Context, most_passes: usize) -> Result<()> {
+        let worst = self.backward_error.iter().fold(0.0f64, |worst, &error| worst.max(error));
+        context.progress(self.passes.min(most_passes), most_passes + 1, &[("backward_error", worst)])
+    }
+
+    /// Keeps the answer in column `side` of `x`, measured by `pass`, if it is better than the one there is.
+    pub fn keep_better(
+        &mut self,
+        position: usize,
+        error: f64,
+        pass: &Pass,
+        x: &Mat<f64>,
+        side: usize,
+    ) -> bool {
+        let better = error < self.backward_error[position];
+        if better {
+            self.backward_error[position] = error;
+            self.residual_norm[position] = pass.squares[side].sqrt();
+            self.residual_total[position] = pass.totals[side];
+            self.x.col_mut(position).copy_from_slice(x.col(side));
+        }
+        better
+    }
+}
+
 impl<T: Real + Element> Group<'_, '_, T> {
-    /// B - A X for some of the targets (positions in the group), from x in scaled units; the gradient is that of the ridge problem, in
-    /// scaled units, and the squares are those of the augmented residual.
+    /// B - A X for some of the targets (positions in the group), from x in scaled units. The gradient is that of
+    /// the ridge problem, in scaled units; the squares are those of the residual with the ridge below it.
     pub fn pass(&self, scale: &[f64], x: &Mat<f64>, active: &[usize]) -> Result<Pass> {
         let unscaled = Mat::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] / scale[i])?;
         let targets: Vec<usize> = active.iter().map(|&position| self.targets[position]).collect();
@@ -92,15 +133,7 @@ impl<T: Real + Element> Group<'_, '_, T> {
         slowest_rate: f64,
     ) -> Result<Refined> {
         let k = self.targets.len();
-        let mut state = Refined {
-            backward_error: vec![f64::INFINITY; k],
-            residual_norm: vec![0.0; k],
-            residual_total: vec![0.0; k],
-            rate: 0.0,
-            passes: 0,
-            settled: false,
-            x: x.copy()?,
-        };
+        let mut state = Refined::starting_at(&x)?;
         let mut trial = x;
         let mut active: Vec<usize> = (0..k).collect();
         let mut last_step = vec![f64::NAN; k];
@@ -120,12 +153,7 @@ impl<T: Real + Element> Group<'_, '_, T> {
             for (side, &position) in active.iter().enumerate() {
                 let answer = self.answer(&pass, &whitened, &part, side, position);
                 let error = self.estimate(&answer, &scaled.factor, last_step[position].is_nan())?;
-                if error < state.backward_error[position] {
-                    state.backward_error[position] = error;
-                    state.residual_norm[position] = answer.residual_norm;
-                    state.residual_total[position] = pass.totals[side];
-                    state.x.col_mut(position).copy_from_slice(part.col(side));
-                }
+                state.keep_better(position, error, &pass, &part, side);
                 let length = norm(whitened.col(side));
                 let rate = length / last_step[position];
                 if rate.is_finite() && state.backward_error[position] > self.tolerance {
@@ -141,16 +169,19 @@ impl<T: Real + Element> Group<'_, '_, T> {
                 going.push(position);
             }
             active = going;
+            state.report(self.context, self.max_passes)?;
         }
         state.settled = (0..k).all(|position| self.is_accepted(&state, position));
         Ok(state)
     }
 
-    fn is_accepted(&self, state: &Refined, position: usize) -> bool {
+    /// True if an answer is good enough for refinement that has come to its end.
+    pub fn is_accepted(&self, state: &Refined, position: usize) -> bool {
         state.backward_error[position] <= ACCEPTED * self.tolerance
     }
 
-    fn answer<'r>(
+    /// What the backward error of the answer in column `side` of `x` is made of.
+    pub fn answer<'r>(
         &self,
         pass: &'r Pass,
         whitened: &'r Mat<f64>,

@@ -123,6 +123,7 @@ pub fn lstsq<T: Real + Element + ladder::Sketchable>(
     }
     output.finish::<T>(&design);
     output.explanation = driver.explanation.join("; ");
+    context.progress(1, 1, &[])?;
     Ok(output)
 }
 
@@ -250,13 +251,15 @@ impl<'p> Driver<'p> {
             Method::Auto => {
                 let costs = costs(n, d, stored);
                 self.explain(&costs, hint);
-                let sketched = if costs.spir < costs.whitened { iterative(false) } else { whitened };
-                let cheapest = costs.whitened.min(costs.spir);
-                gram(condition).filter(|rung| costs.of(*rung) < cheapest).chain(sketched).collect()
+                let robust = [whitened, iterative(false), [Rung::Qr; 2]];
+                let of = |rungs: &[Rung; 2]| costs.of(rungs[0]);
+                let cheapest = robust.into_iter().min_by(|left, right| of(left).total_cmp(&of(right)));
+                let cheapest = cheapest.unwrap_or([Rung::Qr; 2]);
+                gram(condition).filter(|&rung| costs.of(rung) < of(&cheapest)).chain(cheapest).collect()
             }
         };
-        rungs.dedup();
         rungs.push(Rung::Qr);
+        rungs.dedup();
         self.rungs = rungs;
     }
 
@@ -296,8 +299,7 @@ impl<'p> Driver<'p> {
         };
         let wanted = self.rungs[0].method();
         let mut sketch_size = None;
-        for (step, &rung) in self.rungs.clone().iter().enumerate() {
-            self.context.progress(step, self.rungs.len(), &[])?;
+        for rung in self.rungs.clone() {
             output.redraws +=
                 usize::from(matches!(rung, Rung::Whitened { draw: 1.. } | Rung::Iterative { draw: 1.., .. }));
             if rung == Rung::Qr {

@@ -9,7 +9,7 @@
 use super::ladder::{Outcome, Sketched};
 use super::pass::{Sides, pass};
 use super::refine::{Group, Refined, Scaled, columns};
-use crate::certify::{Answer, Factor, norm};
+use crate::certify::{Factor, norm};
 use crate::error::Result;
 use crate::linalg;
 use crate::matrix::{Mat, Real};
@@ -60,7 +60,7 @@ pub(crate) fn spir<T: Real + Element>(
             active.retain(|&position| state.best.backward_error[position] < 0.5 * before[position]);
         }
     }
-    state.best.settled = (0..k).all(|position| state.best.backward_error[position] <= 4.0 * group.tolerance);
+    state.best.settled = (0..k).all(|position| group.is_accepted(&state.best, position));
     let best = state.best;
     Ok(Outcome::Refined(best, scaled, condition))
 }
@@ -89,16 +89,7 @@ struct Rounds<'g, 'p, 'a, T> {
 
 impl<'g, 'p, 'a, T: Real + Element> Rounds<'g, 'p, 'a, T> {
     fn new(group: &'g Group<'p, 'a, T>, scaled: &'g Scaled, x: Mat<f64>) -> Result<Self> {
-        let k = group.targets.len();
-        let best = Refined {
-            backward_error: vec![f64::INFINITY; k],
-            residual_norm: vec![0.0; k],
-            residual_total: vec![0.0; k],
-            rate: 0.0,
-            passes: 0,
-            settled: false,
-            x: x.copy()?,
-        };
+        let (k, best) = (group.targets.len(), Refined::starting_at(&x)?);
         Ok(Self { group, scaled, start: Mat::zeros(scaled.factor.rank(), k)?, x, best })
     }
 
@@ -117,22 +108,12 @@ impl<'g, 'p, 'a, T: Real + Element> Rounds<'g, 'p, 'a, T> {
         self.best.passes += 1;
         let whitened = self.scaled.factor.whiten(&pass.gradient)?;
         for (side, &position) in active.iter().enumerate() {
-            let answer = Answer {
-                gradient: pass.gradient.col(side),
-                whitened: whitened.col(side),
-                residual_norm: pass.squares[side].sqrt(),
-                solution_norm: norm(x.col(side)),
-                target_norm: self.group.design.target_norm(self.group.targets[position]),
-            };
+            let answer = self.group.answer(&pass, &whitened, &x, side, position);
             let mut error = answer.quick_backward_error(&self.scaled.factor);
             if error > self.group.tolerance && error.is_finite() {
                 error = answer.backward_error(&self.scaled.factor)?;
             }
-            if error < self.best.backward_error[position] {
-                self.best.backward_error[position] = error;
-                self.best.residual_norm[position] = answer.residual_norm;
-                self.best.residual_total[position] = pass.totals[side];
-                self.best.x.col_mut(position).copy_from_slice(x.col(side));
+            if self.best.keep_better(position, error, &pass, &x, side) {
                 self.start.col_mut(position).copy_from_slice(whitened.col(side));
             }
         }
@@ -191,6 +172,7 @@ impl<'g, 'p, 'a, T: Real + Element> Rounds<'g, 'p, 'a, T> {
                 });
             }
             running = going;
+            self.best.report(self.group.context, MOST_ITERATIONS)?;
             if running.is_empty() {
                 break;
             }
