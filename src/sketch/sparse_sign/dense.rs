@@ -49,6 +49,9 @@ pub(super) fn add(
     rows: Range<usize>,
     first: u64,
 ) -> Result<()> {
+    if threads_cost_more(ctx, rows.len() * y.d() * s.zeta) {
+        return add(s, &Context::new(1), y, a, rows, first);
+    }
     let per_block = block_rows(s);
     let held = (PLANNED / (s.zeta * per_block)).max(1) * per_block;
     // Sorting pays where a packed row is read several times and most targets get some.
@@ -74,6 +77,11 @@ pub(super) fn add(
         })?;
     }
     Ok(())
+}
+
+/// Whether so few additions are done before a second thread wakes up.
+fn threads_cost_more(ctx: &Context, additions: usize) -> bool {
+    ctx.threads() > 1 && additions < 1 << 16
 }
 
 /// In which order the rows of a block enter, and where.
