@@ -123,7 +123,7 @@ pub fn lstsq<T: Real + Element + ladder::Sketchable>(
     }
     output.finish::<T>(&design);
     output.explanation = driver.explanation.join("; ");
-    context.progress(1, 1, &[])?;
+    context.progress(output.n_iter + 1, output.n_iter + 1, &[])?;
     Ok(output)
 }
 
