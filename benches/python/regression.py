@@ -170,7 +170,7 @@ def run(problem, functions, rounds):
 def take_turn(problem, function, row):
     if row.remark:
         return
-    time.sleep(0.05)  # idle BLAS threads spin for a while after their work
+    time.sleep(0.2)  # idle BLAS threads spin for some tens of milliseconds after their work
     start = time.perf_counter()
     try:
         x = problem.A.sum() if function is None else function(problem.A, problem.b)

@@ -10,8 +10,8 @@ use crate::parallel::Context;
 use crate::sketch::Tiles;
 use std::ops::Range;
 
-/// Rows whose words are held at a time.
-const HELD: usize = 1 << 17;
+/// Words held at a time.
+const HELD: usize = 1 << 20;
 
 /// Adds all rows of `a`, the first of which is global row `first`, each times its weight.
 pub(super) fn add<T: Real>(
@@ -22,8 +22,9 @@ pub(super) fn add<T: Real>(
     weights: Option<&[f64]>,
     first: u64,
 ) -> Result<()> {
-    for start in (0..a.nrows()).step_by(HELD) {
-        let rows = start..a.nrows().min(start + HELD);
+    let held = (HELD / s.zeta).max(1);
+    for start in (0..a.nrows()).step_by(held) {
+        let rows = start..a.nrows().min(start + held);
         let words = s.words(first + start as u64, rows.len());
         let some = Entries { s, a, weights, rows, words };
         match a.axis() {
