@@ -1,8 +1,9 @@
 //! The register kernel of the Gram products: an 8 x `WIDTH` tile of sums of products.
 //!
-//! Every entry of a tile is one chain of fused multiply-adds in the order of the summation index, so
-//! that the instruction set (AVX-512, AVX2, anything with a fused multiply-add) does not change the bits;
-//! only the way the tile is cut into registers differs.
+//! What is added to an entry of a tile is one chain of fused multiply-adds in the order of the summation
+//! index, so that the instruction set (AVX-512, AVX2, anything with a fused multiply-add) does not change
+//! the bits; only the way the tile is cut into registers differs. A chain starts from zero and not from what
+//! is there already: the error of a sum of a few short chains is much smaller than that of a long one.
 
 use crate::matrix::Real;
 use crate::simd::{InstructionSet, instruction_set};
@@ -25,9 +26,11 @@ pub(crate) trait Kernel: Real {
 trait Lanes: Copy {
     type Element: Copy;
     const COUNT: usize;
+    unsafe fn zero() -> Self;
     unsafe fn load(from: *const Self::Element) -> Self;
     unsafe fn store(self, to: *mut Self::Element);
     unsafe fn broadcast(from: *const Self::Element) -> Self;
+    unsafe fn add(self, other: Self) -> Self;
     unsafe fn multiply_add(self, x: Self, y: Self) -> Self;
 }
 
@@ -52,12 +55,7 @@ unsafe fn tile<V: Lanes, const ROWS: usize, const VECTORS: usize>(
                 let out = out.add(i0 * width + j0);
                 let a = a.add(i0 * a_row);
                 let b = b.add(j0);
-                let mut sums = [[V::load(out); VECTORS]; ROWS];
-                for i in 0..ROWS {
-                    for j in 0..VECTORS {
-                        sums[i][j] = V::load(out.add(i * width + j * V::COUNT));
-                    }
-                }
+                let mut sums = [[V::zero(); VECTORS]; ROWS];
                 for k in 0..depth {
                     let b = b.add(k * width);
                     let mut y = [V::load(b); VECTORS];
@@ -73,7 +71,8 @@ unsafe fn tile<V: Lanes, const ROWS: usize, const VECTORS: usize>(
                 }
                 for i in 0..ROWS {
                     for j in 0..VECTORS {
-                        sums[i][j].store(out.add(i * width + j * V::COUNT));
+                        let out = out.add(i * width + j * V::COUNT);
+                        V::load(out).add(sums[i][j]).store(out);
                     }
                 }
             }
@@ -110,6 +109,10 @@ macro_rules! portable_lanes {
             type Element = $element;
             const COUNT: usize = 4;
             #[inline(always)]
+            unsafe fn zero() -> Self {
+                Self([0.0; 4])
+            }
+            #[inline(always)]
             unsafe fn load(from: *const $element) -> Self {
                 // SAFETY: the caller vouches for four readable elements.
                 Self(unsafe { from.cast::<[$element; 4]>().read_unaligned() })
@@ -123,6 +126,10 @@ macro_rules! portable_lanes {
             unsafe fn broadcast(from: *const $element) -> Self {
                 // SAFETY: the caller vouches for one readable element.
                 Self([unsafe { *from }; 4])
+            }
+            #[inline(always)]
+            unsafe fn add(self, other: Self) -> Self {
+                Self(std::array::from_fn(|l| self.0[l] + other.0[l]))
             }
             #[inline(always)]
             unsafe fn multiply_add(self, x: Self, y: Self) -> Self {
@@ -147,10 +154,15 @@ mod x86 {
     use std::arch::x86_64::*;
 
     macro_rules! register_lanes {
-        ($register:ty, $element:ty, $count:expr, $load:ident, $store:ident, $set:ident, $fma:ident) => {
+        ($register:ty, $element:ty, $count:expr, $load:ident, $store:ident, $set:ident, $add:ident, $fma:ident) => {
             impl Lanes for $register {
                 type Element = $element;
                 const COUNT: usize = $count;
+                #[inline(always)]
+                unsafe fn zero() -> Self {
+                    // SAFETY: the caller vouches for the instruction set.
+                    unsafe { $set(0.0) }
+                }
                 #[inline(always)]
                 unsafe fn load(from: *const $element) -> Self {
                     // SAFETY: the caller vouches for the memory and the instruction set.
@@ -167,6 +179,11 @@ mod x86 {
                     unsafe { $set(*from) }
                 }
                 #[inline(always)]
+                unsafe fn add(self, other: Self) -> Self {
+                    // SAFETY: as above.
+                    unsafe { $add(self, other) }
+                }
+                #[inline(always)]
                 unsafe fn multiply_add(self, x: Self, y: Self) -> Self {
                     // SAFETY: as above.
                     unsafe { $fma(x, y, self) }
@@ -174,10 +191,10 @@ mod x86 {
             }
         };
     }
-    register_lanes!(__m512, f32, 16, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps, _mm512_fmadd_ps);
-    register_lanes!(__m512d, f64, 8, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_set1_pd, _mm512_fmadd_pd);
-    register_lanes!(__m256, f32, 8, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_set1_ps, _mm256_fmadd_ps);
-    register_lanes!(__m256d, f64, 4, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_set1_pd, _mm256_fmadd_pd);
+    register_lanes!(__m512, f32, 16, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps, _mm512_add_ps, _mm512_fmadd_ps);
+    register_lanes!(__m512d, f64, 8, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_set1_pd, _mm512_add_pd, _mm512_fmadd_pd);
+    register_lanes!(__m256, f32, 8, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_set1_ps, _mm256_add_ps, _mm256_fmadd_ps);
+    register_lanes!(__m256d, f64, 4, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_set1_pd, _mm256_add_pd, _mm256_fmadd_pd);
 
     kernel_functions!(#[target_feature(enable = "avx512f")] pub(super) avx512_f32: f32, __m512, HEIGHT, 2);
     kernel_functions!(#[target_feature(enable = "avx512f")] pub(super) avx512_f64: f64, __m512d, HEIGHT, 2);
@@ -220,11 +237,12 @@ mod tests {
         for i in 0..HEIGHT {
             for j in 0..E::WIDTH {
                 // An f32 product is exact in f64, and double rounding of the sum is rarer than this test.
-                let mut sum = 0.25;
+                let mut sum = 0.0;
                 for k in 0..depth {
                     let (x, y) = (a[k * HEIGHT + i].to_f64(), b[k * E::WIDTH + j].to_f64());
                     sum = E::from_f64(if fused { x.mul_add(y, sum) } else { x * y + sum }).to_f64();
                 }
+                let sum = E::from_f64(0.25 + sum).to_f64();
                 let error = (out[i * E::WIDTH + j].to_f64() - sum).abs();
                 assert!(
                     if fused { error == 0.0 } else { error < 64.0 * E::UNIT_ROUNDOFF },
