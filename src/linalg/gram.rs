@@ -5,7 +5,7 @@
 //! triangle is a run of the register kernel down two panels. `f32` products are summed in `f32` over one
 //! block of at most 1024 rows and in `f64` over the blocks.
 //!
-//! Cost: n d^2 flops and one read of A. Memory: at most one sixth of A for the partial sums.
+//! Cost: n d^2 flops and one read of A. Memory: at most one sixth of a tall A for the partial sums.
 
 use super::kernel::{HEIGHT, Kernel};
 use crate::error::Result;
@@ -18,14 +18,16 @@ use std::ops::Range;
 const DEPTH: usize = 128;
 /// Packed rows of one block fill at most this much, a common L2 cache.
 const BLOCK_BYTES: usize = 1 << 20;
+/// Rows that are read from memory once for everything that is done with them: they stay in the L2 cache.
+pub(super) const CHUNK: usize = 64;
 
 /// Rows between two panels that keep them out of the same sets of the cache.
 const PADDING: usize = 3;
 
 /// A'A of the columns scaled by `scale`, with products in precision `E`, and what `visit` made of the tiles.
 ///
-/// `visit(part, tile, row)` sees every block of rows while it is in cache, `row` being the number of
-/// its first; each slab of rows starts from `part()`. The parts come back in row order. Both triangles of
+/// `visit(part, tile, row)` sees all rows, a few at a time, while they are in cache, `row` being the number of
+/// the first of them; each slab of rows starts from `part()`. The parts come back in row order. Both triangles of
 /// the result are filled.
 pub(crate) fn gram<E: Kernel, P: Send>(
     context: &Context,
@@ -40,8 +42,12 @@ pub(crate) fn gram<E: Kernel, P: Send>(
         block_rows::<E>(rows.ncols()),
         part,
         |sum: &mut GramSum<E>, part, tile, row| {
-            sum.add(tile, scale);
-            visit(part, tile, row);
+            for start in (0..tile.nrows()).step_by(CHUNK) {
+                let chunk = tile.rows(start..(start + CHUNK).min(tile.nrows()));
+                sum.pack(chunk, scale, start);
+                visit(part, chunk, row + start);
+            }
+            sum.multiply(tile.nrows());
         },
     )
 }
@@ -87,9 +93,10 @@ pub(super) fn sum_over_slabs<E: Kernel, P: Send>(
     Ok((unpack::<E>(&tiles, ncols)?, parts))
 }
 
-/// Slabs of whole blocks: enough for many threads, few enough that their sums stay below a sixth of A.
+/// Slabs of whole blocks: enough for many threads, few enough that their sums stay below a sixth of a tall A.
 fn slabs(nrows: usize, ncols: usize, block: usize) -> Vec<Range<usize>> {
-    let count = (nrows / (3 * ncols.max(1))).clamp(1, 32);
+    let fewest = if nrows < 2 * ncols { 1 } else { 2 };
+    let count = (nrows / (3 * ncols.max(1))).clamp(fewest, 32);
     let step = nrows.div_ceil(count).next_multiple_of(block).max(1);
     (0..nrows).step_by(step).map(|start| start..(start + step).min(nrows)).collect()
 }
@@ -117,10 +124,10 @@ impl<E: Kernel> GramSum<E> {
         })
     }
 
-    /// Adds the products of one block of rows.
-    fn add(&mut self, block: Dense<'_, f64>, scale: &[f64]) {
-        pack_rows(block, scale, self.capacity, &mut self.packed);
-        self.multiply(block.nrows());
+    /// Puts scaled rows at `row` of the block.
+    fn pack(&mut self, rows: Dense<'_, f64>, scale: &[f64], row: usize) {
+        assert!(row + rows.nrows() <= self.capacity);
+        pack_rows(rows, scale, self.capacity, &mut self.packed[row * E::WIDTH..]);
     }
 
     /// Puts `values`, `HEIGHT` rows of `values.len() / HEIGHT` columns, at (row, column) of the block.
@@ -152,7 +159,7 @@ impl<E: Kernel> GramSum<E> {
 // would leave the instruction set of the kernel.
 
 kernel! {
-    /// Packs a block of rows, scaled by column, into panels of `capacity` rows.
+    /// Packs rows, scaled by column, into panels of `capacity` rows.
     fn pack_rows<V, E: Kernel>(block: Dense<'_, f64>, scale: &[f64], capacity: usize, packed: &mut [E]) {
         let (data, stride, width) = (block.data(), block.row_stride(), E::WIDTH);
         assert!(block.nrows() <= capacity && block.col_stride() == 1 && scale.len() == block.ncols());
@@ -229,14 +236,24 @@ fn tile_of<E: Kernel>(packed: &[E], capacity: usize, left: usize, right: usize, 
     }
 }
 
+/// The symmetric matrix from the tiles of its upper triangle.
 fn unpack<E: Kernel>(tiles: &[f64], ncols: usize) -> Result<Mat<f64>> {
     let width = E::WIDTH;
-    let entry = |i: usize, j: usize| {
-        let (left, right) = (i / width, j / width);
-        let tile = right * (right + 1) / 2 + left;
-        tiles[tile * width * width + (i % width) * width + j % width]
-    };
-    Mat::from_fn(ncols, ncols, |i, j| entry(i.min(j), i.max(j)))
+    let mut gram = Mat::zeros(ncols, ncols)?;
+    let mut tiles = tiles.chunks_exact(width * width);
+    for right in (0..ncols).step_by(width) {
+        for left in (0..=right).step_by(width) {
+            for (i, row) in tiles.next().into_iter().flat_map(|tile| tile.chunks_exact(width).enumerate()) {
+                for (j, &value) in row.iter().enumerate() {
+                    if left + i <= right + j && right + j < ncols {
+                        gram[(left + i, right + j)] = value;
+                        gram[(right + j, left + i)] = value;
+                    }
+                }
+            }
+        }
+    }
+    Ok(gram)
 }
 
 #[cfg(test)]

@@ -4,14 +4,11 @@
 //! `f32` straight into the panels of the Gram sum, and forgotten. Cost: n d^2 flops in `f64`, n d^2 in
 //! `f32`, one read of A.
 
-use super::gram::{GramSum, block_rows, sum_over_slabs};
+use super::gram::{CHUNK, GramSum, block_rows, sum_over_slabs};
 use super::kernel::{HEIGHT, Kernel};
 use crate::error::Result;
 use crate::matrix::{Buffer, Dense, Mat, Rows};
 use crate::parallel::Context;
-
-/// Rows that are multiplied by all panels of the inverse before the next rows: they stay in the L2 cache.
-const CHUNK: usize = 64;
 
 /// (A W)'(A W) for the upper triangle W = `whitener`, and what `visit` made of the tiles of A, as in
 /// [`gram`](super::gram::gram).
@@ -30,10 +27,11 @@ pub(crate) fn whitened_gram<P: Send>(
         part,
         |sum: &mut GramSum<f32>, part, tile, row| {
             for start in (0..tile.nrows()).step_by(CHUNK) {
-                panels.multiply(tile.rows(start..(start + CHUNK).min(tile.nrows())), start, sum);
+                let chunk = tile.rows(start..(start + CHUNK).min(tile.nrows()));
+                panels.multiply(chunk, start, sum);
+                visit(part, chunk, row + start);
             }
             sum.multiply(tile.nrows());
-            visit(part, tile, row);
         },
     )
 }

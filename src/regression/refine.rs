@@ -152,10 +152,11 @@ impl<T: Real + Element> Group<'_, '_, T> {
             let mut going = Vec::new();
             for (side, &position) in active.iter().enumerate() {
                 let answer = self.answer(&pass, &whitened, &part, side, position);
-                let error = self.estimate(&answer, &scaled.factor, last_step[position].is_nan())?;
-                state.keep_better(position, error, &pass, &part, side);
                 let length = norm(whitened.col(side));
                 let rate = length / last_step[position];
+                let may_be_last = rate > STAGNATION || state.passes == self.max_passes;
+                let error = self.estimate(&answer, &scaled.factor, may_be_last)?;
+                state.keep_better(position, error, &pass, &part, side);
                 if rate.is_finite() && state.backward_error[position] > self.tolerance {
                     state.rate = state.rate.max(rate);
                 }
@@ -198,10 +199,10 @@ impl<T: Real + Element> Group<'_, '_, T> {
         }
     }
 
-    /// The quick bound where it settles the matter, or where the answer cannot be the last one.
-    fn estimate(&self, answer: &Answer<'_>, factor: &Factor, is_first: bool) -> Result<f64> {
+    /// The quick bound where it settles the matter, or where the answer is hardly the last one.
+    fn estimate(&self, answer: &Answer<'_>, factor: &Factor, may_be_last: bool) -> Result<f64> {
         let quick = answer.quick_backward_error(factor);
-        if quick <= self.tolerance || is_first && quick > 1e3 * self.tolerance || !quick.is_finite() {
+        if quick <= self.tolerance || !may_be_last && quick > 1e3 * self.tolerance || !quick.is_finite() {
             return Ok(quick);
         }
         answer.backward_error(factor)
