@@ -267,7 +267,7 @@ mod tests {
         let scale: Vec<f64> = (0..ncols).map(|j| if j % 2 == 0 { 1.0 } else { 0.5 }).collect();
         let a = Dense::row_major(&data, nrows, ncols);
         let count = |part: &mut usize, tile: Dense<'_, f64>, row: usize| {
-            assert_eq!(row % block_rows::<E>(ncols), 0);
+            assert_eq!(row % CHUNK, 0);
             *part += tile.nrows();
         };
         let run = |threads| gram::<E, usize>(&Context::new(threads), &a, &scale, || 0, count).unwrap();
