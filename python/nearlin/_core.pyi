@@ -74,6 +74,7 @@ def lstsq(
     seed: int,
     threads: int,
     fit_intercept: bool,
+    preconditioner: str | None,
     progress: Callable[[int, int, dict[str, float]], object] | None,
 ) -> dict[str, Any]: ...
 def ridge_loo(

@@ -26,13 +26,17 @@
 //! | `refine` | refinement by a factor, its stopping rules |
 //! | `ladder` | the rungs: gram in single and double precision, whitened |
 //! | `spir` | sketched iterations for sparse or very wide matrices |
+//! | `fgmres` | flexible GMRES on any linear system |
+//! | `augmented` | refinement of the augmented system: all digits whatever the weights |
 //! | `qr` | tall-skinny QR, ranks, minimum-norm answers |
 //! | `auto` | condition hint and cost model |
 //! | `solve` | the driver that climbs from method to method |
 //! | `loo` | leave-one-out errors of ridge regression |
 
+mod augmented;
 mod auto;
 mod design;
+mod fgmres;
 mod ladder;
 mod loo;
 mod pass;
@@ -43,6 +47,7 @@ mod sparse;
 mod spir;
 mod stacked;
 
+pub use augmented::Preconditioner;
 pub use design::Problem;
 pub use ladder::Sketchable;
 pub use loo::ridge_leave_one_out;

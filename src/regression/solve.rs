@@ -1,8 +1,9 @@
 //! The driver: from the caller's problem to answers with their certificates.
 
+use super::augmented::{Preconditioner, augmented};
 use super::auto::{Costs, Hint, costs, hint};
 use super::design::{Design, Problem, power_of_two_below};
-use super::ladder::{self, Moments, Outcome, Precision, SketchPlan};
+use super::ladder::{self, Moments, Outcome, Precision, SketchPlan, WORST_SKETCH};
 use super::qr::{Factored, qr};
 use super::refine::{Group, Refined, Scaled};
 use super::spir::{Inner, spir};
@@ -26,6 +27,8 @@ pub enum Method {
     Spir,
     /// Sketched heavy-ball iteration with refinement.
     Fossils,
+    /// Refinement of the augmented system by FGMRES.
+    FgmresWlsir,
     /// Tall-skinny Householder QR.
     Qr,
 }
@@ -39,6 +42,7 @@ impl Method {
             Self::Whitened => "whitened",
             Self::Spir => "spir",
             Self::Fossils => "fossils",
+            Self::FgmresWlsir => "fgmres_wlsir",
             Self::Qr => "qr",
         }
     }
@@ -61,6 +65,8 @@ pub struct Params {
     pub max_iter: Option<usize>,
     /// Of every random choice.
     pub seed: u64,
+    /// For [`Method::FgmresWlsir`]; `None`: the one that bears any weights.
+    pub preconditioner: Option<Preconditioner>,
 }
 
 /// Answers and what is known of them.
@@ -146,6 +152,7 @@ enum Rung {
     Gram(Precision),
     Whitened { draw: u32 },
     Iterative { draw: u32, heavy_ball: bool },
+    Augmented { draw: u32, preconditioner: Preconditioner },
     Qr,
 }
 
@@ -156,6 +163,7 @@ impl Rung {
             Self::Whitened { .. } => Method::Whitened,
             Self::Iterative { heavy_ball: false, .. } => Method::Spir,
             Self::Iterative { heavy_ball: true, .. } => Method::Fossils,
+            Self::Augmented { .. } => Method::FgmresWlsir,
             Self::Qr => Method::Qr,
         }
     }
@@ -164,7 +172,17 @@ impl Rung {
         match self {
             Self::Gram(Precision::Single) => "gram (single precision)",
             Self::Gram(Precision::Double) => "gram (double precision)",
+            Self::Augmented { preconditioner: Preconditioner::Split, .. } => "fgmres_wlsir (split)",
+            Self::Augmented { preconditioner: Preconditioner::Left, .. } => "fgmres_wlsir (left)",
             _ => self.method().name(),
+        }
+    }
+
+    /// Number of the draw of its sketch.
+    fn draw(self) -> u32 {
+        match self {
+            Self::Whitened { draw } | Self::Iterative { draw, .. } | Self::Augmented { draw, .. } => draw,
+            Self::Gram(_) | Self::Qr => 0,
         }
     }
 }
@@ -218,7 +236,7 @@ impl<'p> Driver<'p> {
             .enumerate()
             .map(|(j, &value)| power_of_two_below(value * design.column_scale(j)).recip())
             .collect();
-        driver.plan(n, d, design.sparse().map(|(matrix, _)| matrix.nnz()), square, sampled.as_ref());
+        driver.plan(design, square, sampled.as_ref());
         Ok(driver)
     }
 
@@ -230,32 +248,43 @@ impl<'p> Driver<'p> {
     }
 
     /// The rungs in the order in which they are tried.
-    fn plan(&mut self, n: usize, d: usize, stored: Option<usize>, square: bool, hint: Option<&Hint>) {
+    fn plan<T: Real + Element>(&mut self, design: &Design<'_, T>, square: bool, hint: Option<&Hint>) {
+        let stored = design.sparse().map(|(matrix, _)| matrix.nnz());
         let gram = |condition: f64| {
             let precisions = [(Precision::Single, 300.0), (Precision::Double, Precision::Double.limit())];
             precisions.into_iter().filter(move |&(_, limit)| condition <= limit).map(|(p, _)| Rung::Gram(p))
         };
         let whitened = [Rung::Whitened { draw: 0 }, Rung::Whitened { draw: 1 }];
         let iterative = |heavy_ball| [0, 1].map(|draw| Rung::Iterative { draw, heavy_ball });
+        let augmented = |preconditioner| [0, 1].map(|draw| Rung::Augmented { draw, preconditioner });
         let condition = hint.map_or(f64::INFINITY, |hint| hint.condition);
         let mut rungs: Vec<Rung> = match self.params.method {
             Method::Qr => vec![],
             Method::Whitened => whitened.to_vec(),
             Method::Spir => iterative(false).to_vec(),
             Method::Fossils => iterative(true).to_vec(),
+            Method::FgmresWlsir => match self.params.preconditioner {
+                Some(Preconditioner::Left) => augmented(Preconditioner::Left).to_vec(),
+                _ => augmented(Preconditioner::Split).to_vec(),
+            },
             Method::Gram if square => vec![Rung::Gram(Precision::Double)],
             Method::Gram => {
                 gram(condition).chain([Rung::Gram(Precision::Double)]).take(2).chain(whitened).collect()
             }
             Method::Auto if square => vec![],
             Method::Auto => {
-                let costs = costs(n, d, stored);
+                let costs = costs(design.nrows(), design.ncols(), stored);
                 self.explain(&costs, hint);
                 let robust = [whitened, iterative(false), [Rung::Qr; 2]];
                 let of = |rungs: &[Rung; 2]| costs.of(rungs[0]);
                 let cheapest = robust.into_iter().min_by(|left, right| of(left).total_cmp(&of(right)));
                 let cheapest = cheapest.unwrap_or([Rung::Qr; 2]);
-                gram(condition).filter(|&rung| costs.of(rung) < of(&cheapest)).chain(cheapest).collect()
+                let last = design.is_weighted().then_some(augmented(Preconditioner::Split)[1]);
+                gram(condition)
+                    .filter(|&rung| costs.of(rung) < of(&cheapest))
+                    .chain(cheapest)
+                    .chain(last)
+                    .collect()
             }
         };
         rungs.push(Rung::Qr);
@@ -300,8 +329,7 @@ impl<'p> Driver<'p> {
         let wanted = self.rungs[0].method();
         let mut sketch_size = None;
         for rung in self.rungs.clone() {
-            output.redraws +=
-                usize::from(matches!(rung, Rung::Whitened { draw: 1.. } | Rung::Iterative { draw: 1.., .. }));
+            output.redraws += usize::from(rung.draw() > 0);
             if rung == Rung::Qr {
                 if wanted != Method::Qr && self.params.method != Method::Auto {
                     output.fallback = Some(self.explanation.last().cloned().unwrap_or_default());
@@ -354,10 +382,16 @@ impl<'p> Driver<'p> {
                     None => Ok(Outcome::Inadmissible(f64::NAN)),
                 }
             }
-            Rung::Whitened { draw } | Rung::Iterative { draw, .. } => {
+            Rung::Whitened { draw } | Rung::Iterative { draw, .. } | Rung::Augmented { draw, .. } => {
                 let plan = self.sketch_plan(group, rung, draw);
                 *sketch_size = Some(plan.rows);
-                let sketched = ladder::sketched(group, plan)?;
+                let sketched = match rung {
+                    Rung::Augmented { preconditioner: Preconditioner::Left, .. } => {
+                        let unweighted = group.design.unweighted();
+                        ladder::sketched(&Group { design: &unweighted, ..*group }, plan)?
+                    }
+                    _ => ladder::sketched(group, plan)?,
+                };
                 if sketched.condition.is_nan() || sketched.condition * self.rcond >= 1.0 {
                     if !sketched.x.as_slice().iter().all(|v| v.is_finite()) {
                         group.design.largest_in_columns(self.context)?;
@@ -372,7 +406,14 @@ impl<'p> Driver<'p> {
                         let momentum = group.design.ncols() as f64 / plan.rows as f64;
                         spir(group, sketched, Inner::HeavyBall { momentum })
                     }
-                    _ => ladder::whitened(group, sketched),
+                    Rung::Augmented { preconditioner, .. } => {
+                        let worst = match preconditioner {
+                            Preconditioner::Split => WORST_SKETCH,
+                            Preconditioner::Left => Precision::Single.limit(),
+                        };
+                        augmented(group, ladder::whitened(group, sketched, worst)?, preconditioner)
+                    }
+                    _ => ladder::whitened(group, sketched, WORST_SKETCH),
                 }
             }
             Rung::Qr => Ok(Outcome::Inadmissible(f64::NAN)),
@@ -399,7 +440,7 @@ impl<'p> Driver<'p> {
         let (n, d) = (group.design.nrows(), group.design.ncols());
         let kind = self.params.sketch.unwrap_or(Kind::SparseSign { zeta: 8 });
         let ratio = match rung {
-            Rung::Whitened { .. } => 2,
+            Rung::Whitened { .. } | Rung::Augmented { .. } => 2,
             _ if group.design.sparse().is_some() || n < 40 * d => 4,
             _ => 12,
         };
@@ -432,7 +473,7 @@ impl Costs {
         match rung {
             Rung::Gram(Precision::Single) => self.gram_single,
             Rung::Gram(Precision::Double) => self.gram_double,
-            Rung::Whitened { .. } => self.whitened,
+            Rung::Whitened { .. } | Rung::Augmented { .. } => self.whitened,
             Rung::Iterative { .. } => self.spir,
             Rung::Qr => self.qr,
         }
