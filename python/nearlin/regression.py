@@ -297,8 +297,9 @@ def as_penalties(ridge: npt.ArrayLike, columns: int, name: str) -> npt.NDArray[n
     return penalties
 
 
-def certify(solution: Solution) -> Certificate:
+def certify(solution: Solution, *, fit_intercept: bool = False) -> Certificate:
     """Return the certificate of a solution: the worst of its right-hand sides."""
+    problem = "column-scaled problem" + (" after centring" if fit_intercept else "")
     sketched = solution["method"] in ("spir", "fossils")
     return Certificate(
         quantity="backward error / |A|_F",
@@ -306,7 +307,7 @@ def certify(solution: Solution) -> Certificate:
         bound=float(np.max(solution["backward_error_bound"])),
         confidence=None if sketched else 1.0,
         measured=(
-            "Karlson-Walden estimate on the column-scaled problem, "
+            f"Karlson-Walden estimate on the {problem}, "
             + ("with R of the sketch" if sketched else "with a factor R of A whose condition was checked")
             + " and the residual of the returned x"
         ),
