@@ -51,4 +51,4 @@ pub use augmented::Preconditioner;
 pub use design::Problem;
 pub use ladder::Sketchable;
 pub use loo::ridge_leave_one_out;
-pub use solve::{Method, Output, Params, lstsq};
+pub use solve::{Method, Output, Params, Stage, lstsq};
