@@ -110,7 +110,7 @@ impl<T: Real + Element> Augmented<'_, '_, '_, T> {
         let mut last = f64::INFINITY;
         for _ in 0..MOST_ROUNDS {
             let residual = self.residual(Some(target), &at)?;
-            let rhs = self.from_left(&residual)?;
+            let rhs = self.measured_from_left(&residual)?;
             let correction = fgmres(self, &rhs, TOLERANCE, MOST_STEPS)?;
             let change = largest(&correction[n..], scale) / largest(&at[n..], scale);
             if change.is_nan() || change > 0.5 * last {
@@ -166,7 +166,7 @@ impl<T: Real + Element> Augmented<'_, '_, '_, T> {
     }
 
     /// A residual of the system in the coordinates in which FGMRES measures it.
-    fn from_left(&mut self, residual: &[f64]) -> Result<Buffer<f64>> {
+    fn measured_from_left(&mut self, residual: &[f64]) -> Result<Buffer<f64>> {
         match self.preconditioner {
             Preconditioner::Split => {
                 let n = self.group.design.nrows();
@@ -228,7 +228,7 @@ impl<T: Real + Element> System for Augmented<'_, '_, '_, T> {
     fn apply(&mut self, z: &[f64]) -> Result<Buffer<f64>> {
         let mut image = self.residual(None, z)?;
         image.iter_mut().for_each(|value| *value = -*value);
-        self.from_left(&image)
+        self.measured_from_left(&image)
     }
 }
 

@@ -66,6 +66,13 @@ def test_ridge(ridge):
     assert error(solve(A, b, weight, ridge=ridge).x, exact(A, b, weight, ridge=ridge)) <= 4 * U
 
 
+def test_an_intercept():
+    A, b, weight = spread()
+    model = nearlin.LinearRegression(method="fgmres_wlsir", random_state=0).fit(A + 5.0, b, weight)
+    best = exact(np.column_stack([A + 5.0, np.ones(len(A))]), b, weight)
+    assert error(np.append(model.coef_, model.intercept_), best) <= 16 * U
+
+
 @pytest.mark.parametrize("make", [np.asfortranarray, scipy.sparse.csr_array, scipy.sparse.csc_array])
 def test_layouts_and_many_right_hand_sides(make):
     A, b, weight = stiff()
@@ -139,7 +146,11 @@ def test_progress_is_reported_and_its_errors_are_passed_on():
 
 def test_a_preconditioner_for_another_method_is_refused():
     A, b, weight = stiff()
-    with pytest.raises(InvalidInputError, match="`preconditioner` is 'left', expected None with method='auto'"):
+    with pytest.raises(
+        InvalidInputError, match="`preconditioner` is 'left', expected None with method='auto'"
+    ):
         nearlin.lstsq(A, b, sample_weight=weight, preconditioner="left")
-    with pytest.raises(InvalidInputError, match="`preconditioner` is 'right', expected one of 'split', 'left'"):
+    with pytest.raises(
+        InvalidInputError, match="`preconditioner` is 'right', expected one of 'split', 'left'"
+    ):
         solve(A, b, weight, preconditioner="right")
