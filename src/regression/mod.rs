@@ -49,4 +49,4 @@ pub use covariance::{Covariance, Fit, Inference, Robust, covariance, exact_facto
 pub use design::Problem;
 pub use ladder::Sketchable;
 pub use loo::ridge_leave_one_out;
-pub use solve::{Method, Output, Params, lstsq};
+pub use solve::{Method, Output, Params, Stage, lstsq};
