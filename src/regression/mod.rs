@@ -32,9 +32,11 @@
 //! | `auto` | condition hint and cost model |
 //! | `solve` | the driver that climbs from method to method |
 //! | `loo` | leave-one-out errors of ridge regression |
+//! | `covariance` | covariance matrices of the coefficients |
 
 mod augmented;
 mod auto;
+mod covariance;
 mod design;
 mod fgmres;
 mod ladder;
@@ -48,6 +50,7 @@ mod spir;
 mod stacked;
 
 pub use augmented::Preconditioner;
+pub use covariance::{Covariance, Fit, Inference, Robust, covariance, exact_factor, robust_covariance};
 pub use design::Problem;
 pub use ladder::Sketchable;
 pub use loo::ridge_leave_one_out;
