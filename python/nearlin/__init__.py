@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from . import exceptions, sketch
     from ._certificate import Certificate
     from ._linear_model import LinearRegression, Ridge, RidgeCV
+    from ._sketch_and_solve import SketchAndSolveResult, StreamingLeastSquares, sketch_and_solve
     from .regression import LstsqResult, lstsq
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "LstsqResult",
     "Ridge",
     "RidgeCV",
+    "SketchAndSolveResult",
+    "StreamingLeastSquares",
     "__version__",
     "config_context",
     "exceptions",
@@ -30,6 +33,7 @@ __all__ = [
     "lstsq",
     "set_config",
     "sketch",
+    "sketch_and_solve",
 ]
 
 _SUBMODULES = frozenset({"exceptions", "regression", "sketch"})
@@ -39,7 +43,10 @@ _HOME = {
     "LstsqResult": "regression",
     "Ridge": "_linear_model",
     "RidgeCV": "_linear_model",
+    "SketchAndSolveResult": "_sketch_and_solve",
+    "StreamingLeastSquares": "_sketch_and_solve",
     "lstsq": "regression",
+    "sketch_and_solve": "_sketch_and_solve",
 }
 
 

@@ -142,7 +142,7 @@ fn method_named(name: &str) -> Result<Method, Error> {
     })
 }
 
-fn sketch_named(name: &str) -> Result<Kind, Error> {
+pub(super) fn sketch_named(name: &str) -> Result<Kind, Error> {
     match name {
         "sparse_sign" => Ok(Kind::SparseSign { zeta: 8 }),
         "count_sketch" => Ok(Kind::CountSketch),
