@@ -51,7 +51,7 @@ mod spir;
 mod stacked;
 mod streaming;
 
-pub use covariance::{Covariance, Fit, Inference, Robust, covariance, exact_factor, robust_covariance};
+pub use covariance::{Covariance, Fit, Inference, Robust, covariance, robust_covariance};
 pub use design::Problem;
 pub use ladder::Sketchable;
 pub use loo::ridge_leave_one_out;
