@@ -26,6 +26,8 @@
 //! | `refine` | refinement by a factor, its stopping rules |
 //! | `ladder` | the rungs: gram in single and double precision, whitened |
 //! | `spir` | sketched iterations for sparse or very wide matrices |
+//! | `fgmres` | flexible GMRES on any linear system |
+//! | `augmented` | refinement of the augmented system: all digits whatever the weights |
 //! | `qr` | tall-skinny QR, ranks, minimum-norm answers |
 //! | `auto` | condition hint and cost model |
 //! | `solve` | the driver that climbs from method to method |
@@ -35,9 +37,11 @@
 //! | `sketch_and_solve` | answers from a sketch alone, with intervals |
 //! | `streaming` | the same for rows that come in blocks |
 
+mod augmented;
 mod auto;
 mod covariance;
 mod design;
+mod fgmres;
 mod ladder;
 mod loo;
 mod pass;
@@ -51,6 +55,7 @@ mod spir;
 mod stacked;
 mod streaming;
 
+pub use augmented::Preconditioner;
 pub use covariance::{Covariance, Fit, Inference, Robust, covariance, robust_covariance};
 pub use design::Problem;
 pub use ladder::Sketchable;
