@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from . import exceptions, sketch
     from ._certificate import Certificate
     from ._linear_model import LinearRegression, Ridge, RidgeCV
+    from ._summary import RegressionSummary
     from .regression import LstsqResult, lstsq
 
 __all__ = [
     "Certificate",
     "LinearRegression",
     "LstsqResult",
+    "RegressionSummary",
     "Ridge",
     "RidgeCV",
     "__version__",
@@ -37,6 +39,7 @@ _HOME = {
     "Certificate": "_certificate",
     "LinearRegression": "_linear_model",
     "LstsqResult": "regression",
+    "RegressionSummary": "_summary",
     "Ridge": "_linear_model",
     "RidgeCV": "_linear_model",
     "lstsq": "regression",

@@ -10,6 +10,7 @@ __all__ = [
     "InternalError",
     "InvalidInputError",
     "InvalidTypeError",
+    "LeverageWarning",
     "NearlinError",
     "NonFiniteError",
     "ShapeError",
@@ -51,3 +52,7 @@ class InternalError(NearlinError, RuntimeError):
 
 class FallbackWarning(UserWarning):
     """A slower method than the one asked for was needed to reach the accuracy asked for."""
+
+
+class LeverageWarning(UserWarning):
+    """Rows have so much leverage that their residuals tell nothing of their noise."""
