@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from ._certificate import Certificate
     from ._linear_model import LinearRegression, Ridge, RidgeCV
     from ._sketch_and_solve import SketchAndSolveResult, StreamingLeastSquares, sketch_and_solve
+    from ._summary import RegressionSummary
     from .regression import LstsqResult, lstsq
 
 __all__ = [
     "Certificate",
     "LinearRegression",
     "LstsqResult",
+    "RegressionSummary",
     "Ridge",
     "RidgeCV",
     "SketchAndSolveResult",
@@ -41,6 +43,7 @@ _HOME = {
     "Certificate": "_certificate",
     "LinearRegression": "_linear_model",
     "LstsqResult": "regression",
+    "RegressionSummary": "_summary",
     "Ridge": "_linear_model",
     "RidgeCV": "_linear_model",
     "SketchAndSolveResult": "_sketch_and_solve",

@@ -11,6 +11,7 @@ __all__ = [
     "InternalError",
     "InvalidInputError",
     "InvalidTypeError",
+    "LeverageWarning",
     "NearlinError",
     "NonFiniteError",
     "ShapeError",
@@ -56,3 +57,7 @@ class FallbackWarning(UserWarning):
 
 class GuaranteeWarning(UserWarning):
     """Nothing bounds the error of an answer."""
+
+
+class LeverageWarning(UserWarning):
+    """Rows have so much leverage that their residuals tell nothing of their noise."""
