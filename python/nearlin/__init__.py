@@ -15,14 +15,19 @@ if TYPE_CHECKING:
     from . import exceptions, sketch
     from ._certificate import Certificate
     from ._linear_model import LinearRegression, Ridge, RidgeCV
+    from ._sketch_and_solve import SketchAndSolveResult, StreamingLeastSquares, sketch_and_solve
+    from ._summary import RegressionSummary
     from .regression import LstsqResult, lstsq
 
 __all__ = [
     "Certificate",
     "LinearRegression",
     "LstsqResult",
+    "RegressionSummary",
     "Ridge",
     "RidgeCV",
+    "SketchAndSolveResult",
+    "StreamingLeastSquares",
     "__version__",
     "config_context",
     "exceptions",
@@ -30,6 +35,7 @@ __all__ = [
     "lstsq",
     "set_config",
     "sketch",
+    "sketch_and_solve",
 ]
 
 _SUBMODULES = frozenset({"exceptions", "regression", "sketch"})
@@ -37,9 +43,13 @@ _HOME = {
     "Certificate": "_certificate",
     "LinearRegression": "_linear_model",
     "LstsqResult": "regression",
+    "RegressionSummary": "_summary",
     "Ridge": "_linear_model",
     "RidgeCV": "_linear_model",
+    "SketchAndSolveResult": "_sketch_and_solve",
+    "StreamingLeastSquares": "_sketch_and_solve",
     "lstsq": "regression",
+    "sketch_and_solve": "_sketch_and_solve",
 }
 
 

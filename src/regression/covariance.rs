@@ -144,7 +144,11 @@ pub fn robust_covariance<T: Real + Element>(
         Robust::Hc0 | Robust::Hc1 => vec![0.0; design.nrows()],
         Robust::Hc2 | Robust::Hc3 => {
             let samples = Samples { design: &design, noise: None };
-            linalg::whitened_row_norms(context, &samples, &basis.whitener)?
+            let leverages = linalg::whitened_row_norms(context, &samples, &basis.whitener)?;
+            if (leverages.iter().sum::<f64>() - basis.trace).abs() > 1e-6 * basis.trace {
+                return Err(stranger(context, &design)?);
+            }
+            leverages
         }
     };
     let correction = match robust {
@@ -191,6 +195,8 @@ struct Basis {
     lift: Mat<f64>,
     /// Z'Z.
     gram: Mat<f64>,
+    /// Its trace.
+    trace: f64,
     freedom: f64,
 }
 
@@ -223,7 +229,7 @@ impl Basis {
             let found = format!("{} rows for {trace:.4} free coefficients", fit.observations);
             return Err(Error::shape("A", found, "more rows (of positive weight) than that"));
         }
-        Ok(Self { whitener, lift, gram, freedom })
+        Ok(Self { whitener, lift, gram, trace, freedom })
     }
 
     /// factor^2 L M L', the powers of two of L kept apart from those of the factor.
@@ -243,7 +249,7 @@ impl Basis {
         })
     }
 
-    /// An error unless the data are those of the fit, as far as their weights and means tell.
+    /// An error unless the data have the weights and means of those of the fit.
     fn recognise<T: Real + Element>(
         &self,
         context: &Context,
