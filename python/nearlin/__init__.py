@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from . import exceptions, sketch
     from ._certificate import Certificate
     from ._linear_model import LinearRegression, Ridge, RidgeCV
+    from ._sketch_and_solve import SketchAndSolveResult, StreamingLeastSquares, sketch_and_solve
     from ._summary import RegressionSummary
     from .regression import LstsqResult, lstsq
 
@@ -25,6 +26,8 @@ __all__ = [
     "RegressionSummary",
     "Ridge",
     "RidgeCV",
+    "SketchAndSolveResult",
+    "StreamingLeastSquares",
     "__version__",
     "config_context",
     "exceptions",
@@ -32,6 +35,7 @@ __all__ = [
     "lstsq",
     "set_config",
     "sketch",
+    "sketch_and_solve",
 ]
 
 _SUBMODULES = frozenset({"exceptions", "regression", "sketch"})
@@ -42,7 +46,10 @@ _HOME = {
     "RegressionSummary": "_summary",
     "Ridge": "_linear_model",
     "RidgeCV": "_linear_model",
+    "SketchAndSolveResult": "_sketch_and_solve",
+    "StreamingLeastSquares": "_sketch_and_solve",
     "lstsq": "regression",
+    "sketch_and_solve": "_sketch_and_solve",
 }
 
 

@@ -7,6 +7,7 @@ SciPy user would expect in its place, so that ``except ValueError`` keeps workin
 __all__ = [
     "AllocationError",
     "FallbackWarning",
+    "GuaranteeWarning",
     "InternalError",
     "InvalidInputError",
     "InvalidTypeError",
@@ -52,6 +53,10 @@ class InternalError(NearlinError, RuntimeError):
 
 class FallbackWarning(UserWarning):
     """A slower method than the one asked for was needed to reach the accuracy asked for."""
+
+
+class GuaranteeWarning(UserWarning):
+    """Nothing bounds the error of an answer."""
 
 
 class LeverageWarning(UserWarning):

@@ -121,13 +121,7 @@ class LstsqResult:
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        with np.printoptions(precision=4, threshold=8, edgeitems=3):
-            values = {field.name: str(getattr(self, field.name)) for field in fields(self) if field.repr}
-        width = max(map(len, values))
-        indent = "\n" + " " * (width + 2)
-        return "\n".join(
-            f"{name:>{width}}: {value.replace(chr(10), indent)}" for name, value in values.items()
-        )
+        return listing({field.name: getattr(self, field.name) for field in fields(self) if field.repr})
 
 
 def lstsq(
@@ -354,6 +348,15 @@ def solve(
             stacklevel=3,
         )
     return solution
+
+
+def listing(values: dict[str, Any]) -> str:
+    """Return names and values as two columns, long arrays shortened."""
+    with np.printoptions(precision=4, threshold=8, edgeitems=3):
+        texts = {name: str(value) for name, value in values.items()}
+    width = max(map(len, texts))
+    indent = "\n" + " " * (width + 2)
+    return "\n".join(f"{name:>{width}}: {text.replace(chr(10), indent)}" for name, text in texts.items())
 
 
 def as_penalties(ridge: npt.ArrayLike, columns: int, name: str) -> npt.NDArray[np.float64]:

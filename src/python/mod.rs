@@ -6,7 +6,7 @@
 //! | [`convert`] | NumPy and SciPy objects as matrix views, results as NumPy arrays |
 //! | [`errors`] | errors of the core as exceptions |
 //! | [`regression`], [`sketch`] | one thin file per column |
-//! | [`covariance`] | the covariances of the regression column |
+//! | [`covariance`], [`sketch_and_solve`] | more of the regression column |
 //!
 //! Arguments are validated in Python (`nearlin/_validation.py`); what is checked again here guards memory.
 
@@ -16,6 +16,7 @@ pub mod enter;
 pub mod errors;
 pub mod regression;
 pub mod sketch;
+pub mod sketch_and_solve;
 
 use pyo3::prelude::*;
 
@@ -30,6 +31,8 @@ mod _core {
     use super::regression::{lstsq, ridge_loo};
     #[pymodule_export]
     use super::sketch::{Accumulator, Sketch};
+    #[pymodule_export]
+    use super::sketch_and_solve::{LeastSquaresStream, eps_of_rows, row_count};
     #[pymodule_export]
     use super::usable_cpus;
 }

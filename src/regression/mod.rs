@@ -33,6 +33,9 @@
 //! | `solve` | the driver that climbs from method to method |
 //! | `loo` | leave-one-out errors of ridge regression |
 //! | `covariance` | covariance matrices of the coefficients |
+//! | `row_count` | rows that a dense sketch needs for a coordinate-wise error |
+//! | `sketch_and_solve` | answers from a sketch alone, with intervals |
+//! | `streaming` | the same for rows that come in blocks |
 
 mod augmented;
 mod auto;
@@ -44,14 +47,20 @@ mod loo;
 mod pass;
 mod qr;
 mod refine;
+mod row_count;
+mod sketch_and_solve;
 mod solve;
 mod sparse;
 mod spir;
 mod stacked;
+mod streaming;
 
 pub use augmented::Preconditioner;
 pub use covariance::{Covariance, Fit, Inference, Robust, covariance, robust_covariance};
 pub use design::Problem;
 pub use ladder::Sketchable;
 pub use loo::ridge_leave_one_out;
+pub use row_count::{eps_of_rows, row_count};
+pub use sketch_and_solve::{Quantiles, Sketched, sketch_and_solve};
 pub use solve::{Method, Output, Params, Stage, lstsq};
+pub use streaming::{Block, Request, Shape, Stream};
