@@ -6,8 +6,8 @@
 
 Contenders take turns, round after round, each with two threads; medians are reported. statsmodels gets a
 matrix that has the constant already. The error is the largest relative one of all standard errors, the truth
-being the formula in extended precision. Extra memory is what the kernel's mark of peak resident memory grows by
-in a forked child (Linux only).
+being the formula in extended precision. Extra memory is what the kernel's mark of peak resident memory grows
+by in a forked child (Linux only).
 """
 
 import argparse
