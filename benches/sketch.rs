@@ -1,7 +1,7 @@
 //! Sketches beside a plain read of the matrix: medians of wall time on two threads, interleaved with the reads.
 //!
-//! A read is one thread's sum of the whole array, which is what NumPy's `A.sum()` is. The floor of a dense sketch
-//! is the read on both threads; of a Gaussian one the multiplications.
+//! A read is one thread's sum of the whole array by our own kernel, which takes about 0.7 times as long as NumPy's
+//! `A.sum()`. The floor of a dense sketch is the read on both threads; of a Gaussian one the multiplications.
 
 use nearlin::linalg::matmul;
 use nearlin::matrix::{Axis, Dense, DenseMut, Indices, Sparse};

@@ -88,7 +88,7 @@ class _LeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.rank_ = solution["rank"]
         self.n_iter_ = solution["n_iter"]
         self.method_ = solution["method"]
-        self._certificate = certify(solution).to_dict()
+        self._certificate = certify(solution, fit_intercept=self.fit_intercept).to_dict()
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

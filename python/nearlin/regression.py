@@ -1,7 +1,9 @@
 """Least squares on tall data to machine accuracy, in the time of a few passes over the rows."""
 
+import math
+import textwrap
 import warnings
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -61,6 +63,10 @@ class LstsqResult:
         Which methods were considered, what was picked, and why.
     fallback_reason : str or None
         Why the method asked for did not give the answer, None if it did.
+    stages : tuple of (str, float, int)
+        What was done, in order: its name, seconds of wall time, and reads of the whole of ``A``.
+    size : int
+        Bytes of the numbers that ``A`` stores, which is what one read of it moves.
     """
 
     x: Float
@@ -72,10 +78,50 @@ class LstsqResult:
     certificate: Certificate
     explanation: str
     fallback_reason: str | None = None
+    stages: tuple[tuple[str, float, int], ...] = field(default=(), repr=False)
+    size: int = field(default=0, repr=False)
+
+    def explain(self) -> str:
+        """Tell what ran, why, how long it took, what it read, and how many digits it reached.
+
+        Returns
+        -------
+        str
+            A few lines, to be printed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nearlin
+        >>> rng = np.random.default_rng(0)
+        >>> A, b = rng.standard_normal((10_000, 20)), rng.standard_normal(10_000)
+        >>> print(nearlin.lstsq(A, b, rng=0).explain())  # doctest: +ELLIPSIS
+        gram gave the answer.
+          condition about ...
+        <BLANKLINE>
+        stage                    seconds  reads of A   gigabytes
+        plan ...
+        """
+        lines = [f"{self.method} gave the answer."]
+        if self.fallback_reason is not None:
+            lines.append(f"  not the method asked for: {self.fallback_reason}")
+        lines += [
+            line
+            for reason in self.explanation.split("; ")
+            for line in textwrap.wrap(reason, 78, initial_indent="  ", subsequent_indent="    ")
+        ]
+        lines += ["", f"{'stage':24}{'seconds':>8}{'reads of A':>12}{'gigabytes':>12}"]
+        total = ("in all", sum(stage[1] for stage in self.stages), sum(stage[2] for stage in self.stages))
+        for name, seconds, reads in (*self.stages, total):
+            lines.append(f"{name:24}{seconds:8.3f}{reads:12}{1e-9 * reads * self.size:12.3f}")
+        lines += ["", *textwrap.wrap(str(self.certificate), 80, subsequent_indent="  ")]
+        if (error := self.certificate.estimate) > 0.0:
+            lines.append(f"as exact as if A had been known to {-math.log10(error):.1f} decimal digits")
+        return "\n".join(lines)
 
     def __repr__(self) -> str:
         with np.printoptions(precision=4, threshold=8, edgeitems=3):
-            values = {field.name: str(getattr(self, field.name)) for field in fields(self)}
+            values = {field.name: str(getattr(self, field.name)) for field in fields(self) if field.repr}
         width = max(map(len, values))
         indent = "\n" + " " * (width + 2)
         return "\n".join(
@@ -235,6 +281,8 @@ def lstsq(
         certificate=certify(solution),
         explanation=solution["explanation"],
         fallback_reason=solution["fallback_reason"],
+        stages=tuple(solution["stages"]),
+        size=int((matrix if isinstance(matrix, np.ndarray) else matrix.data).nbytes),
     )
 
 
@@ -297,8 +345,9 @@ def as_penalties(ridge: npt.ArrayLike, columns: int, name: str) -> npt.NDArray[n
     return penalties
 
 
-def certify(solution: Solution) -> Certificate:
+def certify(solution: Solution, *, fit_intercept: bool = False) -> Certificate:
     """Return the certificate of a solution: the worst of its right-hand sides."""
+    problem = "column-scaled problem" + (" after centring" if fit_intercept else "")
     sketched = solution["method"] in ("spir", "fossils")
     return Certificate(
         quantity="backward error / |A|_F",
@@ -306,7 +355,7 @@ def certify(solution: Solution) -> Certificate:
         bound=float(np.max(solution["backward_error_bound"])),
         confidence=None if sketched else 1.0,
         measured=(
-            "Karlson-Walden estimate on the column-scaled problem, "
+            f"Karlson-Walden estimate on the {problem}, "
             + ("with R of the sketch" if sketched else "with a factor R of A whose condition was checked")
             + " and the residual of the returned x"
         ),

@@ -169,6 +169,8 @@ fn to_dict<T: Real + numpy::Element>(py: Python<'_>, output: Output) -> PyResult
     dict.set_item("condition", output.condition)?;
     dict.set_item("target", output.target)?;
     dict.set_item("explanation", output.explanation)?;
+    let stages: Vec<_> = output.stages.iter().map(|stage| (stage.name, stage.seconds, stage.reads)).collect();
+    dict.set_item("stages", stages)?;
     dict.set_item("fallback_reason", output.fallback)?;
     dict.set_item("redraws", output.redraws)?;
     Ok(dict)

@@ -49,4 +49,4 @@ pub use design::Problem;
 pub use kron::{KronOutput, KronParams, TensorSketch, lstsq_kron};
 pub use ladder::Sketchable;
 pub use loo::ridge_leave_one_out;
-pub use solve::{Method, Output, Params, lstsq};
+pub use solve::{Method, Output, Params, Stage, lstsq};

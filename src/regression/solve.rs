@@ -12,6 +12,7 @@ use crate::matrix::{Mat, Real, Rows};
 use crate::parallel::Context;
 use crate::simd::Element;
 use crate::sketch::Kind;
+use std::time::Instant;
 
 /// How the problem is to be solved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,10 +90,23 @@ pub struct Output {
     pub target: f64,
     /// What was tried and why.
     pub explanation: String,
+    /// What was done, in order.
+    pub stages: Vec<Stage>,
     /// Why the method asked for is not the method used, if so.
     pub fallback: Option<String>,
     /// Sketches drawn after the first.
     pub redraws: usize,
+}
+
+/// Something done on the way to the answer.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// What.
+    pub name: &'static str,
+    /// Wall time.
+    pub seconds: f64,
+    /// Reads of the whole of A.
+    pub reads: usize,
 }
 
 /// Least squares for every target.
@@ -112,8 +126,10 @@ pub fn lstsq<T: Real + Element + ladder::Sketchable>(
             format!("{n}, as `A` has"),
         ));
     }
+    let start = Instant::now();
     let mut design = Design::new(context, problem)?;
     let mut driver = Driver::new(context, &mut design, params)?;
+    driver.stages.push(Stage { name: "plan", seconds: start.elapsed().as_secs_f64(), reads: driver.reads });
     let mut output = Output::empty::<T>(d, k, params)?;
     for (ridge, targets) in groups(&design, problem.ridge) {
         driver.solve(&design, &targets, ridge, &mut output)?;
@@ -123,6 +139,7 @@ pub fn lstsq<T: Real + Element + ladder::Sketchable>(
     }
     output.finish::<T>(&design);
     output.explanation = driver.explanation.join("; ");
+    output.stages = driver.stages;
     context.progress(output.n_iter + 1, output.n_iter + 1, &[])?;
     Ok(output)
 }
@@ -181,6 +198,9 @@ struct Driver<'p> {
     tolerance: f64,
     rcond: f64,
     explanation: Vec<String>,
+    stages: Vec<Stage>,
+    /// Reads of A in the current stage, those of refinement apart.
+    reads: usize,
 }
 
 impl<'p> Driver<'p> {
@@ -201,6 +221,8 @@ impl<'p> Driver<'p> {
             tolerance,
             rcond,
             explanation: Vec::new(),
+            stages: Vec::new(),
+            reads: 0,
         };
         let wants_gram = matches!(params.method, Method::Auto | Method::Gram);
         let square = n < 4 * d || n * d <= SMALL;
@@ -223,7 +245,8 @@ impl<'p> Driver<'p> {
     }
 
     /// Largest magnitudes by one read of A, which also finds what is not finite.
-    fn read_largest<T: Real + Element>(&self, design: &mut Design<'_, T>) -> Result<Vec<f64>> {
+    fn read_largest<T: Real + Element>(&mut self, design: &mut Design<'_, T>) -> Result<Vec<f64>> {
+        self.reads += 1;
         let largest = design.largest_in_columns(self.context)?;
         design.tame_columns(&largest);
         Ok(largest)
@@ -306,12 +329,23 @@ impl<'p> Driver<'p> {
                 if wanted != Method::Qr && self.params.method != Method::Auto {
                     output.fallback = Some(self.explanation.last().cloned().unwrap_or_default());
                 }
+                let start = Instant::now();
                 let Factored { refined, scaled, condition, rank } = qr(&group, self.rcond)?;
+                self.reads = 1;
+                self.end_stage(rung, start, refined.passes);
                 self.explanation.push(format!("qr: rank {rank}, {}", summary(&refined)));
                 output.accept(&group, Method::Qr, refined, &scaled, condition, rank, None);
                 return Ok(());
             }
-            match self.attempt(&group, rung, &mut sketch_size)? {
+            let start = Instant::now();
+            self.reads = 0;
+            let outcome = self.attempt(&group, rung, &mut sketch_size)?;
+            self.end_stage(
+                rung,
+                start,
+                if let Outcome::Refined(refined, ..) = &outcome { refined.passes } else { 0 },
+            );
+            match outcome {
                 Outcome::Refined(refined, scaled, condition)
                     if refined.settled && condition * self.rcond < 1.0 =>
                 {
@@ -338,6 +372,11 @@ impl<'p> Driver<'p> {
         Err(Error::Internal("the climb ended without an answer".into()))
     }
 
+    fn end_stage(&mut self, rung: Rung, start: Instant, passes: usize) {
+        let (name, seconds) = (rung.describe(), start.elapsed().as_secs_f64());
+        self.stages.push(Stage { name, seconds, reads: self.reads + passes });
+    }
+
     fn attempt<T: Real + Element + ladder::Sketchable>(
         &mut self,
         group: &Group<'_, '_, T>,
@@ -358,6 +397,7 @@ impl<'p> Driver<'p> {
                 let plan = self.sketch_plan(group, rung, draw);
                 *sketch_size = Some(plan.rows);
                 let sketched = ladder::sketched(group, plan)?;
+                self.reads += 1;
                 if sketched.condition.is_nan() || sketched.condition * self.rcond >= 1.0 {
                     if !sketched.x.as_slice().iter().all(|v| v.is_finite()) {
                         group.design.largest_in_columns(self.context)?;
@@ -372,7 +412,10 @@ impl<'p> Driver<'p> {
                         let momentum = group.design.ncols() as f64 / plan.rows as f64;
                         spir(group, sketched, Inner::HeavyBall { momentum })
                     }
-                    _ => ladder::whitened(group, sketched),
+                    _ => {
+                        self.reads += 1;
+                        ladder::whitened(group, sketched)
+                    }
                 }
             }
             Rung::Qr => Ok(Outcome::Inadmissible(f64::NAN)),
@@ -384,11 +427,13 @@ impl<'p> Driver<'p> {
         group: &Group<'_, '_, T>,
         precision: Precision,
     ) -> Result<Moments> {
+        self.reads += 1;
         let moments = Moments::new(self.context, group.design, precision, self.powers.clone())?;
         if moments.is_finite() {
             return Ok(moments);
         }
         // Entries far beyond those that were sampled, or entries that are not finite, which raise here.
+        self.reads += 2;
         let largest = group.design.largest_in_columns(self.context)?;
         self.powers = largest.iter().map(|&value| power_of_two_below(value).recip()).collect();
         Moments::new(self.context, group.design, precision, self.powers.clone())
@@ -469,6 +514,7 @@ impl Output {
             condition: 1.0,
             target: params.tolerance.unwrap_or(T::UNIT_ROUNDOFF),
             explanation: String::new(),
+            stages: Vec::new(),
             fallback: None,
             redraws: 0,
         })

@@ -252,7 +252,7 @@ def test_the_result_is_a_value_worth_reading():
     with pytest.raises(dataclasses.FrozenInstanceError):
         result.x = None
     text = repr(result)
-    assert all(f"{field.name}: " in text for field in dataclasses.fields(result))
+    assert all(f"{field.name}: " in text for field in dataclasses.fields(result) if field.repr)
     assert str(result.certificate) in text
     assert result.explanation
     assert result.fallback_reason is None
@@ -507,3 +507,32 @@ def test_an_index_out_of_range_is_refused():
     A.indices[7] = 3
     with pytest.raises(InvalidInputError, match="`A` is sparse with index 3"):
         nearlin.lstsq(A, GOOD[1])
+
+
+@pytest.mark.parametrize("method", ["auto", "gram", "whitened", "spir", "fossils", "qr"])
+def test_explain_tells_what_ran(method):
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((4000, 30))
+    result = nearlin.lstsq(A, rng.standard_normal(4000), method=method, rng=0)
+    names = [name for name, _, _ in result.stages]
+    assert names[0] == "plan"
+    assert names[-1].split(" ")[0] == result.method
+    assert result.stages[-1][2] >= result.n_iter >= 1
+    assert all(seconds >= 0.0 for _, seconds, _ in result.stages)
+    assert result.size == A.nbytes
+    lines = result.explain().splitlines()
+    assert lines[0] == f"{result.method} gave the answer."
+    assert str(result.certificate) in " ".join(line.strip() for line in lines)
+    assert max(map(len, lines)) <= 80
+    for name, _, reads in result.stages:
+        assert any(line.startswith(name) and f" {reads} " in line for line in lines)
+
+
+def test_explain_counts_every_rung_that_was_climbed():
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((4000, 30))
+    A[:, 1] = A[:, 0]
+    with pytest.warns(nearlin.exceptions.FallbackWarning):
+        result = nearlin.lstsq(A, rng.standard_normal(4000), method="whitened", rng=0)
+    assert [name for name, _, _ in result.stages] == ["plan", "whitened", "whitened", "qr"]
+    assert "not the method asked for" in result.explain()
