@@ -30,11 +30,9 @@
 //! | `auto` | condition hint and cost model |
 //! | `solve` | the driver that climbs from method to method |
 //! | `loo` | leave-one-out errors of ridge regression |
-//! | `kron` | least squares on a Kronecker product that is never formed |
 
 mod auto;
 mod design;
-mod kron;
 mod ladder;
 mod loo;
 mod pass;
@@ -46,7 +44,6 @@ mod spir;
 mod stacked;
 
 pub use design::Problem;
-pub use kron::{KronOutput, KronParams, TensorSketch, lstsq_kron};
 pub use ladder::Sketchable;
 pub use loo::ridge_leave_one_out;
 pub use solve::{Method, Output, Params, Stage, lstsq};

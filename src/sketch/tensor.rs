@@ -42,7 +42,11 @@ impl TensorSrht {
         }
         let rows = dims.iter().try_fold(1usize, |product, &rows| product.checked_mul(rows));
         if dims.is_empty() || rows.is_none_or(|rows| rows == 0 || rows > 1 << 60) {
-            return Err(Error::value("dims", format!("{dims:?}"), "positive numbers, their product at most 2^60"));
+            return Err(Error::value(
+                "dims",
+                format!("{dims:?}"),
+                "positive numbers, their product at most 2^60",
+            ));
         }
         Ok(Self { m, dims, seed })
     }
@@ -68,7 +72,7 @@ impl TensorSrht {
         if rows != self.dims {
             return Err(Error::shape("factors", format!("{rows:?} rows"), format!("{:?}", self.dims)));
         }
-        let one = Mat::identity(1)?;
+        let one = Mat::<f64>::identity(1)?;
         let one = one.as_ref();
         let mut padded = factors.to_vec();
         if padded.len() == 1 {
@@ -164,12 +168,16 @@ impl Pair {
         let right = self.right.of_factors(context, right, &rows)?;
         let mut product = Mat::zeros(self.m, left.ncols() * right.ncols())?;
         let parts = product.as_mut_slice().chunks_mut(self.m * right.ncols());
-        context.map_parts(parts, || (), |(), column, part| {
-            for (j, part) in part.chunks_mut(self.m).enumerate() {
-                let pairs = left.col(column).iter().zip(right.col(j));
-                part.iter_mut().zip(pairs).for_each(|(out, (l, r))| *out = self.scale() * l * r);
-            }
-        })?;
+        context.map_parts(
+            parts,
+            || (),
+            |(), column, part| {
+                for (j, part) in part.chunks_mut(self.m).enumerate() {
+                    let pairs = left.col(column).iter().zip(right.col(j));
+                    part.iter_mut().zip(pairs).for_each(|(out, (l, r))| *out = self.scale() * l * r);
+                }
+            },
+        )?;
         Ok(product)
     }
 
@@ -211,7 +219,8 @@ impl Pair {
         let strips = std::iter::repeat_n((), x.ncols().div_ceil(STRIP));
         let picked = self.right.transformed(context, x, strips, |(), cols, tile| {
             let width = cols.len();
-            let of_column = |c: usize| pairs_of[(cols.start + c) % sampled.len()].iter().map(move |&(_, j)| (c, j));
+            let of_column =
+                |c: usize| pairs_of[(cols.start + c) % sampled.len()].iter().map(move |&(_, j)| (c, j));
             (0..width).flat_map(of_column).map(|(c, j)| tile[j * width + c]).collect::<Vec<f64>>()
         })?;
         let mut y = Buffer::zeros(self.m * rest, "a sketch")?;
@@ -309,7 +318,8 @@ mod tests {
     #[test]
     fn factors_and_formed_products_have_one_sketch() {
         for dims in [vec![5], vec![4, 7], vec![3, 1, 6], vec![2, 5, 3, 4], vec![2, 3, 2, 3, 2]] {
-            let factors: Vec<_> = dims.iter().zip(0..).map(|(&n, seed)| factor(n, 1 + seed as usize % 2, seed)).collect();
+            let factors: Vec<_> =
+                dims.iter().zip(0..).map(|(&n, seed)| factor(n, 1 + seed as usize % 2, seed)).collect();
             let formed = factors[1..].iter().fold(factors[0].copy().unwrap(), |a, b| kron(&a, b));
             let views: Vec<_> = factors.iter().map(Mat::as_ref).collect();
             let rows: Vec<&dyn Rows> = views.iter().map(|view| view as &dyn Rows).collect();
