@@ -48,6 +48,14 @@ impl Factor {
         }
     }
 
+    /// Rows F with F'F = A'A: R, or S V'.
+    pub fn rows(&self) -> Result<Mat<f64>> {
+        match self {
+            Self::Triangle(r) => r.copy(),
+            Self::Spectral(v, s) => Mat::from_fn(s.len(), v.nrows(), |i, j| s[i] * v[(j, i)]),
+        }
+    }
+
     /// R'^-1 G: gradients in the coordinates in which A has nearly orthonormal columns.
     pub fn whiten(&self, gradient: &Mat<f64>) -> Result<Mat<f64>> {
         match self {

@@ -1,17 +1,30 @@
 //! Least squares through the public interface of the crate, without Python.
 
 use nearlin::error::Error;
+use nearlin::linalg::{eigh, matmul};
 use nearlin::matrix::{Axis, Dense, Indices, Mat, Matrix, Sparse};
 use nearlin::parallel::Context;
 use nearlin::random::Stream;
-use nearlin::regression::{Method, Output, Params, Problem, lstsq, ridge_leave_one_out};
+use nearlin::regression::{
+    Covariance, Fit, Method, Output, Params, Problem, Robust, covariance, exact_factor, lstsq,
+    ridge_leave_one_out, robust_covariance,
+};
 use proptest::prelude::*;
 
 const METHODS: [Method; 6] =
     [Method::Auto, Method::Gram, Method::Whitened, Method::Spir, Method::Fossils, Method::Qr];
 
 fn params(method: Method) -> Params {
-    Params { method, rcond: None, sketch: None, sketch_size: None, tolerance: None, max_iter: None, seed: 7 }
+    Params {
+        method,
+        rcond: None,
+        sketch: None,
+        sketch_size: None,
+        tolerance: None,
+        max_iter: None,
+        seed: 7,
+        keep_factor: false,
+    }
 }
 
 /// Row-major normals, columns shrunk from 1 down to 1 / `spread`.
@@ -242,4 +255,106 @@ proptest! {
             prop_assert!(gradient_norm(&a, &b, output.x.col(target)) < 1e-13);
         }
     }
+}
+
+/// Covariances by the formulas of the textbook, with the inverse of the moment matrix; `None`: equal variances.
+fn sandwich(problem: &Problem<'_, f64>, ridge: f64, robust: Option<Robust>) -> Mat<f64> {
+    let (n, d, b) = (problem.design.nrows(), problem.design.ncols(), problem.targets);
+    let Matrix::Dense(a) = problem.design else { panic!("dense only") };
+    let constant = usize::from(problem.fit_intercept);
+    let weight = |i: usize| problem.weights.map_or(1.0, |w| w[i]);
+    let entry = |i: usize, j: usize| if j < constant { 1.0 } else { a.get(i, j - constant) };
+    let e = Mat::from_fn(n, constant + d, |i, j| weight(i).sqrt() * entry(i, j)).unwrap();
+    let product = |a: Dense<'_, f64>, b: Dense<'_, f64>| {
+        let mut c = Mat::zeros(a.nrows(), b.ncols()).unwrap();
+        matmul(c.as_mut(), false, a, b, 1.0);
+        c
+    };
+    let mut moments = product(e.as_ref().t(), e.as_ref());
+    (constant..constant + d).for_each(|j| moments[(j, j)] += ridge);
+    let (values, vectors) = eigh(&moments).unwrap();
+    let half = Mat::from_fn(constant + d, constant + d, |i, j| vectors[(i, j)] / values[j].sqrt()).unwrap();
+    let inverse = product(half.as_ref(), half.as_ref().t());
+    let lever = product(e.as_ref(), half.as_ref());
+    let target = Mat::from_fn(n, 1, |i, _| weight(i).sqrt() * b.get(i, 0)).unwrap();
+    let x = product(inverse.as_ref(), product(e.as_ref().t(), target.as_ref()).as_ref());
+    let fitted = product(e.as_ref(), x.as_ref());
+    let leverage: Vec<f64> = (0..n).map(|i| (0..constant + d).map(|j| lever[(i, j)].powi(2)).sum()).collect();
+    let observations = (0..n).filter(|&i| weight(i) > 0.0).count() as f64;
+    let freedom = observations - leverage.iter().sum::<f64>();
+    let squares: Vec<f64> = (0..n).map(|i| (target[(i, 0)] - fitted[(i, 0)]).powi(2)).collect();
+    let share = |i: usize| match robust {
+        None => squares.iter().sum::<f64>() / freedom,
+        Some(Robust::Hc0) => squares[i],
+        Some(Robust::Hc1) => squares[i] * observations / freedom,
+        Some(Robust::Hc2) => squares[i] / (1.0 - leverage[i]),
+        Some(Robust::Hc3) => squares[i] / (1.0 - leverage[i]).powi(2),
+    };
+    let noisy = Mat::from_fn(n, constant + d, |i, j| share(i).sqrt() * e[(i, j)]).unwrap();
+    let meat = product(noisy.as_ref().t(), noisy.as_ref());
+    product(product(inverse.as_ref(), meat.as_ref()).as_ref(), inverse.as_ref())
+}
+
+fn kept(problem: &Problem<'_, f64>, method: Method) -> (Output, Mat<f64>) {
+    let context = Context::new(2);
+    let output = lstsq(&context, problem, &Params { keep_factor: true, ..params(method) }).unwrap();
+    let inference = output.inference.as_ref().unwrap();
+    assert_eq!(inference.exact, method != Method::Spir);
+    let factor = match inference.exact {
+        true => inference.factors[0].copy().unwrap(),
+        false => exact_factor(&context, problem, &inference.factors[0], problem.ridge[0]).unwrap(),
+    };
+    (output, factor)
+}
+
+#[test]
+fn covariances_are_those_of_the_textbook() {
+    let (n, d) = (3000, 20);
+    let (a, b) = (nearly_dependent(n, d, 30.0), normals(n, 1, 1.0, 3));
+    let weights: Vec<f64> = (0..n).map(|i| (i % 7) as f64).collect();
+    for (fit_intercept, ridge, weights) in
+        [(false, [0.0], None), (true, [0.0], None), (true, [3.0], Some(&weights[..]))]
+    {
+        let problem = Problem { weights, ridge: &ridge, fit_intercept, ..problem(&a, &b, d) };
+        for method in [Method::Auto, Method::Gram, Method::Whitened, Method::Spir, Method::Qr] {
+            let (output, factor) = kept(&problem, method);
+            let inference = output.inference.as_ref().unwrap();
+            let fit = Fit {
+                factor: &factor,
+                ridge: ridge[0],
+                means: inference.means.as_deref(),
+                total_weight: inference.total_weight,
+                observations: inference.observations,
+            };
+            let found = covariance(&fit, &output.residual_norm).unwrap();
+            assert!(close(&found.matrices[0], &sandwich(&problem, ridge[0], None), 1e-10), "{method:?}");
+            for robust in [Robust::Hc0, Robust::Hc1, Robust::Hc2, Robust::Hc3] {
+                let found = |threads| -> Covariance {
+                    robust_covariance(&Context::new(threads), &problem, &fit, &output.x, robust).unwrap()
+                };
+                let (one, three) = (found(1), found(3));
+                assert_eq!(one.matrices[0].as_slice(), three.matrices[0].as_slice());
+                let expected = sandwich(&problem, ridge[0], Some(robust));
+                assert!(close(&one.matrices[0], &expected, 1e-10), "{method:?} {robust:?}");
+                assert!(one.pinned.is_empty());
+            }
+            let other = Problem { weights: Some(&vec![0.5; n]), ..problem };
+            assert!(robust_covariance(&Context::new(1), &other, &fit, &output.x, Robust::Hc0).is_err());
+        }
+    }
+}
+
+#[test]
+fn rows_that_the_fit_passes_through_are_told() {
+    let (n, d) = (500, 4);
+    let (mut a, b) = (normals(n, d, 1.0, 1), normals(n, 1, 1.0, 3));
+    (0..n).for_each(|i| a[i * d] = f64::from(i == 17));
+    let problem = problem(&a, &b, d);
+    let (output, factor) = kept(&problem, Method::Qr);
+    let fit = Fit { factor: &factor, ridge: 0.0, means: None, total_weight: n as f64, observations: n };
+    let found = robust_covariance(&Context::new(1), &problem, &fit, &output.x, Robust::Hc3).unwrap();
+    assert_eq!(found.pinned, [17]);
+    assert!(found.matrices[0].as_slice().iter().all(|v| v.is_finite()));
+    let square = Fit { observations: d, ..fit };
+    assert!(matches!(covariance(&square, &[1.0]), Err(Error::Shape { .. })));
 }

@@ -6,7 +6,17 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Accumulator", "Sketch", "__version__", "lstsq", "ridge_loo", "usable_cpus"]
+__all__ = [
+    "Accumulator",
+    "Sketch",
+    "__version__",
+    "covariance",
+    "exact_factor",
+    "lstsq",
+    "ridge_loo",
+    "robust_covariance",
+    "usable_cpus",
+]
 
 __version__: str
 
@@ -74,6 +84,7 @@ def lstsq(
     seed: int,
     threads: int,
     fit_intercept: bool,
+    keep_factor: bool,
     progress: Callable[[int, int, dict[str, float]], object] | None,
 ) -> dict[str, Any]: ...
 def ridge_loo(
@@ -81,6 +92,38 @@ def ridge_loo(
     b: Any,
     *,
     alphas: npt.NDArray[np.float64],
+    sample_weight: npt.NDArray[np.float64] | None,
+    fit_intercept: bool,
+    threads: int,
+) -> npt.NDArray[np.float64]: ...
+def covariance(
+    factor: npt.NDArray[np.float64],
+    residual_norm: npt.NDArray[np.float64],
+    *,
+    ridge: float,
+    means: npt.NDArray[np.float64] | None,
+    total_weight: float,
+    observations: int,
+) -> tuple[list[npt.NDArray[np.float64]], float, list[int]]: ...
+def robust_covariance(
+    a: Any,
+    b: Any,
+    factor: npt.NDArray[np.float64],
+    coefficients: npt.NDArray[np.float64],
+    *,
+    kind: str,
+    ridge: float,
+    means: npt.NDArray[np.float64] | None,
+    total_weight: float,
+    observations: int,
+    sample_weight: npt.NDArray[np.float64] | None,
+    threads: int,
+) -> tuple[list[npt.NDArray[np.float64]], float, list[int]]: ...
+def exact_factor(
+    a: Any,
+    factor: npt.NDArray[np.float64],
+    *,
+    ridge: float,
     sample_weight: npt.NDArray[np.float64] | None,
     fit_intercept: bool,
     threads: int,

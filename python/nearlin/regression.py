@@ -302,6 +302,7 @@ def solve(
     max_iter: int | None = None,
     n_jobs: int | None = None,
     fit_intercept: bool = False,
+    keep_factor: bool = False,
     progress: bool | Progress = False,
 ) -> Solution:
     """Check the options, call the core on arrays that are checked already, and warn of a fallback."""
@@ -319,6 +320,7 @@ def solve(
         seed=seed,
         threads=resolve_threads(n_jobs),
         fit_intercept=fit_intercept,
+        keep_factor=keep_factor,
         progress=resolve_progress(progress),
     )
     if method != "auto" and solution["fallback_reason"] is not None:

@@ -36,42 +36,36 @@ pub(crate) fn gram<E: Kernel, P: Send>(
     part: impl Fn() -> P + Sync,
     visit: impl Fn(&mut P, Dense<'_, f64>, usize) + Sync,
 ) -> Result<(Mat<f64>, Vec<P>)> {
-    sum_over_slabs(
-        context,
-        rows,
-        block_rows::<E>(rows.ncols()),
-        part,
-        |sum: &mut GramSum<E>, part, tile, row| {
-            for start in (0..tile.nrows()).step_by(CHUNK) {
-                let chunk = tile.rows(start..(start + CHUNK).min(tile.nrows()));
-                sum.pack(chunk, scale, start);
-                visit(part, chunk, row + start);
-            }
-            sum.multiply(tile.nrows());
-        },
-    )
+    sum_over_slabs(context, rows, rows.ncols(), part, |sum: &mut GramSum<E>, part, tile, row| {
+        for start in (0..tile.nrows()).step_by(CHUNK) {
+            let chunk = tile.rows(start..(start + CHUNK).min(tile.nrows()));
+            sum.pack(chunk, scale, start);
+            visit(part, chunk, row + start);
+        }
+        sum.multiply(tile.nrows());
+    })
 }
 
 /// Rows of one packed block, by the number of columns alone.
-pub(super) fn block_rows<E: Kernel>(ncols: usize) -> usize {
+fn block_rows<E: Kernel>(ncols: usize) -> usize {
     let row_bytes = ncols.next_multiple_of(E::WIDTH) * size_of::<E>();
-    (BLOCK_BYTES / row_bytes).clamp(DEPTH, 1024) / DEPTH * DEPTH
+    (BLOCK_BYTES / row_bytes.max(1)).clamp(DEPTH, 1024) / DEPTH * DEPTH
 }
 
 /// Cuts the rows into slabs by shape, each slab into blocks, feeds the blocks of a slab to `add` in order,
-/// and folds the slabs in order.
+/// and folds the slabs in order. What is summed has `order` columns.
 pub(super) fn sum_over_slabs<E: Kernel, P: Send>(
     context: &Context,
     rows: &dyn Rows,
-    block: usize,
+    order: usize,
     part: impl Fn() -> P + Sync,
     add: impl Fn(&mut GramSum<E>, &mut P, Dense<'_, f64>, usize) + Sync,
 ) -> Result<(Mat<f64>, Vec<P>)> {
-    let (nrows, ncols) = (rows.nrows(), rows.ncols());
-    let slabs = slabs(nrows, ncols, block);
+    let (ncols, block) = (rows.ncols(), block_rows::<E>(order));
+    let slabs = slabs(rows.nrows(), order, block);
     let scratch = || (Vec::new(), None);
     let partial = context.map_with(slabs.len(), scratch, |(buffer, packed), slab| {
-        let (mut sum, mut part) = (GramSum::<E>::new(ncols, block, packed.take())?, part());
+        let (mut sum, mut part) = (GramSum::<E>::new(order, block, packed.take())?, part());
         for start in slabs[slab].clone().step_by(block) {
             let end = (start + block).min(slabs[slab].end);
             add(&mut sum, &mut part, rows.tile(start..end, 0..ncols, buffer), start);
@@ -89,12 +83,12 @@ pub(super) fn sum_over_slabs<E: Kernel, P: Send>(
             Some(total) => total.iter_mut().zip(&*tiles).for_each(|(sum, &tile)| *sum += tile),
         }
     }
-    let tiles = total.map_or_else(|| GramSum::<E>::new(ncols, block, None).map(|sum| sum.tiles), Ok)?;
-    Ok((unpack::<E>(&tiles, ncols)?, parts))
+    let tiles = total.map_or_else(|| GramSum::<E>::new(order, block, None).map(|sum| sum.tiles), Ok)?;
+    Ok((unpack::<E>(&tiles, order)?, parts))
 }
 
 /// Slabs of whole blocks: enough for many threads, few enough that their sums stay below a sixth of a tall A.
-fn slabs(nrows: usize, ncols: usize, block: usize) -> Vec<Range<usize>> {
+pub(super) fn slabs(nrows: usize, ncols: usize, block: usize) -> Vec<Range<usize>> {
     let fewest = if nrows < 2 * ncols { 1 } else { 2 };
     let count = (nrows / (3 * ncols.max(1))).clamp(fewest, 32);
     let step = nrows.div_ceil(count).next_multiple_of(block).max(1);

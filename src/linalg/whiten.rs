@@ -1,18 +1,19 @@
-//! The Gram matrix of A T^-1 for an upper triangle T, without storing A T^-1.
+//! Products A W of a tall A with a small W, used at once and never stored: their Gram matrix, the norms of
+//! their rows.
 //!
-//! A block of rows is multiplied by the explicit inverse in `f64` (its triangular half only), rounded to
-//! `f32` straight into the panels of the Gram sum, and forgotten. Cost: n d^2 flops in `f64`, n d^2 in
-//! `f32`, one read of A.
+//! A few rows are multiplied in `f64` while they are in the cache, by the triangular half of W only where W is an
+//! upper triangle, and go straight into the panels of a Gram sum, in the precision of that sum, or into squares.
+//! Cost for a triangle of order d: n d^2 flops in `f64`, as many in the precision of the sum, one read of A.
 
-use super::gram::{CHUNK, GramSum, block_rows, sum_over_slabs};
+use super::gram::{CHUNK, GramSum, slabs, sum_over_slabs};
 use super::kernel::{HEIGHT, Kernel};
 use crate::error::Result;
 use crate::matrix::{Buffer, Dense, Mat, Rows};
 use crate::parallel::Context;
+use crate::simd::norm_sq;
 
-/// (A W)'(A W) for the upper triangle W = `whitener`, and what `visit` made of the tiles of A, as in
-/// [`gram`](super::gram::gram).
-pub(crate) fn whitened_gram<P: Send>(
+/// (A W)'(A W) for W = `whitener`, and what `visit` made of the tiles of A, as in [`gram`](super::gram::gram).
+pub(crate) fn whitened_gram<E: Kernel, P: Send>(
     context: &Context,
     rows: &dyn Rows,
     whitener: &Mat<f64>,
@@ -20,50 +21,65 @@ pub(crate) fn whitened_gram<P: Send>(
     visit: impl Fn(&mut P, Dense<'_, f64>, usize) + Sync,
 ) -> Result<(Mat<f64>, Vec<P>)> {
     let panels = Panels::new(whitener)?;
-    sum_over_slabs(
-        context,
-        rows,
-        block_rows::<f32>(rows.ncols()),
-        part,
-        |sum: &mut GramSum<f32>, part, tile, row| {
-            for start in (0..tile.nrows()).step_by(CHUNK) {
-                let chunk = tile.rows(start..(start + CHUNK).min(tile.nrows()));
-                panels.multiply(chunk, start, sum);
-                visit(part, chunk, row + start);
-            }
-            sum.multiply(tile.nrows());
-        },
-    )
+    sum_over_slabs(context, rows, whitener.ncols(), part, |sum: &mut GramSum<E>, part, tile, row| {
+        for start in (0..tile.nrows()).step_by(CHUNK) {
+            let chunk = tile.rows(start..(start + CHUNK).min(tile.nrows()));
+            panels.multiply(chunk, |i, column, products| sum.pack_tile(start + i, column, products));
+            visit(part, chunk, row + start);
+        }
+        sum.multiply(tile.nrows());
+    })
 }
 
-/// An upper triangle in panels of columns; panel `p` stops at its last non-zero row.
+/// Squared norms of the rows of A W for W = `whitener`, after one read of A.
+pub(crate) fn whitened_row_norms(
+    context: &Context,
+    rows: &dyn Rows,
+    whitener: &Mat<f64>,
+) -> Result<Vec<f64>> {
+    let panels = Panels::new(whitener)?;
+    let slabs = slabs(rows.nrows(), whitener.ncols(), CHUNK);
+    let norms = context.map_with(slabs.len(), Vec::new, |buffer, slab| {
+        let mut norms = Vec::with_capacity(slabs[slab].len());
+        for start in slabs[slab].clone().step_by(CHUNK) {
+            let end = (start + CHUNK).min(slabs[slab].end);
+            norms.extend_from_slice(
+                &panels.row_norms(rows.tile(start..end, 0..rows.ncols(), buffer))[..end - start],
+            );
+        }
+        norms
+    })?;
+    Ok(norms.concat())
+}
+
+/// A matrix in panels of columns; each panel stops at its last row that is not zero.
 struct Panels {
-    order: usize,
+    nrows: usize,
     packed: Buffer<f64>,
     starts: Vec<usize>,
 }
 
 impl Panels {
-    fn new(triangle: &Mat<f64>) -> Result<Self> {
-        let (order, width) = (triangle.ncols(), f64::WIDTH);
-        let heights = (0..order).step_by(width).map(|first| (first + width).min(order));
-        let starts: Vec<usize> = std::iter::once(0)
-            .chain(heights.scan(0, |end, height| {
-                *end += height * width;
-                Some(*end)
-            }))
-            .collect();
-        let mut packed = Buffer::zeros(*starts.last().unwrap_or(&0), "a packed triangle")?;
+    fn new(matrix: &Mat<f64>) -> Result<Self> {
+        let (order, width) = (matrix.ncols(), f64::WIDTH);
+        let height_of = |j: usize| matrix.col(j).iter().rposition(|&value| value != 0.0).map_or(0, |i| i + 1);
+        let mut starts = vec![0];
+        for first in (0..order).step_by(width) {
+            let height = (first..(first + width).min(order)).map(height_of).max().unwrap_or(0);
+            starts.push(starts[starts.len() - 1] + height * width);
+        }
+        let mut packed = Buffer::zeros(starts[starts.len() - 1], "a packed triangle")?;
         for j in 0..order {
-            for (k, &value) in triangle.col(j)[..=j].iter().enumerate() {
+            for (k, &value) in matrix.col(j)[..height_of(j)].iter().enumerate() {
                 packed[starts[j / width] + k * width + j % width] = value;
             }
         }
-        Ok(Self { order, packed, starts })
+        Ok(Self { nrows: matrix.nrows(), packed, starts })
     }
 
-    /// Packs `rows` times the triangle into `sum`, from its row `first` on.
-    fn multiply(&self, rows: Dense<'_, f64>, first: usize, sum: &mut GramSum<f32>) {
+    /// Hands over `rows` times the matrix, `HEIGHT` rows and the columns of a panel at a time, with where they
+    /// start; what is past the end of either is zero.
+    fn multiply(&self, rows: Dense<'_, f64>, mut take: impl FnMut(usize, usize, &[f64])) {
         let (width, kernel) = (f64::WIDTH, f64::tile_fn());
         let whole = rows.nrows() / HEIGHT * HEIGHT;
         let rest = self.padded(rows.rows(whole..rows.nrows()));
@@ -75,7 +91,7 @@ impl Panels {
                 let group = if i < whole {
                     rows.rows(i..i + HEIGHT)
                 } else {
-                    Dense::row_major(&rest, HEIGHT, self.order)
+                    Dense::row_major(&rest, HEIGHT, self.nrows)
                 };
                 products.fill(0.0);
                 assert!(group.nrows() == HEIGHT && group.col_stride() == 1 && depth <= group.ncols());
@@ -91,15 +107,26 @@ impl Panels {
                         products.as_mut_ptr(),
                     );
                 }
-                sum.pack_tile(first + i, panel * width, &products);
+                take(i, panel * width, &products);
             }
         }
     }
 
+    /// Squared norms of at most `CHUNK` rows times the matrix.
+    fn row_norms(&self, rows: Dense<'_, f64>) -> [f64; CHUNK] {
+        let mut norms = [0.0; CHUNK];
+        self.multiply(rows, |i, _, products| {
+            for (norm, row) in norms[i..].iter_mut().zip(products.chunks_exact(f64::WIDTH)) {
+                *norm += norm_sq(row);
+            }
+        });
+        norms
+    }
+
     /// The last few rows, filled up with zeros to a whole group.
     fn padded(&self, rows: Dense<'_, f64>) -> Vec<f64> {
-        let mut padded = vec![0.0; if rows.nrows() == 0 { 0 } else { HEIGHT * self.order }];
-        for (i, out) in padded.chunks_exact_mut(self.order.max(1)).take(rows.nrows()).enumerate() {
+        let mut padded = vec![0.0; if rows.nrows() == 0 { 0 } else { HEIGHT * self.nrows }];
+        for (i, out) in padded.chunks_exact_mut(self.nrows.max(1)).take(rows.nrows()).enumerate() {
             if let Some(row) = rows.row(i) {
                 out.copy_from_slice(row);
             }
@@ -113,24 +140,42 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn entry(k: usize) -> f64 {
+        ((k * 2654435761) % 1013) as f64 / 1013.0 - 0.4
+    }
+
+    fn check<E: Kernel>(a: Dense<'_, f64>, w: &Mat<f64>) {
+        let product = |k: usize, j: usize| (0..a.ncols()).map(|l| a.get(k, l) * w[(l, j)]).sum::<f64>();
+        let b = Mat::from_fn(a.nrows(), w.ncols(), product).unwrap();
+        let (g, _) = whitened_gram::<E, ()>(&Context::new(2), &a, w, || (), |_, _, _| ()).unwrap();
+        let norm = |j: usize| b.col(j).iter().map(|x| x * x).sum::<f64>().sqrt();
+        for i in 0..w.ncols() {
+            for j in 0..w.ncols() {
+                let exact: f64 = b.col(i).iter().zip(b.col(j)).map(|(x, y)| x * y).sum();
+                let bound = 100.0 * E::UNIT_ROUNDOFF * norm(i) * norm(j) + 1e-12;
+                assert!((g[(i, j)] - exact).abs() <= bound, "({i}, {j}): {} against {exact}", g[(i, j)]);
+            }
+        }
+        let norms = whitened_row_norms(&Context::new(1), &a, w).unwrap();
+        assert_eq!(norms.len(), a.nrows());
+        for (i, norm) in norms.iter().enumerate() {
+            let exact: f64 = (0..w.ncols()).map(|j| b[(i, j)] * b[(i, j)]).sum();
+            assert!((norm - exact).abs() <= 1e-13 * (1.0 + exact));
+        }
+        assert_eq!(norms, whitened_row_norms(&Context::new(3), &a, w).unwrap());
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(40))]
         #[test]
-        fn equals_the_definition_for_any_shape(nrows in 1usize..500, ncols in 1usize..70) {
-            let entry = |k: usize| ((k * 2654435761) % 1013) as f64 / 1013.0 - 0.4;
+        fn equals_the_definition_for_any_shape(nrows in 1usize..500, ncols in 1usize..70, order in 1usize..70) {
             let data: Vec<f64> = (0..nrows * ncols).map(entry).collect();
             let a = Dense::row_major(&data, nrows, ncols);
-            let w = Mat::from_fn(ncols, ncols, |i, j| if i <= j { entry(7 * i + j) } else { f64::NAN }).unwrap();
-            let product = |k: usize, j: usize| (0..=j).map(|l| a.get(k, l) * w[(l, j)]).sum::<f64>();
-            let b = Mat::from_fn(nrows, ncols, product).unwrap();
-            let (g, _) = whitened_gram(&Context::new(2), &a, &w, || (), |_, _, _| ()).unwrap();
-            for i in 0..ncols {
-                for j in 0..ncols {
-                    let exact: f64 = b.col(i).iter().zip(b.col(j)).map(|(x, y)| x * y).sum();
-                    let norms: f64 = [i, j].map(|j| b.col(j).iter().map(|x| x * x).sum::<f64>().sqrt()).iter().product();
-                    prop_assert!((g[(i, j)] - exact).abs() <= 1e-5 * norms + 1e-12);
-                }
-            }
+            let triangle = |i: usize, j: usize| if i <= j { entry(7 * i + j) } else { 0.0 };
+            let triangle = Mat::from_fn(ncols, ncols, triangle).unwrap();
+            check::<f32>(a, &triangle);
+            check::<f64>(a, &triangle);
+            check::<f64>(a, &Mat::from_fn(ncols, order, |i, j| entry(5 * i + j)).unwrap());
         }
     }
 }

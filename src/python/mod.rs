@@ -6,10 +6,12 @@
 //! | [`convert`] | NumPy and SciPy objects as matrix views, results as NumPy arrays |
 //! | [`errors`] | errors of the core as exceptions |
 //! | [`regression`], [`sketch`] | one thin file per column |
+//! | [`covariance`] | the covariances of the regression column |
 //!
 //! Arguments are validated in Python (`nearlin/_validation.py`); what is checked again here guards memory.
 
 pub mod convert;
+pub mod covariance;
 pub mod enter;
 pub mod errors;
 pub mod regression;
@@ -22,6 +24,8 @@ mod _core {
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
     const __version__: &str = env!("CARGO_PKG_VERSION");
+    #[pymodule_export]
+    use super::covariance::{covariance, exact_factor, robust_covariance};
     #[pymodule_export]
     use super::regression::{lstsq, ridge_loo};
     #[pymodule_export]

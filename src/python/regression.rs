@@ -5,7 +5,7 @@ use super::enter::enter;
 use crate::error::Error;
 use crate::matrix::{Dense, Matrix, Real};
 use crate::parallel::Context;
-use crate::regression::{self, Method, Output, Params, Problem, Sketchable};
+use crate::regression::{self, Inference, Method, Output, Params, Problem, Sketchable};
 use crate::simd;
 use crate::sketch::{Kind, Weights};
 use numpy::{IntoPyArray, PyArray1};
@@ -14,7 +14,7 @@ use pyo3::types::PyDict;
 
 /// Least squares; see `nearlin.lstsq`.
 #[pyfunction]
-#[pyo3(signature = (a, b, *, method, sample_weight, ridge, rcond, sketch, sketch_size, tol, max_iter, seed, threads, fit_intercept, progress))]
+#[pyo3(signature = (a, b, *, method, sample_weight, ridge, rcond, sketch, sketch_size, tol, max_iter, seed, threads, fit_intercept, keep_factor, progress))]
 pub fn lstsq<'py>(
     py: Python<'py>,
     a: &Bound<'py, PyAny>,
@@ -30,6 +30,7 @@ pub fn lstsq<'py>(
     seed: u64,
     threads: usize,
     fit_intercept: bool,
+    keep_factor: bool,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let params = Params {
@@ -40,6 +41,7 @@ pub fn lstsq<'py>(
         tolerance: tol,
         max_iter,
         seed,
+        keep_factor,
     };
     let weights =
         sample_weight.map(|weights| Vector::<f64>::extract(weights, "sample_weight")).transpose()?;
@@ -92,15 +94,16 @@ pub fn ridge_loo<'py>(
     to_numpy::<f64>(py, errors)
 }
 
-/// What both functions hand to the core beside the arrays.
-struct Call<'c> {
-    weights: Option<&'c Vector<f64>>,
-    ridge: &'c [f64],
-    fit_intercept: bool,
+/// What a function hands to the core beside the arrays.
+pub(super) struct Call<'c> {
+    pub weights: Option<&'c Vector<f64>>,
+    pub ridge: &'c [f64],
+    pub fit_intercept: bool,
 }
 
 impl Call<'_> {
-    fn problem<'p, T: Real + numpy::Element>(
+    /// The problem, its shapes checked.
+    pub fn problem<'p, T: Real + numpy::Element>(
         &'p self,
         a: &'p Input<T>,
         b: &'p Input<T>,
@@ -173,5 +176,20 @@ fn to_dict<T: Real + numpy::Element>(py: Python<'_>, output: Output) -> PyResult
     dict.set_item("stages", stages)?;
     dict.set_item("fallback_reason", output.fallback)?;
     dict.set_item("redraws", output.redraws)?;
+    dict.set_item("inference", output.inference.map(|kept| inference_to_dict(py, kept)).transpose()?)?;
+    Ok(dict)
+}
+
+fn inference_to_dict(py: Python<'_>, inference: Inference) -> PyResult<Bound<'_, PyDict>> {
+    let factors = inference.factors.into_iter().map(|factor| to_numpy::<f64>(py, factor));
+    let dict = PyDict::new(py);
+    dict.set_item("factors", factors.collect::<PyResult<Vec<_>>>()?)?;
+    dict.set_item("ridges", inference.ridges)?;
+    dict.set_item("factor_of", inference.factor_of)?;
+    dict.set_item("exact", inference.exact)?;
+    dict.set_item("means", inference.means.map(|means| means.into_pyarray(py)))?;
+    dict.set_item("total_weight", inference.total_weight)?;
+    dict.set_item("observations", inference.observations)?;
+    dict.set_item("target_norm", inference.target_norm.into_pyarray(py))?;
     Ok(dict)
 }

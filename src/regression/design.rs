@@ -341,7 +341,8 @@ kernel! {
 }
 
 kernel! {
-    fn scale_by<V>(factor: f64, values: &mut [f64]) {
+    /// values *= factor
+    pub(crate) fn scale_by<V>(factor: f64, values: &mut [f64]) {
         for k in 0..values.len() {
             values[k] *= factor;
         }

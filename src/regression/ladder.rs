@@ -52,7 +52,6 @@ impl Precision {
 
 /// A'A and A'B in one read of A, to be shared by all ridges.
 pub(crate) struct Moments {
-    precision: Precision,
     /// (A 2^e)'(A 2^e)
     gram: Mat<f64>,
     /// 2^e
@@ -82,7 +81,7 @@ impl Moments {
             Precision::Double => linalg::gram::<f64, _>(context, design, &powers, part, visit)?,
         };
         let at_zero = fold(design, parts.into_iter().map(|part| part.map(|sum| sum.pass)))?;
-        Ok(Self { precision, gram, powers, at_zero })
+        Ok(Self { gram, powers, at_zero })
     }
 
     /// False if something overflowed or was not finite to begin with.
@@ -105,16 +104,20 @@ impl Moments {
             (false, g) => g / norms[i] / norms[j],
         })?;
         let scale = norms.iter().zip(&self.powers).map(|(norm, power)| norm / power).collect();
-        let empty = (0..d).filter(|&j| self.gram[(j, j)] + ridge(j) == 0.0).count();
+        let empty = (0..d).filter(|&j| self.gram[(j, j)] + ridge(j) == 0.0).collect();
         Ok(linalg::cholesky(&scaled).map(|r| Scaled { factor: Factor::Triangle(r), scale, empty }))
     }
 }
 
-/// The gram rung for one group of targets.
-pub(crate) fn gram<T: Real + Element>(group: &Group<'_, '_, T>, moments: &Moments) -> Result<Outcome> {
+/// The gram rung for one group of targets, admissible up to the condition `limit`.
+pub(crate) fn gram<T: Real + Element>(
+    group: &Group<'_, '_, T>,
+    moments: &Moments,
+    limit: f64,
+) -> Result<Outcome> {
     let Some(scaled) = moments.factor(group)? else { return Ok(Outcome::Inadmissible(f64::INFINITY)) };
     let condition = condition_of(&scaled.factor);
-    if condition.is_nan() || condition > moments.precision.limit() {
+    if condition.is_nan() || condition > limit {
         return Ok(Outcome::Inadmissible(condition));
     }
     let zeros = Mat::zeros(moments.gram.ncols(), group.targets.len())?;
@@ -194,7 +197,7 @@ pub(crate) fn sketched<T: Real + Element + Sketchable>(
     if condition.is_finite() {
         linalg::solve_upper(r.as_ref(), x.as_mut());
     }
-    let empty = if group.ridge == 0.0 { below.len() } else { 0 };
+    let empty = below.iter().filter(|_| group.ridge == 0.0).map(|&(column, _)| column).collect();
     Ok(Sketched { scaled: Scaled { factor: Factor::Triangle(r), scale, empty }, x, condition })
 }
 
@@ -239,8 +242,12 @@ fn apply_to_design<T: Real + Element + Sketchable>(
     Ok(sketched)
 }
 
-/// The whitened rung for one group of targets.
-pub(crate) fn whitened<T: Real + Element>(group: &Group<'_, '_, T>, sketched: Sketched) -> Result<Outcome> {
+/// The whitened rung for one group of targets, its Gram matrix summed from products of this precision.
+pub(crate) fn whitened<T: Real + Element>(
+    group: &Group<'_, '_, T>,
+    sketched: Sketched,
+    precision: Precision,
+) -> Result<Outcome> {
     let Sketched { scaled: Scaled { factor, scale, empty }, x, condition } = sketched;
     let Factor::Triangle(r1) = factor else { return Ok(Outcome::Inadmissible(condition)) };
     let d = r1.ncols();
@@ -255,8 +262,12 @@ pub(crate) fn whitened<T: Real + Element>(group: &Group<'_, '_, T>, sketched: Sk
             sum.add_tile(tile, first);
         }
     };
-    let (mut gram, parts) = linalg::whitened_gram(group.context, group.design, &whitener, part, visit)?;
-    let mut pass = fold(group.design, parts.into_iter().map(|part| part.map(|sum| sum.pass)))?;
+    let (context, design) = (group.context, group.design);
+    let (mut gram, parts) = match precision {
+        Precision::Single => linalg::whitened_gram::<f32, _>(context, design, &whitener, part, visit)?,
+        Precision::Double => linalg::whitened_gram::<f64, _>(context, design, &whitener, part, visit)?,
+    };
+    let mut pass = fold(design, parts.into_iter().map(|part| part.map(|sum| sum.pass)))?;
     group.to_scaled(&mut pass, &unscaled, &scale);
     add_ridge(group, &whitener, &mut gram)?;
     let Some(r2) = linalg::cholesky(&gram) else { return Ok(Outcome::Inadmissible(condition)) };

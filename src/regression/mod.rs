@@ -30,8 +30,10 @@
 //! | `auto` | condition hint and cost model |
 //! | `solve` | the driver that climbs from method to method |
 //! | `loo` | leave-one-out errors of ridge regression |
+//! | `covariance` | covariance matrices of the coefficients |
 
 mod auto;
+mod covariance;
 mod design;
 mod ladder;
 mod loo;
@@ -43,6 +45,7 @@ mod sparse;
 mod spir;
 mod stacked;
 
+pub use covariance::{Covariance, Fit, Inference, Robust, covariance, exact_factor, robust_covariance};
 pub use design::Problem;
 pub use ladder::Sketchable;
 pub use loo::ridge_leave_one_out;

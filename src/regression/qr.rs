@@ -65,14 +65,14 @@ fn tall<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solve
     // The estimate may be off by a small factor: near the threshold the SVD decides.
     if linalg::condition_of_upper(r.as_ref()) < 0.1 / rcond {
         linalg::solve_upper(r.as_ref(), x.as_mut());
-        let scaled = Scaled { factor: Factor::Triangle(r), scale, empty: 0 };
+        let scaled = Scaled { factor: Factor::Triangle(r), scale, empty: Vec::new() };
         return Ok(Solved { scaled, x, null_space: None, empty });
     }
     let svd = linalg::svd(r.as_ref())?;
     let rank = rank_of(&svd.s, rcond);
     let null_space = Mat::from_fn(d, d - rank, |i, j| svd.v[(i, rank + j)])?;
     let (factor, x) = truncated(&svd, rank, x.as_ref())?;
-    Ok(Solved { scaled: Scaled { factor, scale, empty: 0 }, x, null_space: Some(null_space), empty })
+    Ok(Solved { scaled: Scaled { factor, scale, empty: Vec::new() }, x, null_space: Some(null_space), empty })
 }
 
 /// Fewer rows than columns: the SVD of A itself.
@@ -88,7 +88,7 @@ fn wide<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solve
     let mut buffer = Vec::new();
     let targets = Targets { design: group.design, targets: group.targets };
     let (factor, x) = truncated(&svd, rank, targets.tile(0..n, 0..group.targets.len(), &mut buffer))?;
-    Ok(Solved { scaled: Scaled { factor, scale, empty: 0 }, x, null_space: None, empty })
+    Ok(Solved { scaled: Scaled { factor, scale, empty: Vec::new() }, x, null_space: None, empty })
 }
 
 fn rank_of(singular_values: &[f64], rcond: f64) -> usize {

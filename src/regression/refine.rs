@@ -28,7 +28,7 @@ pub(crate) struct Scaled {
     /// s.
     pub scale: Vec<f64>,
     /// Columns of zeros, which a triangle carries as unit rows.
-    pub empty: usize,
+    pub empty: Vec<usize>,
 }
 
 /// Answers to all targets of a group, in scaled units.

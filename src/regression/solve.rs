@@ -1,6 +1,7 @@
 //! The driver: from the caller's problem to answers with their certificates.
 
 use super::auto::{Costs, Hint, costs, hint};
+use super::covariance::Inference;
 use super::design::{Design, Problem, power_of_two_below};
 use super::ladder::{self, Moments, Outcome, Precision, SketchPlan};
 use super::qr::{Factored, qr};
@@ -62,6 +63,8 @@ pub struct Params {
     pub max_iter: Option<usize>,
     /// Of every random choice.
     pub seed: u64,
+    /// Keep the factor, exact to rounding where the method allows, for covariances of the coefficients.
+    pub keep_factor: bool,
 }
 
 /// Answers and what is known of them.
@@ -96,6 +99,8 @@ pub struct Output {
     pub fallback: Option<String>,
     /// Sketches drawn after the first.
     pub redraws: usize,
+    /// What covariances are made of, if the factor was to be kept.
+    pub inference: Option<Inference>,
 }
 
 /// Something done on the way to the answer.
@@ -131,6 +136,7 @@ pub fn lstsq<T: Real + Element + ladder::Sketchable>(
     let mut driver = Driver::new(context, &mut design, params)?;
     driver.stages.push(Stage { name: "plan", seconds: start.elapsed().as_secs_f64(), reads: driver.reads });
     let mut output = Output::empty::<T>(d, k, params)?;
+    output.inference = params.keep_factor.then(|| Inference::of(&design));
     for (ridge, targets) in groups(&design, problem.ridge) {
         driver.solve(&design, &targets, ridge, &mut output)?;
     }
@@ -254,9 +260,10 @@ impl<'p> Driver<'p> {
 
     /// The rungs in the order in which they are tried.
     fn plan(&mut self, n: usize, d: usize, stored: Option<usize>, square: bool, hint: Option<&Hint>) {
+        let single = if self.params.keep_factor { 0.0 } else { 300.0 };
+        let limits = [(Precision::Single, single), (Precision::Double, self.limit(Precision::Double))];
         let gram = |condition: f64| {
-            let precisions = [(Precision::Single, 300.0), (Precision::Double, Precision::Double.limit())];
-            precisions.into_iter().filter(move |&(_, limit)| condition <= limit).map(|(p, _)| Rung::Gram(p))
+            limits.into_iter().filter(move |&(_, limit)| condition <= limit).map(|(p, _)| Rung::Gram(p))
         };
         let whitened = [Rung::Whitened { draw: 0 }, Rung::Whitened { draw: 1 }];
         let iterative = |heavy_ball| [0, 1].map(|draw| Rung::Iterative { draw, heavy_ball });
@@ -335,7 +342,7 @@ impl<'p> Driver<'p> {
                 self.end_stage(rung, start, refined.passes);
                 self.explanation.push(format!("qr: rank {rank}, {}", summary(&refined)));
                 output.accept(&group, Method::Qr, refined, &scaled, condition, rank, None);
-                return Ok(());
+                return output.keep(&group, &scaled, true);
             }
             let start = Instant::now();
             self.reads = 0;
@@ -354,9 +361,9 @@ impl<'p> Driver<'p> {
                         output.fallback =
                             Some(format!("{wanted} gave way to {}", rung.describe(), wanted = wanted.name()));
                     }
-                    let rank = design.ncols() - scaled.empty;
+                    let rank = design.ncols() - scaled.empty.len();
                     output.accept(&group, rung.method(), refined, &scaled, condition, rank, sketch_size);
-                    return Ok(());
+                    return output.keep(&group, &scaled, self.is_exact(rung, condition));
                 }
                 Outcome::Refined(refined, _, condition) => self.explanation.push(format!(
                     "{}: {} at condition {condition:.1e}, not accepted",
@@ -389,7 +396,7 @@ impl<'p> Driver<'p> {
                     self.moments = Some((precision, self.read_moments(group, precision)?));
                 }
                 match &self.moments {
-                    Some((_, moments)) => ladder::gram(group, moments),
+                    Some((_, moments)) => ladder::gram(group, moments, self.limit(precision)),
                     None => Ok(Outcome::Inadmissible(f64::NAN)),
                 }
             }
@@ -414,7 +421,9 @@ impl<'p> Driver<'p> {
                     }
                     _ => {
                         self.reads += 1;
-                        ladder::whitened(group, sketched)
+                        let exact = self.params.keep_factor;
+                        let precision = if exact { Precision::Double } else { Precision::Single };
+                        ladder::whitened(group, sketched, precision)
                     }
                 }
             }
@@ -437,6 +446,24 @@ impl<'p> Driver<'p> {
         let largest = group.design.largest_in_columns(self.context)?;
         self.powers = largest.iter().map(|&value| power_of_two_below(value).recip()).collect();
         Moments::new(self.context, group.design, precision, self.powers.clone())
+    }
+
+    /// Largest condition at which a gram factor is used; smaller where the factor itself is wanted.
+    fn limit(&self, precision: Precision) -> f64 {
+        match self.params {
+            Params { keep_factor: true, method: Method::Auto, .. } => EXACT_GRAM,
+            _ => precision.limit(),
+        }
+    }
+
+    /// True if the factor of a rung is that of A to rounding.
+    fn is_exact(&self, rung: Rung, condition: f64) -> bool {
+        match rung {
+            Rung::Gram(precision) => precision == Precision::Double && condition <= EXACT_GRAM,
+            Rung::Whitened { .. } => self.params.keep_factor,
+            Rung::Iterative { .. } => false,
+            Rung::Qr => true,
+        }
     }
 
     /// m = 2 d suffices where the whole Gram matrix follows; iterations want a better embedding.
@@ -465,9 +492,12 @@ impl<'p> Driver<'p> {
         let factored = qr(&group, self.rcond)?;
         (output.rank, output.condition, output.method) = (factored.rank, factored.condition, Method::Qr);
         self.explanation.push("every target is zero".into());
-        Ok(())
+        output.keep(&group, &factored.scaled, true)
     }
 }
+
+/// Up to this condition the Gram matrix in double precision knows the factor to nine digits.
+const EXACT_GRAM: f64 = 3e3;
 
 /// Up to this many entries, QR is as fast as anything.
 const SMALL: usize = 1 << 14;
@@ -517,7 +547,18 @@ impl Output {
             stages: Vec::new(),
             fallback: None,
             redraws: 0,
+            inference: None,
         })
+    }
+
+    /// Keeps the factor of one group, if it is wanted.
+    fn keep<T: Real + Element>(
+        &mut self,
+        group: &Group<'_, '_, T>,
+        scaled: &Scaled,
+        exact: bool,
+    ) -> Result<()> {
+        self.inference.as_mut().map_or(Ok(()), |inference| inference.keep(group, scaled, exact))
     }
 
     /// Takes over the answers of one group, back in the caller's units.

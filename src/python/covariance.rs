@@ -1,0 +1,148 @@
+//! Bindings of the covariances of [`crate::regression`].
+
+use super::convert::{AnyInput, Input, Vector, to_numpy};
+use super::enter::enter;
+use super::regression::Call;
+use crate::error::{Error, Result};
+use crate::matrix::{Mat, Matrix};
+use crate::regression::{self, Covariance, Fit, Robust};
+use numpy::PyArray2;
+use pyo3::prelude::*;
+
+/// Matrices, degrees of freedom, and rows that the fit passes through.
+type Found<'py> = (Vec<Bound<'py, PyAny>>, f64, Vec<usize>);
+
+/// Covariances for noise of equal variance; see `nearlin.LinearRegression.cov_params`.
+#[pyfunction]
+#[pyo3(signature = (factor, residual_norm, *, ridge, means, total_weight, observations))]
+pub fn covariance<'py>(
+    py: Python<'py>,
+    factor: &Bound<'py, PyAny>,
+    residual_norm: &Bound<'py, PyAny>,
+    ridge: f64,
+    means: Option<&Bound<'py, PyAny>>,
+    total_weight: f64,
+    observations: usize,
+) -> PyResult<Found<'py>> {
+    let kept = Kept::extract(factor, means)?;
+    let norms = Vector::<f64>::extract(residual_norm, "residual_norm")?;
+    let found = enter(py, 1, None, |_| {
+        regression::covariance(&kept.fit(ridge, total_weight, observations), norms.as_slice())
+    })?;
+    to_tuple(py, found)
+}
+
+/// Covariances for noise of any variances; see `nearlin.LinearRegression.cov_params`.
+#[pyfunction]
+#[pyo3(signature = (a, b, factor, coefficients, *, kind, ridge, means, total_weight, observations, sample_weight, threads))]
+pub fn robust_covariance<'py>(
+    py: Python<'py>,
+    a: &Bound<'py, PyAny>,
+    b: &Bound<'py, PyAny>,
+    factor: &Bound<'py, PyAny>,
+    coefficients: &Bound<'py, PyAny>,
+    kind: &str,
+    ridge: f64,
+    means: Option<&Bound<'py, PyAny>>,
+    total_weight: f64,
+    observations: usize,
+    sample_weight: Option<&Bound<'py, PyAny>>,
+    threads: usize,
+) -> PyResult<Found<'py>> {
+    let robust = robust_named(kind)?;
+    let kept = Kept::extract(factor, means)?;
+    let fit = kept.fit(ridge, total_weight, observations);
+    let coefficients = owned(&Input::<f64>::extract(coefficients, "coefficients")?)?;
+    let weights = sample_weight.map(|w| Vector::<f64>::extract(w, "sample_weight")).transpose()?;
+    let call = Call { weights: weights.as_ref(), ridge: &[ridge], fit_intercept: fit.means.is_some() };
+    let found = match AnyInput::extract(a, "A")? {
+        AnyInput::F32(a) => {
+            let b = Input::<f32>::extract(b, "b")?;
+            enter(py, threads, None, |context| {
+                regression::robust_covariance(context, &call.problem(&a, &b)?, &fit, &coefficients, robust)
+            })?
+        }
+        AnyInput::F64(a) => {
+            let b = Input::<f64>::extract(b, "b")?;
+            enter(py, threads, None, |context| {
+                regression::robust_covariance(context, &call.problem(&a, &b)?, &fit, &coefficients, robust)
+            })?
+        }
+    };
+    to_tuple(py, found)
+}
+
+/// The factor of a fit made exact by one read of A; see `nearlin.LinearRegression.cov_params`.
+#[pyfunction]
+#[pyo3(signature = (a, factor, *, ridge, sample_weight, fit_intercept, threads))]
+pub fn exact_factor<'py>(
+    py: Python<'py>,
+    a: &Bound<'py, PyAny>,
+    factor: &Bound<'py, PyAny>,
+    ridge: f64,
+    sample_weight: Option<&Bound<'py, PyAny>>,
+    fit_intercept: bool,
+    threads: usize,
+) -> PyResult<Bound<'py, PyAny>> {
+    let factor = owned(&Input::<f64>::extract(factor, "factor")?)?;
+    let weights = sample_weight.map(|w| Vector::<f64>::extract(w, "sample_weight")).transpose()?;
+    let call = Call { weights: weights.as_ref(), ridge: &[ridge], fit_intercept };
+    let exact = match AnyInput::extract(a, "A")? {
+        AnyInput::F32(a) => {
+            let none = PyArray2::<f32>::zeros(py, [a.view().nrows(), 0], false).into_any();
+            let b = Input::<f32>::extract(&none, "b")?;
+            enter(py, threads, None, |context| {
+                regression::exact_factor(context, &call.problem(&a, &b)?, &factor, ridge)
+            })?
+        }
+        AnyInput::F64(a) => {
+            let none = PyArray2::<f64>::zeros(py, [a.view().nrows(), 0], false).into_any();
+            let b = Input::<f64>::extract(&none, "b")?;
+            enter(py, threads, None, |context| {
+                regression::exact_factor(context, &call.problem(&a, &b)?, &factor, ridge)
+            })?
+        }
+    };
+    to_numpy::<f64>(py, exact)
+}
+
+/// The arrays of a fit.
+struct Kept {
+    factor: Mat<f64>,
+    means: Option<Vector<f64>>,
+}
+
+impl Kept {
+    fn extract(factor: &Bound<'_, PyAny>, means: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        let factor = owned(&Input::<f64>::extract(factor, "factor")?)?;
+        let means = means.map(|means| Vector::<f64>::extract(means, "means")).transpose()?;
+        Ok(Self { factor, means })
+    }
+
+    fn fit(&self, ridge: f64, total_weight: f64, observations: usize) -> Fit<'_> {
+        let means = self.means.as_ref().map(Vector::as_slice);
+        Fit { factor: &self.factor, ridge, means, total_weight, observations }
+    }
+}
+
+fn owned(input: &Input<f64>) -> Result<Mat<f64>> {
+    match input.view() {
+        Matrix::Dense(a) => Mat::from_fn(a.nrows(), a.ncols(), |i, j| a.get(i, j)),
+        Matrix::Sparse(_) => Err(Error::value("factor", "sparse", "a dense array")),
+    }
+}
+
+fn robust_named(name: &str) -> Result<Robust> {
+    match name {
+        "HC0" => Ok(Robust::Hc0),
+        "HC1" => Ok(Robust::Hc1),
+        "HC2" => Ok(Robust::Hc2),
+        "HC3" => Ok(Robust::Hc3),
+        _ => Err(Error::value("kind", format!("'{name}'"), "one of HC0, HC1, HC2, HC3")),
+    }
+}
+
+fn to_tuple(py: Python<'_>, found: Covariance) -> PyResult<Found<'_>> {
+    let matrices = found.matrices.into_iter().map(|matrix| to_numpy::<f64>(py, matrix));
+    Ok((matrices.collect::<PyResult<_>>()?, found.freedom, found.pinned))
+}

@@ -1,0 +1,400 @@
+//! Covariance matrices of fitted coefficients, from the factor that the fit leaves behind.
+//!
+//! Let A be weighted and centred, F'F = A'A + ridge, and C the pseudo-inverse of F. The rows z of
+//! Z = [A C, w / |w|], w being the root weights and its column there if there is a constant, are the samples in
+//! coordinates in which they are orthonormal (but for the ridge). The fit is Z'b in these coordinates and
+//! L Z'b in those of the caller, the constant first, so that every covariance is L M L' with
+//!
+//! | kind | M |
+//! |---|---|
+//! | `nonrobust` | sigma^2 Z'Z, sigma^2 = residual'residual / freedom |
+//! | `HC0` | sum of r_i^2 z_i z_i' |
+//! | `HC1` | that times n / freedom |
+//! | `HC2`, `HC3` | sum of r_i^2 / (1 - h_i)^p z_i z_i', p = 1 or 2, leverage h_i = \|z_i\|^2 |
+//!
+//! freedom = n - trace(Z'Z), which without a ridge is n - rank. Rows of weight zero count as absent. Z is made a
+//! few rows at a time and never stored; nothing is squared that is not orthonormal, so that no digit is lost to
+//! the condition of A.
+
+use super::design::{Design, Problem, scale_by};
+use super::refine::{Group, Scaled};
+use crate::error::{Error, Result};
+use crate::linalg::{self, Qr};
+use crate::matrix::{Dense, Mat, Real, Rows};
+use crate::parallel::Context;
+use crate::simd::{Element, dot};
+use std::ops::Range;
+
+/// What a fit leaves behind for the covariances of its coefficients.
+pub struct Inference {
+    /// F (rank x d), one for each ridge.
+    pub factors: Vec<Mat<f64>>,
+    /// The ridges.
+    pub ridges: Vec<f64>,
+    /// Which of them each target has.
+    pub factor_of: Vec<usize>,
+    /// The factors are exact to rounding, not just good enough to refine with.
+    pub exact: bool,
+    /// Means of the columns, if there is a constant.
+    pub means: Option<Vec<f64>>,
+    /// Sum of the weights.
+    pub total_weight: f64,
+    /// Rows of positive weight.
+    pub observations: usize,
+    /// |b|, centred if there is a constant.
+    pub target_norm: Vec<f64>,
+}
+
+impl Inference {
+    /// What the design tells, before there is a factor.
+    pub(crate) fn of<T: Real + Element>(design: &Design<'_, T>) -> Self {
+        let norm = |target: usize| design.target_norm(target) / design.target_scale(target);
+        Self {
+            factors: Vec::new(),
+            ridges: Vec::new(),
+            factor_of: vec![0; design.ntargets()],
+            exact: true,
+            means: design.means().map(<[f64]>::to_vec),
+            total_weight: design.total_weight(),
+            observations: (0..design.nrows()).filter(|&row| design.root_weight(row) > 0.0).count(),
+            target_norm: (0..design.ntargets()).map(norm).collect(),
+        }
+    }
+
+    /// Takes the factor of a group of targets, in the caller's units.
+    pub(crate) fn keep<T: Real + Element>(
+        &mut self,
+        group: &Group<'_, '_, T>,
+        scaled: &Scaled,
+        exact: bool,
+    ) -> Result<()> {
+        let rows = scaled.factor.rows()?;
+        let kept: Vec<usize> = (0..rows.nrows()).filter(|row| !scaled.empty.contains(row)).collect();
+        let entry =
+            |i: usize, j: usize| rows[(kept[i], j)] * (scaled.scale[j] / group.design.column_scale(j));
+        group.targets.iter().for_each(|&target| self.factor_of[target] = self.factors.len());
+        self.factors.push(Mat::from_fn(kept.len(), rows.ncols(), entry)?);
+        self.ridges.push(group.ridge);
+        self.exact &= exact;
+        Ok(())
+    }
+}
+
+/// One factor of an [`Inference`] with what goes with it.
+pub struct Fit<'a> {
+    /// F, rank x d.
+    pub factor: &'a Mat<f64>,
+    /// The ridge in it.
+    pub ridge: f64,
+    /// Means of the columns, if there is a constant.
+    pub means: Option<&'a [f64]>,
+    /// Sum of the weights.
+    pub total_weight: f64,
+    /// Rows of positive weight.
+    pub observations: usize,
+}
+
+/// Covariance matrices, the constant first if there is one.
+pub struct Covariance {
+    /// One for each target.
+    pub matrices: Vec<Mat<f64>>,
+    /// Degrees of freedom of the residuals.
+    pub freedom: f64,
+    /// Rows that the fit passes through, of which robust estimates know nothing.
+    pub pinned: Vec<usize>,
+}
+
+/// Treatment of the residuals in a covariance that is robust against unequal variances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Robust {
+    /// Squared residuals (White).
+    Hc0,
+    /// With the degrees of freedom made up for.
+    Hc1,
+    /// Over 1 - leverage.
+    Hc2,
+    /// Over its square: close to the jackknife.
+    Hc3,
+}
+
+/// Leverages above this leave no digit of the residual.
+const PINNED: f64 = 1.0 - 1e-10;
+
+/// Covariances for noise of equal variance (over the weights), from norms of residuals; A is not read.
+pub fn covariance(fit: &Fit<'_>, residual_norms: &[f64]) -> Result<Covariance> {
+    let basis = Basis::new(fit)?;
+    let of = |norm: &f64| basis.lifted(&basis.gram, norm / basis.freedom.sqrt());
+    let matrices = residual_norms.iter().map(of).collect::<Result<_>>()?;
+    Ok(Covariance { matrices, freedom: basis.freedom, pinned: Vec::new() })
+}
+
+/// Covariances for noise of any variances, `coefficients` (d x k) being the fit: one read of A for every target,
+/// and one more for the leverages.
+pub fn robust_covariance<T: Real + Element>(
+    context: &Context,
+    problem: &Problem<'_, T>,
+    fit: &Fit<'_>,
+    coefficients: &Mat<f64>,
+    robust: Robust,
+) -> Result<Covariance> {
+    let design = Design::new(context, problem)?;
+    let basis = Basis::new(fit)?;
+    basis.recognise(context, &design, fit)?;
+    let leverages = match robust {
+        Robust::Hc0 | Robust::Hc1 => vec![0.0; design.nrows()],
+        Robust::Hc2 | Robust::Hc3 => {
+            let samples = Samples { design: &design, noise: None };
+            linalg::whitened_row_norms(context, &samples, &basis.whitener)?
+        }
+    };
+    let correction = match robust {
+        Robust::Hc1 => (fit.observations as f64 / basis.freedom).sqrt(),
+        _ => 1.0,
+    };
+    let mut matrices = Vec::with_capacity(design.ntargets());
+    for target in 0..design.ntargets() {
+        let scale = design.target_scale(target);
+        let coefficients: Vec<f64> = coefficients.col(target).iter().map(|x| x * scale).collect();
+        let noise = Noise { target, coefficients, leverages: &leverages, robust };
+        let samples = Samples { design: &design, noise: Some(noise) };
+        let (meat, _) =
+            linalg::whitened_gram::<f64, ()>(context, &samples, &basis.whitener, || (), |(), _, _| ())?;
+        if !meat.as_slice().iter().all(|value| value.is_finite()) {
+            return Err(stranger(context, &design)?);
+        }
+        matrices.push(basis.lifted(&meat, correction / scale)?);
+    }
+    let pinned = (0..leverages.len()).filter(|&row| leverages[row] > PINNED).collect();
+    Ok(Covariance { matrices, freedom: basis.freedom, pinned })
+}
+
+/// F with F'F = A'A + ridge to rounding, from one that comes near it, by one read of A.
+pub fn exact_factor<T: Real + Element>(
+    context: &Context,
+    problem: &Problem<'_, T>,
+    factor: &Mat<f64>,
+    ridge: f64,
+) -> Result<Mat<f64>> {
+    let design = Design::new(context, problem)?;
+    let inverse = pseudo_inverse(factor)?;
+    let (mut gram, _) = linalg::whitened_gram::<f64, ()>(context, &design, &inverse, || (), |(), _, _| ())?;
+    linalg::matmul(gram.as_mut(), true, inverse.as_ref().t(), inverse.as_ref(), ridge);
+    let Some(r) = linalg::cholesky(&gram) else { return Err(stranger(context, &design)?) };
+    let mut exact = Mat::zeros(factor.nrows(), factor.ncols())?;
+    linalg::matmul(exact.as_mut(), false, r.as_ref(), factor.as_ref(), 1.0);
+    Ok(exact)
+}
+
+/// The coordinates in which the samples are orthonormal.
+struct Basis {
+    /// From rows of [A, w] to rows of Z.
+    whitener: Mat<f64>,
+    /// L.
+    lift: Mat<f64>,
+    /// Z'Z.
+    gram: Mat<f64>,
+    freedom: f64,
+}
+
+impl Basis {
+    fn new(fit: &Fit<'_>) -> Result<Self> {
+        let inverse = pseudo_inverse(fit.factor)?;
+        let (d, rank) = (inverse.nrows(), inverse.ncols());
+        let constant = usize::from(fit.means.is_some());
+        let share = fit.total_weight.sqrt().recip();
+        let whitener = Mat::from_fn(d + constant, rank + constant, |i, j| match (i < d, j < rank) {
+            (true, true) => inverse[(i, j)],
+            (false, false) => share,
+            _ => 0.0,
+        })?;
+        let at_mean = |j: usize| fit.means.map_or(0.0, |means| -dot(means, inverse.col(j)));
+        let lift = Mat::from_fn(constant + d, rank + constant, |i, j| match (i < constant, j < rank) {
+            (true, true) => at_mean(j),
+            (true, false) => share,
+            (false, true) => inverse[(i - constant, j)],
+            (false, false) => 0.0,
+        })?;
+        let mut gram = Mat::identity(rank + constant)?;
+        if fit.ridge > 0.0 {
+            let leading = gram.as_mut().window(0..rank, 0..rank);
+            linalg::matmul(leading, true, inverse.as_ref().t(), inverse.as_ref(), -fit.ridge);
+        }
+        let trace: f64 = (0..gram.ncols()).map(|j| gram[(j, j)]).sum();
+        let freedom = fit.observations as f64 - trace;
+        if freedom < 1e-8 * fit.observations as f64 {
+            let found = format!("{} rows for {trace:.4} free coefficients", fit.observations);
+            return Err(Error::shape("A", found, "more rows (of positive weight) than that"));
+        }
+        Ok(Self { whitener, lift, gram, freedom })
+    }
+
+    /// factor^2 L M L', the powers of two of L kept apart from those of the factor.
+    fn lifted(&self, meat: &Mat<f64>, factor: f64) -> Result<Mat<f64>> {
+        let largest = self.lift.as_slice().iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
+        let unit = super::design::power_of_two_below(largest);
+        let lift = Mat::from_fn(self.lift.nrows(), self.lift.ncols(), |i, j| self.lift[(i, j)] / unit)?;
+        let mut half = Mat::zeros(lift.nrows(), lift.ncols())?;
+        linalg::matmul(half.as_mut(), false, lift.as_ref(), meat.as_ref(), 1.0);
+        let mut whole = Mat::zeros(lift.nrows(), lift.nrows())?;
+        linalg::matmul(whole.as_mut(), false, half.as_ref(), lift.as_ref().t(), 1.0);
+        let factor = factor * unit;
+        Mat::from_fn(lift.nrows(), lift.nrows(), |i, j| match whole[(i.max(j), i.min(j))] {
+            // Below zero by rounding, where a ridge leaves nothing.
+            variance if i == j => variance.max(0.0) * factor * factor,
+            covariance => covariance * factor * factor,
+        })
+    }
+
+    /// An error unless the data are those of the fit, as far as their weights and means tell.
+    fn recognise<T: Real + Element>(
+        &self,
+        context: &Context,
+        design: &Design<'_, T>,
+        fit: &Fit<'_>,
+    ) -> Result<()> {
+        let near = |found: f64, fitted: f64, size: f64| (found - fitted).abs() <= 1e-6 * size;
+        let same_weight = near(design.total_weight(), fit.total_weight, fit.total_weight);
+        let spread = |j: usize| crate::certify::norm(fit.factor.col(j)) / fit.total_weight.sqrt();
+        let same_means = match (design.means(), fit.means) {
+            (Some(found), Some(fitted)) => (0..found.len())
+                .all(|j| near(found[j], fitted[j], spread(j) + fitted[j].abs() + f64::MIN_POSITIVE)),
+            (found, fitted) => found.is_none() && fitted.is_none(),
+        };
+        if same_weight && same_means { Ok(()) } else { Err(stranger(context, design)?) }
+    }
+}
+
+/// What to say of data that do not go with the fit: that they are not finite, or just other data.
+fn stranger<T: Real + Element>(context: &Context, design: &Design<'_, T>) -> Result<Error> {
+    design.largest_in_columns(context)?;
+    Ok(Error::value("A", "not what was fitted", "the data of the fit, with its `sample_weight`"))
+}
+
+/// The pseudo-inverse of a matrix whose rows are independent.
+fn pseudo_inverse(factor: &Mat<f64>) -> Result<Mat<f64>> {
+    let (rank, d) = (factor.nrows(), factor.ncols());
+    if rank == d && (0..d).all(|j| factor.col(j)[j + 1..].iter().all(|&below| below == 0.0)) {
+        return linalg::invert_upper(factor.as_ref());
+    }
+    let qr = Qr::new(Mat::from_fn(d, rank, |i, j| factor[(j, i)])?)?;
+    let inverse = linalg::invert_upper(qr.r()?.as_ref())?;
+    let mut product = Mat::zeros(d, rank)?;
+    linalg::matmul(product.as_mut(), false, qr.thin_q()?.as_ref(), inverse.as_ref().t(), 1.0);
+    Ok(product)
+}
+
+/// The rows of [A, w], or what the noise of one target makes of them.
+struct Samples<'p, 'a, T> {
+    design: &'p Design<'a, T>,
+    noise: Option<Noise<'p>>,
+}
+
+/// How far each row is from the fit.
+struct Noise<'p> {
+    target: usize,
+    /// Of the centred columns, in the units of the target.
+    coefficients: Vec<f64>,
+    leverages: &'p [f64],
+    robust: Robust,
+}
+
+impl Noise<'_> {
+    /// Root of the row's share in M; zero for a row that the fit passes through.
+    fn of<T: Real + Element>(&self, design: &Design<'_, T>, row: usize, values: &[f64]) -> f64 {
+        let residual = design.target(row, self.target) - dot(values, &self.coefficients);
+        let left = 1.0 - self.leverages[row];
+        match self.robust {
+            Robust::Hc0 | Robust::Hc1 => residual,
+            _ if self.leverages[row] > PINNED => 0.0,
+            Robust::Hc2 => residual / left.sqrt(),
+            Robust::Hc3 => residual / left,
+        }
+    }
+}
+
+impl<T: Real + Element> Rows for Samples<'_, '_, T> {
+    fn nrows(&self) -> usize {
+        self.design.nrows()
+    }
+
+    fn ncols(&self) -> usize {
+        self.design.ncols() + usize::from(self.design.means().is_some())
+    }
+
+    fn borrowed(&self, rows: Range<usize>) -> Option<Dense<'_, f64>> {
+        let as_they_are = self.noise.is_none() && self.design.means().is_none();
+        as_they_are.then(|| self.design.borrowed(rows))?
+    }
+
+    fn tile<'b>(
+        &'b self,
+        rows: Range<usize>,
+        cols: Range<usize>,
+        buffer: &'b mut Vec<f64>,
+    ) -> Dense<'b, f64> {
+        let (d, width) = (self.design.ncols(), self.ncols());
+        assert_eq!(cols, 0..width);
+        if let Some(borrowed) = self.borrowed(rows.clone()) {
+            return borrowed;
+        }
+        match self.design.borrowed(rows.clone()) {
+            Some(borrowed) => {
+                buffer.clear();
+                (0..rows.len()).for_each(|i| buffer.extend_from_slice(borrowed.row(i).unwrap_or(&[])));
+            }
+            None => {
+                self.design.tile(rows.clone(), 0..d, buffer);
+            }
+        }
+        if width > d {
+            append_column(buffer, d, rows.len(), |i| self.design.root_weight(rows.start + i));
+        }
+        if let Some(noise) = &self.noise {
+            for (row, values) in rows.clone().zip(buffer.chunks_exact_mut(width)) {
+                scale_by(noise.of(self.design, row, &values[..d]), values);
+            }
+        }
+        Dense::row_major(buffer, rows.len(), width)
+    }
+}
+
+/// Makes rows of `d` numbers rows of `d + 1`, in place.
+fn append_column(rows: &mut Vec<f64>, d: usize, count: usize, last: impl Fn(usize) -> f64) {
+    rows.resize(count * (d + 1), 0.0);
+    for i in (0..count).rev() {
+        rows.copy_within(i * d..(i + 1) * d, i * (d + 1));
+        rows[i * (d + 1) + d] = last(i);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pseudo_inverses_of_triangles_and_of_wide_matrices() {
+        let triangle = |i: usize, j: usize| if i <= j { 1.0 + ((i * 5 + j * 3) % 7) as f64 } else { 0.0 };
+        let wide = |i: usize, j: usize| ((i * 7 + j * j * 3) % 11) as f64 - 4.0 + f64::from(i == j);
+        for factor in [Mat::from_fn(6, 6, triangle).unwrap(), Mat::from_fn(3, 6, wide).unwrap()] {
+            let inverse = pseudo_inverse(&factor).unwrap();
+            let rank = factor.nrows();
+            let mut product = Mat::zeros(rank, rank).unwrap();
+            linalg::matmul(product.as_mut(), false, factor.as_ref(), inverse.as_ref(), 1.0);
+            for (k, value) in product.as_slice().iter().enumerate() {
+                assert!((value - f64::from(k % rank == k / rank)).abs() < 1e-12);
+            }
+            // The columns of a pseudo-inverse are in the row space.
+            let mut projected = Mat::zeros(6, 6).unwrap();
+            linalg::matmul(projected.as_mut(), false, inverse.as_ref(), factor.as_ref(), 1.0);
+            let symmetric = |i: usize, j: usize| (projected[(i, j)] - projected[(j, i)]).abs() < 1e-12;
+            assert!((0..36).all(|k| symmetric(k / 6, k % 6)));
+        }
+    }
+
+    #[test]
+    fn a_column_is_appended_in_place() {
+        let mut rows: Vec<f64> = (0..6).map(f64::from).collect();
+        append_column(&mut rows, 2, 3, |i| 10.0 + i as f64);
+        assert_eq!(rows, [0.0, 1.0, 10.0, 2.0, 3.0, 11.0, 4.0, 5.0, 12.0]);
+    }
+}
