@@ -31,10 +31,12 @@
 //! | `solve` | the driver that climbs from method to method |
 //! | `loo` | leave-one-out errors of ridge regression |
 //! | `covariance` | covariance matrices of the coefficients |
+//! | `kron` | the same for A that is a Kronecker product, which is never formed |
 
 mod auto;
 mod covariance;
 mod design;
+mod kron;
 mod ladder;
 mod loo;
 mod pass;
@@ -47,6 +49,7 @@ mod stacked;
 
 pub use covariance::{Covariance, Fit, Inference, Robust, covariance, exact_factor, robust_covariance};
 pub use design::Problem;
+pub use kron::{KronMethod, KronOutput, KronParams, KronProblem, lstsq_kron};
 pub use ladder::Sketchable;
 pub use loo::ridge_leave_one_out;
 pub use solve::{Method, Output, Params, Stage, lstsq};

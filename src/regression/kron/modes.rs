@@ -68,6 +68,20 @@ pub(super) fn expand(context: &Context, t: &[f64], m: Dense<'_, f64>) -> Result<
     Ok(product)
 }
 
+/// Takes the axes of every target, the first axis of `t` numbering `k` of them, through one matrix each.
+pub(super) fn along(
+    context: &Context,
+    t: &[f64],
+    k: usize,
+    matrices: &[Dense<'_, f64>],
+) -> Result<Buffer<f64>> {
+    let mut moved: Option<Buffer<f64>> = None;
+    for m in matrices.iter().rev() {
+        moved = Some(expand(context, moved.as_deref().unwrap_or(t), *m)?);
+    }
+    last_to_front(moved.as_deref().unwrap_or(t), k)
+}
+
 /// A tensor in C order with its last axis of length `last` moved to the front.
 pub(super) fn last_to_front(t: &[f64], last: usize) -> Result<Buffer<f64>> {
     let rest = t.len() / last;
@@ -219,7 +233,10 @@ mod tests {
             let entry = |i: usize, k: usize| (0..3).map(|j| m[(i, j)] * contracted[k * 3 + j]).sum::<f64>();
             assert!((0..n * rest).all(|p| (expanded[p] - entry(p / rest, p % rest)).abs() < 1e-10));
         }
-        assert_eq!(&*last_to_front(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2).unwrap(), [1.0, 3.0, 5.0, 2.0, 4.0, 6.0]);
+        assert_eq!(
+            &*last_to_front(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2).unwrap(),
+            [1.0, 3.0, 5.0, 2.0, 4.0, 6.0]
+        );
     }
 
     #[test]
