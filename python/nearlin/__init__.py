@@ -14,12 +14,14 @@ from ._core import __version__
 if TYPE_CHECKING:
     from . import exceptions, sketch
     from ._certificate import Certificate
+    from ._kron import LstsqKronResult, lstsq_kron
     from ._linear_model import LinearRegression, Ridge, RidgeCV
     from .regression import LstsqResult, lstsq
 
 __all__ = [
     "Certificate",
     "LinearRegression",
+    "LstsqKronResult",
     "LstsqResult",
     "Ridge",
     "RidgeCV",
@@ -28,6 +30,7 @@ __all__ = [
     "exceptions",
     "get_config",
     "lstsq",
+    "lstsq_kron",
     "set_config",
     "sketch",
 ]
@@ -36,10 +39,12 @@ _SUBMODULES = frozenset({"exceptions", "regression", "sketch"})
 _HOME = {
     "Certificate": "_certificate",
     "LinearRegression": "_linear_model",
+    "LstsqKronResult": "_kron",
     "LstsqResult": "regression",
     "Ridge": "_linear_model",
     "RidgeCV": "_linear_model",
     "lstsq": "regression",
+    "lstsq_kron": "_kron",
 }
 
 

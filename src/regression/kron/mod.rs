@@ -87,6 +87,8 @@ pub struct KronOutput {
     pub sketch_size: Option<usize>,
     /// Karlson-Walden estimate for every target.
     pub backward_error: Vec<f64>,
+    /// Bound on the true backward error.
+    pub backward_error_bound: Vec<f64>,
     /// Product of the condition numbers of the factors, of what is kept of them.
     pub condition: f64,
 }
@@ -95,6 +97,8 @@ pub struct KronOutput {
 const MOST_READS: usize = 6;
 /// Steps that improve the error by less than this have come down to rounding errors.
 const STAGNATION: f64 = 0.1;
+/// The estimate is within sqrt(2) of the truth for exact singular values; the rest is for theirs.
+const LOOSENESS: f64 = 2.0;
 
 /// Solves the problem.
 pub fn lstsq_kron<T: Real>(
@@ -390,7 +394,8 @@ impl<'p, T: Real> Solver<'p, T> {
         let worst = backward_error.iter().fold(0.0f64, |worst, &error| worst.max(error));
         self.context.progress(MOST_READS, MOST_READS, &[("backward_error", worst)])?;
         let condition = self.factors.iter().map(|factor| factor.condition).product();
-        Ok(KronOutput { x, residual_norm, backward_error, condition, ..output })
+        let backward_error_bound = backward_error.iter().map(|error| LOOSENESS * error).collect();
+        Ok(KronOutput { x, residual_norm, backward_error, backward_error_bound, condition, ..output })
     }
 }
 
@@ -403,6 +408,7 @@ impl KronOutput {
             reads: 0,
             sketch_size: None,
             backward_error: Vec::new(),
+            backward_error_bound: Vec::new(),
             condition: 1.0,
         })
     }
