@@ -78,7 +78,7 @@ impl TensorSrht {
         if padded.len() == 1 {
             padded.push(&one);
         }
-        let product = self.tree().of_factors(context, &padded)?;
+        let product = self.tree()?.of_factors(context, &padded)?;
         if !product.as_slice().iter().all(|v| v.is_finite()) {
             for (f, factor) in factors.iter().enumerate() {
                 if let Some((i, j, value)) = first_non_finite(*factor) {
@@ -98,7 +98,7 @@ impl TensorSrht {
             let found = format!("{} entries", x.nrows() * x.ncols());
             return Err(Error::shape("A", found, format!("a multiple of {rows}")));
         }
-        let y = self.tree().of_tensor(context, x)?;
+        let y = self.tree()?.of_tensor(context, x)?;
         if !y.iter().all(|v| v.is_finite())
             && let Some((i, j, value)) = first_non_finite(x)
         {
@@ -108,7 +108,7 @@ impl TensorSrht {
         Mat::from_fn(self.m, p, |k, column| y[k * p + column])
     }
 
-    fn tree(&self) -> Pair {
+    fn tree(&self) -> Result<Pair> {
         let dims = if self.dims.len() == 1 { &[self.dims[0], 1] } else { &self.dims[..] };
         Pair::new(self.m, dims, self.seed, &mut 0)
     }
@@ -141,19 +141,23 @@ struct Side {
 
 impl Pair {
     /// `number` counts the maps of the tree, in the order in which they are made.
-    fn new(m: usize, dims: &[usize], seed: u64, number: &mut u32) -> Self {
+    fn new(m: usize, dims: &[usize], seed: u64, number: &mut u32) -> Result<Self> {
         let stream = |purpose| Stream::new(seed, *number, purpose);
         let (of_signs, of_picks) = (stream(SIGNS), stream(PICKS));
         *number += 1;
         let (left, right) = dims.split_at(dims.len().div_ceil(2));
-        let [left, right] = [(left, 0), (right, 1)].map(|(dims, row)| {
-            let below = (dims.len() > 1).then(|| Box::new(Self::new(m, dims, seed, number)));
+        let mut side = |dims: &[usize], row| {
+            let below = if dims.len() > 1 { Some(Box::new(Self::new(m, dims, seed, number)?)) } else { None };
             let rows = if below.is_some() { m } else { dims[0] };
-            Side { dims: dims.to_vec(), below, signs: signs(of_signs, row, rows) }
-        });
+            Ok(Side { dims: dims.to_vec(), below, signs: signs(of_signs, row, rows) })
+        };
+        let (left, right) = (side(left, 0)?, side(right, 1)?);
         let index = |row: u64, side: &Side| of_picks.index(row, side.padded() as u64) as usize;
-        let picks = (0..m as u64).map(|k| (index(2 * k, &left), index(2 * k + 1, &right))).collect();
-        Self { left, right, m, picks }
+        let bytes = m as u128 * size_of::<(usize, usize)>() as u128;
+        let mut picks = Vec::new();
+        picks.try_reserve_exact(m).map_err(|_| Error::Allocation { bytes, purpose: "a sketch" })?;
+        picks.extend((0..m as u64).map(|k| (index(2 * k, &left), index(2 * k + 1, &right))));
+        Ok(Self { left, right, m, picks })
     }
 
     fn scale(&self) -> f64 {

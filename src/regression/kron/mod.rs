@@ -240,7 +240,7 @@ impl<'p, T: Real> Solver<'p, T> {
     fn back(&self, y: &[f64]) -> Result<Buffer<f64>> {
         let back: Vec<_> = self.factors.iter().map(|factor| factor.back.as_ref()).collect();
         let mut x = along(self.context, y, self.problem.count, &back)?;
-        self.round(&mut x);
+        self.round(&mut x)?;
         Ok(x)
     }
 
@@ -274,7 +274,7 @@ impl<'p, T: Real> Solver<'p, T> {
             self.context.progress(reads, MOST_READS, &[("backward_error", worst)])?;
             let step = self.back(&measured.step)?;
             trial.iter_mut().zip(&*step).for_each(|(x, step)| *x += step);
-            self.round(&mut trial);
+            self.round(&mut trial)?;
         }
         let kept = self.delta.iter().filter(|delta| delta.is_finite()).count();
         let rank =
@@ -310,7 +310,7 @@ impl<'p, T: Real> Solver<'p, T> {
             keep_factor: false,
         };
         let mut solved = lstsq(self.context, &problem, &params)?;
-        self.round(solved.x.as_mut_slice());
+        self.round(solved.x.as_mut_slice())?;
         let Measured { backward_error, residual_norm, .. } = self.measure(solved.x.as_slice())?;
         let output =
             KronOutput { reads: 3, rank: solved.rank, sketch_size: Some(rows), ..KronOutput::empty()? };
@@ -349,9 +349,9 @@ impl<'p, T: Real> Solver<'p, T> {
     }
 
     /// Rounds answers to single precision in the caller's units, if they will be returned in it.
-    fn round(&self, x: &mut [f64]) {
+    fn round(&self, x: &mut [f64]) -> Result<()> {
         if !self.params.single {
-            return;
+            return Ok(());
         }
         let exponents = self.exponents();
         for (x, scale) in x.chunks_mut(exponents.len()).zip(&self.target_scale) {
@@ -360,6 +360,7 @@ impl<'p, T: Real> Solver<'p, T> {
                 *x = times_power_of_two(f64::from(times_power_of_two(*x, -unit) as f32), unit);
             }
         }
+        all_finite(x)
     }
 
     /// Exponents of the powers of two that the columns of the product were divided by.
@@ -387,10 +388,7 @@ impl<'p, T: Real> Solver<'p, T> {
             }
             residual_norm[target] = times_power_of_two(residual_norm[target], -exponent_of(*scale));
         }
-        let largest = if self.params.single { f64::from(f32::MAX) } else { f64::MAX };
-        if !x.as_slice().iter().all(|x| x.abs() <= largest) {
-            return Err(Error::value("factors", "so small that the answer overflows", "larger entries"));
-        }
+        all_finite(x.as_slice())?;
         let worst = backward_error.iter().fold(0.0f64, |worst, &error| worst.max(error));
         self.context.progress(MOST_READS, MOST_READS, &[("backward_error", worst)])?;
         let condition = self.factors.iter().map(|factor| factor.condition).product();
@@ -412,6 +410,13 @@ impl KronOutput {
             condition: 1.0,
         })
     }
+}
+
+fn all_finite(x: &[f64]) -> Result<()> {
+    if x.iter().all(|x| x.is_finite()) {
+        return Ok(());
+    }
+    Err(Error::value("factors", "so small that the answer overflows", "larger entries"))
 }
 
 /// The Kronecker product of vectors.
