@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ._certificate import Certificate
     from ._kron import LstsqKronResult, lstsq_kron
     from ._linear_model import LinearRegression, Ridge, RidgeCV
+    from ._sketch_and_solve import SketchAndSolveResult, StreamingLeastSquares, sketch_and_solve
+    from ._summary import RegressionSummary
     from .regression import LstsqResult, lstsq
 
 __all__ = [
@@ -23,8 +25,11 @@ __all__ = [
     "LinearRegression",
     "LstsqKronResult",
     "LstsqResult",
+    "RegressionSummary",
     "Ridge",
     "RidgeCV",
+    "SketchAndSolveResult",
+    "StreamingLeastSquares",
     "__version__",
     "config_context",
     "exceptions",
@@ -33,6 +38,7 @@ __all__ = [
     "lstsq_kron",
     "set_config",
     "sketch",
+    "sketch_and_solve",
 ]
 
 _SUBMODULES = frozenset({"exceptions", "regression", "sketch"})
@@ -41,10 +47,14 @@ _HOME = {
     "LinearRegression": "_linear_model",
     "LstsqKronResult": "_kron",
     "LstsqResult": "regression",
+    "RegressionSummary": "_summary",
     "Ridge": "_linear_model",
     "RidgeCV": "_linear_model",
+    "SketchAndSolveResult": "_sketch_and_solve",
+    "StreamingLeastSquares": "_sketch_and_solve",
     "lstsq": "regression",
     "lstsq_kron": "_kron",
+    "sketch_and_solve": "_sketch_and_solve",
 }
 
 

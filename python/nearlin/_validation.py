@@ -137,9 +137,9 @@ def as_vector(v: object, name: str, *, length: int | None = None, dtype: npt.DTy
 
 
 def as_sample_weight(
-    sample_weight: object, rows: int, name: str = "sample_weight"
+    sample_weight: object, rows: int, name: str = "sample_weight", *, accept_zero: bool = False
 ) -> npt.NDArray[np.float64] | None:
-    """Return one weight for each row, none of them negative and not all of them zero; None stays None."""
+    """Return one weight for each row, none negative and, by default, not all zero; None stays None."""
     if sample_weight is None:
         return None
     if isinstance(sample_weight, Real):
@@ -150,7 +150,7 @@ def as_sample_weight(
     if weights.size and weights.min() < 0:
         row = int(weights.argmin())
         raise InvalidInputError(f"`{name}` has {weights[row]} at [{row}], expected no negative weight")
-    if not weights.any():
+    if not (accept_zero or weights.any()):
         raise InvalidInputError(f"`{name}` is zero everywhere, expected at least one positive weight")
     checked: npt.NDArray[np.float64] = weights
     return checked

@@ -46,13 +46,7 @@ impl Sketch {
 
     #[getter]
     fn kind(&self) -> &'static str {
-        match self.operator.kind() {
-            Kind::SparseSign { .. } => "sparse_sign",
-            Kind::CountSketch => "count_sketch",
-            Kind::Srht => "srht",
-            Kind::Pht { .. } => "pht",
-            Kind::Gaussian => "gaussian",
-        }
+        name_of(self.operator.kind())
     }
 
     #[getter]
@@ -132,6 +126,17 @@ impl Sketch {
             checked(product?, single, "Y")
         })?;
         to_array(py, product, single)
+    }
+}
+
+/// The name that Python has for a family.
+pub(super) fn name_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::SparseSign { .. } => "sparse_sign",
+        Kind::CountSketch => "count_sketch",
+        Kind::Srht => "srht",
+        Kind::Pht { .. } => "pht",
+        Kind::Gaussian => "gaussian",
     }
 }
 
@@ -274,21 +279,21 @@ impl Accumulator {
         threads: usize,
         work: impl FnOnce(&Context, &mut sketch::Accumulator) -> Result<T> + Send,
     ) -> PyResult<T> {
-        enter(py, threads, None, |context| work(context, &mut *self.lock(context)?))
+        enter(py, threads, None, |context| work(context, &mut *lock(&self.state, context)?))
     }
+}
 
-    /// Waits for other threads to be done with the state, and can be interrupted while it does.
-    fn lock(&self, context: &Context) -> Result<MutexGuard<'_, sketch::Accumulator>> {
-        loop {
-            match self.state.try_lock() {
-                Ok(state) => return Ok(state),
-                Err(TryLockError::Poisoned(_)) => {
-                    return Err(Error::State("a call that changed it failed half-way".into()));
-                }
-                Err(TryLockError::WouldBlock) => {
-                    context.tick()?;
-                    std::thread::sleep(Duration::from_micros(100));
-                }
+/// Waits for other threads to be done with a state, and can be interrupted while it does.
+pub(super) fn lock<'m, T>(state: &'m Mutex<T>, context: &Context) -> Result<MutexGuard<'m, T>> {
+    loop {
+        match state.try_lock() {
+            Ok(state) => return Ok(state),
+            Err(TryLockError::Poisoned(_)) => {
+                return Err(Error::State("a call that changed it failed half-way".into()));
+            }
+            Err(TryLockError::WouldBlock) => {
+                context.tick()?;
+                std::thread::sleep(Duration::from_micros(100));
             }
         }
     }

@@ -26,30 +26,44 @@
 //! | `refine` | refinement by a factor, its stopping rules |
 //! | `ladder` | the rungs: gram in single and double precision, whitened |
 //! | `spir` | sketched iterations for sparse or very wide matrices |
+//! | `fgmres` | flexible GMRES on any linear system |
+//! | `augmented` | refinement of the augmented system: all digits whatever the weights |
 //! | `qr` | tall-skinny QR, ranks, minimum-norm answers |
 //! | `auto` | condition hint and cost model |
 //! | `solve` | the driver that climbs from method to method |
 //! | `loo` | leave-one-out errors of ridge regression |
 //! | `covariance` | covariance matrices of the coefficients |
-//! | `kron` | the same for A that is a Kronecker product, which is never formed |
+//! | `row_count` | rows that a dense sketch needs for a coordinate-wise error |
+//! | `sketch_and_solve` | answers from a sketch alone, with intervals |
+//! | `streaming` | the same for rows that come in blocks |
+//! | `kron` | least squares with a Kronecker product, which is never formed |
 
+mod augmented;
 mod auto;
 mod covariance;
 mod design;
+mod fgmres;
 mod kron;
 mod ladder;
 mod loo;
 mod pass;
 mod qr;
 mod refine;
+mod row_count;
+mod sketch_and_solve;
 mod solve;
 mod sparse;
 mod spir;
 mod stacked;
+mod streaming;
 
-pub use covariance::{Covariance, Fit, Inference, Robust, covariance, exact_factor, robust_covariance};
+pub use augmented::Preconditioner;
+pub use covariance::{Covariance, Fit, Inference, Robust, covariance, robust_covariance};
 pub use design::Problem;
 pub use kron::{KronMethod, KronOutput, KronParams, KronProblem, lstsq_kron};
 pub use ladder::Sketchable;
 pub use loo::ridge_leave_one_out;
+pub use row_count::{eps_of_rows, row_count};
+pub use sketch_and_solve::{Quantiles, Sketched, sketch_and_solve};
 pub use solve::{Method, Output, Params, Stage, lstsq};
+pub use streaming::{Block, Request, Shape, Stream};

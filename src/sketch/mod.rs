@@ -72,6 +72,13 @@ pub enum Kind {
     Gaussian,
 }
 
+impl Kind {
+    /// Whether columns of S have few nonzeros, so that single coordinates of an answer may be far off.
+    pub fn is_sparse(self) -> bool {
+        matches!(self, Self::SparseSign { .. } | Self::CountSketch)
+    }
+}
+
 /// A random m x n matrix, as a value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Sketch {
