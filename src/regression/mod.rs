@@ -27,6 +27,7 @@
 //! | `ladder` | the rungs: gram in single and double precision, whitened |
 //! | `spir` | sketched iterations for sparse or very wide matrices |
 //! | `fgmres` | flexible GMRES on any linear system |
+//! | `exact` | one read of A in twice the working precision |
 //! | `augmented` | refinement of the augmented system: all digits whatever the weights |
 //! | `qr` | tall-skinny QR, ranks, minimum-norm answers |
 //! | `auto` | condition hint and cost model |
@@ -42,6 +43,7 @@ mod augmented;
 mod auto;
 mod covariance;
 mod design;
+mod exact;
 mod fgmres;
 mod kron;
 mod ladder;
