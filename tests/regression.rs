@@ -11,8 +11,15 @@ use nearlin::regression::{
 };
 use proptest::prelude::*;
 
-const METHODS: [Method; 6] =
-    [Method::Auto, Method::Gram, Method::Whitened, Method::Spir, Method::Fossils, Method::Qr];
+const METHODS: [Method; 7] = [
+    Method::Auto,
+    Method::Gram,
+    Method::Whitened,
+    Method::Spir,
+    Method::Fossils,
+    Method::FgmresWlsir,
+    Method::Qr,
+];
 
 fn params(method: Method) -> Params {
     Params {
