@@ -24,6 +24,7 @@ fn params(method: Method) -> Params {
         max_iter: None,
         seed: 7,
         keep_factor: false,
+        certify: false,
     }
 }
 

@@ -85,6 +85,7 @@ def lstsq(
     threads: int,
     fit_intercept: bool,
     keep_factor: bool,
+    certify: bool,
     progress: Callable[[int, int, dict[str, float]], object] | None,
 ) -> dict[str, Any]: ...
 def ridge_loo(

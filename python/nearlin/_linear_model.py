@@ -15,7 +15,7 @@ from ._certificate import Certificate
 from ._config import resolve_threads
 from ._validation import Float, Matrix, as_rhs, as_sample_weight, as_seed, as_vector, check_bool, check_finite
 from .exceptions import InvalidInputError, NearlinError
-from .regression import certify, solve
+from .regression import certificate_of, solve
 
 __all__ = ["LinearRegression", "Ridge", "RidgeCV"]
 
@@ -88,7 +88,7 @@ class _LeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.rank_ = solution["rank"]
         self.n_iter_ = solution["n_iter"]
         self.method_ = solution["method"]
-        self._certificate = certify(solution, fit_intercept=self.fit_intercept).to_dict()
+        self._certificate = certificate_of(solution, fit_intercept=self.fit_intercept).to_dict()
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -5,7 +5,7 @@ use super::enter::enter;
 use crate::error::Error;
 use crate::matrix::{Dense, Matrix, Real};
 use crate::parallel::Context;
-use crate::regression::{self, Inference, Method, Output, Params, Problem, Sketchable};
+use crate::regression::{self, ForwardError, Inference, Method, Output, Params, Problem, Sketchable};
 use crate::simd;
 use crate::sketch::{Kind, Weights};
 use numpy::{IntoPyArray, PyArray1};
@@ -14,7 +14,7 @@ use pyo3::types::PyDict;
 
 /// Least squares; see `nearlin.lstsq`.
 #[pyfunction]
-#[pyo3(signature = (a, b, *, method, sample_weight, ridge, rcond, sketch, sketch_size, tol, max_iter, seed, threads, fit_intercept, keep_factor, progress))]
+#[pyo3(signature = (a, b, *, method, sample_weight, ridge, rcond, sketch, sketch_size, tol, max_iter, seed, threads, fit_intercept, keep_factor, certify, progress))]
 pub fn lstsq<'py>(
     py: Python<'py>,
     a: &Bound<'py, PyAny>,
@@ -31,6 +31,7 @@ pub fn lstsq<'py>(
     threads: usize,
     fit_intercept: bool,
     keep_factor: bool,
+    certify: bool,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let params = Params {
@@ -42,6 +43,7 @@ pub fn lstsq<'py>(
         max_iter,
         seed,
         keep_factor,
+        certify,
     };
     let weights =
         sample_weight.map(|weights| Vector::<f64>::extract(weights, "sample_weight")).transpose()?;
@@ -176,7 +178,21 @@ fn to_dict<T: Real + numpy::Element>(py: Python<'_>, output: Output) -> PyResult
     dict.set_item("stages", stages)?;
     dict.set_item("fallback_reason", output.fallback)?;
     dict.set_item("redraws", output.redraws)?;
+    dict.set_item("forward", output.forward.map(|forward| forward_to_dict(py, forward)).transpose()?)?;
     dict.set_item("inference", output.inference.map(|kept| inference_to_dict(py, kept)).transpose()?)?;
+    Ok(dict)
+}
+
+fn forward_to_dict(py: Python<'_>, forward: ForwardError) -> PyResult<Bound<'_, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("coordinate_bound", to_numpy::<f64>(py, forward.coordinate_bound)?)?;
+    dict.set_item("error_estimate", to_numpy::<f64>(py, forward.error_estimate)?)?;
+    dict.set_item("fit_bound", forward.fit_bound)?;
+    dict.set_item("residual_bounds", forward.residual_bounds)?;
+    dict.set_item("sensitivity", forward.sensitivity)?;
+    dict.set_item("confidence", forward.confidence)?;
+    dict.set_item("smallest_eigenvalue", forward.low)?;
+    dict.set_item("objection", forward.objection)?;
     Ok(dict)
 }
 

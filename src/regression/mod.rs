@@ -29,12 +29,17 @@
 //! | `qr` | tall-skinny QR, ranks, minimum-norm answers |
 //! | `auto` | condition hint and cost model |
 //! | `solve` | the driver that climbs from method to method |
+//! | `exact` | one read of A in twice the working precision |
+//! | `spectrum` | a proof of how far a factor is from that of A |
+//! | `forward` | how far an answer is from the minimiser, for every coefficient |
 //! | `loo` | leave-one-out errors of ridge regression |
 //! | `covariance` | covariance matrices of the coefficients |
 
 mod auto;
 mod covariance;
 mod design;
+mod exact;
+mod forward;
 mod ladder;
 mod loo;
 mod pass;
@@ -42,11 +47,13 @@ mod qr;
 mod refine;
 mod solve;
 mod sparse;
+mod spectrum;
 mod spir;
 mod stacked;
 
 pub use covariance::{Covariance, Fit, Inference, Robust, covariance, exact_factor, robust_covariance};
 pub use design::Problem;
+pub use forward::ForwardError;
 pub use ladder::Sketchable;
 pub use loo::ridge_leave_one_out;
 pub use solve::{Method, Output, Params, Stage, lstsq};

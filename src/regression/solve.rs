@@ -3,6 +3,7 @@
 use super::auto::{Costs, Hint, costs, hint};
 use super::covariance::Inference;
 use super::design::{Design, Problem, power_of_two_below};
+use super::forward::ForwardError;
 use super::ladder::{self, Moments, Outcome, Precision, SketchPlan};
 use super::qr::{Factored, qr};
 use super::refine::{Group, Refined, Scaled};
@@ -65,6 +66,8 @@ pub struct Params {
     pub seed: u64,
     /// Keep the factor, exact to rounding where the method allows, for covariances of the coefficients.
     pub keep_factor: bool,
+    /// Bound the distance of every coefficient from the minimiser's.
+    pub certify: bool,
 }
 
 /// Answers and what is known of them.
@@ -101,6 +104,8 @@ pub struct Output {
     pub redraws: usize,
     /// What covariances are made of, if the factor was to be kept.
     pub inference: Option<Inference>,
+    /// How far the answers are from the minimisers, if that was to be bounded.
+    pub forward: Option<ForwardError>,
 }
 
 /// Something done on the way to the answer.
@@ -137,6 +142,7 @@ pub fn lstsq<T: Real + Element + ladder::Sketchable>(
     driver.stages.push(Stage { name: "plan", seconds: start.elapsed().as_secs_f64(), reads: driver.reads });
     let mut output = Output::empty::<T>(d, k, params)?;
     output.inference = params.keep_factor.then(|| Inference::of(&design));
+    output.forward = params.certify.then(|| ForwardError::none(d, k)).transpose()?;
     for (ridge, targets) in groups(&design, problem.ridge) {
         driver.solve(&design, &targets, ridge, &mut output)?;
     }
@@ -342,6 +348,7 @@ impl<'p> Driver<'p> {
                 self.end_stage(rung, start, refined.passes);
                 self.explanation.push(format!("qr: rank {rank}, {}", summary(&refined)));
                 output.accept(&group, Method::Qr, refined, &scaled, condition, rank, None);
+                self.certify(&group, &scaled, condition, output)?;
                 return output.keep(&group, &scaled, true);
             }
             let start = Instant::now();
@@ -363,6 +370,7 @@ impl<'p> Driver<'p> {
                     }
                     let rank = design.ncols() - scaled.empty.len();
                     output.accept(&group, rung.method(), refined, &scaled, condition, rank, sketch_size);
+                    self.certify(&group, &scaled, condition, output)?;
                     return output.keep(&group, &scaled, self.is_exact(rung, condition));
                 }
                 Outcome::Refined(refined, _, condition) => self.explanation.push(format!(
@@ -377,6 +385,21 @@ impl<'p> Driver<'p> {
             }
         }
         Err(Error::Internal("the climb ended without an answer".into()))
+    }
+
+    /// Bounds the forward errors of accepted answers, if that is wanted.
+    fn certify<T: Real + Element>(
+        &mut self,
+        group: &Group<'_, '_, T>,
+        scaled: &Scaled,
+        condition: f64,
+        output: &mut Output,
+    ) -> Result<()> {
+        let Some(forward) = &mut output.forward else { return Ok(()) };
+        let start = Instant::now();
+        let reads = forward.measure(group, scaled, condition, &output.x, self.params.seed)?;
+        self.stages.push(Stage { name: "certify", seconds: start.elapsed().as_secs_f64(), reads });
+        Ok(())
     }
 
     fn end_stage(&mut self, rung: Rung, start: Instant, passes: usize) {
@@ -548,6 +571,7 @@ impl Output {
             fallback: None,
             redraws: 0,
             inference: None,
+            forward: None,
         })
     }
 

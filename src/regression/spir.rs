@@ -7,7 +7,6 @@
 //! make the answer backward stable. Every inner iteration is one read of A.
 
 use super::ladder::{Outcome, Sketched};
-use super::pass::{Sides, pass};
 use super::refine::{Group, Refined, Scaled, columns};
 use crate::certify::{Factor, norm};
 use crate::error::Result;
@@ -193,15 +192,8 @@ impl<'g, 'p, 'a, T: Real + Element> Rounds<'g, 'p, 'a, T> {
     ) -> Result<Mat<f64>> {
         let first = y(running[0]).len();
         let stacked = Mat::from_fn(first, running.len(), |i, side| y(running[side])[i])?;
-        let x = self.scaled.factor.unwhiten(&stacked)?;
-        let scale = &self.scaled.scale;
-        let unscaled = Mat::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] / scale[i])?;
-        let mut product = pass(self.group.context, self.group.design, &unscaled, Sides::Zeros)?;
         self.best.passes += 1;
-        self.group.to_scaled(&mut product, &unscaled, scale);
-        let mut product = self.scaled.factor.whiten(&product.gradient)?;
-        product.as_mut_slice().iter_mut().for_each(|v| *v = -*v);
-        Ok(product)
+        self.group.normal_product(self.scaled, &stacked)
     }
 }
 
