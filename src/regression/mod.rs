@@ -51,7 +51,7 @@ mod spectrum;
 mod spir;
 mod stacked;
 
-pub use covariance::{Covariance, Fit, Inference, Robust, covariance, exact_factor, robust_covariance};
+pub use covariance::{Covariance, Fit, Inference, Robust, covariance, robust_covariance};
 pub use design::Problem;
 pub use forward::ForwardError;
 pub use ladder::Sketchable;
