@@ -1,19 +1,21 @@
 //! How far an answer is from the minimiser: a bound for every coefficient.
 //!
-//! Let H = A'A + ridge and g = A'(b - A x) - ridge x. The minimiser is x + H^-1 g exactly, and where H >= low R'R (see
-//! `spectrum`), for every j
+//! Let H = A'A + ridge, g = A'(b - A x) - ridge x, M = R'^-1 H R^-1 and c = R'^-1 g. The minimiser is
+//! x* = x + H^-1 g = x + R^-1 M^-1 c exactly. With a y near M^-1 c, and M >= low (see `spectrum`), for every j
 //!
-//! |x_j - x*_j| <= |R'^-1 e_j| |R'^-1 g| / low.
+//! |x*_j - x_j| <= |(R^-1 y)_j| + |R'^-1 e_j| |c - M y| / low.
 //!
-//! With an R close to that of A the vector (R'R)^-1 g is also an estimate of x* - x. Both are about the numbers in A, b
-//! and the weights as they stand; g is summed in twice the working precision (`exact`), or it would say nothing. For a
-//! truncated factor x* is the best of all x + v, v in the space of the directions that were kept.
+//! R^-1 y is an estimate of the error, and the second term bounds what it misses; a few conjugate gradients from y = c
+//! make that small beside the first where rounding lets them. All of it is about the numbers in A, b and the weights as
+//! they stand; g is summed in twice the working precision (`exact`), or it would say nothing. For a truncated factor x*
+//! is the best of all x + v, v in the space of the directions that were kept.
 //!
-//! Products with A: |A (x - x*)| <= |R'^-1 g| / sqrt(low), which bounds how far the residual is from the smallest.
+//! The fit is bounded too: |A (x - x*)| <= |c| / sqrt(low), and with it the distance of the residual from the smallest.
 
 use super::exact::exact_pass;
 use super::refine::{Group, Scaled};
-use super::spectrum::{FAILURE, Spectrum, USELESS, spectrum};
+use super::spectrum::{FAILURE, Spectrum, USELESS, rounding, spectrum};
+use super::spir::Side;
 use crate::certify::norm;
 use crate::error::Result;
 use crate::matrix::{Mat, Real};
@@ -41,6 +43,8 @@ pub struct ForwardError {
     pub objection: Option<String>,
 }
 
+/// Most reads of A that sharpen the estimate of the error.
+const MOST_CORRECTIONS: usize = 30;
 /// Targets for which one read of A is made.
 const SIDES: usize = 16;
 /// Purpose of the random start.
@@ -73,42 +77,137 @@ impl ForwardError {
     ) -> Result<usize> {
         let Spectrum { low, steps } = spectrum(group, scaled, condition, Stream::new(seed, 0, START))?;
         self.low = self.low.min(low);
-        let mut reads = steps;
-        let certain = low > USELESS;
-        if !certain {
+        let reach = Reach::new(scaled, low, condition)?;
+        if !reach.is_known() {
             self.objection = Some(objection(condition, low));
         }
-        let spread = scaled.factor.inverse_row_norms()?;
+        let mut reads = steps;
         for targets in group.targets.chunks(SIDES) {
-            reads += 1;
             let part = Group { targets, ..*group };
             let exact = Exact::of(&part, scaled, x)?;
-            let whitened = scaled.factor.whiten(&exact.gradient)?;
-            let step = scaled.factor.unwhiten(&whitened)?;
+            let corrected = reach.correct(&part, scaled, &exact.whitened)?;
+            reads += 1 + corrected.reads;
             for (side, &target) in targets.iter().enumerate() {
-                let size = norm(whitened.col(side));
-                let known = if certain && size.is_finite() { 1.0 } else { f64::NAN };
-                let to_caller =
-                    |j: usize| group.design.column_scale(j) / scaled.scale[j] / group.design.target_scale(target);
-                for j in 0..spread.len() {
-                    let unit = known * to_caller(j);
-                    let reach = if scaled.empty.contains(&j) { 0.0 } else { spread[j] };
-                    self.coordinate_bound[(j, target)] = unit * reach * size / low;
-                    self.error_estimate[(j, target)] = -unit * step[(j, side)];
-                }
-                let unit = known / group.design.target_scale(target);
-                let (fit, residual) = (size / low.sqrt(), exact.residual_norm[side]);
-                self.fit_bound[target] = unit * fit;
-                let range = match group.ridge {
-                    0.0 => [((residual - fit).max(0.0) * (residual + fit)).sqrt(), residual],
-                    _ => [(residual - fit).max(0.0), residual + fit],
-                };
-                self.residual_bounds[target] = range.map(|bound| unit * bound);
-                let size_of_fit = scaled.factor.norm() * exact.solution_norm[side];
-                self.sensitivity[target] = condition + condition * condition * residual / size_of_fit;
+                self.note(&part, scaled, &reach, &exact, &corrected, side, target);
+                let (residual, size) = (exact.residual_norm[side], scaled.factor.norm() * exact.solution_norm[side]);
+                self.sensitivity[target] = condition + condition * condition * residual / size;
             }
         }
         Ok(reads)
+    }
+
+    /// Figures of one target, in the caller's units.
+    fn note<T: Real + Element>(
+        &mut self,
+        group: &Group<'_, '_, T>,
+        scaled: &Scaled,
+        reach: &Reach,
+        exact: &Exact,
+        corrected: &Corrected,
+        side: usize,
+        target: usize,
+    ) {
+        let (design, size) = (group.design, norm(exact.whitened.col(side)));
+        let known = if reach.is_known() && size.is_finite() { 1.0 } else { f64::NAN };
+        let unit = known / design.target_scale(target);
+        for j in 0..scaled.scale.len() {
+            let unit = unit * design.column_scale(j) / scaled.scale[j];
+            let step = corrected.step[(j, side)];
+            self.coordinate_bound[(j, target)] = unit * (step.abs() + reach.of(j) * corrected.left[side]);
+            self.error_estimate[(j, target)] = -unit * step;
+        }
+        let (fit, residual) = (size / reach.low.sqrt(), exact.residual_norm[side]);
+        let range = match group.ridge {
+            0.0 => [((residual - fit).max(0.0) * (residual + fit)).sqrt(), residual],
+            _ => [(residual - fit).max(0.0), residual + fit],
+        };
+        self.fit_bound[target] = unit * fit;
+        self.residual_bounds[target] = range.map(|bound| unit * bound);
+    }
+}
+
+/// How far coefficients can be off for a given |c - M y|.
+struct Reach {
+    /// |R'^-1 e_j|, zero for columns of zeros.
+    spread: Vec<f64>,
+    low: f64,
+    /// What products with M are off by, relatively.
+    rounding: f64,
+}
+
+/// Estimates of x* - x and what they miss.
+struct Corrected {
+    /// R^-1 y
+    step: Mat<f64>,
+    /// |c - M y|, what rounding hides included.
+    left: Vec<f64>,
+    reads: usize,
+}
+
+impl Reach {
+    fn new(scaled: &Scaled, low: f64, condition: f64) -> Result<Self> {
+        let mut spread = scaled.factor.inverse_row_norms()?;
+        scaled.empty.iter().for_each(|&column| spread[column] = 0.0);
+        Ok(Self { spread, low, rounding: rounding(scaled, condition) })
+    }
+
+    fn is_known(&self) -> bool {
+        self.low > USELESS
+    }
+
+    /// Of coefficient `j`.
+    fn of(&self, j: usize) -> f64 {
+        self.spread[j] / self.low
+    }
+
+    /// Conjugate gradients on M y = c for every column c of `whitened`, from y = c.
+    fn correct<T: Real + Element>(
+        &self,
+        group: &Group<'_, '_, T>,
+        scaled: &Scaled,
+        whitened: &Mat<f64>,
+    ) -> Result<Corrected> {
+        let k = whitened.ncols();
+        let mut sides: Vec<Side> = (0..k).map(|side| Side::new(whitened.col(side))).collect();
+        let mut step = scaled.factor.unwhiten(whitened)?;
+        let mut left = vec![f64::INFINITY; k];
+        let mut running: Vec<usize> = (0..k).collect();
+        let mut reads = 0;
+        while !running.is_empty() && reads < MOST_CORRECTIONS && self.is_known() {
+            let direction = |side: usize| if reads == 0 { &sides[side].y } else { &sides[side].p };
+            let stacked = Mat::from_fn(whitened.nrows(), running.len(), |i, at| direction(running[at])[i])?;
+            let products = group.normal_product(scaled, &stacked)?;
+            for (at, &side) in running.iter().enumerate() {
+                match reads {
+                    0 => sides[side].begin(products.col(at)),
+                    _ => _ = sides[side].conjugate_step(products.col(at)),
+                }
+            }
+            reads += 1;
+            let y = Mat::from_fn(whitened.nrows(), running.len(), |i, at| sides[running[at]].y[i])?;
+            let steps = scaled.factor.unwhiten(&y)?;
+            let mut going = Vec::new();
+            for (at, &side) in running.iter().enumerate() {
+                let floor = self.rounding * norm(whitened.col(side));
+                let found = norm(&sides[side].q) + floor;
+                if found < left[side] {
+                    let shrunk = found < 0.9 * left[side];
+                    left[side] = found;
+                    step.col_mut(side).copy_from_slice(steps.col(at));
+                    if shrunk && found > 2.0 * floor && !self.is_sharp(steps.col(at), found) {
+                        going.push(side);
+                    }
+                }
+            }
+            running = going;
+        }
+        Ok(Corrected { step, left, reads })
+    }
+
+    /// True if what is left is small beside nearly all entries of a step.
+    fn is_sharp(&self, step: &[f64], left: f64) -> bool {
+        let blurred = (0..step.len()).filter(|&j| self.of(j) * left > 0.3 * step[j].abs()).count();
+        10 * blurred <= step.len()
     }
 }
 
@@ -125,8 +224,8 @@ fn objection(condition: f64, low: f64) -> String {
 
 /// What one read in twice the working precision says of answers.
 struct Exact {
-    /// In scaled units, with the ridge.
-    gradient: Mat<f64>,
+    /// c, d x k.
+    whitened: Mat<f64>,
     /// |W^(1/2) (b - A x)|
     residual_norm: Vec<f64>,
     /// |x| in scaled units.
@@ -162,7 +261,7 @@ impl Exact {
             norm(&unscaled.col(side).iter().zip(&scaled.scale).map(|(x, s)| x * s).collect::<Vec<_>>())
         };
         Ok(Self {
-            gradient,
+            whitened: scaled.factor.whiten(&gradient)?,
             residual_norm: (0..targets.len()).map(|side| total(side).sqrt()).collect(),
             solution_norm: (0..targets.len()).map(size).collect(),
         })

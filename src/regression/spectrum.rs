@@ -50,17 +50,23 @@ pub(crate) fn spectrum<T: Real + Element>(
     let mut low = 1.0;
     for step in 1..=MOST_STEPS.min(order) {
         let product = group.normal_product(scaled, &lanczos.basis_vector()?)?;
+        if !product.as_slice().iter().all(|value| value.is_finite()) {
+            low = f64::NAN;
+            break;
+        }
         lanczos.extend(product.col(0));
-        group.context.progress(step, MOST_STEPS.min(order) + 1, &[("beta", lanczos.beta[step - 1])])?;
         let ritz = lanczos.ritz_values()?;
         low = ritz[0] - if step == order { 0.0 } else { lanczos.margin(&ritz, order) };
         if low.is_nan() || ritz[0] < USELESS || low >= 0.5 * ritz[0] {
             break;
         }
     }
-    // Solves with R see a matrix that is off by roundings times its condition.
-    let rounding = 4.0 * (order as f64).sqrt() * condition * f64::UNIT_ROUNDOFF;
-    Ok(Spectrum { low: low - rounding, steps: lanczos.alpha.len() })
+    Ok(Spectrum { low: low - rounding(scaled, condition), steps: lanczos.alpha.len() })
+}
+
+/// What products with M are off by: solves with R see a matrix that is off by roundings times its condition.
+pub(crate) fn rounding(scaled: &Scaled, condition: f64) -> f64 {
+    4.0 * (scaled.factor.rank() as f64).sqrt() * condition * f64::UNIT_ROUNDOFF
 }
 
 /// The Lanczos iteration with full orthogonalisation.
