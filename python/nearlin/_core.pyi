@@ -83,6 +83,7 @@ def lstsq(
     seed: int,
     threads: int,
     fit_intercept: bool,
+    preconditioner: str | None,
     keep_factor: bool,
     certify: bool,
     progress: Callable[[int, int, dict[str, float]], object] | None,

@@ -30,7 +30,8 @@ from .exceptions import FallbackWarning, InvalidInputError, ShapeError
 
 __all__ = ["LstsqResult", "lstsq"]
 
-METHODS = ("auto", "gram", "whitened", "spir", "fossils", "qr")
+METHODS = ("auto", "gram", "whitened", "spir", "fossils", "fgmres_wlsir", "qr")
+PRECONDITIONERS = ("split", "left")
 SKETCHES = ("sparse_sign", "srht", "pht", "count_sketch", "gaussian")
 
 Solution: TypeAlias = dict[str, Any]
@@ -149,6 +150,7 @@ def lstsq(
     sketch_size: int | None = None,
     tol: float | None = None,
     max_iter: int | None = None,
+    preconditioner: str | None = None,
     certify: bool = False,
     rng: object = None,
     n_jobs: int | None = None,
@@ -166,7 +168,7 @@ def lstsq(
         but what is fast here is made for n much above d.
     b : array_like of shape (n,) or (n, k)
         Right-hand sides, taken in the dtype of `A`.
-    method : {"auto", "gram", "whitened", "spir", "fossils", "qr"}, default="auto"
+    method : {"auto", "gram", "whitened", "spir", "fossils", "fgmres_wlsir", "qr"}, default="auto"
         How the triangular factor that drives the refinement is had.
 
         - ``"gram"``: Cholesky factor of A'A, from products in single precision if the columns are
@@ -175,6 +177,9 @@ def lstsq(
           for any condition number at which the rank is clear.
         - ``"spir"``: R1 itself, with conjugate gradients: for sparse `A` and for thousands of columns.
         - ``"fossils"``: the same with a fixed momentum, which takes a few more iterations.
+        - ``"fgmres_wlsir"``: the factor of ``"whitened"``, with FGMRES on the augmented system and residuals
+          in twice the working precision [3]_. Not only the backward error but the error of `x` itself comes
+          down to rounding level, whatever the weights; for two to three times the time of ``"whitened"``.
         - ``"qr"``: tall-skinny Householder QR.
         - ``"auto"``: the cheapest of them by condition number and shape. An answer above `tol` is never
           returned before the next dearer method was tried, QR last.
@@ -182,7 +187,9 @@ def lstsq(
         Condition numbers are those of `A` with columns scaled to unit norm. Any other method but
         ``"auto"`` that cannot meet `tol` falls back the same way, with a warning.
     sample_weight : array_like of shape (n,) or float, optional
-        Weight of each squared residual; a row of weight zero counts as absent.
+        Weight of each squared residual; a row of weight zero counts as absent. Where weights differ by more
+        than about 1e8, ``method="fgmres_wlsir"`` gives the digits of `x` that the light rows determine;
+        ``"auto"`` promises a small backward error and takes it only before QR.
     ridge : float or array_like of shape (k,), default=0.0
         The penalty lambda, one for all right-hand sides or one for each.
     rcond : float, optional
@@ -197,6 +204,10 @@ def lstsq(
         of the dtype of `A`.
     max_iter : int, optional
         Most refinement steps or inner iterations, chosen by method by default.
+    preconditioner : {"split", "left"}, optional
+        For ``method="fgmres_wlsir"``: a factor of the weighted rows on both sides of the augmented system, or
+        a factor of the rows without their weights on its left, which serves only while the weights make
+        no condition number above 1e3. The default is ``"split"``; neither is always the faster.
     certify : bool, default=False
         Bound the distance of every coefficient from the minimiser's, in the fields ``coordinate_bound`` and
         ``error_estimate`` of the certificate. It takes one pass in twice the working precision and two or
@@ -241,7 +252,8 @@ def lstsq(
     R; what remains is to have R cheaply. Cost: n d^2 operations for a Gram matrix, as many for the
     triangular product of ``"whitened"``, and three to six passes over `A`, where LAPACK takes 2 n d^2 for
     its QR factorisation and more for singular values. Extra memory: O(d^2) numbers for ``"gram"``, O(m d)
-    with m about 2 d for ``"whitened"``, m at most 12 d for ``"spir"``, and O(n k).
+    with m about 2 d for ``"whitened"``, m at most 12 d for ``"spir"``, O(n k),
+    and for ``"fgmres_wlsir"`` two vectors of n + d numbers for each step of FGMRES, about twenty in all.
 
     The certificate bounds the column-scaled backward error of Karlson and Walden [2]_: the smallest
     relative perturbation of (A, b) for which x is exact.
@@ -266,6 +278,8 @@ def lstsq(
        accurate and stable as classical direct solvers", arXiv:2406.03468.
     .. [2] R. Karlson, B. Walden, "Estimation of optimal backward perturbation bounds for the linear
        least squares problem", BIT 37 (1997).
+    .. [3] E. Carson, E. Oktay, "Mixed precision FGMRES-based iterative refinement for weighted least
+       squares", arXiv:2401.03755.
 
     Examples
     --------
@@ -299,6 +313,7 @@ def lstsq(
         sketch_size=sketch_size,
         tol=tol,
         max_iter=max_iter,
+        preconditioner=preconditioner,
         certify=certify,
         seed=as_seed(rng),
         n_jobs=n_jobs,
@@ -333,6 +348,7 @@ def solve(
     sketch_size: int | None = None,
     tol: float | None = None,
     max_iter: int | None = None,
+    preconditioner: str | None = None,
     n_jobs: int | None = None,
     fit_intercept: bool = False,
     keep_factor: bool = False,
@@ -340,6 +356,13 @@ def solve(
     progress: bool | Progress = False,
 ) -> Solution:
     """Check the options, call the core on arrays that are checked already, and warn of a fallback."""
+    if preconditioner is not None:
+        check_choice(preconditioner, "preconditioner", PRECONDITIONERS)
+        if method != "fgmres_wlsir":
+            raise InvalidInputError(
+                f"`preconditioner` is {preconditioner!r}, expected None with method={method!r}: "
+                "only 'fgmres_wlsir' takes one"
+            )
     solution: Solution = _core.lstsq(
         A,
         b,
@@ -354,6 +377,7 @@ def solve(
         seed=seed,
         threads=resolve_threads(n_jobs),
         fit_intercept=fit_intercept,
+        preconditioner=preconditioner,
         keep_factor=keep_factor,
         certify=check_bool(certify, "certify"),
         progress=resolve_progress(progress),

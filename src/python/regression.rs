@@ -5,7 +5,9 @@ use super::enter::enter;
 use crate::error::Error;
 use crate::matrix::{Dense, Matrix, Real};
 use crate::parallel::Context;
-use crate::regression::{self, ForwardError, Inference, Method, Output, Params, Problem, Sketchable};
+use crate::regression::{
+    self, ForwardError, Inference, Method, Output, Params, Preconditioner, Problem, Sketchable,
+};
 use crate::simd;
 use crate::sketch::{Kind, Weights};
 use numpy::{IntoPyArray, PyArray1};
@@ -14,7 +16,7 @@ use pyo3::types::PyDict;
 
 /// Least squares; see `nearlin.lstsq`.
 #[pyfunction]
-#[pyo3(signature = (a, b, *, method, sample_weight, ridge, rcond, sketch, sketch_size, tol, max_iter, seed, threads, fit_intercept, keep_factor, certify, progress))]
+#[pyo3(signature = (a, b, *, method, sample_weight, ridge, rcond, sketch, sketch_size, tol, max_iter, seed, threads, fit_intercept, keep_factor, certify, preconditioner, progress))]
 pub fn lstsq<'py>(
     py: Python<'py>,
     a: &Bound<'py, PyAny>,
@@ -32,6 +34,7 @@ pub fn lstsq<'py>(
     fit_intercept: bool,
     keep_factor: bool,
     certify: bool,
+    preconditioner: Option<&str>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let params = Params {
@@ -43,6 +46,7 @@ pub fn lstsq<'py>(
         max_iter,
         seed,
         keep_factor,
+        preconditioner: preconditioner.map(preconditioner_named).transpose()?,
         certify,
     };
     let weights =
@@ -138,10 +142,23 @@ impl Call<'_> {
 }
 
 fn method_named(name: &str) -> Result<Method, Error> {
-    let methods = [Method::Auto, Method::Gram, Method::Whitened, Method::Spir, Method::Fossils, Method::Qr];
+    use Method::{Auto, FgmresWlsir, Fossils, Gram, Qr, Spir, Whitened};
+    let methods = [Auto, Gram, Whitened, Spir, Fossils, FgmresWlsir, Qr];
     methods.into_iter().find(|method| method.name() == name).ok_or_else(|| {
-        Error::value("method", format!("'{name}'"), "one of auto, gram, whitened, spir, fossils, qr")
+        Error::value(
+            "method",
+            format!("'{name}'"),
+            "one of auto, gram, whitened, spir, fossils, fgmres_wlsir, qr",
+        )
     })
+}
+
+fn preconditioner_named(name: &str) -> Result<Preconditioner, Error> {
+    let known = [Preconditioner::Split, Preconditioner::Left];
+    known
+        .into_iter()
+        .find(|preconditioner| preconditioner.name() == name)
+        .ok_or_else(|| Error::value("preconditioner", format!("'{name}'"), "one of split, left"))
 }
 
 fn sketch_named(name: &str) -> Result<Kind, Error> {

@@ -89,7 +89,8 @@ impl ForwardError {
             reads += 1 + corrected.reads;
             for (side, &target) in targets.iter().enumerate() {
                 self.note(&part, scaled, &reach, &exact, &corrected, side, target);
-                let (residual, size) = (exact.residual_norm[side], scaled.factor.norm() * exact.solution_norm[side]);
+                let (residual, size) =
+                    (exact.residual_norm[side], scaled.factor.norm() * exact.solution_norm[side]);
                 self.sensitivity[target] = condition + condition * condition * residual / size;
             }
         }

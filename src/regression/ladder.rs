@@ -197,8 +197,7 @@ pub(crate) fn sketched<T: Real + Element + Sketchable>(
     if condition.is_finite() {
         linalg::solve_upper(r.as_ref(), x.as_mut());
     }
-    let empty: Vec<usize> =
-        below.iter().filter(|_| group.ridge == 0.0).map(|&(column, _)| column).collect();
+    let empty: Vec<usize> = below.iter().filter(|_| group.ridge == 0.0).map(|&(column, _)| column).collect();
     for &column in &empty {
         (0..k).for_each(|target| x[(column, target)] = 0.0);
     }
@@ -246,11 +245,13 @@ fn apply_to_design<T: Real + Element + Sketchable>(
     Ok(sketched)
 }
 
-/// The whitened rung for one group of targets, its Gram matrix summed from products of this precision.
+/// The whitened rung for one group of targets, its Gram matrix summed from products of this precision. A sketch that
+/// leaves A R1^-1 with a condition above `worst` has failed.
 pub(crate) fn whitened<T: Real + Element>(
     group: &Group<'_, '_, T>,
     sketched: Sketched,
     precision: Precision,
+    worst: f64,
 ) -> Result<Outcome> {
     let Sketched { scaled: Scaled { factor, scale, empty }, x, condition } = sketched;
     let Factor::Triangle(r1) = factor else { return Ok(Outcome::Inadmissible(condition)) };
@@ -275,7 +276,7 @@ pub(crate) fn whitened<T: Real + Element>(
     group.to_scaled(&mut pass, &unscaled, &scale);
     add_ridge(group, &whitener, &mut gram)?;
     let Some(r2) = linalg::cholesky(&gram) else { return Ok(Outcome::Inadmissible(condition)) };
-    if linalg::condition_of_upper(r2.as_ref()) > WORST_SKETCH {
+    if linalg::condition_of_upper(r2.as_ref()) > worst {
         return Ok(Outcome::Inadmissible(condition));
     }
     let r = linalg::multiply_upper(r2.as_ref(), r1.as_ref())?;
@@ -285,8 +286,8 @@ pub(crate) fn whitened<T: Real + Element>(
     Ok(Outcome::Refined(refined, scaled, condition))
 }
 
-/// A sketch that leaves A R1^-1 with a larger condition than this has failed.
-const WORST_SKETCH: f64 = 30.0;
+/// What a sketch of A itself may leave at most.
+pub(crate) const WORST_SKETCH: f64 = 30.0;
 
 /// gram += ridge W'W, and a unit for columns of zeros, whose sketch was given one.
 fn add_ridge<T: Real + Element>(

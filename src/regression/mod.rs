@@ -26,6 +26,8 @@
 //! | `refine` | refinement by a factor, its stopping rules |
 //! | `ladder` | the rungs: gram in single and double precision, whitened |
 //! | `spir` | sketched iterations for sparse or very wide matrices |
+//! | `fgmres` | flexible GMRES on any linear system |
+//! | `augmented` | refinement of the augmented system: all digits whatever the weights |
 //! | `qr` | tall-skinny QR, ranks, minimum-norm answers |
 //! | `auto` | condition hint and cost model |
 //! | `solve` | the driver that climbs from method to method |
@@ -35,10 +37,12 @@
 //! | `loo` | leave-one-out errors of ridge regression |
 //! | `covariance` | covariance matrices of the coefficients |
 
+mod augmented;
 mod auto;
 mod covariance;
 mod design;
 mod exact;
+mod fgmres;
 mod forward;
 mod ladder;
 mod loo;
@@ -51,6 +55,7 @@ mod spectrum;
 mod spir;
 mod stacked;
 
+pub use augmented::Preconditioner;
 pub use covariance::{Covariance, Fit, Inference, Robust, covariance, robust_covariance};
 pub use design::Problem;
 pub use forward::ForwardError;

@@ -1,10 +1,11 @@
 //! The driver: from the caller's problem to answers with their certificates.
 
+use super::augmented::{Preconditioner, augmented};
 use super::auto::{Costs, Hint, costs, hint};
 use super::covariance::Inference;
 use super::design::{Design, Problem, power_of_two_below};
 use super::forward::ForwardError;
-use super::ladder::{self, Moments, Outcome, Precision, SketchPlan};
+use super::ladder::{self, Moments, Outcome, Precision, SketchPlan, WORST_SKETCH};
 use super::qr::{Factored, qr};
 use super::refine::{Group, Refined, Scaled};
 use super::spir::{Inner, spir};
@@ -29,6 +30,8 @@ pub enum Method {
     Spir,
     /// Sketched heavy-ball iteration with refinement.
     Fossils,
+    /// Refinement of the augmented system by FGMRES.
+    FgmresWlsir,
     /// Tall-skinny Householder QR.
     Qr,
 }
@@ -42,6 +45,7 @@ impl Method {
             Self::Whitened => "whitened",
             Self::Spir => "spir",
             Self::Fossils => "fossils",
+            Self::FgmresWlsir => "fgmres_wlsir",
             Self::Qr => "qr",
         }
     }
@@ -66,6 +70,8 @@ pub struct Params {
     pub seed: u64,
     /// Keep the factor, exact to rounding, for covariances of the coefficients; may take one more read of A.
     pub keep_factor: bool,
+    /// For [`Method::FgmresWlsir`]; `None`: the one that bears any weights.
+    pub preconditioner: Option<Preconditioner>,
     /// Bound the distance of every coefficient from the minimiser's.
     pub certify: bool,
 }
@@ -175,6 +181,7 @@ enum Rung {
     Gram(Precision),
     Whitened { draw: u32 },
     Iterative { draw: u32, heavy_ball: bool },
+    Augmented { draw: u32, preconditioner: Preconditioner },
     Qr,
 }
 
@@ -185,6 +192,7 @@ impl Rung {
             Self::Whitened { .. } => Method::Whitened,
             Self::Iterative { heavy_ball: false, .. } => Method::Spir,
             Self::Iterative { heavy_ball: true, .. } => Method::Fossils,
+            Self::Augmented { .. } => Method::FgmresWlsir,
             Self::Qr => Method::Qr,
         }
     }
@@ -193,7 +201,17 @@ impl Rung {
         match self {
             Self::Gram(Precision::Single) => "gram (single precision)",
             Self::Gram(Precision::Double) => "gram (double precision)",
+            Self::Augmented { preconditioner: Preconditioner::Split, .. } => "fgmres_wlsir (split)",
+            Self::Augmented { preconditioner: Preconditioner::Left, .. } => "fgmres_wlsir (left)",
             _ => self.method().name(),
+        }
+    }
+
+    /// Number of the draw of its sketch.
+    fn draw(self) -> u32 {
+        match self {
+            Self::Whitened { draw } | Self::Iterative { draw, .. } | Self::Augmented { draw, .. } => draw,
+            Self::Gram(_) | Self::Qr => 0,
         }
     }
 }
@@ -252,7 +270,7 @@ impl<'p> Driver<'p> {
             .enumerate()
             .map(|(j, &value)| power_of_two_below(value * design.column_scale(j)).recip())
             .collect();
-        driver.plan(n, d, design.sparse().map(|(matrix, _)| matrix.nnz()), square, sampled.as_ref());
+        driver.plan(design, square, sampled.as_ref());
         Ok(driver)
     }
 
@@ -265,7 +283,8 @@ impl<'p> Driver<'p> {
     }
 
     /// The rungs in the order in which they are tried.
-    fn plan(&mut self, n: usize, d: usize, stored: Option<usize>, square: bool, hint: Option<&Hint>) {
+    fn plan<T: Real + Element>(&mut self, design: &Design<'_, T>, square: bool, hint: Option<&Hint>) {
+        let stored = design.sparse().map(|(matrix, _)| matrix.nnz());
         let single = if self.params.keep_factor { 0.0 } else { 300.0 };
         let limits = [(Precision::Single, single), (Precision::Double, Precision::Double.limit())];
         let gram = |condition: f64| {
@@ -273,25 +292,35 @@ impl<'p> Driver<'p> {
         };
         let whitened = [Rung::Whitened { draw: 0 }, Rung::Whitened { draw: 1 }];
         let iterative = |heavy_ball| [0, 1].map(|draw| Rung::Iterative { draw, heavy_ball });
+        let augmented = |preconditioner| [0, 1].map(|draw| Rung::Augmented { draw, preconditioner });
         let condition = hint.map_or(f64::INFINITY, |hint| hint.condition);
         let mut rungs: Vec<Rung> = match self.params.method {
             Method::Qr => vec![],
             Method::Whitened => whitened.to_vec(),
             Method::Spir => iterative(false).to_vec(),
             Method::Fossils => iterative(true).to_vec(),
+            Method::FgmresWlsir => match self.params.preconditioner {
+                Some(Preconditioner::Left) => augmented(Preconditioner::Left).to_vec(),
+                _ => augmented(Preconditioner::Split).to_vec(),
+            },
             Method::Gram if square => vec![Rung::Gram(Precision::Double)],
             Method::Gram => {
                 gram(condition).chain([Rung::Gram(Precision::Double)]).take(2).chain(whitened).collect()
             }
             Method::Auto if square => vec![],
             Method::Auto => {
-                let costs = costs(n, d, stored);
+                let costs = costs(design.nrows(), design.ncols(), stored);
                 self.explain(&costs, hint);
                 let robust = [whitened, iterative(false), [Rung::Qr; 2]];
                 let of = |rungs: &[Rung; 2]| costs.of(rungs[0]);
                 let cheapest = robust.into_iter().min_by(|left, right| of(left).total_cmp(&of(right)));
                 let cheapest = cheapest.unwrap_or([Rung::Qr; 2]);
-                gram(condition).filter(|&rung| costs.of(rung) < of(&cheapest)).chain(cheapest).collect()
+                let last = design.is_weighted().then_some(augmented(Preconditioner::Split)[1]);
+                gram(condition)
+                    .filter(|&rung| costs.of(rung) < of(&cheapest))
+                    .chain(cheapest)
+                    .chain(last)
+                    .collect()
             }
         };
         rungs.push(Rung::Qr);
@@ -336,8 +365,7 @@ impl<'p> Driver<'p> {
         let wanted = self.rungs[0].method();
         let mut sketch_size = None;
         for rung in self.rungs.clone() {
-            output.redraws +=
-                usize::from(matches!(rung, Rung::Whitened { draw: 1.. } | Rung::Iterative { draw: 1.., .. }));
+            output.redraws += usize::from(rung.draw() > 0);
             if rung == Rung::Qr {
                 if wanted != Method::Qr && self.params.method != Method::Auto {
                     output.fallback = Some(self.explanation.last().cloned().unwrap_or_default());
@@ -423,10 +451,16 @@ impl<'p> Driver<'p> {
                     None => Ok(Outcome::Inadmissible(f64::NAN)),
                 }
             }
-            Rung::Whitened { draw } | Rung::Iterative { draw, .. } => {
+            Rung::Whitened { draw } | Rung::Iterative { draw, .. } | Rung::Augmented { draw, .. } => {
                 let plan = self.sketch_plan(group, rung, draw);
                 *sketch_size = Some(plan.rows);
-                let sketched = ladder::sketched(group, plan)?;
+                let sketched = match rung {
+                    Rung::Augmented { preconditioner: Preconditioner::Left, .. } => {
+                        let unweighted = group.design.unweighted();
+                        ladder::sketched(&Group { design: &unweighted, ..*group }, plan)?
+                    }
+                    _ => ladder::sketched(group, plan)?,
+                };
                 self.reads += 1;
                 if sketched.condition.is_nan() || sketched.condition * self.rcond >= 1.0 {
                     if !sketched.x.as_slice().iter().all(|v| v.is_finite()) {
@@ -442,11 +476,18 @@ impl<'p> Driver<'p> {
                         let momentum = group.design.ncols() as f64 / plan.rows as f64;
                         spir(group, sketched, Inner::HeavyBall { momentum })
                     }
+                    Rung::Augmented { preconditioner, .. } => {
+                        let worst = match preconditioner {
+                            Preconditioner::Split => WORST_SKETCH,
+                            Preconditioner::Left => Precision::Single.limit(),
+                        };
+                        self.reads += 1;
+                        let whitened = ladder::whitened(group, sketched, self.whitened_precision(), worst)?;
+                        augmented(group, whitened, preconditioner)
+                    }
                     _ => {
                         self.reads += 1;
-                        let exact = self.params.keep_factor;
-                        let precision = if exact { Precision::Double } else { Precision::Single };
-                        ladder::whitened(group, sketched, precision)
+                        ladder::whitened(group, sketched, self.whitened_precision(), WORST_SKETCH)
                     }
                 }
             }
@@ -471,11 +512,16 @@ impl<'p> Driver<'p> {
         Moments::new(self.context, group.design, precision, self.powers.clone())
     }
 
+    /// Of the products of the whitened Gram matrix.
+    fn whitened_precision(&self) -> Precision {
+        if self.params.keep_factor { Precision::Double } else { Precision::Single }
+    }
+
     /// True if the factor of a rung is that of A to rounding.
     fn is_exact(&self, rung: Rung, condition: f64) -> bool {
         match rung {
             Rung::Gram(precision) => precision == Precision::Double && condition <= EXACT_GRAM,
-            Rung::Whitened { .. } => self.params.keep_factor,
+            Rung::Whitened { .. } | Rung::Augmented { .. } => self.params.keep_factor,
             Rung::Iterative { .. } => false,
             Rung::Qr => true,
         }
@@ -486,7 +532,7 @@ impl<'p> Driver<'p> {
         let (n, d) = (group.design.nrows(), group.design.ncols());
         let kind = self.params.sketch.unwrap_or(Kind::SparseSign { zeta: 8 });
         let ratio = match rung {
-            Rung::Whitened { .. } => 2,
+            Rung::Whitened { .. } | Rung::Augmented { .. } => 2,
             _ if group.design.sparse().is_some() || n < 40 * d => 4,
             _ => 12,
         };
@@ -540,7 +586,7 @@ impl Costs {
         match rung {
             Rung::Gram(Precision::Single) => self.gram_single,
             Rung::Gram(Precision::Double) => self.gram_double,
-            Rung::Whitened { .. } => self.whitened,
+            Rung::Whitened { .. } | Rung::Augmented { .. } => self.whitened,
             Rung::Iterative { .. } => self.spir,
             Rung::Qr => self.qr,
         }
