@@ -416,6 +416,8 @@ def certificate_of(
     forward = solution["forward"] or {}
     if forward and forward["objection"] is not None:
         notes.append(f"no bounds for coefficients: {forward['objection']}")
+    elif forward and solution["rank"] < (d := len(solution["x"])):
+        notes.append(f"rank {solution['rank']} of {d}: bounds are for the directions that were kept")
     return Certificate(
         quantity="backward error / |A|_F",
         estimate=float(np.max(solution["backward_error"])),

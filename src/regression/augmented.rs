@@ -141,7 +141,8 @@ impl<T: Real + Element> Augmented<'_, '_, '_, T> {
             residuals.push(f.value());
             Extended::product(weight, r[row])
         };
-        let (gradient, residuals) = exact_pass(context, design, &column(x)?, Vec::new, multiple)?;
+        let (gradient, residuals) =
+            exact_pass(context, design, [&column(x)?, &Mat::zeros(d, 1)?], Vec::new, multiple)?;
         self.reads += 1;
         let mut out = Buffer::zeros(n + d, "an augmented vector")?;
         let (upper, lower) = out.split_at_mut(n);

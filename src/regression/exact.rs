@@ -11,19 +11,22 @@ use crate::parallel::Context;
 use crate::simd::{Element, Extended, axpy_extended, dot_extended};
 use std::ops::Range;
 
-/// A'M for the columns of `x` (d x k), A being centred but not weighted, and what was noted on the way: entry
-/// (row, side) of M is what `multiple(notes, row, side, image)` makes of `image` = (A x)_row.
+/// A'M for the columns of x (d x k), given as a sum, A being centred but not weighted, and what was noted on the way:
+/// entry (row, side) of M is what `multiple(notes, row, side, image)` makes of `image` = (A x)_row.
 pub(crate) fn exact_pass<T: Real + Element, N: Send>(
     context: &Context,
     design: &Design<'_, T>,
-    x: &Mat<f64>,
+    [x, tail]: [&Mat<f64>; 2],
     notes: impl Fn() -> N + Sync,
     multiple: impl Fn(&mut N, usize, usize, Extended) -> Extended + Sync,
 ) -> Result<(Vec<Vec<Extended>>, Vec<N>)> {
     let (d, k) = (x.nrows(), x.ncols());
-    let x = Mat::from_fn(d, k, |j, side| x[(j, side)] * design.column_scale(j))?;
-    let shift: Vec<Extended> = (0..k).map(|side| at_means(design, x.col(side))).collect();
-    let sweep = Sweep { design, x: &x, shift: &shift, multiple: &multiple };
+    let stored = |x: &Mat<f64>| Mat::from_fn(d, k, |j, side| x[(j, side)] * design.column_scale(j));
+    let x = [stored(x)?, stored(tail)?];
+    let is_sum = tail.as_slice().iter().any(|&x| x != 0.0);
+    let shift: Vec<Extended> =
+        (0..k).map(|side| at_means(design, [x[0].col(side), x[1].col(side)])).collect();
+    let sweep = Sweep { design, x: &x[..1 + usize::from(is_sum)], shift: &shift, multiple: &multiple };
     let blocks = row_blocks(design.nrows(), d);
     let parts = context.map_with(blocks.len(), Vec::new, |buffer, block| {
         let mut part =
@@ -56,10 +59,12 @@ pub(crate) fn exact_pass<T: Real + Element, N: Send>(
 }
 
 /// mean'x, zero if nothing is centred.
-fn at_means<T: Real + Element>(design: &Design<'_, T>, x: &[f64]) -> Extended {
+fn at_means<T: Real + Element>(design: &Design<'_, T>, x: [&[f64]; 2]) -> Extended {
     let mut sum = Extended::default();
-    for (mean, x) in design.means().unwrap_or(&[]).iter().zip(x) {
-        sum.add_multiple(*mean, Extended::from(*x));
+    for part in x {
+        for (mean, x) in design.means().unwrap_or(&[]).iter().zip(part) {
+            sum.add_multiple(*mean, Extended::from(*x));
+        }
     }
     sum
 }
@@ -67,8 +72,8 @@ fn at_means<T: Real + Element>(design: &Design<'_, T>, x: &[f64]) -> Extended {
 /// What is the same for all rows.
 struct Sweep<'s, 'a, T, M> {
     design: &'s Design<'a, T>,
-    /// In the units of the matrix as it is stored.
-    x: &'s Mat<f64>,
+    /// The parts of x, in the units of the matrix as it is stored.
+    x: &'s [Mat<f64>],
     /// mean'x.
     shift: &'s [Extended],
     multiple: &'s M,
@@ -90,15 +95,18 @@ impl<T: Real + Element, M> Sweep<'_, '_, T, M> {
         M: Fn(&mut N, usize, usize, Extended) -> Extended,
     {
         if self.design.sparse().is_some() {
-            (0..self.x.ncols()).for_each(|side| self.add_sparse(part, side, rows.clone()));
+            (0..self.shift.len()).for_each(|side| self.add_sparse(part, side, rows.clone()));
             return;
         }
         for start in rows.clone().step_by(TILE_ROWS) {
             let tile = self.design.exact_tile(start..(start + TILE_ROWS).min(rows.end), buffer);
             for i in 0..tile.nrows() {
                 let row = tile.row(i).unwrap_or(&[]);
-                for side in 0..self.x.ncols() {
-                    let image = dot_extended(row, self.x.col(side));
+                for side in 0..self.shift.len() {
+                    let mut image = Extended::default();
+                    for x in self.x {
+                        image.add_multiple(1.0, dot_extended(row, x.col(side)));
+                    }
                     let multiple = self.multiple(part, start + i, side, image);
                     axpy_extended(multiple, row, part.high.col_mut(side), part.low.col_mut(side));
                 }
@@ -113,7 +121,9 @@ impl<T: Real + Element, M> Sweep<'_, '_, T, M> {
         let Some((matrix, _)) = self.design.sparse() else { return };
         let mut images = vec![Extended::default(); rows.len()];
         sparse::visit(&matrix, rows.clone(), |i, j, value| {
-            images[i].add_multiple(value, Extended::from(self.x[(j, side)]));
+            for x in self.x {
+                images[i].add_multiple(value, Extended::from(x[(j, side)]));
+            }
         });
         let multiples: Vec<Extended> =
             rows.clone().zip(images).map(|(row, image)| self.multiple(part, row, side, image)).collect();
@@ -132,5 +142,74 @@ impl<T: Real + Element, M> Sweep<'_, '_, T, M> {
         let multiple = (self.multiple)(&mut part.notes, row, side, image);
         part.totals[side].add_multiple(1.0, multiple);
         multiple
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::{Dense, Matrix};
+    use crate::random::Stream;
+    use crate::regression::Problem;
+
+    const N: usize = 300;
+
+    /// A'W (b - A x) in integers, and by `exact_pass`.
+    fn compare(design: Matrix<'_, f64>, a: &[f64], d: usize) {
+        let numbers = Stream::new(5, 0, 0);
+        let integer = |row: usize, column: usize, bits: i32| {
+            (numbers.normal(row as u64, column as u64) * 2f64.powi(bits)).round()
+        };
+        let x = Mat::from_fn(d, 2, |j, side| integer(j, 100 + side, 44)).unwrap();
+        let tail = Mat::zeros(d, 2).unwrap();
+        let b: Vec<f64> = (0..2 * N).map(|k| integer(k, 200, 50)).collect();
+        let weights: Vec<f64> = (0..N).map(|row| integer(row, 300, 3).abs()).collect();
+        let problem = Problem {
+            design,
+            targets: Dense::row_major(&b, N, 2),
+            weights: Some(&weights),
+            ridge: &[0.0],
+            fit_intercept: false,
+        };
+        let design = Design::new(&Context::new(1), &problem).unwrap();
+        let unit = |side: usize| design.target_scale(side);
+        let x_in_units = Mat::from_fn(d, 2, |j, side| x[(j, side)] * unit(side)).unwrap();
+        let multiple = |_: &mut (), row: usize, side: usize, image: Extended| {
+            let mut residual = design.exact_target(row, side);
+            residual.add_multiple(-1.0, image);
+            let mut weighted = Extended::default();
+            weighted.add_multiple(design.weight(row), residual);
+            weighted
+        };
+        for threads in [1, 2] {
+            let (sums, _) =
+                exact_pass(&Context::new(threads), &design, [&x_in_units, &tail], || (), multiple).unwrap();
+            for side in 0..2 {
+                let residual = |row: usize| {
+                    let image = |j: usize| a[row * d + j] as i128 * x[(j, side)] as i128;
+                    b[2 * row + side] as i128 - (0..d).map(image).sum::<i128>()
+                };
+                for (j, sum) in sums[side].iter().enumerate() {
+                    let terms = |row: usize| a[row * d + j] as i128 * weights[row] as i128 * residual(row);
+                    let exact: i128 = (0..N).map(terms).sum();
+                    let size: f64 = (0..N).map(|row| (terms(row) as f64).abs()).sum();
+                    let found = (sum.high / unit(side)) as i128 + (sum.low / unit(side)) as i128;
+                    let error = (found - exact) as f64 / size;
+                    assert!(error.abs() < 1e-28, "{j} {side}: {error:e}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sums_are_right_to_twice_the_precision() {
+        let numbers = Stream::new(6, 0, 0);
+        for d in [1, 8, 11] {
+            let size = |row: usize| if row < 7 { 24 } else { 4 };
+            let a: Vec<f64> = (0..N * d)
+                .map(|k| (numbers.normal((k / d) as u64, (k % d) as u64) * 2f64.powi(size(k / d))).round())
+                .collect();
+            compare(Matrix::Dense(Dense::row_major(&a, N, d)), &a, d);
+        }
     }
 }

@@ -14,7 +14,7 @@
 
 use super::exact::exact_pass;
 use super::refine::{Group, Scaled};
-use super::spectrum::{FAILURE, Spectrum, USELESS, rounding, spectrum};
+use super::spectrum::{FAILURE, START, Spectrum, USELESS, rounding, spectrum};
 use super::spir::Side;
 use crate::certify::norm;
 use crate::error::Result;
@@ -43,12 +43,14 @@ pub struct ForwardError {
     pub objection: Option<String>,
 }
 
-/// Most reads of A that sharpen the estimate of the error.
+/// Most conjugate gradients in a round.
 const MOST_CORRECTIONS: usize = 30;
+/// Most times that gradients are summed in twice the working precision.
+const MOST_ROUNDS: usize = 4;
+/// |c - M y| relative to |c| at which conjugate gradients have done what pays.
+const SOLVED: f64 = 1e-3;
 /// Targets for which one read of A is made.
 const SIDES: usize = 16;
-/// Purpose of the random start.
-const START: u8 = 7;
 
 impl ForwardError {
     /// Of answers that are zero because their targets are.
@@ -84,8 +86,8 @@ impl ForwardError {
         let mut reads = steps;
         for targets in group.targets.chunks(SIDES) {
             let part = Group { targets, ..*group };
-            let exact = Exact::of(&part, scaled, x)?;
-            let corrected = reach.correct(&part, scaled, &exact.whitened)?;
+            let exact = Exact::of(&part, scaled, x, None)?;
+            let corrected = reach.correct(&part, scaled, x, &exact)?;
             reads += 1 + corrected.reads;
             for (side, &target) in targets.iter().enumerate() {
                 self.note(&part, scaled, &reach, &exact, &corrected, side, target);
@@ -138,7 +140,7 @@ struct Reach {
 
 /// Estimates of x* - x and what they miss.
 struct Corrected {
-    /// R^-1 y
+    /// d x k, in scaled units.
     step: Mat<f64>,
     /// |c - M y|, what rounding hides included.
     left: Vec<f64>,
@@ -161,47 +163,75 @@ impl Reach {
         self.spread[j] / self.low
     }
 
-    /// Conjugate gradients on M y = c for every column c of `whitened`, from y = c.
+    /// Steps to the minimiser from the answers `x`, measured by `exact`: where rounding leaves more of a step to be
+    /// found than is small beside it, the gradient at x + step tells the rest.
     fn correct<T: Real + Element>(
         &self,
         group: &Group<'_, '_, T>,
         scaled: &Scaled,
-        whitened: &Mat<f64>,
+        x: &Mat<f64>,
+        exact: &Exact,
     ) -> Result<Corrected> {
-        let k = whitened.ncols();
+        let start = Mat::zeros(x.nrows(), group.targets.len())?;
+        let mut best = self.solve(group, scaled, &exact.whitened, start)?;
+        for _ in 1..MOST_ROUNDS {
+            let sharp = |side: usize| self.is_sharp(best.step.col(side), best.left[side]);
+            if !self.is_known() || (0..group.targets.len()).all(sharp) {
+                break;
+            }
+            let there = Exact::of(group, scaled, x, Some(&best.step))?;
+            let next = self.solve(group, scaled, &there.whitened, best.step.copy()?)?;
+            best.reads += 1 + next.reads;
+            for side in 0..group.targets.len() {
+                if next.left[side] < best.left[side] {
+                    best.left[side] = next.left[side];
+                    best.step.col_mut(side).copy_from_slice(next.step.col(side));
+                }
+            }
+        }
+        Ok(best)
+    }
+
+    /// Conjugate gradients on M y = c for every column c of `whitened`, from y = c; R^-1 y is added to `step`.
+    fn solve<T: Real + Element>(
+        &self,
+        group: &Group<'_, '_, T>,
+        scaled: &Scaled,
+        whitened: &Mat<f64>,
+        mut step: Mat<f64>,
+    ) -> Result<Corrected> {
+        let (order, k) = (whitened.nrows(), whitened.ncols());
         let mut sides: Vec<Side> = (0..k).map(|side| Side::new(whitened.col(side))).collect();
-        let mut step = scaled.factor.unwhiten(whitened)?;
+        let mut solution = whitened.copy()?;
         let mut left = vec![f64::INFINITY; k];
         let mut running: Vec<usize> = (0..k).collect();
         let mut reads = 0;
         while !running.is_empty() && reads < MOST_CORRECTIONS && self.is_known() {
             let direction = |side: usize| if reads == 0 { &sides[side].y } else { &sides[side].p };
-            let stacked = Mat::from_fn(whitened.nrows(), running.len(), |i, at| direction(running[at])[i])?;
+            let stacked = Mat::from_fn(order, running.len(), |i, at| direction(running[at])[i])?;
             let products = group.normal_product(scaled, &stacked)?;
-            for (at, &side) in running.iter().enumerate() {
-                match reads {
-                    0 => sides[side].begin(products.col(at)),
-                    _ => _ = sides[side].conjugate_step(products.col(at)),
-                }
-            }
             reads += 1;
-            let y = Mat::from_fn(whitened.nrows(), running.len(), |i, at| sides[running[at]].y[i])?;
-            let steps = scaled.factor.unwhiten(&y)?;
             let mut going = Vec::new();
             for (at, &side) in running.iter().enumerate() {
-                let floor = self.rounding * norm(whitened.col(side));
-                let found = norm(&sides[side].q) + floor;
+                match reads {
+                    1 => sides[side].begin(products.col(at)),
+                    _ => _ = sides[side].conjugate_step(products.col(at)),
+                }
+                let size = norm(whitened.col(side));
+                let found = norm(&sides[side].q) + self.rounding * size;
                 if found < left[side] {
                     let shrunk = found < 0.9 * left[side];
                     left[side] = found;
-                    step.col_mut(side).copy_from_slice(steps.col(at));
-                    if shrunk && found > 2.0 * floor && !self.is_sharp(steps.col(at), found) {
+                    solution.col_mut(side).copy_from_slice(&sides[side].y);
+                    if shrunk && found > SOLVED.max(2.0 * self.rounding) * size {
                         going.push(side);
                     }
                 }
             }
             running = going;
         }
+        let change = scaled.factor.unwhiten(&solution)?;
+        step.as_mut_slice().iter_mut().zip(change.as_slice()).for_each(|(step, change)| *step += change);
         Ok(Corrected { step, left, reads })
     }
 
@@ -224,47 +254,67 @@ fn objection(condition: f64, low: f64) -> String {
 }
 
 /// What one read in twice the working precision says of answers.
-struct Exact {
+pub(crate) struct Exact {
+    /// g in scaled units, d x k.
+    pub gradient: Mat<f64>,
     /// c, d x k.
-    whitened: Mat<f64>,
+    pub whitened: Mat<f64>,
     /// |W^(1/2) (b - A x)|
-    residual_norm: Vec<f64>,
+    pub residual_norm: Vec<f64>,
+    /// sqrt(ridge) |x|
+    pub penalty: Vec<f64>,
     /// |x| in scaled units.
-    solution_norm: Vec<f64>,
+    pub solution_norm: Vec<f64>,
 }
 
 impl Exact {
-    fn of<T: Real + Element>(group: &Group<'_, '_, T>, scaled: &Scaled, x: &Mat<f64>) -> Result<Self> {
+    /// Of the answers `x` (d x all targets, in the caller's units) to the targets of a group, plus a step in scaled
+    /// units.
+    pub fn of<T: Real + Element>(
+        group: &Group<'_, '_, T>,
+        scaled: &Scaled,
+        x: &Mat<f64>,
+        step: Option<&Mat<f64>>,
+    ) -> Result<Self> {
         let (design, targets) = (group.design, group.targets);
         let unscaled = Mat::from_fn(x.nrows(), targets.len(), |j, side| {
             x[(j, targets[side])] * design.target_scale(targets[side]) / design.column_scale(j)
         })?;
+        let tail = Mat::from_fn(x.nrows(), targets.len(), |j, side| {
+            step.map_or(0.0, |step| step[(j, side)] / scaled.scale[j])
+        })?;
         let multiple = |squares: &mut Vec<f64>, row: usize, side: usize, image: Extended| {
             let mut residual = design.exact_target(row, targets[side]);
             residual.add_multiple(-1.0, image);
+            let residual = residual.normalised();
             squares[side] += (design.root_weight(row) * residual.value()).powi(2);
             let mut weighted = Extended::default();
             weighted.add_multiple(design.weight(row), residual);
             weighted
         };
         let (sums, squares) =
-            exact_pass(group.context, design, &unscaled, || vec![0.0; targets.len()], multiple)?;
+            exact_pass(group.context, design, [&unscaled, &tail], || vec![0.0; targets.len()], multiple)?;
         let mut gradient = Mat::zeros(x.nrows(), targets.len())?;
         for (side, sums) in sums.into_iter().enumerate() {
             for (j, mut sum) in sums.into_iter().enumerate() {
                 let scale = design.column_scale(j);
-                sum.add_multiple(-unscaled[(j, side)], Extended::product(group.ridge * scale, scale));
+                for x in [&unscaled, &tail] {
+                    sum.add_multiple(-x[(j, side)], Extended::product(group.ridge * scale, scale));
+                }
                 gradient[(j, side)] = sum.value() / scaled.scale[j];
             }
         }
         let total = |side: usize| squares.iter().map(|squares| squares[side]).sum::<f64>();
-        let size = |side: usize| {
-            norm(&unscaled.col(side).iter().zip(&scaled.scale).map(|(x, s)| x * s).collect::<Vec<_>>())
+        let size = |side: usize, unit: &dyn Fn(usize) -> f64| {
+            norm(&unscaled.col(side).iter().enumerate().map(|(j, x)| x * unit(j)).collect::<Vec<_>>())
         };
+        let sides = 0..targets.len();
         Ok(Self {
             whitened: scaled.factor.whiten(&gradient)?,
-            residual_norm: (0..targets.len()).map(|side| total(side).sqrt()).collect(),
-            solution_norm: (0..targets.len()).map(size).collect(),
+            gradient,
+            residual_norm: sides.clone().map(|side| total(side).sqrt()).collect(),
+            penalty: sides.clone().map(|side| size(side, &|j| group.root_ridge(j))).collect(),
+            solution_norm: sides.map(|side| size(side, &|j| scaled.scale[j])).collect(),
         })
     }
 }

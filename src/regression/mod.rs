@@ -34,6 +34,7 @@
 //! | `exact` | one read of A in twice the working precision |
 //! | `spectrum` | a proof of how far a factor is from that of A |
 //! | `forward` | how far an answer is from the minimiser, for every coefficient |
+//! | `verify` | a second look at answers, with a fresh sketch |
 //! | `loo` | leave-one-out errors of ridge regression |
 //! | `covariance` | covariance matrices of the coefficients |
 
@@ -54,6 +55,7 @@ mod sparse;
 mod spectrum;
 mod spir;
 mod stacked;
+mod verify;
 
 pub use augmented::Preconditioner;
 pub use covariance::{Covariance, Fit, Inference, Robust, covariance, robust_covariance};
@@ -62,3 +64,4 @@ pub use forward::ForwardError;
 pub use ladder::Sketchable;
 pub use loo::ridge_leave_one_out;
 pub use solve::{Method, Output, Params, Stage, lstsq};
+pub use verify::{Verification, verify};

@@ -91,7 +91,8 @@ fn wide<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solve
     Ok(Solved { scaled: Scaled { factor, scale, empty: Vec::new() }, x, null_space: None, empty })
 }
 
-fn rank_of(singular_values: &[f64], rcond: f64) -> usize {
+/// Number of singular values above `rcond` times the largest.
+pub(crate) fn rank_of(singular_values: &[f64], rcond: f64) -> usize {
     let largest = singular_values.first().copied().unwrap_or(0.0);
     singular_values.iter().take_while(|&&s| s > rcond * largest).count()
 }
@@ -101,10 +102,15 @@ fn truncated(svd: &linalg::Svd, rank: usize, targets: Dense<'_, f64>) -> Result<
     let u = svd.u.as_ref().cols(0..rank);
     let mut y = Mat::zeros(rank, targets.ncols())?;
     linalg::matmul(y.as_mut(), false, u.t(), targets, 1.0);
-    let v = Mat::from_fn(svd.v.nrows(), rank, |i, j| svd.v[(i, j)])?;
-    let factor = Factor::Spectral(v, svd.s[..rank].to_vec());
+    let factor = leading(svd, rank)?;
     let x = factor.unwhiten(&y)?;
     Ok((factor, x))
+}
+
+/// The directions of the largest singular values.
+pub(crate) fn leading(svd: &linalg::Svd, rank: usize) -> Result<Factor> {
+    let v = Mat::from_fn(svd.v.nrows(), rank, |i, j| svd.v[(i, j)])?;
+    Ok(Factor::Spectral(v, svd.s[..rank].to_vec()))
 }
 
 fn empty_columns(a: &Mat<f64>) -> Vec<usize> {

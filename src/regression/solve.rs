@@ -163,7 +163,7 @@ pub fn lstsq<T: Real + Element + ladder::Sketchable>(
 }
 
 /// Targets of one ridge each; targets of norm zero have the answer zero already.
-fn groups<T: Real + Element>(design: &Design<'_, T>, ridge: &[f64]) -> Vec<(f64, Vec<usize>)> {
+pub(crate) fn groups<T: Real + Element>(design: &Design<'_, T>, ridge: &[f64]) -> Vec<(f64, Vec<usize>)> {
     let mut groups: Vec<(f64, Vec<usize>)> = Vec::new();
     for target in (0..design.ntargets()).filter(|&target| design.target_norm(target) > 0.0) {
         let ridge = if ridge.len() == 1 { ridge[0] } else { ridge[target] };

@@ -24,6 +24,8 @@ use crate::simd::{Element, axpy, dot};
 
 /// Probability with which the random start may hide the smallest eigenvalue.
 pub(crate) const FAILURE: f64 = 1e-6;
+/// Purpose of the random start.
+pub(crate) const START: u8 = 7;
 /// Steps after which the bound is taken for what it is.
 const MOST_STEPS: usize = 48;
 /// A smallest Ritz value below this is the end: no bound made of it is worth having.
@@ -46,7 +48,7 @@ pub(crate) fn spectrum<T: Real + Element>(
     start: Stream,
 ) -> Result<Spectrum> {
     let order = scaled.factor.rank() - scaled.empty.len();
-    let mut lanczos = Lanczos::new(scaled, start);
+    let mut lanczos = Lanczos::new(scaled, start)?;
     let mut low = 1.0;
     for step in 1..=MOST_STEPS.min(order) {
         let product = group.normal_product(scaled, &lanczos.basis_vector()?)?;
@@ -66,11 +68,13 @@ pub(crate) fn spectrum<T: Real + Element>(
 
 /// What products with M are off by: solves with R see a matrix that is off by roundings times its condition.
 pub(crate) fn rounding(scaled: &Scaled, condition: f64) -> f64 {
-    4.0 * (scaled.factor.rank() as f64).sqrt() * condition * f64::UNIT_ROUNDOFF
+    (16.0 + 4.0 * (scaled.factor.rank() as f64).sqrt()) * condition * f64::UNIT_ROUNDOFF
 }
 
 /// The Lanczos iteration with full orthogonalisation.
 struct Lanczos {
+    /// What columns of zeros look like, which M maps to zero.
+    empty: Vec<Vec<f64>>,
     /// The orthonormal vectors so far, and the next one.
     basis: Vec<Vec<f64>>,
     alpha: Vec<f64>,
@@ -79,13 +83,26 @@ struct Lanczos {
 
 impl Lanczos {
     /// A random start, without the coordinates of columns of zeros.
-    fn new(scaled: &Scaled, start: Stream) -> Self {
+    fn new(scaled: &Scaled, start: Stream) -> Result<Self> {
+        let unit = |i: usize, k: usize| if i == scaled.empty[k] { 1.0 } else { 0.0 };
+        let units = Mat::from_fn(scaled.scale.len(), scaled.empty.len(), unit)?;
+        let whitened = scaled.factor.whiten(&units)?;
+        let empty = (0..scaled.empty.len()).map(|k| normalised(whitened.col(k).to_vec()).0).collect();
+        let mut lanczos = Self { empty, basis: Vec::new(), alpha: Vec::new(), beta: Vec::new() };
         let mut first = vec![0.0; scaled.factor.rank()];
         start.normals_of_row(0, &mut first);
-        scaled.empty.iter().for_each(|&column| first[column] = 0.0);
-        let length = norm(&first);
-        first.iter_mut().for_each(|v| *v /= length);
-        Self { basis: vec![first], alpha: Vec::new(), beta: Vec::new() }
+        lanczos.orthogonalise(&mut first);
+        lanczos.basis.push(normalised(first).0);
+        Ok(lanczos)
+    }
+
+    fn orthogonalise(&self, vector: &mut [f64]) {
+        for _ in 0..2 {
+            for other in self.empty.iter().chain(&self.basis) {
+                let along = dot(vector, other);
+                axpy(-along, other, vector);
+            }
+        }
     }
 
     fn basis_vector(&self) -> Result<Mat<f64>> {
@@ -97,16 +114,8 @@ impl Lanczos {
     fn extend(&mut self, product: &[f64]) {
         let mut next = product.to_vec();
         self.alpha.push(dot(&next, &self.basis[self.basis.len() - 1]));
-        for _ in 0..2 {
-            for vector in &self.basis {
-                let along = dot(&next, vector);
-                axpy(-along, vector, &mut next);
-            }
-        }
-        let length = norm(&next);
-        if length > 0.0 {
-            next.iter_mut().for_each(|v| *v /= length);
-        }
+        self.orthogonalise(&mut next);
+        let (next, length) = normalised(next);
         self.beta.push(length);
         self.basis.push(next);
     }
@@ -134,4 +143,13 @@ impl Lanczos {
         }
         outside
     }
+}
+
+/// A vector at length one, unless it is zero, and its length.
+fn normalised(mut vector: Vec<f64>) -> (Vec<f64>, f64) {
+    let length = norm(&vector);
+    if length > 0.0 {
+        vector.iter_mut().for_each(|v| *v /= length);
+    }
+    (vector, length)
 }

@@ -6,6 +6,7 @@ is within sqrt(2) of the smallest perturbation of (A, b) that makes x an exact m
 """
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import scipy.linalg
@@ -98,11 +99,28 @@ def leave_one_out(X, y, alpha, *, sample_weight=None, fit_intercept=True):
     return np.mean(errors, axis=0)
 
 
+def exact_minimiser(A, b, *, ridge=0.0, sample_weight=None):
+    """The minimiser in rational arithmetic, as an array of fractions: for a handful of rows and columns."""
+    rational = np.vectorize(Fraction, otypes=[object])
+    A, b = rational(np.asarray(A, float)), rational(np.asarray(b, float))
+    W = rational(np.ones(len(A)) if sample_weight is None else np.asarray(sample_weight, float))
+    H = (A.T * W) @ A + Fraction(float(ridge)) * np.eye(A.shape[1], dtype=int)
+    x = (A.T * W) @ b
+    for j in range(len(x)):
+        pivot = H[j, j]
+        H[j], x[j] = H[j] / pivot, x[j] / pivot
+        for i in range(len(x)):
+            if i != j:
+                factor = H[i, j]
+                H[i], x[i] = H[i] - factor * H[j], x[i] - factor * x[j]
+    return x
+
+
 class ForwardError:
     """x - x*, to two digits at least, for answers to one matrix that is decomposed once.
 
-    Newton's steps from x, with gradients whose sums are rounded once: x* is x plus what they add up to. Of a
-    deficient rank, x* is the best answer that differs from x in the row space (of the column-scaled A) only.
+    Newton's steps from an answer, with gradients whose sums are rounded once: x* is that answer plus what they add up
+    to. Of a deficient rank, x* is the best answer that differs from x in the row space (of the column-scaled A) only.
     """
 
     def __init__(self, A, rcond=1e-15):
@@ -111,15 +129,26 @@ class ForwardError:
         _, singular, right = np.linalg.svd(self.A / self.scale, full_matrices=False)
         kept = singular > rcond * singular[0]
         self.singular, self.right = singular[kept], right[kept] * (self.A != 0.0).any(axis=0)
+        self.known = {}
 
     def of(self, b, x):
         """Error of each coefficient of one answer."""
-        x = np.asarray(x, float)
+        b, x = np.asarray(b, float), np.asarray(x, float)
+        if b.tobytes() not in self.known:
+            self.known[b.tobytes()] = x, self.newton(b, x)
+        start, correction = self.known[b.tobytes()]
+        moved = x - start
+        if len(self.singular) < len(x):
+            moved = self.right.T @ (self.right @ (moved * self.scale)) / self.scale
+        return moved - correction
+
+    def newton(self, b, x):
+        """What x* is away from x."""
         correction = np.zeros_like(x)
         for _ in range(3):
-            g = self.gradient(np.asarray(b, float), x, correction) / self.scale
+            g = self.gradient(b, x, correction) / self.scale
             correction = correction + self.right.T @ ((self.right @ g) / self.singular**2) / self.scale
-        return -correction
+        return correction
 
     def gradient(self, b, *xs):
         """A'(b - A (x1 + x2 + ...)), every sum rounded once."""
