@@ -7,9 +7,11 @@ SciPy user would expect in its place, so that ``except ValueError`` keeps workin
 __all__ = [
     "AllocationError",
     "FallbackWarning",
+    "GuaranteeWarning",
     "InternalError",
     "InvalidInputError",
     "InvalidTypeError",
+    "LeverageWarning",
     "NearlinError",
     "NonFiniteError",
     "ShapeError",
@@ -51,3 +53,11 @@ class InternalError(NearlinError, RuntimeError):
 
 class FallbackWarning(UserWarning):
     """A slower method than the one asked for was needed to reach the accuracy asked for."""
+
+
+class GuaranteeWarning(UserWarning):
+    """Nothing bounds the error of an answer."""
+
+
+class LeverageWarning(UserWarning):
+    """Rows have so much leverage that their residuals tell nothing of their noise."""

@@ -161,7 +161,7 @@ fn preconditioner_named(name: &str) -> Result<Preconditioner, Error> {
         .ok_or_else(|| Error::value("preconditioner", format!("'{name}'"), "one of split, left"))
 }
 
-fn sketch_named(name: &str) -> Result<Kind, Error> {
+pub(super) fn sketch_named(name: &str) -> Result<Kind, Error> {
     match name {
         "sparse_sign" => Ok(Kind::SparseSign { zeta: 8 }),
         "count_sketch" => Ok(Kind::CountSketch),

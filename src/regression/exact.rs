@@ -1,4 +1,5 @@
-//! One read of A in twice the working precision, from weights and entries as the caller gave them.
+//! One read of A in twice the working precision, from weights and entries as the caller gave them: gradients, and what
+//! a point leaves of the augmented system.
 //!
 //! The gradient of a good answer is what is left of sums that cancel to the last digit: in working precision it is
 //! mostly rounding, good for a step of refinement but not for saying how far the minimiser is.
@@ -6,20 +7,30 @@
 use super::design::{Design, TILE_ROWS, row_blocks};
 use super::sparse;
 use crate::error::Result;
-use crate::matrix::{Mat, Real, Rows};
+use crate::matrix::{Buffer, Mat, Real, Rows};
 use crate::parallel::Context;
 use crate::simd::{Element, Extended, axpy_extended, dot_extended};
 use std::ops::Range;
 
+/// What one read gives.
+pub(super) struct ExactPass<N> {
+    /// A'M, by columns.
+    pub gradient: Vec<Vec<Extended>>,
+    /// Sums of the columns of M.
+    pub totals: Vec<Extended>,
+    /// What was noted, by blocks of rows in their order.
+    pub notes: Vec<N>,
+}
+
 /// A'M for the columns of x (d x k), given as a sum, A being centred but not weighted, and what was noted on the way:
 /// entry (row, side) of M is what `multiple(notes, row, side, image)` makes of `image` = (A x)_row.
-pub(crate) fn exact_pass<T: Real + Element, N: Send>(
+pub(super) fn exact_pass<T: Real + Element, N: Send>(
     context: &Context,
     design: &Design<'_, T>,
     [x, tail]: [&Mat<f64>; 2],
     notes: impl Fn() -> N + Sync,
     multiple: impl Fn(&mut N, usize, usize, Extended) -> Extended + Sync,
-) -> Result<(Vec<Vec<Extended>>, Vec<N>)> {
+) -> Result<ExactPass<N>> {
     let (d, k) = (x.nrows(), x.ncols());
     let stored = |x: &Mat<f64>| Mat::from_fn(d, k, |j, side| x[(j, side)] * design.column_scale(j));
     let x = [stored(x)?, stored(tail)?];
@@ -55,7 +66,48 @@ pub(crate) fn exact_pass<T: Real + Element, N: Send>(
             *sum = Extended { high: sum.high * scale, low: sum.low * scale };
         }
     }
-    Ok((sums, noted))
+    Ok(ExactPass { gradient: sums, totals, notes: noted })
+}
+
+/// (b - r - A x - c; ridge x - A'W r; -1'W r) at the point (r; x; c), every entry right to its last digits. The constant
+/// c and its equation are there only if the design is centred; b counts as zero where there is no target.
+pub(super) fn residual<T: Real + Element>(
+    context: &Context,
+    design: &Design<'_, T>,
+    ridge: f64,
+    target: Option<usize>,
+    at: &[f64],
+) -> Result<Buffer<f64>> {
+    let (n, d) = (design.nrows(), design.ncols());
+    let (r, lower) = at.split_at(n);
+    let (x, constant) = lower.split_at(d);
+    let multiple = |residuals: &mut Vec<f64>, row: usize, _: usize, image: Extended| {
+        let weight = design.weight(row);
+        if weight == 0.0 {
+            residuals.push(0.0);
+            return Extended::default();
+        }
+        let mut f = target.map_or_else(Extended::default, |target| design.exact_target(row, target));
+        f.add(-r[row]);
+        f.add_multiple(-1.0, image);
+        constant.iter().for_each(|c| f.add(-c));
+        residuals.push(f.value());
+        Extended::product(weight, r[row])
+    };
+    let (column, none) = (Mat::from_fn(d, 1, |j, _| x[j])?, Mat::zeros(d, 1)?);
+    let pass = exact_pass(context, design, [&column, &none], Vec::new, multiple)?;
+    let mut out = Buffer::zeros(at.len(), "an augmented vector")?;
+    let (upper, lower) = out.split_at_mut(n);
+    upper.iter_mut().zip(pass.notes.into_iter().flatten()).for_each(|(out, residual)| *out = residual);
+    let (lower, constant) = lower.split_at_mut(d);
+    for (j, (out, sum)) in lower.iter_mut().zip(&pass.gradient[0]).enumerate() {
+        let scale = design.column_scale(j);
+        let mut negative = Extended { high: -sum.high, low: -sum.low };
+        negative.add_multiple(ridge * scale * scale, Extended::from(x[j]));
+        *out = negative.value();
+    }
+    constant.fill(-pass.totals[0].value());
+    Ok(out)
 }
 
 /// mean'x, zero if nothing is centred.
@@ -182,14 +234,14 @@ mod tests {
             weighted
         };
         for threads in [1, 2] {
-            let (sums, _) =
+            let pass =
                 exact_pass(&Context::new(threads), &design, [&x_in_units, &tail], || (), multiple).unwrap();
             for side in 0..2 {
                 let residual = |row: usize| {
                     let image = |j: usize| a[row * d + j] as i128 * x[(j, side)] as i128;
                     b[2 * row + side] as i128 - (0..d).map(image).sum::<i128>()
                 };
-                for (j, sum) in sums[side].iter().enumerate() {
+                for (j, sum) in pass.gradient[side].iter().enumerate() {
                     let terms = |row: usize| a[row * d + j] as i128 * weights[row] as i128 * residual(row);
                     let exact: i128 = (0..N).map(terms).sum();
                     let size: f64 = (0..N).map(|row| (terms(row) as f64).abs()).sum();

@@ -12,7 +12,7 @@
 //!
 //! The fit is bounded too: |A (x - x*)| <= |c| / sqrt(low), and with it the distance of the residual from the smallest.
 
-use super::exact::exact_pass;
+use super::exact::{ExactPass, exact_pass};
 use super::refine::{Group, Scaled};
 use super::spectrum::{FAILURE, START, Spectrum, USELESS, rounding, spectrum};
 use super::spir::Side;
@@ -292,7 +292,7 @@ impl Exact {
             weighted.add_multiple(design.weight(row), residual);
             weighted
         };
-        let (sums, squares) =
+        let ExactPass { gradient: sums, notes: squares, .. } =
             exact_pass(group.context, design, [&unscaled, &tail], || vec![0.0; targets.len()], multiple)?;
         let mut gradient = Mat::zeros(x.nrows(), targets.len())?;
         for (side, sums) in sums.into_iter().enumerate() {

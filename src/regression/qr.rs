@@ -92,7 +92,7 @@ fn wide<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solve
 }
 
 /// Number of singular values above `rcond` times the largest.
-pub(crate) fn rank_of(singular_values: &[f64], rcond: f64) -> usize {
+pub(super) fn rank_of(singular_values: &[f64], rcond: f64) -> usize {
     let largest = singular_values.first().copied().unwrap_or(0.0);
     singular_values.iter().take_while(|&&s| s > rcond * largest).count()
 }
@@ -153,13 +153,13 @@ fn shortest(x: &mut Mat<f64>, scaled: &Scaled, null_space: Option<Mat<f64>>) -> 
     Ok(())
 }
 
-fn normalised(mut a: Mat<f64>) -> Result<Mat<f64>> {
+pub(super) fn normalised(mut a: Mat<f64>) -> Result<Mat<f64>> {
     normalise_columns(&mut a);
     Ok(a)
 }
 
 /// Q Q'X
-fn project(q: &Mat<f64>, x: &Mat<f64>) -> Result<Mat<f64>> {
+pub(super) fn project(q: &Mat<f64>, x: &Mat<f64>) -> Result<Mat<f64>> {
     let mut y = Mat::zeros(q.ncols(), x.ncols())?;
     linalg::matmul(y.as_mut(), false, q.as_ref().t(), x.as_ref(), 1.0);
     let mut projected = Mat::zeros(x.nrows(), x.ncols())?;
