@@ -26,12 +26,15 @@ from ._validation import (
     check_int,
     check_real,
 )
-from .exceptions import FallbackWarning, InvalidInputError, ShapeError
+from .exceptions import FallbackWarning, InvalidInputError, ShapeError, VerificationError
 
 __all__ = ["LstsqResult", "lstsq"]
 
 METHODS = ("auto", "gram", "whitened", "spir", "fossils", "fgmres_wlsir", "qr")
 PRECONDITIONERS = ("split", "left")
+VERIFIED = ("backward_error", "bound", "rank", "confidence")
+MISCLAIM = 10.0
+"""A backward error above this multiple of what was claimed is no rounding."""
 SKETCHES = ("sparse_sign", "srht", "pht", "count_sketch", "gaussian")
 
 Solution: TypeAlias = dict[str, Any]
@@ -146,6 +149,7 @@ def lstsq(
     max_iter: int | None = None,
     preconditioner: str | None = None,
     certify: bool = False,
+    verify: bool = False,
     rng: object = None,
     n_jobs: int | None = None,
     progress: bool | Progress = False,
@@ -204,9 +208,13 @@ def lstsq(
         no condition number above 1e3. The default is ``"split"``; neither is always the faster.
     certify : bool, default=False
         Bound the distance of every coefficient from the minimiser's, in the fields ``coordinate_bound`` and
-        ``error_estimate`` of the certificate. It takes one pass in twice the working precision and two or
-        three ordinary ones after ``"gram"``, ``"whitened"`` and ``"qr"``, and about twenty after ``"spir"`` and
+        ``error_estimate`` of the certificate. It takes one pass in twice the working precision, more of them
+        where little is left to bound, and a few ordinary passes, or about thirty after ``"spir"`` and
         ``"fossils"``. The answer stays the same.
+    verify : bool, default=False
+        Measure the backward error once more, with the factor of a fresh sketch in place of the solver's and
+        gradients in twice the working precision, and raise an exception if it is more than ten times what the
+        certificate claims. It takes twenty to thirty passes.
     rng : None, int, numpy.random.Generator or what :func:`numpy.random.default_rng` takes, optional
         Source of the one seed of all random choices. They change the answer by no more than rounding.
     n_jobs : int, optional
@@ -226,6 +234,8 @@ def lstsq(
         If an argument is out of its domain, has the wrong shape, or holds NaN or infinity.
     AllocationError
         If there is no memory for the result or for work space.
+    VerificationError
+        If the answer does not pass ``verify=True``.
 
     Warns
     -----
@@ -253,16 +263,17 @@ def lstsq(
     relative perturbation of (A, b) for which x is exact.
 
     A small backward error makes x the exact answer to a problem nearby; how far it is from the answer to
-    this one depends on the condition of `A`. With ``certify=True`` that distance is bounded. For
-    g = A'(b - A x), summed in twice the working precision, and R'^-1 A'A R^-1 >= c I,
+    this one depends on the condition of `A`. With ``certify=True`` that distance is bounded. For g = A'(b - A x),
+    summed in twice the working precision, M = R'^-1 A'A R^-1 and any vector y,
 
-    .. math:: |x_j - x^*_j| \le |R^{-T} e_j| \, |R^{-T} g| / c,
+    .. math:: |x_j - x^*_j| \le |e_j^T R^{-1} y| + |R^{-T} e_j| \, |R^{-T} g - M y| \, / \, \lambda,
 
-    where c is bounded from below by a Lanczos iteration from a random vector, wrong with probability 1e-6 at
-    most. The minimiser :math:`x^*` is that of the numbers in `A`, `b`, `sample_weight` and `ridge` as they
-    stand. What their own inaccuracy does is another matter: ``certificate.details["sensitivity"]`` estimates by
-    how much it is magnified. For a deficient rank, :math:`x^*` is the best answer that differs from x only in
-    the directions that were kept; the rest is the choice of the shortest answer.
+    if no eigenvalue of M is below :math:`\lambda`. That is bounded by a Lanczos iteration from a random vector,
+    wrong with probability 1e-6 at most, and y comes from conjugate gradients, so that the first term is an
+    estimate of the error and the second a small part of it. The minimiser :math:`x^*` is that of the numbers in
+    `A`, `b`, `sample_weight` and `ridge` as they stand; ``certificate.details["sensitivity"]`` estimates by how
+    much their own relative errors are magnified. For a deficient rank, :math:`x^*` is the best answer that
+    differs from x only in the directions that were kept; the rest is the choice of the shortest answer.
 
     The same input and seed give the same bits with any number of threads.
 
@@ -296,6 +307,7 @@ def lstsq(
     """
     matrix = as_matrix(A)
     columns, single = as_rhs(b, matrix.shape[0], matrix.dtype)
+    seed, verify = as_seed(rng), check_bool(verify, "verify")
     solution = solve(
         matrix,
         columns,
@@ -309,10 +321,21 @@ def lstsq(
         max_iter=max_iter,
         preconditioner=preconditioner,
         certify=certify,
-        seed=as_seed(rng),
+        seed=seed,
         n_jobs=n_jobs,
         progress=progress,
     )
+    if verify:
+        solution["verification"] = verified(
+            matrix,
+            columns,
+            solution,
+            sample_weight=sample_weight,
+            ridge=ridge,
+            rcond=rcond,
+            seed=seed,
+            n_jobs=n_jobs,
+        )
     return LstsqResult(
         x=solution["x"][:, 0] if single else solution["x"],
         residual_norm=float(solution["residual_norm"][0]) if single else solution["residual_norm"],
@@ -323,7 +346,7 @@ def lstsq(
         certificate=certificate_of(solution, single=single),
         explanation=solution["explanation"],
         fallback_reason=solution["fallback_reason"],
-        stages=tuple(solution["stages"]),
+        stages=(*solution["stages"], *([solution["verification"]["stage"]] if verify else [])),
         size=int((matrix if isinstance(matrix, np.ndarray) else matrix.data).nbytes),
     )
 
@@ -409,14 +432,46 @@ def as_penalties(ridge: npt.ArrayLike, columns: int, name: str) -> npt.NDArray[n
     return penalties
 
 
-def certificate_of(
-    solution: Solution, *, fit_intercept: bool = False, single: bool = False
-) -> Certificate:
+def verified(
+    A: Matrix,
+    b: Float,
+    solution: Solution,
+    *,
+    sample_weight: object,
+    ridge: npt.ArrayLike,
+    rcond: float | None,
+    seed: int,
+    n_jobs: int | None,
+) -> Solution:
+    """Return what a second look tells of a solution; raise if it tells against it."""
+    found: Solution = _core.verify(
+        A,
+        b,
+        np.asarray(solution["x"], float),
+        sample_weight=as_sample_weight(sample_weight, A.shape[0]),
+        ridge=as_penalties(ridge, b.shape[1], "ridge"),
+        rcond=rcond,
+        seed=seed,
+        threads=resolve_threads(n_jobs),
+    )
+    claimed = np.maximum(solution["backward_error_bound"], 0.5 * np.finfo(A.dtype).eps)
+    for column, (error, claim) in enumerate(zip(found["backward_error"], claimed, strict=True)):
+        if not error <= MISCLAIM * claim:
+            raise VerificationError(
+                f"the answer to column {column} of `b` has a backward error of {error:.1e} by a fresh sketch, at "
+                f"most {claim:.1e} was claimed; method='qr' relies on no sketch"
+            )
+    return found
+
+
+def certificate_of(solution: Solution, *, fit_intercept: bool = False, single: bool = False) -> Certificate:
     """Return the certificate of a solution: the worst of its right-hand sides."""
     problem = "column-scaled problem" + (" after centring" if fit_intercept else "")
     sketched = solution["method"] in ("spir", "fossils")
     notes = ["holds if the sketch embeds the columns of A"] if sketched else []
-    forward = solution["forward"] or {}
+    forward, second = solution["forward"] or {}, solution.get("verification")
+    if second is not None:
+        notes.append(verdict(second, solution))
     if forward and forward["objection"] is not None:
         notes.append(f"no bounds for coefficients: {forward['objection']}")
     elif forward and solution["rank"] < (d := len(solution["x"])):
@@ -439,8 +494,17 @@ def certificate_of(
             "condition": float(solution["condition"]),
             "redraws": int(solution["redraws"]),
             **forward_details(forward, solution, single=single),
+            **({} if second is None else {"verified": {k: second[k] for k in VERIFIED}}),
         },
     )
+
+
+def verdict(second: Solution, solution: Solution) -> str:
+    """Return what a second look that found no fault amounts to."""
+    if math.isnan(max(second["bound"])):
+        return "a fresh sketch finds no fault but proves nothing at this condition"
+    rank = "" if second["rank"] == solution["rank"] else f", where A has rank {second['rank']}"
+    return f"at most {max(second['bound']):.1e} by a fresh sketch{rank}"
 
 
 def forward_details(forward: Solution, solution: Solution, *, single: bool) -> Solution:

@@ -1,6 +1,7 @@
 //! Bindings of [`crate::regression`].
 
 use super::convert::{AnyInput, Input, Vector, to_numpy};
+use super::covariance::owned;
 use super::enter::enter;
 use crate::error::Error;
 use crate::matrix::{Dense, Matrix, Real};
@@ -65,6 +66,48 @@ pub fn lstsq<'py>(
             to_dict::<f64>(py, output)
         }
     }
+}
+
+/// A second look at the answers `x`; see `nearlin.lstsq`.
+#[pyfunction]
+#[pyo3(signature = (a, b, x, *, sample_weight, ridge, rcond, seed, threads))]
+pub fn verify<'py>(
+    py: Python<'py>,
+    a: &Bound<'py, PyAny>,
+    b: &Bound<'py, PyAny>,
+    x: &Bound<'py, PyAny>,
+    sample_weight: Option<&Bound<'py, PyAny>>,
+    ridge: &Bound<'py, PyAny>,
+    rcond: Option<f64>,
+    seed: u64,
+    threads: usize,
+) -> PyResult<Bound<'py, PyDict>> {
+    let weights =
+        sample_weight.map(|weights| Vector::<f64>::extract(weights, "sample_weight")).transpose()?;
+    let ridge = Vector::<f64>::extract(ridge, "ridge")?;
+    let call = Call { weights: weights.as_ref(), ridge: ridge.as_slice(), fit_intercept: false };
+    let x = owned(x, "x")?;
+    let found = match AnyInput::extract(a, "A")? {
+        AnyInput::F32(a) => {
+            let b = Input::<f32>::extract(b, "b")?;
+            enter(py, threads, None, |context| {
+                regression::verify(context, &call.problem(&a, &b)?, &x, rcond, seed)
+            })?
+        }
+        AnyInput::F64(a) => {
+            let b = Input::<f64>::extract(b, "b")?;
+            enter(py, threads, None, |context| {
+                regression::verify(context, &call.problem(&a, &b)?, &x, rcond, seed)
+            })?
+        }
+    };
+    let dict = PyDict::new(py);
+    dict.set_item("backward_error", found.backward_error)?;
+    dict.set_item("bound", found.bound)?;
+    dict.set_item("rank", found.rank)?;
+    dict.set_item("confidence", found.confidence)?;
+    dict.set_item("stage", ("verify", found.seconds, found.reads))?;
+    Ok(dict)
 }
 
 /// Mean squared leave-one-out errors of ridge regression, one row for each of `alphas`; see `nearlin.RidgeCV`.

@@ -153,3 +153,51 @@ fn normalised(mut vector: Vec<f64>) -> (Vec<f64>, f64) {
     }
     (vector, length)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lower bounds on diag(`values`) after every number of steps.
+    fn bounds(values: &[f64], seed: u64) -> Vec<f64> {
+        let factor = crate::certify::Factor::Triangle(Mat::identity(values.len()).unwrap());
+        let scaled = Scaled { factor, scale: vec![1.0; values.len()], empty: Vec::new() };
+        let mut lanczos = Lanczos::new(&scaled, Stream::new(seed, 0, START)).unwrap();
+        (1..values.len().min(MOST_STEPS))
+            .map(|_| {
+                let last = &lanczos.basis[lanczos.basis.len() - 1];
+                let product: Vec<f64> = last.iter().zip(values).map(|(q, value)| q * value).collect();
+                lanczos.extend(&product);
+                let ritz = lanczos.ritz_values().unwrap();
+                ritz[0] - lanczos.margin(&ritz, values.len())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn no_eigenvalue_is_below_the_bound_and_the_bound_gets_close() {
+        let d = 60;
+        let grid =
+            |low: f64, high: f64| (0..d).map(|i| low + (high - low) * i as f64 / (d - 1) as f64).collect();
+        let nearly_one: Vec<f64> = grid(1.0 - 1e-6, 1.0 + 1e-6);
+        let mut one_is_lost = nearly_one.clone();
+        one_is_lost[17] = 1e-9;
+        let mut one_is_off = nearly_one.clone();
+        one_is_off[17] = 0.4;
+        let spectra: [(Vec<f64>, usize, f64); 5] = [
+            (vec![1.0; d], 1, 1.0),
+            (nearly_one, 3, 0.9),
+            (grid(0.6, 2.0), 20, 0.3),
+            (one_is_off, 4, 0.39),
+            (one_is_lost, 1, f64::NEG_INFINITY),
+        ];
+        for (values, steps, close) in spectra {
+            let least = values.iter().fold(f64::INFINITY, |least, &value| least.min(value));
+            for seed in 0..20 {
+                let bounds = bounds(&values, seed);
+                assert!(bounds.iter().all(|&bound| bound <= least + 1e-14), "{least}: {bounds:?}");
+                assert!(bounds[steps - 1] >= close - 1e-9, "{least}: {bounds:?}");
+            }
+        }
+    }
+}

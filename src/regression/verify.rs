@@ -24,6 +24,7 @@ use crate::parallel::Context;
 use crate::random::Stream;
 use crate::simd::Element;
 use crate::sketch::Kind;
+use std::time::Instant;
 
 /// What a second look tells about answers.
 pub struct Verification {
@@ -37,6 +38,8 @@ pub struct Verification {
     pub confidence: f64,
     /// Reads of A.
     pub reads: usize,
+    /// Wall time.
+    pub seconds: f64,
 }
 
 /// Draws of the solvers are below this.
@@ -53,6 +56,7 @@ pub fn verify<T: Real + Element + Sketchable>(
     rcond: Option<f64>,
     seed: u64,
 ) -> Result<Verification> {
+    let start = Instant::now();
     let mut design = Design::new(context, problem)?;
     let largest = design.largest_in_columns(context)?;
     design.tame_columns(&largest);
@@ -64,12 +68,14 @@ pub fn verify<T: Real + Element + Sketchable>(
         rank: design.ncols(),
         confidence: 1.0 - FAILURE,
         reads: 1,
+        seconds: 0.0,
     };
     for (ridge, targets) in groups(&design, problem.ridge) {
         let group =
             Group { context, design: &design, targets: &targets, ridge, tolerance: 0.0, max_passes: 0 };
         found.measure(&group, x, rcond.unwrap_or(30.0 * f64::UNIT_ROUNDOFF), seed)?;
     }
+    found.seconds = start.elapsed().as_secs_f64();
     Ok(found)
 }
 
@@ -129,7 +135,7 @@ impl Fresh {
         let mut reads = 0;
         if n >= 2 * rows {
             let plan = SketchPlan { kind: Kind::SparseSign { zeta: 8 }, rows, seed, draw: DRAW };
-            let sketched = sketched(&alone, plan)?;
+            let sketched = sketched(group, plan)?;
             let (scaled, condition) = truncated(sketched.scaled, sketched.condition, rcond)?;
             let fresh = Self::judged(&alone, scaled, condition, seed)?;
             reads = 1 + fresh.reads;
@@ -163,5 +169,43 @@ fn truncated(scaled: Scaled, condition: f64, rcond: f64) -> Result<(Scaled, f64)
             Ok((Scaled { factor: leading(&svd, rank)?, ..scaled }, condition))
         }
         _ => Ok((scaled, condition)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::{Dense, Matrix};
+
+    #[test]
+    fn answers_that_are_off_are_seen_to_be() {
+        let (n, d) = (1500, 12);
+        let numbers = Stream::new(8, 0, 0);
+        let a: Vec<f64> = (0..n * d)
+            .map(|k| {
+                numbers.normal((k / d) as u64, (k % d) as u64) + numbers.normal((k / d) as u64, 99) * 1e4
+            })
+            .collect();
+        let b: Vec<f64> = (0..n).map(|row| numbers.normal(row as u64, 100)).collect();
+        let problem = Problem {
+            design: Matrix::Dense(Dense::row_major(&a, n, d)),
+            targets: Dense::row_major(&b, n, 1),
+            weights: None,
+            ridge: &[0.0],
+            fit_intercept: false,
+        };
+        let best = crate::linalg::Qr::new(Mat::from_fn(n, d, |i, j| a[i * d + j]).unwrap()).unwrap();
+        let mut x = Mat::from_fn(n, 1, |i, _| b[i]).unwrap();
+        best.apply_qt(&mut x).unwrap();
+        let mut x = Mat::from_fn(d, 1, |i, _| x[(i, 0)]).unwrap();
+        linalg::solve_upper(best.r().unwrap().as_ref(), x.as_mut());
+        let look = |x: &Mat<f64>| verify(&Context::new(2), &problem, x, None, 3).unwrap();
+        let found = look(&x);
+        assert!(found.bound[0] < 1e-14 && found.backward_error[0] <= found.bound[0] && found.rank == d);
+        for change in [1e-12, 1e-6, 1.0] {
+            let moved = Mat::from_fn(d, 1, |i, _| x[(i, 0)] * (1.0 + change * (i as f64).sin())).unwrap();
+            let found = look(&moved);
+            assert!(found.backward_error[0] > 1e-2 * change * 1e-4, "{change}: {}", found.backward_error[0]);
+        }
     }
 }

@@ -1,4 +1,4 @@
-"""What a certificate says of coefficients: bounds that hold, for any input, and honesty where there are none."""
+"""What certificates say of coefficients: bounds that hold for any input, honesty where there are none."""
 
 import json
 from fractions import Fraction
@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from reference import regression as reference
 
 import nearlin
-from nearlin.exceptions import InvalidTypeError
+from nearlin import _core
+from nearlin.exceptions import InvalidTypeError, VerificationError
 
 pytestmark = pytest.mark.filterwarnings("ignore::nearlin.exceptions.FallbackWarning")
 
@@ -60,9 +61,7 @@ def test_every_coefficient_is_within_its_bound(method, name):
 def test_bounds_hold_in_rational_arithmetic(n, d, dtype, layout, method, ridge, weighted, seed):
     A, b = (array.astype(dtype) for array in problem(n, d, seed=seed))
     w = 10.0 ** np.random.default_rng(seed).uniform(-6, 6, n) if weighted else None
-    result = nearlin.lstsq(
-        layout(A), b, method=method, ridge=ridge, sample_weight=w, rng=seed, certify=True
-    )
+    result = nearlin.lstsq(layout(A), b, method=method, ridge=ridge, sample_weight=w, rng=seed, certify=True)
     best = reference.exact_minimiser(A, b, ridge=ridge, sample_weight=w)
     bound, estimate = result.certificate.coordinate_bound, result.certificate.error_estimate
     error = [Fraction(float(x)) - y for x, y in zip(result.x, best, strict=True)]
@@ -81,7 +80,9 @@ def test_bounds_do_not_depend_on_units(scale):
     unit = 2.0 ** np.round(np.log2(scale))
     for factor, side in [(unit, 1.0), (1.0, unit), (unit, unit)]:
         scaled = nearlin.lstsq(A * factor, b * side, method="qr", rng=0, certify=True).certificate
-        assert np.allclose(scaled.coordinate_bound * (factor / side), plain.coordinate_bound, rtol=1e-6, atol=0)
+        assert np.allclose(
+            scaled.coordinate_bound * (factor / side), plain.coordinate_bound, rtol=1e-6, atol=0
+        )
 
 
 def test_many_right_hand_sides_have_the_bounds_of_each():
@@ -105,7 +106,8 @@ def test_the_residual_lies_between_its_bounds():
     x = nearlin.lstsq(A, b, tol=1e-3, method="spir", rng=0, certify=True)
     least = nearlin.lstsq(A, b, method="qr").residual_norm
     low, high = x.certificate.details["residual_bounds"][0]
-    assert low <= least * (1 + 1e-14) and least <= high * (1 + 1e-14)
+    assert low <= least * (1 + 1e-14)
+    assert least <= high * (1 + 1e-14)
     assert high - low <= 0.1 * least
     assert np.linalg.norm(A @ x.certificate.error_estimate) <= x.certificate.details["fit_bound"][0]
 
@@ -155,7 +157,8 @@ def test_certify_changes_neither_the_answer_nor_what_it_says_without():
         certified = nearlin.lstsq(A, b, method=method, rng=0, certify=True)
         assert np.array_equal(plain.x, certified.x)
         assert plain.certificate.bound == certified.certificate.bound
-        assert plain.certificate.coordinate_bound is None and plain.certificate.error_estimate is None
+        assert plain.certificate.coordinate_bound is None
+        assert plain.certificate.error_estimate is None
         assert certified.stages[-1][0] == "certify"
         same = nearlin.lstsq(A, b, method=method, rng=0, certify=True, n_jobs=3).certificate
         assert same == certified.certificate
@@ -168,11 +171,105 @@ def test_a_certificate_with_bounds_reads_well_and_survives_json():
     assert nearlin.Certificate(**json.loads(json.dumps(certificate.to_dict()))) == certificate
     assert "coefficients within" in str(certificate)
     text = repr(certificate)
-    assert "coordinate_bound: [" in text and len(text) < 2500
+    assert "coordinate_bound: [" in text
+    assert len(text) < 2500
     assert "every coefficient within" in result.explain()
 
 
-def test_certify_is_a_truth_value():
+@pytest.mark.parametrize("option", ["certify", "verify"])
+def test_options_are_truth_values(option):
     A, b = problem()
-    with pytest.raises(InvalidTypeError, match="`certify`"):
-        nearlin.lstsq(A, b, certify="yes")
+    with pytest.raises(InvalidTypeError, match=f"`{option}`"):
+        nearlin.lstsq(A, b, **{option: "yes"})
+
+
+# --- verify -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("layout", [np.asarray, scipy.sparse.csr_array, np.float32])
+def test_a_second_look_agrees_with_the_first(method, layout):
+    A, b = problem(1500, 10, k=2)
+    weight, ridge = np.random.default_rng(0).uniform(0.0, 2.0, 1500), [0.0, 3.0]
+    A = layout(A)
+    result = nearlin.lstsq(A, b, method=method, sample_weight=weight, ridge=ridge, rng=0, verify=True)
+    second = result.certificate.details["verified"]
+    unit = np.finfo(A.dtype).eps / 2
+    for first, found, bound in zip(
+        result.certificate.details["backward_error_bound"],
+        second["backward_error"],
+        second["bound"],
+        strict=True,
+    ):
+        assert found <= 3 * first + unit / 4
+        assert found <= bound <= 12 * found
+    assert second["rank"] == result.rank == 10
+    assert result.stages[-1][0] == "verify"
+    assert "by a fresh sketch" in str(result.certificate)
+
+
+def test_the_second_bound_is_a_bound():
+    A, left = reference.graded(2000, 20, 1e6)
+    for residual in reference.RESIDUALS:
+        b = reference.right_hand_side(A, left, residual)
+        result = nearlin.lstsq(A, b, rng=0, verify=True)
+        error = reference.backward_error(A, b, result.x)
+        assert error <= result.certificate.details["verified"]["bound"][0]
+
+
+@pytest.mark.parametrize("shape", [(60, 30), (20, 50), (1, 1), (300, 1)])
+def test_any_shape_can_be_verified(shape):
+    A, b = problem(*shape)
+    verified = nearlin.lstsq(A, b, verify=True, certify=True).certificate.details["verified"]
+    assert verified["bound"][0] < 1e-14
+
+
+def test_deficient_ranks_can_be_verified():
+    for A, rank in reference.rank_deficient(1200, 50).values():
+        b = A.sum(axis=1) + np.cos(np.arange(1200.0))
+        verified = nearlin.lstsq(A, b, verify=True).certificate.details["verified"]
+        assert verified["rank"] == rank
+        assert verified["bound"][0] < 1e-14
+
+
+@pytest.mark.parametrize("change", [1e-9, 1e-3, 1.0])
+def test_a_wrong_answer_raises(monkeypatch, change):
+    A, b = problem(1000, 8, k=3)
+    solve = _core.lstsq
+
+    def corrupted(*args, **options):
+        solution = solve(*args, **options)
+        solution["x"][4, 1] *= 1.0 + change
+        return solution
+
+    monkeypatch.setattr(_core, "lstsq", corrupted)
+    nearlin.lstsq(A, b)
+    with pytest.raises(VerificationError, match="column 1 of `b`"):
+        nearlin.lstsq(A, b, verify=True)
+
+
+def test_a_factor_that_hides_its_error_is_found_out():
+    """Cholesky factors of Gram matrices of condition 1e16 that survive by luck see nothing themselves."""
+    found = 0
+    for seed in range(20):
+        A, b = reference.heavy_rows(2000, 4, 1e8, seed)
+        G, s = A.T @ A, np.linalg.norm(A, axis=0)
+        try:
+            R = np.linalg.cholesky(G / np.outer(s, s)).T
+        except np.linalg.LinAlgError:
+            continue
+        x = np.linalg.solve(R, np.linalg.solve(R.T, A.T @ b / s)) / s
+        second = _core.verify(
+            A, b[:, None], x[:, None], sample_weight=None, ridge=np.zeros(1), rcond=None, seed=seed, threads=1
+        )
+        true = reference.backward_error(A, b, x)
+        assert second["bound"][0] >= true
+        assert second["backward_error"][0] <= 2 * true
+        found += true > 1e-12
+    assert found > 3
+
+
+def test_a_second_look_gives_the_same_bits_with_any_number_of_threads():
+    A, b = problem(4000, 30)
+    looks = [nearlin.lstsq(A, b, rng=0, verify=True, n_jobs=jobs).certificate for jobs in (1, 2, 3)]
+    assert looks[0] == looks[1] == looks[2]
