@@ -263,17 +263,19 @@ def lstsq(
     relative perturbation of (A, b) for which x is exact.
 
     A small backward error makes x the exact answer to a problem nearby; how far it is from the answer to
-    this one depends on the condition of `A`. With ``certify=True`` that distance is bounded. For g = A'(b - A x),
-    summed in twice the working precision, M = R'^-1 A'A R^-1 and any vector y,
+    this one depends on the condition of `A`. With ``certify=True`` that distance is bounded. For g = A'(b
+    - A x), summed in twice the working precision, M = R'^-1 A'A R^-1 and any vector y,
 
-    .. math:: |x_j - x^*_j| \le |e_j^T R^{-1} y| + |R^{-T} e_j| \, |R^{-T} g - M y| \, / \, \lambda,
+    .. math:: |x_j - x^*_j| \le |e_j^T R^{-1} y|
+        + |R^{-T} e_j| \, |R^{-T} g - M y| / \lambda,
 
-    if no eigenvalue of M is below :math:`\lambda`. That is bounded by a Lanczos iteration from a random vector,
-    wrong with probability 1e-6 at most, and y comes from conjugate gradients, so that the first term is an
-    estimate of the error and the second a small part of it. The minimiser :math:`x^*` is that of the numbers in
-    `A`, `b`, `sample_weight` and `ridge` as they stand; ``certificate.details["sensitivity"]`` estimates by how
-    much their own relative errors are magnified. For a deficient rank, :math:`x^*` is the best answer that
-    differs from x only in the directions that were kept; the rest is the choice of the shortest answer.
+    if no eigenvalue of M is below :math:`\lambda`. That is bounded by a Lanczos iteration from a random
+    vector, wrong with probability 1e-6 at most, and y comes from conjugate gradients, so that the first
+    term is an estimate of the error and the second a small part of it. The minimiser :math:`x^*` is that
+    of the numbers in `A`, `b`, `sample_weight` and `ridge` as they stand;
+    ``certificate.details["sensitivity"]`` estimates by how much their own relative errors are magnified.
+    For a deficient rank, :math:`x^*` is the best answer that differs from x only in the directions that
+    were kept; the rest is the choice of the shortest answer.
 
     The same input and seed give the same bits with any number of threads.
 
@@ -458,8 +460,8 @@ def verified(
     for column, (error, claim) in enumerate(zip(found["backward_error"], claimed, strict=True)):
         if not error <= MISCLAIM * claim:
             raise VerificationError(
-                f"the answer to column {column} of `b` has a backward error of {error:.1e} by a fresh sketch, at "
-                f"most {claim:.1e} was claimed; method='qr' relies on no sketch"
+                f"the answer to column {column} of `b` has a backward error of {error:.1e} by a fresh sketch, "
+                f"{claim:.1e} was claimed at most; method='qr' relies on no sketch"
             )
     return found
 

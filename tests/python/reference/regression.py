@@ -119,8 +119,8 @@ def exact_minimiser(A, b, *, ridge=0.0, sample_weight=None):
 class ForwardError:
     """x - x*, to two digits at least, for answers to one matrix that is decomposed once.
 
-    Newton's steps from an answer, with gradients whose sums are rounded once: x* is that answer plus what they
-    add up to. Of a deficient rank, x* is the best answer that differs from x in the row space of the
+    Newton's steps from an answer, with gradients whose sums are rounded once: x* is that answer plus what
+    they add up to. Of a deficient rank, x* is the best answer that differs from x in the row space of the
     column-scaled A only.
     """
 
