@@ -460,7 +460,7 @@ def verified(
     for column, (error, claim) in enumerate(zip(found["backward_error"], claimed, strict=True)):
         if not error <= MISCLAIM * claim:
             raise VerificationError(
-                f"the answer to column {column} of `b` has a backward error of {error:.1e} by a fresh sketch, "
+                f"the answer to column {column} of `b` has backward error {error:.1e} by a fresh sketch, "
                 f"{claim:.1e} was claimed at most; method='qr' relies on no sketch"
             )
     return found
