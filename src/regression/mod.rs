@@ -7,6 +7,9 @@
 //! x += R^-1 R'^-1 A'(b - A x), one read of A each, until the *measured* backward error meets its target. They
 //! differ in what R costs and in the conditioning it can bear; QR is the last resort and decides ranks.
 //!
+//! Beside them, answers of a sketch alone: one read of A, errors of the size of |r| over the root of m, and intervals
+//! for them.
+//!
 //! | symbol | meaning |
 //! |---|---|
 //! | A, n, d | the matrix, its rows and columns |
