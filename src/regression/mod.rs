@@ -33,9 +33,9 @@
 //! | `exact` | one read of A in twice the working precision |
 //! | `augmented` | refinement of the augmented system: all digits whatever the weights |
 //! | `qr` | tall-skinny QR, ranks, minimum-norm answers |
+//! | `wide` | singular vectors of A with fewer rows than columns |
 //! | `auto` | condition hint and cost model |
 //! | `solve` | the driver that climbs from method to method |
-//! | `exact` | one read of A in twice the working precision |
 //! | `spectrum` | a proof of how far a factor is from that of A |
 //! | `forward` | how far an answer is from the minimiser, for every coefficient |
 //! | `verify` | a second look at answers, with a fresh sketch |
@@ -68,6 +68,7 @@ mod spir;
 mod stacked;
 mod streaming;
 mod verify;
+mod wide;
 
 pub use augmented::Preconditioner;
 pub use covariance::{Covariance, Fit, Inference, Robust, covariance, robust_covariance};

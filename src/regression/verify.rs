@@ -11,8 +11,8 @@
 
 use super::design::{Design, Problem};
 use super::forward::Exact;
-use super::ladder::{SketchPlan, Sketchable, sketched};
-use super::qr::{leading, qr, rank_of};
+use super::ladder::{SketchPlan, Sketchable, condition_of, sketched};
+use super::qr::{qr, rank_of};
 use super::refine::{Group, Scaled};
 use super::solve::groups;
 use super::spectrum::{FAILURE, START, USELESS, spectrum};
@@ -165,8 +165,10 @@ fn truncated(scaled: Scaled, condition: f64, rcond: f64) -> Result<(Scaled, f64)
         Factor::Triangle(r) if condition.is_nan() || condition >= 0.1 / rcond => {
             let svd = linalg::svd(r.as_ref())?;
             let rank = rank_of(&svd.s, rcond);
-            let condition = svd.s[..rank].first().zip(svd.s[..rank].last()).map_or(1.0, |(s, t)| s / t);
-            Ok((Scaled { factor: leading(&svd, rank)?, ..scaled }, condition))
+            let v = Mat::from_fn(svd.v.nrows(), rank, |i, j| svd.v[(i, j)])?;
+            let factor = Factor::Spectral(v, svd.s[..rank].to_vec());
+            let condition = condition_of(&factor);
+            Ok((Scaled { factor, ..scaled }, condition))
         }
         _ => Ok((scaled, condition)),
     }
