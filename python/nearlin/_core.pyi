@@ -10,10 +10,12 @@ __all__ = [
     "Accumulator",
     "LeastSquaresStream",
     "Sketch",
+    "TensorSketch",
     "__version__",
     "covariance",
     "eps_of_rows",
     "lstsq",
+    "lstsq_kron",
     "ridge_loo",
     "robust_covariance",
     "row_count",
@@ -70,6 +72,22 @@ class Accumulator:
     def to_bytes(self) -> bytes: ...
     @staticmethod
     def from_bytes(data: bytes) -> Accumulator: ...
+
+@final
+class TensorSketch:
+    def __new__(cls, m: int, dims: list[int], seed: int) -> TensorSketch: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self, /) -> int: ...
+    @property
+    def m(self) -> int: ...
+    @property
+    def dims(self) -> list[int]: ...
+    @property
+    def seed(self) -> int: ...
+    def apply_factors(
+        self, factors: list[Any], *, single: bool, threads: int
+    ) -> npt.NDArray[np.floating[Any]]: ...
+    def apply(self, a: Any, *, threads: int) -> npt.NDArray[np.floating[Any]]: ...
 
 @final
 class LeastSquaresStream:
@@ -137,6 +155,21 @@ def lstsq(
     fit_intercept: bool,
     preconditioner: str | None,
     keep_factor: bool,
+    progress: Callable[[int, int, dict[str, float]], object] | None,
+) -> dict[str, Any]: ...
+def lstsq_kron(
+    factors: list[Any],
+    b: Any,
+    *,
+    count: int,
+    ridge: float,
+    method: str,
+    sketch_size: int | None,
+    rcond: float | None,
+    tol: float,
+    single: bool,
+    seed: int,
+    threads: int,
     progress: Callable[[int, int, dict[str, float]], object] | None,
 ) -> dict[str, Any]: ...
 def ridge_loo(

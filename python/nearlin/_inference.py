@@ -51,10 +51,9 @@ class Inference(LeastSquares):
 
             - ``"nonrobust"``: variances proportional to 1 / `sample_weight`. Nothing is read if the fit kept
               its factor; see the parameter `inference` of the estimator.
-            - ``"HC0"``: any variances, estimated by squared residuals (White). One read of X.
+            - ``"HC0"``: any variances, estimated by squared residuals (White).
             - ``"HC1"``: that times n / (degrees of freedom).
             - ``"HC2"``: squared residuals over 1 - leverage, unbiased if the variances are equal after all.
-              One more read of X for the leverages.
             - ``"HC3"``: over (1 - leverage)^2, close to the jackknife: the one to take for small samples.
         X : array_like or sparse matrix of shape (n_samples, n_features), optional
             The samples of the fit; needed for every kind but ``"nonrobust"``, and for that one too if the fit
@@ -97,9 +96,9 @@ class Inference(LeastSquares):
         in place of the pseudo-inverse, and with the trace of the hat matrix in place of the rank. It tells
         how much the estimate varies from sample to sample, and nothing of the bias that the penalty gives it.
 
-        Cost: O(d^3) operations for ``"nonrobust"``; for the others one read of X and n d^2 operations for
-        each target, for HC2 and HC3 n d^2 more. Rows are taken a block at a time, nothing of the size of X
-        is stored.
+        Cost: O(d^3) operations for ``"nonrobust"``; for the others one read of X and 2 n d^2 operations for
+        each target, and a read for the means if there is an intercept. Rows are taken a block at a time,
+        nothing of the size of X is stored.
 
         Examples
         --------

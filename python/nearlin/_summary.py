@@ -98,5 +98,6 @@ class RegressionSummary:
 
 
 def _decimal(value: float, digits: int = 3) -> str:
-    """A number as tables print it, without an exponent where it is of ordinary size."""
-    return f"{value:.{digits}f}" if value == 0.0 or 1e-2 <= abs(value) < 1e5 else f"{value:.{digits}g}"
+    """A number as tables print it: without an exponent where that shows two digits of it."""
+    plain = value == 0.0 or 10.0 ** (1 - digits) <= abs(value) < 1e5
+    return f"{value:.{digits}f}" if plain else f"{value:.{digits}g}"

@@ -21,6 +21,8 @@ __all__ = [
     "Float",
     "Matrix",
     "as_columns",
+    "as_factors",
+    "as_folded",
     "as_matrix",
     "as_rhs",
     "as_sample_weight",
@@ -90,6 +92,38 @@ def as_rhs(b: object, rows: int, dtype: npt.DTypeLike, name: str = "b") -> tuple
         raise ShapeError(f"`{name}` has shape {array.shape}, expected at least one column")
     columns = _as_float(array if array.ndim == 2 else array[:, np.newaxis], name, dtype)
     return columns, array.ndim == 1
+
+
+def as_factors(factors: object, name: str = "factors") -> list[Matrix]:
+    """Return a sequence of matrices as :func:`as_matrix` returns each."""
+    if (
+        is_sparse(factors)
+        or not isinstance(factors, Sequence | np.ndarray)
+        or isinstance(factors, str | bytes)
+    ):
+        raise InvalidTypeError(f"`{name}` is of type {type(factors).__name__}, expected a list of matrices")
+    if len(factors) == 0:
+        raise ShapeError(f"`{name}` is empty, expected at least one matrix")
+    return [as_matrix(factor, f"{name}[{i}]") for i, factor in enumerate(factors)]
+
+
+def as_folded(B: object, dims: Sequence[int], name: str = "B") -> tuple[Float, int | None]:
+    """Return a tensor as a matrix of ``dims[0]`` rows in C order.
+
+    Its axes may be those in ``dims`` or all in one, and one more may number tensors: how many is the second
+    thing returned, None for one without that axis.
+    """
+    if is_sparse(B):
+        raise InvalidTypeError(f"`{name}` is sparse, expected a dense array; use its toarray()")
+    array = _as_float(_as_array(B, name), name)
+    dims, rows = tuple(dims), math.prod(dims)
+    for shape in (dims, (rows,)):
+        for count in (None, array.shape[-1] if array.shape[-1] > 0 else None):
+            if array.shape == (shape if count is None else (*shape, count)):
+                return array.reshape(dims[0], -1), count
+    raise ShapeError(
+        f"`{name}` has shape {array.shape}, expected {dims} or {(rows,)}, or one more axis for several"
+    )
 
 
 def as_vector(v: object, name: str, *, length: int | None = None, dtype: npt.DTypeLike = np.float64) -> Float:

@@ -164,7 +164,7 @@ def lstsq(
         - ``"fossils"``: the same with a fixed momentum, which takes a few more iterations.
         - ``"fgmres_wlsir"``: the factor of ``"whitened"``, with FGMRES on the augmented system and residuals
           in twice the working precision [3]_. Not only the backward error but the error of `x` itself comes
-          down to rounding level, whatever the weights; for two to three times the time of ``"whitened"``.
+          down to rounding level, whatever the weights; for two to four times the time of ``"whitened"``.
         - ``"qr"``: tall-skinny Householder QR.
         - ``"auto"``: the cheapest of them by condition number and shape. An answer above `tol` is never
           returned before the next dearer method was tried, QR last.
@@ -173,8 +173,8 @@ def lstsq(
         ``"auto"`` that cannot meet `tol` falls back the same way, with a warning.
     sample_weight : array_like of shape (n,) or float, optional
         Weight of each squared residual; a row of weight zero counts as absent. Where weights differ by more
-        than about 1e8, ``method="fgmres_wlsir"`` gives the digits of `x` that the light rows determine;
-        ``"auto"`` promises a small backward error and takes it only before QR.
+        than 1e8 and make a condition number above 1e4, ``"auto"`` ends with ``"fgmres_wlsir"``: a small
+        backward error alone would lose what the light rows determine of `x`.
     ridge : float or array_like of shape (k,), default=0.0
         The penalty lambda, one for all right-hand sides or one for each.
     rcond : float, optional

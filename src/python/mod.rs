@@ -7,6 +7,7 @@
 //! | [`errors`] | errors of the core as exceptions |
 //! | [`regression`], [`sketch`] | one thin file per column |
 //! | [`covariance`], [`sketch_and_solve`] | more of the regression column |
+//! | [`kron`] | what works on the factors of a Kronecker product |
 //!
 //! Arguments are validated in Python (`nearlin/_validation.py`); what is checked again here guards memory.
 
@@ -14,6 +15,7 @@ pub mod convert;
 pub mod covariance;
 pub mod enter;
 pub mod errors;
+pub mod kron;
 pub mod regression;
 pub mod sketch;
 pub mod sketch_and_solve;
@@ -27,6 +29,8 @@ mod _core {
     const __version__: &str = env!("CARGO_PKG_VERSION");
     #[pymodule_export]
     use super::covariance::{covariance, robust_covariance};
+    #[pymodule_export]
+    use super::kron::{TensorSketch, lstsq_kron};
     #[pymodule_export]
     use super::regression::{lstsq, ridge_loo};
     #[pymodule_export]

@@ -148,7 +148,7 @@ fn weights_named(name: &str) -> Result<Weights> {
     }
 }
 
-fn is_single(a: &AnyInput) -> bool {
+pub(super) fn is_single(a: &AnyInput) -> bool {
     matches!(a, AnyInput::F32(_))
 }
 
@@ -166,7 +166,7 @@ fn with_operand<R>(a: &AnyInput, work: impl FnOnce(&Operand<'_>) -> R) -> R {
 }
 
 /// The product, unless its entries are too large for the precision of the result.
-fn checked(product: Mat<f64>, single: bool, argument: &'static str) -> Result<Mat<f64>> {
+pub(super) fn checked(product: Mat<f64>, single: bool, argument: &'static str) -> Result<Mat<f64>> {
     let fits = |&entry: &f64| if single { (entry as f32).is_finite() } else { entry.is_finite() };
     if product.as_slice().iter().all(fits) {
         return Ok(product);
@@ -174,7 +174,7 @@ fn checked(product: Mat<f64>, single: bool, argument: &'static str) -> Result<Ma
     Err(Error::value(argument, "so large that the product overflows", "smaller entries, or float64"))
 }
 
-fn to_array(py: Python<'_>, product: Mat<f64>, single: bool) -> PyResult<Bound<'_, PyAny>> {
+pub(super) fn to_array(py: Python<'_>, product: Mat<f64>, single: bool) -> PyResult<Bound<'_, PyAny>> {
     if single { to_numpy::<f32>(py, product) } else { to_numpy::<f64>(py, product) }
 }
 

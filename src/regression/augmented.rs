@@ -22,27 +22,32 @@
 //! Both continue from the right with diag(W^(-1/2), R^-1). The split one leaves [I Q; Q' 0] with Q nearly orthonormal,
 //! whose eigenvalues lie at 1 and (1 +- sqrt 5) / 2; the left one leaves the identity but for the error of R.
 //!
-//! Measured with two threads on a machine shared with others, weights over eight orders of magnitude; seconds, and
-//! reads of A after the factor:
+//! Measured with two threads, methods by turns; times are in units of `whitened` alone, and reads of A in brackets. The
+//! heavy rows weigh 1e12 and are half as many as columns; the spread weights lie evenly within eight orders.
 //!
-//! | shape | whitened alone | split | left | qr |
+//! | A | weights | split | left | qr |
 //! |---|---|---|---|---|
-//! | (2^17, 64) | .056, 3 reads | .153, 11 | .178, 14 | .074, 1 |
-//! | (2^16, 256) | .214, 3 reads | .554, 17 | .425, 14 | .322, 1 |
+//! | dense (2^17, 64) | spread | 3.7 (20) | 4.6 (26) | 1.5 |
+//! | dense (2^16, 256) | spread | 2.4 (20) | 2.9 (26) | 1.4 |
+//! | sparse (200000, 300), 1 % | spread | 1.5 (20) | 1.6 (26) | 2.4 |
+//! | dense (2^17, 64) | heavy | 3.9 (19) | breaks | 1.5 |
+//! | dense (2^16, 256) | heavy | 2.7 (19) | breaks | 2.0 |
+//! | sparse (200000, 300), 1 % | heavy | 1.4 (20) | breaks | 1.9 |
 //!
-//! Neither is always the cheaper. Split is the default because the left one needs the weighted Gram matrix in single
-//! precision and breaks where the weights alone make a condition above 1e3, as a few rows of weight 1e16 do; split
-//! kept all digits up to weights of 1e20.
+//! Hence split is the default. It takes a fifth less time, and kept all digits up to weights of 1e20; the left one
+//! needs the weighted Gram matrix of the whitened rows in single precision, and gives way to QR where the weights alone
+//! make a condition above 1e3.
+//!
+//! With an intercept the constant that centring leaves is an unknown of its own, at the end of every vector: the weighted
+//! means are rounded, and light rows notice.
 
-use super::design::{Design, TILE_ROWS, row_blocks};
+use super::exact;
 use super::fgmres::{System, fgmres};
-use super::ladder::Outcome;
+use super::pass::Pass;
 use super::refine::{Group, Refined, Scaled};
-use super::sparse;
 use crate::error::Result;
 use crate::matrix::{Buffer, Mat, Real, Rows};
-use crate::simd::{Element, Extended, axpy_extended, dot_extended};
-use std::ops::Range;
+use crate::simd::Element;
 
 /// What makes FGMRES converge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,43 +75,57 @@ const MOST_STEPS: usize = 30;
 /// Most rounds of refinement.
 const MOST_ROUNDS: usize = 10;
 
-/// Refines the answers of the ladder, whatever they have come to, with its factor.
+/// Refines answers, whatever they have come to, with the factor that they were had with.
 pub(crate) fn augmented<T: Real + Element>(
     group: &Group<'_, '_, T>,
-    start: Outcome,
+    start: &Refined,
+    scaled: &Scaled,
     preconditioner: Preconditioner,
-) -> Result<Outcome> {
-    let Outcome::Refined(start, scaled, condition) = start else { return Ok(start) };
-    let mut system = Augmented { group, scaled: &scaled, preconditioner, reads: 0 };
+) -> Result<Refined> {
+    let (design, k) = (group.design, group.targets.len());
+    let (n, d) = (design.nrows(), design.ncols());
+    let root_total = design.total_weight().sqrt();
+    let mut system = Augmented { group, scaled, preconditioner, root_total, reads: 0 };
     let mut x = start.x.copy()?;
+    let mut pass = Pass { gradient: Mat::zeros(d, k)?, squares: vec![0.0; k], totals: vec![0.0; k] };
     for (position, &target) in group.targets.iter().enumerate() {
-        let answer = system.solve(target, start.x.col(position))?;
-        x.col_mut(position).copy_from_slice(&answer);
+        let at = system.solve(target, start.x.col(position))?;
+        let left = system.residual(Some(target), &at)?;
+        for (j, scale) in scaled.scale.iter().enumerate() {
+            x[(j, position)] = at[n + j] * scale;
+            pass.gradient[(j, position)] = -left[n + j] / scale;
+        }
+        let weighted = |(row, r): (usize, &f64)| (design.root_weight(row) * r).powi(2);
+        let penalty: f64 = (0..d).map(|j| (group.root_ridge(j) * at[n + j]).powi(2)).sum();
+        pass.squares[position] = at[..n].iter().enumerate().map(weighted).sum::<f64>() + penalty;
+        pass.totals[position] = at.get(n + d).map_or(0.0, |constant| constant * root_total.powi(2));
     }
-    let reads = start.passes + system.reads;
-    let measured = Group { max_passes: 1, ..*group }.refine(&scaled, x, None, 0.9)?;
-    let refined = Refined { passes: reads + measured.passes, rate: start.rate, ..measured };
-    Ok(Outcome::Refined(refined, scaled, condition))
+    let mut refined = group.measured(&scaled.factor, &x, &pass)?;
+    (refined.passes, refined.rate) = (start.passes + system.reads, start.rate);
+    Ok(refined)
 }
 
 /// The augmented system of one group. Its vectors are (r; x), r in the units of the targets without their weights, x in
-/// those of the design.
+/// those of the design, followed by the constant that centring left if there is an intercept.
 struct Augmented<'g, 'p, 'a, T> {
     group: &'g Group<'p, 'a, T>,
     scaled: &'g Scaled,
     preconditioner: Preconditioner,
+    /// Norm of the column of root weights, which belongs to the constant.
+    root_total: f64,
     /// Reads of A so far.
     reads: usize,
 }
 
 impl<T: Real + Element> Augmented<'_, '_, '_, T> {
-    /// The answer to one target, from one in scaled units to one in scaled units.
-    fn solve(&mut self, target: usize, start: &[f64]) -> Result<Vec<f64>> {
-        let (n, scale) = (self.group.design.nrows(), &self.scaled.scale);
-        let mut at = Buffer::zeros(n + start.len(), "an augmented vector")?;
+    /// The vector that solves the system for one target, from an answer in scaled units.
+    fn solve(&mut self, target: usize, start: &[f64]) -> Result<Buffer<f64>> {
+        let (design, scale) = (self.group.design, &self.scaled.scale);
+        let (n, d) = (design.nrows(), design.ncols());
+        let order = n + d + usize::from(design.means().is_some());
+        let mut at = Buffer::zeros(order, "an augmented vector")?;
         at[n..].iter_mut().zip(start).zip(scale).for_each(|((x, start), scale)| *x = start / scale);
-        let fitting = self.residual(Some(target), &at)?;
-        at[..n].copy_from_slice(&fitting[..n]);
+        self.fit(target, &mut at)?;
         let mut last = f64::INFINITY;
         for _ in 0..MOST_ROUNDS {
             let residual = self.residual(Some(target), &at)?;
@@ -123,58 +142,32 @@ impl<T: Real + Element> Augmented<'_, '_, '_, T> {
                 break;
             }
         }
-        Ok(at[n..].iter().zip(scale).map(|(x, scale)| x * scale).collect())
+        self.fit(target, &mut at)?;
+        Ok(at)
     }
 
-    /// (b; 0) - K `at`, with zeros for b where there is no target; every entry is right to its last digits.
+    /// Makes r the residual of x.
+    fn fit(&mut self, target: usize, at: &mut [f64]) -> Result<()> {
+        let left = self.residual(Some(target), at)?;
+        let n = self.group.design.nrows();
+        at[..n].iter_mut().zip(left.iter()).for_each(|(r, left)| *r += left);
+        Ok(())
+    }
+
+    /// (b; 0) - K `at`, with zeros for b where there is no target.
     fn residual(&mut self, target: Option<usize>, at: &[f64]) -> Result<Buffer<f64>> {
         let Group { context, design, ridge, .. } = *self.group;
-        let (n, d) = (design.nrows(), design.ncols());
-        let (r, x) = at.split_at(n);
-        let scaled_x: Vec<f64> = (0..d).map(|j| x[j] * design.column_scale(j)).collect();
-        let mut shift = Extended::default();
-        for (mean, x) in design.means().unwrap_or(&[]).iter().zip(&scaled_x) {
-            shift.add_multiple(*mean, Extended::from(*x));
-        }
-        let sweep = Sweep { design, target, r, x: &scaled_x, shift };
-        let blocks = row_blocks(n, d);
-        let parts = context.map_with(blocks.len(), Vec::new, |buffer, block| {
-            let mut part = Part::new(d);
-            sweep.add(&mut part, blocks[block].clone(), buffer);
-            part
-        })?;
         self.reads += 1;
-        let mut out = Buffer::zeros(n + d, "an augmented vector")?;
-        let (upper, lower) = out.split_at_mut(n);
-        let mut gradient = vec![Extended::default(); d];
-        let mut total = Extended::default();
-        for (part, rows) in parts.into_iter().zip(blocks) {
-            upper[rows].copy_from_slice(&part.residual);
-            for (j, sum) in gradient.iter_mut().enumerate() {
-                sum.add_multiple(1.0, Extended { high: part.high[j], low: part.low[j] });
-            }
-            total.add_multiple(1.0, part.total);
-        }
-        for (j, (out, mut sum)) in lower.iter_mut().zip(gradient).enumerate() {
-            sum.add_multiple(-design.means().map_or(0.0, |means| means[j]), total);
-            let scale = design.column_scale(j);
-            let mut negative = Extended { high: -sum.high * scale, low: -sum.low * scale };
-            negative.add_multiple(ridge * scale * scale, Extended::from(x[j]));
-            *out = negative.value();
-        }
-        Ok(out)
+        exact::residual(context, design, ridge, target, at)
     }
 
     /// A residual of the system in the coordinates in which FGMRES measures it.
     fn measured_from_left(&mut self, residual: &[f64]) -> Result<Buffer<f64>> {
         match self.preconditioner {
             Preconditioner::Split => {
-                let n = self.group.design.nrows();
-                let (f, g) = residual.split_at(n);
-                let gradient: Vec<f64> =
-                    g.iter().zip(&self.scaled.scale).map(|(g, scale)| g / scale).collect();
-                let whitened = self.scaled.factor.whiten(&column(&gradient)?)?;
-                self.weighted(f, whitened.col(0))
+                let (f, g) = residual.split_at(self.group.design.nrows());
+                let whitened = self.whiten(g)?;
+                self.weighted(f, &whitened)
             }
             Preconditioner::Left => self.solve_nearly(residual),
         }
@@ -183,19 +176,34 @@ impl<T: Real + Element> Augmented<'_, '_, '_, T> {
     /// K^-1 (f; g) with R'R in the place of A'WA + ridge I, weighted: eliminating r leaves
     /// (A'WA + ridge I) x = A'W f - g.
     fn solve_nearly(&mut self, residual: &[f64]) -> Result<Buffer<f64>> {
-        let (n, scale) = (self.group.design.nrows(), &self.scaled.scale);
+        let n = self.group.design.nrows();
         let mut upper = copy(residual)?;
         upper[n..].fill(0.0);
         let minus_image = self.residual(None, &upper)?;
         let gradient: Vec<f64> =
-            (0..scale.len()).map(|j| (-minus_image[n + j] - residual[n + j]) / scale[j]).collect();
-        let whitened = self.scaled.factor.whiten(&column(&gradient)?)?;
-        let x = self.scaled.factor.unwhiten(&whitened)?;
+            minus_image[n..].iter().zip(&residual[n..]).map(|(image, g)| -image - g).collect();
+        let whitened = self.whiten(&gradient)?;
         let mut lower = Buffer::zeros(residual.len(), "an augmented vector")?;
-        lower[n..].iter_mut().zip(x.col(0)).zip(scale).for_each(|((out, x), scale)| *out = x / scale);
+        lower[n..].copy_from_slice(&self.unwhiten(&whitened)?);
         let minus_fit = self.residual(None, &lower)?;
         let r: Vec<f64> = residual[..n].iter().zip(&minus_fit[..n]).map(|(f, fit)| f + fit).collect();
-        self.weighted(&r, whitened.col(0))
+        self.weighted(&r, &whitened)
+    }
+
+    /// R'^-1 g, and what belongs to the constant over its norm.
+    fn whiten(&self, g: &[f64]) -> Result<Vec<f64>> {
+        let gradient: Vec<f64> = g.iter().zip(&self.scaled.scale).map(|(g, scale)| g / scale).collect();
+        let mut whitened = self.scaled.factor.whiten(&column(&gradient)?)?.as_slice().to_vec();
+        whitened.extend(g.get(gradient.len()).map(|g| g / self.root_total));
+        Ok(whitened)
+    }
+
+    /// R^-1 y, and what belongs to the constant over its norm.
+    fn unwhiten(&self, y: &[f64]) -> Result<Vec<f64>> {
+        let (y, constant) = y.split_at(self.scaled.factor.rank());
+        let x = self.scaled.factor.unwhiten(&column(y)?)?;
+        let unscaled = x.as_slice().iter().zip(&self.scaled.scale).map(|(x, scale)| x / scale);
+        Ok(unscaled.chain(constant.iter().map(|c| c / self.root_total)).collect())
     }
 
     /// (W^(1/2) f; g)
@@ -215,13 +223,13 @@ impl<T: Real + Element> System for Augmented<'_, '_, '_, T> {
     fn precondition(&mut self, direction: &[f64]) -> Result<Buffer<f64>> {
         let n = self.group.design.nrows();
         let (f, g) = direction.split_at(n);
-        let mut out = Buffer::zeros(n + self.scaled.scale.len(), "an augmented vector")?;
+        let lower = self.unwhiten(g)?;
+        let mut out = Buffer::zeros(n + lower.len(), "an augmented vector")?;
         for (row, (out, f)) in out[..n].iter_mut().zip(f).enumerate() {
             let root = self.group.design.root_weight(row);
             *out = if root > 0.0 { f / root } else { 0.0 };
         }
-        let x = self.scaled.factor.unwhiten(&column(g)?)?;
-        out[n..].iter_mut().zip(x.col(0)).zip(&self.scaled.scale).for_each(|((out, x), s)| *out = x / s);
+        out[n..].copy_from_slice(&lower);
         Ok(out)
     }
 
@@ -229,78 +237,6 @@ impl<T: Real + Element> System for Augmented<'_, '_, '_, T> {
         let mut image = self.residual(None, z)?;
         image.iter_mut().for_each(|value| *value = -*value);
         self.measured_from_left(&image)
-    }
-}
-
-/// One read of A: what is the same for all rows.
-struct Sweep<'s, 'a, T> {
-    design: &'s Design<'a, T>,
-    target: Option<usize>,
-    r: &'s [f64],
-    x: &'s [f64],
-    /// mean'x.
-    shift: Extended,
-}
-
-/// What one read gives for consecutive rows.
-struct Part {
-    /// b - r - A x, zero for rows of weight zero.
-    residual: Vec<f64>,
-    /// A'W r before centring, in two parts.
-    high: Vec<f64>,
-    low: Vec<f64>,
-    /// Sum of W r.
-    total: Extended,
-}
-
-impl Part {
-    fn new(d: usize) -> Self {
-        Self { residual: Vec::new(), high: vec![0.0; d], low: vec![0.0; d], total: Extended::default() }
-    }
-}
-
-impl<T: Real + Element> Sweep<'_, '_, T> {
-    fn add(&self, part: &mut Part, rows: Range<usize>, buffer: &mut Vec<f64>) {
-        if let Some((matrix, _)) = self.design.sparse() {
-            let mut images = vec![Extended::default(); rows.len()];
-            sparse::visit(&matrix, rows.clone(), |i, j, value| {
-                images[i].add_multiple(value, Extended::from(self.x[j]));
-            });
-            let multiples: Vec<Extended> =
-                rows.clone().zip(images).map(|(row, image)| self.finish(part, row, image)).collect();
-            sparse::visit(&matrix, rows, |i, j, value| {
-                let mut sum = Extended { high: part.high[j], low: part.low[j] };
-                sum.add_multiple(value, multiples[i]);
-                (part.high[j], part.low[j]) = (sum.high, sum.low);
-            });
-            return;
-        }
-        for start in rows.clone().step_by(TILE_ROWS) {
-            let tile = self.design.exact_tile(start..(start + TILE_ROWS).min(rows.end), buffer);
-            for i in 0..tile.nrows() {
-                let row = tile.row(i).unwrap_or(&[]);
-                let multiple = self.finish(part, start + i, dot_extended(row, self.x));
-                axpy_extended(multiple, row, &mut part.high, &mut part.low);
-            }
-        }
-    }
-
-    /// Notes the residual of a row whose product with x is `image`; gives w r.
-    fn finish(&self, part: &mut Part, row: usize, image: Extended) -> Extended {
-        let weight = self.design.weight(row);
-        if weight == 0.0 {
-            part.residual.push(0.0);
-            return Extended::default();
-        }
-        let mut f =
-            self.target.map_or_else(Extended::default, |target| self.design.exact_target(row, target));
-        f.add(-self.r[row]);
-        f.add_multiple(-1.0, image);
-        f.add_multiple(1.0, self.shift);
-        part.residual.push(f.value());
-        let multiple = Extended::product(weight, self.r[row]);
-        part.total.add_multiple(1.0, multiple);
-        multiple
     }
 }
 

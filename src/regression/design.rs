@@ -113,9 +113,10 @@ impl<'a, T: Real + Element> Design<'a, T> {
         (0..self.nrows()).map(|row| self.root_weight(row).powi(2)).sum()
     }
 
-    /// True if rows are weighted.
-    pub fn is_weighted(&self) -> bool {
-        self.weights.is_some()
+    /// The largest weight over the smallest that is not zero.
+    pub fn weight_spread(&self) -> f64 {
+        let positive = || self.weights.unwrap_or(&[1.0]).iter().copied().filter(|&weight| weight > 0.0);
+        positive().fold(0.0, f64::max) / positive().fold(f64::INFINITY, f64::min)
     }
 
     /// The weight of a row.

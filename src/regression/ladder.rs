@@ -33,6 +33,16 @@ pub(crate) enum Outcome {
     Inadmissible(f64),
 }
 
+impl Outcome {
+    /// Reads of A that refined the answers.
+    pub fn passes(&self) -> usize {
+        match self {
+            Self::Refined(refined, ..) => refined.passes,
+            Self::Inadmissible(_) => 0,
+        }
+    }
+}
+
 /// Precision of the products of the gram rungs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Precision {

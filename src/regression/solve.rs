@@ -1,7 +1,7 @@
 //! The driver: from the caller's problem to answers with their certificates.
 
 use super::augmented::{Preconditioner, augmented};
-use super::auto::{Costs, Hint, costs, hint};
+use super::auto::{Costs, Hint, costs, hint, weights_cost_digits};
 use super::covariance::Inference;
 use super::design::{Design, Problem, power_of_two_below};
 use super::ladder::{self, Moments, Outcome, Precision, SketchPlan, WORST_SKETCH};
@@ -309,12 +309,7 @@ impl<'p> Driver<'p> {
                 let of = |rungs: &[Rung; 2]| costs.of(rungs[0]);
                 let cheapest = robust.into_iter().min_by(|left, right| of(left).total_cmp(&of(right)));
                 let cheapest = cheapest.unwrap_or([Rung::Qr; 2]);
-                let last = design.is_weighted().then_some(augmented(Preconditioner::Split)[1]);
-                gram(condition)
-                    .filter(|&rung| costs.of(rung) < of(&cheapest))
-                    .chain(cheapest)
-                    .chain(last)
-                    .collect()
+                gram(condition).filter(|&rung| costs.of(rung) < of(&cheapest)).chain(cheapest).collect()
             }
         };
         rungs.push(Rung::Qr);
@@ -360,37 +355,28 @@ impl<'p> Driver<'p> {
         let mut sketch_size = None;
         for rung in self.rungs.clone() {
             output.redraws += usize::from(rung.draw() > 0);
-            if rung == Rung::Qr {
-                if wanted != Method::Qr && self.params.method != Method::Auto {
-                    output.fallback = Some(self.explanation.last().cloned().unwrap_or_default());
-                }
-                let start = Instant::now();
-                let Factored { refined, scaled, condition, rank } = qr(&group, self.rcond)?;
-                self.reads = 1;
-                self.end_stage(rung, start, refined.passes);
-                self.explanation.push(format!("qr: rank {rank}, {}", summary(&refined)));
-                output.accept(&group, Method::Qr, refined, &scaled, condition, rank, None);
-                return self.keep(&group, &scaled, true, output);
-            }
             let start = Instant::now();
             self.reads = 0;
             let outcome = self.attempt(&group, rung, &mut sketch_size)?;
-            self.end_stage(
-                rung,
-                start,
-                if let Outcome::Refined(refined, ..) = &outcome { refined.passes } else { 0 },
-            );
+            self.end_stage(rung, start, outcome.passes());
             match outcome {
                 Outcome::Refined(refined, scaled, condition)
-                    if refined.settled && condition * self.rcond < 1.0 =>
+                    if rung == Rung::Qr || refined.settled && condition * self.rcond < 1.0 =>
                 {
-                    self.explanation.push(format!("{}: {}", rung.describe(), summary(&refined)));
                     if rung.method() != wanted && self.params.method != Method::Auto {
-                        output.fallback =
-                            Some(format!("{wanted} gave way to {}", rung.describe(), wanted = wanted.name()));
+                        output.fallback = match rung {
+                            Rung::Qr => self.explanation.last().cloned(),
+                            _ => Some(format!("{} gave way to {}", wanted.name(), rung.describe())),
+                        };
                     }
-                    let rank = design.ncols() - scaled.empty.len();
-                    output.accept(&group, rung.method(), refined, &scaled, condition, rank, sketch_size);
+                    let rank = scaled.factor.rank() - scaled.empty.len();
+                    self.explanation.push(format!("{}: rank {rank}, {}", rung.describe(), summary(&refined)));
+                    let (method, refined) =
+                        match self.sharpened(&group, rung, &refined, &scaled, condition)? {
+                            Some(sharpened) => (Method::FgmresWlsir, sharpened),
+                            None => (rung.method(), refined),
+                        };
+                    output.accept(&group, method, refined, &scaled, condition, rank, sketch_size);
                     return self.keep(&group, &scaled, self.is_exact(rung, condition), output);
                 }
                 Outcome::Refined(refined, _, condition) => self.explanation.push(format!(
@@ -405,6 +391,31 @@ impl<'p> Driver<'p> {
             }
         }
         Err(Error::Internal("the climb ended without an answer".into()))
+    }
+
+    /// Accepted answers with the digits of x that the weights have cost, if that may be many and they can be had.
+    fn sharpened<T: Real + Element>(
+        &mut self,
+        group: &Group<'_, '_, T>,
+        rung: Rung,
+        refined: &Refined,
+        scaled: &Scaled,
+        condition: f64,
+    ) -> Result<Option<Refined>> {
+        let spread = group.design.weight_spread();
+        let full_rank = scaled.factor.rank() == scaled.factor.order();
+        if self.params.method != Method::Auto || !full_rank || !weights_cost_digits(spread, condition) {
+            return Ok(None);
+        }
+        self.explanation
+            .push(format!("weights that differ by {spread:.0e} cost digits at condition {condition:.1e}"));
+        let start = Instant::now();
+        let sharpened = augmented(group, refined, scaled, Preconditioner::Split)?;
+        let rung = Rung::Augmented { draw: rung.draw(), preconditioner: Preconditioner::Split };
+        self.reads = 0;
+        self.end_stage(rung, start, sharpened.passes - refined.passes);
+        self.explanation.push(format!("{}: {}", rung.describe(), summary(&sharpened)));
+        Ok(sharpened.settled.then_some(sharpened))
     }
 
     fn end_stage(&mut self, rung: Rung, start: Instant, passes: usize) {
@@ -459,8 +470,13 @@ impl<'p> Driver<'p> {
                             Preconditioner::Left => Precision::Single.limit(),
                         };
                         self.reads += 1;
-                        let whitened = ladder::whitened(group, sketched, self.whitened_precision(), worst)?;
-                        augmented(group, whitened, preconditioner)
+                        match ladder::whitened(group, sketched, self.whitened_precision(), worst)? {
+                            Outcome::Refined(start, scaled, condition) => {
+                                let refined = augmented(group, &start, &scaled, preconditioner)?;
+                                Ok(Outcome::Refined(refined, scaled, condition))
+                            }
+                            inadmissible => Ok(inadmissible),
+                        }
                     }
                     _ => {
                         self.reads += 1;
@@ -468,7 +484,12 @@ impl<'p> Driver<'p> {
                     }
                 }
             }
-            Rung::Qr => Ok(Outcome::Inadmissible(f64::NAN)),
+            Rung::Qr => {
+                self.reads += 1;
+                *sketch_size = None;
+                let Factored { refined, scaled, condition, .. } = qr(group, self.rcond)?;
+                Ok(Outcome::Refined(refined, scaled, condition))
+            }
         }
     }
 

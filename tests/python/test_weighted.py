@@ -66,10 +66,13 @@ def test_ridge(ridge):
     assert error(solve(A, b, weight, ridge=ridge).x, exact(A, b, weight, ridge=ridge)) <= 4 * U
 
 
-def test_an_intercept():
-    A, b, weight = spread()
-    model = nearlin.LinearRegression(method="fgmres_wlsir", random_state=0).fit(A + 5.0, b, weight)
-    best = exact(np.column_stack([A + 5.0, np.ones(len(A))]), b, weight)
+@pytest.mark.parametrize("instance", [spread, stiff])
+@pytest.mark.parametrize("make", [np.asarray, scipy.sparse.csr_array])
+def test_an_intercept(instance, make):
+    A, b, weight = instance()
+    A = A[:, 1:] + 5.0
+    model = nearlin.LinearRegression(method="fgmres_wlsir", random_state=0).fit(make(A), b, weight)
+    best = exact(np.column_stack([A, np.ones(len(A))]), b, weight)
     assert error(np.append(model.coef_, model.intercept_), best) <= 16 * U
 
 
@@ -106,6 +109,23 @@ def test_the_left_preconditioner_gives_way_where_weights_are_too_much_for_it():
         result = solve(A, b, weight, preconditioner="left")
     assert "not admissible" in result.explanation
     assert result.certificate.met
+
+
+@pytest.mark.parametrize("n", [600, 6000])
+@pytest.mark.parametrize("make", [np.asarray, scipy.sparse.csr_array])
+def test_auto_refines_where_weights_cost_digits(make, n):
+    A, b, weight = stiff(n, factor=1e12)
+    result = nearlin.lstsq(make(A), b, sample_weight=weight, rng=0)
+    assert result.method == "fgmres_wlsir"
+    assert "cost digits at condition" in result.explanation
+    assert error(result.x, exact(A, b, weight)) <= 4 * U
+
+
+def test_auto_does_without_where_weights_cost_nothing():
+    A, b, weight = spread(6000)
+    result = nearlin.lstsq(A, b, sample_weight=weight, rng=0)
+    assert result.method == "gram"
+    assert error(result.x, exact(A, b, weight)) <= 16 * U
 
 
 def test_the_default_is_split():

@@ -57,10 +57,10 @@ def incoherent(n, d, rng):
     return np.ascontiguousarray(Q[:, :d]), Q[:, d].copy(), np.zeros(d)
 
 
-def leverage_sample(A, b, m, rng):
-    """S A and S b for rows drawn with replacement in proportion to their leverages."""
+def leverage_samples(A, b, m, draws):
+    """S [A, b] for rows drawn with replacement in proportion to their leverages."""
     leverage = np.sum(np.linalg.qr(A)[0] ** 2, axis=1)
     share = leverage / leverage.sum()
-    rows = rng.choice(len(A), m, p=share)
-    weight = 1 / np.sqrt(m * share[rows])
-    return A[rows] * weight[:, None], b[rows] * weight
+    for seed in range(draws):
+        rows = np.random.default_rng(seed).choice(len(A), m, p=share)
+        yield np.column_stack([A[rows], b[rows]]) / np.sqrt(m * share[rows])[:, None]
