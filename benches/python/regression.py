@@ -2,7 +2,7 @@
 
     python benches/python/regression.py                     all shapes, a few minutes
     python benches/python/regression.py --shapes 131072x64  one of them
-    python benches/python/regression.py --full              with SciPy's direct and iterative solvers, which are slow
+    python benches/python/regression.py --full              with SciPy's solvers too, which are slow
     python benches/python/regression.py --smoke             toy sizes: does everything run?
 
 Contenders take turns, round after round, each with two threads; medians are reported, in seconds and in reads

@@ -32,7 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--quick", action="store_true", help="a part of the data, in a few seconds")
     parser.add_argument(
-        "--plot", metavar="FILE", help="instead, draw the error against the size of the sketch (png, svg, pdf)"
+        "--plot",
+        metavar="FILE",
+        help="instead, draw the error against the size of a sketch (png, svg, pdf)",
     )
     options = parser.parse_args(arguments)
     for unknown in set(options.columns) - set(names):

@@ -22,7 +22,7 @@ MEASURED, CERTIFIED, THEOREM, EXACT = "#1f77b4", "#d95f02", "#444444", "#1b7837"
 
 
 def plot(file: str, *, quick: bool) -> None:
-    """Draw the theorem's bound, the certificates and the errors of many sketches, LAPACK below them, to a file."""
+    """Draw the errors of many sketches, their certificates, the theorem's bound and LAPACK, to a file."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -51,7 +51,7 @@ def draws(data: Data, judged: Arrays, sizes: NDArray[Any], *, repetitions: int) 
     errors, certified = np.empty((2, repetitions, len(sizes)))
     for i, j in np.ndindex(errors.shape):
         result = sketch_and_solve(*data, sketch_size=int(sizes[j]), rng=i)
-        errors[i, j] = largest_error(judged, result.x)
+        errors[i, j] = largest_error(judged, result.x.astype(float))
         certified[i, j] = result.simultaneous_half_width.max() / unit(judged)
     return errors, certified
 
@@ -62,24 +62,24 @@ def sketched(axes: Axes, d: int, sizes: NDArray[Any], errors: NDArray[Any], cert
 
     rows = np.geomspace(sizes[0], sizes[-1], 200)
     bound = [eps_of_rows(d, int(m), DELTA) for m in rows]
-    label = f"theorem (Gaussian sketch): below this in {1 - DELTA:.0%} of all draws"
+    label = f"theorem (Gaussian sketch): below in {1 - DELTA:.0%} of draws"
     axes.plot(rows, bound, color=THEOREM, label=label)
     label = "certificate of each answer (95 %), median"
     axes.plot(sizes, np.median(certified, axis=0), "--", color=CERTIFIED, label=label)
     label = f"measured, {len(errors)} draws of each size"
     axes.plot(np.tile(sizes, len(errors)), errors.ravel(), ".", ms=4, alpha=0.5, color=MEASURED, label=label)
     axes.plot(sizes, np.median(errors, axis=0), color=MEASURED, label="their median")
-    axes.set(xscale="log", yscale="log", ylim=(errors.min() / 2, 8))
+    axes.set(xscale="log", yscale="log", ylim=(errors.min() / 8, 8))
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="lower left")
 
 
 def solved(axes: Axes, data: Data, judged: Arrays) -> None:
     """Errors of those that use all rows, far below."""
     from nearlin import lstsq
 
-    lapack = largest_error(judged, np.linalg.lstsq(*data, rcond=None)[0])
-    ours = largest_error(judged, lstsq(*data, rng=0).x)
+    lapack = largest_error(judged, np.linalg.lstsq(*data, rcond=None)[0].astype(float))
+    ours = largest_error(judged, lstsq(*data, rng=0).x.astype(float))
     axes.axhline(lapack, color=THEOREM, ls=":", label="LAPACK (numpy.linalg.lstsq)")
     axes.axhline(ours, color=EXACT, label="nearlin.lstsq")
     axes.set(yscale="log", ylim=(ours / 6, lapack * 200))

@@ -33,7 +33,7 @@ def largest_error(judged: Arrays, x: NDArray[np.float64]) -> float:
 
 
 def unit(judged: Arrays) -> float:
-    """|b - A x*| |A^+| / sqrt(d)"""
+    """|b - A x*| |A^+| / sqrt(d)."""
     triangle = judged["singular"][:, None] * judged["right"] * judged["scale"]
     smallest = np.linalg.svd(triangle, compute_uv=False)[-1]
     return float(judged["residual"][0] / smallest / np.sqrt(len(triangle)))
@@ -76,12 +76,12 @@ def method(size: int | None) -> Callable[[], Method]:
 def remarks(judged: Arrays, measured: Mapping[str, Measured]) -> list[str]:
     """What the last column means, and what is proved."""
     paragraphs = [
-        "certificate: the same error, at most so large with a confidence of 95 %, as the sketch itself tells it."
+        "certificate: the same error, at most so large with a confidence of 95 %, as the sketch tells it."
     ]
     if "sketch_and_solve" in measured:
         arrays = measured["sketch_and_solve"].arrays
         paragraphs.append(
-            f"sketch_and_solve drew {int(arrays['size']):,} rows for eps = 0.5 and delta = 0.1 ({arrays['why']})."
+            f"sketch_and_solve drew {int(arrays['size']):,} rows, eps = 0.5, delta = 0.1 ({arrays['why']})."
             if arrays["size"]
             else f"sketch_and_solve: {arrays['why']}."
         )
