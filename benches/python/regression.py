@@ -142,10 +142,10 @@ def scipy_qr(A, b):
 
 
 def scipy_iterative(name, A, b):
-    """To the last digit, or 20 d iterations."""
+    """To the last digit, or 300 iterations."""
     import scipy.sparse.linalg as iterative
 
-    limit = 20 * A.shape[1]
+    limit = 300
     if name == "lsqr":
         return iterative.lsqr(A, b, atol=1e-15, btol=1e-15, conlim=0, iter_lim=limit)[0]
     return iterative.lsmr(A, b, atol=1e-15, btol=1e-15, conlim=0, maxiter=limit)[0]
