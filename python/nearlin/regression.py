@@ -12,6 +12,7 @@ import numpy.typing as npt
 from . import _core
 from ._certificate import Certificate
 from ._config import Progress, resolve_progress, resolve_threads
+from ._listing import listing
 from ._validation import (
     Float,
     Matrix,
@@ -409,15 +410,6 @@ def solve(
             stacklevel=3,
         )
     return solution
-
-
-def listing(values: dict[str, Any]) -> str:
-    """Return names and values as two columns, long arrays shortened."""
-    with np.printoptions(precision=4, threshold=8, edgeitems=3):
-        texts = {name: str(value) for name, value in values.items()}
-    width = max(map(len, texts))
-    indent = "\n" + " " * (width + 2)
-    return "\n".join(f"{name:>{width}}: {text.replace(chr(10), indent)}" for name, text in texts.items())
 
 
 def as_penalties(ridge: npt.ArrayLike, columns: int, name: str) -> npt.NDArray[np.float64]:
