@@ -2,15 +2,15 @@
 
 use super::sparse;
 use crate::error::{Error, Result};
-use crate::matrix::{Dense, Matrix, Real, Rows, Sparse};
+use crate::matrix::{Dense, LinearOperator, Matrix, Real, Rows, Sparse};
 use crate::parallel::Context;
 use crate::simd::{Element, kernel};
 use std::ops::Range;
 
 /// min |W^(1/2) (b - A x)|^2 + ridge |x|^2 for every column b of the targets, as the caller states it.
-pub struct Problem<'a, T> {
-    /// n x d.
-    pub design: Matrix<'a, T>,
+pub struct Problem<'a, T, M = Matrix<'a, T>> {
+    /// n x d: a matrix or a linear operator.
+    pub design: M,
     /// n x k.
     pub targets: Dense<'a, T>,
     /// One non-negative weight for every row.
@@ -21,10 +21,36 @@ pub struct Problem<'a, T> {
     pub fit_intercept: bool,
 }
 
+/// What the design of a problem may be.
+#[derive(Clone, Copy)]
+pub enum Source<'a, T> {
+    /// Strided array.
+    Dense(Dense<'a, T>),
+    /// Compressed rows or columns.
+    Sparse(Sparse<'a, T>),
+    /// Products only, of the precision of `T`. There are no tiles of it.
+    Operator(&'a dyn LinearOperator),
+}
+
+impl<'a, T> From<Matrix<'a, T>> for Source<'a, T> {
+    fn from(matrix: Matrix<'a, T>) -> Self {
+        match matrix {
+            Matrix::Dense(matrix) => Self::Dense(matrix),
+            Matrix::Sparse(matrix) => Self::Sparse(matrix),
+        }
+    }
+}
+
+impl<'a, T> From<&'a dyn LinearOperator> for Source<'a, T> {
+    fn from(operator: &'a dyn LinearOperator) -> Self {
+        Self::Operator(operator)
+    }
+}
+
 /// A [`Problem`] in the form in which the solvers read it: they see W^(1/2) (A - 1 mean') 2^e and the
 /// targets treated alike, one cache-sized tile at a time.
 pub(crate) struct Design<'a, T> {
-    matrix: Matrix<'a, T>,
+    matrix: Source<'a, T>,
     targets: Dense<'a, T>,
     root_weights: Option<Vec<f64>>,
     means: Option<Vec<f64>>,
@@ -38,11 +64,14 @@ pub(crate) struct Design<'a, T> {
 
 impl<'a, T: Real + Element> Design<'a, T> {
     /// Reads the targets and weights once, and the matrix once more if it has to be centred.
-    pub fn new(context: &Context, problem: &Problem<'a, T>) -> Result<Self> {
+    pub fn new<M>(context: &Context, problem: &Problem<'a, T, M>) -> Result<Self>
+    where
+        M: Copy + Into<Source<'a, T>>,
+    {
         let (n, k) = (problem.targets.nrows(), problem.targets.ncols());
         let root_weights = problem.weights.map(root_of).transpose()?;
         let mut design = Self {
-            matrix: problem.design,
+            matrix: problem.design.into(),
             targets: problem.targets,
             root_weights,
             means: None,
@@ -52,6 +81,9 @@ impl<'a, T: Real + Element> Design<'a, T> {
             target_norm: vec![0.0; k],
         };
         if problem.fit_intercept {
+            if design.operator().is_some() {
+                return Err(Error::value("fit_intercept", "true for a linear operator", "false, or a matrix"));
+            }
             design.centre(context)?;
         }
         for target in 0..k {
@@ -76,8 +108,16 @@ impl<'a, T: Real + Element> Design<'a, T> {
     /// The sparse matrix and its row weights, if it is one; centring and column scales are not in it.
     pub fn sparse(&self) -> Option<(Sparse<'a, T>, Option<&[f64]>)> {
         match self.matrix {
-            Matrix::Sparse(matrix) => Some((matrix, self.root_weights.as_deref())),
-            Matrix::Dense(_) => None,
+            Source::Sparse(matrix) => Some((matrix, self.root_weights.as_deref())),
+            Source::Dense(_) | Source::Operator(_) => None,
+        }
+    }
+
+    /// The operator, if it is one; weights and centring are not in it.
+    pub fn operator(&self) -> Option<&'a dyn LinearOperator> {
+        match self.matrix {
+            Source::Operator(operator) => Some(operator),
+            Source::Dense(_) | Source::Sparse(_) => None,
         }
     }
 
@@ -126,7 +166,7 @@ impl<'a, T: Real + Element> Design<'a, T> {
     pub fn untouched(&self) -> Option<Dense<'a, T>> {
         let touched = self.root_weights.is_some() || self.means.is_some() || self.column_scale.is_some();
         match self.matrix {
-            Matrix::Dense(matrix) if !touched => Some(matrix),
+            Source::Dense(matrix) if !touched => Some(matrix),
             _ => None,
         }
     }
@@ -174,8 +214,9 @@ impl<'a, T: Real + Element> Design<'a, T> {
     fn non_finite(&self, column: usize) -> Error {
         let mut buffer = Vec::new();
         let raw = |row: usize, buffer: &mut Vec<f64>| match &self.matrix {
-            Matrix::Dense(matrix) => matrix.get(row, column).to_f64(),
-            Matrix::Sparse(matrix) => matrix.tile(row..row + 1, column..column + 1, buffer).get(0, 0),
+            Source::Dense(matrix) => matrix.get(row, column).to_f64(),
+            Source::Sparse(matrix) => matrix.tile(row..row + 1, column..column + 1, buffer).get(0, 0),
+            Source::Operator(_) => no_tiles(),
         };
         let found = (0..self.nrows()).map(|row| (row, raw(row, &mut buffer))).find(|(_, v)| !v.is_finite());
         match found {
@@ -208,16 +249,17 @@ impl<'a, T: Real + Element> Design<'a, T> {
             let mut sums = vec![0.0; d];
             let rows = blocks[block].clone();
             match &self.matrix {
-                Matrix::Dense(matrix) => {
+                Source::Dense(matrix) => {
                     for row in rows {
                         let tile = matrix.tile(row..row + 1, 0..d, buffer);
                         crate::simd::axpy(share(row), tile.row(0).unwrap_or(&[]), &mut sums);
                     }
                 }
-                Matrix::Sparse(matrix) => {
+                Source::Sparse(matrix) => {
                     let shares: Vec<f64> = rows.clone().map(share).collect();
                     sparse::add_transposed_product(matrix, rows, &shares, &mut sums);
                 }
+                Source::Operator(_) => no_tiles(),
             }
             sums
         })?;
@@ -234,6 +276,11 @@ impl<'a, T: Real + Element> Design<'a, T> {
         self.means = Some(means);
         Ok(())
     }
+}
+
+/// The driver hands operators only to what works by products.
+fn no_tiles() -> ! {
+    unreachable!("a linear operator has no tiles")
 }
 
 /// Rows of a tile in passes that do little work on it.
@@ -270,11 +317,19 @@ pub(crate) fn power_of_two_below(value: f64) -> f64 {
 
 impl<T: Real + Element> Rows for Design<'_, T> {
     fn nrows(&self) -> usize {
-        self.matrix.nrows()
+        match &self.matrix {
+            Source::Dense(matrix) => matrix.nrows(),
+            Source::Sparse(matrix) => matrix.nrows(),
+            Source::Operator(operator) => operator.nrows(),
+        }
     }
 
     fn ncols(&self) -> usize {
-        self.matrix.ncols()
+        match &self.matrix {
+            Source::Dense(matrix) => matrix.ncols(),
+            Source::Sparse(matrix) => matrix.ncols(),
+            Source::Operator(operator) => operator.ncols(),
+        }
     }
 
     fn borrowed(&self, rows: Range<usize>) -> Option<Dense<'_, f64>> {
@@ -292,7 +347,7 @@ impl<T: Real + Element> Rows for Design<'_, T> {
         }
         let shape = (rows.len(), cols.len());
         match &self.matrix {
-            Matrix::Dense(matrix) => match matrix.rows(rows.clone()).row_major_f64() {
+            Source::Dense(matrix) => match matrix.rows(rows.clone()).row_major_f64() {
                 Some(borrowed) => {
                     buffer.clear();
                     for i in 0..borrowed.nrows() {
@@ -303,9 +358,10 @@ impl<T: Real + Element> Rows for Design<'_, T> {
                     matrix.tile(rows.clone(), cols.clone(), buffer);
                 }
             },
-            Matrix::Sparse(matrix) => {
+            Source::Sparse(matrix) => {
                 matrix.tile(rows.clone(), cols.clone(), buffer);
             }
+            Source::Operator(_) => no_tiles(),
         }
         let scale = self.column_scale.as_ref().map(|scale| &scale[cols.clone()]);
         let means = self.means.as_ref().map(|means| &means[cols]);
