@@ -6,8 +6,8 @@ use nearlin::matrix::{Axis, Dense, Indices, Mat, Matrix, Sparse};
 use nearlin::parallel::Context;
 use nearlin::random::Stream;
 use nearlin::regression::{
-    Covariance, Fit, Method, Output, Params, Problem, Robust, covariance, exact_factor, lstsq,
-    ridge_leave_one_out, robust_covariance,
+    Covariance, Fit, Method, Output, Params, Problem, Robust, covariance, lstsq, ridge_leave_one_out,
+    robust_covariance,
 };
 use proptest::prelude::*;
 
@@ -296,14 +296,9 @@ fn sandwich(problem: &Problem<'_, f64>, ridge: f64, robust: Option<Robust>) -> M
 }
 
 fn kept(problem: &Problem<'_, f64>, method: Method) -> (Output, Mat<f64>) {
-    let context = Context::new(2);
-    let output = lstsq(&context, problem, &Params { keep_factor: true, ..params(method) }).unwrap();
-    let inference = output.inference.as_ref().unwrap();
-    assert_eq!(inference.exact, method != Method::Spir);
-    let factor = match inference.exact {
-        true => inference.factors[0].copy().unwrap(),
-        false => exact_factor(&context, problem, &inference.factors[0], problem.ridge[0]).unwrap(),
-    };
+    let params = Params { keep_factor: true, ..params(method) };
+    let output = lstsq(&Context::new(2), problem, &params).unwrap();
+    let factor = output.inference.as_ref().unwrap().factors[0].copy().unwrap();
     (output, factor)
 }
 

@@ -11,7 +11,6 @@ __all__ = [
     "Sketch",
     "__version__",
     "covariance",
-    "exact_factor",
     "lstsq",
     "ridge_loo",
     "robust_covariance",
@@ -119,13 +118,4 @@ def robust_covariance(
     sample_weight: npt.NDArray[np.float64] | None,
     threads: int,
 ) -> tuple[list[npt.NDArray[np.float64]], float, list[int]]: ...
-def exact_factor(
-    a: Any,
-    factor: npt.NDArray[np.float64],
-    *,
-    ridge: float,
-    sample_weight: npt.NDArray[np.float64] | None,
-    fit_intercept: bool,
-    threads: int,
-) -> npt.NDArray[np.float64]: ...
 def usable_cpus() -> int: ...

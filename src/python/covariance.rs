@@ -6,7 +6,6 @@ use super::regression::Call;
 use crate::error::{Error, Result};
 use crate::matrix::{Mat, Matrix};
 use crate::regression::{self, Covariance, Fit, Robust};
-use numpy::PyArray2;
 use pyo3::prelude::*;
 
 /// Matrices, degrees of freedom, and rows that the fit passes through.
@@ -70,40 +69,6 @@ pub fn robust_covariance<'py>(
         }
     };
     to_tuple(py, found)
-}
-
-/// The factor of a fit made exact by one read of A; see `nearlin.LinearRegression.cov_params`.
-#[pyfunction]
-#[pyo3(signature = (a, factor, *, ridge, sample_weight, fit_intercept, threads))]
-pub fn exact_factor<'py>(
-    py: Python<'py>,
-    a: &Bound<'py, PyAny>,
-    factor: &Bound<'py, PyAny>,
-    ridge: f64,
-    sample_weight: Option<&Bound<'py, PyAny>>,
-    fit_intercept: bool,
-    threads: usize,
-) -> PyResult<Bound<'py, PyAny>> {
-    let factor = owned(&Input::<f64>::extract(factor, "factor")?)?;
-    let weights = sample_weight.map(|w| Vector::<f64>::extract(w, "sample_weight")).transpose()?;
-    let call = Call { weights: weights.as_ref(), ridge: &[ridge], fit_intercept };
-    let exact = match AnyInput::extract(a, "A")? {
-        AnyInput::F32(a) => {
-            let none = PyArray2::<f32>::zeros(py, [a.view().nrows(), 0], false).into_any();
-            let b = Input::<f32>::extract(&none, "b")?;
-            enter(py, threads, None, |context| {
-                regression::exact_factor(context, &call.problem(&a, &b)?, &factor, ridge)
-            })?
-        }
-        AnyInput::F64(a) => {
-            let none = PyArray2::<f64>::zeros(py, [a.view().nrows(), 0], false).into_any();
-            let b = Input::<f64>::extract(&none, "b")?;
-            enter(py, threads, None, |context| {
-                regression::exact_factor(context, &call.problem(&a, &b)?, &factor, ridge)
-            })?
-        }
-    };
-    to_numpy::<f64>(py, exact)
 }
 
 /// The arrays of a fit.

@@ -25,7 +25,7 @@ mod _core {
     #[allow(non_upper_case_globals)]
     const __version__: &str = env!("CARGO_PKG_VERSION");
     #[pymodule_export]
-    use super::covariance::{covariance, exact_factor, robust_covariance};
+    use super::covariance::{covariance, robust_covariance};
     #[pymodule_export]
     use super::regression::{lstsq, ridge_loo};
     #[pymodule_export]

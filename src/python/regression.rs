@@ -186,7 +186,6 @@ fn inference_to_dict(py: Python<'_>, inference: Inference) -> PyResult<Bound<'_,
     dict.set_item("factors", factors.collect::<PyResult<Vec<_>>>()?)?;
     dict.set_item("ridges", inference.ridges)?;
     dict.set_item("factor_of", inference.factor_of)?;
-    dict.set_item("exact", inference.exact)?;
     dict.set_item("means", inference.means.map(|means| means.into_pyarray(py)))?;
     dict.set_item("total_weight", inference.total_weight)?;
     dict.set_item("observations", inference.observations)?;

@@ -33,8 +33,6 @@ pub struct Inference {
     pub ridges: Vec<f64>,
     /// Which of them each target has.
     pub factor_of: Vec<usize>,
-    /// The factors are exact to rounding, not just good enough to refine with.
-    pub exact: bool,
     /// Means of the columns, if there is a constant.
     pub means: Option<Vec<f64>>,
     /// Sum of the weights.
@@ -53,7 +51,6 @@ impl Inference {
             factors: Vec::new(),
             ridges: Vec::new(),
             factor_of: vec![0; design.ntargets()],
-            exact: true,
             means: design.means().map(<[f64]>::to_vec),
             total_weight: design.total_weight(),
             observations: (0..design.nrows()).filter(|&row| design.root_weight(row) > 0.0).count(),
@@ -61,7 +58,8 @@ impl Inference {
         }
     }
 
-    /// Takes the factor of a group of targets, in the caller's units.
+    /// Takes the factor of a group of targets, in the caller's units; one that is just good enough to refine
+    /// with is made exact by a read of A.
     pub(crate) fn keep<T: Real + Element>(
         &mut self,
         group: &Group<'_, '_, T>,
@@ -70,12 +68,14 @@ impl Inference {
     ) -> Result<()> {
         let rows = scaled.factor.rows()?;
         let kept: Vec<usize> = (0..rows.nrows()).filter(|row| !scaled.empty.contains(row)).collect();
-        let entry =
-            |i: usize, j: usize| rows[(kept[i], j)] * (scaled.scale[j] / group.design.column_scale(j));
+        let mut factor = Mat::from_fn(kept.len(), rows.ncols(), |i, j| rows[(kept[i], j)] * scaled.scale[j])?;
+        if !exact {
+            factor = exact_factor(group, &factor)?;
+        }
+        let entry = |i: usize, j: usize| factor[(i, j)] / group.design.column_scale(j);
         group.targets.iter().for_each(|&target| self.factor_of[target] = self.factors.len());
         self.factors.push(Mat::from_fn(kept.len(), rows.ncols(), entry)?);
         self.ridges.push(group.ridge);
-        self.exact &= exact;
         Ok(())
     }
 }
@@ -168,18 +168,16 @@ pub fn robust_covariance<T: Real + Element>(
     Ok(Covariance { matrices, freedom: basis.freedom, pinned })
 }
 
-/// F with F'F = A'A + ridge to rounding, from one that comes near it, by one read of A.
-pub fn exact_factor<T: Real + Element>(
-    context: &Context,
-    problem: &Problem<'_, T>,
-    factor: &Mat<f64>,
-    ridge: f64,
-) -> Result<Mat<f64>> {
-    let design = Design::new(context, problem)?;
+/// F with F'F = A'A + ridge to rounding, from one that comes near it.
+fn exact_factor<T: Real + Element>(group: &Group<'_, '_, T>, factor: &Mat<f64>) -> Result<Mat<f64>> {
     let inverse = pseudo_inverse(factor)?;
-    let (mut gram, _) = linalg::whitened_gram::<f64, ()>(context, &design, &inverse, || (), |(), _, _| ())?;
-    linalg::matmul(gram.as_mut(), true, inverse.as_ref().t(), inverse.as_ref(), ridge);
-    let Some(r) = linalg::cholesky(&gram) else { return Err(stranger(context, &design)?) };
+    let (mut gram, _) =
+        linalg::whitened_gram::<f64, ()>(group.context, group.design, &inverse, || (), |(), _, _| ())?;
+    let penalty =
+        Mat::from_fn(inverse.nrows(), inverse.ncols(), |i, j| group.root_ridge(i) * inverse[(i, j)])?;
+    linalg::matmul(gram.as_mut(), true, penalty.as_ref().t(), penalty.as_ref(), 1.0);
+    let r = linalg::cholesky(&gram)
+        .ok_or_else(|| Error::Internal("a factor that solved the problem is not near it".into()))?;
     let mut exact = Mat::zeros(factor.nrows(), factor.ncols())?;
     linalg::matmul(exact.as_mut(), false, r.as_ref(), factor.as_ref(), 1.0);
     Ok(exact)

@@ -45,7 +45,7 @@ mod sparse;
 mod spir;
 mod stacked;
 
-pub use covariance::{Covariance, Fit, Inference, Robust, covariance, exact_factor, robust_covariance};
+pub use covariance::{Covariance, Fit, Inference, Robust, covariance, robust_covariance};
 pub use design::Problem;
 pub use ladder::Sketchable;
 pub use loo::ridge_leave_one_out;

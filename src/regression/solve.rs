@@ -63,7 +63,7 @@ pub struct Params {
     pub max_iter: Option<usize>,
     /// Of every random choice.
     pub seed: u64,
-    /// Keep the factor, exact to rounding where the method allows, for covariances of the coefficients.
+    /// Keep the factor, exact to rounding, for covariances of the coefficients; may take one more read of A.
     pub keep_factor: bool,
 }
 
@@ -261,7 +261,7 @@ impl<'p> Driver<'p> {
     /// The rungs in the order in which they are tried.
     fn plan(&mut self, n: usize, d: usize, stored: Option<usize>, square: bool, hint: Option<&Hint>) {
         let single = if self.params.keep_factor { 0.0 } else { 300.0 };
-        let limits = [(Precision::Single, single), (Precision::Double, self.limit(Precision::Double))];
+        let limits = [(Precision::Single, single), (Precision::Double, Precision::Double.limit())];
         let gram = |condition: f64| {
             limits.into_iter().filter(move |&(_, limit)| condition <= limit).map(|(p, _)| Rung::Gram(p))
         };
@@ -342,7 +342,7 @@ impl<'p> Driver<'p> {
                 self.end_stage(rung, start, refined.passes);
                 self.explanation.push(format!("qr: rank {rank}, {}", summary(&refined)));
                 output.accept(&group, Method::Qr, refined, &scaled, condition, rank, None);
-                return output.keep(&group, &scaled, true);
+                return self.keep(&group, &scaled, true, output);
             }
             let start = Instant::now();
             self.reads = 0;
@@ -363,7 +363,7 @@ impl<'p> Driver<'p> {
                     }
                     let rank = design.ncols() - scaled.empty.len();
                     output.accept(&group, rung.method(), refined, &scaled, condition, rank, sketch_size);
-                    return output.keep(&group, &scaled, self.is_exact(rung, condition));
+                    return self.keep(&group, &scaled, self.is_exact(rung, condition), output);
                 }
                 Outcome::Refined(refined, _, condition) => self.explanation.push(format!(
                     "{}: {} at condition {condition:.1e}, not accepted",
@@ -396,7 +396,7 @@ impl<'p> Driver<'p> {
                     self.moments = Some((precision, self.read_moments(group, precision)?));
                 }
                 match &self.moments {
-                    Some((_, moments)) => ladder::gram(group, moments, self.limit(precision)),
+                    Some((_, moments)) => ladder::gram(group, moments, precision.limit()),
                     None => Ok(Outcome::Inadmissible(f64::NAN)),
                 }
             }
@@ -448,14 +448,6 @@ impl<'p> Driver<'p> {
         Moments::new(self.context, group.design, precision, self.powers.clone())
     }
 
-    /// Largest condition at which a gram factor is used; smaller where the factor itself is wanted.
-    fn limit(&self, precision: Precision) -> f64 {
-        match self.params {
-            Params { keep_factor: true, method: Method::Auto, .. } => EXACT_GRAM,
-            _ => precision.limit(),
-        }
-    }
-
     /// True if the factor of a rung is that of A to rounding.
     fn is_exact(&self, rung: Rung, condition: f64) -> bool {
         match rung {
@@ -479,6 +471,24 @@ impl<'p> Driver<'p> {
         SketchPlan { kind, rows: rows << draw.min(1), seed: self.params.seed, draw }
     }
 
+    /// Keeps the factor of one group, if it is wanted.
+    fn keep<T: Real + Element>(
+        &mut self,
+        group: &Group<'_, '_, T>,
+        scaled: &Scaled,
+        exact: bool,
+        output: &mut Output,
+    ) -> Result<()> {
+        let Some(inference) = &mut output.inference else { return Ok(()) };
+        let start = Instant::now();
+        inference.keep(group, scaled, exact)?;
+        if !exact {
+            let seconds = start.elapsed().as_secs_f64();
+            self.stages.push(Stage { name: "exact factor", seconds, reads: 1 });
+        }
+        Ok(())
+    }
+
     /// With nothing to fit, the rank is all there is to say.
     fn rank_alone<T: Real + Element>(&mut self, design: &Design<'_, T>, output: &mut Output) -> Result<()> {
         let group = Group {
@@ -492,7 +502,7 @@ impl<'p> Driver<'p> {
         let factored = qr(&group, self.rcond)?;
         (output.rank, output.condition, output.method) = (factored.rank, factored.condition, Method::Qr);
         self.explanation.push("every target is zero".into());
-        output.keep(&group, &factored.scaled, true)
+        self.keep(&group, &factored.scaled, true, output)
     }
 }
 
@@ -549,16 +559,6 @@ impl Output {
             redraws: 0,
             inference: None,
         })
-    }
-
-    /// Keeps the factor of one group, if it is wanted.
-    fn keep<T: Real + Element>(
-        &mut self,
-        group: &Group<'_, '_, T>,
-        scaled: &Scaled,
-        exact: bool,
-    ) -> Result<()> {
-        self.inference.as_mut().map_or(Ok(()), |inference| inference.keep(group, scaled, exact))
     }
 
     /// Takes over the answers of one group, back in the caller's units.
