@@ -103,7 +103,7 @@ class LinearRegression(_LeastSquares):
     ----------
     fit_intercept : bool, default=True
         Whether to fit a constant term. Data are centred on the fly: sparse ones stay sparse.
-    method : {"auto", "gram", "whitened", "spir", "fossils", "qr"}, default="auto"
+    method : {"auto", "gram", "whitened", "spir", "fossils", "lsmr", "qr"}, default="auto"
         How to solve; see :func:`lstsq`.
     rcond : float, optional
         Singular values of the centred, column-scaled X below `rcond` times the largest are taken for
@@ -216,7 +216,7 @@ class Ridge(_LeastSquares):
         Penalty, one for all targets or one for each.
     fit_intercept : bool, default=True
         Whether to fit a constant term. Data are centred on the fly: sparse ones stay sparse.
-    method : {"auto", "gram", "whitened", "spir", "fossils", "qr"}, default="auto"
+    method : {"auto", "gram", "whitened", "spir", "fossils", "lsmr", "qr"}, default="auto"
         How to solve; see :func:`lstsq`.
     tol : float, optional
         Target of the backward error of the penalised problem; see :func:`lstsq`.
@@ -310,7 +310,7 @@ class RidgeCV(_LeastSquares):
         Whether to fit a constant term.
     alpha_per_target : bool, default=False
         Whether each target chooses its own penalty, rather than all of them together.
-    method : {"auto", "gram", "whitened", "spir", "fossils", "qr"}, default="auto"
+    method : {"auto", "gram", "whitened", "spir", "fossils", "lsmr", "qr"}, default="auto"
         How to solve the final fit; see :func:`lstsq`.
     tol : float, optional
         Target of the backward error of the final fit; see :func:`lstsq`.

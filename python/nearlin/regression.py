@@ -12,6 +12,7 @@ import numpy.typing as npt
 from . import _core
 from ._certificate import Certificate
 from ._config import Progress, resolve_progress, resolve_threads
+from ._operator import Operator, is_operator
 from ._validation import (
     Float,
     Matrix,
@@ -25,11 +26,11 @@ from ._validation import (
     check_int,
     check_real,
 )
-from .exceptions import FallbackWarning, InvalidInputError, ShapeError
+from .exceptions import AccuracyWarning, FallbackWarning, InvalidInputError, ShapeError
 
 __all__ = ["LstsqResult", "lstsq"]
 
-METHODS = ("auto", "gram", "whitened", "spir", "fossils", "qr")
+METHODS = ("auto", "gram", "whitened", "spir", "fossils", "lsmr", "qr")
 SKETCHES = ("sparse_sign", "srht", "pht", "count_sketch", "gaussian")
 
 Solution: TypeAlias = dict[str, Any]
@@ -47,9 +48,9 @@ class LstsqResult:
     residual_norm : float or ndarray of shape (k,)
         Norm of b - A x, its rows weighted by the square roots of ``sample_weight``; the penalty of
         ``ridge`` is not part of it.
-    rank : int
+    rank : int or None
         Rank of ``A`` with columns scaled to unit norm, singular values below ``rcond`` times the
-        largest taken for zero.
+        largest taken for zero; None by ``"lsmr"``, which cannot tell.
     method : str
         The method whose answer this is.
     n_iter : int
@@ -64,14 +65,15 @@ class LstsqResult:
     fallback_reason : str or None
         Why the method asked for did not give the answer, None if it did.
     stages : tuple of (str, float, int)
-        What was done, in order: its name, seconds of wall time, and reads of the whole of ``A``.
+        What was done, in order: its name, seconds of wall time, and reads of the whole of ``A``, or products
+        with a linear operator and its transpose.
     size : int
-        Bytes of the numbers that ``A`` stores, which is what one read of it moves.
+        Bytes of the numbers that ``A`` stores, which is what one read of it moves; 0 for a linear operator.
     """
 
     x: Float
     residual_norm: float | npt.NDArray[np.float64]
-    rank: int
+    rank: int | None
     method: str
     n_iter: int
     sketch_size: int | None
@@ -110,10 +112,15 @@ class LstsqResult:
             for reason in self.explanation.split("; ")
             for line in textwrap.wrap(reason, 78, initial_indent="  ", subsequent_indent="    ")
         ]
-        lines += ["", f"{'stage':24}{'seconds':>8}{'reads of A':>12}{'gigabytes':>12}"]
+        lines += [
+            "",
+            f"{'stage':24}{'seconds':>8}"
+            + (f"{'reads of A':>12}{'gigabytes':>12}" if self.size else f"{'products':>12}"),
+        ]
         total = ("in all", sum(stage[1] for stage in self.stages), sum(stage[2] for stage in self.stages))
         for name, seconds, reads in (*self.stages, total):
-            lines.append(f"{name:24}{seconds:8.3f}{reads:12}{1e-9 * reads * self.size:12.3f}")
+            moved = f"{1e-9 * reads * self.size:12.3f}" if self.size else ""
+            lines.append(f"{name:24}{seconds:8.3f}{reads:12}{moved}")
         lines += ["", *textwrap.wrap(str(self.certificate), 80, subsequent_indent="  ")]
         if (error := self.certificate.estimate) > 0.0:
             lines.append(f"as exact as if A had been known to {-math.log10(error):.1f} decimal digits")
@@ -151,13 +158,15 @@ def lstsq(
 
     Parameters
     ----------
-    A : array_like or sparse matrix of shape (n, d)
+    A : array_like, sparse matrix or linear operator of shape (n, d)
         float32 or float64 in any memory layout, or SciPy CSR or CSC, none of which is copied; data
         frames give their values, and other numbers are rounded to float64. `A` need not be taller than wide,
-        but what is fast here is made for n much above d.
+        but what is fast here is made for n much above d. Anything that has ``shape``, ``matvec`` and
+        ``rmatvec``, as :class:`scipy.sparse.linalg.LinearOperator` has, is asked for products only, many at
+        a time if it has ``matmat`` and ``rmatmat``, always from the calling thread.
     b : array_like of shape (n,) or (n, k)
         Right-hand sides, taken in the dtype of `A`.
-    method : {"auto", "gram", "whitened", "spir", "fossils", "qr"}, default="auto"
+    method : {"auto", "gram", "whitened", "spir", "fossils", "lsmr", "qr"}, default="auto"
         How the triangular factor that drives the refinement is had.
 
         - ``"gram"``: Cholesky factor of A'A, from products in single precision if the columns are
@@ -166,12 +175,19 @@ def lstsq(
           for any condition number at which the rank is clear.
         - ``"spir"``: R1 itself, with conjugate gradients: for sparse `A` and for thousands of columns.
         - ``"fossils"``: the same with a fixed momentum, which takes a few more iterations.
+        - ``"lsmr"``: none; LSMR iterates until the answer is backward stable [3]_, which pays while the
+          condition number is below about 30. The answer is the one of least norm.
         - ``"qr"``: tall-skinny Householder QR.
         - ``"auto"``: the cheapest of them by condition number and shape. An answer above `tol` is never
           returned before the next dearer method was tried, QR last.
 
         Condition numbers are those of `A` with columns scaled to unit norm. Any other method but
         ``"auto"`` that cannot meet `tol` falls back the same way, with a warning.
+
+        A linear operator goes by ``"spir"``, ``"fossils"`` or ``"lsmr"``. A sketch of it takes d products, so
+        ``"auto"`` tries LSMR first, and drops it when it foresees more than d / 20 iterations; beyond 20 000
+        columns it takes nothing but LSMR. With no QR to fall back on, an answer above `tol` is returned
+        with a warning.
     sample_weight : array_like of shape (n,) or float, optional
         Weight of each squared residual; a row of weight zero counts as absent.
     ridge : float or array_like of shape (k,), default=0.0
@@ -213,6 +229,8 @@ def lstsq(
     FallbackWarning
         If the method asked for could not reach `tol`, so that another one gave the answer. A deficient
         rank is no cause for a warning: it is in the result.
+    AccuracyWarning
+        If an answer for a linear operator is above `tol`.
 
     See Also
     --------
@@ -230,7 +248,9 @@ def lstsq(
     with m about 2 d for ``"whitened"``, m at most 12 d for ``"spir"``, and O(n k).
 
     The certificate bounds the column-scaled backward error of Karlson and Walden [2]_: the smallest
-    relative perturbation of (A, b) for which x is exact.
+    relative perturbation of (A, b) for which x is exact. Without a factor, by ``"lsmr"``, the columns of an
+    operator are not scaled, its norm is estimated from 16 random products, and the bound can be far
+    above the estimate where the residual is small.
 
     The same input and seed give the same bits with any number of threads.
 
@@ -240,6 +260,8 @@ def lstsq(
        accurate and stable as classical direct solvers", arXiv:2406.03468.
     .. [2] R. Karlson, B. Walden, "Estimation of optimal backward perturbation bounds for the linear
        least squares problem", BIT 37 (1997).
+    .. [3] D. C.-L. Fong, M. Saunders, "LSMR: an iterative algorithm for sparse least-squares problems",
+       SIAM J. Sci. Comput. 33 (2011).
 
     Examples
     --------
@@ -254,7 +276,7 @@ def lstsq(
     >>> result.rank, result.certificate.met
     (20, True)
     """
-    matrix = as_matrix(A)
+    matrix: Matrix = Operator(A) if is_operator(A) else as_matrix(A)
     columns, single = as_rhs(b, matrix.shape[0], matrix.dtype)
     solution = solve(
         matrix,
@@ -282,7 +304,7 @@ def lstsq(
         explanation=solution["explanation"],
         fallback_reason=solution["fallback_reason"],
         stages=tuple(solution["stages"]),
-        size=int((matrix if isinstance(matrix, np.ndarray) else matrix.data).nbytes),
+        size=int((matrix if isinstance(matrix, np.ndarray | Operator) else matrix.data).nbytes),
     )
 
 
@@ -329,6 +351,13 @@ def solve(
             FallbackWarning,
             stacklevel=3,
         )
+    if not solution["settled"]:
+        warnings.warn(
+            f"method={method!r} reached a backward error of {np.max(solution['backward_error']):.1e}, above "
+            f"{solution['target']:.1e}; a larger max_iter or another method may do better",
+            AccuracyWarning,
+            stacklevel=3,
+        )
     return solution
 
 
@@ -350,19 +379,22 @@ def as_penalties(ridge: npt.ArrayLike, columns: int, name: str) -> npt.NDArray[n
 def certify(solution: Solution, *, fit_intercept: bool = False) -> Certificate:
     """Return the certificate of a solution: the worst of its right-hand sides."""
     problem = "column-scaled problem" + (" after centring" if fit_intercept else "")
-    sketched = solution["method"] in ("spir", "fossils")
+    sketched, iterated = solution["method"] in ("spir", "fossils"), solution["method"] == "lsmr"
+    source, note = "a factor R of A whose condition was checked and the residual of the returned x", None
+    if sketched:
+        source = "R of the sketch and the residual of the returned x"
+        note = "holds if the sketch embeds the columns of A"
+    elif iterated:
+        source = "a bidiagonalisation restarted from the returned x"
+        note = "the estimate lacks what more iterations would have added, the bound is Stewart's"
     return Certificate(
         quantity="backward error / |A|_F",
         estimate=float(np.max(solution["backward_error"])),
         bound=float(np.max(solution["backward_error_bound"])),
         confidence=None if sketched else 1.0,
-        measured=(
-            f"Karlson-Walden estimate on the {problem}, "
-            + ("with R of the sketch" if sketched else "with a factor R of A whose condition was checked")
-            + " and the residual of the returned x"
-        ),
+        measured=f"Karlson-Walden estimate on the {problem}, with {source}",
         target=float(solution["target"]),
-        note="holds if the sketch embeds the columns of A" if sketched else None,
+        note=note,
         details={
             "backward_error": np.asarray(solution["backward_error"], float).tolist(),
             "backward_error_bound": np.asarray(solution["backward_error_bound"], float).tolist(),

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`enter`] | detaches from the interpreter, catches panics, listens for Ctrl-C, reports progress |
 //! | [`convert`] | NumPy and SciPy objects as matrix views, results as NumPy arrays |
+//! | [`operator`] | linear operators of the caller |
 //! | [`errors`] | errors of the core as exceptions |
 //! | [`regression`], [`sketch`] | one thin file per column |
 //! | [`covariance`] | the covariances of the regression column |
@@ -14,6 +15,7 @@ pub mod convert;
 pub mod covariance;
 pub mod enter;
 pub mod errors;
+pub mod operator;
 pub mod regression;
 pub mod sketch;
 

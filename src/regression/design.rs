@@ -47,6 +47,26 @@ impl<'a, T> From<&'a dyn LinearOperator> for Source<'a, T> {
     }
 }
 
+impl<T: Real> Source<'_, T> {
+    /// Number of rows.
+    pub fn nrows(&self) -> usize {
+        match self {
+            Self::Dense(matrix) => matrix.nrows(),
+            Self::Sparse(matrix) => matrix.nrows(),
+            Self::Operator(operator) => operator.nrows(),
+        }
+    }
+
+    /// Number of columns.
+    pub fn ncols(&self) -> usize {
+        match self {
+            Self::Dense(matrix) => matrix.ncols(),
+            Self::Sparse(matrix) => matrix.ncols(),
+            Self::Operator(operator) => operator.ncols(),
+        }
+    }
+}
+
 /// A [`Problem`] in the form in which the solvers read it: they see W^(1/2) (A - 1 mean') 2^e and the
 /// targets treated alike, one cache-sized tile at a time.
 pub(crate) struct Design<'a, T> {
@@ -82,7 +102,11 @@ impl<'a, T: Real + Element> Design<'a, T> {
         };
         if problem.fit_intercept {
             if design.operator().is_some() {
-                return Err(Error::value("fit_intercept", "true for a linear operator", "false, or a matrix"));
+                return Err(Error::value(
+                    "fit_intercept",
+                    "true for a linear operator",
+                    "false, or a matrix",
+                ));
             }
             design.centre(context)?;
         }
@@ -151,6 +175,11 @@ impl<'a, T: Real + Element> Design<'a, T> {
         (0..self.nrows()).map(|row| self.root_weight(row).powi(2)).sum()
     }
 
+    /// True if rows are weighted.
+    pub fn is_weighted(&self) -> bool {
+        self.root_weights.is_some()
+    }
+
     /// Root of the weight of a row.
     pub fn root_weight(&self, row: usize) -> f64 {
         self.root_weights.as_ref().map_or(1.0, |weights| weights[row])
@@ -199,6 +228,41 @@ impl<'a, T: Real + Element> Design<'a, T> {
             return Err(self.non_finite(column));
         }
         Ok(largest)
+    }
+
+    /// Norms of the columns, after one read.
+    pub fn column_norms(&self, context: &Context) -> Result<Vec<f64>> {
+        let blocks = row_blocks(self.nrows(), self.ncols());
+        let partial = context.map_with(blocks.len(), Vec::new, |buffer, block| {
+            let (rows, mut squares) = (blocks[block].clone(), vec![0.0f64; self.ncols()]);
+            if let Some((matrix, _)) = self.sparse() {
+                let weight = |i: usize| self.root_weight(rows.start + i);
+                sparse::visit(&matrix, rows.clone(), |i, j, value| {
+                    squares[j] += (weight(i) * value * self.column_scale(j)).powi(2);
+                });
+                return squares;
+            }
+            for start in rows.clone().step_by(TILE_ROWS) {
+                let tile = self.tile(start..(start + TILE_ROWS).min(rows.end), 0..self.ncols(), buffer);
+                for i in 0..tile.nrows() {
+                    squares
+                        .iter_mut()
+                        .zip(tile.row(i).unwrap_or(&[]))
+                        .for_each(|(sum, value)| *sum += value * value);
+                }
+            }
+            squares
+        })?;
+        let mut squares = vec![0.0; self.ncols()];
+        partial.iter().for_each(|part| squares.iter_mut().zip(part).for_each(|(sum, part)| *sum += part));
+        if let (Some(_), Some(means)) = (self.sparse(), &self.means) {
+            let total = self.total_weight();
+            for (j, square) in squares.iter_mut().enumerate() {
+                let removed = total * (means[j] * self.column_scale(j)).powi(2);
+                *square = (*square - removed).max(f64::EPSILON * *square);
+            }
+        }
+        Ok(squares.iter().map(|square| square.sqrt()).collect())
     }
 
     /// Multiplies columns whose largest magnitude is beyond 1e+-100 by a power of two from now on.
@@ -317,19 +381,11 @@ pub(crate) fn power_of_two_below(value: f64) -> f64 {
 
 impl<T: Real + Element> Rows for Design<'_, T> {
     fn nrows(&self) -> usize {
-        match &self.matrix {
-            Source::Dense(matrix) => matrix.nrows(),
-            Source::Sparse(matrix) => matrix.nrows(),
-            Source::Operator(operator) => operator.nrows(),
-        }
+        self.matrix.nrows()
     }
 
     fn ncols(&self) -> usize {
-        match &self.matrix {
-            Source::Dense(matrix) => matrix.ncols(),
-            Source::Sparse(matrix) => matrix.ncols(),
-            Source::Operator(operator) => operator.ncols(),
-        }
+        self.matrix.ncols()
     }
 
     fn borrowed(&self, rows: Range<usize>) -> Option<Dense<'_, f64>> {

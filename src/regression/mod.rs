@@ -21,11 +21,13 @@
 //! |---|---|
 //! | `design` | the problem as it is solved: weights, centring, magnitudes |
 //! | `pass` | one read of A: residuals and gradients |
+//! | `products` | products with A and its transpose, which is all that a linear operator has |
 //! | `stacked` | targets, weights and [A, B; ridge] as rows to sketch or factor |
 //! | `sparse` | the same on slabs of sparse rows |
 //! | `refine` | refinement by a factor, its stopping rules |
 //! | `ladder` | the rungs: gram in single and double precision, whitened |
 //! | `spir` | sketched iterations for sparse or very wide matrices |
+//! | `lsmr` | iterations without a factor, for linear operators |
 //! | `qr` | tall-skinny QR, ranks, minimum-norm answers |
 //! | `auto` | condition hint and cost model |
 //! | `solve` | the driver that climbs from method to method |
@@ -37,7 +39,9 @@ mod covariance;
 mod design;
 mod ladder;
 mod loo;
+mod lsmr;
 mod pass;
+mod products;
 mod qr;
 mod refine;
 mod solve;
@@ -46,7 +50,7 @@ mod spir;
 mod stacked;
 
 pub use covariance::{Covariance, Fit, Inference, Robust, covariance, robust_covariance};
-pub use design::Problem;
+pub use design::{Problem, Source};
 pub use ladder::Sketchable;
 pub use loo::ridge_leave_one_out;
 pub use solve::{Method, Output, Params, Stage, lstsq};

@@ -32,14 +32,26 @@ pub(crate) fn qr<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Res
     let patient = Group { max_passes: PASSES, ..*group };
     let mut refined = patient.refine(&scaled, x, None, 0.9)?;
     if rank < d {
-        shortest(&mut refined.x, &scaled, null_space)?;
-        for &column in &empty {
-            (0..refined.x.ncols()).for_each(|target| refined.x[(column, target)] = 0.0);
-        }
-        let again = Group { max_passes: 1, ..*group }.refine(&scaled, refined.x, None, 0.9)?;
-        refined = Refined { passes: refined.passes + again.passes, rate: refined.rate, ..again };
+        refined = shortened(group, refined, &scaled, null_space, &empty)?;
     }
     Ok(Factored { condition: condition_of(&scaled.factor), rank, refined, scaled })
+}
+
+/// Moves answers of a deficient factor to those of least norm, and measures them again.
+pub(crate) fn shortened<T: Real + Element>(
+    group: &Group<'_, '_, T>,
+    refined: Refined,
+    scaled: &Scaled,
+    null_space: Option<Mat<f64>>,
+    empty: &[usize],
+) -> Result<Refined> {
+    let mut x = refined.x;
+    shortest(&mut x, scaled, null_space)?;
+    for &column in empty {
+        (0..x.ncols()).for_each(|target| x[(column, target)] = 0.0);
+    }
+    let again = Group { max_passes: 1, ..*group }.refine(scaled, x, None, 0.9)?;
+    Ok(Refined { passes: refined.passes + again.passes, rate: refined.rate, ..again })
 }
 
 /// A first answer, in scaled units.
@@ -91,13 +103,18 @@ fn wide<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solve
     Ok(Solved { scaled: Scaled { factor, scale, empty: Vec::new() }, x, null_space: None, empty })
 }
 
-fn rank_of(singular_values: &[f64], rcond: f64) -> usize {
+/// Number of singular values that are not below `rcond` times the largest.
+pub(crate) fn rank_of(singular_values: &[f64], rcond: f64) -> usize {
     let largest = singular_values.first().copied().unwrap_or(0.0);
     singular_values.iter().take_while(|&&s| s > rcond * largest).count()
 }
 
 /// V S^-1 U'B over the leading directions.
-fn truncated(svd: &linalg::Svd, rank: usize, targets: Dense<'_, f64>) -> Result<(Factor, Mat<f64>)> {
+pub(crate) fn truncated(
+    svd: &linalg::Svd,
+    rank: usize,
+    targets: Dense<'_, f64>,
+) -> Result<(Factor, Mat<f64>)> {
     let u = svd.u.as_ref().cols(0..rank);
     let mut y = Mat::zeros(rank, targets.ncols())?;
     linalg::matmul(y.as_mut(), false, u.t(), targets, 1.0);

@@ -23,6 +23,27 @@ pub(super) fn add_product<T: Real>(a: &Sparse<'_, T>, rows: Range<usize>, x: &[f
     }
 }
 
+/// `visit(i, j, a_ij)` for the stored entries of the slab, rows counted from its first.
+pub(super) fn visit<T: Real>(
+    a: &Sparse<'_, T>,
+    rows: Range<usize>,
+    mut visit: impl FnMut(usize, usize, f64),
+) {
+    match a.axis() {
+        Axis::Rows => {
+            for (i, row) in rows.enumerate() {
+                a.visit_line(row, |j, value| visit(i, j, value.to_f64()));
+            }
+        }
+        Axis::Columns => {
+            for column in 0..a.ncols() {
+                let extent = a.extent_within(column, rows.clone());
+                a.visit(extent, |i, value| visit(i - rows.start, column, value.to_f64()));
+            }
+        }
+    }
+}
+
 /// out += A'y over the rows of the slab.
 pub(super) fn add_transposed_product<T: Real>(
     a: &Sparse<'_, T>,
