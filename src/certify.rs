@@ -195,7 +195,7 @@ impl Answer<'_> {
 }
 
 /// theta / sqrt(1 + theta^2 |x|^2)
-fn damped_ratio(frobenius: f64, solution_norm: f64, target_norm: f64) -> f64 {
+pub(crate) fn damped_ratio(frobenius: f64, solution_norm: f64, target_norm: f64) -> f64 {
     let theta = frobenius / target_norm;
     theta / (1.0f64).hypot(theta * solution_norm)
 }

@@ -23,6 +23,7 @@ fn params(method: Method) -> Params {
         tolerance: None,
         max_iter: None,
         seed: 7,
+        preconditioner: None,
         keep_factor: false,
     }
 }

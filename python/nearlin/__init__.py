@@ -14,32 +14,47 @@ from ._core import __version__
 if TYPE_CHECKING:
     from . import exceptions, sketch
     from ._certificate import Certificate
+    from ._kron import LstsqKronResult, lstsq_kron
     from ._linear_model import LinearRegression, Ridge, RidgeCV
+    from ._sketch_and_solve import SketchAndSolveResult, StreamingLeastSquares, sketch_and_solve
+    from ._summary import RegressionSummary
     from .regression import LstsqResult, lstsq
 
 __all__ = [
     "Certificate",
     "LinearRegression",
+    "LstsqKronResult",
     "LstsqResult",
+    "RegressionSummary",
     "Ridge",
     "RidgeCV",
+    "SketchAndSolveResult",
+    "StreamingLeastSquares",
     "__version__",
     "config_context",
     "exceptions",
     "get_config",
     "lstsq",
+    "lstsq_kron",
     "set_config",
     "sketch",
+    "sketch_and_solve",
 ]
 
 _SUBMODULES = frozenset({"exceptions", "regression", "sketch"})
 _HOME = {
     "Certificate": "_certificate",
     "LinearRegression": "_linear_model",
+    "LstsqKronResult": "_kron",
     "LstsqResult": "regression",
+    "RegressionSummary": "_summary",
     "Ridge": "_linear_model",
     "RidgeCV": "_linear_model",
+    "SketchAndSolveResult": "_sketch_and_solve",
+    "StreamingLeastSquares": "_sketch_and_solve",
     "lstsq": "regression",
+    "lstsq_kron": "_kron",
+    "sketch_and_solve": "_sketch_and_solve",
 }
 
 

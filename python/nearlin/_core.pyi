@@ -8,12 +8,17 @@ import numpy.typing as npt
 
 __all__ = [
     "Accumulator",
+    "LeastSquaresStream",
     "Sketch",
+    "TensorSketch",
     "__version__",
     "covariance",
+    "eps_of_rows",
     "lstsq",
+    "lstsq_kron",
     "ridge_loo",
     "robust_covariance",
+    "row_count",
     "usable_cpus",
 ]
 
@@ -68,6 +73,71 @@ class Accumulator:
     @staticmethod
     def from_bytes(data: bytes) -> Accumulator: ...
 
+@final
+class TensorSketch:
+    def __new__(cls, m: int, dims: list[int], seed: int) -> TensorSketch: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self, /) -> int: ...
+    @property
+    def m(self) -> int: ...
+    @property
+    def dims(self) -> list[int]: ...
+    @property
+    def seed(self) -> int: ...
+    def apply_factors(
+        self, factors: list[Any], *, single: bool, threads: int
+    ) -> npt.NDArray[np.floating[Any]]: ...
+    def apply(self, a: Any, *, threads: int) -> npt.NDArray[np.floating[Any]]: ...
+
+@final
+class LeastSquaresStream:
+    def __new__(
+        cls,
+        sketch: str,
+        *,
+        sketch_size: int | None,
+        n: int | None,
+        seed: int,
+        eps: float,
+        delta: float,
+        level: float,
+        coordinatewise: bool,
+        ridge: float,
+    ) -> LeastSquaresStream: ...
+    @property
+    def parameters(self) -> dict[str, Any]: ...
+    @property
+    def shape(self) -> tuple[int, int, int, bool] | None: ...
+    @property
+    def covered(self) -> list[tuple[int, int]]: ...
+    def partial_fit(
+        self,
+        a: Any,
+        b: Any,
+        *,
+        sample_weight: npt.NDArray[np.float64] | None,
+        vector: bool,
+        row_offset: int | None,
+        threads: int,
+        progress: Callable[[int, int, dict[str, float]], object] | None,
+    ) -> None: ...
+    def merge(self, other: LeastSquaresStream, *, threads: int) -> None: ...
+    def result(
+        self,
+        *,
+        pointwise: float,
+        simultaneous: float,
+        median: float,
+        threads: int,
+        progress: Callable[[int, int, dict[str, float]], object] | None,
+    ) -> dict[str, Any]: ...
+    def copy(self) -> LeastSquaresStream: ...
+    def to_bytes(self) -> bytes: ...
+    @staticmethod
+    def from_bytes(data: bytes) -> LeastSquaresStream: ...
+
+def row_count(d: int, eps: float, delta: float) -> int: ...
+def eps_of_rows(d: int, m: int, delta: float) -> float: ...
 def lstsq(
     a: Any,
     b: Any,
@@ -83,7 +153,23 @@ def lstsq(
     seed: int,
     threads: int,
     fit_intercept: bool,
+    preconditioner: str | None,
     keep_factor: bool,
+    progress: Callable[[int, int, dict[str, float]], object] | None,
+) -> dict[str, Any]: ...
+def lstsq_kron(
+    factors: list[Any],
+    b: Any,
+    *,
+    count: int,
+    ridge: float,
+    method: str,
+    sketch_size: int | None,
+    rcond: float | None,
+    tol: float,
+    single: bool,
+    seed: int,
+    threads: int,
     progress: Callable[[int, int, dict[str, float]], object] | None,
 ) -> dict[str, Any]: ...
 def ridge_loo(

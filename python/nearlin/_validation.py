@@ -21,6 +21,8 @@ __all__ = [
     "Float",
     "Matrix",
     "as_columns",
+    "as_factors",
+    "as_folded",
     "as_matrix",
     "as_rhs",
     "as_sample_weight",
@@ -93,6 +95,38 @@ def as_rhs(b: object, rows: int, dtype: npt.DTypeLike, name: str = "b") -> tuple
     return columns, array.ndim == 1
 
 
+def as_factors(factors: object, name: str = "factors") -> list[Matrix]:
+    """Return a sequence of matrices as :func:`as_matrix` returns each."""
+    if (
+        is_sparse(factors)
+        or not isinstance(factors, Sequence | np.ndarray)
+        or isinstance(factors, str | bytes)
+    ):
+        raise InvalidTypeError(f"`{name}` is of type {type(factors).__name__}, expected a list of matrices")
+    if len(factors) == 0:
+        raise ShapeError(f"`{name}` is empty, expected at least one matrix")
+    return [as_matrix(factor, f"{name}[{i}]") for i, factor in enumerate(factors)]
+
+
+def as_folded(B: object, dims: Sequence[int], name: str = "B") -> tuple[Float, int | None]:
+    """Return a tensor as a matrix of ``dims[0]`` rows in C order.
+
+    Its axes may be those in ``dims`` or all in one, and one more may number tensors: how many is the second
+    thing returned, None for one without that axis.
+    """
+    if is_sparse(B):
+        raise InvalidTypeError(f"`{name}` is sparse, expected a dense array; use its toarray()")
+    array = _as_float(_as_array(B, name), name)
+    dims, rows = tuple(dims), math.prod(dims)
+    for shape in (dims, (rows,)):
+        for count in (None, array.shape[-1] if array.shape[-1] > 0 else None):
+            if array.shape == (shape if count is None else (*shape, count)):
+                return array.reshape(dims[0], -1), count
+    raise ShapeError(
+        f"`{name}` has shape {array.shape}, expected {dims} or {(rows,)}, or one more axis for several"
+    )
+
+
 def as_vector(v: object, name: str, *, length: int | None = None, dtype: npt.DTypeLike = np.float64) -> Float:
     """Return ``v`` as a contiguous vector of ``dtype``."""
     array = _as_array(v, name)
@@ -104,9 +138,9 @@ def as_vector(v: object, name: str, *, length: int | None = None, dtype: npt.DTy
 
 
 def as_sample_weight(
-    sample_weight: object, rows: int, name: str = "sample_weight"
+    sample_weight: object, rows: int, name: str = "sample_weight", *, accept_zero: bool = False
 ) -> npt.NDArray[np.float64] | None:
-    """Return one weight for each row, none of them negative and not all of them zero; None stays None."""
+    """Return one weight for each row, none negative and, by default, not all zero; None stays None."""
     if sample_weight is None:
         return None
     if isinstance(sample_weight, Real):
@@ -117,7 +151,7 @@ def as_sample_weight(
     if weights.size and weights.min() < 0:
         row = int(weights.argmin())
         raise InvalidInputError(f"`{name}` has {weights[row]} at [{row}], expected no negative weight")
-    if not weights.any():
+    if not (accept_zero or weights.any()):
         raise InvalidInputError(f"`{name}` is zero everywhere, expected at least one positive weight")
     checked: npt.NDArray[np.float64] = weights
     return checked

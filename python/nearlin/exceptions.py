@@ -8,9 +8,11 @@ __all__ = [
     "AccuracyWarning",
     "AllocationError",
     "FallbackWarning",
+    "GuaranteeWarning",
     "InternalError",
     "InvalidInputError",
     "InvalidTypeError",
+    "LeverageWarning",
     "NearlinError",
     "NonFiniteError",
     "ShapeError",
@@ -56,3 +58,11 @@ class FallbackWarning(UserWarning):
 
 class AccuracyWarning(UserWarning):
     """The accuracy asked for was not reached; the certificate says what was."""
+
+
+class GuaranteeWarning(UserWarning):
+    """Nothing bounds the error of an answer."""
+
+
+class LeverageWarning(UserWarning):
+    """Rows have so much leverage that their residuals tell nothing of their noise."""

@@ -149,6 +149,15 @@ impl<E: Kernel> GramSum<E> {
     }
 }
 
+impl GramSum<f64> {
+    /// Multiplies rows of the block, the first of them at `row`, by a factor each.
+    pub(super) fn scale_rows(&mut self, row: usize, factors: &[f64]) {
+        for panel in self.packed.chunks_exact_mut(self.capacity * f64::WIDTH) {
+            scale_rows_of_panel(factors, &mut panel[row * f64::WIDTH..]);
+        }
+    }
+}
+
 // Inside the kernels below indices run over arrays of fixed length: an iterator adaptor that is not inlined
 // would leave the instruction set of the kernel.
 
@@ -187,6 +196,18 @@ kernel! {
                 for k in 0..16 {
                     out[k] = E::from_f64(rows[i][k]);
                 }
+            }
+        }
+    }
+}
+
+kernel! {
+    fn scale_rows_of_panel<V>(factors: &[f64], panel: &mut [f64]) {
+        let (rows, _) = panel.as_chunks_mut::<16>();
+        assert!(factors.len() <= rows.len());
+        for i in 0..factors.len() {
+            for k in 0..16 {
+                rows[i][k] *= factors[i];
             }
         }
     }

@@ -11,7 +11,7 @@
 //! | [`condition_of_upper`] | 2-norm condition estimate of a triangle in O(d²) |
 //! | [`Qr`] | blocked Householder QR that keeps Q in factored form |
 //! | `gram`, `whitened_gram` | A'A and (A W)'(A W) of tall matrices in one read |
-//! | `whitened_row_norms` | the norms of the rows of A W |
+//! | `weighted_whitened_gram` | the latter with rows weighted by what they are |
 //! | [`tsqr()`] | R of a matrix with many rows |
 //! | [`svd()`], [`eigh()`] | thin SVD, symmetric eigendecomposition |
 //!
@@ -47,4 +47,4 @@ pub use qr::Qr;
 pub use svd::{Svd, svd};
 pub use triangle::{invert_upper, multiply_upper, solve_upper, solve_upper_transposed};
 pub use tsqr::tsqr;
-pub(crate) use whiten::{whitened_gram, whitened_row_norms};
+pub(crate) use whiten::{weighted_whitened_gram, whitened_gram};

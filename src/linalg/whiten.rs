@@ -1,11 +1,11 @@
-//! Products A W of a tall A with a small W, used at once and never stored: their Gram matrix, the norms of
-//! their rows.
+//! Products A W of a tall A with a small W, used at once and never stored: their Gram matrix, as it is or with
+//! rows weighted by what they are themselves.
 //!
 //! A few rows are multiplied in `f64` while they are in the cache, by the triangular half of W only where W is an
-//! upper triangle, and go straight into the panels of a Gram sum, in the precision of that sum, or into squares.
+//! upper triangle, and go straight into the panels of a Gram sum, in the precision of that sum.
 //! Cost for a triangle of order d: n d^2 flops in `f64`, as many in the precision of the sum, one read of A.
 
-use super::gram::{CHUNK, GramSum, slabs, sum_over_slabs};
+use super::gram::{CHUNK, GramSum, sum_over_slabs};
 use super::kernel::{HEIGHT, Kernel};
 use crate::error::Result;
 use crate::matrix::{Buffer, Dense, Mat, Rows};
@@ -31,25 +31,32 @@ pub(crate) fn whitened_gram<E: Kernel, P: Send>(
     })
 }
 
-/// Squared norms of the rows of A W for W = `whitener`, after one read of A.
-pub(crate) fn whitened_row_norms(
+/// (D A W)'(D A W) for W = `whitener` and a diagonal D, in `f64`, after one read of A, and what `weigh` made of
+/// the tiles: it is given rows of A, the number of the first, and the squared norms of these rows of A W, and
+/// replaces the norms by the rows' entries of D.
+pub(crate) fn weighted_whitened_gram<P: Send>(
     context: &Context,
     rows: &dyn Rows,
     whitener: &Mat<f64>,
-) -> Result<Vec<f64>> {
+    part: impl Fn() -> P + Sync,
+    weigh: impl Fn(&mut P, Dense<'_, f64>, usize, &mut [f64]) + Sync,
+) -> Result<(Mat<f64>, Vec<P>)> {
     let panels = Panels::new(whitener)?;
-    let slabs = slabs(rows.nrows(), whitener.ncols(), CHUNK);
-    let norms = context.map_with(slabs.len(), Vec::new, |buffer, slab| {
-        let mut norms = Vec::with_capacity(slabs[slab].len());
-        for start in slabs[slab].clone().step_by(CHUNK) {
-            let end = (start + CHUNK).min(slabs[slab].end);
-            norms.extend_from_slice(
-                &panels.row_norms(rows.tile(start..end, 0..rows.ncols(), buffer))[..end - start],
-            );
+    sum_over_slabs(context, rows, whitener.ncols(), part, |sum: &mut GramSum<f64>, part, tile, row| {
+        for start in (0..tile.nrows()).step_by(CHUNK) {
+            let chunk = tile.rows(start..(start + CHUNK).min(tile.nrows()));
+            let mut weights = [0.0; CHUNK];
+            panels.multiply(chunk, |i, column, products| {
+                sum.pack_tile(start + i, column, products);
+                for (norm, row) in weights[i..].iter_mut().zip(products.chunks_exact(f64::WIDTH)) {
+                    *norm += norm_sq(row);
+                }
+            });
+            weigh(part, chunk, row + start, &mut weights[..chunk.nrows()]);
+            sum.scale_rows(start, &weights[..chunk.nrows()]);
         }
-        norms
-    })?;
-    Ok(norms.concat())
+        sum.multiply(tile.nrows());
+    })
 }
 
 /// A matrix in panels of columns; each panel stops at its last row that is not zero.
@@ -112,17 +119,6 @@ impl Panels {
         }
     }
 
-    /// Squared norms of at most `CHUNK` rows times the matrix.
-    fn row_norms(&self, rows: Dense<'_, f64>) -> [f64; CHUNK] {
-        let mut norms = [0.0; CHUNK];
-        self.multiply(rows, |i, _, products| {
-            for (norm, row) in norms[i..].iter_mut().zip(products.chunks_exact(f64::WIDTH)) {
-                *norm += norm_sq(row);
-            }
-        });
-        norms
-    }
-
     /// The last few rows, filled up with zeros to a whole group.
     fn padded(&self, rows: Dense<'_, f64>) -> Vec<f64> {
         let mut padded = vec![0.0; if rows.nrows() == 0 { 0 } else { HEIGHT * self.nrows }];
@@ -156,13 +152,20 @@ mod tests {
                 assert!((g[(i, j)] - exact).abs() <= bound, "({i}, {j}): {} against {exact}", g[(i, j)]);
             }
         }
-        let norms = whitened_row_norms(&Context::new(1), &a, w).unwrap();
-        assert_eq!(norms.len(), a.nrows());
-        for (i, norm) in norms.iter().enumerate() {
+        let weigh = |seen: &mut Vec<f64>, tile: Dense<'_, f64>, first: usize, weights: &mut [f64]| {
+            assert_eq!(tile.nrows(), weights.len());
+            seen.extend_from_slice(weights);
+            (first..).zip(weights).for_each(|(row, weight)| *weight = entry(3 * row));
+        };
+        let (g, seen) = weighted_whitened_gram(&Context::new(2), &a, w, Vec::new, weigh).unwrap();
+        for (i, norm) in seen.concat().iter().enumerate() {
             let exact: f64 = (0..w.ncols()).map(|j| b[(i, j)] * b[(i, j)]).sum();
             assert!((norm - exact).abs() <= 1e-13 * (1.0 + exact));
         }
-        assert_eq!(norms, whitened_row_norms(&Context::new(3), &a, w).unwrap());
+        for (i, j) in (0..w.ncols()).map(|i| (i, i / 2)) {
+            let exact: f64 = (0..a.nrows()).map(|k| b[(k, i)] * b[(k, j)] * entry(3 * k).powi(2)).sum();
+            assert!((g[(i, j)] - exact).abs() <= 1e-13 * norm(i) * norm(j) + 1e-12);
+        }
     }
 
     proptest! {

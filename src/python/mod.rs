@@ -7,7 +7,8 @@
 //! | [`operator`] | linear operators of the caller |
 //! | [`errors`] | errors of the core as exceptions |
 //! | [`regression`], [`sketch`] | one thin file per column |
-//! | [`covariance`] | the covariances of the regression column |
+//! | [`covariance`], [`sketch_and_solve`] | more of the regression column |
+//! | [`kron`] | what works on the factors of a Kronecker product |
 //!
 //! Arguments are validated in Python (`nearlin/_validation.py`); what is checked again here guards memory.
 
@@ -15,9 +16,11 @@ pub mod convert;
 pub mod covariance;
 pub mod enter;
 pub mod errors;
+pub mod kron;
 pub mod operator;
 pub mod regression;
 pub mod sketch;
+pub mod sketch_and_solve;
 
 use pyo3::prelude::*;
 
@@ -29,9 +32,13 @@ mod _core {
     #[pymodule_export]
     use super::covariance::{covariance, robust_covariance};
     #[pymodule_export]
+    use super::kron::{TensorSketch, lstsq_kron};
+    #[pymodule_export]
     use super::regression::{lstsq, ridge_loo};
     #[pymodule_export]
     use super::sketch::{Accumulator, Sketch};
+    #[pymodule_export]
+    use super::sketch_and_solve::{LeastSquaresStream, eps_of_rows, row_count};
     #[pymodule_export]
     use super::usable_cpus;
 }

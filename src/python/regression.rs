@@ -6,7 +6,7 @@ use super::operator::Operator;
 use crate::error::Error;
 use crate::matrix::{Dense, LinearOperator, Matrix, Real};
 use crate::parallel::Context;
-use crate::regression::{self, Inference, Method, Output, Params, Problem, Sketchable};
+use crate::regression::{self, Inference, Method, Output, Params, Preconditioner, Problem, Sketchable};
 use crate::simd;
 use crate::sketch::{Kind, Weights};
 use numpy::{IntoPyArray, PyArray1};
@@ -15,7 +15,7 @@ use pyo3::types::PyDict;
 
 /// Least squares; see `nearlin.lstsq`.
 #[pyfunction]
-#[pyo3(signature = (a, b, *, method, sample_weight, ridge, rcond, sketch, sketch_size, tol, max_iter, seed, threads, fit_intercept, keep_factor, progress))]
+#[pyo3(signature = (a, b, *, method, sample_weight, ridge, rcond, sketch, sketch_size, tol, max_iter, seed, threads, fit_intercept, keep_factor, preconditioner, progress))]
 pub fn lstsq<'py>(
     py: Python<'py>,
     a: &Bound<'py, PyAny>,
@@ -32,6 +32,7 @@ pub fn lstsq<'py>(
     threads: usize,
     fit_intercept: bool,
     keep_factor: bool,
+    preconditioner: Option<&str>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let params = Params {
@@ -43,6 +44,7 @@ pub fn lstsq<'py>(
         max_iter,
         seed,
         keep_factor,
+        preconditioner: preconditioner.map(preconditioner_named).transpose()?,
     };
     let weights =
         sample_weight.map(|weights| Vector::<f64>::extract(weights, "sample_weight")).transpose()?;
@@ -173,14 +175,26 @@ impl Call<'_> {
 }
 
 fn method_named(name: &str) -> Result<Method, Error> {
-    use Method::{Auto, Fossils, Gram, Lsmr, Qr, Spir, Whitened};
-    let methods = [Auto, Gram, Whitened, Spir, Fossils, Lsmr, Qr];
+    use Method::{Auto, FgmresWlsir, Fossils, Gram, Lsmr, Qr, Spir, Whitened};
+    let methods = [Auto, Gram, Whitened, Spir, Fossils, Lsmr, FgmresWlsir, Qr];
     methods.into_iter().find(|method| method.name() == name).ok_or_else(|| {
-        Error::value("method", format!("'{name}'"), "one of auto, gram, whitened, spir, fossils, lsmr, qr")
+        Error::value(
+            "method",
+            format!("'{name}'"),
+            "one of auto, gram, whitened, spir, fossils, lsmr, fgmres_wlsir, qr",
+        )
     })
 }
 
-fn sketch_named(name: &str) -> Result<Kind, Error> {
+fn preconditioner_named(name: &str) -> Result<Preconditioner, Error> {
+    let known = [Preconditioner::Split, Preconditioner::Left];
+    known
+        .into_iter()
+        .find(|preconditioner| preconditioner.name() == name)
+        .ok_or_else(|| Error::value("preconditioner", format!("'{name}'"), "one of split, left"))
+}
+
+pub(super) fn sketch_named(name: &str) -> Result<Kind, Error> {
     match name {
         "sparse_sign" => Ok(Kind::SparseSign { zeta: 8 }),
         "count_sketch" => Ok(Kind::CountSketch),

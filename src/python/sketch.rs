@@ -46,13 +46,7 @@ impl Sketch {
 
     #[getter]
     fn kind(&self) -> &'static str {
-        match self.operator.kind() {
-            Kind::SparseSign { .. } => "sparse_sign",
-            Kind::CountSketch => "count_sketch",
-            Kind::Srht => "srht",
-            Kind::Pht { .. } => "pht",
-            Kind::Gaussian => "gaussian",
-        }
+        name_of(self.operator.kind())
     }
 
     #[getter]
@@ -135,6 +129,17 @@ impl Sketch {
     }
 }
 
+/// The name that Python has for a family.
+pub(super) fn name_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::SparseSign { .. } => "sparse_sign",
+        Kind::CountSketch => "count_sketch",
+        Kind::Srht => "srht",
+        Kind::Pht { .. } => "pht",
+        Kind::Gaussian => "gaussian",
+    }
+}
+
 fn weights_named(name: &str) -> Result<Weights> {
     match name {
         "signs" => Ok(Weights::Signs),
@@ -143,7 +148,7 @@ fn weights_named(name: &str) -> Result<Weights> {
     }
 }
 
-fn is_single(a: &AnyInput) -> bool {
+pub(super) fn is_single(a: &AnyInput) -> bool {
     matches!(a, AnyInput::F32(_))
 }
 
@@ -161,7 +166,7 @@ fn with_operand<R>(a: &AnyInput, work: impl FnOnce(&Operand<'_>) -> R) -> R {
 }
 
 /// The product, unless its entries are too large for the precision of the result.
-fn checked(product: Mat<f64>, single: bool, argument: &'static str) -> Result<Mat<f64>> {
+pub(super) fn checked(product: Mat<f64>, single: bool, argument: &'static str) -> Result<Mat<f64>> {
     let fits = |&entry: &f64| if single { (entry as f32).is_finite() } else { entry.is_finite() };
     if product.as_slice().iter().all(fits) {
         return Ok(product);
@@ -169,7 +174,7 @@ fn checked(product: Mat<f64>, single: bool, argument: &'static str) -> Result<Ma
     Err(Error::value(argument, "so large that the product overflows", "smaller entries, or float64"))
 }
 
-fn to_array(py: Python<'_>, product: Mat<f64>, single: bool) -> PyResult<Bound<'_, PyAny>> {
+pub(super) fn to_array(py: Python<'_>, product: Mat<f64>, single: bool) -> PyResult<Bound<'_, PyAny>> {
     if single { to_numpy::<f32>(py, product) } else { to_numpy::<f64>(py, product) }
 }
 
@@ -274,21 +279,21 @@ impl Accumulator {
         threads: usize,
         work: impl FnOnce(&Context, &mut sketch::Accumulator) -> Result<T> + Send,
     ) -> PyResult<T> {
-        enter(py, threads, None, |context| work(context, &mut *self.lock(context)?))
+        enter(py, threads, None, |context| work(context, &mut *lock(&self.state, context)?))
     }
+}
 
-    /// Waits for other threads to be done with the state, and can be interrupted while it does.
-    fn lock(&self, context: &Context) -> Result<MutexGuard<'_, sketch::Accumulator>> {
-        loop {
-            match self.state.try_lock() {
-                Ok(state) => return Ok(state),
-                Err(TryLockError::Poisoned(_)) => {
-                    return Err(Error::State("a call that changed it failed half-way".into()));
-                }
-                Err(TryLockError::WouldBlock) => {
-                    context.tick()?;
-                    std::thread::sleep(Duration::from_micros(100));
-                }
+/// Waits for other threads to be done with a state, and can be interrupted while it does.
+pub(super) fn lock<'m, T>(state: &'m Mutex<T>, context: &Context) -> Result<MutexGuard<'m, T>> {
+    loop {
+        match state.try_lock() {
+            Ok(state) => return Ok(state),
+            Err(TryLockError::Poisoned(_)) => {
+                return Err(Error::State("a call that changed it failed half-way".into()));
+            }
+            Err(TryLockError::WouldBlock) => {
+                context.tick()?;
+                std::thread::sleep(Duration::from_micros(100));
             }
         }
     }

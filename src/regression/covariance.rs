@@ -16,7 +16,7 @@
 //! few rows at a time and never stored; nothing is squared that is not orthonormal, so that no digit is lost to
 //! the condition of A.
 
-use super::design::{Design, Problem, scale_by};
+use super::design::{Design, Problem};
 use super::refine::{Group, Scaled};
 use crate::error::{Error, Result};
 use crate::linalg::{self, Qr};
@@ -128,8 +128,7 @@ pub fn covariance(fit: &Fit<'_>, residual_norms: &[f64]) -> Result<Covariance> {
     Ok(Covariance { matrices, freedom: basis.freedom, pinned: Vec::new() })
 }
 
-/// Covariances for noise of any variances, `coefficients` (d x k) being the fit: one read of A for every target,
-/// and one more for the leverages.
+/// Covariances for noise of any variances, `coefficients` (d x k) being the fit: one read of A for every target.
 pub fn robust_covariance<T: Real + Element>(
     context: &Context,
     problem: &Problem<'_, T>,
@@ -140,32 +139,67 @@ pub fn robust_covariance<T: Real + Element>(
     let design = Design::new(context, problem)?;
     let basis = Basis::new(fit)?;
     basis.recognise(context, &design, fit)?;
-    let leverages = match robust {
-        Robust::Hc0 | Robust::Hc1 => vec![0.0; design.nrows()],
-        Robust::Hc2 | Robust::Hc3 => {
-            let samples = Samples { design: &design, noise: None };
-            linalg::whitened_row_norms(context, &samples, &basis.whitener)?
-        }
-    };
+    let samples = Samples { design: &design };
     let correction = match robust {
         Robust::Hc1 => (fit.observations as f64 / basis.freedom).sqrt(),
         _ => 1.0,
     };
+    let mut pinned = Vec::new();
     let mut matrices = Vec::with_capacity(design.ntargets());
     for target in 0..design.ntargets() {
         let scale = design.target_scale(target);
         let coefficients: Vec<f64> = coefficients.col(target).iter().map(|x| x * scale).collect();
-        let noise = Noise { target, coefficients, leverages: &leverages, robust };
-        let samples = Samples { design: &design, noise: Some(noise) };
-        let (meat, _) =
-            linalg::whitened_gram::<f64, ()>(context, &samples, &basis.whitener, || (), |(), _, _| ())?;
-        if !meat.as_slice().iter().all(|value| value.is_finite()) {
+        let weigh = |seen: &mut Seen, tile: Dense<'_, f64>, first: usize, leverages: &mut [f64]| {
+            for (i, leverage) in leverages.iter_mut().enumerate() {
+                let values = &tile.row(i).unwrap_or(&[])[..coefficients.len()];
+                let residual = design.target(first + i, target) - dot(values, &coefficients);
+                seen.add(first + i, *leverage);
+                *leverage = robust.root_variance(residual, *leverage);
+            }
+        };
+        let (meat, seen) =
+            linalg::weighted_whitened_gram(context, &samples, &basis.whitener, Seen::default, weigh)?;
+        let trace: f64 = seen.iter().map(|seen| seen.leverages).sum();
+        let familiar = (trace - basis.trace).abs() <= 0.01 * basis.trace;
+        if !familiar || !meat.as_slice().iter().all(|value| value.is_finite()) {
             return Err(stranger(context, &design)?);
         }
         matrices.push(basis.lifted(&meat, correction / scale)?);
+        pinned = seen.into_iter().flat_map(|seen| seen.pinned).collect();
     }
-    let pinned = (0..leverages.len()).filter(|&row| leverages[row] > PINNED).collect();
+    if matches!(robust, Robust::Hc0 | Robust::Hc1) {
+        pinned.clear();
+    }
     Ok(Covariance { matrices, freedom: basis.freedom, pinned })
+}
+
+/// What a pass finds beside the covariances.
+#[derive(Default)]
+struct Seen {
+    /// Their sum.
+    leverages: f64,
+    pinned: Vec<usize>,
+}
+
+impl Seen {
+    fn add(&mut self, row: usize, leverage: f64) {
+        self.leverages += leverage;
+        if leverage > PINNED {
+            self.pinned.push(row);
+        }
+    }
+}
+
+impl Robust {
+    /// Root of a row's share in M; zero for a row that the fit passes through.
+    fn root_variance(self, residual: f64, leverage: f64) -> f64 {
+        match self {
+            Self::Hc0 | Self::Hc1 => residual,
+            _ if leverage > PINNED => 0.0,
+            Self::Hc2 => residual / (1.0 - leverage).sqrt(),
+            Self::Hc3 => residual / (1.0 - leverage),
+        }
+    }
 }
 
 /// F with F'F = A'A + ridge to rounding, from one that comes near it.
@@ -191,6 +225,8 @@ struct Basis {
     lift: Mat<f64>,
     /// Z'Z.
     gram: Mat<f64>,
+    /// Its trace.
+    trace: f64,
     freedom: f64,
 }
 
@@ -223,7 +259,7 @@ impl Basis {
             let found = format!("{} rows for {trace:.4} free coefficients", fit.observations);
             return Err(Error::shape("A", found, "more rows (of positive weight) than that"));
         }
-        Ok(Self { whitener, lift, gram, freedom })
+        Ok(Self { whitener, lift, gram, trace, freedom })
     }
 
     /// factor^2 L M L', the powers of two of L kept apart from those of the factor.
@@ -243,7 +279,7 @@ impl Basis {
         })
     }
 
-    /// An error unless the data are those of the fit, as far as their weights and means tell.
+    /// An error unless the data have the weights and means of those of the fit.
     fn recognise<T: Real + Element>(
         &self,
         context: &Context,
@@ -281,33 +317,9 @@ fn pseudo_inverse(factor: &Mat<f64>) -> Result<Mat<f64>> {
     Ok(product)
 }
 
-/// The rows of [A, w], or what the noise of one target makes of them.
+/// The rows of [A, w].
 struct Samples<'p, 'a, T> {
     design: &'p Design<'a, T>,
-    noise: Option<Noise<'p>>,
-}
-
-/// How far each row is from the fit.
-struct Noise<'p> {
-    target: usize,
-    /// Of the centred columns, in the units of the target.
-    coefficients: Vec<f64>,
-    leverages: &'p [f64],
-    robust: Robust,
-}
-
-impl Noise<'_> {
-    /// Root of the row's share in M; zero for a row that the fit passes through.
-    fn of<T: Real + Element>(&self, design: &Design<'_, T>, row: usize, values: &[f64]) -> f64 {
-        let residual = design.target(row, self.target) - dot(values, &self.coefficients);
-        let left = 1.0 - self.leverages[row];
-        match self.robust {
-            Robust::Hc0 | Robust::Hc1 => residual,
-            _ if self.leverages[row] > PINNED => 0.0,
-            Robust::Hc2 => residual / left.sqrt(),
-            Robust::Hc3 => residual / left,
-        }
-    }
 }
 
 impl<T: Real + Element> Rows for Samples<'_, '_, T> {
@@ -320,8 +332,7 @@ impl<T: Real + Element> Rows for Samples<'_, '_, T> {
     }
 
     fn borrowed(&self, rows: Range<usize>) -> Option<Dense<'_, f64>> {
-        let as_they_are = self.noise.is_none() && self.design.means().is_none();
-        as_they_are.then(|| self.design.borrowed(rows))?
+        self.design.means().is_none().then(|| self.design.borrowed(rows))?
     }
 
     fn tile<'b>(
@@ -332,26 +343,12 @@ impl<T: Real + Element> Rows for Samples<'_, '_, T> {
     ) -> Dense<'b, f64> {
         let (d, width) = (self.design.ncols(), self.ncols());
         assert_eq!(cols, 0..width);
-        if let Some(borrowed) = self.borrowed(rows.clone()) {
-            return borrowed;
+        if width == d {
+            return self.design.tile(rows, cols, buffer);
         }
-        match self.design.borrowed(rows.clone()) {
-            Some(borrowed) => {
-                buffer.clear();
-                (0..rows.len()).for_each(|i| buffer.extend_from_slice(borrowed.row(i).unwrap_or(&[])));
-            }
-            None => {
-                self.design.tile(rows.clone(), 0..d, buffer);
-            }
-        }
-        if width > d {
-            append_column(buffer, d, rows.len(), |i| self.design.root_weight(rows.start + i));
-        }
-        if let Some(noise) = &self.noise {
-            for (row, values) in rows.clone().zip(buffer.chunks_exact_mut(width)) {
-                scale_by(noise.of(self.design, row, &values[..d]), values);
-            }
-        }
+        assert_eq!(cols, 0..width);
+        self.design.tile(rows.clone(), 0..d, buffer);
+        append_column(buffer, d, rows.len(), |i| self.design.root_weight(rows.start + i));
         Dense::row_major(buffer, rows.len(), width)
     }
 }

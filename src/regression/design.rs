@@ -4,7 +4,7 @@ use super::sparse;
 use crate::error::{Error, Result};
 use crate::matrix::{Dense, LinearOperator, Matrix, Real, Rows, Sparse};
 use crate::parallel::Context;
-use crate::simd::{Element, kernel};
+use crate::simd::{Element, Extended, kernel};
 use std::ops::Range;
 
 /// min |W^(1/2) (b - A x)|^2 + ridge |x|^2 for every column b of the targets, as the caller states it.
@@ -72,6 +72,7 @@ impl<T: Real> Source<'_, T> {
 pub(crate) struct Design<'a, T> {
     matrix: Source<'a, T>,
     targets: Dense<'a, T>,
+    weights: Option<&'a [f64]>,
     root_weights: Option<Vec<f64>>,
     means: Option<Vec<f64>>,
     target_means: Vec<f64>,
@@ -93,6 +94,7 @@ impl<'a, T: Real + Element> Design<'a, T> {
         let mut design = Self {
             matrix: problem.design.into(),
             targets: problem.targets,
+            weights: problem.weights,
             root_weights,
             means: None,
             target_means: vec![0.0; k],
@@ -180,6 +182,17 @@ impl<'a, T: Real + Element> Design<'a, T> {
         self.root_weights.is_some()
     }
 
+    /// The largest weight over the smallest that is not zero.
+    pub fn weight_spread(&self) -> f64 {
+        let positive = || self.weights.unwrap_or(&[1.0]).iter().copied().filter(|&weight| weight > 0.0);
+        positive().fold(0.0, f64::max) / positive().fold(f64::INFINITY, f64::min)
+    }
+
+    /// The weight of a row.
+    pub fn weight(&self, row: usize) -> f64 {
+        self.weights.map_or(1.0, |weights| weights[row])
+    }
+
     /// Root of the weight of a row.
     pub fn root_weight(&self, row: usize) -> f64 {
         self.root_weights.as_ref().map_or(1.0, |weights| weights[row])
@@ -189,6 +202,38 @@ impl<'a, T: Real + Element> Design<'a, T> {
     pub fn target(&self, row: usize, target: usize) -> f64 {
         let centred = self.targets.get(row, target).to_f64() - self.target_means[target];
         centred * self.root_weight(row) * self.target_scale[target]
+    }
+
+    /// An entry of a target without its weight, exactly: [`Design::target`] is its root weight times the rounded sum.
+    pub fn exact_target(&self, row: usize, target: usize) -> Extended {
+        let mut centred = Extended::from(self.targets.get(row, target).to_f64());
+        centred.add(-self.target_means[target]);
+        let scale = self.target_scale[target];
+        Extended { high: centred.high * scale, low: centred.low * scale }
+    }
+
+    /// Rows as the caller gave them: without weights, means and column scales.
+    pub fn exact_tile<'b>(&'b self, rows: Range<usize>, buffer: &'b mut Vec<f64>) -> Dense<'b, f64> {
+        let columns = 0..self.ncols();
+        match &self.matrix {
+            Source::Dense(matrix) => matrix.tile(rows, columns, buffer),
+            Source::Sparse(matrix) => matrix.tile(rows, columns, buffer),
+            Source::Operator(_) => no_tiles(),
+        }
+    }
+
+    /// The same rows, all of weight one.
+    pub fn unweighted(&self) -> Self {
+        Self {
+            weights: None,
+            root_weights: None,
+            means: self.means.clone(),
+            target_means: self.target_means.clone(),
+            column_scale: self.column_scale.clone(),
+            target_scale: self.target_scale.clone(),
+            target_norm: self.target_norm.clone(),
+            ..*self
+        }
     }
 
     /// The matrix itself, when tiles of it are shown as they are.

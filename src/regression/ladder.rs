@@ -40,6 +40,17 @@ pub(crate) enum Outcome {
     Slow { made: usize, needed: usize },
 }
 
+impl Outcome {
+    /// Reads of A that refined the answers.
+    pub fn passes(&self) -> usize {
+        match self {
+            Self::Refined(refined, ..) | Self::Unfactored(Unfactored { refined, .. }) => refined.passes,
+            Self::Slow { made, .. } => *made,
+            Self::Inadmissible(_) => 0,
+        }
+    }
+}
+
 /// Precision of the products of the gram rungs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Precision {
@@ -282,11 +293,13 @@ fn apply_to_operator<T: Real + Element>(group: &Group<'_, '_, T>, sketch: &Sketc
 /// Columns of an operator that are held at once.
 const COLUMNS: usize = 64;
 
-/// The whitened rung for one group of targets, its Gram matrix summed from products of this precision.
+/// The whitened rung for one group of targets, its Gram matrix summed from products of this precision. A sketch that
+/// leaves A R1^-1 with a condition above `worst` has failed.
 pub(crate) fn whitened<T: Real + Element>(
     group: &Group<'_, '_, T>,
     sketched: Sketched,
     precision: Precision,
+    worst: f64,
 ) -> Result<Outcome> {
     let Sketched { scaled: Scaled { factor, scale, empty }, x, condition, .. } = sketched;
     let Factor::Triangle(r1) = factor else { return Ok(Outcome::Inadmissible(condition)) };
@@ -311,7 +324,7 @@ pub(crate) fn whitened<T: Real + Element>(
     group.to_scaled(&mut pass, &unscaled, &scale);
     add_ridge(group, &whitener, &mut gram)?;
     let Some(r2) = linalg::cholesky(&gram) else { return Ok(Outcome::Inadmissible(condition)) };
-    if linalg::condition_of_upper(r2.as_ref()) > WORST_SKETCH {
+    if linalg::condition_of_upper(r2.as_ref()) > worst {
         return Ok(Outcome::Inadmissible(condition));
     }
     let r = linalg::multiply_upper(r2.as_ref(), r1.as_ref())?;
@@ -321,8 +334,8 @@ pub(crate) fn whitened<T: Real + Element>(
     Ok(Outcome::Refined(refined, scaled, condition))
 }
 
-/// A sketch that leaves A R1^-1 with a larger condition than this has failed.
-const WORST_SKETCH: f64 = 30.0;
+/// What a sketch of A itself may leave at most.
+pub(crate) const WORST_SKETCH: f64 = 30.0;
 
 /// gram += ridge W'W, and a unit for columns of zeros, whose sketch was given one.
 fn add_ridge<T: Real + Element>(

@@ -7,6 +7,9 @@
 //! x += R^-1 R'^-1 A'(b - A x), one read of A each, until the *measured* backward error meets its target. They
 //! differ in what R costs and in the conditioning it can bear; QR is the last resort and decides ranks.
 //!
+//! Beside them, answers of a sketch alone: one read of A, errors of the size of |r| over the root of m, and intervals
+//! for them.
+//!
 //! | symbol | meaning |
 //! |---|---|
 //! | A, n, d | the matrix, its rows and columns |
@@ -28,15 +31,26 @@
 //! | `ladder` | the rungs: gram in single and double precision, whitened |
 //! | `spir` | sketched iterations for sparse or very wide matrices |
 //! | `lsmr` | iterations without a factor, for linear operators |
+//! | `fgmres` | flexible GMRES on any linear system |
+//! | `exact` | one read of A in twice the working precision |
+//! | `augmented` | refinement of the augmented system: all digits whatever the weights |
 //! | `qr` | tall-skinny QR, ranks, minimum-norm answers |
 //! | `auto` | condition hint and cost model |
 //! | `solve` | the driver that climbs from method to method |
 //! | `loo` | leave-one-out errors of ridge regression |
 //! | `covariance` | covariance matrices of the coefficients |
+//! | `row_count` | rows that a dense sketch needs for a coordinate-wise error |
+//! | `sketch_and_solve` | answers from a sketch alone, with intervals |
+//! | `streaming` | the same for rows that come in blocks |
+//! | `kron` | least squares with a Kronecker product, which is never formed |
 
+mod augmented;
 mod auto;
 mod covariance;
 mod design;
+mod exact;
+mod fgmres;
+mod kron;
 mod ladder;
 mod loo;
 mod lsmr;
@@ -44,13 +58,21 @@ mod pass;
 mod products;
 mod qr;
 mod refine;
+mod row_count;
+mod sketch_and_solve;
 mod solve;
 mod sparse;
 mod spir;
 mod stacked;
+mod streaming;
 
+pub use augmented::Preconditioner;
 pub use covariance::{Covariance, Fit, Inference, Robust, covariance, robust_covariance};
 pub use design::{Problem, Source};
+pub use kron::{KronMethod, KronOutput, KronParams, KronProblem, lstsq_kron};
 pub use ladder::Sketchable;
 pub use loo::ridge_leave_one_out;
+pub use row_count::{eps_of_rows, row_count};
+pub use sketch_and_solve::{Quantiles, Sketched, sketch_and_solve};
 pub use solve::{Method, Output, Params, Stage, lstsq};
+pub use streaming::{Block, Request, Shape, Stream};

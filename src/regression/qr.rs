@@ -164,13 +164,13 @@ fn shortest(x: &mut Mat<f64>, scaled: &Scaled, null_space: Option<Mat<f64>>) -> 
     Ok(())
 }
 
-fn normalised(mut a: Mat<f64>) -> Result<Mat<f64>> {
+pub(super) fn normalised(mut a: Mat<f64>) -> Result<Mat<f64>> {
     normalise_columns(&mut a);
     Ok(a)
 }
 
 /// Q Q'X
-fn project(q: &Mat<f64>, x: &Mat<f64>) -> Result<Mat<f64>> {
+pub(super) fn project(q: &Mat<f64>, x: &Mat<f64>) -> Result<Mat<f64>> {
     let mut y = Mat::zeros(q.ncols(), x.ncols())?;
     linalg::matmul(y.as_mut(), false, q.as_ref().t(), x.as_ref(), 1.0);
     let mut projected = Mat::zeros(x.nrows(), x.ncols())?;

@@ -176,6 +176,19 @@ impl<T: Real + Element> Group<'_, '_, T> {
         Ok(state)
     }
 
+    /// Answers in scaled units with what a pass at all of them has measured.
+    pub fn measured(&self, factor: &Factor, x: &Mat<f64>, pass: &Pass) -> Result<Refined> {
+        let mut state = Refined::starting_at(x)?;
+        let whitened = factor.whiten(&pass.gradient)?;
+        for position in 0..x.ncols() {
+            let answer = self.answer(pass, &whitened, x, position, position);
+            let error = self.estimate(&answer, factor, true)?;
+            state.keep_better(position, error, pass, x, position);
+        }
+        state.settled = (0..x.ncols()).all(|position| self.is_accepted(&state, position));
+        Ok(state)
+    }
+
     /// True if an answer is good enough for refinement that has come to its end.
     pub fn is_accepted(&self, state: &Refined, position: usize) -> bool {
         state.backward_error[position] <= ACCEPTED * self.tolerance

@@ -1,9 +1,10 @@
 //! The driver: from the caller's problem to answers with their certificates.
 
-use super::auto::{Costs, Hint, SPIR_PASSES, costs, hint};
+use super::augmented::{Preconditioner, augmented};
+use super::auto::{Costs, Hint, SPIR_PASSES, costs, hint, weights_cost_digits};
 use super::covariance::Inference;
 use super::design::{Design, Problem, Source, power_of_two_below};
-use super::ladder::{self, Moments, Outcome, Precision, SketchPlan, Sketched};
+use super::ladder::{self, Moments, Outcome, Precision, SketchPlan, Sketched, WORST_SKETCH};
 use super::lsmr::{PROBES, Patience, Unfactored, lsmr};
 use super::qr::{Factored, qr, shortened};
 use super::refine::{Group, Refined, Scaled};
@@ -31,6 +32,8 @@ pub enum Method {
     Fossils,
     /// LSMR: no factor, no sketch.
     Lsmr,
+    /// Refinement of the augmented system by FGMRES.
+    FgmresWlsir,
     /// Tall-skinny Householder QR.
     Qr,
 }
@@ -45,6 +48,7 @@ impl Method {
             Self::Spir => "spir",
             Self::Fossils => "fossils",
             Self::Lsmr => "lsmr",
+            Self::FgmresWlsir => "fgmres_wlsir",
             Self::Qr => "qr",
         }
     }
@@ -69,6 +73,8 @@ pub struct Params {
     pub seed: u64,
     /// Keep the factor, exact to rounding, for covariances of the coefficients; may take one more read of A.
     pub keep_factor: bool,
+    /// For [`Method::FgmresWlsir`]; `None`: the one that bears any weights.
+    pub preconditioner: Option<Preconditioner>,
 }
 
 /// Answers and what is known of them.
@@ -177,6 +183,7 @@ enum Rung {
     Whitened { draw: u32 },
     Iterative { draw: u32, heavy_ball: bool },
     Lsmr(Patience),
+    Augmented { draw: u32, preconditioner: Preconditioner },
     Qr,
 }
 
@@ -188,6 +195,7 @@ impl Rung {
             Self::Iterative { heavy_ball: false, .. } => Method::Spir,
             Self::Iterative { heavy_ball: true, .. } => Method::Fossils,
             Self::Lsmr(_) => Method::Lsmr,
+            Self::Augmented { .. } => Method::FgmresWlsir,
             Self::Qr => Method::Qr,
         }
     }
@@ -201,7 +209,17 @@ impl Rung {
         match self {
             Self::Gram(Precision::Single) => "gram (single precision)",
             Self::Gram(Precision::Double) => "gram (double precision)",
+            Self::Augmented { preconditioner: Preconditioner::Split, .. } => "fgmres_wlsir (split)",
+            Self::Augmented { preconditioner: Preconditioner::Left, .. } => "fgmres_wlsir (left)",
             _ => self.method().name(),
+        }
+    }
+
+    /// Number of the draw of its sketch.
+    fn draw(self) -> u32 {
+        match self {
+            Self::Whitened { draw } | Self::Iterative { draw, .. } | Self::Augmented { draw, .. } => draw,
+            Self::Gram(_) | Self::Lsmr(_) | Self::Qr => 0,
         }
     }
 }
@@ -264,7 +282,7 @@ impl<'p> Driver<'p> {
             .enumerate()
             .map(|(j, &value)| power_of_two_below(value * design.column_scale(j)).recip())
             .collect();
-        driver.plan(n, d, design.sparse().map(|(matrix, _)| matrix.nnz()), square, sampled.as_ref());
+        driver.plan(design, square, sampled.as_ref());
         Ok(driver)
     }
 
@@ -277,7 +295,8 @@ impl<'p> Driver<'p> {
     }
 
     /// The rungs in the order in which they are tried.
-    fn plan(&mut self, n: usize, d: usize, stored: Option<usize>, square: bool, hint: Option<&Hint>) {
+    fn plan<T: Real + Element>(&mut self, design: &Design<'_, T>, square: bool, hint: Option<&Hint>) {
+        let stored = design.sparse().map(|(matrix, _)| matrix.nnz());
         let single = if self.params.keep_factor { 0.0 } else { 300.0 };
         let limits = [(Precision::Single, single), (Precision::Double, Precision::Double.limit())];
         let gram = |condition: f64| {
@@ -285,20 +304,25 @@ impl<'p> Driver<'p> {
         };
         let whitened = [Rung::Whitened { draw: 0 }, Rung::Whitened { draw: 1 }];
         let iterative = Rung::iterative;
+        let augmented = |preconditioner| [0, 1].map(|draw| Rung::Augmented { draw, preconditioner });
         let condition = hint.map_or(f64::INFINITY, |hint| hint.condition);
         let mut rungs: Vec<Rung> = match self.params.method {
             Method::Qr => vec![],
             Method::Whitened => whitened.to_vec(),
             Method::Spir => iterative(false).to_vec(),
             Method::Fossils => iterative(true).to_vec(),
-            Method::Lsmr => vec![self.lsmr(n, d)],
+            Method::Lsmr => vec![self.lsmr(design.nrows(), design.ncols())],
+            Method::FgmresWlsir => match self.params.preconditioner {
+                Some(Preconditioner::Left) => augmented(Preconditioner::Left).to_vec(),
+                _ => augmented(Preconditioner::Split).to_vec(),
+            },
             Method::Gram if square => vec![Rung::Gram(Precision::Double)],
             Method::Gram => {
                 gram(condition).chain([Rung::Gram(Precision::Double)]).take(2).chain(whitened).collect()
             }
             Method::Auto if square => vec![],
             Method::Auto => {
-                let costs = costs(n, d, stored);
+                let costs = costs(design.nrows(), design.ncols(), stored);
                 self.explain(&costs, hint);
                 let robust = [whitened, iterative(false), [Rung::Qr; 2]];
                 let of = |rungs: &[Rung; 2]| costs.of(rungs[0]);
@@ -323,7 +347,7 @@ impl<'p> Driver<'p> {
             Method::Auto | Method::Spir => Rung::iterative(false).to_vec(),
             Method::Fossils => Rung::iterative(true).to_vec(),
             Method::Lsmr => vec![self.lsmr(n, d)],
-            Method::Gram | Method::Whitened | Method::Qr => {
+            Method::Gram | Method::Whitened | Method::FgmresWlsir | Method::Qr => {
                 return Err(Error::value(
                     "method",
                     format!("'{}' for a linear operator", self.params.method.name()),
@@ -390,44 +414,32 @@ impl<'p> Driver<'p> {
         let wanted = self.rungs[0].method();
         let mut sketch_size = None;
         for rung in self.rungs.clone() {
-            output.redraws +=
-                usize::from(matches!(rung, Rung::Whitened { draw: 1.. } | Rung::Iterative { draw: 1.., .. }));
-            if rung == Rung::Qr {
-                if wanted != Method::Qr && self.params.method != Method::Auto {
-                    output.fallback = Some(self.explanation.last().cloned().unwrap_or_default());
-                }
-                let start = Instant::now();
-                let Factored { refined, scaled, condition, rank } = qr(&group, self.rcond)?;
-                self.reads = 1;
-                self.end_stage(rung, start, refined.passes);
-                self.explanation.push(format!("qr: rank {rank}, {}", summary(&refined)));
-                output.accept(&group, Method::Qr, refined, &scaled, condition, rank, None);
-                return self.keep(&group, &scaled, true, output);
-            }
+            output.redraws += usize::from(rung.draw() > 0);
             let start = Instant::now();
             self.reads = 0;
             let outcome = self.attempt(&group, rung, &mut sketch_size)?;
-            let passes = match &outcome {
-                Outcome::Refined(refined, ..) | Outcome::Unfactored(Unfactored { refined, .. }) => {
-                    refined.passes
-                }
-                Outcome::Inadmissible(_) => 0,
-                Outcome::Slow { made, .. } => *made,
-            };
-            self.end_stage(rung, start, if design.operator().is_some() { 2 * passes } else { passes });
+            let products = if design.operator().is_some() { 2 } else { 1 };
+            self.end_stage(rung, start, products * outcome.passes());
             let last = self.rungs.last() == Some(&rung);
             match outcome {
                 Outcome::Refined(refined, scaled, condition)
                     if last || refined.settled && condition * self.rcond < 1.0 =>
                 {
-                    self.explanation.push(format!("{}: {}", rung.describe(), summary(&refined)));
                     if rung.method() != wanted && self.params.method != Method::Auto {
-                        output.fallback =
-                            Some(format!("{wanted} gave way to {}", rung.describe(), wanted = wanted.name()));
+                        output.fallback = match rung {
+                            Rung::Qr => self.explanation.last().cloned(),
+                            _ => Some(format!("{} gave way to {}", wanted.name(), rung.describe())),
+                        };
                     }
                     let rank = scaled.factor.rank() - scaled.empty.len();
-                    output.settled &= refined.settled;
-                    output.accept(&group, rung.method(), refined, &scaled, condition, rank, sketch_size);
+                    self.explanation.push(format!("{}: rank {rank}, {}", rung.describe(), summary(&refined)));
+                    let (method, refined) =
+                        match self.sharpened(&group, rung, &refined, &scaled, condition)? {
+                            Some(sharpened) => (Method::FgmresWlsir, sharpened),
+                            None => (rung.method(), refined),
+                        };
+                    output.settled &= refined.settled || rung == Rung::Qr;
+                    output.accept(&group, method, refined, &scaled, condition, rank, sketch_size);
                     return self.keep(&group, &scaled, self.is_exact(rung, condition), output);
                 }
                 Outcome::Unfactored(answers) if last || answers.refined.settled => {
@@ -457,6 +469,36 @@ impl<'p> Driver<'p> {
         Err(Error::Internal("the climb ended without an answer".into()))
     }
 
+    /// Accepted answers with the digits of x that the weights have cost, if that may be many and they can be had.
+    fn sharpened<T: Real + Element>(
+        &mut self,
+        group: &Group<'_, '_, T>,
+        rung: Rung,
+        refined: &Refined,
+        scaled: &Scaled,
+        condition: f64,
+    ) -> Result<Option<Refined>> {
+        let spread = group.design.weight_spread();
+        let full_rank = scaled.factor.rank() == scaled.factor.order();
+        let by_products = group.design.operator().is_some();
+        if self.params.method != Method::Auto
+            || by_products
+            || !full_rank
+            || !weights_cost_digits(spread, condition)
+        {
+            return Ok(None);
+        }
+        self.explanation
+            .push(format!("weights that differ by {spread:.0e} cost digits at condition {condition:.1e}"));
+        let start = Instant::now();
+        let sharpened = augmented(group, refined, scaled, Preconditioner::Split)?;
+        let rung = Rung::Augmented { draw: rung.draw(), preconditioner: Preconditioner::Split };
+        self.reads = 0;
+        self.end_stage(rung, start, sharpened.passes - refined.passes);
+        self.explanation.push(format!("{}: {}", rung.describe(), summary(&sharpened)));
+        Ok(sharpened.settled.then_some(sharpened))
+    }
+
     fn end_stage(&mut self, rung: Rung, start: Instant, passes: usize) {
         let (name, seconds) = (rung.describe(), start.elapsed().as_secs_f64());
         self.stages.push(Stage { name, seconds, reads: self.reads + passes });
@@ -478,14 +520,21 @@ impl<'p> Driver<'p> {
                     None => Ok(Outcome::Inadmissible(f64::NAN)),
                 }
             }
-            Rung::Whitened { draw } | Rung::Iterative { draw, .. } => {
+            Rung::Whitened { draw } | Rung::Iterative { draw, .. } | Rung::Augmented { draw, .. } => {
                 let plan = self.sketch_plan(group, rung, draw);
                 *sketch_size = Some(plan.rows);
-                let sketched = ladder::sketched(group, plan)?;
-                self.reads += if group.design.operator().is_some() { group.design.ncols() } else { 1 };
+                let sketched = match rung {
+                    Rung::Augmented { preconditioner: Preconditioner::Left, .. } => {
+                        let unweighted = group.design.unweighted();
+                        ladder::sketched(&Group { design: &unweighted, ..*group }, plan)?
+                    }
+                    _ => ladder::sketched(group, plan)?,
+                };
                 if let (Some(_), Rung::Iterative { heavy_ball, .. }) = (group.design.operator(), rung) {
+                    self.reads += group.design.ncols();
                     return self.iterate_by_products(group, sketched, heavy_ball, plan.rows);
                 }
+                self.reads += 1;
                 if sketched.condition.is_nan() || sketched.condition * self.rcond >= 1.0 {
                     if !sketched.x.as_slice().iter().all(|v| v.is_finite()) {
                         group.design.largest_in_columns(self.context)?;
@@ -496,11 +545,23 @@ impl<'p> Driver<'p> {
                     Rung::Iterative { heavy_ball, .. } => {
                         spir(group, sketched, Inner::of(heavy_ball, group.design.ncols(), plan.rows))
                     }
+                    Rung::Augmented { preconditioner, .. } => {
+                        let worst = match preconditioner {
+                            Preconditioner::Split => WORST_SKETCH,
+                            Preconditioner::Left => Precision::Single.limit(),
+                        };
+                        self.reads += 1;
+                        match ladder::whitened(group, sketched, self.whitened_precision(), worst)? {
+                            Outcome::Refined(start, scaled, condition) => {
+                                let refined = augmented(group, &start, &scaled, preconditioner)?;
+                                Ok(Outcome::Refined(refined, scaled, condition))
+                            }
+                            inadmissible => Ok(inadmissible),
+                        }
+                    }
                     _ => {
                         self.reads += 1;
-                        let exact = self.params.keep_factor;
-                        let precision = if exact { Precision::Double } else { Precision::Single };
-                        ladder::whitened(group, sketched, precision)
+                        ladder::whitened(group, sketched, self.whitened_precision(), WORST_SKETCH)
                     }
                 }
             }
@@ -508,7 +569,12 @@ impl<'p> Driver<'p> {
                 self.reads += if group.design.operator().is_some() { PROBES } else { 0 };
                 lsmr(group, patience)
             }
-            Rung::Qr => Ok(Outcome::Inadmissible(f64::NAN)),
+            Rung::Qr => {
+                self.reads += 1;
+                *sketch_size = None;
+                let Factored { refined, scaled, condition, .. } = qr(group, self.rcond)?;
+                Ok(Outcome::Refined(refined, scaled, condition))
+            }
         }
     }
 
@@ -550,11 +616,16 @@ impl<'p> Driver<'p> {
         Moments::new(self.context, group.design, precision, self.powers.clone())
     }
 
+    /// Of the products of the whitened Gram matrix.
+    fn whitened_precision(&self) -> Precision {
+        if self.params.keep_factor { Precision::Double } else { Precision::Single }
+    }
+
     /// True if the factor of a rung is that of A to rounding.
     fn is_exact(&self, rung: Rung, condition: f64) -> bool {
         match rung {
             Rung::Gram(precision) => precision == Precision::Double && condition <= EXACT_GRAM,
-            Rung::Whitened { .. } => self.params.keep_factor,
+            Rung::Whitened { .. } | Rung::Augmented { .. } => self.params.keep_factor,
             Rung::Iterative { .. } | Rung::Lsmr(_) => false,
             Rung::Qr => true,
         }
@@ -565,7 +636,7 @@ impl<'p> Driver<'p> {
         let (n, d) = (group.design.nrows(), group.design.ncols());
         let kind = self.params.sketch.unwrap_or(Kind::SparseSign { zeta: 8 });
         let ratio = match rung {
-            Rung::Whitened { .. } => 2,
+            Rung::Whitened { .. } | Rung::Augmented { .. } => 2,
             _ if group.design.sparse().is_some() || n < 40 * d => 4,
             _ => 12,
         };
@@ -643,7 +714,7 @@ impl Costs {
         match rung {
             Rung::Gram(Precision::Single) => self.gram_single,
             Rung::Gram(Precision::Double) => self.gram_double,
-            Rung::Whitened { .. } => self.whitened,
+            Rung::Whitened { .. } | Rung::Augmented { .. } => self.whitened,
             Rung::Iterative { .. } => self.spir,
             // Nothing tells how many iterations there will be: never the cheapest.
             Rung::Lsmr(_) => f64::INFINITY,

@@ -10,16 +10,19 @@
 //! |---|---|
 //! | `lanes` | eight numbers in registers: the only intrinsics of the library |
 //! | `vector` | [`dot`], [`axpy`], [`sum`], [`norm_sq`] |
+//! | `extended` | [`Extended`]: sums in twice the working precision |
 //! | `residual` | residual and gradient of a least-squares problem in one read of the matrix |
 //! | `fwht` | [`fwht()`]: the Walsh-Hadamard transform of a tile |
 //! | `sparse` | [`gather_dot`] and [`scatter_add`] on compressed lines |
 
+mod extended;
 mod fwht;
 pub(crate) mod lanes;
 mod residual;
 mod sparse;
 mod vector;
 
+pub use extended::{Extended, axpy_extended, dot_extended};
 pub use fwht::fwht;
 pub use lanes::Element;
 pub use residual::{residual_cols, residual_rows};

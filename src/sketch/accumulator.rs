@@ -46,6 +46,11 @@ impl Accumulator {
         self.sums.d()
     }
 
+    /// Rows that the operator works on together; 1 where it works on each by itself.
+    pub fn chunk(&self) -> usize {
+        self.operator.chunk()
+    }
+
     /// Number of rows so far.
     pub fn rows(&self) -> u64 {
         self.cover.len()

@@ -16,6 +16,8 @@
 //! wherever a stream is cut. Operators that work on aligned chunks of rows are only ever given whole chunks:
 //! the [`Accumulator`] keeps the open ones.
 //!
+//! [`TensorSrht`] is made for Kronecker products instead, of which it needs no more than the factors.
+//!
 //! Files: `tiles` (the layout of Y), `accumulator` (streams, and `apply`, which is a stream of one block),
 //! `operand` (what can be sketched), then one file per family of operators.
 
@@ -25,12 +27,14 @@ mod gaussian;
 mod hadamard;
 mod operand;
 mod sparse_sign;
+mod tensor;
 mod tiles;
 mod transposed;
 
 pub use accumulator::Accumulator;
 pub use hadamard::Weights;
 pub use operand::Operand;
+pub use tensor::TensorSrht;
 pub(crate) use tiles::Tiles;
 
 use crate::error::{Error, Result};
@@ -66,6 +70,13 @@ pub enum Kind {
     CountSketch,
     /// Independent normals of variance `1 / m`.
     Gaussian,
+}
+
+impl Kind {
+    /// Whether columns of S have few nonzeros, so that single coordinates of an answer may be far off.
+    pub fn is_sparse(self) -> bool {
+        matches!(self, Self::SparseSign { .. } | Self::CountSketch)
+    }
 }
 
 /// A random m x n matrix, as a value.

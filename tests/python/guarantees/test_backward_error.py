@@ -11,7 +11,15 @@ import nearlin
 
 pytestmark = pytest.mark.guarantee
 
-LIMITS = {"auto": 1e15, "gram": 1e7, "whitened": 1e14, "spir": 1e14, "fossils": 1e14, "qr": 1e15}
+LIMITS = {
+    "auto": 1e15,
+    "gram": 1e7,
+    "whitened": 1e14,
+    "spir": 1e14,
+    "fossils": 1e14,
+    "fgmres_wlsir": 1e14,
+    "qr": 1e15,
+}
 """Condition number up to which a method must do without falling back."""
 
 

@@ -164,3 +164,34 @@ def heavy_rows(n, d, factor, seed):
     A = rng.standard_normal((n, d))
     A[rng.choice(n, d - 1, replace=False)] *= factor
     return A, A @ rng.standard_normal(d) + rng.standard_normal(n)
+
+
+# --- covariances --------------------------------------------------------------------------------------------
+
+
+def covariance(X, y, kind="nonrobust", *, ridge=0.0, sample_weight=None, fit_intercept=True, rcond=1e-12):
+    """Covariance of intercept and coefficients for one target: B diag(variances) B', the fit being B y."""
+    X, y = explicit(X, y)
+    n, d = X.shape
+    w = np.ones(n) if sample_weight is None else np.asarray(sample_weight, float)
+    X, y, w = X[w > 0.0], y[w > 0.0], w[w > 0.0]
+    share = w / w.sum() * fit_intercept
+    root = np.sqrt(w)
+    centred = (X - share @ X) * root[:, None]
+    penalised = np.vstack([centred, np.sqrt(ridge) * np.eye(d)]) if ridge else centred
+    B = np.linalg.pinv(penalised, rcond)[:, : len(y)] * root
+    design = X
+    if fit_intercept:
+        B = np.vstack([share - share @ X @ B, B])
+        design = np.column_stack([np.ones(len(y)), X])
+    e = y - design @ (B @ y)
+    leverage = np.einsum("ij,ji->i", design, B)
+    freedom = len(y) - leverage.sum()
+    variances = {
+        "nonrobust": (w @ e**2) / freedom / w,
+        "HC0": e**2,
+        "HC1": e**2 * len(y) / freedom,
+        "HC2": e**2 / (1.0 - leverage),
+        "HC3": e**2 / (1.0 - leverage) ** 2,
+    }[kind]
+    return (B * variances) @ B.T

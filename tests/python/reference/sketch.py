@@ -1,5 +1,6 @@
 """Sketches entry by entry, from their definitions, out of Philox in plain Python."""
 
+import itertools
 import math
 
 import numpy as np
@@ -8,7 +9,7 @@ import scipy.linalg
 MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
 WEYL = 0x9E3779B9, 0xBB67AE85
 WORD = 2**32
-TARGETS, SIGNS, PERMUTATIONS, WEIGHTS, SAMPLE, ENTRIES = range(6)
+TARGETS, SIGNS, PERMUTATIONS, WEIGHTS, SAMPLE, ENTRIES, TENSOR_SIGNS, TENSOR_PICKS = range(8)
 SHORTEST_CHUNK = 1024
 
 
@@ -88,8 +89,7 @@ def sample(seed, m, length):
     """Floyd's choice of m numbers below `length`."""
     chosen = []
     for last in range(length - m, length):
-        low, high = words(seed, SAMPLE, last, 2)
-        candidate = (high * WORD + low) * (last + 1) >> 64
+        candidate = index(seed, SAMPLE, last, last + 1)
         chosen.append(last if candidate in chosen else candidate)
     return chosen
 
@@ -101,3 +101,29 @@ def gaussian(m, n, seed):
 def power_of_two(least):
     """The first that is not below `least`."""
     return 1 << (least - 1).bit_length()
+
+
+def tensor_srht(m, dims, seed):
+    """Maps of pairs in a balanced binary tree, numbered as they are met on the way down and to the right."""
+    number = itertools.count()
+
+    def build(dims):
+        own = next(number) * 256
+        sides = []
+        middle = -(-len(dims) // 2)
+        for side, part in enumerate((dims[:middle], dims[middle:])):
+            below = build(part) if len(part) > 1 else np.eye(part[0])
+            rows = len(below)
+            H = scipy.linalg.hadamard(power_of_two(rows))[:, :rows]
+            sides.append(H * signs(seed, own + TENSOR_SIGNS, side, rows) @ below)
+        drawn = [index(seed, own + TENSOR_PICKS, k, len(sides[k % 2])) for k in range(2 * m)]
+        rows = [np.kron(sides[0][i], sides[1][j]) for i, j in zip(drawn[::2], drawn[1::2], strict=True)]
+        return np.array(rows) / math.sqrt(m)
+
+    return build(list(dims) if len(dims) > 1 else [dims[0], 1])
+
+
+def index(seed, purpose, row, bound):
+    """Number below a bound."""
+    low, high = words(seed, purpose, row, 2)
+    return (high * WORD + low) * bound >> 64

@@ -1,0 +1,107 @@
+"""What all estimators of least squares have in common."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ._certificate import Certificate
+from ._validation import Float, Matrix, as_rhs, as_seed, check_bool
+from .exceptions import NearlinError
+from .regression import Solution, certify, solve
+
+__all__ = ["LeastSquares", "named_for_estimators"]
+
+
+class LeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):
+    """What the estimators share: X and y in, coefficients out."""
+
+    fit_intercept: bool
+    method: str
+    tol: float | None
+    n_jobs: int | None
+    random_state: object
+
+    def predict(self, X: object) -> Float:
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_targets)
+            Predicted values.
+        """
+        check_is_fitted(self)
+        matrix = validate_data(
+            self, X, accept_sparse=("csr", "csc", "coo"), dtype=[np.float64, np.float32], reset=False
+        )
+        predicted: Float = matrix @ self.coef_.T + self.intercept_
+        return predicted
+
+    @property
+    def certificate_(self) -> Certificate:
+        """Backward error of the fit, the worst of all targets: a :class:`Certificate`."""
+        check_is_fitted(self)
+        return Certificate(**self._certificate)
+
+    def _validate(self, X: object, y: object, *, reset: bool = True) -> tuple[Matrix, Float, bool]:
+        """Return X, the targets as columns, and whether y was a vector; entries of X are left to the core."""
+        matrix, targets = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=("csr", "csc"),
+            dtype=[np.float64, np.float32],
+            ensure_all_finite=False,
+            multi_output=True,
+            y_numeric=True,
+            reset=reset,
+        )
+        return matrix, *as_rhs(targets, matrix.shape[0], matrix.dtype, "y")
+
+    def _solution(self, X: Matrix, y: Float, **options: Any) -> Solution:
+        """Solve for coefficients."""
+        with named_for_estimators():
+            return solve(
+                X,
+                y,
+                method=self.method,
+                tol=self.tol,
+                n_jobs=self.n_jobs,
+                seed=as_seed(self.random_state, "random_state"),
+                fit_intercept=check_bool(self.fit_intercept, "fit_intercept"),
+                **options,
+            )
+
+    def _adopt(self, solution: Solution, single: bool) -> None:
+        """Set coefficients and everything that describes them."""
+        x, intercept = solution["x"], solution["intercept"]
+        self.coef_ = x[:, 0] if single else np.ascontiguousarray(x.T)
+        self.intercept_ = 0.0 if not self.fit_intercept else float(intercept[0]) if single else intercept
+        self.rank_ = solution["rank"]
+        self.n_iter_ = solution["n_iter"]
+        self.method_ = solution["method"]
+        self._certificate = certify(solution, fit_intercept=self.fit_intercept).to_dict()
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+@contextmanager
+def named_for_estimators() -> Generator[None]:
+    """Call the matrix X and the right-hand sides y in errors, as scikit-learn does."""
+    try:
+        yield
+    except NearlinError as error:
+        error.args = tuple(str(part).replace("`A`", "`X`").replace("`b`", "`y`") for part in error.args)
+        raise

@@ -1,0 +1,324 @@
+"""Standard errors of fitted coefficients, and the table that is made of them."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import stdtr, stdtrit
+from sklearn.utils.validation import check_is_fitted
+
+from . import _core
+from ._config import resolve_threads
+from ._estimator import LeastSquares, named_for_estimators
+from ._summary import RegressionSummary
+from ._validation import Float, Matrix, as_sample_weight, check_bool, check_choice, check_real
+from .exceptions import InvalidInputError, LeverageWarning, ShapeError
+from .regression import Solution
+
+__all__ = ["Inference"]
+
+Array: TypeAlias = npt.NDArray[np.float64]
+
+Covariances: TypeAlias = tuple[list[Array], float, list[int]]
+"""Matrices, degrees of freedom, and rows that the fit passes through."""
+
+KINDS = ("nonrobust", "HC0", "HC1", "HC2", "HC3")
+
+NARROW = 128
+"""Matrices of fewer columns than this are not solved faster by a factor that is less than exact."""
+
+
+class Inference(LeastSquares):
+    """An estimator that knows how sure its coefficients are."""
+
+    inference: bool | None
+
+    def cov_params(
+        self,
+        kind: str = "nonrobust",
+        X: object = None,
+        y: object = None,
+        sample_weight: object = None,
+    ) -> Array:
+        r"""Estimate the covariance matrix of the coefficients.
+
+        Parameters
+        ----------
+        kind : {"nonrobust", "HC0", "HC1", "HC2", "HC3"}, default="nonrobust"
+            What is supposed of the noise.
+
+            - ``"nonrobust"``: variances proportional to 1 / `sample_weight`. Nothing is read if the fit kept
+              its factor; see the parameter `inference` of the estimator.
+            - ``"HC0"``: any variances, estimated by squared residuals (White).
+            - ``"HC1"``: that times n / (degrees of freedom).
+            - ``"HC2"``: squared residuals over 1 - leverage, unbiased if the variances are equal after all.
+            - ``"HC3"``: over (1 - leverage)^2, close to the jackknife: the one to take for small samples.
+        X : array_like or sparse matrix of shape (n_samples, n_features), optional
+            The samples of the fit; needed for every kind but ``"nonrobust"``, and for that one too if the fit
+            kept no factor, which then costs another fit.
+        y : array_like of shape (n_samples,) or (n_samples, n_targets), optional
+            The targets of the fit, needed where X is.
+        sample_weight : array_like of shape (n_samples,) or float, optional
+            The weights of the fit, if it had any, needed where X is.
+
+        Returns
+        -------
+        ndarray of shape (p, p) or (n_targets, p, p)
+            Covariances of the intercept, which comes first if there is one, and of the coefficients in the
+            order of the features; one matrix for each target if y had columns.
+
+        Raises
+        ------
+        InvalidInputError
+            If data are needed and not given, if they are not those of the fit, or if no degree of freedom is
+            left.
+
+        Warns
+        -----
+        LeverageWarning
+            If HC2 or HC3 meets rows that the fit passes through whatever their targets are: they tell nothing
+            of their noise, and are left out.
+
+        Notes
+        -----
+        The formulas are those of statsmodels: with :math:`\tilde A` = W^(1/2) [1, X] and its pseudo-inverse,
+        :math:`\sigma^2 \tilde A^+ (\tilde A^+)^T` and :math:`\tilde A^+ \operatorname{diag}(e_i^2)
+        (\tilde A^+)^T`, e being the weighted residuals. Degrees of freedom are n less the rank, n being the
+        number of rows of positive weight.
+
+        If X is rank-deficient, these are the covariances of the coefficients of least norm, the intercept not
+        counted: those of what the data determine are right, and along a direction that they do not determine
+        the variance is zero, not infinite.
+
+        With a penalty the same sandwich is made with :math:`(\tilde A^T \tilde A + \alpha)^{-1} \tilde A^T`
+        in place of the pseudo-inverse, and with the trace of the hat matrix in place of the rank. It tells
+        how much the estimate varies from sample to sample, and nothing of the bias that the penalty gives it.
+
+        Cost: O(d^3) operations for ``"nonrobust"``; for the others one read of X and 2 n d^2 operations for
+        each target, and a read for the means if there is an intercept. Rows are taken a block at a time,
+        nothing of the size of X is stored.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from nearlin import LinearRegression
+        >>> X, y = np.array([[0.0], [1.0], [2.0], [3.0]]), [1.0, 1.0, 4.0, 4.0]
+        >>> model = LinearRegression().fit(X, y)
+        >>> model.cov_params().round(12)
+        array([[ 0.63, -0.27],
+               [-0.27,  0.18]])
+        >>> model.cov_params("HC0", X, y).round(12)
+        array([[ 0.1854, -0.0486],
+               [-0.0486,  0.0324]])
+        """
+        matrices = self._covariances(kind, X, y, sample_weight)[0]
+        return matrices if self.coef_.ndim == 2 else matrices[0]
+
+    def summary(
+        self,
+        kind: str = "nonrobust",
+        X: object = None,
+        y: object = None,
+        sample_weight: object = None,
+        *,
+        level: float = 0.95,
+    ) -> RegressionSummary:
+        """Tabulate coefficients with standard errors, t statistics and confidence intervals.
+
+        Parameters
+        ----------
+        kind : {"nonrobust", "HC0", "HC1", "HC2", "HC3"}, default="nonrobust"
+            Kind of the covariances to take the standard errors from; see :meth:`cov_params`.
+        X : array_like or sparse matrix of shape (n_samples, n_features), optional
+            The samples of the fit, where :meth:`cov_params` needs them.
+        y : array_like of shape (n_samples,) or (n_samples, n_targets), optional
+            The targets of the fit.
+        sample_weight : array_like of shape (n_samples,) or float, optional
+            The weights of the fit.
+        level : float, default=0.95
+            Level of the confidence intervals.
+
+        Returns
+        -------
+        RegressionSummary
+            A table to be printed, whose columns are attributes.
+
+        Notes
+        -----
+        Probabilities are those of Student's t for every `kind`, as with ``use_t=True`` in statsmodels, which
+        takes the normal distribution for robust ones by default. With a penalty they are about the expected
+        value of the coefficients, which the penalty draws towards zero.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from nearlin import LinearRegression
+        >>> rng = np.random.default_rng(0)
+        >>> X = rng.standard_normal((500, 2))
+        >>> y = X @ [1.0, 0.0] + 3.0 + rng.standard_normal(500)
+        >>> LinearRegression().fit(X, y).summary()
+        LinearRegression: 500 samples, rank 3, 497 degrees of freedom
+        R squared 0.5060, sigma 1.012, covariance nonrobust
+        ----------------------------------------------------------
+                      coef  std err       t  P>|t|  [0.025  0.975]
+        ----------------------------------------------------------
+        intercept   3.0534    0.045  67.226  0.000   2.964   3.143
+        x0          1.0361    0.046  22.545  0.000   0.946   1.126
+        x1         -0.0465    0.047  -0.995  0.320  -0.138   0.045
+        ----------------------------------------------------------
+        """
+        level = check_real(level, "level", above=0.0, below=1.0)
+        matrices, freedom, kept = self._covariances(kind, X, y, sample_weight)
+        names = list(getattr(self, "feature_names_in_", [f"x{j}" for j in range(self.n_features_in_)]))
+        coef = np.atleast_2d(self.coef_).astype(np.float64)
+        if kept.means is not None:
+            names = ["intercept", *names]
+            coef = np.column_stack([np.atleast_1d(self.intercept_), coef])
+        std_err = np.sqrt(np.diagonal(matrices, axis1=1, axis2=2))
+        half = stdtrit(freedom, (1.0 + level) / 2.0)[:, np.newaxis] * std_err
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = coef / std_err
+            r_squared = 1.0 - (kept.residual_norm / kept.target_norm) ** 2
+        by_target = {
+            "coef": coef,
+            "std_err": std_err,
+            "t": t,
+            "p_value": 2.0 * stdtr(freedom[:, np.newaxis], -np.abs(t)),
+            "interval": np.stack([coef - half, coef + half], axis=-1),
+            "df_resid": freedom,
+            "r_squared": r_squared,
+            "sigma": kept.residual_norm / np.sqrt(freedom),
+        }
+        single = self.coef_.ndim == 1
+        return RegressionSummary(
+            names=tuple(map(str, names)),
+            **{name: values[0] if single else values for name, values in by_target.items()},
+            n=kept.observations,
+            rank=self.rank_ + (kept.means is not None),
+            level=level,
+            kind=kind,
+            model=type(self).__name__,
+        )
+
+    def _fit(self, X: object, y: object, sample_weight: object) -> None:
+        matrix, targets, single = self._validate(X, y)
+        keep = self.inference
+        if keep is None:
+            keep = isinstance(matrix, np.ndarray) and matrix.shape[1] < NARROW
+        solution = self._solution(
+            matrix, targets, sample_weight=sample_weight, keep_factor=check_bool(keep, "inference")
+        )
+        self._adopt(solution, single)
+        self._residual_norm = solution["residual_norm"]
+        self._kept = _Kept.of(solution) if keep else None
+
+    def _covariances(
+        self, kind: str, X: object, y: object, sample_weight: object
+    ) -> tuple[Array, Array, "_Kept"]:
+        """Covariances and degrees of freedom for every target, and what the fit kept."""
+        check_is_fitted(self)
+        robust = check_choice(kind, "kind", KINDS) != "nonrobust"
+        kept: _Kept | None = self._kept
+        if robust or kept is None:
+            matrix, targets = self._data_of_fit(kind, X, y)
+            weights = as_sample_weight(sample_weight, matrix.shape[0])
+            kept = kept or self._kept_by_another_fit(matrix, targets, weights)
+        coefficients = np.atleast_2d(self.coef_).T.astype(np.float64)
+        p = len(coefficients) + (kept.means is not None)
+        matrices, freedom = np.empty((coefficients.shape[1], p, p)), np.empty(coefficients.shape[1])
+        pinned: set[int] = set()
+        for group in range(len(kept.factors)):
+            chosen = kept.targets_of(group)
+            with named_for_estimators():
+                if robust:
+                    found = kept.robust_covariance(
+                        group,
+                        matrix,
+                        targets,
+                        coefficients,
+                        kind=kind,
+                        sample_weight=weights,
+                        threads=resolve_threads(self.n_jobs),
+                    )
+                else:
+                    found = kept.covariance(group)
+            matrices[chosen], freedom[chosen] = found[:2]
+            pinned.update(found[2])
+        if pinned:
+            _warn_of_leverage(sorted(pinned), kind)
+        return matrices, freedom, kept
+
+    def _data_of_fit(self, kind: str, X: object, y: object) -> tuple[Matrix, Float]:
+        """The data that the caller gives once more, as the core takes them."""
+        for name, value in (("X", X), ("y", y)):
+            if value is None:
+                why, way_out = f"kind={kind!r} looks at every row", ""
+                if kind == "nonrobust":
+                    why, way_out = "this fit kept no factor", "; or fit with inference=True"
+                raise InvalidInputError(
+                    f"`{name}` is None, but {why}: pass X, y and sample_weight of the fit{way_out}"
+                )
+        matrix, targets, _ = self._validate(X, y, reset=False)
+        if targets.shape[1] != len(self._residual_norm):
+            raise ShapeError(f"`y` has {targets.shape[1]} targets, expected {len(self._residual_norm)}")
+        return matrix, targets
+
+    def _kept_by_another_fit(self, X: Matrix, y: Float, sample_weight: Array | None) -> "_Kept":
+        kept = _Kept.of(self._solution(X, y, sample_weight=sample_weight, keep_factor=True))
+        if (np.abs(kept.residual_norm - self._residual_norm) > 1e-6 * kept.target_norm).any():
+            raise InvalidInputError("`X` and `y` leave other residuals than the fit had, expected its data")
+        return kept
+
+
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """What a fit leaves behind for statistics; targets of the same penalty share a factor."""
+
+    factors: list[Array]
+    ridges: list[float]
+    factor_of: npt.NDArray[np.intp]
+    means: Array | None
+    total_weight: float
+    observations: int
+    target_norm: Array
+    residual_norm: Array
+
+    @classmethod
+    def of(cls, solution: Solution) -> Self:
+        fields = {**solution["inference"], "residual_norm": solution["residual_norm"]}
+        return cls(**fields | {"factor_of": np.array(fields["factor_of"], dtype=np.intp)})
+
+    def targets_of(self, group: int) -> npt.NDArray[np.intp]:
+        """Targets that have a factor."""
+        return np.flatnonzero(self.factor_of == group)
+
+    def covariance(self, group: int) -> Covariances:
+        """Covariances for the targets of a factor, from their residual norms."""
+        norms = self.residual_norm[self.targets_of(group)]
+        return _core.covariance(self.factors[group], norms, **self._fit(group))
+
+    def robust_covariance(self, group: int, X: Matrix, y: Float, coef: Array, **options: Any) -> Covariances:
+        """Covariances for the targets of a factor, from all their residuals."""
+        if len(self.factors) > 1:
+            y, coef = y[:, self.targets_of(group)], coef[:, self.targets_of(group)]
+        return _core.robust_covariance(X, y, self.factors[group], coef, **options, **self._fit(group))
+
+    def _fit(self, group: int) -> dict[str, Any]:
+        return {
+            "ridge": self.ridges[group],
+            "means": self.means,
+            "total_weight": self.total_weight,
+            "observations": self.observations,
+        }
+
+
+def _warn_of_leverage(rows: list[int], kind: str) -> None:
+    named = ", ".join(map(str, rows[:10])) + (f" and {len(rows) - 10} more" if len(rows) > 10 else "")
+    warnings.warn(
+        f"rows {named} have leverage above 1 - 1e-10: the fit passes through them whatever their targets "
+        f"are, so that {kind} knows nothing of their noise and leaves them out",
+        LeverageWarning,
+        stacklevel=4,
+    )

@@ -1,0 +1,729 @@
+"""Least squares from a sketch alone: one read of the rows, and an interval for each coefficient."""
+
+import warnings
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _core
+from ._certificate import Certificate
+from ._config import Progress, resolve_progress, resolve_threads
+from ._validation import (
+    Float,
+    Matrix,
+    as_matrix,
+    as_rhs,
+    as_sample_weight,
+    as_seed,
+    check_choice,
+    check_int,
+    check_real,
+)
+from .exceptions import GuaranteeWarning, InvalidTypeError
+from .regression import listing, lstsq
+from .sketch import MOST_ROWS
+
+__all__ = ["SketchAndSolveResult", "StreamingLeastSquares", "sketch_and_solve"]
+
+DENSE = ("pht", "pht_normals", "srht", "gaussian")
+SPARSE = ("sparse_sign", "count_sketch")
+
+STATEMENT = "with probability {:.4g}, max |x - x*| <= {:.3g} / sqrt(d) |b - A x*| |A^+|"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SketchAndSolveResult:
+    """Answer of :func:`sketch_and_solve` and of :meth:`StreamingLeastSquares.result`.
+
+    Attributes
+    ----------
+    x : ndarray of shape (d,) or (d, k)
+        The minimiser of the sketched problem, in the dtype of ``A``; the one of least norm if ``A`` is
+        rank-deficient.
+    half_width : ndarray of shape (d,) or (d, k)
+        ``x[j]`` is within ``half_width[j]`` of the coefficient that all rows would give, with probability
+        `level` over the sketch, for any one j. NaN if the sketch is too sparse for that.
+    simultaneous_half_width : ndarray of shape (d,) or (d, k)
+        The same for all coefficients at once, of all right-hand sides, by Bonferroni's inequality.
+    level : float
+        The probability of both.
+    eps : float
+        The eps of the theorem that this answer attains: its simultaneous intervals in units of
+        |b - A x*| |A^+| / sqrt(d), both norms taken from the sketch. 0 if no sketch was drawn.
+    residual_norm : float or ndarray of shape (k,)
+        Estimate of the norm of b - A x*.
+    rank : int
+        Numerical rank of the sketch of ``A``, columns scaled to unit norm.
+    sketch : str or None
+        The kind of sketch, None if none was drawn.
+    sketch_size : int or None
+        Its rows.
+    guarantee : str
+        What is proved about this answer, and what is not.
+    certificate : Certificate
+        The largest error of all coefficients: its median and its bound with confidence `level`.
+    """
+
+    x: Float
+    half_width: Float
+    simultaneous_half_width: Float
+    level: float
+    eps: float
+    residual_norm: float | npt.NDArray[np.float64]
+    rank: int
+    sketch: str | None
+    sketch_size: int | None
+    guarantee: str
+    certificate: Certificate
+
+    def interval(self, *, simultaneous: bool = False) -> tuple[Float, Float]:
+        """Return the lower and the upper ends of the intervals.
+
+        Parameters
+        ----------
+        simultaneous : bool, default=False
+            Intervals that hold all at once with probability `level`, rather than each of them.
+
+        Returns
+        -------
+        low, high : ndarray of the shape of x
+            The ends.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nearlin
+        >>> rng = np.random.default_rng(0)
+        >>> A, b = rng.standard_normal((20_000, 5)), rng.standard_normal(20_000)
+        >>> low, high = nearlin.sketch_and_solve(A, b, rng=0).interval(simultaneous=True)
+        >>> exact = nearlin.lstsq(A, b, rng=0).x
+        >>> bool(np.all((low < exact) & (exact < high)))
+        True
+        """
+        half_width = self.simultaneous_half_width if simultaneous else self.half_width
+        return self.x - half_width, self.x + half_width
+
+    def __repr__(self) -> str:
+        return listing({field.name: getattr(self, field.name) for field in fields(self)})
+
+
+def sketch_and_solve(
+    A: object,
+    b: object,
+    *,
+    guarantee: str | None = "linf",
+    eps: float = 0.5,
+    delta: float = 0.01,
+    level: float = 0.95,
+    sketch: str = "pht",
+    sketch_size: int | None = None,
+    sample_weight: object = None,
+    ridge: float = 0.0,
+    rng: object = None,
+    n_jobs: int | None = None,
+    progress: bool | Progress = False,
+) -> SketchAndSolveResult:
+    r"""Solve least-squares problems approximately from one read of the rows, with intervals for coefficients.
+
+    Minimises :math:`|S W^{1/2} (A x - b)|^2 + \lambda |x|^2` for a random matrix S of few rows, W being the
+    diagonal matrix of `sample_weight`. The error is that of sampling: proportional to the residual, and to
+    one over the square root of the rows of S. For answers to machine accuracy see :func:`lstsq`.
+
+    Parameters
+    ----------
+    A : array_like or sparse matrix of shape (n, d)
+        float32 or float64 in any memory layout, or SciPy CSR or CSC, none of which is copied; data
+        frames give their values, and other numbers are rounded to float64.
+    b : array_like of shape (n,) or (n, k)
+        Right-hand sides, taken in the dtype of `A`.
+    guarantee : {"linf", None}, default="linf"
+        ``"linf"``: errors of single coefficients are asked for, and sketches that cannot bound them are
+        refused. None: any sketch will do; of sparse ones there are no intervals then.
+    eps : float, default=0.5
+        The largest error asked for, in units of |b - A x*| |A^+| / sqrt(d), x* being the exact answer.
+    delta : float, default=0.01
+        Probability with which the largest error, of one right-hand side, may be above `eps`.
+    level : float, default=0.95
+        Confidence of the intervals.
+    sketch : {"pht", "pht_normals", "srht", "gaussian", "sparse_sign", "count_sketch"}, default="pht"
+        The kind of S: see :mod:`nearlin.sketch`. ``"pht_normals"`` is :class:`~nearlin.sketch.PHT` with
+        normal weights. The last two are sparse.
+    sketch_size : int, optional
+        Rows of S, more than d, taken as they are; the result says what eps they attain. The default is the
+        row count below, and all rows are solved exactly by :func:`lstsq` if that is n / 2 or more.
+    sample_weight : array_like of shape (n,) or float, optional
+        Weight of each squared residual.
+    ridge : float, default=0.0
+        The penalty lambda; it is not sketched.
+    rng : None, int, numpy.random.Generator or what :func:`numpy.random.default_rng` takes, optional
+        Source of the one seed of S.
+    n_jobs : int, optional
+        Number of threads; see :func:`nearlin.set_config` for the default. It does not change a bit of
+        the answer.
+    progress : bool or callable, default=False
+        True for a tqdm bar, or a function that is called with (steps done, steps in all, figures).
+
+    Returns
+    -------
+    SketchAndSolveResult
+        Its field ``x`` is the answer, ``half_width`` how far each coefficient may be off, ``guarantee`` what
+        is proved.
+
+    Raises
+    ------
+    InvalidInputError
+        If an argument is out of its domain, has the wrong shape, or holds NaN or infinity, or if
+        ``guarantee="linf"`` is asked of a sparse sketch.
+    AllocationError
+        If there is no memory for the sketch.
+
+    Warns
+    -----
+    GuaranteeWarning
+        If the sketch is sparse, so that nothing is known of single coefficients.
+
+    See Also
+    --------
+    lstsq : Machine accuracy, in a few reads of the rows.
+    StreamingLeastSquares : The same for rows that arrive in blocks.
+
+    Notes
+    -----
+    For a Gaussian sketch with
+
+    .. math:: m = \Big(\sqrt d + \sqrt{2 \ln(2 / \delta)} + \sqrt{2 d \ln(2 d / \delta)} / \epsilon\Big)^2
+
+    rows, about 102 d for d = 64 and the defaults, the largest error is below eps in the units above with
+    probability 1 - delta: S A and S (b - A x*) are independent, so that the error is normal given S A. The
+    same row count is used for the other dense sketches, of which less is proved:
+
+    ================ =========================================================================================
+    sketch           errors of single coefficients
+    ================ =========================================================================================
+    ``gaussian``     proved, with the constants above (without a ridge)
+    ``pht_normals``  proved up to constants that are not known, if all rows are in one chunk of 8 m rows or
+                     more [1]_; otherwise as ``pht``
+    ``pht, srht``    S embeds the columns of A, which is proved; single coefficients are as good as with a
+                     Gaussian sketch in all experiments, which is not. The proof in [2]_ for ``srht`` has a
+                     gap: it bounds the error in a fixed direction, but the direction in question depends on S
+                     [1]_. Proved is m of order d^(1 + o(1)) / eps^2 [3]_.
+    ``sparse_sign``, S embeds the columns of A; single coefficients can be off by a factor of up to sqrt(d),
+    ``count_sketch`` as they can with samples of rows [3]_
+    ================ =========================================================================================
+
+    Intervals are Student's, with m - d degrees of freedom: exact for a Gaussian sketch, else asymptotic
+    [4]_. Those of ``pht`` are too wide, never too narrow, where few chunks hold the whole problem.
+
+    Cost: n (d + k) log m additions and 2 m d^2 operations for ``pht`` and ``srht``; ``gaussian`` takes
+    2 m n d. Extra memory: O(m (d + k)) numbers.
+
+    References
+    ----------
+    .. [1] Z. Song, L. Zhang, "Hadamard flattening and Gaussian pooling sketch for least squares with
+       coordinate-wise guarantee", manuscript (2026).
+    .. [2] Z. Song, M. Ye, J. Yin, L. Zhang, "A nearly-optimal bound for fast regression with l_inf
+       guarantee", ICML 2023.
+    .. [3] E. Price, Z. Song, D. P. Woodruff, "Fast regression with an l_inf guarantee", ICALP 2017.
+    .. [4] D. C. Ahfock, W. J. Astle, S. Richardson, "Statistical properties of sketching algorithms",
+       Biometrika 108 (2021).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nearlin
+    >>> rng = np.random.default_rng(0)
+    >>> A = rng.standard_normal((100_000, 20))
+    >>> b = A @ np.ones(20) + rng.standard_normal(100_000)
+    >>> result = nearlin.sketch_and_solve(A, b, rng=0)
+    >>> result.sketch_size, result.eps < 0.5
+    (1950, True)
+    >>> exact = nearlin.lstsq(A, b, rng=0).x
+    >>> float(np.mean(abs(result.x - exact) <= result.half_width)) >= 0.9
+    True
+    """
+    matrix = as_matrix(A)
+    n, d = matrix.shape
+    stream = StreamingLeastSquares(
+        guarantee=guarantee,
+        eps=eps,
+        delta=delta,
+        level=level,
+        sketch=sketch,
+        sketch_size=sketch_size,
+        ridge=ridge,
+        n=n,
+        rng=rng,
+    )
+    if sketch_size is None and 2 * _core.row_count(d, eps, delta) >= n:
+        return _exact(matrix, b, stream, sample_weight, n_jobs, progress)
+    columns, vector = as_rhs(b, n, matrix.dtype)
+    weights = as_sample_weight(sample_weight, n)
+    listener = resolve_progress(progress)
+    stream._add(matrix, columns, weights, vector, None, n_jobs, listener)
+    return stream._solve(n_jobs, listener, stacklevel=3)
+
+
+class StreamingLeastSquares:
+    """Approximate least squares of rows that arrive in blocks, are read once, and are not kept.
+
+    The answer is that of :func:`sketch_and_solve` on all rows. Blocks that come in order give the same bits
+    as one call with the same sketch does, wherever the stream is cut.
+
+    Parameters
+    ----------
+    guarantee : {"linf", None}, default="linf"
+        As in :func:`sketch_and_solve`, like all that follow but `n`.
+    eps : float, default=0.5
+        The largest error asked for, in units of |b - A x*| |A^+| / sqrt(d).
+    delta : float, default=0.01
+        Probability with which it may be larger.
+    level : float, default=0.95
+        Confidence of the intervals.
+    sketch : {"pht", "pht_normals", "srht", "gaussian", "sparse_sign", "count_sketch"}, default="pht"
+        The kind of sketch.
+    sketch_size : int, optional
+        Its rows; the default is the row count by `eps`, `delta` and the number of columns.
+    ridge : float, default=0.0
+        The penalty lambda.
+    n : int, optional
+        A bound on the number of rows. Only ``"srht"`` needs it, and depends on it.
+    rng : None, int, numpy.random.Generator or what :func:`numpy.random.default_rng` takes, optional
+        Source of the seed. Streams that are to be merged need the same one.
+
+    Raises
+    ------
+    InvalidInputError
+        If a parameter is out of its domain, or ``guarantee="linf"`` is asked of a sparse sketch.
+
+    See Also
+    --------
+    nearlin.sketch.Accumulator : The sketch of a stream itself.
+
+    Notes
+    -----
+    Memory: m (d + k) numbers for a sketch of m rows and, with dense sketches, the rows of one chunk that wait
+    for it to be complete. Threads may share a stream; they add to it one after the other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nearlin
+    >>> rng = np.random.default_rng(0)
+    >>> A, b = rng.standard_normal((50_000, 10)), rng.standard_normal(50_000)
+    >>> here, there = (nearlin.StreamingLeastSquares(sketch_size=800, rng=0) for _ in range(2))
+    >>> for start in range(0, 30_000, 7_000):
+    ...     _ = here.partial_fit(A[start : start + 7_000], b[start : start + 7_000])
+    >>> here.n_rows_seen
+    35000
+    >>> _ = there.partial_fit(A[35_000:], b[35_000:], row_offset=35_000)
+    >>> received = nearlin.StreamingLeastSquares.from_bytes(there.to_bytes())
+    >>> at_once = nearlin.sketch_and_solve(A, b, sketch_size=800, rng=0)
+    >>> np.allclose(here.merge(received).result().x, at_once.x)
+    True
+    """
+
+    __slots__ = ("_state",)
+    _state: _core.LeastSquaresStream
+
+    def __init__(
+        self,
+        *,
+        guarantee: str | None = "linf",
+        eps: float = 0.5,
+        delta: float = 0.01,
+        level: float = 0.95,
+        sketch: str = "pht",
+        sketch_size: int | None = None,
+        ridge: float = 0.0,
+        n: int | None = None,
+        rng: object = None,
+    ) -> None:
+        if guarantee is not None:
+            check_choice(guarantee, "guarantee", ("linf",))
+        self._state = _core.LeastSquaresStream(
+            check_choice(sketch, "sketch", (*DENSE, *SPARSE)),
+            sketch_size=None if sketch_size is None else check_int(sketch_size, "sketch_size", at_least=1),
+            n=None if n is None else check_int(n, "n", at_least=1, at_most=MOST_ROWS),
+            seed=as_seed(rng),
+            eps=check_real(eps, "eps", above=0.0),
+            delta=check_real(delta, "delta", above=0.0, below=1.0),
+            level=check_real(level, "level", above=0.0, below=1.0),
+            coordinatewise=guarantee is not None,
+            ridge=check_real(ridge, "ridge", at_least=0.0),
+        )
+
+    @property
+    def covered(self) -> tuple[range, ...]:
+        """The rows so far, as ranges in increasing order."""
+        return tuple(range(*rows) for rows in self._state.covered)
+
+    @property
+    def n_rows_seen(self) -> int:
+        """Number of rows so far."""
+        return sum(map(len, self.covered))
+
+    def partial_fit(
+        self,
+        A: object,
+        b: object,
+        *,
+        sample_weight: object = None,
+        row_offset: int | None = None,
+        n_jobs: int | None = None,
+    ) -> "StreamingLeastSquares":
+        """Add a block of rows: all of it or, after an error or Ctrl-C, nothing.
+
+        Parameters
+        ----------
+        A : array_like or sparse matrix of shape (rows, d)
+            As :func:`sketch_and_solve` takes it. There may be no rows.
+        b : array_like of shape (rows,) or (rows, k)
+            Their right-hand sides.
+        sample_weight : array_like of shape (rows,) or float, optional
+            Weight of each squared residual.
+        row_offset : int, optional
+            Which row of the stream the first row of `A` is; by default the one after the last row so far.
+        n_jobs : int, optional
+            Number of threads; see :func:`nearlin.set_config` for the default. It does not change a bit of the
+            result.
+
+        Returns
+        -------
+        StreamingLeastSquares
+            This one.
+
+        Raises
+        ------
+        InvalidInputError
+            If the block does not fit those before, holds NaN or infinity, or has a row that was added before.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nearlin
+        >>> stream = nearlin.StreamingLeastSquares(sketch_size=50, rng=0)
+        >>> stream.partial_fit(np.eye(7, 2), np.ones(7)).covered
+        (range(0, 7),)
+        """
+        matrix = as_matrix(A, allow_empty=True)
+        columns, vector = as_rhs(b, matrix.shape[0], matrix.dtype)
+        weights = as_sample_weight(sample_weight, matrix.shape[0], accept_zero=True)
+        if row_offset is not None:
+            row_offset = check_int(row_offset, "row_offset", at_least=0, at_most=MOST_ROWS)
+        self._add(matrix, columns, weights, vector, row_offset, n_jobs, None)
+        return self
+
+    def merge(self, other: "StreamingLeastSquares", *, n_jobs: int | None = None) -> "StreamingLeastSquares":
+        """Add the rows of another stream with the same parameters, none of which this one may have.
+
+        Parameters
+        ----------
+        other : StreamingLeastSquares
+            The other stream; it stays as it is.
+        n_jobs : int, optional
+            Number of threads; see :func:`nearlin.set_config` for the default.
+
+        Returns
+        -------
+        StreamingLeastSquares
+            This one.
+
+        Raises
+        ------
+        InvalidInputError
+            If both have a row, or if parameters, seeds or shapes differ.
+
+        Notes
+        -----
+        Sums are added in another order than in one stream, so that results agree to rounding; the same merges
+        in the same order give the same bits.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nearlin
+        >>> stream = nearlin.StreamingLeastSquares(sketch_size=50, rng=0)
+        >>> other = stream.copy().partial_fit(np.eye(7, 2), np.ones(7), row_offset=20)
+        >>> stream.partial_fit(np.eye(20, 2), np.ones(20)).merge(other).covered
+        (range(0, 27),)
+        """
+        if not isinstance(other, StreamingLeastSquares):
+            raise InvalidTypeError(
+                f"`other` is of type {type(other).__name__}, expected a StreamingLeastSquares"
+            )
+        self._state.merge(other._state, threads=resolve_threads(n_jobs))
+        return self
+
+    def result(self, *, n_jobs: int | None = None) -> SketchAndSolveResult:
+        """Return the answer from the rows so far; the stream may go on.
+
+        Parameters
+        ----------
+        n_jobs : int, optional
+            Number of threads; see :func:`nearlin.set_config` for the default. It does not change a bit of the
+            result.
+
+        Returns
+        -------
+        SketchAndSolveResult
+            As :func:`sketch_and_solve` gives it.
+
+        Raises
+        ------
+        InvalidInputError
+            If there are no rows.
+
+        Warns
+        -----
+        GuaranteeWarning
+            If the sketch is sparse, so that nothing is known of single coefficients.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nearlin
+        >>> stream = nearlin.StreamingLeastSquares(sketch_size=50, rng=0)
+        >>> A = np.eye(7, 2)
+        >>> stream.partial_fit(A, A @ [1.0, 2.0]).result().x.round(12)
+        array([1., 2.])
+        """
+        return self._solve(n_jobs, None, stacklevel=3)
+
+    def copy(self) -> "StreamingLeastSquares":
+        """Return an independent copy.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nearlin
+        >>> stream = nearlin.StreamingLeastSquares(rng=0)
+        >>> _ = stream.copy().partial_fit(np.eye(7, 2), np.ones(7))
+        >>> stream.n_rows_seen
+        0
+        """
+        return self._wrap(self._state.copy())
+
+    def to_bytes(self) -> bytes:
+        """Return the state as bytes, with version and checksum.
+
+        Examples
+        --------
+        >>> import nearlin
+        >>> nearlin.StreamingLeastSquares(rng=0).to_bytes()[:7]
+        b'nearlin'
+        """
+        return self._state.to_bytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "StreamingLeastSquares":
+        """Return the stream whose :meth:`to_bytes` gave these bytes.
+
+        Parameters
+        ----------
+        data : bytes, bytearray or memoryview
+            The bytes.
+
+        Returns
+        -------
+        StreamingLeastSquares
+            A stream that goes on, bit by bit, as the other one would.
+
+        Raises
+        ------
+        StateError
+            If the bytes are damaged or are no such state.
+
+        Examples
+        --------
+        >>> import nearlin
+        >>> stream = nearlin.StreamingLeastSquares(sketch="gaussian", rng=0)
+        >>> nearlin.StreamingLeastSquares.from_bytes(stream.to_bytes())
+        <StreamingLeastSquares of 0 rows, by 'gaussian' with seed 0>
+        """
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise InvalidTypeError(f"`data` is of type {type(data).__name__}, expected bytes")
+        return cls._wrap(_core.LeastSquaresStream.from_bytes(bytes(data)))
+
+    @classmethod
+    def _wrap(cls, state: _core.LeastSquaresStream) -> "StreamingLeastSquares":
+        stream = cls.__new__(cls)
+        stream._state = state
+        return stream
+
+    def _add(
+        self,
+        A: Matrix,
+        b: Float,
+        weights: npt.NDArray[np.float64] | None,
+        vector: bool,
+        row_offset: int | None,
+        n_jobs: int | None,
+        progress: Progress | None,
+    ) -> None:
+        self._state.partial_fit(
+            A,
+            b,
+            sample_weight=weights,
+            vector=vector,
+            row_offset=row_offset,
+            threads=resolve_threads(n_jobs),
+            progress=progress,
+        )
+
+    def _solve(self, n_jobs: int | None, progress: Progress | None, stacklevel: int) -> SketchAndSolveResult:
+        parameters, shape = self._state.parameters, self._state.shape
+        # Without a block, any figures will do until the core refuses.
+        d, k, m, vector = shape or (1, 1, 2, True)
+        level, sparse = parameters["level"], parameters["sketch"] in SPARSE
+        answer = self._state.result(
+            **_quantiles(m - d, d * k, level), threads=resolve_threads(n_jobs), progress=progress
+        )
+        guarantee = _guarantee(parameters, answer, d, m)
+        if sparse:
+            warnings.warn(guarantee, GuaranteeWarning, stacklevel=stacklevel)
+            for name in ("half_width", "simultaneous", "estimate", "eps"):
+                answer[name] = answer[name] * np.nan
+        bound = float(np.max(answer["simultaneous"]))
+        certificate = Certificate(
+            quantity="largest error of a coefficient",
+            estimate=float(answer["estimate"]),
+            bound=bound,
+            confidence=None if sparse else level,
+            measured="Student's intervals from the residual and the triangular factor of the sketch",
+            target=parameters["eps"] * answer["unit"] if parameters["guarantee"] else None,
+            note=None if guarantee.startswith("proved") else _NOTES[sparse],
+            details={
+                "eps": float(answer["eps"]),
+                "eps_asked": parameters["eps"],
+                "delta": parameters["delta"],
+                "guarantee": guarantee,
+            },
+        )
+        first: Any = (slice(None), 0) if vector else ()
+        norms = answer["residual_norm"]
+        return SketchAndSolveResult(
+            x=answer["x"][first],
+            half_width=answer["half_width"][first],
+            simultaneous_half_width=answer["simultaneous"][first],
+            level=level,
+            eps=float(answer["eps"]),
+            residual_norm=float(norms[0]) if vector else norms,
+            rank=answer["rank"],
+            sketch=parameters["sketch"],
+            sketch_size=m,
+            guarantee=guarantee,
+            certificate=certificate,
+        )
+
+    def __repr__(self) -> str:
+        parameters = self._state.parameters
+        rows = f"{self.n_rows_seen} rows" + (
+            f" of {self._state.shape[0]} columns" if self._state.shape else ""
+        )
+        return f"<StreamingLeastSquares of {rows}, by {parameters['sketch']!r} with seed {parameters['rng']}>"
+
+    def __copy__(self) -> "StreamingLeastSquares":
+        return self.copy()
+
+    def __deepcopy__(self, memo: object) -> "StreamingLeastSquares":
+        return self.copy()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).from_bytes, (self.to_bytes(),)
+
+
+_NOTES = {
+    False: "intervals are asymptotic",
+    True: "no intervals: errors of single coefficients may be far from normal with a sparse sketch",
+}
+
+
+def _quantiles(freedom: int, count: int, level: float) -> dict[str, float]:
+    """Student's quantiles for one coefficient, for all, and for the median of the largest of all."""
+    from scipy.special import stdtrit
+
+    below = {
+        "pointwise": 1.0 - (1.0 - level) / 2.0,
+        "simultaneous": 1.0 - (1.0 - level) / (2.0 * count),
+        "median": (1.0 + 0.5 ** (1.0 / count)) / 2.0,
+    }
+    return {name: float(stdtrit(freedom, probability)) for name, probability in below.items()}
+
+
+def _guarantee(parameters: dict[str, Any], answer: dict[str, Any], d: int, m: int) -> str:
+    """What is proved about the largest error of a coefficient, and what is not."""
+    sketch, delta = parameters["sketch"], parameters["delta"]
+    if sketch in SPARSE:
+        return (
+            f"none for single coefficients: {sketch} embeds the columns of A, but an error can fall on few "
+            "coefficients"
+        )
+    if parameters["ridge"] > 0.0:
+        return "empirical: the theorems are about problems without a ridge"
+    eps = _core.eps_of_rows(d, m, delta)
+    if not np.isfinite(eps):
+        return f"none: the theorem asks for more than {m} rows, whatever eps"
+    statement = STATEMENT.format(1.0 - delta, eps)
+    if sketch == "gaussian":
+        return f"proved: {statement}"
+    if sketch == "pht_normals" and answer["one_chunk"]:
+        pool, wanted = answer["chunk"] // m, d * (d + 1)
+        return (
+            "asymptotic: the error is of that order by Theorem 10.1 of Song and Zhang (2026), with constants "
+            f"that are not known; it asks for pools of order d (d + 1) = {wanted} rows, and they have {pool}"
+        )
+    reason = (
+        "the published proof for it has a gap, as the direction of the error depends on the sketch"
+        if sketch == "srht"
+        else "no proof covers it"
+    )
+    return (
+        f"empirical: {statement} held in experiments; proved is that S embeds the columns of A, but {reason}"
+    )
+
+
+def _exact(
+    A: Matrix,
+    b: object,
+    stream: StreamingLeastSquares,
+    sample_weight: object,
+    n_jobs: int | None,
+    progress: bool | Progress,
+) -> SketchAndSolveResult:
+    """The answer of all rows, where a sketch would not have many fewer."""
+    parameters = stream._state.parameters
+    exact = lstsq(
+        A,
+        b,
+        sample_weight=sample_weight,
+        ridge=parameters["ridge"],
+        rng=parameters["rng"],
+        n_jobs=n_jobs,
+        progress=progress,
+    )
+    m = _core.row_count(A.shape[1], parameters["eps"], parameters["delta"])
+    nothing = np.zeros(exact.x.shape)
+    guarantee = f"exact: no sketch was drawn, as it would have had {m} rows where A has {A.shape[0]}"
+    return SketchAndSolveResult(
+        x=exact.x,
+        half_width=nothing,
+        simultaneous_half_width=nothing,
+        level=parameters["level"],
+        eps=0.0,
+        residual_norm=exact.residual_norm,
+        rank=exact.rank,
+        sketch=None,
+        sketch_size=None,
+        guarantee=guarantee,
+        certificate=Certificate(
+            quantity="error of sketching in a coefficient",
+            estimate=0.0,
+            bound=0.0,
+            confidence=1.0,
+            measured="all rows were solved by lstsq, so that only rounding errors are left",
+            note=f"no sketch was drawn; {exact.certificate}",
+            details={"eps": 0.0, "guarantee": guarantee, "lstsq": exact.certificate.to_dict()},
+        ),
+    )

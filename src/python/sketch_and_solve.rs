@@ -1,0 +1,229 @@
+//! Bindings of sketch-and-solve, of which a stream is the one form.
+
+use super::convert::{AnyInput, Input, Vector, to_numpy};
+use super::enter::enter;
+use super::regression::sketch_named;
+use super::sketch::{lock, name_of};
+use crate::error::{Error, Result};
+use crate::matrix::{Matrix, Real};
+use crate::parallel::Context;
+use crate::regression::{self, Block, Quantiles, Request, Shape, Stream};
+use crate::sketch::{Kind, Weights};
+use numpy::IntoPyArray;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+use std::sync::Mutex;
+
+/// Rows of a dense sketch by the theorem; see `nearlin.sketch_and_solve`.
+#[pyfunction]
+pub fn row_count(d: usize, eps: f64, delta: f64) -> PyResult<usize> {
+    Ok(regression::row_count(d, eps, delta)?)
+}
+
+/// The eps of the theorem for a sketch of m rows.
+#[pyfunction]
+pub fn eps_of_rows(d: usize, m: usize, delta: f64) -> f64 {
+    regression::eps_of_rows(d, m, delta)
+}
+
+/// Least squares of a stream; see `nearlin.StreamingLeastSquares`.
+#[pyclass(frozen, module = "nearlin._core")]
+pub struct LeastSquaresStream {
+    /// Locked by detached threads only, as that of `Accumulator`.
+    state: Mutex<Stream>,
+}
+
+#[pymethods]
+impl LeastSquaresStream {
+    #[new]
+    #[pyo3(signature = (sketch, *, sketch_size, n, seed, eps, delta, level, coordinatewise, ridge))]
+    fn new(
+        sketch: &str,
+        sketch_size: Option<usize>,
+        n: Option<u64>,
+        seed: u64,
+        eps: f64,
+        delta: f64,
+        level: f64,
+        coordinatewise: bool,
+        ridge: f64,
+    ) -> PyResult<Self> {
+        let kind = kind_named(sketch)?;
+        let request = Request { kind, m: sketch_size, n, seed, eps, delta, level, coordinatewise, ridge };
+        Ok(Self { state: Mutex::new(Stream::new(request)?) })
+    }
+
+    /// What it was made with, by the names that `nearlin.StreamingLeastSquares` has for it.
+    #[getter]
+    fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let request = self.with(py, 1, None, |_, stream| Ok(stream.request().clone()))?;
+        let Request { kind, m, n, seed, eps, delta, level, coordinatewise, ridge } = request;
+        let parameters = PyDict::new(py);
+        parameters.set_item("guarantee", coordinatewise.then_some("linf"))?;
+        parameters.set_item("eps", eps)?;
+        parameters.set_item("delta", delta)?;
+        parameters.set_item("level", level)?;
+        parameters.set_item("sketch", name_of_kind(kind))?;
+        parameters.set_item("sketch_size", m)?;
+        parameters.set_item("ridge", ridge)?;
+        parameters.set_item("n", n)?;
+        parameters.set_item("rng", seed)?;
+        Ok(parameters)
+    }
+
+    /// Columns of A, targets, rows of the sketch, and whether the targets are one vector; None before the first block.
+    #[getter]
+    fn shape(&self, py: Python<'_>) -> PyResult<Option<(usize, usize, usize, bool)>> {
+        self.with(py, 1, None, |_, stream| {
+            Ok(stream.shape().map(|(Shape { d, k, vector, .. }, sketch)| (d, k, sketch.m(), vector)))
+        })
+    }
+
+    /// The rows so far, as pairs of the first one and the one after the last.
+    #[getter]
+    fn covered(&self, py: Python<'_>) -> PyResult<Vec<(u64, u64)>> {
+        self.with(py, 1, None, |_, stream| Ok(stream.covered().map(|rows| (rows.start, rows.end)).collect()))
+    }
+
+    #[pyo3(signature = (a, b, *, sample_weight, vector, row_offset, threads, progress))]
+    fn partial_fit(
+        &self,
+        py: Python<'_>,
+        a: &Bound<'_, PyAny>,
+        b: &Bound<'_, PyAny>,
+        sample_weight: Option<&Bound<'_, PyAny>>,
+        vector: bool,
+        row_offset: Option<u64>,
+        threads: usize,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let weights =
+            sample_weight.map(|weights| Vector::<f64>::extract(weights, "sample_weight")).transpose()?;
+        let arrived = Arrived { weights: weights.as_ref().map(Vector::as_slice), vector, row_offset };
+        match AnyInput::extract(a, "A")? {
+            AnyInput::F32(a) => {
+                let b = Input::<f32>::extract(b, "b")?;
+                self.with(py, threads, progress, |context, stream| arrived.add_to(stream, context, &a, &b))
+            }
+            AnyInput::F64(a) => {
+                let b = Input::<f64>::extract(b, "b")?;
+                self.with(py, threads, progress, |context, stream| arrived.add_to(stream, context, &a, &b))
+            }
+        }
+    }
+
+    #[pyo3(signature = (other, *, threads))]
+    fn merge(&self, py: Python<'_>, other: &Self, threads: usize) -> PyResult<()> {
+        // A copy, as `other` may be `self`, or another thread may be merging the other way round.
+        let other = other.with(py, 1, None, |_, other| other.copy())?;
+        self.with(py, threads, None, |context, stream| stream.merge(context, &other))
+    }
+
+    #[pyo3(signature = (*, pointwise, simultaneous, median, threads, progress))]
+    fn result<'py>(
+        &self,
+        py: Python<'py>,
+        pointwise: f64,
+        simultaneous: f64,
+        median: f64,
+        threads: usize,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let quantiles = Quantiles { pointwise, simultaneous, median };
+        let (answers, single, chunk) = self.with(py, threads, progress, |context, stream| {
+            let answers = stream.result(context, &quantiles)?;
+            context.progress(STEPS, STEPS, &[("eps", answers.eps)])?;
+            Ok((answers, stream.shape().is_some_and(|(shape, _)| shape.single), stream.chunk()))
+        })?;
+        let dict = PyDict::new(py);
+        let to_array = if single { to_numpy::<f32> } else { to_numpy::<f64> };
+        dict.set_item("x", to_array(py, answers.x)?)?;
+        dict.set_item("half_width", to_numpy::<f64>(py, answers.half_width)?)?;
+        dict.set_item("simultaneous", to_numpy::<f64>(py, answers.simultaneous)?)?;
+        dict.set_item("residual_norm", answers.residual_norm.into_pyarray(py))?;
+        dict.set_item("rank", answers.rank)?;
+        dict.set_item("estimate", answers.estimate)?;
+        dict.set_item("unit", answers.unit)?;
+        dict.set_item("eps", answers.eps)?;
+        if let Some((rows, one)) = chunk {
+            dict.set_item("chunk", rows)?;
+            dict.set_item("one_chunk", one)?;
+        }
+        Ok(dict)
+    }
+
+    fn copy(&self, py: Python<'_>) -> PyResult<Self> {
+        let stream = self.with(py, 1, None, |_, stream| stream.copy())?;
+        Ok(Self { state: Mutex::new(stream) })
+    }
+
+    fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let bytes = self.with(py, 1, None, |_, stream| stream.to_bytes())?;
+        Ok(PyBytes::new(py, &bytes))
+    }
+
+    #[staticmethod]
+    fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
+        let stream = enter(py, 1, None, |_| {
+            let stream = Stream::from_bytes(data)?;
+            match kind_named(name_of_kind(stream.request().kind)) {
+                Ok(kind) if kind == stream.request().kind => Ok(stream),
+                _ => Err(Error::State("its operator is none of those that Python can name".into())),
+            }
+        })?;
+        Ok(Self { state: Mutex::new(stream) })
+    }
+}
+
+/// Steps that progress is counted in: the sketch of one block, and the answer.
+const STEPS: usize = 2;
+
+impl LeastSquaresStream {
+    fn with<T: Send>(
+        &self,
+        py: Python<'_>,
+        threads: usize,
+        progress: Option<Py<PyAny>>,
+        work: impl FnOnce(&Context, &mut Stream) -> Result<T> + Send,
+    ) -> PyResult<T> {
+        enter(py, threads, progress, |context| work(context, &mut *lock(&self.state, context)?))
+    }
+}
+
+/// What comes with a block beside the arrays.
+struct Arrived<'c> {
+    weights: Option<&'c [f64]>,
+    vector: bool,
+    row_offset: Option<u64>,
+}
+
+impl Arrived<'_> {
+    fn add_to<T: Real + numpy::Element>(
+        &self,
+        stream: &mut Stream,
+        context: &Context,
+        a: &Input<T>,
+        b: &Input<T>,
+    ) -> Result<()> {
+        let Matrix::Dense(targets) = b.view() else {
+            return Err(Error::value("b", "sparse", "a dense array"));
+        };
+        context.progress(0, STEPS, &[])?;
+        let block = Block { design: a.view(), targets, weights: self.weights, vector: self.vector };
+        stream.partial_fit(context, &block, self.row_offset)
+    }
+}
+
+fn kind_named(name: &str) -> Result<Kind> {
+    match name {
+        "pht_normals" => Ok(Kind::Pht { weights: Weights::Normals, chunk: None }),
+        _ => sketch_named(name),
+    }
+}
+
+fn name_of_kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Pht { weights: Weights::Normals, .. } => "pht_normals",
+        _ => name_of(kind),
+    }
+}

@@ -1,0 +1,126 @@
+//! What is made of one factor: its columns in tame units, and their singular value decomposition.
+
+use super::super::design::power_of_two_below;
+use super::exponent_of;
+use crate::certify::norm;
+use crate::error::{Error, Result};
+use crate::linalg::{Qr, matmul, svd};
+use crate::matrix::{Mat, Rows};
+
+/// A_i = C diag(2^exponents), and U S V' of C diag(1/norms), with r directions kept.
+///
+/// A factor of zeros keeps one direction that leads nowhere, so that no tensor is ever empty.
+pub(super) struct Factor {
+    /// C, n x d.
+    pub tamed: Mat<f64>,
+    /// What the columns of C were divided by, as exponents of two.
+    pub exponents: Vec<i32>,
+    /// Norms of the columns of C, ones if columns are not to be scaled, and for columns of zeros.
+    pub norms: Vec<f64>,
+    /// U, n x r.
+    pub left: Mat<f64>,
+    /// S.
+    pub singular: Vec<f64>,
+    /// diag(1/norms) V, d x r: its transpose takes gradients to coordinates.
+    pub to_basis: Mat<f64>,
+    /// From coordinates to unknowns, d x r: the same matrix, or what it gives after its projection on the row space of
+    /// the factor, so that answers are those of least norm.
+    pub back: Mat<f64>,
+    /// Number of directions that are not negligible.
+    pub rank: usize,
+    /// Ratio of the largest to the smallest singular value kept.
+    pub condition: f64,
+}
+
+impl Factor {
+    /// Factor `number`; with a `cutoff`, columns are scaled to unit norm and singular values below it, relative to the
+    /// largest, are dropped. Without one, all columns are left in one common unit and nothing is dropped.
+    pub(super) fn new(number: usize, factor: &dyn Rows, cutoff: Option<f64>) -> Result<Self> {
+        let (tamed, exponents) = tame(copy(factor)?, number, cutoff.is_some())?;
+        let (n, d) = (tamed.nrows(), tamed.ncols());
+        let norm_of = |j: usize| if cutoff.is_some() { norm(tamed.col(j)) } else { 1.0 };
+        let norms: Vec<f64> = (0..d).map(norm_of).map(|norm| if norm > 0.0 { norm } else { 1.0 }).collect();
+        let scaled = Mat::from_fn(n, d, |i, j| tamed[(i, j)] / norms[j])?;
+        let svd = svd(scaled.as_ref())?;
+        let largest = svd.s[0];
+        let limit = cutoff.map_or(f64::NEG_INFINITY, |cutoff| cutoff * largest);
+        let rank = svd.s.iter().take_while(|&&s| s > limit).count();
+        if rank == 0 {
+            let left = Mat::from_fn(n, 1, |i, _| svd.u[(i, 0)])?;
+            let (to_basis, back, singular) = (Mat::zeros(d, 1)?, Mat::zeros(d, 1)?, vec![1.0]);
+            return Ok(Self {
+                tamed,
+                exponents,
+                norms,
+                left,
+                singular,
+                to_basis,
+                back,
+                rank,
+                condition: 1.0,
+            });
+        }
+        let left = Mat::from_fn(n, rank, |i, j| svd.u[(i, j)])?;
+        let empty: Vec<bool> = (0..d).map(|j| tamed.col(j).iter().all(|&value| value == 0.0)).collect();
+        let to_basis = Mat::from_fn(d, rank, |i, j| if empty[i] { 0.0 } else { svd.v[(i, j)] / norms[i] })?;
+        let back = if cutoff.is_some() && rank < d {
+            shortest(&to_basis, &norms, &exponents)?
+        } else {
+            to_basis.copy()?
+        };
+        let singular = svd.s[..rank].to_vec();
+        let condition = largest / singular[rank - 1];
+        Ok(Self { tamed, exponents, norms, left, singular, to_basis, back, rank, condition })
+    }
+}
+
+fn copy(factor: &dyn Rows) -> Result<Mat<f64>> {
+    let (n, d) = (factor.nrows(), factor.ncols());
+    let mut buffer = Vec::new();
+    let mut a = Mat::zeros(n, d)?;
+    for start in (0..n).step_by(512) {
+        let tile = factor.tile(start..n.min(start + 512), 0..d, &mut buffer);
+        for j in 0..d {
+            let column = &mut a.col_mut(j)[start..start + tile.nrows()];
+            column.iter_mut().enumerate().for_each(|(i, value)| *value = tile.get(i, j));
+        }
+    }
+    Ok(a)
+}
+
+/// Divides columns by powers of two near their largest entries, or by the largest of these, and gives the exponents.
+fn tame(mut a: Mat<f64>, number: usize, each: bool) -> Result<(Mat<f64>, Vec<i32>)> {
+    let n = a.nrows();
+    if let Some(place) = a.as_slice().iter().position(|value| !value.is_finite()) {
+        let position = format!("[{number}][{}, {}]", place % n, place / n);
+        return Err(Error::non_finite("factors", a.as_slice()[place], position));
+    }
+    let largest = |values: &[f64]| values.iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
+    let common = power_of_two_below(largest(a.as_slice()));
+    let mut exponents = Vec::with_capacity(a.ncols());
+    for j in 0..a.ncols() {
+        let unit = if each { power_of_two_below(largest(a.col(j))) } else { common };
+        a.col_mut(j).iter_mut().for_each(|value| *value *= unit.recip());
+        exponents.push(exponent_of(unit));
+    }
+    Ok((a, exponents))
+}
+
+/// `to_basis` followed by the projection on the row space in the caller's units, Z Z' for an orthonormal basis Z of
+/// diag(norms 2^exponents) V.
+fn shortest(to_basis: &Mat<f64>, norms: &[f64], exponents: &[i32]) -> Result<Mat<f64>> {
+    let (d, r) = (to_basis.nrows(), to_basis.ncols());
+    let largest = exponents.iter().copied().max().unwrap_or(0);
+    let unit = |j: usize| super::times_power_of_two(1.0, (exponents[j] - largest).max(-500));
+    let mut rows = Mat::from_fn(d, r, |i, j| to_basis[(i, j)] * norms[i].powi(2) * unit(i))?;
+    for j in 0..r {
+        let length = norm(rows.col(j));
+        rows.col_mut(j).iter_mut().for_each(|value| *value /= length);
+    }
+    let z = Qr::new(rows)?.thin_q()?;
+    let answer = Mat::from_fn(d, r, |i, j| to_basis[(i, j)] / unit(i))?;
+    let (mut coordinates, mut projected) = (Mat::zeros(r, r)?, Mat::zeros(d, r)?);
+    matmul(coordinates.as_mut(), false, z.as_ref().t(), answer.as_ref(), 1.0);
+    matmul(projected.as_mut(), false, z.as_ref(), coordinates.as_ref(), 1.0);
+    Mat::from_fn(d, r, |i, j| projected[(i, j)] * unit(i))
+}

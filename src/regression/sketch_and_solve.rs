@@ -1,0 +1,237 @@
+//! Answers from a sketch alone, and how far each coordinate may be off.
+//!
+//! With S dense enough that S r* is nearly normal and nearly independent of S A, the error x' - x* has covariance
+//! (|r*|^2 / m) (A'S'S A)^-1, exactly so for a Gaussian S. Both factors are in the sketch: a coordinate's error over
+//! its estimate follows Student's distribution with m - d degrees of freedom.
+//!
+//! With a ridge, which is never sketched, x' - x* = C A'(S'S - I) r* for C = (A'S'S A + ridge I)^-1, and r* is not
+//! orthogonal to A: A'r* = ridge x*. The covariance is (1 / m) C (|r*|^2 A'A + ridge^2 x* x*') C to first order.
+//!
+//! All of it comes from the triangle [R Z; 0 W] of [S A, S B]. Its columns and those of the ridge below it are
+//! divided by their norms D first. With the SVD T s V' of that, T being its first d rows, and root = D^-1 V s^-1,
+//! C is root root', the answer is root T'Z, and what it leaves of S B has the norm of [Z - T T'Z; W].
+
+use super::design::power_of_two_below;
+use super::qr::{normalised, project, rank_of};
+use crate::certify;
+use crate::error::{Error, Result};
+use crate::linalg::{self, Qr};
+use crate::matrix::{Mat, Real};
+use crate::parallel::Context;
+
+/// Singular values of the column-scaled S A below this times the largest count as zero.
+const RCOND: f64 = 30.0 * f64::UNIT_ROUNDOFF;
+/// Errors of the triangle and of the solve, in units of roundoff: far below those of sketching unless b is in the
+/// range of A.
+const ROUNDING: f64 = 8.0;
+
+/// Quantiles of Student's distribution with m - d degrees of freedom.
+#[derive(Clone, Copy, Debug)]
+pub struct Quantiles {
+    /// For one coordinate.
+    pub pointwise: f64,
+    /// For all coordinates of all targets at once.
+    pub simultaneous: f64,
+    /// For all of them in half of all draws.
+    pub median: f64,
+}
+
+/// Answers with what the sketch knows of their errors.
+pub struct Sketched {
+    /// d x k.
+    pub x: Mat<f64>,
+    /// Half the width of the interval of each coordinate, d x k.
+    pub half_width: Mat<f64>,
+    /// The same for intervals that hold all at once.
+    pub simultaneous: Mat<f64>,
+    /// Estimate of |b - A x*| for every target.
+    pub residual_norm: Vec<f64>,
+    /// Numerical rank of S A over the ridge, columns scaled to norm one.
+    pub rank: usize,
+    /// What the largest error of all is in half of all draws.
+    pub estimate: f64,
+    /// The largest |b - A x*| |A^+| / sqrt(d) of all targets, in which the theorem measures errors; with a ridge,
+    /// both norms are those of the problem with the ridge as rows.
+    pub unit: f64,
+    /// Bound on the error of sketching of a target, in its own such unit; the largest of all targets.
+    pub eps: f64,
+}
+
+/// Solves from `y` = S [A, B], where A has `d` columns. Answers will be rounded to `roundoff`.
+pub fn sketch_and_solve(
+    context: &Context,
+    y: &Mat<f64>,
+    d: usize,
+    ridge: f64,
+    quantiles: &Quantiles,
+    roundoff: f64,
+) -> Result<Sketched> {
+    let (m, k) = (y.nrows(), y.ncols() - d);
+    let triangle = linalg::tsqr(context, &y.as_ref())?;
+    context.tick()?;
+    let inverse = Inverse::new(&triangle, d, ridge)?;
+    let mut answers = Sketched {
+        x: Mat::zeros(d, k)?,
+        half_width: Mat::zeros(d, k)?,
+        simultaneous: Mat::zeros(d, k)?,
+        residual_norm: Vec::with_capacity(k),
+        rank: inverse.rank,
+        estimate: 0.0,
+        unit: 0.0,
+        eps: 0.0,
+    };
+    for target in 0..k {
+        context.tick()?;
+        answers.add(target, &inverse.fit(triangle.col(d + target), m), &inverse, quantiles, roundoff);
+    }
+    if answers.x.as_slice().iter().all(|x| x.is_finite()) {
+        Ok(answers)
+    } else {
+        Err(Error::value("b", "so large beside `A` that the answer overflows", "another scale of either"))
+    }
+}
+
+impl Sketched {
+    fn add(&mut self, target: usize, fit: &Fit, inverse: &Inverse, quantiles: &Quantiles, roundoff: f64) {
+        for (j, &x) in fit.x.iter().enumerate() {
+            let rounding = fit.rounding[j] + roundoff * x.abs();
+            let width = |quantile: f64| quantile * fit.standard_error[j] + rounding;
+            self.x.col_mut(target)[j] = x;
+            self.half_width.col_mut(target)[j] = width(quantiles.pointwise);
+            self.simultaneous.col_mut(target)[j] = width(quantiles.simultaneous);
+            self.estimate = self.estimate.max(width(quantiles.median));
+        }
+        let unit = fit.augmented_norm * inverse.norm / (fit.x.len() as f64).sqrt();
+        self.residual_norm.push(fit.residual_norm);
+        self.unit = self.unit.max(unit);
+        if unit > 0.0 {
+            self.eps = self.eps.max(quantiles.simultaneous * largest(&fit.standard_error) / unit);
+        }
+    }
+}
+
+/// What the triangle of [S A; sqrt(ridge) I] says, whatever the target.
+struct Inverse {
+    rank: usize,
+    /// The norms D.
+    scale: Vec<f64>,
+    /// Roots of the ridge over D.
+    penalty: Vec<f64>,
+    /// V s^-1
+    whiten: Mat<f64>,
+    /// d x rank; its range is where the shortest answers are.
+    root: Mat<f64>,
+    /// T, d x rank.
+    top: Mat<f64>,
+    /// Norms of the rows of root T'.
+    reach: Vec<f64>,
+    /// Degrees of freedom that the fit takes: the trace of T T'.
+    freedom: f64,
+    /// Norm of `root`: |A^+|, that of the augmented matrix with a ridge.
+    norm: f64,
+}
+
+impl Inverse {
+    fn new(triangle: &Mat<f64>, d: usize, ridge: f64) -> Result<Self> {
+        let norms: Vec<f64> = (0..d).map(|j| size(&triangle.col(j)[..=j]).hypot(ridge.sqrt())).collect();
+        let scale: Vec<f64> = norms.iter().map(|&norm| if norm > 0.0 { norm } else { 1.0 }).collect();
+        let penalty: Vec<f64> = scale.iter().map(|scale| ridge.sqrt() / scale).collect();
+        let below = if ridge > 0.0 { d } else { 0 };
+        let stacked = Mat::from_fn(d + below, d, |i, j| match i {
+            _ if i <= j => triangle[(i, j)] / scale[j],
+            _ if i == d + j => penalty[j],
+            _ => 0.0,
+        })?;
+        let svd = linalg::svd(stacked.as_ref())?;
+        let rank = rank_of(&svd.s, RCOND);
+        let top = Mat::from_fn(d, rank, |i, j| svd.u[(i, j)])?;
+        let whiten = Mat::from_fn(d, rank, |i, j| svd.v[(i, j)] / svd.s[j])?;
+        let mut root = Mat::from_fn(d, rank, |i, j| whiten[(i, j)] / scale[i])?;
+        if (1..d).contains(&rank) {
+            let unit = power_of_two_below(largest(&norms));
+            let range = normalised(Mat::from_fn(d, rank, |i, j| svd.v[(i, j)] * (norms[i] / unit))?)?;
+            root = project(&Qr::new(range)?.thin_q()?, &root)?;
+            for empty in (0..d).filter(|&j| norms[j] == 0.0) {
+                (0..rank).for_each(|j| root[(empty, j)] = 0.0);
+            }
+        }
+        let mut solve = Mat::zeros(d, d)?;
+        linalg::matmul(solve.as_mut(), false, top.as_ref(), root.as_ref().t(), 1.0);
+        let reach = (0..d).map(|j| size(solve.col(j))).collect();
+        let freedom = top.as_slice().iter().map(|t| t * t).sum();
+        let norm = norm_of(&root)?;
+        Ok(Self { rank, scale, penalty, whiten, root, top, reach, freedom, norm })
+    }
+
+    /// The answer for the target whose column of the triangle is `column`, from a sketch of m rows.
+    fn fit(&self, column: &[f64], m: usize) -> Fit {
+        let d = self.scale.len();
+        // A power of two keeps the squares of small and large targets in range.
+        let unit = power_of_two_below(largest(column));
+        let column: Vec<f64> = column.iter().map(|v| v / unit).collect();
+        let (z, w) = column.split_at(d);
+        let coefficients = transposed(&self.top, z);
+        let inside = combine(&self.top, &coefficients);
+        let outside: Vec<f64> = z.iter().zip(&inside).map(|(z, inside)| z - inside).collect();
+        let left = certify::norm(&outside).hypot(certify::norm(w));
+        let sigma = left / (m as f64 - self.freedom).max(1.0).sqrt();
+        let residual = sigma * (m as f64).sqrt();
+        // D x and, with P the penalties, P D x and D^-1 C D^-1 P^2 D x: the error is due to the residual and to A'r*.
+        let scaled = combine(&self.whiten, &coefficients);
+        let penalised: Vec<f64> = scaled.iter().zip(&self.penalty).map(|(x, penalty)| x * penalty).collect();
+        let pulled: Vec<f64> = penalised.iter().zip(&self.penalty).map(|(x, penalty)| x * penalty).collect();
+        let pull = combine(&self.root, &transposed(&self.whiten, &pulled));
+        let error = |j: usize| (sigma * self.reach[j]).hypot(pull[j] / (m as f64).sqrt());
+        let rounding = ROUNDING * f64::UNIT_ROUNDOFF * (certify::norm(z) + certify::norm(&scaled));
+        Fit {
+            x: combine(&self.root, &coefficients).iter().map(|x| x * unit).collect(),
+            standard_error: (0..d).map(|j| error(j) * unit).collect(),
+            rounding: self.reach.iter().map(|reach| rounding * reach * unit).collect(),
+            residual_norm: residual * unit,
+            augmented_norm: residual.hypot(certify::norm(&penalised)) * unit,
+        }
+    }
+}
+
+/// The answer to one target.
+struct Fit {
+    x: Vec<f64>,
+    standard_error: Vec<f64>,
+    /// What rounding may add to the error.
+    rounding: Vec<f64>,
+    /// |b - A x|
+    residual_norm: f64,
+    /// The same with the ridge as rows.
+    augmented_norm: f64,
+}
+
+/// A v
+fn combine(a: &Mat<f64>, v: &[f64]) -> Vec<f64> {
+    let mut sum = vec![0.0; a.nrows()];
+    for (j, &factor) in v.iter().enumerate() {
+        sum.iter_mut().zip(a.col(j)).for_each(|(sum, entry)| *sum += factor * entry);
+    }
+    sum
+}
+
+/// A'v
+fn transposed(a: &Mat<f64>, v: &[f64]) -> Vec<f64> {
+    (0..a.ncols()).map(|j| a.col(j).iter().zip(v).map(|(entry, v)| entry * v).sum()).collect()
+}
+
+fn largest(v: &[f64]) -> f64 {
+    v.iter().fold(0.0, |largest, v| v.abs().max(largest))
+}
+
+/// The norm of a vector of any magnitude.
+fn size(v: &[f64]) -> f64 {
+    let unit = power_of_two_below(largest(v));
+    v.iter().map(|v| (v / unit).powi(2)).sum::<f64>().sqrt() * unit
+}
+
+/// The 2-norm of a matrix of any magnitude.
+fn norm_of(a: &Mat<f64>) -> Result<f64> {
+    let unit = power_of_two_below(largest(a.as_slice()));
+    let tamed = Mat::from_fn(a.nrows(), a.ncols(), |i, j| a[(i, j)] / unit)?;
+    Ok(linalg::svd(tamed.as_ref())?.s.first().map_or(0.0, |norm| norm * unit))
+}
