@@ -215,7 +215,7 @@ fn to_dict<T: Real + numpy::Element>(py: Python<'_>, output: Output) -> PyResult
     dict.set_item("x", to_numpy::<T>(py, output.x)?)?;
     dict.set_item("intercept", array(output.intercept))?;
     dict.set_item("residual_norm", array(output.residual_norm))?;
-    dict.set_item("rank", (output.method != Method::Lsmr).then_some(output.rank))?;
+    dict.set_item("rank", output.rank)?;
     dict.set_item("method", output.method.name())?;
     dict.set_item("n_iter", output.n_iter)?;
     dict.set_item("sketch_size", output.sketch_size)?;

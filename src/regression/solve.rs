@@ -85,8 +85,8 @@ pub struct Output {
     pub intercept: Vec<f64>,
     /// |W^(1/2) (b - A x)| of every target.
     pub residual_norm: Vec<f64>,
-    /// Numerical rank of the (centred, weighted) A.
-    pub rank: usize,
+    /// Numerical rank of the (centred, weighted) A; `None` where no factor told it.
+    pub rank: Option<usize>,
     /// The method whose answer this is.
     pub method: Method,
     /// Refinements, or inner iterations, of the method whose answer this is.
@@ -650,7 +650,8 @@ impl<'p> Driver<'p> {
             return Ok(());
         }
         let start = Instant::now();
-        let Factored { scaled, .. } = qr(&Group { targets: &[], max_passes: 0, ..*group }, self.rcond)?;
+        let Factored { scaled, rank, .. } = qr(&Group { targets: &[], max_passes: 0, ..*group }, self.rcond)?;
+        output.rank = Some(rank);
         self.reads = 1;
         self.end_stage(Rung::Qr, start, 0);
         self.keep(group, &scaled, true, output)
@@ -690,7 +691,8 @@ impl<'p> Driver<'p> {
             return Ok(());
         }
         let factored = qr(&group, self.rcond)?;
-        (output.rank, output.condition, output.method) = (factored.rank, factored.condition, Method::Qr);
+        (output.rank, output.condition, output.method) =
+            (Some(factored.rank), factored.condition, Method::Qr);
         self.keep(&group, &factored.scaled, true, output)
     }
 }
@@ -744,7 +746,7 @@ impl Output {
             x: Mat::zeros(d, k)?,
             intercept: vec![0.0; k],
             residual_norm: vec![0.0; k],
-            rank: d,
+            rank: None,
             method: params.method,
             n_iter: 0,
             sketch_size: None,
@@ -780,7 +782,7 @@ impl Output {
             self.backward_error[target] = refined.backward_error[position] + rounding;
             self.backward_error_bound[target] = refined.backward_error[position] * looseness + rounding;
         }
-        self.rank = rank;
+        self.rank = Some(rank);
         self.method = method;
         self.sketch_size = sketch_size;
         self.condition = self.condition.max(condition);
@@ -793,6 +795,7 @@ impl Output {
             self.backward_error[target] = answers.refined.backward_error[position];
             self.backward_error_bound[target] = answers.bound[position];
         }
+        self.rank = None;
         self.method = Method::Lsmr;
         self.condition = self.condition.max(answers.condition);
     }

@@ -267,7 +267,7 @@ def test_estimators_take_lsmr():
         model = nearlin.LinearRegression(method="lsmr").fit(data, y)
         expected = nearlin.LinearRegression(method="qr").fit(X, y)
         assert model.method_ == "lsmr"
-        assert model.rank_ is None
+        assert model.rank_ == 5
         np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(model.intercept_, expected.intercept_, rtol=1e-9)
 
