@@ -21,6 +21,7 @@ from nearlin.exceptions import (
     NonFiniteError,
     ShapeError,
 )
+from nearlin.regression import METHODS
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -113,7 +114,7 @@ def test_covariances_are_those_of_the_textbook(form, k, weighted, alpha, fit_int
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("method", ["auto", "gram", "whitened", "spir", "fossils", "qr"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("condition", [10.0, 1e4, 1e6])
 def test_every_method_leaves_an_exact_factor(kind, method, condition):
     rng = np.random.default_rng(0)

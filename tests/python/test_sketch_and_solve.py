@@ -4,7 +4,9 @@ import copy
 import json
 import pickle
 import re
+import signal
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas
@@ -509,6 +511,43 @@ def test_a_block_that_does_not_fit_leaves_the_stream_as_it_was():
             parts.partial_fit(block, target, **options)
         assert parts.to_bytes() == before
     assert parts.partial_fit(A[:0], b[:0]).to_bytes() == before
+
+
+def test_ctrl_c_leaves_the_stream_as_it_was():
+    A, b = problem(40_000, 50)
+    parts = stream(sketch="gaussian", sketch_size=3000).partial_fit(A[:3000], b[:3000])
+    before = parts.to_bytes()
+
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    former = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(KeyboardInterrupt):
+            parts.partial_fit(A[3000:], b[3000:])
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, former)
+    assert parts.to_bytes() == before
+
+
+def test_threads_may_share_a_stream():
+    A, b = problem(8000)
+    parts, starts = stream(), range(0, 8000, 500)
+    with ThreadPoolExecutor(4) as pool:
+        rows = [slice(start, start + 500) for start in starts]
+        list(pool.map(lambda own: parts.partial_fit(A[own], b[own], row_offset=own.start, n_jobs=2), rows))
+    assert parts.covered == (range(0, 8000),)
+    at_once = sketch_and_solve(A, b, sketch_size=120, rng=7)
+    np.testing.assert_allclose(parts.result().x, at_once.x, rtol=1e-11)
+
+
+def test_intervals_of_a_level_next_to_one_are_finite():
+    A, b = problem()
+    result = sketch_and_solve(A, b, sketch_size=120, level=1 - 1e-15, rng=7)
+    assert np.all(np.isfinite(result.simultaneous_half_width))
+    assert np.all(result.half_width < result.simultaneous_half_width)
 
 
 def test_streams_that_cannot_be_merged():

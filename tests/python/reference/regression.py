@@ -72,10 +72,34 @@ def column_norms(A):
 
 def householder(A, b):
     """Least squares by LAPACK's Householder QR of the column-scaled matrix: the accuracy to be matched."""
-    s = column_norms(A)
+    s = column_norms(A).astype(A.dtype)
     Q, R = scipy.linalg.qr(A / s, mode="economic")
     x = scipy.linalg.solve_triangular(R, Q.T @ b)
     return (x.T / s).T
+
+
+def check(A, b, x, name, oracle=None, *, roundoff=UNIT_ROUNDOFF):
+    """Assert that the backward error of x is at most ten times that of QR, or four units of roundoff.
+
+    QR works in the precision of A, and the roundoff is to be that of A.
+    """
+    oracle = oracle or BackwardError(A)
+    error, qr = oracle.of(b, x), oracle.of(b, householder(A, b))
+    assert error <= max(10 * qr, 4 * roundoff), f"{name}: backward error {error:.1e}, that of QR {qr:.1e}"
+
+
+def refined(A, b):
+    """Least squares to all digits: QR refined on the augmented system, with residuals in long double."""
+    s = column_norms(A)
+    Q, R = scipy.linalg.qr(A / s, mode="economic")
+    extended, b = (A / s).astype(np.longdouble), b.astype(np.longdouble)
+    r, x = np.zeros(len(A), np.longdouble), np.zeros(A.shape[1], np.longdouble)
+    for _ in range(6):
+        f = (b - r - extended @ x).astype(float)
+        h = scipy.linalg.solve_triangular(R, -(extended.T @ r).astype(float), trans="T")
+        r += f - Q @ (Q.T @ f - h)
+        x += scipy.linalg.solve_triangular(R, Q.T @ f - h)
+    return (x / s).astype(float)
 
 
 def minimum_norm(A, b, rcond=None):
@@ -120,6 +144,32 @@ def right_hand_side(A, left, residual, *, seed=0):
     x, r = rng.standard_normal(A.shape[1]), rng.standard_normal(len(A))
     r -= left @ (left.T @ r)
     return A @ (x / np.linalg.norm(x)) + residual * (r / np.linalg.norm(r))
+
+
+def unweighted(A, b, *, orders=12, zeros=0.1, seed=0):
+    """Rows, and weights many orders apart, whose weighted rows are A and b; some more rows weigh nothing."""
+    rng = np.random.default_rng([seed, 2])
+    weight = 10.0 ** (orders * rng.uniform(-0.5, 0.5, len(A)))
+    root = np.sqrt(weight)
+    present = np.column_stack([A, b]) / root[:, None]
+    junk = rng.standard_normal((int(zeros * len(A)), present.shape[1]))
+    both = np.vstack([present, junk])
+    order = rng.permutation(len(both))
+    weight = np.append(weight, np.zeros(len(junk)))[order]
+    return both[order, :-1], both[order, -1], weight
+
+
+def surveyed(n=1850, d=712, seed=0):
+    """Differences of near neighbours along a line that is tied down at one end; columns of many sizes."""
+    rng = np.random.default_rng(seed)
+    first = np.concatenate([np.arange(d), rng.integers(0, d, n - d)])
+    second = np.concatenate([np.arange(1, d + 1), first[d:] + rng.integers(1, 4, n - d)])
+    rows = np.repeat(np.arange(n), 2)
+    values = np.column_stack([np.ones(n), -np.ones(n)]) * rng.uniform(0.5, 2.0, n)[:, None]
+    values[second >= d] *= 0.02
+    entries = (values.ravel(), (rows, np.column_stack([first, second]).ravel()))
+    A = scipy.sparse.csr_array(entries, shape=(n, d + 3))[:, :d]
+    return A @ scipy.sparse.diags_array(10.0 ** rng.uniform(-1.5, 1.5, d))
 
 
 def hard(n=4000, d=50, seed=0):
