@@ -52,8 +52,8 @@ class LinearRegression(Inference):
         Coefficients; those of least norm if X is rank-deficient.
     intercept_ : float or ndarray of shape (n_targets,)
         Constant term, 0.0 if ``fit_intercept=False``.
-    rank_ : int
-        Rank of X, centred if ``fit_intercept=True``.
+    rank_ : int or None
+        Rank of X, centred if ``fit_intercept=True``; None by ``method="lsmr"`` without a factor.
     n_iter_ : int
         Passes over X once its factor was had.
     method_ : str
@@ -165,8 +165,8 @@ class Ridge(Inference):
         Coefficients.
     intercept_ : float or ndarray of shape (n_targets,)
         Constant term, 0.0 if ``fit_intercept=False``.
-    rank_ : int
-        Rank of the penalised problem, ``n_features`` for any noticeable `alpha`.
+    rank_ : int or None
+        Rank of the penalised problem, ``n_features`` for any noticeable `alpha`; None by ``method="lsmr"`` without a factor.
     n_iter_ : int
         Passes over X once its factor was had.
     method_ : str
@@ -270,8 +270,8 @@ class RidgeCV(LeastSquares):
         Coefficients.
     intercept_ : float or ndarray of shape (n_targets,)
         Constant term, 0.0 if ``fit_intercept=False``.
-    rank_ : int
-        Rank of the penalised problem.
+    rank_ : int or None
+        Rank of the penalised problem; None by ``method="lsmr"`` without a factor.
     n_iter_ : int
         Passes over X in the final fit, once the factor was had.
     method_ : str

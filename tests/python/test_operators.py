@@ -263,13 +263,13 @@ def test_shapes_and_types_of_operators():
 def test_estimators_take_lsmr():
     rng = np.random.default_rng(3)
     X, y = rng.standard_normal((400, 5)) + 3.0, rng.standard_normal(400)
-    for data in [X, scipy.sparse.csr_array(X)]:
-        model = nearlin.LinearRegression(method="lsmr").fit(data, y)
-        expected = nearlin.LinearRegression(method="qr").fit(X, y)
-        assert model.method_ == "lsmr"
-        assert model.rank_ == 5
+    expected = nearlin.LinearRegression(method="qr").fit(X, y)
+    for data, inference in [(X, False), (X, True), (scipy.sparse.csr_array(X), False)]:
+        model = nearlin.LinearRegression(method="lsmr", inference=inference).fit(data, y)
+        assert (model.method_, model.rank_) == ("lsmr", 5 if inference else None)
         np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(model.intercept_, expected.intercept_, rtol=1e-9)
+        assert model.summary(data, y).rank == 6
 
 
 def test_operators_need_no_scipy():
