@@ -166,7 +166,8 @@ class Ridge(Inference):
     intercept_ : float or ndarray of shape (n_targets,)
         Constant term, 0.0 if ``fit_intercept=False``.
     rank_ : int or None
-        Rank of the penalised problem, ``n_features`` for any noticeable `alpha`; None by ``method="lsmr"`` without a factor.
+        Rank of the penalised problem, ``n_features`` for any noticeable `alpha`; None by
+        ``method="lsmr"`` without a factor.
     n_iter_ : int
         Passes over X once its factor was had.
     method_ : str

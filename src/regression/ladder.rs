@@ -17,7 +17,7 @@ use super::design::{Design, power_of_two_below};
 use super::lsmr::Unfactored;
 use super::pass::{Pass, PassSum, Sides, fold};
 use super::products::product;
-use super::qr::{rank_of, truncated};
+use super::qr::truncated;
 use super::refine::{Group, Refined, STAGNATION, Scaled};
 use super::stacked::{RootWeights, Targets};
 use crate::certify::Factor;
@@ -172,8 +172,7 @@ impl Sketched {
     /// R1 without its singular values below `rcond` times the largest, and the answers of least norm.
     pub fn truncated(self, rcond: f64) -> Result<Self> {
         let Factor::Triangle(r) = &self.scaled.factor else { return Ok(self) };
-        let svd = linalg::svd(r.as_ref())?;
-        let (factor, x) = truncated(&svd, rank_of(&svd.s, rcond), self.image.as_ref())?;
+        let (factor, x, _) = truncated(r, self.image.as_ref(), rcond)?;
         let condition = condition_of(&factor);
         Ok(Self { scaled: Scaled { factor, ..self.scaled }, x, condition, image: self.image })
     }

@@ -35,6 +35,7 @@
 //! | `exact` | one read of A in twice the working precision |
 //! | `augmented` | refinement of the augmented system: all digits whatever the weights |
 //! | `qr` | tall-skinny QR, ranks, minimum-norm answers |
+//! | `wide` | singular vectors of A with fewer rows than columns |
 //! | `auto` | condition hint and cost model |
 //! | `solve` | the driver that climbs from method to method |
 //! | `loo` | leave-one-out errors of ridge regression |
@@ -65,6 +66,7 @@ mod sparse;
 mod spir;
 mod stacked;
 mod streaming;
+mod wide;
 
 pub use augmented::Preconditioner;
 pub use covariance::{Covariance, Fit, Inference, Robust, covariance, robust_covariance};

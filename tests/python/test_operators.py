@@ -269,7 +269,7 @@ def test_estimators_take_lsmr():
         assert (model.method_, model.rank_) == ("lsmr", 5 if inference else None)
         np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(model.intercept_, expected.intercept_, rtol=1e-9)
-        assert model.summary(data, y).rank == 6
+        assert model.summary("nonrobust", data, y).rank == 6
 
 
 def test_operators_need_no_scipy():
