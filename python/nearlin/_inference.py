@@ -35,6 +35,35 @@ class Inference(LeastSquares):
 
     inference: bool | None
 
+    def fit(self, X: object, y: object, sample_weight: object = None) -> Self:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (n_samples, n_features)
+            Samples, not copied if float32 or float64; sparse ones as CSR or CSC.
+        y : array_like of shape (n_samples,) or (n_samples, n_targets)
+            Targets, taken in the dtype of X.
+        sample_weight : array_like of shape (n_samples,) or float, optional
+            Weight of each squared residual.
+
+        Returns
+        -------
+        self
+            The estimator itself.
+        """
+        matrix, targets, single = self._validate(X, y)
+        keep = self.inference
+        if keep is None:
+            keep = isinstance(matrix, np.ndarray) and matrix.shape[1] < NARROW
+        solution = self._solution(
+            matrix, targets, sample_weight=sample_weight, keep_factor=check_bool(keep, "inference")
+        )
+        self._adopt(solution, single)
+        self._residual_norm = solution["residual_norm"]
+        self._kept = _Kept.of(solution) if keep else None
+        return self
+
     def cov_params(
         self,
         kind: str = "nonrobust",
@@ -201,18 +230,6 @@ class Inference(LeastSquares):
             kind=kind,
             model=type(self).__name__,
         )
-
-    def _fit(self, X: object, y: object, sample_weight: object) -> None:
-        matrix, targets, single = self._validate(X, y)
-        keep = self.inference
-        if keep is None:
-            keep = isinstance(matrix, np.ndarray) and matrix.shape[1] < NARROW
-        solution = self._solution(
-            matrix, targets, sample_weight=sample_weight, keep_factor=check_bool(keep, "inference")
-        )
-        self._adopt(solution, single)
-        self._residual_norm = solution["residual_norm"]
-        self._kept = _Kept.of(solution) if keep else None
 
     def _covariances(
         self, kind: str, X: object, y: object, sample_weight: object

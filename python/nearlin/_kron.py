@@ -8,6 +8,7 @@ import numpy.typing as npt
 from . import _core
 from ._certificate import Certificate
 from ._config import Progress, resolve_progress, resolve_threads
+from ._listing import listing
 from ._validation import Float, as_factors, as_folded, as_seed, check_choice, check_int, check_real
 from .exceptions import InvalidInputError
 
@@ -59,13 +60,7 @@ class LstsqKronResult:
         return self.x.reshape(self.dims + self.x.shape[1:])
 
     def __repr__(self) -> str:
-        with np.printoptions(precision=4, threshold=8, edgeitems=3):
-            values = {field.name: str(getattr(self, field.name)) for field in fields(self) if field.repr}
-        width = max(map(len, values))
-        indent = "\n" + " " * (width + 2)
-        return "\n".join(
-            f"{name:>{width}}: {value.replace(chr(10), indent)}" for name, value in values.items()
-        )
+        return listing({field.name: getattr(self, field.name) for field in fields(self) if field.repr})
 
 
 def lstsq_kron(

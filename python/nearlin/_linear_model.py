@@ -106,26 +106,6 @@ class LinearRegression(Inference):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def fit(self, X: object, y: object, sample_weight: object = None) -> Self:
-        """Fit the model.
-
-        Parameters
-        ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features)
-            Samples, not copied if float32 or float64; sparse ones as CSR or CSC.
-        y : array_like of shape (n_samples,) or (n_samples, n_targets)
-            Targets, taken in the dtype of X.
-        sample_weight : array_like of shape (n_samples,) or float, optional
-            Weight of each squared residual.
-
-        Returns
-        -------
-        LinearRegression
-            The estimator itself.
-        """
-        self._fit(X, y, sample_weight)
-        return self
-
     def _solution(self, X: Matrix, y: Float, **options: Any) -> Solution:
         options |= {"rcond": self.rcond, "sketch": self.sketch, "sketch_size": self.sketch_size}
         return super()._solution(X, y, **options)
@@ -211,26 +191,6 @@ class Ridge(Inference):
         self.inference = inference
         self.n_jobs = n_jobs
         self.random_state = random_state
-
-    def fit(self, X: object, y: object, sample_weight: object = None) -> Self:
-        """Fit the model.
-
-        Parameters
-        ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features)
-            Samples, not copied if float32 or float64; sparse ones as CSR or CSC.
-        y : array_like of shape (n_samples,) or (n_samples, n_targets)
-            Targets, taken in the dtype of X.
-        sample_weight : array_like of shape (n_samples,) or float, optional
-            Weight of each squared residual.
-
-        Returns
-        -------
-        Ridge
-            The estimator itself.
-        """
-        self._fit(X, y, sample_weight)
-        return self
 
     def _solution(self, X: Matrix, y: Float, **options: Any) -> Solution:
         return super()._solution(X, y, ridge=self.alpha, ridge_name="alpha", **options)

@@ -2,7 +2,7 @@
 
 import warnings
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,8 @@ import numpy.typing as npt
 from . import _core
 from ._certificate import Certificate
 from ._config import Progress, resolve_progress, resolve_threads
+from ._listing import listing
+from ._stream import RowStream
 from ._validation import (
     Float,
     Matrix,
@@ -21,8 +23,8 @@ from ._validation import (
     check_int,
     check_real,
 )
-from .exceptions import GuaranteeWarning, InvalidTypeError
-from .regression import listing, lstsq
+from .exceptions import GuaranteeWarning
+from .regression import lstsq
 from .sketch import MOST_ROWS
 
 __all__ = ["SketchAndSolveResult", "StreamingLeastSquares", "sketch_and_solve"]
@@ -51,7 +53,8 @@ class SketchAndSolveResult:
         The probability of both.
     eps : float
         The eps of the theorem that this answer attains: its simultaneous intervals in units of
-        |b - A x*| |A^+| / sqrt(d), both norms taken from the sketch. 0 if no sketch was drawn.
+        |b - A x*| |A^+| / sqrt(d). Both norms are taken from the sketch of m rows, and |A^+| as
+        1 - sqrt(d / m) of what it is there, the least that it can be. 0 if no sketch was drawn.
     residual_norm : float or ndarray of shape (k,)
         Estimate of the norm of b - A x*.
     rank : int
@@ -266,7 +269,7 @@ def sketch_and_solve(
     return stream._solve(n_jobs, listener, stacklevel=3)
 
 
-class StreamingLeastSquares:
+class StreamingLeastSquares(RowStream):
     """Approximate least squares of rows that arrive in blocks, are read once, and are not kept.
 
     The answer is that of :func:`sketch_and_solve` on all rows. Blocks that come in order give the same bits
@@ -325,8 +328,9 @@ class StreamingLeastSquares:
     True
     """
 
-    __slots__ = ("_state",)
+    __slots__ = ()
     _state: _core.LeastSquaresStream
+    _State = _core.LeastSquaresStream
 
     def __init__(
         self,
@@ -355,16 +359,6 @@ class StreamingLeastSquares:
             ridge=check_real(ridge, "ridge", at_least=0.0),
         )
 
-    @property
-    def covered(self) -> tuple[range, ...]:
-        """The rows so far, as ranges in increasing order."""
-        return tuple(range(*rows) for rows in self._state.covered)
-
-    @property
-    def n_rows_seen(self) -> int:
-        """Number of rows so far."""
-        return sum(map(len, self.covered))
-
     def partial_fit(
         self,
         A: object,
@@ -373,7 +367,7 @@ class StreamingLeastSquares:
         sample_weight: object = None,
         row_offset: int | None = None,
         n_jobs: int | None = None,
-    ) -> "StreamingLeastSquares":
+    ) -> Self:
         """Add a block of rows: all of it or, after an error or Ctrl-C, nothing.
 
         Parameters
@@ -416,47 +410,6 @@ class StreamingLeastSquares:
         self._add(matrix, columns, weights, vector, row_offset, n_jobs, None)
         return self
 
-    def merge(self, other: "StreamingLeastSquares", *, n_jobs: int | None = None) -> "StreamingLeastSquares":
-        """Add the rows of another stream with the same parameters, none of which this one may have.
-
-        Parameters
-        ----------
-        other : StreamingLeastSquares
-            The other stream; it stays as it is.
-        n_jobs : int, optional
-            Number of threads; see :func:`nearlin.set_config` for the default.
-
-        Returns
-        -------
-        StreamingLeastSquares
-            This one.
-
-        Raises
-        ------
-        InvalidInputError
-            If both have a row, or if parameters, seeds or shapes differ.
-
-        Notes
-        -----
-        Sums are added in another order than in one stream, so that results agree to rounding; the same merges
-        in the same order give the same bits.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> import nearlin
-        >>> stream = nearlin.StreamingLeastSquares(sketch_size=50, rng=0)
-        >>> other = stream.copy().partial_fit(np.eye(7, 2), np.ones(7), row_offset=20)
-        >>> stream.partial_fit(np.eye(20, 2), np.ones(20)).merge(other).covered
-        (range(0, 27),)
-        """
-        if not isinstance(other, StreamingLeastSquares):
-            raise InvalidTypeError(
-                f"`other` is of type {type(other).__name__}, expected a StreamingLeastSquares"
-            )
-        self._state.merge(other._state, threads=resolve_threads(n_jobs))
-        return self
-
     def result(self, *, n_jobs: int | None = None) -> SketchAndSolveResult:
         """Return the answer from the rows so far; the stream may go on.
 
@@ -491,67 +444,6 @@ class StreamingLeastSquares:
         array([1., 2.])
         """
         return self._solve(n_jobs, None, stacklevel=3)
-
-    def copy(self) -> "StreamingLeastSquares":
-        """Return an independent copy.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> import nearlin
-        >>> stream = nearlin.StreamingLeastSquares(rng=0)
-        >>> _ = stream.copy().partial_fit(np.eye(7, 2), np.ones(7))
-        >>> stream.n_rows_seen
-        0
-        """
-        return self._wrap(self._state.copy())
-
-    def to_bytes(self) -> bytes:
-        """Return the state as bytes, with version and checksum.
-
-        Examples
-        --------
-        >>> import nearlin
-        >>> nearlin.StreamingLeastSquares(rng=0).to_bytes()[:7]
-        b'nearlin'
-        """
-        return self._state.to_bytes()
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> "StreamingLeastSquares":
-        """Return the stream whose :meth:`to_bytes` gave these bytes.
-
-        Parameters
-        ----------
-        data : bytes, bytearray or memoryview
-            The bytes.
-
-        Returns
-        -------
-        StreamingLeastSquares
-            A stream that goes on, bit by bit, as the other one would.
-
-        Raises
-        ------
-        StateError
-            If the bytes are damaged or are no such state.
-
-        Examples
-        --------
-        >>> import nearlin
-        >>> stream = nearlin.StreamingLeastSquares(sketch="gaussian", rng=0)
-        >>> nearlin.StreamingLeastSquares.from_bytes(stream.to_bytes())
-        <StreamingLeastSquares of 0 rows, by 'gaussian' with seed 0>
-        """
-        if not isinstance(data, bytes | bytearray | memoryview):
-            raise InvalidTypeError(f"`data` is of type {type(data).__name__}, expected bytes")
-        return cls._wrap(_core.LeastSquaresStream.from_bytes(bytes(data)))
-
-    @classmethod
-    def _wrap(cls, state: _core.LeastSquaresStream) -> "StreamingLeastSquares":
-        stream = cls.__new__(cls)
-        stream._state = state
-        return stream
 
     def _add(
         self,
@@ -624,15 +516,6 @@ class StreamingLeastSquares:
             f" of {self._state.shape[0]} columns" if self._state.shape else ""
         )
         return f"<StreamingLeastSquares of {rows}, by {parameters['sketch']!r} with seed {parameters['rng']}>"
-
-    def __copy__(self) -> "StreamingLeastSquares":
-        return self.copy()
-
-    def __deepcopy__(self, memo: object) -> "StreamingLeastSquares":
-        return self.copy()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self).from_bytes, (self.to_bytes(),)
 
 
 _NOTES = {

@@ -17,6 +17,7 @@ __all__ = [
     "NonFiniteError",
     "ShapeError",
     "StateError",
+    "VerificationError",
 ]
 
 
@@ -46,6 +47,10 @@ class AllocationError(NearlinError, MemoryError):
 
 class StateError(NearlinError, ValueError):
     """Bytes or objects from which no state can be restored."""
+
+
+class VerificationError(NearlinError, RuntimeError):
+    """An answer did not pass an independent check."""
 
 
 class InternalError(NearlinError, RuntimeError):

@@ -41,6 +41,7 @@ import numpy.typing as npt
 
 from . import _core
 from ._config import resolve_threads
+from ._stream import RowStream
 from ._validation import (
     Float,
     Matrix,
@@ -1019,7 +1020,7 @@ class TensorSRHT:
         return partial(type(self), self.m, self.dims, rng=self.seed), ()
 
 
-class Accumulator:
+class Accumulator(RowStream):
     """The sketch of a stream of rows, as far as it has come.
 
     Rows that come in order give the same bits as ``S @ A`` does, wherever the stream is cut.
@@ -1057,21 +1058,22 @@ class Accumulator:
     (range(0, 1000),)
     """
 
-    __slots__ = ("_sketch", "_state")
+    __slots__ = ()
     _state: _core.Accumulator
-    _sketch: Sketch
+    _State = _core.Accumulator
 
     def __init__(self, sketch: Sketch, d: int, *, dtype: npt.DTypeLike = np.float64) -> None:
         if not isinstance(sketch, Sketch):
             raise InvalidTypeError(f"`sketch` is of type {type(sketch).__name__}, expected a Sketch")
         d = check_int(d, "d", at_least=1, at_most=MOST_ROWS)
         self._state = _core.Accumulator(sketch._operator, d, single=_is_single(dtype))
-        self._sketch = sketch
 
     @property
     def sketch(self) -> Sketch:
         """The sketch."""
-        return self._sketch
+        operator = self._state.sketch
+        sketch: Sketch = _CLASSES[operator.kind](**operator.parameters)
+        return sketch
 
     @property
     def d(self) -> int:
@@ -1082,16 +1084,6 @@ class Accumulator:
     def dtype(self) -> np.dtype[Any]:
         """What the result is rounded to."""
         return np.dtype(np.float32 if self._state.single else np.float64)
-
-    @property
-    def covered(self) -> tuple[range, ...]:
-        """The rows so far, as ranges in increasing order."""
-        return tuple(range(*rows) for rows in self._state.covered)
-
-    @property
-    def n_rows_seen(self) -> int:
-        """Number of rows so far."""
-        return sum(stop - start for start, stop in self._state.covered)
 
     def partial_fit(self, A: object, row_offset: int | None = None, *, n_jobs: int | None = None) -> Self:
         """Add a block of rows: all of it or, after an error or Ctrl-C, nothing.
@@ -1133,45 +1125,6 @@ class Accumulator:
         self._state.partial_fit(block, row_offset=row_offset, threads=resolve_threads(n_jobs))
         return self
 
-    def merge(self, other: "Accumulator", *, n_jobs: int | None = None) -> Self:
-        """Add the rows of another stream of the same sketch, none of which this one may have.
-
-        Parameters
-        ----------
-        other : Accumulator
-            The other stream; it stays as it is.
-        n_jobs : int, optional
-            Number of threads; see :func:`nearlin.set_config` for the default.
-
-        Returns
-        -------
-        Accumulator
-            This one.
-
-        Raises
-        ------
-        InvalidInputError
-            If both have a row, or if the sketches or the numbers of columns differ.
-
-        Notes
-        -----
-        Which rows are covered is exact. Sums are added in another order than in one stream, so that results
-        agree to rounding; the same merges in the same order give the same bits.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from nearlin.sketch import Accumulator, SparseSign
-        >>> stream = SparseSign(9, rng=0).accumulate(2)
-        >>> other = stream.copy().partial_fit(np.ones((5, 2)), row_offset=10)
-        >>> stream.partial_fit(np.ones((10, 2))).merge(other).covered
-        (range(0, 15),)
-        """
-        if not isinstance(other, Accumulator):
-            raise InvalidTypeError(f"`other` is of type {type(other).__name__}, expected an Accumulator")
-        self._state.merge(other._state, threads=resolve_threads(n_jobs))
-        return self
-
     def result(self, *, n_jobs: int | None = None) -> Float:
         """Return the sketch of the rows so far; those that have not come count as zeros.
 
@@ -1195,84 +1148,10 @@ class Accumulator:
         """
         return self._state.result(threads=resolve_threads(n_jobs))
 
-    def copy(self) -> "Accumulator":
-        """Return an independent copy.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from nearlin.sketch import Accumulator, SparseSign
-        >>> stream = SparseSign(9, rng=0).accumulate(2)
-        >>> _ = stream.copy().partial_fit(np.ones((5, 2)))
-        >>> stream.n_rows_seen
-        0
-        """
-        return self._wrap(self._state.copy(), self._sketch)
-
-    def to_bytes(self) -> bytes:
-        """Return the state as bytes, with version and checksum.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from nearlin.sketch import Accumulator, SparseSign
-        >>> stream = SparseSign(9, rng=0).accumulate(2)
-        >>> stream.to_bytes()[:7]
-        b'nearlin'
-        """
-        return self._state.to_bytes()
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> "Accumulator":
-        """Return the stream whose :meth:`to_bytes` gave these bytes.
-
-        Parameters
-        ----------
-        data : bytes, bytearray or memoryview
-            The bytes.
-
-        Returns
-        -------
-        Accumulator
-            A stream that goes on, bit by bit, as the other one would.
-
-        Raises
-        ------
-        StateError
-            If the bytes are damaged or are no such state.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from nearlin.sketch import Accumulator, SparseSign
-        >>> stream = SparseSign(9, rng=0).accumulate(2)
-        >>> Accumulator.from_bytes(stream.to_bytes())
-        <Accumulator of 0 rows of 2 columns, float64, by SparseSign(m=9, n=None, zeta=8, rng=0)>
-        """
-        if not isinstance(data, bytes | bytearray | memoryview):
-            raise InvalidTypeError(f"`data` is of type {type(data).__name__}, expected bytes")
-        state = _core.Accumulator.from_bytes(bytes(data))
-        return cls._wrap(state, _CLASSES[state.sketch.kind](**state.sketch.parameters))
-
-    @classmethod
-    def _wrap(cls, state: _core.Accumulator, sketch: Sketch) -> "Accumulator":
-        accumulator = cls.__new__(cls)
-        accumulator._state, accumulator._sketch = state, sketch
-        return accumulator
-
     def __repr__(self) -> str:
         return (
-            f"<Accumulator of {self.n_rows_seen} rows of {self.d} columns, {self.dtype}, by {self._sketch!r}>"
+            f"<Accumulator of {self.n_rows_seen} rows of {self.d} columns, {self.dtype}, by {self.sketch!r}>"
         )
-
-    def __copy__(self) -> "Accumulator":
-        return self.copy()
-
-    def __deepcopy__(self, memo: object) -> "Accumulator":
-        return self.copy()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self).from_bytes, (self.to_bytes(),)
 
 
 _CLASSES: dict[str, Any] = {cls.kind: cls for cls in (SRHT, PHT, SparseSign, CountSketch, Gaussian)}

@@ -114,6 +114,7 @@ fn wide<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solve
     Ok(Solved { scaled, x, null_space: None, empty: transposed.empty })
 }
 
+/// Number of singular values above `rcond` times the largest.
 pub(super) fn rank_of(singular_values: &[f64], rcond: f64) -> usize {
     let largest = singular_values.first().copied().unwrap_or(0.0);
     singular_values.iter().take_while(|&&s| s > rcond * largest).count()

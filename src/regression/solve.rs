@@ -4,6 +4,7 @@ use super::augmented::{Preconditioner, augmented};
 use super::auto::{Costs, Hint, SPIR_PASSES, costs, hint, weights_cost_digits};
 use super::covariance::Inference;
 use super::design::{Design, Problem, Source, power_of_two_below};
+use super::forward::ForwardError;
 use super::ladder::{self, Moments, Outcome, Precision, SketchPlan, Sketched, WORST_SKETCH};
 use super::lsmr::{PROBES, Patience, Unfactored, lsmr};
 use super::qr::{Factored, qr, shortened};
@@ -75,6 +76,8 @@ pub struct Params {
     pub keep_factor: bool,
     /// For [`Method::FgmresWlsir`]; `None`: the one that bears any weights.
     pub preconditioner: Option<Preconditioner>,
+    /// Bound the distance of every coefficient from the minimiser's.
+    pub certify: bool,
 }
 
 /// Answers and what is known of them.
@@ -113,6 +116,8 @@ pub struct Output {
     pub redraws: usize,
     /// What covariances are made of, if the factor was to be kept.
     pub inference: Option<Inference>,
+    /// How far the answers are from the minimisers, if that was to be bounded.
+    pub forward: Option<ForwardError>,
 }
 
 /// Something done on the way to the answer.
@@ -150,6 +155,7 @@ where
     driver.stages.push(Stage { name: "plan", seconds: start.elapsed().as_secs_f64(), reads: driver.reads });
     let mut output = Output::empty::<T>(d, k, params)?;
     output.inference = params.keep_factor.then(|| Inference::of(&design));
+    output.forward = params.certify.then(|| ForwardError::none(d, k)).transpose()?;
     for (ridge, targets) in groups(&design, problem.ridge) {
         driver.solve(&design, &targets, ridge, &mut output)?;
     }
@@ -164,7 +170,7 @@ where
 }
 
 /// Targets of one ridge each; targets of norm zero have the answer zero already.
-fn groups<T: Real + Element>(design: &Design<'_, T>, ridge: &[f64]) -> Vec<(f64, Vec<usize>)> {
+pub(crate) fn groups<T: Real + Element>(design: &Design<'_, T>, ridge: &[f64]) -> Vec<(f64, Vec<usize>)> {
     let mut groups: Vec<(f64, Vec<usize>)> = Vec::new();
     for target in (0..design.ntargets()).filter(|&target| design.target_norm(target) > 0.0) {
         let ridge = if ridge.len() == 1 { ridge[0] } else { ridge[target] };
@@ -338,6 +344,9 @@ impl<'p> Driver<'p> {
 
     /// The rungs for a linear operator. There is no QR to end with: the last answer is taken as it is.
     fn plan_for_products(&mut self, n: usize, d: usize) -> Result<()> {
+        if self.params.certify {
+            return Err(Error::value("certify", "true for a linear operator", "false, or `A` as an array"));
+        }
         let few = Patience { reads: d / LSMR_SHARE, foresees: true };
         self.rungs = match self.params.method {
             Method::Auto if d > LARGEST_FACTOR => vec![self.lsmr(n, d)],
@@ -440,13 +449,14 @@ impl<'p> Driver<'p> {
                         };
                     output.settled &= refined.settled || rung == Rung::Qr;
                     output.accept(&group, method, refined, &scaled, condition, rank, sketch_size);
+                    self.certify(&group, &scaled, condition, output)?;
                     return self.keep(&group, &scaled, self.is_exact(rung, condition), output);
                 }
                 Outcome::Unfactored(answers) if last || answers.refined.settled => {
                     self.explanation.push(format!("lsmr: {}", summary(&answers.refined)));
                     output.settled &= answers.refined.settled;
                     output.accept_unfactored(&group, answers);
-                    return self.keep_apart(&group, output);
+                    return self.factor_apart(&group, output);
                 }
                 Outcome::Refined(refined, _, condition)
                 | Outcome::Unfactored(Unfactored { refined, condition, .. }) => {
@@ -467,6 +477,21 @@ impl<'p> Driver<'p> {
             }
         }
         Err(Error::Internal("the climb ended without an answer".into()))
+    }
+
+    /// Bounds the forward errors of accepted answers, if that is wanted.
+    fn certify<T: Real + Element>(
+        &mut self,
+        group: &Group<'_, '_, T>,
+        scaled: &Scaled,
+        condition: f64,
+        output: &mut Output,
+    ) -> Result<()> {
+        let Some(forward) = &mut output.forward else { return Ok(()) };
+        let start = Instant::now();
+        let reads = forward.measure(group, scaled, condition, &output.x, self.params.seed)?;
+        self.stages.push(Stage { name: "certify", seconds: start.elapsed().as_secs_f64(), reads });
+        Ok(())
     }
 
     /// Accepted answers with the digits of x that the weights have cost, if that may be many and they can be had.
@@ -644,16 +669,22 @@ impl<'p> Driver<'p> {
         SketchPlan { kind, rows: rows << draw.min(1), seed: self.params.seed, draw }
     }
 
-    /// Keeps a factor that had no part in the answer, if one is wanted.
-    fn keep_apart<T: Real + Element>(&mut self, group: &Group<'_, '_, T>, output: &mut Output) -> Result<()> {
-        if output.inference.is_none() {
+    /// Makes a factor that had no part in the answer, if one is wanted beside it.
+    fn factor_apart<T: Real + Element>(
+        &mut self,
+        group: &Group<'_, '_, T>,
+        output: &mut Output,
+    ) -> Result<()> {
+        if output.inference.is_none() && output.forward.is_none() {
             return Ok(());
         }
         let start = Instant::now();
-        let Factored { scaled, rank, .. } = qr(&Group { targets: &[], max_passes: 0, ..*group }, self.rcond)?;
+        let Factored { scaled, rank, condition, .. } =
+            qr(&Group { targets: &[], max_passes: 0, ..*group }, self.rcond)?;
         output.rank = Some(rank);
         self.reads = 1;
         self.end_stage(Rung::Qr, start, 0);
+        self.certify(group, &scaled, condition, output)?;
         self.keep(group, &scaled, true, output)
     }
 
@@ -760,6 +791,7 @@ impl Output {
             settled: true,
             redraws: 0,
             inference: None,
+            forward: None,
         })
     }
 

@@ -250,6 +250,21 @@ def test_methods_that_need_entries_are_refused(method):
         nearlin.lstsq(aslinearoperator(A), b, method=method)
 
 
+@pytest.mark.parametrize("look", ["certify", "verify"])
+def test_looks_at_entries_are_refused(look):
+    A, b = problem()
+    with pytest.raises(InvalidInputError, match=f"`{look}` is .rue for a linear operator"):
+        nearlin.lstsq(aslinearoperator(A), b, **{look: True})
+
+
+def test_lsmr_is_certified_and_verified_as_any_other():
+    A, b = problem(kappa=5.0)
+    result = nearlin.lstsq(A, b, method="lsmr", certify=True, verify=True, rng=0)
+    assert (result.method, result.rank) == ("lsmr", 20)
+    error = np.abs(result.x - reference.householder(A, b))
+    assert (error <= result.certificate.coordinate_bound + 1e-14).all()
+
+
 def test_shapes_and_types_of_operators():
     A, b = problem()
     with pytest.raises(ShapeError, match="`b` has shape"):

@@ -1,0 +1,138 @@
+"""What all streams have in common: rows that are covered, merging, and a state of bytes."""
+
+from typing import Any, ClassVar, Self
+
+from ._config import resolve_threads
+from .exceptions import InvalidTypeError
+
+__all__ = ["RowStream"]
+
+
+class RowStream:
+    """Rows that arrive in blocks, are read once, and are not kept: a thin cover of a state in the core."""
+
+    __slots__ = ("_state",)
+    _state: Any
+    _State: ClassVar[Any]
+    """Class of the state."""
+
+    @property
+    def covered(self) -> tuple[range, ...]:
+        """The rows so far, as ranges in increasing order."""
+        return tuple(range(*rows) for rows in self._state.covered)
+
+    @property
+    def n_rows_seen(self) -> int:
+        """Number of rows so far."""
+        return sum(stop - start for start, stop in self._state.covered)
+
+    def merge(self, other: Self, *, n_jobs: int | None = None) -> Self:
+        """Add the rows of another stream with the same parameters, none of which this one may have.
+
+        Parameters
+        ----------
+        other : stream of the same class
+            The other stream; it stays as it is.
+        n_jobs : int, optional
+            Number of threads; see :func:`nearlin.set_config` for the default.
+
+        Returns
+        -------
+        self
+            This one.
+
+        Raises
+        ------
+        InvalidInputError
+            If both have a row, or if parameters, seeds or shapes differ.
+
+        Notes
+        -----
+        Which rows are covered is exact. Sums are added in another order than in one stream, so that results
+        agree to rounding; the same merges in the same order give the same bits.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from nearlin.sketch import SparseSign
+        >>> stream = SparseSign(9, rng=0).accumulate(2)
+        >>> other = stream.copy().partial_fit(np.ones((5, 2)), row_offset=10)
+        >>> stream.partial_fit(np.ones((10, 2))).merge(other).covered
+        (range(0, 15),)
+        """
+        if not isinstance(other, type(self)):
+            found, expected = type(other).__name__, type(self).__name__
+            raise InvalidTypeError(f"`other` is of type {found}, expected {expected}")
+        self._state.merge(other._state, threads=resolve_threads(n_jobs))
+        return self
+
+    def copy(self) -> Self:
+        """Return an independent copy.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from nearlin.sketch import SparseSign
+        >>> stream = SparseSign(9, rng=0).accumulate(2)
+        >>> _ = stream.copy().partial_fit(np.ones((5, 2)))
+        >>> stream.n_rows_seen
+        0
+        """
+        return self._wrap(self._state.copy())
+
+    def to_bytes(self) -> bytes:
+        """Return the state as bytes, with version and checksum.
+
+        Examples
+        --------
+        >>> import nearlin
+        >>> nearlin.StreamingLeastSquares(rng=0).to_bytes()[:7]
+        b'nearlin'
+        """
+        state: bytes = self._state.to_bytes()
+        return state
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Return the stream whose :meth:`to_bytes` gave these bytes.
+
+        Parameters
+        ----------
+        data : bytes, bytearray or memoryview
+            The bytes.
+
+        Returns
+        -------
+        stream of this class
+            A stream that goes on, bit by bit, as the other one would.
+
+        Raises
+        ------
+        StateError
+            If the bytes are damaged or are no such state.
+
+        Examples
+        --------
+        >>> import nearlin
+        >>> stream = nearlin.StreamingLeastSquares(sketch="gaussian", rng=0)
+        >>> nearlin.StreamingLeastSquares.from_bytes(stream.to_bytes())
+        <StreamingLeastSquares of 0 rows, by 'gaussian' with seed 0>
+        """
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise InvalidTypeError(f"`data` is of type {type(data).__name__}, expected bytes")
+        return cls._wrap(cls._State.from_bytes(bytes(data)))
+
+    @classmethod
+    def _wrap(cls, state: Any) -> Self:
+        stream = cls.__new__(cls)
+        stream._state = state
+        return stream
+
+    def __copy__(self) -> Self:
+        return self.copy()
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self.copy()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).from_bytes, (self.to_bytes(),)
