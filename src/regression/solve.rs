@@ -318,10 +318,9 @@ impl<'p> Driver<'p> {
             Method::Spir => iterative(false).to_vec(),
             Method::Fossils => iterative(true).to_vec(),
             Method::Lsmr => vec![self.lsmr(design.nrows(), design.ncols())],
-            Method::FgmresWlsir => match self.params.preconditioner {
-                Some(Preconditioner::Left) => augmented(Preconditioner::Left).to_vec(),
-                _ => augmented(Preconditioner::Split).to_vec(),
-            },
+            Method::FgmresWlsir => {
+                augmented(self.params.preconditioner.unwrap_or(Preconditioner::Split)).to_vec()
+            }
             Method::Gram if square => vec![Rung::Gram(Precision::Double)],
             Method::Gram => {
                 gram(condition).chain([Rung::Gram(Precision::Double)]).take(2).chain(whitened).collect()
