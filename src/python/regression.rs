@@ -2,12 +2,12 @@
 
 use super::convert::{AnyInput, Input, Vector, to_numpy};
 use super::enter::enter;
+use super::names::sketch_named;
 use crate::error::Error;
 use crate::matrix::{Dense, Matrix, Real};
 use crate::parallel::Context;
 use crate::regression::{self, Inference, Method, Output, Params, Preconditioner, Problem, Sketchable};
 use crate::simd;
-use crate::sketch::{Kind, Weights};
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -155,21 +155,6 @@ fn preconditioner_named(name: &str) -> Result<Preconditioner, Error> {
         .into_iter()
         .find(|preconditioner| preconditioner.name() == name)
         .ok_or_else(|| Error::value("preconditioner", format!("'{name}'"), "one of split, left"))
-}
-
-pub(super) fn sketch_named(name: &str) -> Result<Kind, Error> {
-    match name {
-        "sparse_sign" => Ok(Kind::SparseSign { zeta: 8 }),
-        "count_sketch" => Ok(Kind::CountSketch),
-        "srht" => Ok(Kind::Srht),
-        "pht" => Ok(Kind::Pht { weights: Weights::Signs, chunk: None }),
-        "gaussian" => Ok(Kind::Gaussian),
-        _ => Err(Error::value(
-            "sketch",
-            format!("'{name}'"),
-            "one of sparse_sign, count_sketch, srht, pht, gaussian",
-        )),
-    }
 }
 
 fn to_dict<T: Real + numpy::Element>(py: Python<'_>, output: Output) -> PyResult<Bound<'_, PyDict>> {
