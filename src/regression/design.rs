@@ -2,6 +2,8 @@
 
 use super::sparse;
 use crate::error::{Error, Result};
+pub(crate) use crate::linalg::power_of_two_below;
+use crate::linalg::taming;
 use crate::matrix::{Dense, Matrix, Real, Rows, Sparse};
 use crate::parallel::Context;
 use crate::simd::{Element, Extended, kernel};
@@ -207,11 +209,7 @@ impl<'a, T: Real + Element> Design<'a, T> {
 
     /// Multiplies columns whose largest magnitude is beyond 1e+-100 by a power of two from now on.
     pub fn tame_columns(&mut self, largest: &[f64]) {
-        let wild = |value: f64| value != 0.0 && !(1e-100..=1e100).contains(&value);
-        if largest.iter().any(|&value| wild(value)) {
-            let tame = |&value: &f64| if wild(value) { power_of_two_below(value).recip() } else { 1.0 };
-            self.column_scale = Some(largest.iter().map(tame).collect());
-        }
+        self.column_scale = taming(largest);
     }
 
     /// Names the first entry of a column that is not finite.
@@ -301,15 +299,6 @@ fn root_of(weights: &[f64]) -> Result<Vec<f64>> {
         return Err(Error::value("sample_weight", "zero everywhere", "at least one positive weight"));
     }
     Ok(weights.iter().map(|w| w.sqrt()).collect())
-}
-
-/// The largest power of two that is not larger than a positive number; 1 for zero.
-pub(crate) fn power_of_two_below(value: f64) -> f64 {
-    if value == 0.0 {
-        return 1.0;
-    }
-    let normal = value.clamp(f64::MIN_POSITIVE, f64::MAX / 2.0);
-    f64::from_bits(normal.to_bits() & 0x7ff0_0000_0000_0000)
 }
 
 impl<T: Real + Element> Rows for Design<'_, T> {
