@@ -110,7 +110,7 @@ mod tests {
     fn bits_do_not_depend_on_alignment() {
         for (m, n, k) in [(5, 3, 7), (16, 16, 16), (33, 65, 100), (200, 150, 130)] {
             let (a, b) = (gaussian(m, k, 1), gaussian(k, n, 2));
-            let expected = product(a.as_ref(), b.as_ref());
+            let expected = super::product(a.as_ref(), b.as_ref()).unwrap();
             for shift in 1..8 {
                 let shifted = |a: &Mat<f64>| {
                     let mut memory = Buffer::zeros(a.as_slice().len() + shift, "a test").unwrap();
