@@ -47,6 +47,27 @@ impl Factor {
         }
     }
 
+    /// |A|_2, all but a few percent of it at least.
+    pub fn norm(&self) -> f64 {
+        match self {
+            Self::Triangle(r) => linalg::norm_of_upper(r.as_ref()),
+            Self::Spectral(_, s) => s.first().copied().unwrap_or(0.0),
+        }
+    }
+
+    /// |R'^-1 e_j| for every unknown j: the root of the diagonal of (A'A)^-1.
+    pub fn inverse_row_norms(&self) -> Result<Vec<f64>> {
+        let rows = match self {
+            Self::Triangle(r) => linalg::invert_upper(r.as_ref())?,
+            Self::Spectral(v, s) => Mat::from_fn(v.nrows(), s.len(), |i, j| v[(i, j)] / s[j])?,
+        };
+        let mut squares = vec![0.0; rows.nrows()];
+        for j in 0..rows.ncols() {
+            squares.iter_mut().zip(rows.col(j)).for_each(|(sum, value)| *sum += value * value);
+        }
+        Ok(squares.into_iter().map(f64::sqrt).collect())
+    }
+
     /// Rows F with F'F = A'A: R, or S V'.
     pub fn rows(&self) -> Result<Mat<f64>> {
         match self {

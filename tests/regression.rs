@@ -25,6 +25,7 @@ fn params(method: Method) -> Params {
         seed: 7,
         preconditioner: None,
         keep_factor: false,
+        certify: false,
     }
 }
 

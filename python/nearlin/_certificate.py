@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 __all__ = ["Certificate"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Certificate:
     """What was measured about the accuracy of an answer.
 
@@ -67,6 +70,32 @@ class Certificate:
     details: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
+    def coordinate_bound(self) -> npt.NDArray[np.float64] | None:
+        """Bound on the distance of each coefficient from the true one; None if it was not asked for.
+
+        Its shape is that of the answer, and its entries are NaN where no figure would be honest. It holds
+        with probability ``details["confidence_of_bounds"]``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nearlin
+        >>> A = np.vander(np.linspace(0.0, 1.0, 1000), 8)
+        >>> result = nearlin.lstsq(A, A.sum(axis=1), rng=0, certify=True)
+        >>> bool(np.all(np.abs(result.x - 1.0) <= result.certificate.coordinate_bound + 1e-10))
+        True
+        """
+        return self._array("coordinate_bound")
+
+    @property
+    def error_estimate(self) -> npt.NDArray[np.float64] | None:
+        """Estimate of each coefficient minus the true one, None if it was not asked for."""
+        return self._array("error_estimate")
+
+    def _array(self, name: str) -> npt.NDArray[np.float64] | None:
+        return np.array(self.details[name]) if name in self.details else None
+
+    @property
     def met(self) -> bool | None:
         """Whether the estimate is within the target; None without a target."""
         return None if self.target is None else self.estimate <= self.target
@@ -85,6 +114,15 @@ class Certificate:
     def __float__(self) -> float:
         return self.bound
 
+    def __repr__(self) -> str:
+        figures = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "details"}
+        figures |= {name: np.array(v) if isinstance(v, list) else v for name, v in self.details.items()}
+        width = max(map(len, figures))
+        with np.printoptions(precision=3, threshold=8, edgeitems=3):
+            lines = {name: str(value) for name, value in figures.items()}
+        indent = "\n" + " " * (width + 2)
+        return "\n".join(f"{name:>{width}}: {line.replace(chr(10), indent)}" for name, line in lines.items())
+
     def __str__(self) -> str:
         if self.bound == self.bound:
             line = f"{self.quantity}: {self.estimate:.1e}, at most {self.bound:.1e}"
@@ -95,6 +133,8 @@ class Certificate:
             remarks.append(f"with confidence {self.confidence:.3g}")
         if self.target is not None:
             remarks.append(f"target {self.target:.1e} {'met' if self.met else 'MISSED'}")
+        if (relative := self.details.get("relative_bound", np.nan)) == relative:
+            remarks.append(f"coefficients within {relative:.1e} of the largest")
         if self.note is not None:
             remarks.append(self.note)
         return f"{line} ({'; '.join(remarks)})" if remarks else line

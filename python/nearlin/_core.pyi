@@ -20,6 +20,7 @@ __all__ = [
     "robust_covariance",
     "row_count",
     "usable_cpus",
+    "verify",
 ]
 
 __version__: str
@@ -155,6 +156,7 @@ def lstsq(
     fit_intercept: bool,
     preconditioner: str | None,
     keep_factor: bool,
+    certify: bool,
     progress: Callable[[int, int, dict[str, float]], object] | None,
 ) -> dict[str, Any]: ...
 def lstsq_kron(
@@ -171,6 +173,17 @@ def lstsq_kron(
     seed: int,
     threads: int,
     progress: Callable[[int, int, dict[str, float]], object] | None,
+) -> dict[str, Any]: ...
+def verify(
+    a: Any,
+    b: Any,
+    x: Any,
+    *,
+    sample_weight: Any,
+    ridge: Any,
+    rcond: float | None,
+    seed: int,
+    threads: int,
 ) -> dict[str, Any]: ...
 def ridge_loo(
     a: Any,

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ._certificate import Certificate
 from ._validation import Float, Matrix, as_rhs, as_seed, check_bool
 from .exceptions import NearlinError
-from .regression import Solution, certify, solve
+from .regression import Solution, certificate_of, solve
 
 __all__ = ["LeastSquares", "named_for_estimators"]
 
@@ -89,7 +89,7 @@ class LeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.rank_ = solution["rank"]
         self.n_iter_ = solution["n_iter"]
         self.method_ = solution["method"]
-        self._certificate = certify(solution, fit_intercept=self.fit_intercept).to_dict()
+        self._certificate = certificate_of(solution, fit_intercept=self.fit_intercept).to_dict()
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -16,6 +16,7 @@ __all__ = [
     "NonFiniteError",
     "ShapeError",
     "StateError",
+    "VerificationError",
 ]
 
 
@@ -45,6 +46,10 @@ class AllocationError(NearlinError, MemoryError):
 
 class StateError(NearlinError, ValueError):
     """Bytes or objects from which no state can be restored."""
+
+
+class VerificationError(NearlinError, RuntimeError):
+    """An answer did not pass an independent check."""
 
 
 class InternalError(NearlinError, RuntimeError):

@@ -32,6 +32,19 @@ pub fn condition_of_upper(r: Dense<'_, f64>) -> f64 {
     if condition.is_nan() { f64::INFINITY } else { condition.max(1.0) }
 }
 
+/// Estimate of |R|_2 for an upper triangle R, of which only the upper half is read: never above the truth but for
+/// rounding, and as close to it as [`condition_of_upper`]. NaN or infinity if R is not finite. Costs O(d²).
+///
+/// Panics if R is not square.
+pub fn norm_of_upper(r: Dense<'_, f64>) -> f64 {
+    let d = r.nrows();
+    assert_eq!(d, r.ncols());
+    let Ok(r) = Mat::from_fn(d, d, |i, j| if i <= j { r.get(i, j) } else { 0.0 }) else {
+        return f64::NAN;
+    };
+    power_iteration(scattered(d), |x| multiply(&r, x), |x| multiply_transposed(&r, x))
+}
+
 /// The largest growth that a few applications of an operator and of its transpose, in turn, give `x`;
 /// infinity if a number overflows.
 fn power_iteration(mut x: Vec<f64>, apply: impl Fn(&mut [f64]), transposed: impl Fn(&mut [f64])) -> f64 {

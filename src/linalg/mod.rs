@@ -8,7 +8,7 @@
 //! | [`matmul`], [`product`], [`syrk`] | products of dense views |
 //! | [`cholesky()`] | upper triangle R with R'R = G |
 //! | [`solve_upper`], [`solve_upper_transposed`], [`invert_upper`], [`multiply_upper`] | upper triangles at work |
-//! | [`condition_of_upper`] | 2-norm condition estimate of a triangle in O(d²) |
+//! | [`condition_of_upper`], [`norm_of_upper`] | 2-norm condition and norm of a triangle, estimated in O(d²) |
 //! | [`Qr`] | blocked Householder QR that keeps Q in factored form |
 //! | `gram`, `whitened_gram` | A'A and (A W)'(A W) of tall matrices in one read |
 //! | `weighted_whitened_gram` | the latter with rows weighted by what they are |
@@ -40,7 +40,7 @@ mod view;
 mod whiten;
 
 pub use cholesky::cholesky;
-pub use condition::condition_of_upper;
+pub use condition::{condition_of_upper, norm_of_upper};
 pub use eigh::eigh;
 pub(crate) use gram::gram;
 pub use products::{Scalar, matmul, product, syrk};

@@ -51,7 +51,7 @@ pub fn robust_covariance<'py>(
     let robust = robust_named(kind)?;
     let kept = Kept::extract(factor, means)?;
     let fit = kept.fit(ridge, total_weight, observations);
-    let coefficients = owned(&Input::<f64>::extract(coefficients, "coefficients")?)?;
+    let coefficients = owned(coefficients, "coefficients")?;
     let weights = sample_weight.map(|w| Vector::<f64>::extract(w, "sample_weight")).transpose()?;
     let call = Call { weights: weights.as_ref(), ridge: &[ridge], fit_intercept: fit.means.is_some() };
     let found = match AnyInput::extract(a, "A")? {
@@ -79,7 +79,7 @@ struct Kept {
 
 impl Kept {
     fn extract(factor: &Bound<'_, PyAny>, means: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
-        let factor = owned(&Input::<f64>::extract(factor, "factor")?)?;
+        let factor = owned(factor, "factor")?;
         let means = means.map(|means| Vector::<f64>::extract(means, "means")).transpose()?;
         Ok(Self { factor, means })
     }
@@ -90,10 +90,10 @@ impl Kept {
     }
 }
 
-fn owned(input: &Input<f64>) -> Result<Mat<f64>> {
-    match input.view() {
-        Matrix::Dense(a) => Mat::from_fn(a.nrows(), a.ncols(), |i, j| a.get(i, j)),
-        Matrix::Sparse(_) => Err(Error::value("factor", "sparse", "a dense array")),
+pub(super) fn owned(array: &Bound<'_, PyAny>, name: &'static str) -> PyResult<Mat<f64>> {
+    match Input::<f64>::extract(array, name)?.view() {
+        Matrix::Dense(a) => Ok(Mat::from_fn(a.nrows(), a.ncols(), |i, j| a.get(i, j))?),
+        Matrix::Sparse(_) => Err(Error::value(name, "sparse", "a dense array"))?,
     }
 }
 

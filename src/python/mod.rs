@@ -34,7 +34,7 @@ mod _core {
     #[pymodule_export]
     use super::kron::{TensorSketch, lstsq_kron};
     #[pymodule_export]
-    use super::regression::{lstsq, ridge_loo};
+    use super::regression::{lstsq, ridge_loo, verify};
     #[pymodule_export]
     use super::sketch::{Accumulator, Sketch};
     #[pymodule_export]

@@ -1,12 +1,15 @@
 //! Bindings of [`crate::regression`].
 
 use super::convert::{AnyInput, Input, Vector, to_numpy};
+use super::covariance::owned;
 use super::enter::enter;
 use super::names::sketch_named;
 use crate::error::Error;
 use crate::matrix::{Dense, Matrix, Real};
 use crate::parallel::Context;
-use crate::regression::{self, Inference, Method, Output, Params, Preconditioner, Problem, Sketchable};
+use crate::regression::{
+    self, ForwardError, Inference, Method, Output, Params, Preconditioner, Problem, Sketchable,
+};
 use crate::simd;
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
@@ -14,7 +17,7 @@ use pyo3::types::PyDict;
 
 /// Least squares; see `nearlin.lstsq`.
 #[pyfunction]
-#[pyo3(signature = (a, b, *, method, sample_weight, ridge, rcond, sketch, sketch_size, tol, max_iter, seed, threads, fit_intercept, keep_factor, preconditioner, progress))]
+#[pyo3(signature = (a, b, *, method, sample_weight, ridge, rcond, sketch, sketch_size, tol, max_iter, seed, threads, fit_intercept, keep_factor, certify, preconditioner, progress))]
 pub fn lstsq<'py>(
     py: Python<'py>,
     a: &Bound<'py, PyAny>,
@@ -31,6 +34,7 @@ pub fn lstsq<'py>(
     threads: usize,
     fit_intercept: bool,
     keep_factor: bool,
+    certify: bool,
     preconditioner: Option<&str>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
@@ -44,6 +48,7 @@ pub fn lstsq<'py>(
         seed,
         keep_factor,
         preconditioner: preconditioner.map(preconditioner_named).transpose()?,
+        certify,
     };
     let weights =
         sample_weight.map(|weights| Vector::<f64>::extract(weights, "sample_weight")).transpose()?;
@@ -61,6 +66,48 @@ pub fn lstsq<'py>(
             to_dict::<f64>(py, output)
         }
     }
+}
+
+/// A second look at the answers `x`; see `nearlin.lstsq`.
+#[pyfunction]
+#[pyo3(signature = (a, b, x, *, sample_weight, ridge, rcond, seed, threads))]
+pub fn verify<'py>(
+    py: Python<'py>,
+    a: &Bound<'py, PyAny>,
+    b: &Bound<'py, PyAny>,
+    x: &Bound<'py, PyAny>,
+    sample_weight: Option<&Bound<'py, PyAny>>,
+    ridge: &Bound<'py, PyAny>,
+    rcond: Option<f64>,
+    seed: u64,
+    threads: usize,
+) -> PyResult<Bound<'py, PyDict>> {
+    let weights =
+        sample_weight.map(|weights| Vector::<f64>::extract(weights, "sample_weight")).transpose()?;
+    let ridge = Vector::<f64>::extract(ridge, "ridge")?;
+    let call = Call { weights: weights.as_ref(), ridge: ridge.as_slice(), fit_intercept: false };
+    let x = owned(x, "x")?;
+    let found = match AnyInput::extract(a, "A")? {
+        AnyInput::F32(a) => {
+            let b = Input::<f32>::extract(b, "b")?;
+            enter(py, threads, None, |context| {
+                regression::verify(context, &call.problem(&a, &b)?, &x, rcond, seed)
+            })?
+        }
+        AnyInput::F64(a) => {
+            let b = Input::<f64>::extract(b, "b")?;
+            enter(py, threads, None, |context| {
+                regression::verify(context, &call.problem(&a, &b)?, &x, rcond, seed)
+            })?
+        }
+    };
+    let dict = PyDict::new(py);
+    dict.set_item("backward_error", found.backward_error)?;
+    dict.set_item("bound", found.bound)?;
+    dict.set_item("rank", found.rank)?;
+    dict.set_item("confidence", found.confidence)?;
+    dict.set_item("stage", ("verify", found.seconds, found.reads))?;
+    Ok(dict)
 }
 
 /// Mean squared leave-one-out errors of ridge regression, one row for each of `alphas`; see `nearlin.RidgeCV`.
@@ -176,7 +223,21 @@ fn to_dict<T: Real + numpy::Element>(py: Python<'_>, output: Output) -> PyResult
     dict.set_item("stages", stages)?;
     dict.set_item("fallback_reason", output.fallback)?;
     dict.set_item("redraws", output.redraws)?;
+    dict.set_item("forward", output.forward.map(|forward| forward_to_dict(py, forward)).transpose()?)?;
     dict.set_item("inference", output.inference.map(|kept| inference_to_dict(py, kept)).transpose()?)?;
+    Ok(dict)
+}
+
+fn forward_to_dict(py: Python<'_>, forward: ForwardError) -> PyResult<Bound<'_, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("coordinate_bound", to_numpy::<f64>(py, forward.coordinate_bound)?)?;
+    dict.set_item("error_estimate", to_numpy::<f64>(py, forward.error_estimate)?)?;
+    dict.set_item("fit_bound", forward.fit_bound)?;
+    dict.set_item("residual_bounds", forward.residual_bounds)?;
+    dict.set_item("sensitivity", forward.sensitivity)?;
+    dict.set_item("confidence", forward.confidence)?;
+    dict.set_item("smallest_eigenvalue", forward.low)?;
+    dict.set_item("objection", forward.objection)?;
     Ok(dict)
 }
 

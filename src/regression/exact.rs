@@ -1,12 +1,73 @@
-//! One read of A in twice the working precision: what a point leaves of the augmented system.
+//! One read of A in twice the working precision, from weights and entries as the caller gave them: gradients, and what
+//! a point leaves of the augmented system.
+//!
+//! The gradient of a good answer is what is left of sums that cancel to the last digit: in working precision it is
+//! mostly rounding, good for a step of refinement but not for saying how far the minimiser is.
 
 use super::design::{Design, TILE_ROWS, row_blocks};
 use super::sparse;
 use crate::error::Result;
-use crate::matrix::{Buffer, Real, Rows};
+use crate::matrix::{Buffer, Mat, Real, Rows};
 use crate::parallel::Context;
 use crate::simd::{Element, Extended, axpy_extended, dot_extended};
 use std::ops::Range;
+
+/// What one read gives.
+pub(super) struct ExactPass<N> {
+    /// A'M, by columns.
+    pub gradient: Vec<Vec<Extended>>,
+    /// Sums of the columns of M.
+    pub totals: Vec<Extended>,
+    /// What was noted, by blocks of rows in their order.
+    pub notes: Vec<N>,
+}
+
+/// A'M for the columns of x (d x k), given as a sum, A being centred but not weighted, and what was noted on the way:
+/// entry (row, side) of M is what `multiple(notes, row, side, image)` makes of `image` = (A x)_row.
+pub(super) fn exact_pass<T: Real + Element, N: Send>(
+    context: &Context,
+    design: &Design<'_, T>,
+    [x, tail]: [&Mat<f64>; 2],
+    notes: impl Fn() -> N + Sync,
+    multiple: impl Fn(&mut N, usize, usize, Extended) -> Extended + Sync,
+) -> Result<ExactPass<N>> {
+    let (d, k) = (x.nrows(), x.ncols());
+    let stored = |x: &Mat<f64>| Mat::from_fn(d, k, |j, side| x[(j, side)] * design.column_scale(j));
+    let x = [stored(x)?, stored(tail)?];
+    let is_sum = tail.as_slice().iter().any(|&x| x != 0.0);
+    let shift: Vec<Extended> =
+        (0..k).map(|side| at_means(design, [x[0].col(side), x[1].col(side)])).collect();
+    let sweep = Sweep { design, x: &x[..1 + usize::from(is_sum)], shift: &shift, multiple: &multiple };
+    let blocks = row_blocks(design.nrows(), d);
+    let parts = context.map_with(blocks.len(), Vec::new, |buffer, block| {
+        let mut part =
+            Part { high: Mat::zeros(d, k)?, low: Mat::zeros(d, k)?, totals: shift.clone(), notes: notes() };
+        part.totals.fill(Extended::default());
+        sweep.add(&mut part, blocks[block].clone(), buffer);
+        Ok(part)
+    })?;
+    let mut sums = vec![vec![Extended::default(); d]; k];
+    let mut totals = vec![Extended::default(); k];
+    let mut noted = Vec::with_capacity(parts.len());
+    for part in parts {
+        let part = part?;
+        for (side, sums) in sums.iter_mut().enumerate() {
+            for ((sum, &high), &low) in sums.iter_mut().zip(part.high.col(side)).zip(part.low.col(side)) {
+                sum.add_multiple(1.0, Extended { high, low });
+            }
+            totals[side].add_multiple(1.0, part.totals[side]);
+        }
+        noted.push(part.notes);
+    }
+    for (sums, &total) in sums.iter_mut().zip(&totals) {
+        for (j, sum) in sums.iter_mut().enumerate() {
+            sum.add_multiple(-design.means().map_or(0.0, |means| means[j]), total);
+            let scale = design.column_scale(j);
+            *sum = Extended { high: sum.high * scale, low: sum.low * scale };
+        }
+    }
+    Ok(ExactPass { gradient: sums, totals, notes: noted })
+}
 
 /// (b - r - A x - c; ridge x - A'W r; -1'W r) at the point (r; x; c), every entry right to its last digits. The constant
 /// c and its equation are there only if the design is centred; b counts as zero where there is no target.
@@ -20,110 +81,187 @@ pub(super) fn residual<T: Real + Element>(
     let (n, d) = (design.nrows(), design.ncols());
     let (r, lower) = at.split_at(n);
     let (x, constant) = lower.split_at(d);
-    let means = design.means().unwrap_or(&[]);
-    let scaled_x: Vec<f64> = (0..d).map(|j| x[j] * design.column_scale(j)).collect();
-    let mut shift = Extended::from(constant.first().map_or(0.0, |c| -c));
-    for (mean, x) in means.iter().zip(&scaled_x) {
-        shift.add_multiple(*mean, Extended::from(*x));
-    }
-    let sweep = Sweep { design, target, r, x: &scaled_x, shift };
-    let blocks = row_blocks(n, d);
-    let parts = context.map_with(blocks.len(), Vec::new, |buffer, block| {
-        let mut part = Part::new(d);
-        sweep.add(&mut part, blocks[block].clone(), buffer);
-        part
-    })?;
+    let multiple = |residuals: &mut Vec<f64>, row: usize, _: usize, image: Extended| {
+        let weight = design.weight(row);
+        if weight == 0.0 {
+            residuals.push(0.0);
+            return Extended::default();
+        }
+        let mut f = target.map_or_else(Extended::default, |target| design.exact_target(row, target));
+        f.add(-r[row]);
+        f.add_multiple(-1.0, image);
+        constant.iter().for_each(|c| f.add(-c));
+        residuals.push(f.value());
+        Extended::product(weight, r[row])
+    };
+    let (column, none) = (Mat::from_fn(d, 1, |j, _| x[j])?, Mat::zeros(d, 1)?);
+    let pass = exact_pass(context, design, [&column, &none], Vec::new, multiple)?;
     let mut out = Buffer::zeros(at.len(), "an augmented vector")?;
     let (upper, lower) = out.split_at_mut(n);
-    let mut gradient = vec![Extended::default(); d];
-    let mut total = Extended::default();
-    for (part, rows) in parts.into_iter().zip(blocks) {
-        upper[rows].copy_from_slice(&part.residual);
-        for (j, sum) in gradient.iter_mut().enumerate() {
-            sum.add_multiple(1.0, Extended { high: part.high[j], low: part.low[j] });
-        }
-        total.add_multiple(1.0, part.total);
-    }
+    upper.iter_mut().zip(pass.notes.into_iter().flatten()).for_each(|(out, residual)| *out = residual);
     let (lower, constant) = lower.split_at_mut(d);
-    for (j, (out, mut sum)) in lower.iter_mut().zip(gradient).enumerate() {
-        sum.add_multiple(-means.get(j).copied().unwrap_or(0.0), total);
+    for (j, (out, sum)) in lower.iter_mut().zip(&pass.gradient[0]).enumerate() {
         let scale = design.column_scale(j);
-        let mut negative = Extended { high: -sum.high * scale, low: -sum.low * scale };
+        let mut negative = Extended { high: -sum.high, low: -sum.low };
         negative.add_multiple(ridge * scale * scale, Extended::from(x[j]));
         *out = negative.value();
     }
-    constant.fill(-total.value());
+    constant.fill(-pass.totals[0].value());
     Ok(out)
 }
 
-/// One read of A: what is the same for all rows.
-struct Sweep<'s, 'a, T> {
-    design: &'s Design<'a, T>,
-    target: Option<usize>,
-    r: &'s [f64],
-    x: &'s [f64],
-    /// mean'x - c.
-    shift: Extended,
-}
-
-/// What one read gives for consecutive rows.
-struct Part {
-    /// b - r - A x - c, zero for rows of weight zero.
-    residual: Vec<f64>,
-    /// A'W r before centring, in two parts.
-    high: Vec<f64>,
-    low: Vec<f64>,
-    /// Sum of W r.
-    total: Extended,
-}
-
-impl Part {
-    fn new(d: usize) -> Self {
-        Self { residual: Vec::new(), high: vec![0.0; d], low: vec![0.0; d], total: Extended::default() }
+/// mean'x, zero if nothing is centred.
+fn at_means<T: Real + Element>(design: &Design<'_, T>, x: [&[f64]; 2]) -> Extended {
+    let mut sum = Extended::default();
+    for part in x {
+        for (mean, x) in design.means().unwrap_or(&[]).iter().zip(part) {
+            sum.add_multiple(*mean, Extended::from(*x));
+        }
     }
+    sum
 }
 
-impl<T: Real + Element> Sweep<'_, '_, T> {
-    fn add(&self, part: &mut Part, rows: Range<usize>, buffer: &mut Vec<f64>) {
-        if let Some((matrix, _)) = self.design.sparse() {
-            let mut images = vec![Extended::default(); rows.len()];
-            sparse::visit(&matrix, rows.clone(), |i, j, value| {
-                images[i].add_multiple(value, Extended::from(self.x[j]));
-            });
-            let multiples: Vec<Extended> =
-                rows.clone().zip(images).map(|(row, image)| self.finish(part, row, image)).collect();
-            sparse::visit(&matrix, rows, |i, j, value| {
-                let mut sum = Extended { high: part.high[j], low: part.low[j] };
-                sum.add_multiple(value, multiples[i]);
-                (part.high[j], part.low[j]) = (sum.high, sum.low);
-            });
+/// What is the same for all rows.
+struct Sweep<'s, 'a, T, M> {
+    design: &'s Design<'a, T>,
+    /// The parts of x, in the units of the matrix as it is stored.
+    x: &'s [Mat<f64>],
+    /// mean'x.
+    shift: &'s [Extended],
+    multiple: &'s M,
+}
+
+/// The sums over consecutive rows.
+struct Part<N> {
+    /// A'M before centring, in two parts.
+    high: Mat<f64>,
+    low: Mat<f64>,
+    /// Sums of the columns of M.
+    totals: Vec<Extended>,
+    notes: N,
+}
+
+impl<T: Real + Element, M> Sweep<'_, '_, T, M> {
+    fn add<N>(&self, part: &mut Part<N>, rows: Range<usize>, buffer: &mut Vec<f64>)
+    where
+        M: Fn(&mut N, usize, usize, Extended) -> Extended,
+    {
+        if self.design.sparse().is_some() {
+            (0..self.shift.len()).for_each(|side| self.add_sparse(part, side, rows.clone()));
             return;
         }
         for start in rows.clone().step_by(TILE_ROWS) {
             let tile = self.design.exact_tile(start..(start + TILE_ROWS).min(rows.end), buffer);
             for i in 0..tile.nrows() {
                 let row = tile.row(i).unwrap_or(&[]);
-                let multiple = self.finish(part, start + i, dot_extended(row, self.x));
-                axpy_extended(multiple, row, &mut part.high, &mut part.low);
+                for side in 0..self.shift.len() {
+                    let mut image = Extended::default();
+                    for x in self.x {
+                        image.add_multiple(1.0, dot_extended(row, x.col(side)));
+                    }
+                    let multiple = self.multiple(part, start + i, side, image);
+                    axpy_extended(multiple, row, part.high.col_mut(side), part.low.col_mut(side));
+                }
             }
         }
     }
 
-    /// Notes the residual of a row whose product with x is `image`; gives w r.
-    fn finish(&self, part: &mut Part, row: usize, image: Extended) -> Extended {
-        let weight = self.design.weight(row);
-        if weight == 0.0 {
-            part.residual.push(0.0);
-            return Extended::default();
-        }
-        let mut f =
-            self.target.map_or_else(Extended::default, |target| self.design.exact_target(row, target));
-        f.add(-self.r[row]);
-        f.add_multiple(-1.0, image);
-        f.add_multiple(1.0, self.shift);
-        part.residual.push(f.value());
-        let multiple = Extended::product(weight, self.r[row]);
-        part.total.add_multiple(1.0, multiple);
+    fn add_sparse<N>(&self, part: &mut Part<N>, side: usize, rows: Range<usize>)
+    where
+        M: Fn(&mut N, usize, usize, Extended) -> Extended,
+    {
+        let Some((matrix, _)) = self.design.sparse() else { return };
+        let mut images = vec![Extended::default(); rows.len()];
+        sparse::visit(&matrix, rows.clone(), |i, j, value| {
+            for x in self.x {
+                images[i].add_multiple(value, Extended::from(x[(j, side)]));
+            }
+        });
+        let multiples: Vec<Extended> =
+            rows.clone().zip(images).map(|(row, image)| self.multiple(part, row, side, image)).collect();
+        sparse::visit(&matrix, rows, |i, j, value| {
+            let mut sum = Extended { high: part.high[(j, side)], low: part.low[(j, side)] };
+            sum.add_multiple(value, multiples[i]);
+            (part.high[(j, side)], part.low[(j, side)]) = (sum.high, sum.low);
+        });
+    }
+
+    fn multiple<N>(&self, part: &mut Part<N>, row: usize, side: usize, mut image: Extended) -> Extended
+    where
+        M: Fn(&mut N, usize, usize, Extended) -> Extended,
+    {
+        image.add_multiple(-1.0, self.shift[side]);
+        let multiple = (self.multiple)(&mut part.notes, row, side, image);
+        part.totals[side].add_multiple(1.0, multiple);
         multiple
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::{Dense, Matrix};
+    use crate::random::Stream;
+    use crate::regression::Problem;
+
+    const N: usize = 300;
+
+    /// A'W (b - A x) in integers, and by `exact_pass`.
+    fn compare(design: Matrix<'_, f64>, a: &[f64], d: usize) {
+        let numbers = Stream::new(5, 0, 0);
+        let integer = |row: usize, column: usize, bits: i32| {
+            (numbers.normal(row as u64, column as u64) * 2f64.powi(bits)).round()
+        };
+        let x = Mat::from_fn(d, 2, |j, side| integer(j, 100 + side, 44)).unwrap();
+        let tail = Mat::zeros(d, 2).unwrap();
+        let b: Vec<f64> = (0..2 * N).map(|k| integer(k, 200, 50)).collect();
+        let weights: Vec<f64> = (0..N).map(|row| integer(row, 300, 3).abs()).collect();
+        let problem = Problem {
+            design,
+            targets: Dense::row_major(&b, N, 2),
+            weights: Some(&weights),
+            ridge: &[0.0],
+            fit_intercept: false,
+        };
+        let design = Design::new(&Context::new(1), &problem).unwrap();
+        let unit = |side: usize| design.target_scale(side);
+        let x_in_units = Mat::from_fn(d, 2, |j, side| x[(j, side)] * unit(side)).unwrap();
+        let multiple = |_: &mut (), row: usize, side: usize, image: Extended| {
+            let mut residual = design.exact_target(row, side);
+            residual.add_multiple(-1.0, image);
+            let mut weighted = Extended::default();
+            weighted.add_multiple(design.weight(row), residual);
+            weighted
+        };
+        for threads in [1, 2] {
+            let pass =
+                exact_pass(&Context::new(threads), &design, [&x_in_units, &tail], || (), multiple).unwrap();
+            for side in 0..2 {
+                let residual = |row: usize| {
+                    let image = |j: usize| a[row * d + j] as i128 * x[(j, side)] as i128;
+                    b[2 * row + side] as i128 - (0..d).map(image).sum::<i128>()
+                };
+                for (j, sum) in pass.gradient[side].iter().enumerate() {
+                    let terms = |row: usize| a[row * d + j] as i128 * weights[row] as i128 * residual(row);
+                    let exact: i128 = (0..N).map(terms).sum();
+                    let size: f64 = (0..N).map(|row| (terms(row) as f64).abs()).sum();
+                    let found = (sum.high / unit(side)) as i128 + (sum.low / unit(side)) as i128;
+                    let error = (found - exact) as f64 / size;
+                    assert!(error.abs() < 1e-28, "{j} {side}: {error:e}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sums_are_right_to_twice_the_precision() {
+        let numbers = Stream::new(6, 0, 0);
+        for d in [1, 8, 11] {
+            let size = |row: usize| if row < 7 { 24 } else { 4 };
+            let a: Vec<f64> = (0..N * d)
+                .map(|k| (numbers.normal((k / d) as u64, (k % d) as u64) * 2f64.powi(size(k / d))).round())
+                .collect();
+            compare(Matrix::Dense(Dense::row_major(&a, N, d)), &a, d);
+        }
     }
 }

@@ -207,7 +207,10 @@ pub(crate) fn sketched<T: Real + Element + Sketchable>(
     if condition.is_finite() {
         linalg::solve_upper(r.as_ref(), x.as_mut());
     }
-    let empty = below.iter().filter(|_| group.ridge == 0.0).map(|&(column, _)| column).collect();
+    let empty: Vec<usize> = below.iter().filter(|_| group.ridge == 0.0).map(|&(column, _)| column).collect();
+    for &column in &empty {
+        (0..k).for_each(|target| x[(column, target)] = 0.0);
+    }
     Ok(Sketched { scaled: Scaled { factor: Factor::Triangle(r), scale, empty }, x, condition })
 }
 

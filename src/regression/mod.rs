@@ -33,8 +33,12 @@
 //! | `exact` | one read of A in twice the working precision |
 //! | `augmented` | refinement of the augmented system: all digits whatever the weights |
 //! | `qr` | tall-skinny QR, ranks, minimum-norm answers |
+//! | `wide` | singular vectors of A with fewer rows than columns |
 //! | `auto` | condition hint and cost model |
 //! | `solve` | the driver that climbs from method to method |
+//! | `spectrum` | a proof of how far a factor is from that of A |
+//! | `forward` | how far an answer is from the minimiser, for every coefficient |
+//! | `verify` | a second look at answers, with a fresh sketch |
 //! | `loo` | leave-one-out errors of ridge regression |
 //! | `covariance` | covariance matrices of the coefficients |
 //! | `row_count` | rows that a dense sketch needs for a coordinate-wise error |
@@ -48,6 +52,7 @@ mod covariance;
 mod design;
 mod exact;
 mod fgmres;
+mod forward;
 mod kron;
 mod ladder;
 mod loo;
@@ -58,13 +63,17 @@ mod row_count;
 mod sketch_and_solve;
 mod solve;
 mod sparse;
+mod spectrum;
 mod spir;
 mod stacked;
 mod streaming;
+mod verify;
+mod wide;
 
 pub use augmented::Preconditioner;
 pub use covariance::{Covariance, Fit, Inference, Robust, covariance, robust_covariance};
 pub use design::Problem;
+pub use forward::ForwardError;
 pub use kron::{KronMethod, KronOutput, KronParams, KronProblem, lstsq_kron};
 pub use ladder::Sketchable;
 pub use loo::ridge_leave_one_out;
@@ -72,3 +81,4 @@ pub use row_count::{eps_of_rows, row_count};
 pub use sketch_and_solve::{Quantiles, Sketched, sketch_and_solve};
 pub use solve::{Method, Output, Params, Stage, lstsq};
 pub use streaming::{Block, Request, Shape, Stream};
+pub use verify::{Verification, verify};

@@ -1,11 +1,13 @@
 //! Tall-skinny QR, the rank decision, and minimum-norm answers.
 
+use super::design::Design;
 use super::ladder::condition_of;
 use super::refine::{Group, Refined, Scaled};
 use super::stacked::{Stacked, Targets};
+use super::wide::{Transposed, orthonormal};
 use crate::certify::Factor;
 use crate::error::Result;
-use crate::linalg::{self, Qr};
+use crate::linalg;
 use crate::matrix::{Dense, Mat, Real, Rows};
 use crate::simd::Element;
 
@@ -32,7 +34,7 @@ pub(crate) fn qr<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Res
     let patient = Group { max_passes: PASSES, ..*group };
     let mut refined = patient.refine(&scaled, x, None, 0.9)?;
     if rank < d {
-        shortest(&mut refined.x, &scaled, null_space)?;
+        shortest(group, &mut refined.x, &scaled, null_space)?;
         for &column in &empty {
             (0..refined.x.ncols()).for_each(|target| refined.x[(column, target)] = 0.0);
         }
@@ -71,38 +73,35 @@ fn tall<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solve
     let svd = linalg::svd(r.as_ref())?;
     let rank = rank_of(&svd.s, rcond);
     let null_space = Mat::from_fn(d, d - rank, |i, j| svd.v[(i, rank + j)])?;
-    let (factor, x) = truncated(&svd, rank, x.as_ref())?;
+    let leading = |a: &Mat<f64>| Mat::from_fn(d, rank, |i, j| a[(i, j)]);
+    let svd = linalg::Svd { u: leading(&svd.u)?, v: leading(&svd.v)?, s: svd.s[..rank].to_vec() };
+    let (factor, x) = pseudo_inverse(svd, x.as_ref())?;
     Ok(Solved { scaled: Scaled { factor, scale, empty: Vec::new() }, x, null_space: Some(null_space), empty })
 }
 
-/// Fewer rows than columns: the SVD of A itself.
+/// Fewer rows than columns: by the QR factorisation of A'.
 fn wide<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solved> {
-    let (n, d) = (group.design.nrows(), group.design.ncols());
-    let mut buffer = Vec::new();
-    let tile = group.design.tile(0..n, 0..d, &mut buffer);
-    let mut a = Mat::from_fn(n, d, |i, j| tile.get(i, j))?;
-    let empty = empty_columns(&a);
-    let scale = normalise_columns(&mut a);
-    let svd = linalg::svd(a.as_ref())?;
-    let rank = rank_of(&svd.s, rcond);
+    let transposed = Transposed::new(group.context, group.design)?;
+    let svd = transposed.svd(group.context, rcond)?;
     let mut buffer = Vec::new();
     let targets = Targets { design: group.design, targets: group.targets };
-    let (factor, x) = truncated(&svd, rank, targets.tile(0..n, 0..group.targets.len(), &mut buffer))?;
-    Ok(Solved { scaled: Scaled { factor, scale, empty: Vec::new() }, x, null_space: None, empty })
+    let targets = targets.tile(0..group.design.nrows(), 0..group.targets.len(), &mut buffer);
+    let (factor, x) = pseudo_inverse(svd, targets)?;
+    let scaled = Scaled { factor, scale: transposed.norms, empty: Vec::new() };
+    Ok(Solved { scaled, x, null_space: None, empty: transposed.empty })
 }
 
+/// Number of singular values above `rcond` times the largest.
 pub(super) fn rank_of(singular_values: &[f64], rcond: f64) -> usize {
     let largest = singular_values.first().copied().unwrap_or(0.0);
     singular_values.iter().take_while(|&&s| s > rcond * largest).count()
 }
 
-/// V S^-1 U'B over the leading directions.
-fn truncated(svd: &linalg::Svd, rank: usize, targets: Dense<'_, f64>) -> Result<(Factor, Mat<f64>)> {
-    let u = svd.u.as_ref().cols(0..rank);
-    let mut y = Mat::zeros(rank, targets.ncols())?;
-    linalg::matmul(y.as_mut(), false, u.t(), targets, 1.0);
-    let v = Mat::from_fn(svd.v.nrows(), rank, |i, j| svd.v[(i, j)])?;
-    let factor = Factor::Spectral(v, svd.s[..rank].to_vec());
+/// U S V' as a factor, and V S^-1 U'B.
+fn pseudo_inverse(svd: linalg::Svd, targets: Dense<'_, f64>) -> Result<(Factor, Mat<f64>)> {
+    let mut y = Mat::zeros(svd.s.len(), targets.ncols())?;
+    linalg::matmul(y.as_mut(), false, svd.u.as_ref().t(), targets, 1.0);
+    let factor = Factor::Spectral(svd.v, svd.s);
     let x = factor.unwhiten(&y)?;
     Ok((factor, x))
 }
@@ -125,26 +124,38 @@ fn normalise_columns(a: &mut Mat<f64>) -> Vec<f64> {
 }
 
 /// Replaces answers (in scaled units) by those of the smallest norm in the caller's units.
-fn shortest(x: &mut Mat<f64>, scaled: &Scaled, null_space: Option<Mat<f64>>) -> Result<()> {
+fn shortest<T: Real + Element>(
+    group: &Group<'_, '_, T>,
+    x: &mut Mat<f64>,
+    scaled: &Scaled,
+    null_space: Option<Mat<f64>>,
+) -> Result<()> {
     let Factor::Spectral(v, _) = &scaled.factor else { return Ok(()) };
-    let scale = &scaled.scale;
-    let mut unscaled = Mat::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] / scale[i])?;
+    let unit = units(group.design, &scaled.scale);
+    let mut unscaled = Mat::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] / unit[i])?;
     match null_space {
         // x - N N'x: rows that no null vector touches stay as they are, to the last bit.
         Some(null_space) if null_space.ncols() <= v.ncols() => {
             let null =
-                Mat::from_fn(null_space.nrows(), null_space.ncols(), |i, j| null_space[(i, j)] / scale[i])?;
-            let null = Qr::new(normalised(null)?)?.thin_q()?;
+                Mat::from_fn(null_space.nrows(), null_space.ncols(), |i, j| null_space[(i, j)] / unit[i])?;
+            let null = orthonormal(group.context, normalised(null)?)?;
             let excess = project(&null, &unscaled)?;
             unscaled.as_mut_slice().iter_mut().zip(excess.as_slice()).for_each(|(x, excess)| *x -= excess);
         }
         _ => {
-            let row_space = Mat::from_fn(v.nrows(), v.ncols(), |i, j| v[(i, j)] * scale[i])?;
-            unscaled = project(&Qr::new(normalised(row_space)?)?.thin_q()?, &unscaled)?;
+            let row_space = Mat::from_fn(v.nrows(), v.ncols(), |i, j| v[(i, j)] * unit[i])?;
+            unscaled = project(&orthonormal(group.context, normalised(row_space)?)?, &unscaled)?;
         }
     }
-    *x = Mat::from_fn(x.nrows(), x.ncols(), |i, j| unscaled[(i, j)] * scale[i])?;
+    *x = Mat::from_fn(x.nrows(), x.ncols(), |i, j| unscaled[(i, j)] * unit[i])?;
     Ok(())
+}
+
+/// What coefficients in scaled units are divided by for those of the caller, up to one factor for all.
+fn units<T: Real + Element>(design: &Design<'_, T>, scale: &[f64]) -> Vec<f64> {
+    let tamed = |j: usize| design.column_scale(j);
+    let least = (0..scale.len()).map(tamed).fold(f64::INFINITY, f64::min);
+    scale.iter().enumerate().map(|(j, scale)| scale * (least / tamed(j)).max(1e-150)).collect()
 }
 
 pub(super) fn normalised(mut a: Mat<f64>) -> Result<Mat<f64>> {

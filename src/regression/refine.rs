@@ -106,6 +106,17 @@ impl<T: Real + Element> Group<'_, '_, T> {
         Ok(pass)
     }
 
+    /// R'^-1 (A'A + ridge) R^-1 Y by one read of A: the normal equations in the coordinates of the factor.
+    pub fn normal_product(&self, scaled: &Scaled, y: &Mat<f64>) -> Result<Mat<f64>> {
+        let x = scaled.factor.unwhiten(y)?;
+        let unscaled = Mat::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] / scaled.scale[i])?;
+        let mut product = pass(self.context, self.design, &unscaled, Sides::Zeros)?;
+        self.to_scaled(&mut product, &unscaled, &scaled.scale);
+        let mut product = scaled.factor.whiten(&product.gradient)?;
+        product.as_mut_slice().iter_mut().for_each(|v| *v = -*v);
+        Ok(product)
+    }
+
     /// Adds the ridge to a pass at `x` (not scaled) and scales its gradient.
     pub fn to_scaled(&self, pass: &mut Pass, x: &Mat<f64>, scale: &[f64]) {
         for side in 0..x.ncols() {

@@ -4,6 +4,7 @@ use super::augmented::{Preconditioner, augmented};
 use super::auto::{Costs, Hint, costs, hint, weights_cost_digits};
 use super::covariance::Inference;
 use super::design::{Design, Problem, power_of_two_below};
+use super::forward::ForwardError;
 use super::ladder::{self, Moments, Outcome, Precision, SketchPlan, WORST_SKETCH};
 use super::qr::{Factored, qr};
 use super::refine::{Group, Refined, Scaled};
@@ -71,6 +72,8 @@ pub struct Params {
     pub keep_factor: bool,
     /// For [`Method::FgmresWlsir`]; `None`: the one that bears any weights.
     pub preconditioner: Option<Preconditioner>,
+    /// Bound the distance of every coefficient from the minimiser's.
+    pub certify: bool,
 }
 
 /// Answers and what is known of them.
@@ -107,6 +110,8 @@ pub struct Output {
     pub redraws: usize,
     /// What covariances are made of, if the factor was to be kept.
     pub inference: Option<Inference>,
+    /// How far the answers are from the minimisers, if that was to be bounded.
+    pub forward: Option<ForwardError>,
 }
 
 /// Something done on the way to the answer.
@@ -143,6 +148,7 @@ pub fn lstsq<T: Real + Element + ladder::Sketchable>(
     driver.stages.push(Stage { name: "plan", seconds: start.elapsed().as_secs_f64(), reads: driver.reads });
     let mut output = Output::empty::<T>(d, k, params)?;
     output.inference = params.keep_factor.then(|| Inference::of(&design));
+    output.forward = params.certify.then(|| ForwardError::none(d, k)).transpose()?;
     for (ridge, targets) in groups(&design, problem.ridge) {
         driver.solve(&design, &targets, ridge, &mut output)?;
     }
@@ -157,7 +163,7 @@ pub fn lstsq<T: Real + Element + ladder::Sketchable>(
 }
 
 /// Targets of one ridge each; targets of norm zero have the answer zero already.
-fn groups<T: Real + Element>(design: &Design<'_, T>, ridge: &[f64]) -> Vec<(f64, Vec<usize>)> {
+pub(crate) fn groups<T: Real + Element>(design: &Design<'_, T>, ridge: &[f64]) -> Vec<(f64, Vec<usize>)> {
     let mut groups: Vec<(f64, Vec<usize>)> = Vec::new();
     for target in (0..design.ntargets()).filter(|&target| design.target_norm(target) > 0.0) {
         let ridge = if ridge.len() == 1 { ridge[0] } else { ridge[target] };
@@ -377,6 +383,7 @@ impl<'p> Driver<'p> {
                             None => (rung.method(), refined),
                         };
                     output.accept(&group, method, refined, &scaled, condition, rank, sketch_size);
+                    self.certify(&group, &scaled, condition, output)?;
                     return self.keep(&group, &scaled, self.is_exact(rung, condition), output);
                 }
                 Outcome::Refined(refined, _, condition) => self.explanation.push(format!(
@@ -391,6 +398,21 @@ impl<'p> Driver<'p> {
             }
         }
         Err(Error::Internal("the climb ended without an answer".into()))
+    }
+
+    /// Bounds the forward errors of accepted answers, if that is wanted.
+    fn certify<T: Real + Element>(
+        &mut self,
+        group: &Group<'_, '_, T>,
+        scaled: &Scaled,
+        condition: f64,
+        output: &mut Output,
+    ) -> Result<()> {
+        let Some(forward) = &mut output.forward else { return Ok(()) };
+        let start = Instant::now();
+        let reads = forward.measure(group, scaled, condition, &output.x, self.params.seed)?;
+        self.stages.push(Stage { name: "certify", seconds: start.elapsed().as_secs_f64(), reads });
+        Ok(())
     }
 
     /// Accepted answers with the digits of x that the weights have cost, if that may be many and they can be had.
@@ -625,6 +647,7 @@ impl Output {
             fallback: None,
             redraws: 0,
             inference: None,
+            forward: None,
         })
     }
 

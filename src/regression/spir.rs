@@ -7,7 +7,6 @@
 //! make the answer backward stable. Every inner iteration is one read of A.
 
 use super::ladder::{Outcome, Sketched};
-use super::pass::{Sides, pass};
 use super::refine::{Group, Refined, Scaled, columns};
 use crate::certify::{Factor, norm};
 use crate::error::Result;
@@ -193,15 +192,8 @@ impl<'g, 'p, 'a, T: Real + Element> Rounds<'g, 'p, 'a, T> {
     ) -> Result<Mat<f64>> {
         let first = y(running[0]).len();
         let stacked = Mat::from_fn(first, running.len(), |i, side| y(running[side])[i])?;
-        let x = self.scaled.factor.unwhiten(&stacked)?;
-        let scale = &self.scaled.scale;
-        let unscaled = Mat::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] / scale[i])?;
-        let mut product = pass(self.group.context, self.group.design, &unscaled, Sides::Zeros)?;
         self.best.passes += 1;
-        self.group.to_scaled(&mut product, &unscaled, scale);
-        let mut product = self.scaled.factor.whiten(&product.gradient)?;
-        product.as_mut_slice().iter_mut().for_each(|v| *v = -*v);
-        Ok(product)
+        self.group.normal_product(self.scaled, &stacked)
     }
 }
 
@@ -211,29 +203,31 @@ fn gather(vectors: &[Vec<f64>], which: &[usize]) -> Result<Mat<f64>> {
 }
 
 /// The inner iteration of one answer: M y = c.
-struct Side {
+pub(crate) struct Side {
     c: Vec<f64>,
-    y: Vec<f64>,
+    pub y: Vec<f64>,
     /// The last y but one, or unused.
     previous: Vec<f64>,
     /// Residual and direction of the conjugate gradients.
-    q: Vec<f64>,
-    p: Vec<f64>,
+    pub q: Vec<f64>,
+    pub p: Vec<f64>,
 }
 
 impl Side {
-    fn new(c: &[f64]) -> Self {
+    /// y = c
+    pub fn new(c: &[f64]) -> Self {
         let c = c.to_vec();
         Self { y: c.clone(), previous: c.clone(), q: c.clone(), p: c.clone(), c }
     }
 
-    fn begin(&mut self, product: &[f64]) {
+    /// Takes M y for the first y.
+    pub fn begin(&mut self, product: &[f64]) {
         self.q.iter_mut().zip(&self.c).zip(product).for_each(|((q, c), product)| *q = c - product);
         self.p.clone_from(&self.q);
     }
 
-    /// Length of the update; NaN if M is not positive along the direction.
-    fn conjugate_step(&mut self, product: &[f64]) -> f64 {
+    /// Takes M p. Gives the length of the update; NaN if M is not positive along the direction.
+    pub fn conjugate_step(&mut self, product: &[f64]) -> f64 {
         let squares = norm(&self.q).powi(2);
         let curvature: f64 = self.p.iter().zip(product).map(|(p, mp)| p * mp).sum();
         if squares == 0.0 {

@@ -37,6 +37,14 @@ impl Extended {
         self.low += product.low + factor * other.low;
     }
 
+    /// The same number with the nearest one of the working precision as its high part, as factors have to be after
+    /// sums that cancel.
+    pub fn normalised(self) -> Self {
+        let mut sum = Self::from(self.high);
+        sum.add(self.low);
+        sum
+    }
+
     /// The nearest number of the working precision.
     pub fn value(self) -> f64 {
         self.high + self.low

@@ -306,6 +306,7 @@ impl<'p, T: Real> Solver<'p, T> {
             max_iter: None,
             seed: self.params.seed,
             keep_factor: false,
+            certify: false,
             preconditioner: None,
         };
         let mut solved = lstsq(self.context, &problem, &params)?;

@@ -5,6 +5,9 @@ b, on the column-scaled problem, from the exact singular values of A and a resid
 is within sqrt(2) of the smallest perturbation of (A, b) that makes x an exact minimiser.
 """
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import scipy.linalg
 import scipy.sparse
@@ -118,6 +121,82 @@ def leave_one_out(X, y, alpha, *, sample_weight=None, fit_intercept=True):
         row = np.append(X[i], 1.0) if fit_intercept else X[i]
         errors.append(w[i] * (y[i] - row @ minimum_norm(A, b)) ** 2)
     return np.mean(errors, axis=0)
+
+
+def exact_minimiser(A, b, *, ridge=0.0, sample_weight=None):
+    """The minimiser in rational arithmetic, as an array of fractions: for a handful of rows and columns."""
+    rational = np.vectorize(Fraction, otypes=[object])
+    A, b = rational(np.asarray(A, float)), rational(np.asarray(b, float))
+    W = rational(np.ones(len(A)) if sample_weight is None else np.asarray(sample_weight, float))
+    H = (A.T * W) @ A + Fraction(float(ridge)) * np.eye(A.shape[1], dtype=int)
+    x = (A.T * W) @ b
+    for j in range(len(x)):
+        pivot = H[j, j]
+        H[j], x[j] = H[j] / pivot, x[j] / pivot
+        for i in range(len(x)):
+            if i != j:
+                factor = H[i, j]
+                H[i], x[i] = H[i] - factor * H[j], x[i] - factor * x[j]
+    return x
+
+
+class ForwardError:
+    """x - x*, to two digits at least, for answers to one matrix that is decomposed once.
+
+    Newton's steps from an answer, with gradients whose sums are rounded once: x* is that answer plus what
+    they add up to. Of a deficient rank, x* is the best answer that differs from x in the row space of the
+    column-scaled A only.
+    """
+
+    def __init__(self, A, rcond=1e-15):
+        self.A = np.asarray(A, float)
+        self.scale = column_norms(self.A)
+        _, singular, right = np.linalg.svd(self.A / self.scale, full_matrices=False)
+        kept = singular > rcond * singular[0]
+        self.singular, self.right = singular[kept], right[kept] * (self.A != 0.0).any(axis=0)
+        self.known = {}
+
+    def of(self, b, x):
+        """Error of each coefficient of one answer."""
+        b, x = np.asarray(b, float), np.asarray(x, float)
+        if b.tobytes() not in self.known:
+            self.known[b.tobytes()] = x, self.newton(b, x)
+        start, correction = self.known[b.tobytes()]
+        moved = x - start
+        if len(self.singular) < len(x):
+            moved = self.right.T @ (self.right @ (moved * self.scale)) / self.scale
+        return moved - correction
+
+    def newton(self, b, x):
+        """What x* is away from x."""
+        correction = np.zeros_like(x)
+        for _ in range(3):
+            g = self.gradient(b, x, correction) / self.scale
+            correction = correction + self.right.T @ ((self.right @ g) / self.singular**2) / self.scale
+        return correction
+
+    def gradient(self, b, *xs):
+        """A'(b - A (x1 + x2 + ...)), every sum rounded once."""
+        terms = [part for x in xs for part in exact_product(self.A, -x)]
+        rows = np.column_stack([b, *terms]).tolist()
+        high = np.array([math.fsum(row) for row in rows])
+        low = np.array([math.fsum([*row, -h]) for row, h in zip(rows, high, strict=True)])
+        terms = [part for r in (high, low) for part in exact_product(self.A, r[:, None])]
+        return np.array([math.fsum(column) for column in np.vstack(terms).T.tolist()])
+
+
+def exact_product(x, y):
+    """Two arrays whose sum is x * y exactly (Dekker and Veltkamp)."""
+
+    def split(x):
+        head = 134217729.0 * x
+        head = head - (head - x)
+        return head, x - head
+
+    product = x * y
+    (x_head, x_tail), (y_head, y_tail) = split(x), split(y)
+    lost = ((x_head * y_head - product) + x_head * y_tail + x_tail * y_head) + x_tail * y_tail
+    return product, lost
 
 
 # --- instances ----------------------------------------------------------------------------------------------

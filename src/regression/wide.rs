@@ -1,0 +1,150 @@
+//! Fewer rows than columns: singular vectors of A from the QR factorisation of its transpose.
+//!
+//! A and what is made of it are only ever met in blocks of columns, spread over the threads; what is decomposed in
+//! sequence is n x n.
+
+use super::design::Design;
+use crate::error::Result;
+use crate::linalg::{self, Svd};
+use crate::matrix::{Dense, DenseMut, Mat, Real, Rows};
+use crate::parallel::Context;
+use crate::simd::Element;
+use std::ops::Range;
+
+/// diag(1/norms) A', as rows.
+pub(super) struct Transposed<'p, 'a, T> {
+    design: &'p Design<'a, T>,
+    /// Norms of the columns of A, 1 for a column of zeros.
+    pub norms: Vec<f64>,
+    /// Columns of zeros.
+    pub empty: Vec<usize>,
+}
+
+impl<'p, 'a, T: Real + Element> Transposed<'p, 'a, T> {
+    /// Reads A for the norms of its columns.
+    pub(super) fn new(context: &Context, design: &'p Design<'a, T>) -> Result<Self> {
+        let (n, d) = (design.nrows(), design.ncols());
+        let width = block_columns(n);
+        let squares = context.map_with(d.div_ceil(width), Vec::new, |buffer, block| {
+            let mut squares = vec![0.0; d.min((block + 1) * width) - block * width];
+            let tile = design.tile(0..n, block * width..block * width + squares.len(), buffer);
+            for row in (0..n).filter_map(|i| tile.row(i)) {
+                squares.iter_mut().zip(row).for_each(|(sum, value)| *sum += value * value);
+            }
+            squares
+        })?;
+        let mut norms: Vec<f64> = squares.into_iter().flatten().map(f64::sqrt).collect();
+        let empty: Vec<usize> = (0..d).filter(|&j| norms[j] == 0.0).collect();
+        empty.iter().for_each(|&j| norms[j] = 1.0);
+        Ok(Self { design, norms, empty })
+    }
+
+    /// U S V' = A diag(1/norms), as much of it as is above `rcond` times the largest singular value.
+    pub(super) fn svd(&self, context: &Context, rcond: f64) -> Result<Svd> {
+        let r = linalg::tsqr(context, self)?;
+        let Svd { s, v: u, .. } = linalg::svd(r.as_ref())?;
+        let rank = super::qr::rank_of(&s, rcond);
+        let u = Mat::from_fn(u.nrows(), rank, |i, j| u[(i, j)])?;
+        let s = s[..rank].to_vec();
+        let to_basis = Mat::from_fn(u.nrows(), rank, |i, j| u[(i, j)] / s[j])?;
+        let v = self.product(context, &to_basis)?;
+        // V is orthonormal up to rounding times the condition number.
+        if rank == 0 || s[0] < GOOD * s[rank - 1] {
+            return Ok(Svd { u, s, v });
+        }
+        // With a positive diagonal its triangle is near the identity, and no column changes its sign.
+        let r = linalg::tsqr(context, &v.as_ref())?;
+        let r = Mat::from_fn(rank, rank, |i, j| r[(i, j)] * r[(i, i)].signum())?;
+        Ok(Svd { u, s, v: over(context, &v, &r)? })
+    }
+
+    /// The product with an n x r matrix.
+    fn product(&self, context: &Context, m: &Mat<f64>) -> Result<Mat<f64>> {
+        let (n, d, r) = (m.nrows(), self.norms.len(), m.ncols());
+        let width = block_columns(n);
+        let mut transposed = Mat::zeros(r, d)?;
+        let parts = transposed.as_mut_slice().chunks_mut((r * width).max(1));
+        context.map_parts(parts, Vec::new, |buffer, block, part| {
+            let columns = block * width..block * width + part.len() / r;
+            let tile = self.design.tile(0..n, columns.clone(), buffer);
+            let out = DenseMut::column_major(&mut *part, r, columns.len());
+            linalg::matmul(out, false, m.as_ref().t(), tile, 1.0);
+            for (row, norm) in part.chunks_mut(r).zip(&self.norms[columns]) {
+                row.iter_mut().for_each(|value| *value /= norm);
+            }
+        })?;
+        Mat::from_fn(d, r, |i, j| transposed[(j, i)])
+    }
+}
+
+impl<T: Real + Element> Rows for Transposed<'_, '_, T> {
+    fn nrows(&self) -> usize {
+        self.norms.len()
+    }
+
+    fn ncols(&self) -> usize {
+        self.design.nrows()
+    }
+
+    fn tile<'b>(
+        &'b self,
+        rows: Range<usize>,
+        cols: Range<usize>,
+        buffer: &'b mut Vec<f64>,
+    ) -> Dense<'b, f64> {
+        let (height, width) = (rows.len(), cols.len());
+        let mut scratch = Vec::new();
+        let tile = self.design.tile(cols, rows.clone(), &mut scratch);
+        buffer.clear();
+        for (j, norm) in self.norms[rows].iter().enumerate() {
+            buffer.extend((0..width).map(|i| tile.get(i, j) / norm));
+        }
+        Dense::row_major(buffer, height, width)
+    }
+}
+
+/// Up to this condition number, what a triangle leaves is orthonormal to rounding.
+const GOOD: f64 = 30.0;
+
+/// Columns of A in a tile that fits into a cache.
+fn block_columns(n: usize) -> usize {
+    ((1 << 15) / n).clamp(16, 1024)
+}
+
+/// An orthonormal basis of the range of a matrix of full column rank.
+pub(super) fn orthonormal(context: &Context, a: Mat<f64>) -> Result<Mat<f64>> {
+    if a.ncols() == 0 {
+        return Ok(a);
+    }
+    let r = linalg::tsqr(context, &a.as_ref())?;
+    let condition = linalg::condition_of_upper(r.as_ref());
+    if condition > 1e6 {
+        return linalg::Qr::new(a)?.thin_q();
+    }
+    let basis = over(context, &a, &r)?;
+    if condition < GOOD {
+        return Ok(basis);
+    }
+    over(context, &basis, &linalg::tsqr(context, &basis.as_ref())?)
+}
+
+/// A R^-1
+fn over(context: &Context, a: &Mat<f64>, r: &Mat<f64>) -> Result<Mat<f64>> {
+    const COLUMNS: usize = 64;
+    let inverse = linalg::invert_upper(r.as_ref())?;
+    let mut quotient = Mat::zeros(a.nrows(), a.ncols())?;
+    let parts = quotient.as_mut_slice().chunks_mut(a.nrows() * COLUMNS);
+    context.map_parts(
+        parts,
+        || (),
+        |(), block, part| {
+            let columns = block * COLUMNS..block * COLUMNS + part.len() / a.nrows();
+            let out = DenseMut::column_major(part, a.nrows(), columns.len());
+            // The inverse is a triangle: rows below its last column here are zeros.
+            let rows = 0..columns.end;
+            let inverse = inverse.as_ref().window(rows.clone(), columns);
+            linalg::matmul(out, false, a.as_ref().cols(rows), inverse, 1.0);
+        },
+    )?;
+    Ok(quotient)
+}

@@ -1,0 +1,275 @@
+"""What certificates say of coefficients: bounds that hold for any input, honesty where there are none."""
+
+import json
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import scipy.sparse
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference import regression as reference
+
+import nearlin
+from nearlin import _core
+from nearlin.exceptions import InvalidTypeError, VerificationError
+
+pytestmark = pytest.mark.filterwarnings("ignore::nearlin.exceptions.FallbackWarning")
+
+METHODS = ["auto", "gram", "whitened", "spir", "fossils", "qr"]
+
+
+def problem(n=500, d=8, k=None, *, seed=0):
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal((n, d)) * np.logspace(0.0, 3.0, d) + rng.standard_normal((n, 1))
+    return A, A @ rng.standard_normal((d, k) if k else d) + rng.standard_normal((n, k) if k else n)
+
+
+def check(result, error):
+    """The bound holds for every coefficient, and is loose by 10 sqrt(d) for less than half of them."""
+    bound = result.certificate.coordinate_bound
+    assert bound.shape == result.x.shape
+    assert np.all(np.abs(error) <= bound)
+    assert np.median(bound) <= 10 * np.sqrt(len(bound)) * np.median(np.abs(error))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", ["incoherent", "coherent", "five rows times 1e8", "columns 1e-8 to 1e8"])
+def test_every_coefficient_is_within_its_bound(method, name):
+    if name in ("incoherent", "coherent"):
+        A, _ = reference.graded(600, 12, 1e6, coherent=name == "coherent")
+    else:
+        A = reference.hard(600, 12)[name]
+    rng = np.random.default_rng(0)
+    b = A @ rng.standard_normal(12)
+    b += 1e-3 * np.linalg.norm(b) * rng.standard_normal(600)
+    result = nearlin.lstsq(A, b, method=method, rng=0, certify=True)
+    check(result, reference.ForwardError(A).of(b, result.x))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(6, 40),
+    d=st.integers(1, 5),
+    dtype=st.sampled_from([np.float64, np.float32]),
+    layout=st.sampled_from([np.asarray, np.asfortranarray, scipy.sparse.csr_array, scipy.sparse.csc_array]),
+    method=st.sampled_from(METHODS),
+    ridge=st.sampled_from([0.0, 0.1, 10.0]),
+    weighted=st.booleans(),
+    seed=st.integers(0, 2**32),
+)
+def test_bounds_hold_in_rational_arithmetic(n, d, dtype, layout, method, ridge, weighted, seed):
+    A, b = (array.astype(dtype) for array in problem(n, d, seed=seed))
+    w = 10.0 ** np.random.default_rng(seed).uniform(-6, 6, n) if weighted else None
+    result = nearlin.lstsq(layout(A), b, method=method, ridge=ridge, sample_weight=w, rng=seed, certify=True)
+    best = reference.exact_minimiser(A, b, ridge=ridge, sample_weight=w)
+    bound, estimate = result.certificate.coordinate_bound, result.certificate.error_estimate
+    error = [Fraction(float(x)) - y for x, y in zip(result.x, best, strict=True)]
+    if np.isnan(bound).any():
+        assert result.certificate.details["condition"] > 1e12
+        return
+    assert all(abs(e) <= Fraction(float(c)) for e, c in zip(error, bound, strict=True))
+    missed = [abs(e - Fraction(float(f))) for e, f in zip(error, estimate, strict=True)]
+    assert all(m <= Fraction(float(c)) for m, c in zip(missed, bound, strict=True))
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e150])
+def test_bounds_do_not_depend_on_units(scale):
+    A, b = problem()
+    plain = nearlin.lstsq(A, b, method="qr", rng=0, certify=True).certificate
+    unit = 2.0 ** np.round(np.log2(scale))
+    for factor, side in [(unit, 1.0), (1.0, unit), (unit, unit)]:
+        scaled = nearlin.lstsq(A * factor, b * side, method="qr", rng=0, certify=True).certificate
+        assert np.allclose(
+            scaled.coordinate_bound * (factor / side), plain.coordinate_bound, rtol=1e-6, atol=0
+        )
+
+
+def test_many_right_hand_sides_have_the_bounds_of_each():
+    A, b = problem(k=20)
+    b[:, 3] = 0.0
+    ridge = np.where(np.arange(20) % 2, 0.5, 0.0)
+    together = nearlin.lstsq(A, b, method="qr", ridge=ridge, rng=0, certify=True).certificate
+    assert together.coordinate_bound.shape == together.error_estimate.shape == (8, 20)
+    assert np.all(together.coordinate_bound[:, 3] == 0.0)
+    for side in [0, 1, 3, 19]:
+        alone = nearlin.lstsq(A, b[:, side], method="qr", ridge=ridge[side], rng=0, certify=True)
+        error = np.abs(together.error_estimate[:, side])
+        assert np.all(error <= together.coordinate_bound[:, side])
+        assert alone.certificate.coordinate_bound.shape == (8,)
+        ratio = together.details["sensitivity"][side] / alone.certificate.details["sensitivity"][0]
+        assert ratio == pytest.approx(1.0, rel=1e-6)
+
+
+def test_the_residual_lies_between_its_bounds():
+    A, b = problem(seed=3)
+    x = nearlin.lstsq(A, b, tol=1e-3, method="spir", rng=0, certify=True)
+    least = nearlin.lstsq(A, b, method="qr").residual_norm
+    low, high = x.certificate.details["residual_bounds"][0]
+    assert low <= least * (1 + 1e-14)
+    assert least <= high * (1 + 1e-14)
+    assert high - low <= 0.1 * least
+    assert np.linalg.norm(A @ x.certificate.error_estimate) <= x.certificate.details["fit_bound"][0]
+
+
+def test_the_sensitivity_is_that_of_the_textbook():
+    A, left = reference.graded(2000, 10, 1e4)
+    A /= np.linalg.norm(A, axis=0)
+    b = reference.right_hand_side(A, left, 1e-2)
+    result = nearlin.lstsq(A, b, rng=0, certify=True)
+    singular = np.linalg.svd(A, compute_uv=False)
+    kappa = singular[0] / singular[-1]
+    exact = kappa + kappa**2 * result.residual_norm / (singular[0] * np.linalg.norm(result.x))
+    assert result.certificate.details["sensitivity"][0] == pytest.approx(exact, rel=0.6)
+
+
+def test_a_deficient_rank_is_bounded_in_the_directions_that_are_kept():
+    for name, (A, rank) in reference.rank_deficient(600, 50).items():
+        rng = np.random.default_rng(1)
+        b = A @ rng.standard_normal(50) + rng.standard_normal(600)
+        result = nearlin.lstsq(A, b, rng=0, certify=True)
+        error = reference.ForwardError(A, rcond=1e-13).of(b, result.x)
+        assert result.rank == rank, name
+        assert np.all(np.abs(error) <= result.certificate.coordinate_bound * (1 + 1e-9)), name
+        assert "rank" in result.certificate.note
+
+
+def test_wide_matrices_have_bounds_too():
+    A, b = problem(20, 60)
+    result = nearlin.lstsq(A, b, certify=True)
+    error = reference.ForwardError(A, rcond=1e-13).of(b, result.x)
+    assert np.all(np.abs(error) <= result.certificate.coordinate_bound * (1 + 1e-9))
+
+
+def test_no_figure_where_none_would_be_honest():
+    A = np.vander(np.linspace(-1.0, 1.0, 2000), 45)
+    result = nearlin.lstsq(A, np.cos(np.arange(2000.0)), method="qr", rcond=1e-18, certify=True)
+    certificate = result.certificate
+    assert np.isnan(certificate.coordinate_bound).all()
+    assert "no bounds for coefficients" in str(certificate)
+    assert "ridge" in certificate.note
+
+
+def test_certify_changes_neither_the_answer_nor_what_it_says_without():
+    A, b = problem(5000, 12)
+    for method in METHODS:
+        plain = nearlin.lstsq(A, b, method=method, rng=0)
+        certified = nearlin.lstsq(A, b, method=method, rng=0, certify=True)
+        assert np.array_equal(plain.x, certified.x)
+        assert plain.certificate.bound == certified.certificate.bound
+        assert plain.certificate.coordinate_bound is None
+        assert plain.certificate.error_estimate is None
+        assert certified.stages[-1][0] == "certify"
+        same = nearlin.lstsq(A, b, method=method, rng=0, certify=True, n_jobs=3).certificate
+        assert same == certified.certificate
+
+
+def test_a_certificate_with_bounds_reads_well_and_survives_json():
+    A, b = problem(5000, 40)
+    result = nearlin.lstsq(A, b, rng=0, certify=True)
+    certificate = result.certificate
+    assert nearlin.Certificate(**json.loads(json.dumps(certificate.to_dict()))) == certificate
+    assert "coefficients within" in str(certificate)
+    text = repr(certificate)
+    assert "coordinate_bound: [" in text
+    assert len(text) < 2500
+    assert "every coefficient within" in result.explain()
+
+
+@pytest.mark.parametrize("option", ["certify", "verify"])
+def test_options_are_truth_values(option):
+    A, b = problem()
+    with pytest.raises(InvalidTypeError, match=f"`{option}`"):
+        nearlin.lstsq(A, b, **{option: "yes"})
+
+
+# --- verify -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("layout", [np.asarray, scipy.sparse.csr_array, np.float32])
+def test_a_second_look_agrees_with_the_first(method, layout):
+    A, b = problem(1500, 10, k=2)
+    weight, ridge = np.random.default_rng(0).uniform(0.0, 2.0, 1500), [0.0, 3.0]
+    A = layout(A)
+    result = nearlin.lstsq(A, b, method=method, sample_weight=weight, ridge=ridge, rng=0, verify=True)
+    second = result.certificate.details["verified"]
+    unit = np.finfo(A.dtype).eps / 2
+    for first, found, bound in zip(
+        result.certificate.details["backward_error_bound"],
+        second["backward_error"],
+        second["bound"],
+        strict=True,
+    ):
+        assert found <= 3 * first + unit / 4
+        assert found <= bound <= 12 * found
+    assert second["rank"] == result.rank == 10
+    assert result.stages[-1][0] == "verify"
+    assert "by a fresh sketch" in str(result.certificate)
+
+
+def test_the_second_bound_is_a_bound():
+    A, left = reference.graded(2000, 20, 1e6)
+    for residual in reference.RESIDUALS:
+        b = reference.right_hand_side(A, left, residual)
+        result = nearlin.lstsq(A, b, rng=0, verify=True)
+        error = reference.backward_error(A, b, result.x)
+        assert error <= result.certificate.details["verified"]["bound"][0]
+
+
+@pytest.mark.parametrize("shape", [(60, 30), (20, 50), (1, 1), (300, 1)])
+def test_any_shape_can_be_verified(shape):
+    A, b = problem(*shape)
+    verified = nearlin.lstsq(A, b, verify=True, certify=True).certificate.details["verified"]
+    assert verified["bound"][0] < 1e-14
+
+
+def test_deficient_ranks_can_be_verified():
+    for A, rank in reference.rank_deficient(1200, 50).values():
+        b = A.sum(axis=1) + np.cos(np.arange(1200.0))
+        verified = nearlin.lstsq(A, b, verify=True).certificate.details["verified"]
+        assert verified["rank"] == rank
+        assert verified["bound"][0] < 1e-14
+
+
+@pytest.mark.parametrize("change", [1e-9, 1e-3, 1.0])
+def test_a_wrong_answer_raises(monkeypatch, change):
+    A, b = problem(1000, 8, k=3)
+    solve = _core.lstsq
+
+    def corrupted(*args, **options):
+        solution = solve(*args, **options)
+        solution["x"][4, 1] *= 1.0 + change
+        return solution
+
+    monkeypatch.setattr(_core, "lstsq", corrupted)
+    nearlin.lstsq(A, b)
+    with pytest.raises(VerificationError, match="column 1 of `b`"):
+        nearlin.lstsq(A, b, verify=True)
+
+
+def test_a_factor_that_hides_its_error_is_found_out():
+    """Cholesky factors of Gram matrices of condition 1e16 that survive by luck see nothing themselves."""
+    found = 0
+    for seed in range(20):
+        A, b = reference.heavy_rows(2000, 4, 1e8, seed)
+        G, s = A.T @ A, np.linalg.norm(A, axis=0)
+        try:
+            R = np.linalg.cholesky(G / np.outer(s, s)).T
+        except np.linalg.LinAlgError:
+            continue
+        x = np.linalg.solve(R, np.linalg.solve(R.T, A.T @ b / s)) / s
+        second = _core.verify(
+            A, b[:, None], x[:, None], sample_weight=None, ridge=np.zeros(1), rcond=None, seed=seed, threads=1
+        )
+        true = reference.backward_error(A, b, x)
+        assert second["bound"][0] >= true
+        assert second["backward_error"][0] <= 2 * true
+        found += true > 1e-12
+    assert found > 3
+
+
+def test_a_second_look_gives_the_same_bits_with_any_number_of_threads():
+    A, b = problem(4000, 30)
+    looks = [nearlin.lstsq(A, b, rng=0, verify=True, n_jobs=jobs).certificate for jobs in (1, 2, 3)]
+    assert looks[0] == looks[1] == looks[2]
