@@ -1,6 +1,5 @@
 //! Matrices and measures that the tests of this floor share.
 
-use super::matmul;
 use crate::matrix::{Dense, Mat};
 use proptest::prelude::*;
 

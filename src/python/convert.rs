@@ -134,6 +134,13 @@ impl<T: Real + Element> Input<T> {
     }
 }
 
+/// A copy of a dense matrix in double precision.
+pub fn owned(object: &Bound<'_, PyAny>, argument: &'static str) -> PyResult<Mat<f64>> {
+    let input = Input::<f64>::extract(object, argument)?;
+    let view = input.dense_view(argument)?;
+    Ok(Mat::from_fn(view.nrows(), view.ncols(), |i, j| view.get(i, j))?)
+}
+
 /// A contiguous view of the caller's vector together with what keeps its memory alive.
 pub struct Vector<T: 'static> {
     /// As long as `owner`, as in [`Input`].

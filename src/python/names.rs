@@ -1,6 +1,7 @@
 //! The words that callers type, and what in the core they stand for.
 
 use crate::error::{Error, Result};
+use crate::regression::{Preconditioner, Robust};
 use crate::sketch::{Kind, Weights};
 
 /// What `name` stands for, or an error that lists the names that are known.
@@ -9,6 +10,18 @@ pub fn named<T: Copy>(argument: &'static str, name: &str, known: &[(&str, T)]) -
         let names: Vec<&str> = known.iter().map(|&(name, _)| name).collect();
         Error::value(argument, format!("'{name}'"), format!("one of {}", names.join(", ")))
     })
+}
+
+/// The preconditioner of that name.
+pub fn preconditioner_named(name: &str) -> Result<Preconditioner> {
+    let known = [Preconditioner::Split, Preconditioner::Left];
+    named("preconditioner", name, &known.map(|preconditioner| (preconditioner.name(), preconditioner)))
+}
+
+/// The robust covariance of that name.
+pub fn robust_named(name: &str) -> Result<Robust> {
+    let known = [("HC0", Robust::Hc0), ("HC1", Robust::Hc1), ("HC2", Robust::Hc2), ("HC3", Robust::Hc3)];
+    named("kind", name, &known)
 }
 
 /// The families of sketches by the names that functions take; classes have theirs without the weights.

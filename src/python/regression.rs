@@ -1,15 +1,12 @@
 //! Bindings of [`crate::regression`].
 
-use super::convert::{AnyInput, Input, Vector, to_numpy};
-use super::covariance::owned;
+use super::convert::{AnyInput, Input, Vector, either_precision, owned, to_numpy};
 use super::enter::enter;
-use super::names::sketch_named;
+use super::names::{preconditioner_named, sketch_named};
 use crate::error::Error;
 use crate::matrix::{Dense, Matrix, Real};
 use crate::parallel::Context;
-use crate::regression::{
-    self, ForwardError, Inference, Method, Output, Params, Preconditioner, Problem, Sketchable,
-};
+use crate::regression::{self, ForwardError, Inference, Method, Output, Params, Problem, Sketchable};
 use crate::simd;
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
@@ -50,8 +47,7 @@ pub fn lstsq<'py>(
         preconditioner: preconditioner.map(preconditioner_named).transpose()?,
         certify,
     };
-    let weights =
-        sample_weight.map(|weights| Vector::<f64>::extract(weights, "sample_weight")).transpose()?;
+    let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
     let ridge = Vector::<f64>::extract(ridge, "ridge")?;
     let call = Call { weights: weights.as_ref(), ridge: ridge.as_slice(), fit_intercept };
     match AnyInput::extract(a, "A")? {
@@ -82,25 +78,16 @@ pub fn verify<'py>(
     seed: u64,
     threads: usize,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let weights =
-        sample_weight.map(|weights| Vector::<f64>::extract(weights, "sample_weight")).transpose()?;
+    let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
     let ridge = Vector::<f64>::extract(ridge, "ridge")?;
     let call = Call { weights: weights.as_ref(), ridge: ridge.as_slice(), fit_intercept: false };
     let x = owned(x, "x")?;
-    let found = match AnyInput::extract(a, "A")? {
-        AnyInput::F32(a) => {
-            let b = Input::<f32>::extract(b, "b")?;
-            enter(py, threads, None, |context| {
-                regression::verify(context, &call.problem(&a, &b)?, &x, rcond, seed)
-            })?
-        }
-        AnyInput::F64(a) => {
-            let b = Input::<f64>::extract(b, "b")?;
-            enter(py, threads, None, |context| {
-                regression::verify(context, &call.problem(&a, &b)?, &x, rcond, seed)
-            })?
-        }
-    };
+    let found = either_precision!(AnyInput::extract(a, "A")?, |a| {
+        let b = Input::extract(b, "b")?;
+        enter(py, threads, None, |context| {
+            regression::verify(context, &call.problem(&a, &b)?, &x, rcond, seed)
+        })?
+    });
     let dict = PyDict::new(py);
     dict.set_item("backward_error", found.backward_error)?;
     dict.set_item("bound", found.bound)?;
@@ -122,24 +109,15 @@ pub fn ridge_loo<'py>(
     fit_intercept: bool,
     threads: usize,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let weights =
-        sample_weight.map(|weights| Vector::<f64>::extract(weights, "sample_weight")).transpose()?;
+    let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
     let alphas = Vector::<f64>::extract(alphas, "alphas")?;
     let call = Call { weights: weights.as_ref(), ridge: &[0.0], fit_intercept };
-    let errors = match AnyInput::extract(a, "A")? {
-        AnyInput::F32(a) => {
-            let b = Input::<f32>::extract(b, "b")?;
-            enter(py, threads, None, |context| {
-                regression::ridge_leave_one_out(context, &call.problem(&a, &b)?, alphas.as_slice())
-            })?
-        }
-        AnyInput::F64(a) => {
-            let b = Input::<f64>::extract(b, "b")?;
-            enter(py, threads, None, |context| {
-                regression::ridge_leave_one_out(context, &call.problem(&a, &b)?, alphas.as_slice())
-            })?
-        }
-    };
+    let errors = either_precision!(AnyInput::extract(a, "A")?, |a| {
+        let b = Input::extract(b, "b")?;
+        enter(py, threads, None, |context| {
+            regression::ridge_leave_one_out(context, &call.problem(&a, &b)?, alphas.as_slice())
+        })?
+    });
     to_numpy::<f64>(py, errors)
 }
 
@@ -194,14 +172,6 @@ fn method_named(name: &str) -> Result<Method, Error> {
             "one of auto, gram, whitened, spir, fossils, fgmres_wlsir, qr",
         )
     })
-}
-
-fn preconditioner_named(name: &str) -> Result<Preconditioner, Error> {
-    let known = [Preconditioner::Split, Preconditioner::Left];
-    known
-        .into_iter()
-        .find(|preconditioner| preconditioner.name() == name)
-        .ok_or_else(|| Error::value("preconditioner", format!("'{name}'"), "one of split, left"))
 }
 
 fn to_dict<T: Real + numpy::Element>(py: Python<'_>, output: Output) -> PyResult<Bound<'_, PyDict>> {
