@@ -2,7 +2,7 @@
 
     python benches/python/regression.py                     all shapes, a few minutes
     python benches/python/regression.py --shapes 131072x64  one of them
-    python benches/python/regression.py --full              with SciPy's drivers too, which are slow
+    python benches/python/regression.py --full              with SciPy's solvers too, which are slow
     python benches/python/regression.py --smoke             toy sizes: does everything run?
 
 Contenders take turns, round after round, each with two threads; medians are reported, in seconds and in reads
@@ -43,7 +43,7 @@ def main():
     )
     parser.add_argument("--shapes", nargs="+", type=shape, default=SHAPES, metavar="ROWSxCOLUMNS")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--full", action="store_true", help="also SciPy's gelsd and gelsy")
+    parser.add_argument("--full", action="store_true", help="also SciPy's QR, gelsd, gelsy, LSQR and LSMR")
     parser.add_argument("--smoke", action="store_true", help="toy sizes")
     options = parser.parse_args()
     shapes, rounds = ([(2000, 16), (1500, 40)], 1) if options.smoke else (options.shapes, options.rounds)
@@ -110,12 +110,15 @@ def contenders(full):
         "sklearn Ridge (cholesky)": estimator(Ridge(0.0, fit_intercept=False, solver="cholesky")),
     }
     if full:
-        from scipy.linalg import lstsq
-
-        for driver in ("gelsd", "gelsy"):
-            functions[f"scipy {driver}"] = partial(scipy_lstsq, lstsq, driver)
+        functions |= {
+            "scipy gelsd": partial(scipy_lstsq, "gelsd"),
+            "scipy gelsy": partial(scipy_lstsq, "gelsy"),
+            "scipy Householder QR": scipy_qr,
+            "scipy lsqr": partial(scipy_iterative, "lsqr"),
+            "scipy lsmr": partial(scipy_iterative, "lsmr"),
+        }
     return functions | {
-        f"nearlin {method}": ours(method) for method in ("auto", "gram", "whitened", "spir", "qr")
+        f"nearlin {method}": ours(method) for method in ("auto", "gram", "whitened", "spir", "fossils", "qr")
     }
 
 
@@ -124,8 +127,28 @@ def normal_equations(A, b):
     return np.linalg.solve(L.T, np.linalg.solve(L, A.T @ b))
 
 
-def scipy_lstsq(lstsq, driver, A, b):
+def scipy_lstsq(driver, A, b):
+    from scipy.linalg import lstsq
+
     return lstsq(A, b, lapack_driver=driver, check_finite=False)[0]
+
+
+def scipy_qr(A, b):
+    """Q stays a product of reflections."""
+    from scipy.linalg import qr_multiply, solve_triangular
+
+    c, R = qr_multiply(A, b, mode="right")
+    return solve_triangular(R, c)
+
+
+def scipy_iterative(name, A, b):
+    """To the last digit, or 300 iterations."""
+    import scipy.sparse.linalg as iterative
+
+    limit = 300
+    if name == "lsqr":
+        return iterative.lsqr(A, b, atol=1e-15, btol=1e-15, conlim=0, iter_lim=limit)[0]
+    return iterative.lsmr(A, b, atol=1e-15, btol=1e-15, conlim=0, maxiter=limit)[0]
 
 
 # --- measurement --------------------------------------------------------------------------------------------
@@ -197,6 +220,7 @@ def extra_memory(function, problem):
 
     process = context.Process(target=child)
     process.start()
+    sender.close()
     bytes_taken = receiver.recv()
     process.join()
     return bytes_taken
@@ -242,7 +266,7 @@ def verdicts(problem, rows):
         ratio = rows[CHOLESKY].median / ours.median
         yield verdict(f"{over_cholesky:g}x faster than Cholesky normal equations", ratio, over_cholesky)
     yield verdict("extra memory below 20 % of A", 100 * ours.memory / problem.A.nbytes, 20, " %", most=True)
-    lapack = min(row.error for name, row in rows.items() if name == NUMPY or "scipy" in name)
+    lapack = min(rows[name].error for name in (NUMPY, "scipy gelsd", "scipy gelsy") if name in rows)
     yield verdict("backward error max(LAPACK's, u)", ours.error, max(lapack, ROUNDOFF), "", most=True)
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from nearlin._demo import BLOCKS, Unavailable, show
+from nearlin._demo.plot import plot
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,10 +31,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "columns", nargs="*", metavar="column", help=f"what to run (default: all of {', '.join(names)})"
     )
     parser.add_argument("--quick", action="store_true", help="a part of the data, in a few seconds")
+    parser.add_argument(
+        "--plot",
+        metavar="FILE",
+        help="instead, draw the error against the size of a sketch (png, svg, pdf)",
+    )
     options = parser.parse_args(arguments)
     for unknown in set(options.columns) - set(names):
         parser.error(f"no column {unknown!r}; there are: {', '.join(names)}")
     try:
+        if options.plot:
+            plot(options.plot, quick=options.quick)
+            return 0
         for block in BLOCKS:
             if not options.columns or block.name in options.columns:
                 show(block, quick=options.quick)

@@ -53,7 +53,8 @@ class SketchAndSolveResult:
         The probability of both.
     eps : float
         The eps of the theorem that this answer attains: its simultaneous intervals in units of
-        |b - A x*| |A^+| / sqrt(d), both norms taken from the sketch. 0 if no sketch was drawn.
+        |b - A x*| |A^+| / sqrt(d). Both norms are taken from the sketch of m rows, and |A^+| as
+        1 - sqrt(d / m) of what it is there, the least that it can be. 0 if no sketch was drawn.
     residual_norm : float or ndarray of shape (k,)
         Estimate of the norm of b - A x*.
     rank : int

@@ -14,7 +14,7 @@
 //! | `weighted_whitened_gram` | the latter with rows weighted by what they are |
 //! | [`tsqr()`] | R of a matrix with many rows |
 //! | [`svd()`], [`eigh()`] | thin SVD, symmetric eigendecomposition |
-//! | `power_of_two_below`, `taming` and their kin | units in which squares neither overflow nor vanish |
+//! | `power_of_two_below` and its kin | units in which squares neither overflow nor vanish |
 //!
 //! Shapes are the caller's responsibility: functions without a `Result` panic on shapes that do not fit,
 //! as slices do. Values never panic, whatever they are, and memory that cannot be had is an error. (All but
@@ -45,7 +45,7 @@ pub use eigh::eigh;
 pub(crate) use gram::gram;
 pub use products::{Scalar, matmul, product, syrk};
 pub use qr::Qr;
-pub(crate) use scaling::{exponent_of, largest_of, power_of_two_below, taming, times_power_of_two};
+pub(crate) use scaling::{exponent_of, largest_of, power_of_two_below, times_power_of_two};
 pub use svd::{Svd, svd};
 pub use triangle::{invert_upper, multiply_upper, solve_upper, solve_upper_transposed};
 pub use tsqr::tsqr;

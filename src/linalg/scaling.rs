@@ -36,13 +36,6 @@ pub(crate) fn power_of_two_below(value: f64) -> f64 {
     f64::from_bits(normal.to_bits() & 0x7ff0_0000_0000_0000)
 }
 
-/// Powers of two that bring magnitudes beyond 1e+-100 near one, ones for all others; None if there are only others.
-pub(crate) fn taming(magnitudes: &[f64]) -> Option<Vec<f64>> {
-    let wild = |value: f64| value != 0.0 && value.is_finite() && !(1e-100..=1e100).contains(&value);
-    let tame = |&value: &f64| if wild(value) { power_of_two_below(value).recip() } else { 1.0 };
-    magnitudes.iter().any(|&value| wild(value)).then(|| magnitudes.iter().map(tame).collect())
-}
-
 /// The exponent of a power of two.
 pub(crate) fn exponent_of(power: f64) -> i32 {
     (power.to_bits() >> 52) as i32 - 1023

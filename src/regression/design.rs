@@ -3,7 +3,6 @@
 use super::sparse;
 use crate::error::{Error, Result};
 pub(crate) use crate::linalg::power_of_two_below;
-use crate::linalg::taming;
 use crate::matrix::{Dense, Matrix, Real, Rows, Sparse};
 use crate::parallel::Context;
 use crate::simd::{Element, Extended, kernel};
@@ -209,7 +208,11 @@ impl<'a, T: Real + Element> Design<'a, T> {
 
     /// Multiplies columns whose largest magnitude is beyond 1e+-100 by a power of two from now on.
     pub fn tame_columns(&mut self, largest: &[f64]) {
-        self.column_scale = taming(largest);
+        let wild = |value: f64| value != 0.0 && !(1e-100..=1e100).contains(&value);
+        if largest.iter().any(|&value| wild(value)) {
+            let tame = |&value: &f64| if wild(value) { power_of_two_below(value).recip() } else { 1.0 };
+            self.column_scale = Some(largest.iter().map(tame).collect());
+        }
     }
 
     /// Names the first entry of a column that is not finite.

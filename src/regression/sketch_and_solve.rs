@@ -50,7 +50,7 @@ pub struct Sketched {
     /// What the largest error of all is in half of all draws.
     pub estimate: f64,
     /// The largest |b - A x*| |A^+| / sqrt(d) of all targets, in which the theorem measures errors; with a ridge,
-    /// both norms are those of the problem with the ridge as rows.
+    /// both norms are those of the problem with the ridge as rows. Estimated from below.
     pub unit: f64,
     /// Bound on the error of sketching of a target, in its own such unit; the largest of all targets.
     pub eps: f64,
@@ -68,7 +68,7 @@ pub fn sketch_and_solve(
     let (m, k) = (y.nrows(), y.ncols() - d);
     let triangle = linalg::tsqr(context, &y.as_ref())?;
     context.tick()?;
-    let inverse = Inverse::new(&triangle, d, ridge)?;
+    let inverse = Inverse::new(&triangle, d, ridge, m)?;
     let mut answers = Sketched {
         x: Mat::zeros(d, k)?,
         half_width: Mat::zeros(d, k)?,
@@ -126,12 +126,13 @@ struct Inverse {
     reach: Vec<f64>,
     /// Degrees of freedom that the fit takes: the trace of T T'.
     freedom: f64,
-    /// Norm of `root`: |A^+|, that of the augmented matrix with a ridge.
+    /// |A^+|, that of the augmented matrix with a ridge, or less: the norm of `root` is that of (S A)^+, and m rows
+    /// take no more than the part sqrt(d / m) from a singular value.
     norm: f64,
 }
 
 impl Inverse {
-    fn new(triangle: &Mat<f64>, d: usize, ridge: f64) -> Result<Self> {
+    fn new(triangle: &Mat<f64>, d: usize, ridge: f64, m: usize) -> Result<Self> {
         let norms: Vec<f64> = (0..d).map(|j| size(&triangle.col(j)[..=j]).hypot(ridge.sqrt())).collect();
         let scale: Vec<f64> = norms.iter().map(|&norm| if norm > 0.0 { norm } else { 1.0 }).collect();
         let penalty: Vec<f64> = scale.iter().map(|scale| ridge.sqrt() / scale).collect();
@@ -156,8 +157,8 @@ impl Inverse {
         }
         let solve = linalg::product(top.as_ref(), root.as_ref().t())?;
         let reach = (0..d).map(|j| size(solve.col(j))).collect();
-        let freedom = top.as_slice().iter().map(|t| t * t).sum();
-        let norm = norm_of(&root)?;
+        let freedom: f64 = top.as_slice().iter().map(|t| t * t).sum();
+        let norm = norm_of(&root)? * (1.0 - (freedom / m as f64).sqrt());
         Ok(Self { rank, scale, penalty, whiten, root, top, reach, freedom, norm })
     }
 

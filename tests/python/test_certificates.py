@@ -148,6 +148,7 @@ def test_no_figure_where_none_would_be_honest():
     assert np.isnan(certificate.coordinate_bound).all()
     assert "no bounds for coefficients" in str(certificate)
     assert "ridge" in certificate.note
+    assert "no coefficient is off" not in result.explain()
 
 
 def test_certify_changes_neither_the_answer_nor_what_it_says_without():
@@ -173,7 +174,7 @@ def test_a_certificate_with_bounds_reads_well_and_survives_json():
     text = repr(certificate)
     assert "coordinate_bound: [" in text
     assert len(text) < 2500
-    assert "every coefficient within" in result.explain()
+    assert "no coefficient is off by more than" in result.explain()
 
 
 @pytest.mark.parametrize("option", ["certify", "verify"])

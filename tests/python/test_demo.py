@@ -12,6 +12,7 @@ from nearlin._demo.backward_error import judge, measure
 from nearlin._demo.photographs import patches
 from nearlin._demo.process import Failure, run
 from nearlin._demo.regression import build
+from nearlin._demo.sketch_and_solve import largest_error, unit
 
 RNG = np.random.default_rng(0)
 SOURCE = {"china": RNG.integers(0, 256, (60, 70, 3)), "flower": RNG.integers(0, 256, (50, 40, 3)), "step": 1}
@@ -36,6 +37,28 @@ def test_the_quick_demonstration_reads_well():
         assert float(numbers[3]) < 1e-15
         assert row.endswith("none") or numbers[4] == "<="
 
+    for size in ("1,000", "4,000"):
+        row = next(line for line in lines if line.startswith(f"sketch_and_solve {size}")).split()
+        assert 0 < float(row[5]) <= 2 * float(row[7])
+
+
+@pytest.mark.slow
+def test_the_picture_is_drawn(tmp_path):
+    pytest.importorskip("matplotlib")
+    done = command("--quick", "--plot", str(tmp_path / "error.png"))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "error.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_unit_of_the_theorem():
+    A, b = build(SOURCE)
+    judged = judge(A, b[:, :1])
+    x = reference.minimum_norm(A, b[:, :1])
+    residual, pseudoinverse = np.linalg.norm(b[:, 0] - A @ x[:, 0]), np.linalg.norm(np.linalg.pinv(A), 2)
+    np.testing.assert_allclose(unit(judged), residual * pseudoinverse / np.sqrt(A.shape[1]), rtol=1e-8)
+    shifted = x[:, 0] - 3.0 * unit(judged) * (np.arange(A.shape[1]) == 7)
+    np.testing.assert_allclose(largest_error(judged, shifted), 3.0, rtol=1e-6)
+
 
 def test_without_pillow_one_line_says_how_to_get_it():
     code = "import sys; sys.modules['PIL'] = None; from nearlin.__main__ import main; sys.exit(main([]))"
@@ -50,7 +73,7 @@ def test_without_pillow_one_line_says_how_to_get_it():
 def test_an_unknown_column_is_refused_with_the_list_of_them():
     done = command("weather")
     assert done.returncode == 2
-    assert "no column 'weather'; there are: regression" in done.stderr
+    assert "no column 'weather'; there are: regression, sketch_and_solve" in done.stderr
 
 
 def test_patches_are_cut_from_the_photographs():

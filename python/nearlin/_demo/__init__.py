@@ -1,16 +1,17 @@
 """The demonstration behind ``python -m nearlin``.
 
-One block for each column. A block names its methods; each of them runs in a process of its own, which builds
-the data from a small source, runs the method once and reports its seconds and peak memory. A judge, in one
-more process, looks at the data once and leaves what is needed to measure the error of every answer, nearlin's
-and the peers', by the same independent rule.
+One block or more for each column. A block names its methods; each of them runs in a process of its own, which
+builds the data from a small source, runs the method once and reports its seconds and peak memory. A judge, in
+one more process, looks at the data once and leaves what is needed to measure the error of every answer,
+nearlin's and the peers', by the same independent rule.
 """
 
 from __future__ import annotations
 
 from nearlin._demo.block import Block, Unavailable, show
 from nearlin._demo.regression import REGRESSION
+from nearlin._demo.sketch_and_solve import SKETCH_AND_SOLVE
 
 __all__ = ["BLOCKS", "Block", "Unavailable", "show"]
 
-BLOCKS: tuple[Block, ...] = (REGRESSION,)
+BLOCKS: tuple[Block, ...] = (REGRESSION, SKETCH_AND_SOLVE)

@@ -25,12 +25,12 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True)
 class Block:
-    """One column's part of the demonstration.
+    """A part of the demonstration: one thing that a column does.
 
     Parameters
     ----------
     name : str
-        The column.
+        The column, or what of it is shown.
     error : str
         Heading of the error that is measured.
     source : callable

@@ -30,7 +30,7 @@ use super::design::Problem;
 use super::solve::{Method, Params, lstsq};
 use crate::certify::{damped_ratio, norm};
 use crate::error::{Error, Result};
-use crate::linalg::{exponent_of, largest_of, taming, times_power_of_two};
+use crate::linalg::{exponent_of, largest_of, power_of_two_below, times_power_of_two};
 use crate::matrix::{Buffer, Dense, Mat, Matrix, Real, Rows};
 use crate::parallel::Context;
 use crate::sketch::TensorSrht;
@@ -190,33 +190,44 @@ impl<'p, T: Real> Solver<'p, T> {
         Ok((solver, projection))
     }
 
-    /// Learns the norms of the targets, and brings those beyond 1e+-100 near one.
+    /// Learns the norms of the targets, and brings those that are beyond 1e+-100 near one.
     fn look_at_targets(&mut self) -> Result<Projection> {
         let left: Vec<&Mat<f64>> = self.factors.iter().map(|factor| &factor.left).collect();
         let mut projection = project(self.context, &self.targets(None), &left)?;
-        if let Some(scale) = taming(&projection.largest) {
-            self.target_scale = scale;
+        if !projection.squares.iter().all(|squares| (1e-200..=1e200).contains(squares)) {
+            let largest = self.largest_in_targets()?;
+            self.target_scale = largest.into_iter().map(|value| power_of_two_below(value).recip()).collect();
             projection = project(self.context, &self.targets(None), &left)?;
-        }
-        if !projection.squares.iter().all(|squares| squares.is_finite()) {
-            return Err(self.non_finite());
         }
         self.target_norm = projection.squares.iter().map(|squares| squares.sqrt()).collect();
         Ok(projection)
+    }
+
+    /// The largest magnitude in every target; refuses what is not finite.
+    fn largest_in_targets(&self) -> Result<Vec<f64>> {
+        let b = self.problem.targets;
+        let mut largest = vec![0.0f64; self.problem.count];
+        for i in 0..b.nrows() {
+            self.context.tick()?;
+            for j in 0..b.ncols() {
+                let value = b.get(i, j).to_f64();
+                if !value.is_finite() {
+                    return Err(self.non_finite(i, j, value));
+                }
+                let largest = &mut largest[j % self.problem.count];
+                *largest = largest.max(value.abs());
+            }
+        }
+        Ok(largest)
     }
 
     fn targets<'s>(&'s self, fit: Option<Fit<'s>>) -> Targets<'s, T> {
         Targets { b: self.problem.targets, scale: &self.target_scale, fit }
     }
 
-    /// Names the first entry of the targets that is not finite.
-    fn non_finite(&self) -> Error {
-        let b = self.problem.targets;
-        let entries = (0..b.nrows()).flat_map(|i| (0..b.ncols()).map(move |j| (i, j, b.get(i, j).to_f64())));
-        let Some((i, j, value)) = entries.into_iter().find(|(.., value)| !value.is_finite()) else {
-            return Error::Internal("sums of finite targets are not finite".into());
-        };
-        let mut rest = (i * b.ncols() + j) / self.problem.count;
+    /// Names an entry of the targets by its place in the tensor.
+    fn non_finite(&self, i: usize, j: usize, value: f64) -> Error {
+        let mut rest = (i * self.problem.targets.ncols() + j) / self.problem.count;
         let mut position = Vec::new();
         for factor in self.factors.iter().rev() {
             position.insert(0, rest % factor.left.nrows());

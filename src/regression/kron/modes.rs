@@ -34,15 +34,22 @@ fn contract_and_see<S: Default + Send>(
     let (n, rest, r) = (t.nrows(), t.ncols(), m.ncols());
     let width = tile_columns(rest);
     let mut product = Buffer::zeros(rest * r, "a mode product")?;
-    let seen = context.map_parts(product.chunks_mut(width * r), Vec::new, |buffer, block, out| {
+    let scratch = || (Vec::new(), Vec::new());
+    let seen = context.map_parts(product.chunks_mut(width * r), scratch, |(buffer, sum), block, out| {
         let cols = block * width..block * width + out.len() / r;
         let mut seen = S::default();
+        // Its rows are long, as those of T are; the columns of the product may be few.
+        sum.resize(r * cols.len(), 0.0);
         for start in (0..n).step_by(ROWS) {
             let rows = start..n.min(start + ROWS);
             let tile = t.tile(rows.clone(), cols.clone(), buffer);
             see(&mut seen, tile);
-            let out = DenseMut::row_major(&mut *out, cols.len(), r);
-            matmul(out, start > 0, tile.t(), m.as_ref().rows(rows), 1.0);
+            let sum = DenseMut::row_major(sum, r, cols.len());
+            matmul(sum, start > 0, m.as_ref().rows(rows).t(), tile, 1.0);
+        }
+        let sum = Dense::row_major(sum, r, cols.len()).t();
+        for (i, out) in out.chunks_exact_mut(r).enumerate() {
+            out.iter_mut().enumerate().for_each(|(j, out)| *out = sum.get(i, j));
         }
         seen
     })?;
@@ -161,8 +168,6 @@ pub(super) struct Projection {
     pub y: Buffer<f64>,
     /// Sum of the squares of every target.
     pub squares: Vec<f64>,
-    /// Largest magnitude in every target.
-    pub largest: Vec<f64>,
 }
 
 /// Takes every axis of the targets through the transpose of its matrix.
@@ -171,42 +176,27 @@ pub(super) fn project<T: Real>(
     targets: &Targets<'_, T>,
     matrices: &[&Mat<f64>],
 ) -> Result<Projection> {
-    let (mut y, seen) = contract_and_see(context, targets, matrices[0], Sizes::see)?;
+    let (mut y, seen) = contract_and_see(context, targets, matrices[0], see_squares)?;
     for m in &matrices[1..] {
         y = contract(context, &Dense::row_major(&y, m.nrows(), y.len() / m.nrows()), m)?;
     }
     let k = targets.scale.len();
-    let (mut squares, mut largest) = (vec![0.0; k], vec![0.0f64; k]);
-    let columns = seen.iter().flat_map(|sizes| sizes.squares.iter().zip(&sizes.largest));
-    for (column, (column_squares, column_largest)) in columns.enumerate() {
+    let mut squares = vec![0.0; k];
+    for (column, column_squares) in seen.iter().flatten().enumerate() {
         squares[column % k] += column_squares;
-        largest[column % k] = largest[column % k].max(*column_largest);
     }
-    Ok(Projection { y, squares, largest })
+    Ok(Projection { y, squares })
 }
 
-/// Sizes of columns.
-#[derive(Default)]
-struct Sizes {
-    squares: Vec<f64>,
-    largest: Vec<f64>,
-}
-
-impl Sizes {
-    fn see(&mut self, tile: Dense<'_, f64>) {
-        self.squares.resize(tile.ncols(), 0.0);
-        self.largest.resize(tile.ncols(), 0.0);
-        for i in 0..tile.nrows() {
-            add_sizes(tile.row(i).unwrap_or(&[]), &mut self.squares, &mut self.largest);
-        }
-    }
+fn see_squares(squares: &mut Vec<f64>, tile: Dense<'_, f64>) {
+    squares.resize(tile.ncols(), 0.0);
+    (0..tile.nrows()).filter_map(|i| tile.row(i)).for_each(|row| add_squares(row, squares));
 }
 
 kernel! {
-    fn add_sizes<V>(row: &[f64], squares: &mut [f64], largest: &mut [f64]) {
-        for ((value, squares), largest) in row.iter().zip(squares).zip(largest) {
-            *squares = value.mul_add(*value, *squares);
-            *largest = if value.abs() > *largest { value.abs() } else { *largest };
+    fn add_squares<V>(row: &[f64], squares: &mut [f64]) {
+        for j in 0..row.len().min(squares.len()) {
+            squares[j] = row[j].mul_add(row[j], squares[j]);
         }
     }
 }

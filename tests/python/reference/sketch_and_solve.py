@@ -26,7 +26,8 @@ def answer(Y, z, *, ridge=0.0, level=0.95):
     error = np.sqrt(np.diag(covariance))
     tail = (1 - level) / 2
     single, all_of_them = scipy.stats.t.isf([tail, tail / d], m - d)
-    norm = math.sqrt(m * variance + ridge * x @ x) / np.linalg.svd(augmented, compute_uv=False)[-1]
+    least = 1 - math.sqrt(np.trace(C @ gram) / m)
+    norm = least * math.sqrt(m * variance + ridge * x @ x) / np.linalg.svd(augmented, compute_uv=False)[-1]
     residual = math.sqrt(m * variance)
     return x, single * error, all_of_them * error, residual, math.sqrt(d) * all_of_them * max(error) / norm
 
