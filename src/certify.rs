@@ -41,10 +41,9 @@ impl Factor {
 
     /// |A|_F.
     pub fn frobenius_norm(&self) -> f64 {
-        let squares = |values: &[f64]| values.iter().map(|v| v * v).sum::<f64>().sqrt();
         match self {
-            Self::Triangle(r) => squares(r.as_slice()),
-            Self::Spectral(_, s) => squares(s),
+            Self::Triangle(r) => norm(r.as_slice()),
+            Self::Spectral(_, s) => norm(s),
         }
     }
 
@@ -86,8 +85,7 @@ impl Factor {
                 Ok(y)
             }
             Self::Spectral(v, s) => {
-                let mut y = Mat::zeros(s.len(), gradient.ncols())?;
-                linalg::matmul(y.as_mut(), false, v.as_ref().t(), gradient.as_ref(), 1.0);
+                let mut y = linalg::product(v.as_ref().t(), gradient.as_ref())?;
                 divide_rows(&mut y, s);
                 Ok(y)
             }
@@ -104,9 +102,7 @@ impl Factor {
             }
             Self::Spectral(v, s) => {
                 divide_rows(&mut y, s);
-                let mut x = Mat::zeros(v.nrows(), y.ncols())?;
-                linalg::matmul(x.as_mut(), false, v.as_ref(), y.as_ref(), 1.0);
-                Ok(x)
+                linalg::product(v.as_ref(), y.as_ref())
             }
         }
     }

@@ -1,17 +1,14 @@
 //! Bindings of [`crate::regression`].
 
-use super::convert::{AnyInput, Input, Vector, to_numpy};
-use super::covariance::owned;
+use super::convert::{AnyInput, Input, Vector, either_precision, owned, to_numpy};
 use super::enter::enter;
+use super::names::{preconditioner_named, sketch_named};
 use super::operator::Operator;
 use crate::error::Error;
 use crate::matrix::{Dense, LinearOperator, Matrix, Real};
 use crate::parallel::Context;
-use crate::regression::{
-    self, ForwardError, Inference, Method, Output, Params, Preconditioner, Problem, Sketchable,
-};
+use crate::regression::{self, ForwardError, Inference, Method, Output, Params, Problem, Sketchable};
 use crate::simd;
-use crate::sketch::{Kind, Weights};
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -51,8 +48,7 @@ pub fn lstsq<'py>(
         preconditioner: preconditioner.map(preconditioner_named).transpose()?,
         certify,
     };
-    let weights =
-        sample_weight.map(|weights| Vector::<f64>::extract(weights, "sample_weight")).transpose()?;
+    let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
     let ridge = Vector::<f64>::extract(ridge, "ridge")?;
     let call = Call { weights: weights.as_ref(), ridge: ridge.as_slice(), fit_intercept };
     if let Some(operator) = Operator::extract(a)? {
@@ -89,25 +85,16 @@ pub fn verify<'py>(
     seed: u64,
     threads: usize,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let weights =
-        sample_weight.map(|weights| Vector::<f64>::extract(weights, "sample_weight")).transpose()?;
+    let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
     let ridge = Vector::<f64>::extract(ridge, "ridge")?;
     let call = Call { weights: weights.as_ref(), ridge: ridge.as_slice(), fit_intercept: false };
     let x = owned(x, "x")?;
-    let found = match AnyInput::extract(a, "A")? {
-        AnyInput::F32(a) => {
-            let b = Input::<f32>::extract(b, "b")?;
-            enter(py, threads, None, |context| {
-                regression::verify(context, &call.problem(&a, &b)?, &x, rcond, seed)
-            })?
-        }
-        AnyInput::F64(a) => {
-            let b = Input::<f64>::extract(b, "b")?;
-            enter(py, threads, None, |context| {
-                regression::verify(context, &call.problem(&a, &b)?, &x, rcond, seed)
-            })?
-        }
-    };
+    let found = either_precision!(AnyInput::extract(a, "A")?, |a| {
+        let b = Input::extract(b, "b")?;
+        enter(py, threads, None, |context| {
+            regression::verify(context, &call.problem(&a, &b)?, &x, rcond, seed)
+        })?
+    });
     let dict = PyDict::new(py);
     dict.set_item("backward_error", found.backward_error)?;
     dict.set_item("bound", found.bound)?;
@@ -129,24 +116,15 @@ pub fn ridge_loo<'py>(
     fit_intercept: bool,
     threads: usize,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let weights =
-        sample_weight.map(|weights| Vector::<f64>::extract(weights, "sample_weight")).transpose()?;
+    let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
     let alphas = Vector::<f64>::extract(alphas, "alphas")?;
     let call = Call { weights: weights.as_ref(), ridge: &[0.0], fit_intercept };
-    let errors = match AnyInput::extract(a, "A")? {
-        AnyInput::F32(a) => {
-            let b = Input::<f32>::extract(b, "b")?;
-            enter(py, threads, None, |context| {
-                regression::ridge_leave_one_out(context, &call.problem(&a, &b)?, alphas.as_slice())
-            })?
-        }
-        AnyInput::F64(a) => {
-            let b = Input::<f64>::extract(b, "b")?;
-            enter(py, threads, None, |context| {
-                regression::ridge_leave_one_out(context, &call.problem(&a, &b)?, alphas.as_slice())
-            })?
-        }
-    };
+    let errors = either_precision!(AnyInput::extract(a, "A")?, |a| {
+        let b = Input::extract(b, "b")?;
+        enter(py, threads, None, |context| {
+            regression::ridge_leave_one_out(context, &call.problem(&a, &b)?, alphas.as_slice())
+        })?
+    });
     to_numpy::<f64>(py, errors)
 }
 
@@ -231,29 +209,6 @@ fn method_named(name: &str) -> Result<Method, Error> {
             "one of auto, gram, whitened, spir, fossils, lsmr, fgmres_wlsir, qr",
         )
     })
-}
-
-fn preconditioner_named(name: &str) -> Result<Preconditioner, Error> {
-    let known = [Preconditioner::Split, Preconditioner::Left];
-    known
-        .into_iter()
-        .find(|preconditioner| preconditioner.name() == name)
-        .ok_or_else(|| Error::value("preconditioner", format!("'{name}'"), "one of split, left"))
-}
-
-pub(super) fn sketch_named(name: &str) -> Result<Kind, Error> {
-    match name {
-        "sparse_sign" => Ok(Kind::SparseSign { zeta: 8 }),
-        "count_sketch" => Ok(Kind::CountSketch),
-        "srht" => Ok(Kind::Srht),
-        "pht" => Ok(Kind::Pht { weights: Weights::Signs, chunk: None }),
-        "gaussian" => Ok(Kind::Gaussian),
-        _ => Err(Error::value(
-            "sketch",
-            format!("'{name}'"),
-            "one of sparse_sign, count_sketch, srht, pht, gaussian",
-        )),
-    }
 }
 
 fn to_dict<T: Real + numpy::Element>(py: Python<'_>, output: Output) -> PyResult<Bound<'_, PyDict>> {

@@ -2,6 +2,7 @@
 
 use super::sparse;
 use crate::error::{Error, Result};
+pub(crate) use crate::linalg::power_of_two_below;
 use crate::matrix::{Dense, LinearOperator, Matrix, Real, Rows, Sparse};
 use crate::parallel::Context;
 use crate::simd::{Element, Extended, kernel};
@@ -413,15 +414,6 @@ fn root_of(weights: &[f64]) -> Result<Vec<f64>> {
         return Err(Error::value("sample_weight", "zero everywhere", "at least one positive weight"));
     }
     Ok(weights.iter().map(|w| w.sqrt()).collect())
-}
-
-/// The largest power of two that is not larger than a positive number; 1 for zero.
-pub(crate) fn power_of_two_below(value: f64) -> f64 {
-    if value == 0.0 {
-        return 1.0;
-    }
-    let normal = value.clamp(f64::MIN_POSITIVE, f64::MAX / 2.0);
-    f64::from_bits(normal.to_bits() & 0x7ff0_0000_0000_0000)
 }
 
 impl<T: Real + Element> Rows for Design<'_, T> {

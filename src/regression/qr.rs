@@ -188,9 +188,5 @@ pub(super) fn normalised(mut a: Mat<f64>) -> Result<Mat<f64>> {
 
 /// Q Q'X
 pub(super) fn project(q: &Mat<f64>, x: &Mat<f64>) -> Result<Mat<f64>> {
-    let mut y = Mat::zeros(q.ncols(), x.ncols())?;
-    linalg::matmul(y.as_mut(), false, q.as_ref().t(), x.as_ref(), 1.0);
-    let mut projected = Mat::zeros(x.nrows(), x.ncols())?;
-    linalg::matmul(projected.as_mut(), false, q.as_ref(), y.as_ref(), 1.0);
-    Ok(projected)
+    linalg::product(q.as_ref(), linalg::product(q.as_ref().t(), x.as_ref())?.as_ref())
 }
