@@ -41,10 +41,9 @@ impl Factor {
 
     /// |A|_F.
     pub fn frobenius_norm(&self) -> f64 {
-        let squares = |values: &[f64]| values.iter().map(|v| v * v).sum::<f64>().sqrt();
         match self {
-            Self::Triangle(r) => squares(r.as_slice()),
-            Self::Spectral(_, s) => squares(s),
+            Self::Triangle(r) => norm(r.as_slice()),
+            Self::Spectral(_, s) => norm(s),
         }
     }
 
@@ -86,8 +85,7 @@ impl Factor {
                 Ok(y)
             }
             Self::Spectral(v, s) => {
-                let mut y = Mat::zeros(s.len(), gradient.ncols())?;
-                linalg::matmul(y.as_mut(), false, v.as_ref().t(), gradient.as_ref(), 1.0);
+                let mut y = linalg::product(v.as_ref().t(), gradient.as_ref())?;
                 divide_rows(&mut y, s);
                 Ok(y)
             }
@@ -104,9 +102,7 @@ impl Factor {
             }
             Self::Spectral(v, s) => {
                 divide_rows(&mut y, s);
-                let mut x = Mat::zeros(v.nrows(), y.ncols())?;
-                linalg::matmul(x.as_mut(), false, v.as_ref(), y.as_ref(), 1.0);
-                Ok(x)
+                linalg::product(v.as_ref(), y.as_ref())
             }
         }
     }
@@ -223,11 +219,15 @@ pub(crate) fn damped_ratio(frobenius: f64, solution_norm: f64, target_norm: f64)
 
 /// What a change dx of the answer x adds to its backward error at most: the gradient moves by A'A dx.
 pub fn backward_error_of_change(factor: &Factor, dx: &[f64], solution_norm: f64, target_norm: f64) -> f64 {
-    let frobenius = factor.frobenius_norm();
+    backward_error_of_image(factor.frobenius_norm(), factor.image_norm(dx), solution_norm, target_norm)
+}
+
+/// The quick bound, from |(A'A)^(-1/2) g| alone: what the residual would change by if x were moved to the minimiser.
+pub fn backward_error_of_image(frobenius: f64, image_norm: f64, solution_norm: f64, target_norm: f64) -> f64 {
     if frobenius == 0.0 {
         return 0.0;
     }
-    damped_ratio(frobenius, solution_norm, target_norm) / frobenius * factor.image_norm(dx)
+    damped_ratio(frobenius, solution_norm, target_norm) / frobenius * image_norm
 }
 
 #[cfg(test)]

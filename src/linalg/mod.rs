@@ -5,7 +5,7 @@
 //!
 //! | function | what |
 //! |---|---|
-//! | [`matmul`], [`syrk`] | products of dense views |
+//! | [`matmul`], [`product`], [`syrk`] | products of dense views |
 //! | [`cholesky()`] | upper triangle R with R'R = G |
 //! | [`solve_upper`], [`solve_upper_transposed`], [`invert_upper`], [`multiply_upper`] | upper triangles at work |
 //! | [`condition_of_upper`], [`norm_of_upper`] | 2-norm condition and norm of a triangle, estimated in O(d²) |
@@ -14,6 +14,7 @@
 //! | `weighted_whitened_gram` | the latter with rows weighted by what they are |
 //! | [`tsqr()`] | R of a matrix with many rows |
 //! | [`svd()`], [`eigh()`] | thin SVD, symmetric eigendecomposition |
+//! | `power_of_two_below` and its kin | units in which squares neither overflow nor vanish |
 //!
 //! Shapes are the caller's responsibility: functions without a `Result` panic on shapes that do not fit,
 //! as slices do. Values never panic, whatever they are, and memory that cannot be had is an error. (All but
@@ -42,8 +43,9 @@ pub use cholesky::cholesky;
 pub use condition::{condition_of_upper, norm_of_upper};
 pub use eigh::eigh;
 pub(crate) use gram::gram;
-pub use products::{Scalar, matmul, syrk};
+pub use products::{Scalar, matmul, product, syrk};
 pub use qr::Qr;
+pub(crate) use scaling::{exponent_of, largest_of, power_of_two_below, times_power_of_two};
 pub use svd::{Svd, svd};
 pub use triangle::{invert_upper, multiply_upper, solve_upper, solve_upper_transposed};
 pub use tsqr::tsqr;

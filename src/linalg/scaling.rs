@@ -13,7 +13,7 @@ pub(super) fn larger(a: f64, b: f64) -> f64 {
 }
 
 /// The largest magnitude in `x`, NaN passed over.
-pub(super) fn largest_of(x: &[f64]) -> f64 {
+pub(crate) fn largest_of(x: &[f64]) -> f64 {
     let (chunks, rest) = x.as_chunks::<8>();
     let mut largest = [0.0; 8];
     for chunk in chunks {
@@ -25,6 +25,30 @@ pub(super) fn largest_of(x: &[f64]) -> f64 {
 /// The power of two below a magnitude, between [`SMALLEST`] and its reciprocal.
 pub(super) fn unit_of(largest: f64) -> f64 {
     f64::from_bits(largest.clamp(SMALLEST, SMALLEST.recip()).to_bits() & !(u64::MAX >> 12))
+}
+
+/// The largest power of two that is not larger than a positive number; 1 for zero.
+pub(crate) fn power_of_two_below(value: f64) -> f64 {
+    if value == 0.0 {
+        return 1.0;
+    }
+    let normal = value.clamp(f64::MIN_POSITIVE, f64::MAX / 2.0);
+    f64::from_bits(normal.to_bits() & 0x7ff0_0000_0000_0000)
+}
+
+/// The exponent of a power of two.
+pub(crate) fn exponent_of(power: f64) -> i32 {
+    (power.to_bits() >> 52) as i32 - 1023
+}
+
+/// x times 2^exponent, where that power itself may be out of range.
+pub(crate) fn times_power_of_two(mut x: f64, mut exponent: i32) -> f64 {
+    while exponent != 0 {
+        let part = exponent.clamp(-1000, 1000);
+        x *= f64::from_bits(((1023 + part) as u64) << 52);
+        exponent -= part;
+    }
+    x
 }
 
 /// Multiplies `x` by a power of two.
@@ -42,4 +66,16 @@ pub(super) fn check_finite(a: Dense<'_, f64>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn powers_of_two_beyond_the_range() {
+        assert_eq!(times_power_of_two(3.0 * 2f64.powi(-1000), 1500), 3.0 * 2f64.powi(500));
+        assert_eq!(times_power_of_two(1.0, -3000), 0.0);
+        assert_eq!((exponent_of(1.0), exponent_of(2f64.powi(-1022)), exponent_of(8.0)), (0, -1022, 3));
+    }
 }

@@ -25,6 +25,13 @@ impl<T: Real> Buffer<T> {
         lines.resize(count, CacheLine([0; 64]));
         Ok(Self { lines, len, element: std::marker::PhantomData })
     }
+
+    /// A copy of a slice, or [`Error::Allocation`].
+    pub fn copy_of(slice: &[T], purpose: &'static str) -> Result<Self> {
+        let mut copy = Self::zeros(slice.len(), purpose)?;
+        copy.copy_from_slice(slice);
+        Ok(copy)
+    }
 }
 
 impl<T: Real> std::ops::Deref for Buffer<T> {
@@ -78,9 +85,7 @@ impl<T: Real> Mat<T> {
 
     /// A copy, as an error-returning `clone`.
     pub fn copy(&self) -> Result<Self> {
-        let mut a = Self::zeros(self.nrows, self.ncols)?;
-        a.data.copy_from_slice(&self.data);
-        Ok(a)
+        Ok(Self { data: Buffer::copy_of(&self.data, "a matrix")?, ..*self })
     }
 
     /// Number of rows.

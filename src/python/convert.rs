@@ -11,11 +11,22 @@
 
 use super::errors::type_error;
 use crate::error::{Error, Result};
-use crate::matrix::{Axis, Dense, Indices, Mat, Matrix, Real, Sparse, SparseBuf};
+use crate::matrix::{Axis, Dense, Indices, Mat, Matrix, Real, Rows, Sparse, SparseBuf};
 use numpy::ndarray::{ArrayView2, ShapeBuilder};
 use numpy::{Element, PyArray2, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods, dtype};
 use pyo3::prelude::*;
 use pyo3::types::IntoPyDict;
+
+/// The same code for an [`AnyInput`] of either precision.
+macro_rules! either_precision {
+    ($input:expr, |$typed:ident| $work:expr) => {
+        match $input {
+            $crate::python::convert::AnyInput::F32($typed) => $work,
+            $crate::python::convert::AnyInput::F64($typed) => $work,
+        }
+    };
+}
+pub(super) use either_precision;
 
 /// A matrix of either precision.
 pub enum AnyInput {
@@ -34,6 +45,19 @@ impl AnyInput {
         } else {
             Input::extract(object, argument).map(Self::F64)
         }
+    }
+
+    /// True in single precision.
+    pub fn is_single(&self) -> bool {
+        matches!(self, Self::F32(_))
+    }
+
+    /// The matrix as rows to be shown in tiles.
+    pub fn rows(&self) -> Box<dyn Rows + '_> {
+        either_precision!(self, |input| match input.view() {
+            Matrix::Dense(view) => Box::new(view),
+            Matrix::Sparse(view) => Box::new(view),
+        })
     }
 }
 
@@ -58,6 +82,14 @@ impl<T: Real + Element> Input<T> {
     /// The matrix.
     pub fn view(&self) -> Matrix<'_, T> {
         self.view
+    }
+
+    /// The matrix, or an error if it is sparse.
+    pub fn dense_view(&self, argument: &'static str) -> Result<Dense<'_, T>> {
+        match self.view {
+            Matrix::Dense(view) => Ok(view),
+            Matrix::Sparse(_) => Err(Error::value(argument, "sparse", "a dense array")),
+        }
     }
 
     fn dense(object: &Bound<'_, PyAny>, argument: &'static str) -> PyResult<Self> {
@@ -102,6 +134,13 @@ impl<T: Real + Element> Input<T> {
     }
 }
 
+/// A copy of a dense matrix in double precision.
+pub fn owned(object: &Bound<'_, PyAny>, argument: &'static str) -> PyResult<Mat<f64>> {
+    let input = Input::<f64>::extract(object, argument)?;
+    let view = input.dense_view(argument)?;
+    Ok(Mat::from_fn(view.nrows(), view.ncols(), |i, j| view.get(i, j))?)
+}
+
 /// A contiguous view of the caller's vector together with what keeps its memory alive.
 pub struct Vector<T: 'static> {
     /// As long as `owner`, as in [`Input`].
@@ -125,6 +164,14 @@ impl<T: Copy + Element> Vector<T> {
             Some(vector) => Ok(vector),
             None => shown(&copy_in_c_order::<T>(array, argument)?).ok_or_else(|| not_as_asked(argument)),
         }
+    }
+
+    /// As [`Vector::extract`], where None will do.
+    pub fn extract_optional(
+        object: Option<&Bound<'_, PyAny>>,
+        argument: &'static str,
+    ) -> PyResult<Option<Self>> {
+        object.map(|object| Self::extract(object, argument)).transpose()
     }
 
     /// The entries.
@@ -176,6 +223,11 @@ pub fn to_numpy<T: Real + Element>(py: Python<'_>, a: Mat<f64>) -> PyResult<Boun
     }
     let rounded = py.detach(|| Mat::<T>::from_fn(a.nrows(), a.ncols(), |i, j| T::from_f64(a[(i, j)])))?;
     adopt(py, rounded).map(Bound::into_any)
+}
+
+/// [`to_numpy`] in single or in double precision.
+pub fn to_array(py: Python<'_>, a: Mat<f64>, single: bool) -> PyResult<Bound<'_, PyAny>> {
+    if single { to_numpy::<f32>(py, a) } else { to_numpy::<f64>(py, a) }
 }
 
 /// Keeps a matrix alive for as long as the NumPy array that shows it.

@@ -1,11 +1,11 @@
 //! Bindings of the covariances of [`crate::regression`].
 
-use super::convert::{AnyInput, Input, Vector, to_numpy};
+use super::convert::{AnyInput, Input, Vector, either_precision, owned, to_numpy};
 use super::enter::enter;
+use super::names::robust_named;
 use super::regression::Call;
-use crate::error::{Error, Result};
-use crate::matrix::{Mat, Matrix};
-use crate::regression::{self, Covariance, Fit, Robust};
+use crate::matrix::Mat;
+use crate::regression::{self, Covariance, Fit};
 use pyo3::prelude::*;
 
 /// Matrices, degrees of freedom, and rows that the fit passes through.
@@ -52,22 +52,14 @@ pub fn robust_covariance<'py>(
     let kept = Kept::extract(factor, means)?;
     let fit = kept.fit(ridge, total_weight, observations);
     let coefficients = owned(coefficients, "coefficients")?;
-    let weights = sample_weight.map(|w| Vector::<f64>::extract(w, "sample_weight")).transpose()?;
+    let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
     let call = Call { weights: weights.as_ref(), ridge: &[ridge], fit_intercept: fit.means.is_some() };
-    let found = match AnyInput::extract(a, "A")? {
-        AnyInput::F32(a) => {
-            let b = Input::<f32>::extract(b, "b")?;
-            enter(py, threads, None, |context| {
-                regression::robust_covariance(context, &call.problem(&a, &b)?, &fit, &coefficients, robust)
-            })?
-        }
-        AnyInput::F64(a) => {
-            let b = Input::<f64>::extract(b, "b")?;
-            enter(py, threads, None, |context| {
-                regression::robust_covariance(context, &call.problem(&a, &b)?, &fit, &coefficients, robust)
-            })?
-        }
-    };
+    let found = either_precision!(AnyInput::extract(a, "A")?, |a| {
+        let b = Input::extract(b, "b")?;
+        enter(py, threads, None, |context| {
+            regression::robust_covariance(context, &call.problem(&a, &b)?, &fit, &coefficients, robust)
+        })?
+    });
     to_tuple(py, found)
 }
 
@@ -80,30 +72,13 @@ struct Kept {
 impl Kept {
     fn extract(factor: &Bound<'_, PyAny>, means: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
         let factor = owned(factor, "factor")?;
-        let means = means.map(|means| Vector::<f64>::extract(means, "means")).transpose()?;
+        let means = Vector::extract_optional(means, "means")?;
         Ok(Self { factor, means })
     }
 
     fn fit(&self, ridge: f64, total_weight: f64, observations: usize) -> Fit<'_> {
         let means = self.means.as_ref().map(Vector::as_slice);
         Fit { factor: &self.factor, ridge, means, total_weight, observations }
-    }
-}
-
-pub(super) fn owned(array: &Bound<'_, PyAny>, name: &'static str) -> PyResult<Mat<f64>> {
-    match Input::<f64>::extract(array, name)?.view() {
-        Matrix::Dense(a) => Ok(Mat::from_fn(a.nrows(), a.ncols(), |i, j| a.get(i, j))?),
-        Matrix::Sparse(_) => Err(Error::value(name, "sparse", "a dense array"))?,
-    }
-}
-
-fn robust_named(name: &str) -> Result<Robust> {
-    match name {
-        "HC0" => Ok(Robust::Hc0),
-        "HC1" => Ok(Robust::Hc1),
-        "HC2" => Ok(Robust::Hc2),
-        "HC3" => Ok(Robust::Hc3),
-        _ => Err(Error::value("kind", format!("'{name}'"), "one of HC0, HC1, HC2, HC3")),
     }
 }
 

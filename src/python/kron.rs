@@ -1,10 +1,11 @@
 //! Bindings of what works on the factors of a Kronecker product: in [`crate::regression`] and [`crate::sketch`].
 
-use super::convert::{AnyInput, Input};
+use super::convert::{AnyInput, Input, either_precision, to_array};
 use super::enter::enter;
-use super::sketch::{checked, is_single, to_array};
+use super::names::named;
+use super::sketch::checked;
 use crate::error::{Error, Result};
-use crate::matrix::{Dense, Matrix, Real, Rows};
+use crate::matrix::{Real, Rows};
 use crate::parallel::Context;
 use crate::regression::{self, KronMethod, KronOutput, KronParams, KronProblem};
 use crate::sketch;
@@ -30,21 +31,13 @@ pub fn lstsq_kron<'py>(
     threads: usize,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let method = match method {
-        "exact" => KronMethod::Exact,
-        "sketch" => KronMethod::Sketch(sketch_size),
-        _ => return Err(Error::value("method", format!("'{method}'"), "one of exact, sketch").into()),
-    };
+    let methods = [("exact", KronMethod::Exact), ("sketch", KronMethod::Sketch(sketch_size))];
+    let method = named("method", method, &methods)?;
     let params = KronParams { method, rcond, tolerance: tol, single, seed };
     let factors = extract(&factors)?;
-    let output = match AnyInput::extract(b, "B")? {
-        AnyInput::F32(b) => {
-            enter(py, threads, progress, |context| solve(context, &factors, &b, count, ridge, &params))?
-        }
-        AnyInput::F64(b) => {
-            enter(py, threads, progress, |context| solve(context, &factors, &b, count, ridge, &params))?
-        }
-    };
+    let output = either_precision!(AnyInput::extract(b, "B")?, |b| {
+        enter(py, threads, progress, |context| solve(context, &factors, &b, count, ridge, &params))?
+    });
     let dict = PyDict::new(py);
     dict.set_item("x", to_array(py, output.x, single)?)?;
     dict.set_item("residual_norm", output.residual_norm.into_pyarray(py))?;
@@ -66,10 +59,7 @@ fn solve<T: Real + numpy::Element>(
     ridge: f64,
     params: &KronParams,
 ) -> Result<KronOutput> {
-    let targets: Dense<'_, T> = match b.view() {
-        Matrix::Dense(targets) => targets,
-        Matrix::Sparse(_) => return Err(Error::value("B", "sparse", "a dense array")),
-    };
+    let targets = b.dense_view("B")?;
     with_rows(factors, |factors| {
         let rows = factors.iter().try_fold(count, |product, factor| product.checked_mul(factor.nrows()));
         let first = factors.first().map(|factor| factor.nrows());
@@ -89,22 +79,9 @@ fn extract(factors: &[Bound<'_, PyAny>]) -> PyResult<Vec<AnyInput>> {
 }
 
 fn with_rows<R>(inputs: &[AnyInput], work: impl FnOnce(&[&dyn Rows]) -> R) -> R {
-    let views: Vec<Box<dyn Rows + '_>> = inputs.iter().map(rows_of).collect();
+    let views: Vec<Box<dyn Rows + '_>> = inputs.iter().map(AnyInput::rows).collect();
     let rows: Vec<&dyn Rows> = views.iter().map(|view| &**view).collect();
     work(&rows)
-}
-
-fn rows_of(input: &AnyInput) -> Box<dyn Rows + '_> {
-    match input {
-        AnyInput::F32(input) => match input.view() {
-            Matrix::Dense(view) => Box::new(view),
-            Matrix::Sparse(view) => Box::new(view),
-        },
-        AnyInput::F64(input) => match input.view() {
-            Matrix::Dense(view) => Box::new(view),
-            Matrix::Sparse(view) => Box::new(view),
-        },
-    }
 }
 
 /// A sketching operator for Kronecker products; see `nearlin.sketch.TensorSRHT`.
@@ -161,9 +138,9 @@ impl TensorSketch {
         threads: usize,
     ) -> PyResult<Bound<'py, PyAny>> {
         let a = AnyInput::extract(a, "A")?;
-        let single = is_single(&a);
+        let single = a.is_single();
         let y = enter(py, threads, None, |context| {
-            checked(self.operator.apply(context, &*rows_of(&a))?, single, "A")
+            checked(self.operator.apply(context, &*a.rows())?, single, "A")
         })?;
         to_array(py, y, single)
     }

@@ -4,7 +4,9 @@
 //! |---|---|
 //! | [`enter`] | detaches from the interpreter, catches panics, listens for Ctrl-C, reports progress |
 //! | [`convert`] | NumPy and SciPy objects as matrix views, results as NumPy arrays |
+//! | [`operator`] | linear operators of the caller |
 //! | [`errors`] | errors of the core as exceptions |
+//! | [`names`] | the words that callers type |
 //! | [`regression`], [`sketch`] | one thin file per column |
 //! | [`covariance`], [`sketch_and_solve`] | more of the regression column |
 //! | [`kron`] | what works on the factors of a Kronecker product |
@@ -16,6 +18,8 @@ pub mod covariance;
 pub mod enter;
 pub mod errors;
 pub mod kron;
+pub mod names;
+pub mod operator;
 pub mod regression;
 pub mod sketch;
 pub mod sketch_and_solve;

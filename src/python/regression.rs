@@ -1,16 +1,14 @@
 //! Bindings of [`crate::regression`].
 
-use super::convert::{AnyInput, Input, Vector, to_numpy};
-use super::covariance::owned;
+use super::convert::{AnyInput, Input, Vector, either_precision, owned, to_numpy};
 use super::enter::enter;
+use super::names::{preconditioner_named, sketch_named};
+use super::operator::Operator;
 use crate::error::Error;
-use crate::matrix::{Dense, Matrix, Real};
+use crate::matrix::{Dense, LinearOperator, Matrix, Real};
 use crate::parallel::Context;
-use crate::regression::{
-    self, ForwardError, Inference, Method, Output, Params, Preconditioner, Problem, Sketchable,
-};
+use crate::regression::{self, ForwardError, Inference, Method, Output, Params, Problem, Sketchable};
 use crate::simd;
-use crate::sketch::{Kind, Weights};
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -50,10 +48,15 @@ pub fn lstsq<'py>(
         preconditioner: preconditioner.map(preconditioner_named).transpose()?,
         certify,
     };
-    let weights =
-        sample_weight.map(|weights| Vector::<f64>::extract(weights, "sample_weight")).transpose()?;
+    let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
     let ridge = Vector::<f64>::extract(ridge, "ridge")?;
     let call = Call { weights: weights.as_ref(), ridge: ridge.as_slice(), fit_intercept };
+    if let Some(operator) = Operator::extract(a)? {
+        return match AnyInput::extract(b, "b")? {
+            AnyInput::F32(b) => call.lstsq_by_products(py, operator, &b, &params, threads, progress),
+            AnyInput::F64(b) => call.lstsq_by_products(py, operator, &b, &params, threads, progress),
+        };
+    }
     match AnyInput::extract(a, "A")? {
         AnyInput::F32(a) => {
             let b = Input::<f32>::extract(b, "b")?;
@@ -82,25 +85,16 @@ pub fn verify<'py>(
     seed: u64,
     threads: usize,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let weights =
-        sample_weight.map(|weights| Vector::<f64>::extract(weights, "sample_weight")).transpose()?;
+    let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
     let ridge = Vector::<f64>::extract(ridge, "ridge")?;
     let call = Call { weights: weights.as_ref(), ridge: ridge.as_slice(), fit_intercept: false };
     let x = owned(x, "x")?;
-    let found = match AnyInput::extract(a, "A")? {
-        AnyInput::F32(a) => {
-            let b = Input::<f32>::extract(b, "b")?;
-            enter(py, threads, None, |context| {
-                regression::verify(context, &call.problem(&a, &b)?, &x, rcond, seed)
-            })?
-        }
-        AnyInput::F64(a) => {
-            let b = Input::<f64>::extract(b, "b")?;
-            enter(py, threads, None, |context| {
-                regression::verify(context, &call.problem(&a, &b)?, &x, rcond, seed)
-            })?
-        }
-    };
+    let found = either_precision!(AnyInput::extract(a, "A")?, |a| {
+        let b = Input::extract(b, "b")?;
+        enter(py, threads, None, |context| {
+            regression::verify(context, &call.problem(&a, &b)?, &x, rcond, seed)
+        })?
+    });
     let dict = PyDict::new(py);
     dict.set_item("backward_error", found.backward_error)?;
     dict.set_item("bound", found.bound)?;
@@ -122,24 +116,15 @@ pub fn ridge_loo<'py>(
     fit_intercept: bool,
     threads: usize,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let weights =
-        sample_weight.map(|weights| Vector::<f64>::extract(weights, "sample_weight")).transpose()?;
+    let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
     let alphas = Vector::<f64>::extract(alphas, "alphas")?;
     let call = Call { weights: weights.as_ref(), ridge: &[0.0], fit_intercept };
-    let errors = match AnyInput::extract(a, "A")? {
-        AnyInput::F32(a) => {
-            let b = Input::<f32>::extract(b, "b")?;
-            enter(py, threads, None, |context| {
-                regression::ridge_leave_one_out(context, &call.problem(&a, &b)?, alphas.as_slice())
-            })?
-        }
-        AnyInput::F64(a) => {
-            let b = Input::<f64>::extract(b, "b")?;
-            enter(py, threads, None, |context| {
-                regression::ridge_leave_one_out(context, &call.problem(&a, &b)?, alphas.as_slice())
-            })?
-        }
-    };
+    let errors = either_precision!(AnyInput::extract(a, "A")?, |a| {
+        let b = Input::extract(b, "b")?;
+        enter(py, threads, None, |context| {
+            regression::ridge_leave_one_out(context, &call.problem(&a, &b)?, alphas.as_slice())
+        })?
+    });
     to_numpy::<f64>(py, errors)
 }
 
@@ -158,14 +143,24 @@ impl Call<'_> {
         b: &'p Input<T>,
     ) -> crate::error::Result<Problem<'p, T>> {
         let design = a.view();
+        self.problem_of(design, design.nrows(), b)
+    }
+
+    /// The problem of anything that has `nrows` rows.
+    fn problem_of<'p, T: Real + numpy::Element, M>(
+        &'p self,
+        design: M,
+        nrows: usize,
+        b: &'p Input<T>,
+    ) -> crate::error::Result<Problem<'p, T, M>> {
         let targets: Dense<'p, T> = match b.view() {
             Matrix::Dense(targets) => targets,
             Matrix::Sparse(_) => return Err(Error::value("b", "sparse", "a dense array")),
         };
         let weights = self.weights.map(Vector::as_slice);
         match weights {
-            Some(weights) if weights.len() != design.nrows() => {
-                Err(Error::shape("sample_weight", format!("length {}", weights.len()), design.nrows()))
+            Some(weights) if weights.len() != nrows => {
+                Err(Error::shape("sample_weight", format!("length {}", weights.len()), nrows))
             }
             _ => {
                 Ok(Problem { design, targets, weights, ridge: self.ridge, fit_intercept: self.fit_intercept })
@@ -182,41 +177,38 @@ impl Call<'_> {
     ) -> crate::error::Result<Output> {
         regression::lstsq(context, &self.problem(a, b)?, params)
     }
+
+    /// What the caller's products raise goes through unchanged.
+    fn lstsq_by_products<'py, T: Real + numpy::Element + simd::Element + Sketchable>(
+        &self,
+        py: Python<'py>,
+        operator: Operator,
+        b: &Input<T>,
+        params: &Params,
+        threads: usize,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let outcome = enter(py, threads, progress, |context| {
+            let design: &dyn LinearOperator = &operator;
+            regression::lstsq(context, &self.problem_of(design, design.nrows(), b)?, params)
+        });
+        match operator.into_raised() {
+            Some(raised) => Err(raised),
+            None => to_dict::<T>(py, outcome?),
+        }
+    }
 }
 
 fn method_named(name: &str) -> Result<Method, Error> {
-    use Method::{Auto, FgmresWlsir, Fossils, Gram, Qr, Spir, Whitened};
-    let methods = [Auto, Gram, Whitened, Spir, Fossils, FgmresWlsir, Qr];
+    use Method::{Auto, FgmresWlsir, Fossils, Gram, Lsmr, Qr, Spir, Whitened};
+    let methods = [Auto, Gram, Whitened, Spir, Fossils, Lsmr, FgmresWlsir, Qr];
     methods.into_iter().find(|method| method.name() == name).ok_or_else(|| {
         Error::value(
             "method",
             format!("'{name}'"),
-            "one of auto, gram, whitened, spir, fossils, fgmres_wlsir, qr",
+            "one of auto, gram, whitened, spir, fossils, lsmr, fgmres_wlsir, qr",
         )
     })
-}
-
-fn preconditioner_named(name: &str) -> Result<Preconditioner, Error> {
-    let known = [Preconditioner::Split, Preconditioner::Left];
-    known
-        .into_iter()
-        .find(|preconditioner| preconditioner.name() == name)
-        .ok_or_else(|| Error::value("preconditioner", format!("'{name}'"), "one of split, left"))
-}
-
-pub(super) fn sketch_named(name: &str) -> Result<Kind, Error> {
-    match name {
-        "sparse_sign" => Ok(Kind::SparseSign { zeta: 8 }),
-        "count_sketch" => Ok(Kind::CountSketch),
-        "srht" => Ok(Kind::Srht),
-        "pht" => Ok(Kind::Pht { weights: Weights::Signs, chunk: None }),
-        "gaussian" => Ok(Kind::Gaussian),
-        _ => Err(Error::value(
-            "sketch",
-            format!("'{name}'"),
-            "one of sparse_sign, count_sketch, srht, pht, gaussian",
-        )),
-    }
 }
 
 fn to_dict<T: Real + numpy::Element>(py: Python<'_>, output: Output) -> PyResult<Bound<'_, PyDict>> {
@@ -237,6 +229,7 @@ fn to_dict<T: Real + numpy::Element>(py: Python<'_>, output: Output) -> PyResult
     let stages: Vec<_> = output.stages.iter().map(|stage| (stage.name, stage.seconds, stage.reads)).collect();
     dict.set_item("stages", stages)?;
     dict.set_item("fallback_reason", output.fallback)?;
+    dict.set_item("settled", output.settled)?;
     dict.set_item("redraws", output.redraws)?;
     dict.set_item("forward", output.forward.map(|forward| forward_to_dict(py, forward)).transpose()?)?;
     dict.set_item("inference", output.inference.map(|kept| inference_to_dict(py, kept)).transpose()?)?;

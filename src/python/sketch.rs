@@ -1,7 +1,8 @@
 //! Bindings of [`crate::sketch`].
 
-use super::convert::{AnyInput, to_numpy};
+use super::convert::{AnyInput, to_array};
 use super::enter::enter;
+use super::names::named;
 use crate::error::{Error, Result};
 use crate::matrix::{Mat, Matrix};
 use crate::parallel::Context;
@@ -33,14 +34,15 @@ impl Sketch {
         weights: &str,
         chunk: Option<usize>,
     ) -> PyResult<Self> {
-        let kind = match kind {
-            "sparse_sign" => Kind::SparseSign { zeta },
-            "count_sketch" => Kind::CountSketch,
-            "srht" => Kind::Srht,
-            "pht" => Kind::Pht { weights: weights_named(weights)?, chunk },
-            "gaussian" => Kind::Gaussian,
-            _ => return Err(Error::value("kind", format!("'{kind}'"), "a kind of sketch").into()),
-        };
+        let weights = named("weights", weights, &[("signs", Weights::Signs), ("normals", Weights::Normals)])?;
+        let kinds = [
+            Kind::SparseSign { zeta },
+            Kind::CountSketch,
+            Kind::Srht,
+            Kind::Pht { weights, chunk },
+            Kind::Gaussian,
+        ];
+        let kind = named("kind", kind, &kinds.map(|kind| (name_of(kind), kind)))?;
         Ok(Self { operator: sketch::Sketch::new(kind, m, n, seed, 0)? })
     }
 
@@ -92,7 +94,7 @@ impl Sketch {
         threads: usize,
     ) -> PyResult<Bound<'py, PyAny>> {
         let a = AnyInput::extract(a, "A")?;
-        let single = is_single(&a);
+        let single = a.is_single();
         let y = enter(py, threads, None, |context| {
             let y = with_operand(&a, |operand| self.operator.apply(context, operand, row_offset))?;
             checked(y, single, "A")
@@ -110,27 +112,16 @@ impl Sketch {
         threads: usize,
     ) -> PyResult<Bound<'py, PyAny>> {
         let y = AnyInput::extract(y, "Y")?;
-        let single = is_single(&y);
+        let single = y.is_single();
         let product = enter(py, threads, None, |context| {
-            let rows = start..stop;
-            let product = match &y {
-                AnyInput::F32(y) => match y.view() {
-                    Matrix::Dense(y) => self.operator.apply_transposed(context, &y, rows),
-                    Matrix::Sparse(y) => self.operator.apply_transposed(context, &y, rows),
-                },
-                AnyInput::F64(y) => match y.view() {
-                    Matrix::Dense(y) => self.operator.apply_transposed(context, &y, rows),
-                    Matrix::Sparse(y) => self.operator.apply_transposed(context, &y, rows),
-                },
-            };
-            checked(product?, single, "Y")
+            checked(self.operator.apply_transposed(context, &*y.rows(), start..stop)?, single, "Y")
         })?;
         to_array(py, product, single)
     }
 }
 
-/// The name that Python has for a family.
-pub(super) fn name_of(kind: Kind) -> &'static str {
+/// The name that Python has for the class of a family.
+fn name_of(kind: Kind) -> &'static str {
     match kind {
         Kind::SparseSign { .. } => "sparse_sign",
         Kind::CountSketch => "count_sketch",
@@ -138,18 +129,6 @@ pub(super) fn name_of(kind: Kind) -> &'static str {
         Kind::Pht { .. } => "pht",
         Kind::Gaussian => "gaussian",
     }
-}
-
-fn weights_named(name: &str) -> Result<Weights> {
-    match name {
-        "signs" => Ok(Weights::Signs),
-        "normals" => Ok(Weights::Normals),
-        _ => Err(Error::value("weights", format!("'{name}'"), "one of signs, normals")),
-    }
-}
-
-pub(super) fn is_single(a: &AnyInput) -> bool {
-    matches!(a, AnyInput::F32(_))
 }
 
 fn with_operand<R>(a: &AnyInput, work: impl FnOnce(&Operand<'_>) -> R) -> R {
@@ -172,10 +151,6 @@ pub(super) fn checked(product: Mat<f64>, single: bool, argument: &'static str) -
         return Ok(product);
     }
     Err(Error::value(argument, "so large that the product overflows", "smaller entries, or float64"))
-}
-
-pub(super) fn to_array(py: Python<'_>, product: Mat<f64>, single: bool) -> PyResult<Bound<'_, PyAny>> {
-    if single { to_numpy::<f32>(py, product) } else { to_numpy::<f64>(py, product) }
 }
 
 /// The sketch of a stream; see `nearlin.sketch.Accumulator`.

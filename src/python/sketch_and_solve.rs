@@ -1,14 +1,13 @@
 //! Bindings of sketch-and-solve, of which a stream is the one form.
 
-use super::convert::{AnyInput, Input, Vector, to_numpy};
+use super::convert::{AnyInput, Input, Vector, either_precision, to_array, to_numpy};
 use super::enter::enter;
-use super::regression::sketch_named;
-use super::sketch::{lock, name_of};
+use super::names::{name_of_sketch, sketch_named};
+use super::sketch::lock;
 use crate::error::{Error, Result};
-use crate::matrix::{Matrix, Real};
+use crate::matrix::Real;
 use crate::parallel::Context;
 use crate::regression::{self, Block, Quantiles, Request, Shape, Stream};
-use crate::sketch::{Kind, Weights};
 use numpy::IntoPyArray;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -48,7 +47,7 @@ impl LeastSquaresStream {
         coordinatewise: bool,
         ridge: f64,
     ) -> PyResult<Self> {
-        let kind = kind_named(sketch)?;
+        let kind = sketch_named(sketch)?;
         let request = Request { kind, m: sketch_size, n, seed, eps, delta, level, coordinatewise, ridge };
         Ok(Self { state: Mutex::new(Stream::new(request)?) })
     }
@@ -63,7 +62,7 @@ impl LeastSquaresStream {
         parameters.set_item("eps", eps)?;
         parameters.set_item("delta", delta)?;
         parameters.set_item("level", level)?;
-        parameters.set_item("sketch", name_of_kind(kind))?;
+        parameters.set_item("sketch", name_of_sketch(kind))?;
         parameters.set_item("sketch_size", m)?;
         parameters.set_item("ridge", ridge)?;
         parameters.set_item("n", n)?;
@@ -97,19 +96,12 @@ impl LeastSquaresStream {
         threads: usize,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<()> {
-        let weights =
-            sample_weight.map(|weights| Vector::<f64>::extract(weights, "sample_weight")).transpose()?;
+        let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
         let arrived = Arrived { weights: weights.as_ref().map(Vector::as_slice), vector, row_offset };
-        match AnyInput::extract(a, "A")? {
-            AnyInput::F32(a) => {
-                let b = Input::<f32>::extract(b, "b")?;
-                self.with(py, threads, progress, |context, stream| arrived.add_to(stream, context, &a, &b))
-            }
-            AnyInput::F64(a) => {
-                let b = Input::<f64>::extract(b, "b")?;
-                self.with(py, threads, progress, |context, stream| arrived.add_to(stream, context, &a, &b))
-            }
-        }
+        either_precision!(AnyInput::extract(a, "A")?, |a| {
+            let b = Input::extract(b, "b")?;
+            self.with(py, threads, progress, |context, stream| arrived.add_to(stream, context, &a, &b))
+        })
     }
 
     #[pyo3(signature = (other, *, threads))]
@@ -136,8 +128,7 @@ impl LeastSquaresStream {
             Ok((answers, stream.shape().is_some_and(|(shape, _)| shape.single), stream.chunk()))
         })?;
         let dict = PyDict::new(py);
-        let to_array = if single { to_numpy::<f32> } else { to_numpy::<f64> };
-        dict.set_item("x", to_array(py, answers.x)?)?;
+        dict.set_item("x", to_array(py, answers.x, single)?)?;
         dict.set_item("half_width", to_numpy::<f64>(py, answers.half_width)?)?;
         dict.set_item("simultaneous", to_numpy::<f64>(py, answers.simultaneous)?)?;
         dict.set_item("residual_norm", answers.residual_norm.into_pyarray(py))?;
@@ -166,9 +157,9 @@ impl LeastSquaresStream {
     fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
         let stream = enter(py, 1, None, |_| {
             let stream = Stream::from_bytes(data)?;
-            match kind_named(name_of_kind(stream.request().kind)) {
-                Ok(kind) if kind == stream.request().kind => Ok(stream),
-                _ => Err(Error::State("its operator is none of those that Python can name".into())),
+            match name_of_sketch(stream.request().kind) {
+                Some(_) => Ok(stream),
+                None => Err(Error::State("its operator is none of those that Python can name".into())),
             }
         })?;
         Ok(Self { state: Mutex::new(stream) })
@@ -205,25 +196,9 @@ impl Arrived<'_> {
         a: &Input<T>,
         b: &Input<T>,
     ) -> Result<()> {
-        let Matrix::Dense(targets) = b.view() else {
-            return Err(Error::value("b", "sparse", "a dense array"));
-        };
+        let targets = b.dense_view("b")?;
         context.progress(0, STEPS, &[])?;
         let block = Block { design: a.view(), targets, weights: self.weights, vector: self.vector };
         stream.partial_fit(context, &block, self.row_offset)
-    }
-}
-
-fn kind_named(name: &str) -> Result<Kind> {
-    match name {
-        "pht_normals" => Ok(Kind::Pht { weights: Weights::Normals, chunk: None }),
-        _ => sketch_named(name),
-    }
-}
-
-fn name_of_kind(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Pht { weights: Weights::Normals, .. } => "pht_normals",
-        _ => name_of(kind),
     }
 }

@@ -175,7 +175,7 @@ impl<T: Real + Element> Augmented<'_, '_, '_, T> {
     /// (A'WA + ridge I) x = A'W f - g.
     fn solve_nearly(&mut self, residual: &[f64]) -> Result<Buffer<f64>> {
         let n = self.group.design.nrows();
-        let mut upper = copy(residual)?;
+        let mut upper = Buffer::copy_of(residual, "an augmented vector")?;
         upper[n..].fill(0.0);
         let minus_image = self.residual(None, &upper)?;
         let gradient: Vec<f64> =
@@ -249,10 +249,4 @@ fn largest(x: &[f64], scale: &[f64]) -> f64 {
 
 fn column(values: &[f64]) -> Result<Mat<f64>> {
     Mat::from_fn(values.len(), 1, |i, _| values[i])
-}
-
-fn copy(vector: &[f64]) -> Result<Buffer<f64>> {
-    let mut copy = Buffer::zeros(vector.len(), "an augmented vector")?;
-    copy.copy_from_slice(vector);
-    Ok(copy)
 }

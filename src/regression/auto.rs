@@ -108,7 +108,7 @@ pub(crate) struct Costs {
 /// Reads of A that refinement usually takes after each factor.
 const PASSES: [f64; 3] = [3.0, 2.0, 3.0];
 /// Inner iterations and looks of SPIR with m = 12 d.
-const SPIR_PASSES: f64 = 32.0;
+pub(crate) const SPIR_PASSES: f64 = 32.0;
 
 /// The model: flops of the factor, reads of A, flops on the triangle. For one core whatever the machine, so that the
 /// choice, and with it the bits of the answer, does not depend on the number of threads.

@@ -212,9 +212,7 @@ fn exact_factor<T: Real + Element>(group: &Group<'_, '_, T>, factor: &Mat<f64>) 
     linalg::matmul(gram.as_mut(), true, penalty.as_ref().t(), penalty.as_ref(), 1.0);
     let r = linalg::cholesky(&gram)
         .ok_or_else(|| Error::Internal("a factor that solved the problem is not near it".into()))?;
-    let mut exact = Mat::zeros(factor.nrows(), factor.ncols())?;
-    linalg::matmul(exact.as_mut(), false, r.as_ref(), factor.as_ref(), 1.0);
-    Ok(exact)
+    linalg::product(r.as_ref(), factor.as_ref())
 }
 
 /// The coordinates in which the samples are orthonormal.
@@ -264,13 +262,10 @@ impl Basis {
 
     /// factor^2 L M L', the powers of two of L kept apart from those of the factor.
     fn lifted(&self, meat: &Mat<f64>, factor: f64) -> Result<Mat<f64>> {
-        let largest = self.lift.as_slice().iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
-        let unit = super::design::power_of_two_below(largest);
+        let unit = linalg::power_of_two_below(linalg::largest_of(self.lift.as_slice()));
         let lift = Mat::from_fn(self.lift.nrows(), self.lift.ncols(), |i, j| self.lift[(i, j)] / unit)?;
-        let mut half = Mat::zeros(lift.nrows(), lift.ncols())?;
-        linalg::matmul(half.as_mut(), false, lift.as_ref(), meat.as_ref(), 1.0);
-        let mut whole = Mat::zeros(lift.nrows(), lift.nrows())?;
-        linalg::matmul(whole.as_mut(), false, half.as_ref(), lift.as_ref().t(), 1.0);
+        let half = linalg::product(lift.as_ref(), meat.as_ref())?;
+        let whole = linalg::product(half.as_ref(), lift.as_ref().t())?;
         let factor = factor * unit;
         Mat::from_fn(lift.nrows(), lift.nrows(), |i, j| match whole[(i.max(j), i.min(j))] {
             // Below zero by rounding, where a ridge leaves nothing.
@@ -312,9 +307,7 @@ fn pseudo_inverse(factor: &Mat<f64>) -> Result<Mat<f64>> {
     }
     let qr = Qr::new(Mat::from_fn(d, rank, |i, j| factor[(j, i)])?)?;
     let inverse = linalg::invert_upper(qr.r()?.as_ref())?;
-    let mut product = Mat::zeros(d, rank)?;
-    linalg::matmul(product.as_mut(), false, qr.thin_q()?.as_ref(), inverse.as_ref().t(), 1.0);
-    Ok(product)
+    linalg::product(qr.thin_q()?.as_ref(), inverse.as_ref().t())
 }
 
 /// The rows of [A, w].
@@ -346,7 +339,6 @@ impl<T: Real + Element> Rows for Samples<'_, '_, T> {
         if width == d {
             return self.design.tile(rows, cols, buffer);
         }
-        assert_eq!(cols, 0..width);
         self.design.tile(rows.clone(), 0..d, buffer);
         append_column(buffer, d, rows.len(), |i| self.design.root_weight(rows.start + i));
         Dense::row_major(buffer, rows.len(), width)

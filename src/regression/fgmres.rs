@@ -49,7 +49,7 @@ struct Krylov {
 
 impl Krylov {
     fn new(rhs: &[f64], size: f64) -> Result<Self> {
-        let mut first = copy(rhs)?;
+        let mut first = Buffer::copy_of(rhs, "a Krylov vector")?;
         scale(&mut first, size);
         Ok(Self {
             basis: vec![first],
@@ -115,12 +115,6 @@ impl Krylov {
     }
 }
 
-fn copy(vector: &[f64]) -> Result<Buffer<f64>> {
-    let mut copy = Buffer::zeros(vector.len(), "a Krylov vector")?;
-    copy.copy_from_slice(vector);
-    Ok(copy)
-}
-
 fn scale(vector: &mut [f64], divisor: f64) {
     vector.iter_mut().for_each(|value| *value /= divisor);
 }
@@ -154,12 +148,12 @@ mod tests {
         fn precondition(&mut self, direction: &[f64]) -> Result<Buffer<f64>> {
             let rounded = |v: f64| (v * 1e3).round() / 1e3;
             let z: Vec<f64> = direction.iter().zip(&self.diagonal).map(|(v, d)| rounded(*v) / d).collect();
-            copy(&z)
+            Buffer::copy_of(&z, "a test")
         }
 
         fn apply(&mut self, z: &[f64]) -> Result<Buffer<f64>> {
             self.products += 1;
-            copy(&self.product(z))
+            Buffer::copy_of(&self.product(z), "a test")
         }
     }
 

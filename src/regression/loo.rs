@@ -29,8 +29,7 @@ pub fn ridge_leave_one_out<T: Real + Element>(
     let whitener = Mat::from_fn(d, rank, |i, j| svd.v[(i, j)] / svd.s[j])?;
     let targets: Vec<usize> = (0..k).collect();
     let at_zero = pass(context, &design, &Mat::zeros(d, k)?, Sides::Targets(&targets))?;
-    let mut coordinates = Mat::zeros(rank, k)?;
-    linalg::matmul(coordinates.as_mut(), false, whitener.as_ref().t(), at_zero.gradient.as_ref(), 1.0);
+    let coordinates = linalg::product(whitener.as_ref().t(), at_zero.gradient.as_ref())?;
     let shrink = |j: usize, alpha: f64| svd.s[j].powi(2) / (svd.s[j].powi(2) + alpha);
     let steps = Steps {
         design: &design,
@@ -81,12 +80,11 @@ impl<T: Real + Element> Steps<'_, '_, T> {
     }
 
     fn add_tile(&self, tile: Dense<'_, f64>, first: usize, sums: &mut [f64]) -> Result<()> {
-        let (rows, rank, count) = (tile.nrows(), self.whitener.ncols(), self.alphas.len());
-        let mut u = Mat::zeros(rows, rank)?;
-        linalg::matmul(u.as_mut(), false, tile, self.whitener.as_ref(), 1.0);
-        let fitted = product(&u, &self.fits)?;
+        let (rows, count) = (tile.nrows(), self.alphas.len());
+        let mut u = linalg::product(tile, self.whitener.as_ref())?;
+        let fitted = linalg::product(u.as_ref(), self.fits.as_ref())?;
         u.as_mut_slice().iter_mut().for_each(|u| *u *= *u);
-        let leverage = product(&u, &self.shrunk)?;
+        let leverage = linalg::product(u.as_ref(), self.shrunk.as_ref())?;
         let k = self.design.ntargets();
         for i in 0..rows {
             let constant = self.design.root_weight(first + i).powi(2) / self.total_weight;
@@ -101,10 +99,4 @@ impl<T: Real + Element> Steps<'_, '_, T> {
         }
         Ok(())
     }
-}
-
-fn product(a: &Mat<f64>, b: &Mat<f64>) -> Result<Mat<f64>> {
-    let mut c = Mat::zeros(a.nrows(), b.ncols())?;
-    linalg::matmul(c.as_mut(), false, a.as_ref(), b.as_ref(), 1.0);
-    Ok(c)
 }

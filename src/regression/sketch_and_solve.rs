@@ -11,11 +11,10 @@
 //! divided by their norms D first. With the SVD T s V' of that, T being its first d rows, and root = D^-1 V s^-1,
 //! C is root root', the answer is root T'Z, and what it leaves of S B has the norm of [Z - T T'Z; W].
 
-use super::design::power_of_two_below;
 use super::qr::{normalised, project, rank_of};
 use crate::certify;
 use crate::error::{Error, Result};
-use crate::linalg::{self, Qr};
+use crate::linalg::{self, Qr, largest_of, power_of_two_below};
 use crate::matrix::{Mat, Real};
 use crate::parallel::Context;
 
@@ -105,7 +104,7 @@ impl Sketched {
         self.residual_norm.push(fit.residual_norm);
         self.unit = self.unit.max(unit);
         if unit > 0.0 {
-            self.eps = self.eps.max(quantiles.simultaneous * largest(&fit.standard_error) / unit);
+            self.eps = self.eps.max(quantiles.simultaneous * largest_of(&fit.standard_error) / unit);
         }
     }
 }
@@ -149,15 +148,14 @@ impl Inverse {
         let whiten = Mat::from_fn(d, rank, |i, j| svd.v[(i, j)] / svd.s[j])?;
         let mut root = Mat::from_fn(d, rank, |i, j| whiten[(i, j)] / scale[i])?;
         if (1..d).contains(&rank) {
-            let unit = power_of_two_below(largest(&norms));
+            let unit = power_of_two_below(largest_of(&norms));
             let range = normalised(Mat::from_fn(d, rank, |i, j| svd.v[(i, j)] * (norms[i] / unit))?)?;
             root = project(&Qr::new(range)?.thin_q()?, &root)?;
             for empty in (0..d).filter(|&j| norms[j] == 0.0) {
                 (0..rank).for_each(|j| root[(empty, j)] = 0.0);
             }
         }
-        let mut solve = Mat::zeros(d, d)?;
-        linalg::matmul(solve.as_mut(), false, top.as_ref(), root.as_ref().t(), 1.0);
+        let solve = linalg::product(top.as_ref(), root.as_ref().t())?;
         let reach = (0..d).map(|j| size(solve.col(j))).collect();
         let freedom: f64 = top.as_slice().iter().map(|t| t * t).sum();
         let norm = norm_of(&root)? * (1.0 - (freedom / m as f64).sqrt());
@@ -168,7 +166,7 @@ impl Inverse {
     fn fit(&self, column: &[f64], m: usize) -> Fit {
         let d = self.scale.len();
         // A power of two keeps the squares of small and large targets in range.
-        let unit = power_of_two_below(largest(column));
+        let unit = power_of_two_below(largest_of(column));
         let column: Vec<f64> = column.iter().map(|v| v / unit).collect();
         let (z, w) = column.split_at(d);
         let coefficients = transposed(&self.top, z);
@@ -220,19 +218,15 @@ fn transposed(a: &Mat<f64>, v: &[f64]) -> Vec<f64> {
     (0..a.ncols()).map(|j| a.col(j).iter().zip(v).map(|(entry, v)| entry * v).sum()).collect()
 }
 
-fn largest(v: &[f64]) -> f64 {
-    v.iter().fold(0.0, |largest, v| v.abs().max(largest))
-}
-
 /// The norm of a vector of any magnitude.
 fn size(v: &[f64]) -> f64 {
-    let unit = power_of_two_below(largest(v));
+    let unit = power_of_two_below(largest_of(v));
     v.iter().map(|v| (v / unit).powi(2)).sum::<f64>().sqrt() * unit
 }
 
 /// The 2-norm of a matrix of any magnitude.
 fn norm_of(a: &Mat<f64>) -> Result<f64> {
-    let unit = power_of_two_below(largest(a.as_slice()));
+    let unit = power_of_two_below(largest_of(a.as_slice()));
     let tamed = Mat::from_fn(a.nrows(), a.ncols(), |i, j| a[(i, j)] / unit)?;
     Ok(linalg::svd(tamed.as_ref())?.s.first().map_or(0.0, |norm| norm * unit))
 }

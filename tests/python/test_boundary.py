@@ -14,6 +14,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
+from reference.layouts import misaligned, read_only
 
 import nearlin
 from nearlin import sketch
@@ -127,24 +128,10 @@ def sliced(a):
     return spread[::2, ::3]
 
 
-def misaligned(a):
-    memory = np.zeros(a.nbytes + 1, np.uint8)[1:]
-    array = memory.view(a.dtype).reshape(a.shape)
-    array[:] = a
-    assert not array.flags.aligned
-    return array
-
-
 def field_of_records(a):
     records = np.zeros(a.shape, [("label", "i4"), ("value", a.dtype)])
     records["value"] = a
     return records["value"]
-
-
-def read_only(a):
-    a = a.copy()
-    a.flags.writeable = False
-    return a
 
 
 def memory_map(a, folder):

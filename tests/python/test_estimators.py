@@ -11,6 +11,7 @@ import sklearn.linear_model
 from numpy.testing import assert_allclose
 from reference import regression as reference
 from reference.regression import UNIT_ROUNDOFF as U
+from reference.regression import weights
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -39,14 +40,6 @@ def problem(n=300, d=6, k=None, *, seed=0):
     return X, y
 
 
-def weights(n, weighted):
-    if not weighted:
-        return None
-    w = np.random.default_rng(9).uniform(0.1, 3.0, n)
-    w[::11] = 0.0
-    return w
-
-
 def expected_failures(estimator):
     if isinstance(estimator, RidgeCV):
         reason = "a row is left out with all of its weight, as in scikit-learn, but one of its copies alone"
@@ -71,7 +64,7 @@ def test_conforms_to_scikit_learn(estimator, check):
 @pytest.mark.parametrize("alpha", [None, 0.0, 3.0, "per target"])
 def test_agrees_with_scikit_learn(form, k, weighted, fit_intercept, alpha):
     X, y = problem(k=k)
-    w = weights(len(X), weighted)
+    w = weights(len(X)) if weighted else None
     if alpha == "per target":
         alpha = np.logspace(-1, 2, k or 1)
     if alpha is None:
@@ -100,7 +93,7 @@ def test_agrees_with_scikit_learn(form, k, weighted, fit_intercept, alpha):
 def test_cross_validated_penalty_agrees_with_scikit_learn(form, k, weighted, fit_intercept, apart):
     X, y = problem(60, k=k)
     y = y + 20.0 * np.random.default_rng(1).standard_normal(y.shape)
-    w = weights(len(X), weighted)
+    w = weights(len(X)) if weighted else None
     alphas = np.logspace(-3, 5, 30)
     options = {"alphas": alphas, "fit_intercept": fit_intercept, "alpha_per_target": apart}
     ours = RidgeCV(**options).fit(FORMATS[form](X), y, sample_weight=w)
@@ -117,7 +110,7 @@ def test_cross_validated_penalty_agrees_with_scikit_learn(form, k, weighted, fit
 @pytest.mark.parametrize("shape", [(25, 4), (8, 12)])
 def test_leave_one_out_errors_are_those_of_leaving_one_out(weighted, fit_intercept, shape):
     X, y = problem(*shape, k=2)
-    w = weights(len(X), weighted)
+    w = weights(len(X)) if weighted else None
     alphas = [0.1, 1.0, 1e3]
     model = RidgeCV(alphas, fit_intercept=fit_intercept).fit(X, y, sample_weight=w)
     for alpha, errors in zip(alphas, model.loo_error_, strict=True):
@@ -161,8 +154,7 @@ def test_least_norm_for_deficient_and_wide_data():
 def test_the_number_of_threads_does_not_change_a_bit(Estimator):
     X, y = problem(20_000, 30, 2)
     models = [
-        Estimator(n_jobs=n, random_state=0).fit(X, y, sample_weight=weights(20_000, True))
-        for n in (1, 2, 3, 8)
+        Estimator(n_jobs=n, random_state=0).fit(X, y, sample_weight=weights(20_000)) for n in (1, 2, 3, 8)
     ]
     assert len({m.coef_.tobytes() + m.intercept_.tobytes() for m in models}) == 1
 

@@ -11,6 +11,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 from reference import regression as reference
+from reference.regression import weights
 from sklearn.exceptions import NotFittedError
 
 from nearlin import LinearRegression, RegressionSummary, Ridge
@@ -39,12 +40,6 @@ def problem(n=200, d=5, k=None, *, seed=0):
     X[rng.random((n, d)) < 0.5] = 0.0
     noise = rng.standard_normal((n, k) if k else n) * (1.0 + np.abs(X[:, :1] if k else X[:, 0]))
     return X, X @ rng.standard_normal((d, k) if k else d) + 5.0 + noise
-
-
-def weights(n):
-    w = np.random.default_rng(9).uniform(0.1, 3.0, n)
-    w[::11] = 0.0
-    return w
 
 
 def assert_close(found, expected, tolerance=1e-8):

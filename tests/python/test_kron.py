@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import kron as reference
 from reference import regression
+from reference.layouts import same_bits
 from reference.sketch import tensor_srht
 
 import nearlin
@@ -42,13 +43,6 @@ def draw(shapes, seed=0, k=None, dtype=float):
     factors = [rng.standard_normal(shape).astype(dtype) for shape in shapes]
     rows = tuple(shape[0] for shape in shapes)
     return factors, rng.standard_normal(rows if k is None else (*rows, k)).astype(dtype)
-
-
-def same_bits(x, y):
-    return x.dtype == y.dtype and x.shape == y.shape and np.ascontiguousarray(x).tobytes() == y.tobytes("C")
-
-
-# --- exact --------------------------------------------------------------------------------------------------
 
 
 @each_shape

@@ -13,6 +13,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
+from reference.signals import interrupted
 
 import nearlin
 from nearlin import sketch
@@ -168,22 +169,13 @@ def test_control_c_ends_a_long_call_and_the_process_goes_on(call, threads):
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs an interval timer")
 def test_an_exception_of_any_signal_handler_comes_through():
-    def expire(number, frame):
-        raise TimeoutError("too long")
-
     def solve_for_ever(matrix):
         while True:
             nearlin.lstsq(matrix, matrix[:, 0], method="qr", n_jobs=1)
 
     large = rng.standard_normal((100_000, 200))
-    previous = signal.signal(signal.SIGALRM, expire)
-    signal.setitimer(signal.ITIMER_REAL, 0.2)
-    try:
-        with pytest.raises(TimeoutError, match="too long"):
-            solve_for_ever(large)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
+    with pytest.raises(TimeoutError, match="too long"), interrupted(0.2, TimeoutError("too long")):
+        solve_for_ever(large)
 
 
 LARGE_INPUTS = {

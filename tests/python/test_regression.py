@@ -19,6 +19,7 @@ import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import regression as reference
+from reference.layouts import LAYOUTS
 from reference.regression import UNIT_ROUNDOFF as U
 
 import nearlin
@@ -31,50 +32,6 @@ from nearlin.exceptions import (
 )
 
 METHODS = ["auto", "gram", "whitened", "spir", "fossils", "fgmres_wlsir", "qr"]
-
-LAYOUTS = {
-    "C": np.ascontiguousarray,
-    "F": np.asfortranarray,
-    "every other row": lambda A: np.repeat(A, 2, axis=0)[::2],
-    "every other column": lambda A: np.repeat(A, 2, axis=1)[:, ::2],
-    "upside down": lambda A: A[::-1].copy()[::-1],
-    "right to left": lambda A: A[:, ::-1].copy()[:, ::-1],
-    "read-only": lambda A: read_only(A.copy()),
-    "misaligned": lambda A: misaligned(A),
-    "big-endian": lambda A: A.astype(A.dtype.newbyteorder(">")),
-    "CSR array": scipy.sparse.csr_array,
-    "CSC array": scipy.sparse.csc_array,
-    "COO matrix": scipy.sparse.coo_matrix,
-    "CSR of 64 bits": lambda A: wide(scipy.sparse.csr_matrix(A)),
-    "CSR with duplicates": lambda A: doubled(scipy.sparse.csr_array(A)),
-    "pandas": pandas.DataFrame,
-    "polars": lambda A: polars.DataFrame(np.asarray(A), schema=[f"c{j}" for j in range(A.shape[1])]),
-}
-
-
-def read_only(A):
-    A.setflags(write=False)
-    return A
-
-
-def misaligned(A):
-    buffer = np.empty(A.nbytes + 1, np.uint8)[1:]
-    view = np.frombuffer(buffer, A.dtype).reshape(A.shape)
-    view[:] = A
-    return view
-
-
-def wide(A):
-    A.indices, A.indptr = A.indices.astype(np.int64), A.indptr.astype(np.int64)
-    return A
-
-
-def doubled(A):
-    """The same matrix, each entry written as two halves, columns in falling order."""
-    rows = np.repeat(np.arange(A.shape[0]), np.diff(A.indptr))
-    data, indices = np.tile(A.data / 2, 2), np.tile(A.indices, 2)
-    order = np.lexsort((-indices, np.tile(rows, 2)))
-    return scipy.sparse.csr_array((data[order], indices[order], 2 * A.indptr), shape=A.shape)
 
 
 def problem(n=500, d=8, k=None, *, dtype=float, seed=0):

@@ -5,7 +5,6 @@ import itertools
 import json
 import multiprocessing
 import pickle
-import signal
 import subprocess
 import sys
 import textwrap
@@ -20,6 +19,8 @@ import scipy.sparse.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import sketch as reference
+from reference.layouts import LAYOUTS, same_bits
+from reference.signals import interrupted
 
 import nearlin
 from nearlin.exceptions import (
@@ -46,15 +47,6 @@ each_class = pytest.mark.parametrize("cls", CLASSES)
 
 def matrix(n, d, seed=0, dtype=float):
     return np.random.default_rng(seed).standard_normal((n, d)).astype(dtype)
-
-
-def same_bits(x, y):
-    return (
-        x.dtype == y.dtype and x.shape == y.shape and x.tobytes("A") == np.asarray(y, order="F").tobytes("A")
-    )
-
-
-# --- which matrix -------------------------------------------------------------------------------------------
 
 
 def test_the_oracle_has_the_published_answers():
@@ -114,42 +106,6 @@ def test_squared_lengths_are_right_on_average(cls):
 
 
 # --- what it is applied to ----------------------------------------------------------------------------------
-
-
-def read_only(A):
-    A = A.copy()
-    A.setflags(write=False)
-    return A
-
-
-def misaligned(A):
-    view = np.frombuffer(np.empty(A.nbytes + 1, np.uint8)[1:], A.dtype).reshape(A.shape)
-    view[:] = A
-    return view
-
-
-def with_wide_indices(A):
-    A = scipy.sparse.csr_matrix(A)
-    A.indices, A.indptr = A.indices.astype(np.int64), A.indptr.astype(np.int64)
-    return A
-
-
-LAYOUTS = {
-    "F": np.asfortranarray,
-    "every other row": lambda A: np.repeat(A, 2, axis=0)[::2],
-    "every other column": lambda A: np.repeat(A, 2, axis=1)[:, ::2],
-    "upside down": lambda A: A[::-1].copy()[::-1],
-    "right to left": lambda A: A[:, ::-1].copy()[:, ::-1],
-    "read-only": read_only,
-    "misaligned": misaligned,
-    "big-endian": lambda A: A.astype(A.dtype.newbyteorder(">")),
-    "CSR": scipy.sparse.csr_array,
-    "CSC": scipy.sparse.csc_array,
-    "COO": scipy.sparse.coo_matrix,
-    "CSR of 64 bits": with_wide_indices,
-    "pandas": pandas.DataFrame,
-    "polars": lambda A: polars.DataFrame(np.asarray(A), schema=[f"c{j}" for j in range(A.shape[1])]),
-}
 
 
 @each_class
@@ -370,17 +326,8 @@ def test_an_interrupt_leaves_the_stream_as_it_was():
     stream = Gaussian(3000, rng=0).accumulate(60).partial_fit(A[:3000])
     before = stream.result()
 
-    def interrupt(number, frame):
-        raise KeyboardInterrupt
-
-    former = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
-        with pytest.raises(KeyboardInterrupt):
-            stream.partial_fit(A[3000:])
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, former)
+    with pytest.raises(KeyboardInterrupt), interrupted(0.1, KeyboardInterrupt):
+        stream.partial_fit(A[3000:])
     assert stream.covered == (range(3000),)
     assert same_bits(stream.result(), before)
 

@@ -4,18 +4,17 @@ import copy
 import json
 import pickle
 import re
-import signal
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import pandas
 import pytest
-import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import sketch_and_solve as reference
+from reference.layouts import LAYOUTS
 from reference.regression import explicit
+from reference.signals import interrupted
 
 import nearlin
 from nearlin import StreamingLeastSquares, sketch_and_solve
@@ -98,19 +97,6 @@ def test_several_right_hand_sides_have_the_answers_of_each_and_wider_simultaneou
         np.testing.assert_allclose(together.half_width[:, j], alone.half_width, rtol=1e-10)
         assert np.all(together.simultaneous_half_width[:, j] > alone.simultaneous_half_width)
         assert together.residual_norm[j] == pytest.approx(alone.residual_norm)
-
-
-LAYOUTS = {
-    "F": np.asfortranarray,
-    "every other row": lambda A: np.repeat(A, 2, axis=0)[::2],
-    "every other column": lambda A: np.repeat(A, 2, axis=1)[:, ::2],
-    "upside down": lambda A: A[::-1].copy()[::-1],
-    "read-only": lambda A: np.frombuffer(A.tobytes(), A.dtype).reshape(A.shape),
-    "CSR": scipy.sparse.csr_array,
-    "CSC": scipy.sparse.csc_matrix,
-    "COO": scipy.sparse.coo_array,
-    "pandas": pandas.DataFrame,
-}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
@@ -518,17 +504,8 @@ def test_ctrl_c_leaves_the_stream_as_it_was():
     parts = stream(sketch="gaussian", sketch_size=3000).partial_fit(A[:3000], b[:3000])
     before = parts.to_bytes()
 
-    def interrupt(number, frame):
-        raise KeyboardInterrupt
-
-    former = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
-        with pytest.raises(KeyboardInterrupt):
-            parts.partial_fit(A[3000:], b[3000:])
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, former)
+    with pytest.raises(KeyboardInterrupt), interrupted(0.1, KeyboardInterrupt):
+        parts.partial_fit(A[3000:], b[3000:])
     assert parts.to_bytes() == before
 
 

@@ -1,10 +1,9 @@
 //! What is made of one factor: its columns in tame units, and their singular value decomposition.
 
-use super::super::design::power_of_two_below;
-use super::exponent_of;
+use super::super::qr::{normalised, project};
 use crate::certify::norm;
 use crate::error::{Error, Result};
-use crate::linalg::{Qr, matmul, svd};
+use crate::linalg::{Qr, exponent_of, largest_of, power_of_two_below, svd, times_power_of_two};
 use crate::matrix::{Mat, Rows};
 
 /// A_i = C diag(2^exponents), and U S V' of C diag(1/norms), with r directions kept.
@@ -95,11 +94,10 @@ fn tame(mut a: Mat<f64>, number: usize, each: bool) -> Result<(Mat<f64>, Vec<i32
         let position = format!("[{number}][{}, {}]", place % n, place / n);
         return Err(Error::non_finite("factors", a.as_slice()[place], position));
     }
-    let largest = |values: &[f64]| values.iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
-    let common = power_of_two_below(largest(a.as_slice()));
+    let common = power_of_two_below(largest_of(a.as_slice()));
     let mut exponents = Vec::with_capacity(a.ncols());
     for j in 0..a.ncols() {
-        let unit = if each { power_of_two_below(largest(a.col(j))) } else { common };
+        let unit = if each { power_of_two_below(largest_of(a.col(j))) } else { common };
         a.col_mut(j).iter_mut().for_each(|value| *value *= unit.recip());
         exponents.push(exponent_of(unit));
     }
@@ -111,16 +109,9 @@ fn tame(mut a: Mat<f64>, number: usize, each: bool) -> Result<(Mat<f64>, Vec<i32
 fn shortest(to_basis: &Mat<f64>, norms: &[f64], exponents: &[i32]) -> Result<Mat<f64>> {
     let (d, r) = (to_basis.nrows(), to_basis.ncols());
     let largest = exponents.iter().copied().max().unwrap_or(0);
-    let unit = |j: usize| super::times_power_of_two(1.0, (exponents[j] - largest).max(-500));
-    let mut rows = Mat::from_fn(d, r, |i, j| to_basis[(i, j)] * norms[i].powi(2) * unit(i))?;
-    for j in 0..r {
-        let length = norm(rows.col(j));
-        rows.col_mut(j).iter_mut().for_each(|value| *value /= length);
-    }
-    let z = Qr::new(rows)?.thin_q()?;
+    let unit = |j: usize| times_power_of_two(1.0, (exponents[j] - largest).max(-500));
+    let rows = Mat::from_fn(d, r, |i, j| to_basis[(i, j)] * norms[i].powi(2) * unit(i))?;
     let answer = Mat::from_fn(d, r, |i, j| to_basis[(i, j)] / unit(i))?;
-    let (mut coordinates, mut projected) = (Mat::zeros(r, r)?, Mat::zeros(d, r)?);
-    matmul(coordinates.as_mut(), false, z.as_ref().t(), answer.as_ref(), 1.0);
-    matmul(projected.as_mut(), false, z.as_ref(), coordinates.as_ref(), 1.0);
+    let projected = project(&Qr::new(normalised(rows)?)?.thin_q()?, &answer)?;
     Mat::from_fn(d, r, |i, j| projected[(i, j)] * unit(i))
 }

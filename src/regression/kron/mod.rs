@@ -26,10 +26,11 @@
 mod factor;
 mod modes;
 
-use super::design::{Problem, power_of_two_below};
+use super::design::Problem;
 use super::solve::{Method, Params, lstsq};
 use crate::certify::{damped_ratio, norm};
 use crate::error::{Error, Result};
+use crate::linalg::{exponent_of, largest_of, power_of_two_below, times_power_of_two};
 use crate::matrix::{Buffer, Dense, Mat, Matrix, Real, Rows};
 use crate::parallel::Context;
 use crate::sketch::TensorSrht;
@@ -166,7 +167,7 @@ impl<'p, T: Real> Solver<'p, T> {
         let column_norms = kron(factors.iter().map(|factor| factor.norms.as_slice()))?;
         let mut delta = Buffer::zeros(sigma.len(), "singular values")?;
         delta.iter_mut().zip(&*sigma).for_each(|(delta, sigma)| *delta = sigma.hypot(root_ridge));
-        let largest = delta.iter().fold(0.0f64, |largest, &delta| largest.max(delta));
+        let largest = largest_of(&delta);
         if ridged {
             let negligible = |delta: &&mut f64| **delta <= rcond * largest;
             delta.iter_mut().filter(negligible).for_each(|delta| *delta = f64::INFINITY);
@@ -279,8 +280,7 @@ impl<'p, T: Real> Solver<'p, T> {
             if !going || reads == MOST_READS {
                 break;
             }
-            let worst = error.iter().fold(0.0f64, |worst, &error| worst.max(error));
-            self.context.progress(reads, MOST_READS, &[("backward_error", worst)])?;
+            self.context.progress(reads, MOST_READS, &[("backward_error", largest_of(&error))])?;
             let step = self.back(&measured.step)?;
             trial.iter_mut().zip(&*step).for_each(|(x, step)| *x += step);
             self.round(&mut trial)?;
@@ -323,8 +323,12 @@ impl<'p, T: Real> Solver<'p, T> {
         let mut solved = lstsq(self.context, &problem, &params)?;
         self.round(solved.x.as_mut_slice())?;
         let Measured { backward_error, residual_norm, .. } = self.measure(solved.x.as_slice())?;
-        let output =
-            KronOutput { reads: 3, rank: solved.rank, sketch_size: Some(rows), ..KronOutput::empty()? };
+        let output = KronOutput {
+            reads: 3,
+            rank: solved.rank.unwrap_or(solved.x.nrows()),
+            sketch_size: Some(rows),
+            ..KronOutput::empty()?
+        };
         self.finish(solved.x, residual_norm, backward_error, output)
     }
 
@@ -400,7 +404,7 @@ impl<'p, T: Real> Solver<'p, T> {
             residual_norm[target] = times_power_of_two(residual_norm[target], -exponent_of(*scale));
         }
         all_finite(x.as_slice())?;
-        let worst = backward_error.iter().fold(0.0f64, |worst, &error| worst.max(error));
+        let worst = largest_of(&backward_error);
         self.context.progress(MOST_READS, MOST_READS, &[("backward_error", worst)])?;
         let condition = self.factors.iter().map(|factor| factor.condition).product();
         let backward_error_bound = backward_error.iter().map(|error| LOOSENESS * error).collect();
@@ -442,21 +446,6 @@ fn kron<'v>(vectors: impl Iterator<Item = &'v [f64]>) -> Result<Buffer<f64>> {
         product = next;
     }
     Ok(product)
-}
-
-/// The exponent of a power of two.
-fn exponent_of(power: f64) -> i32 {
-    (power.to_bits() >> 52) as i32 - 1023
-}
-
-/// x times 2^exponent, where that power itself may be out of range.
-fn times_power_of_two(mut x: f64, mut exponent: i32) -> f64 {
-    while exponent != 0 {
-        let part = exponent.clamp(-1000, 1000);
-        x *= f64::from_bits(((1023 + part) as u64) << 52);
-        exponent -= part;
-    }
-    x
 }
 
 #[cfg(test)]
@@ -509,12 +498,5 @@ mod tests {
         let expected = [(8.0, 0.0), (2.0, 1.0), (2.0, 3.0), (0.5, 4.0)].map(|(s, b)| s * b / (s * s + 3.0));
         let pairs = output.x.as_slice().iter().zip(expected);
         assert!(pairs.clone().all(|(x, expected)| (x - expected).abs() < 1e-15), "{:?}", output.x.as_slice());
-    }
-
-    #[test]
-    fn powers_of_two_beyond_the_range() {
-        assert_eq!(times_power_of_two(3.0 * 2f64.powi(-1000), 1500), 3.0 * 2f64.powi(500));
-        assert_eq!(times_power_of_two(1.0, -3000), 0.0);
-        assert_eq!((exponent_of(1.0), exponent_of(2f64.powi(-1022)), exponent_of(8.0)), (0, -1022, 3));
     }
 }

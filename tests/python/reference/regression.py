@@ -225,6 +225,13 @@ def right_hand_side(A, left, residual, *, seed=0):
     return A @ (x / np.linalg.norm(x)) + residual * (r / np.linalg.norm(r))
 
 
+def weights(n):
+    """Ordinary weights, some of them zero."""
+    w = np.random.default_rng(9).uniform(0.1, 3.0, n)
+    w[::11] = 0.0
+    return w
+
+
 def unweighted(A, b, *, orders=12, zeros=0.1, seed=0):
     """Rows, and weights many orders apart, whose weighted rows are A and b; some more rows weigh nothing."""
     rng = np.random.default_rng([seed, 2])
