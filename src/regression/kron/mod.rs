@@ -27,7 +27,7 @@ mod factor;
 mod modes;
 
 use super::design::Problem;
-use super::solve::{Method, Params, lstsq};
+use super::{Method, Params, lstsq};
 use crate::certify::{damped_ratio, norm};
 use crate::error::{Error, Result};
 use crate::linalg::{exponent_of, largest_of, power_of_two_below, times_power_of_two};
