@@ -6,7 +6,7 @@ use super::covariance::Inference;
 use super::design::{Design, Problem, power_of_two_below};
 use super::forward::ForwardError;
 use super::ladder::{self, Moments, Outcome, Precision, SketchPlan, WORST_SKETCH};
-use super::qr::{Factored, qr};
+use super::qr::{Factored, RCOND, qr};
 use super::refine::{Group, Refined, Scaled};
 use super::spir::{Inner, spir};
 use crate::certify::{backward_error_of_change, norm};
@@ -241,7 +241,7 @@ impl<'p> Driver<'p> {
     ) -> Result<Self> {
         let (n, d) = (design.nrows(), design.ncols());
         let tolerance = params.tolerance.unwrap_or(T::UNIT_ROUNDOFF);
-        let rcond = params.rcond.unwrap_or(30.0 * f64::EPSILON / 2.0);
+        let rcond = params.rcond.unwrap_or(RCOND);
         let mut driver = Self {
             context,
             params,

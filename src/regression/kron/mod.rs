@@ -27,6 +27,7 @@ mod factor;
 mod modes;
 
 use super::design::Problem;
+use super::qr::RCOND;
 use super::solve::{Method, Params, lstsq};
 use crate::certify::{damped_ratio, norm};
 use crate::error::{Error, Result};
@@ -107,7 +108,7 @@ pub fn lstsq_kron<T: Real>(
     problem: &KronProblem<'_, T>,
     params: &KronParams,
 ) -> Result<KronOutput> {
-    let rcond = params.rcond.unwrap_or(30.0 * f64::UNIT_ROUNDOFF);
+    let rcond = params.rcond.unwrap_or(RCOND);
     let (solver, projection) = Solver::new(context, problem, params, rcond)?;
     match params.method {
         KronMethod::Exact => solver.refine(solver.first(projection)?),
