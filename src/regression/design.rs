@@ -14,7 +14,7 @@ pub struct Problem<'a, T> {
     pub design: Matrix<'a, T>,
     /// n x k.
     pub targets: Dense<'a, T>,
-    /// One non-negative weight for every row.
+    /// One non-negative weight for every row, not all of them zero.
     pub weights: Option<&'a [f64]>,
     /// One non-negative number for every target, or one for all.
     pub ridge: &'a [f64],
@@ -42,7 +42,8 @@ impl<'a, T: Real + Element> Design<'a, T> {
     /// Reads the targets and weights once, and the matrix once more if it has to be centred.
     pub fn new(context: &Context, problem: &Problem<'a, T>) -> Result<Self> {
         let (n, k) = (problem.targets.nrows(), problem.targets.ncols());
-        let root_weights = problem.weights.map(root_of).transpose()?;
+        let root_weights =
+            problem.weights.map(|weights| weights.iter().map(|weight| weight.sqrt()).collect());
         let mut design = Self {
             matrix: problem.design,
             targets: problem.targets,
@@ -289,19 +290,6 @@ pub(crate) fn row_blocks(nrows: usize, ncols: usize) -> Vec<Range<usize>> {
     let count = (nrows * ncols.max(1) / (1 << 16)).clamp(1, 64);
     let step = nrows.div_ceil(count).next_multiple_of(TILE_ROWS).max(1);
     (0..nrows).step_by(step).map(|start| start..(start + step).min(nrows)).collect()
-}
-
-fn root_of(weights: &[f64]) -> Result<Vec<f64>> {
-    if let Some(row) = weights.iter().position(|w| !w.is_finite()) {
-        return Err(Error::non_finite("sample_weight", weights[row], format!("[{row}]")));
-    }
-    if let Some(row) = weights.iter().position(|&w| w < 0.0) {
-        return Err(Error::value("sample_weight", format!("negative at [{row}]"), "weights >= 0"));
-    }
-    if !weights.iter().any(|&w| w > 0.0) {
-        return Err(Error::value("sample_weight", "zero everywhere", "at least one positive weight"));
-    }
-    Ok(weights.iter().map(|w| w.sqrt()).collect())
 }
 
 impl<T: Real + Element> Rows for Design<'_, T> {

@@ -18,9 +18,10 @@ use crate::sketch::Kind;
 use std::time::Instant;
 
 /// How the problem is to be solved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Method {
     /// The cheapest that the conditioning allows.
+    #[default]
     Auto,
     /// Cholesky factor of A'A in single, then double precision.
     Gram,
@@ -52,7 +53,7 @@ impl Method {
 }
 
 /// Everything but the problem.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Params {
     /// How to solve.
     pub method: Method,

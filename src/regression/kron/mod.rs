@@ -28,7 +28,7 @@ mod modes;
 
 use super::design::Problem;
 use super::qr::RCOND;
-use super::solve::{Method, Params, lstsq};
+use super::solve::{Params, lstsq};
 use crate::certify::{damped_ratio, norm};
 use crate::error::{Error, Result};
 use crate::linalg::{exponent_of, largest_of, power_of_two_below, times_power_of_two};
@@ -309,18 +309,7 @@ impl<'p, T: Real> Solver<'p, T> {
             ridge: &[self.root_ridge.powi(2)],
             fit_intercept: false,
         };
-        let params = Params {
-            method: Method::Auto,
-            rcond: self.params.rcond,
-            sketch: None,
-            sketch_size: None,
-            tolerance: None,
-            max_iter: None,
-            seed: self.params.seed,
-            keep_factor: false,
-            certify: false,
-            preconditioner: None,
-        };
+        let params = Params { rcond: self.params.rcond, seed: self.params.seed, ..Params::default() };
         let mut solved = lstsq(self.context, &problem, &params)?;
         self.round(solved.x.as_mut_slice())?;
         let Measured { backward_error, residual_norm, .. } = self.measure(solved.x.as_slice())?;
