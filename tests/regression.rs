@@ -11,8 +11,15 @@ use nearlin::regression::{
 };
 use proptest::prelude::*;
 
-const METHODS: [Method; 6] =
-    [Method::Auto, Method::Gram, Method::Whitened, Method::Spir, Method::Fossils, Method::Qr];
+const METHODS: [Method; 7] = [
+    Method::Auto,
+    Method::Gram,
+    Method::Whitened,
+    Method::Spir,
+    Method::Fossils,
+    Method::FgmresWlsir,
+    Method::Qr,
+];
 
 fn params(method: Method) -> Params {
     Params { method, seed: 7, ..Params::default() }
@@ -236,7 +243,7 @@ fn leave_one_out_errors_equal_leaving_one_out() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
     #[test]
-    fn any_shape_has_an_answer(n in 1usize..300, d in 1usize..20, k in 0usize..4, which in 0usize..6) {
+    fn any_shape_has_an_answer(n in 1usize..300, d in 1usize..20, k in 0usize..4, which in 0..METHODS.len()) {
         let (a, b) = (normals(n, d, 1e3, 17), normals(n, k, 1.0, 18));
         let targets = Dense::row_major(&b, n, k);
         let output = solve(&Problem { targets, ..problem(&a, &[0.0].repeat(n), d) }, METHODS[which]);

@@ -259,7 +259,8 @@ def lstsq(
     triangular product of ``"whitened"``, and three to six passes over `A`, where LAPACK takes 2 n d^2 for
     its QR factorisation and more for singular values. Extra memory: O(d^2) numbers for ``"gram"``, O(m d)
     with m about 2 d for ``"whitened"``, m at most 12 d for ``"spir"``, O(n k),
-    and for ``"fgmres_wlsir"`` two vectors of n + d numbers for each step of FGMRES, about twenty in all.
+    and for ``"fgmres_wlsir"``, which takes the right-hand sides one by one, two vectors of n + d numbers for
+    each step of FGMRES, about twenty in all.
 
     The certificate bounds the column-scaled backward error of Karlson and Walden [2]_: the smallest
     relative perturbation of (A, b) for which x is exact.

@@ -72,8 +72,6 @@ impl Preconditioner {
 const TOLERANCE: f64 = 1e-8;
 /// Most steps of FGMRES in a round.
 const MOST_STEPS: usize = 30;
-/// Most rounds of refinement.
-const MOST_ROUNDS: usize = 10;
 
 /// Refines answers, whatever they have come to, with the factor that they were had with.
 pub(crate) fn augmented<T: Real + Element>(
@@ -127,7 +125,7 @@ impl<T: Real + Element> Augmented<'_, '_, '_, T> {
         at[n..].iter_mut().zip(start).zip(scale).for_each(|((x, start), scale)| *x = start / scale);
         self.fit(target, &mut at)?;
         let mut last = f64::INFINITY;
-        for _ in 0..MOST_ROUNDS {
+        for _ in 0..self.group.max_passes {
             let residual = self.residual(Some(target), &at)?;
             let rhs = self.measured_from_left(&residual)?;
             let correction = fgmres(self, &rhs, TOLERANCE, MOST_STEPS)?;

@@ -17,7 +17,7 @@ pub(crate) struct Group<'p, 'a, T> {
     pub ridge: f64,
     /// Backward error relative to |A|_F to be reached.
     pub tolerance: f64,
-    /// Most reads of A in one refinement.
+    /// Most reads of A, or rounds, in one refinement.
     pub max_passes: usize,
 }
 

@@ -300,10 +300,9 @@ impl<'p> Driver<'p> {
             Method::Whitened => whitened.to_vec(),
             Method::Spir => iterative(false).to_vec(),
             Method::Fossils => iterative(true).to_vec(),
-            Method::FgmresWlsir => match self.params.preconditioner {
-                Some(Preconditioner::Left) => augmented(Preconditioner::Left).to_vec(),
-                _ => augmented(Preconditioner::Split).to_vec(),
-            },
+            Method::FgmresWlsir => {
+                augmented(self.params.preconditioner.unwrap_or(Preconditioner::Split)).to_vec()
+            }
             Method::Gram if square => vec![Rung::Gram(Precision::Double)],
             Method::Gram => {
                 gram(condition).chain([Rung::Gram(Precision::Double)]).take(2).chain(whitened).collect()

@@ -44,6 +44,22 @@ def test_backward_error_on_the_weighted_matrix_is_that_of_qr(instance):
     assert result.certificate.met
 
 
+@pytest.mark.parametrize("unit", [1e-290, 1e280])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_the_unit_of_the_weights_does_not_matter(unit, fit_intercept):
+    A, b, weight = stiff(factor=1e12)
+    weight *= unit
+    X = A[:, 1:] if fit_intercept else A
+    model = nearlin.LinearRegression(fit_intercept=fit_intercept, random_state=0).fit(X, b, weight)
+    x = np.append(model.intercept_, model.coef_) if fit_intercept else model.coef_
+    assert error(x, exact(A, b, weight)) <= 4 * U
+
+
+def test_weights_over_six_hundred_orders():
+    A, b, weight = spread(2000, orders=600)
+    assert error(solve(A, b, weight).x, exact(A, b, weight)) <= 4 * U
+
+
 def test_rows_of_weight_zero_count_as_absent():
     A, b, weight = stiff()
     weight[::3] = 0.0
@@ -133,6 +149,12 @@ def test_the_default_is_split():
     default, split = (solve(A, b, weight, preconditioner=p) for p in (None, "split"))
     assert "split" in default.explanation
     assert default.x.tobytes() == split.x.tobytes()
+
+
+def test_max_iter_limits_the_rounds():
+    A, b, weight = stiff()
+    few, many = (solve(A, b, weight, max_iter=max_iter) for max_iter in (1, None))
+    assert few.n_iter < many.n_iter
 
 
 def test_a_deficient_rank_is_left_to_qr():
