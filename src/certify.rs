@@ -219,11 +219,15 @@ pub(crate) fn damped_ratio(frobenius: f64, solution_norm: f64, target_norm: f64)
 
 /// What a change dx of the answer x adds to its backward error at most: the gradient moves by A'A dx.
 pub fn backward_error_of_change(factor: &Factor, dx: &[f64], solution_norm: f64, target_norm: f64) -> f64 {
-    let frobenius = factor.frobenius_norm();
+    backward_error_of_image(factor.frobenius_norm(), factor.image_norm(dx), solution_norm, target_norm)
+}
+
+/// The quick bound, from |(A'A)^(-1/2) g| alone: what the residual would change by if x were moved to the minimiser.
+pub fn backward_error_of_image(frobenius: f64, image_norm: f64, solution_norm: f64, target_norm: f64) -> f64 {
     if frobenius == 0.0 {
         return 0.0;
     }
-    damped_ratio(frobenius, solution_norm, target_norm) / frobenius * factor.image_norm(dx)
+    damped_ratio(frobenius, solution_norm, target_norm) / frobenius * image_norm
 }
 
 #[cfg(test)]

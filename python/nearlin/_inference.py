@@ -225,7 +225,7 @@ class Inference(LeastSquares):
             names=tuple(map(str, names)),
             **{name: values[0] if single else values for name, values in by_target.items()},
             n=kept.observations,
-            rank=self.rank_ + (kept.means is not None),
+            rank=len(kept.factors[0]) + (kept.means is not None),
             level=level,
             kind=kind,
             model=type(self).__name__,

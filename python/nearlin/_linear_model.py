@@ -23,7 +23,7 @@ class LinearRegression(Inference):
     ----------
     fit_intercept : bool, default=True
         Whether to fit a constant term. Data are centred on the fly: sparse ones stay sparse.
-    method : {"auto", "gram", "whitened", "spir", "fossils", "fgmres_wlsir", "qr"}, default="auto"
+    method : {"auto", "gram", "whitened", "spir", "fossils", "lsmr", "fgmres_wlsir", "qr"}, default="auto"
         How to solve; see :func:`lstsq`.
     rcond : float, optional
         Singular values of the centred, column-scaled X below `rcond` times the largest are taken for
@@ -52,8 +52,8 @@ class LinearRegression(Inference):
         Coefficients; those of least norm if X is rank-deficient.
     intercept_ : float or ndarray of shape (n_targets,)
         Constant term, 0.0 if ``fit_intercept=False``.
-    rank_ : int
-        Rank of X, centred if ``fit_intercept=True``.
+    rank_ : int or None
+        Rank of X, centred if ``fit_intercept=True``; None by ``method="lsmr"`` without a factor.
     n_iter_ : int
         Passes over X once its factor was had.
     method_ : str
@@ -123,7 +123,7 @@ class Ridge(Inference):
         Penalty, one for all targets or one for each.
     fit_intercept : bool, default=True
         Whether to fit a constant term. Data are centred on the fly: sparse ones stay sparse.
-    method : {"auto", "gram", "whitened", "spir", "fossils", "fgmres_wlsir", "qr"}, default="auto"
+    method : {"auto", "gram", "whitened", "spir", "fossils", "lsmr", "fgmres_wlsir", "qr"}, default="auto"
         How to solve; see :func:`lstsq`.
     tol : float, optional
         Target of the backward error of the penalised problem; see :func:`lstsq`.
@@ -145,8 +145,9 @@ class Ridge(Inference):
         Coefficients.
     intercept_ : float or ndarray of shape (n_targets,)
         Constant term, 0.0 if ``fit_intercept=False``.
-    rank_ : int
-        Rank of the penalised problem, ``n_features`` for any noticeable `alpha`.
+    rank_ : int or None
+        Rank of the penalised problem, ``n_features`` for any noticeable `alpha`; None by
+        ``method="lsmr"`` without a factor.
     n_iter_ : int
         Passes over X once its factor was had.
     method_ : str
@@ -209,7 +210,7 @@ class RidgeCV(LeastSquares):
         Whether to fit a constant term.
     alpha_per_target : bool, default=False
         Whether each target chooses its own penalty, rather than all of them together.
-    method : {"auto", "gram", "whitened", "spir", "fossils", "fgmres_wlsir", "qr"}, default="auto"
+    method : {"auto", "gram", "whitened", "spir", "fossils", "lsmr", "fgmres_wlsir", "qr"}, default="auto"
         How to solve the final fit; see :func:`lstsq`.
     tol : float, optional
         Target of the backward error of the final fit; see :func:`lstsq`.
@@ -230,8 +231,8 @@ class RidgeCV(LeastSquares):
         Coefficients.
     intercept_ : float or ndarray of shape (n_targets,)
         Constant term, 0.0 if ``fit_intercept=False``.
-    rank_ : int
-        Rank of the penalised problem.
+    rank_ : int or None
+        Rank of the penalised problem; None by ``method="lsmr"`` without a factor.
     n_iter_ : int
         Passes over X in the final fit, once the factor was had.
     method_ : str

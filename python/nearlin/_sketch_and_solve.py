@@ -597,7 +597,7 @@ def _exact(
         level=parameters["level"],
         eps=0.0,
         residual_norm=exact.residual_norm,
-        rank=exact.rank,
+        rank=exact.rank,  # type: ignore[arg-type]  # None only by "lsmr"
         sketch=None,
         sketch_size=None,
         guarantee=guarantee,

@@ -33,6 +33,7 @@ __all__ = [
     "check_finite",
     "check_int",
     "check_real",
+    "float_dtype",
     "is_sparse",
 ]
 
@@ -55,7 +56,7 @@ def as_matrix(A: object, name: str = "A", *, accept_sparse: bool = True, allow_e
         matrix: Any = A
         _check_ndim(matrix.shape, name)
         matrix = matrix if matrix.format in ("csr", "csc") else matrix.tocsr()
-        dtype = _float_dtype(matrix.dtype, name)
+        dtype = float_dtype(matrix.dtype, name)
         matrix = matrix if matrix.dtype == dtype else matrix.astype(dtype)
     else:
         array = _as_array(A, name)
@@ -255,7 +256,10 @@ def check_finite(array: Float, name: str) -> None:
 
 def is_sparse(A: object) -> bool:
     """Tell whether ``A`` is one of SciPy's sparse matrices or arrays."""
-    return any(base.__module__.startswith("scipy.sparse") for base in type(A).__mro__)
+    homes = [base.__module__ for base in type(A).__mro__]
+    return any(
+        home.startswith("scipy.sparse") and not home.startswith("scipy.sparse.linalg") for home in homes
+    )
 
 
 def _as_array(A: object, name: str) -> npt.NDArray[Any]:
@@ -283,8 +287,8 @@ def _frame_values(frame: Any) -> npt.NDArray[Any]:
 
 def _as_float(array: npt.NDArray[Any], name: str, dtype: npt.DTypeLike | None = None) -> Float:
     """Return the array as float32 or float64, or as ``dtype``."""
-    wanted = _float_dtype(array.dtype, name) if dtype is None else np.dtype(dtype)
-    _float_dtype(array.dtype, name)
+    wanted = float_dtype(array.dtype, name) if dtype is None else np.dtype(dtype)
+    float_dtype(array.dtype, name)
     if array.dtype == wanted and array.dtype.isnative:
         return np.asarray(array)
     with np.errstate(over="ignore"):
@@ -296,7 +300,7 @@ def _as_float(array: npt.NDArray[Any], name: str, dtype: npt.DTypeLike | None = 
     return cast
 
 
-def _float_dtype(dtype: np.dtype[Any], name: str) -> np.dtype[Any]:
+def float_dtype(dtype: np.dtype[Any], name: str) -> np.dtype[Any]:
     """Return the dtype in which the core takes entries of ``dtype``."""
     if dtype.kind == "f" and dtype.itemsize <= 4:
         return np.dtype(np.float32)

@@ -5,6 +5,7 @@ SciPy user would expect in its place, so that ``except ValueError`` keeps workin
 """
 
 __all__ = [
+    "AccuracyWarning",
     "AllocationError",
     "FallbackWarning",
     "GuaranteeWarning",
@@ -58,6 +59,10 @@ class InternalError(NearlinError, RuntimeError):
 
 class FallbackWarning(UserWarning):
     """A slower method than the one asked for was needed to reach the accuracy asked for."""
+
+
+class AccuracyWarning(UserWarning):
+    """The accuracy asked for was not reached; the certificate says what was."""
 
 
 class GuaranteeWarning(UserWarning):

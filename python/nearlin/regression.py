@@ -13,6 +13,7 @@ from . import _core
 from ._certificate import Certificate
 from ._config import Progress, resolve_progress, resolve_threads
 from ._listing import listing
+from ._operator import Operator, is_operator
 from ._validation import (
     Float,
     Matrix,
@@ -27,11 +28,17 @@ from ._validation import (
     check_int,
     check_real,
 )
-from .exceptions import FallbackWarning, InvalidInputError, ShapeError, VerificationError
+from .exceptions import (
+    AccuracyWarning,
+    FallbackWarning,
+    InvalidInputError,
+    ShapeError,
+    VerificationError,
+)
 
 __all__ = ["LstsqResult", "lstsq"]
 
-METHODS = ("auto", "gram", "whitened", "spir", "fossils", "fgmres_wlsir", "qr")
+METHODS = ("auto", "gram", "whitened", "spir", "fossils", "lsmr", "fgmres_wlsir", "qr")
 PRECONDITIONERS = ("split", "left")
 VERIFIED = ("backward_error", "bound", "rank", "confidence")
 MISCLAIM = 10.0
@@ -53,9 +60,9 @@ class LstsqResult:
     residual_norm : float or ndarray of shape (k,)
         Norm of b - A x, its rows weighted by the square roots of ``sample_weight``; the penalty of
         ``ridge`` is not part of it.
-    rank : int
+    rank : int or None
         Rank of ``A`` with columns scaled to unit norm, singular values below ``rcond`` times the
-        largest taken for zero.
+        largest taken for zero; None by ``"lsmr"``, which cannot tell.
     method : str
         The method whose answer this is.
     n_iter : int
@@ -70,14 +77,15 @@ class LstsqResult:
     fallback_reason : str or None
         Why the method asked for did not give the answer, None if it did.
     stages : tuple of (str, float, int)
-        What was done, in order: its name, seconds of wall time, and reads of the whole of ``A``.
+        What was done, in order: its name, seconds of wall time, and reads of the whole of ``A``, or products
+        with a linear operator and its transpose.
     size : int
-        Bytes of the numbers that ``A`` stores, which is what one read of it moves.
+        Bytes of the numbers that ``A`` stores, which is what one read of it moves; 0 for a linear operator.
     """
 
     x: Float
     residual_norm: float | npt.NDArray[np.float64]
-    rank: int
+    rank: int | None
     method: str
     n_iter: int
     sketch_size: int | None
@@ -116,10 +124,15 @@ class LstsqResult:
             for reason in self.explanation.split("; ")
             for line in textwrap.wrap(reason, 78, initial_indent="  ", subsequent_indent="    ")
         ]
-        lines += ["", f"{'stage':24}{'seconds':>8}{'reads of A':>12}{'gigabytes':>12}"]
+        lines += [
+            "",
+            f"{'stage':24}{'seconds':>8}"
+            + (f"{'reads of A':>12}{'gigabytes':>12}" if self.size else f"{'products':>12}"),
+        ]
         total = ("in all", sum(stage[1] for stage in self.stages), sum(stage[2] for stage in self.stages))
         for name, seconds, reads in (*self.stages, total):
-            lines.append(f"{name:24}{seconds:8.3f}{reads:12}{1e-9 * reads * self.size:12.3f}")
+            moved = f"{1e-9 * reads * self.size:12.3f}" if self.size else ""
+            lines.append(f"{name:24}{seconds:8.3f}{reads:12}{moved}")
         lines += ["", *textwrap.wrap(str(self.certificate), 80, subsequent_indent="  ")]
         if (error := self.certificate.estimate) > 0.0:
             lines.append(f"as exact as if A had been known to {-math.log10(error):.1f} decimal digits")
@@ -162,13 +175,15 @@ def lstsq(
 
     Parameters
     ----------
-    A : array_like or sparse matrix of shape (n, d)
+    A : array_like, sparse matrix or linear operator of shape (n, d)
         float32 or float64 in any memory layout, or SciPy CSR or CSC, none of which is copied; data
         frames give their values, and other numbers are rounded to float64. `A` need not be taller than wide,
-        but what is fast here is made for n much above d.
+        but what is fast here is made for n much above d. Anything that has ``shape``, ``matvec`` and
+        ``rmatvec``, as :class:`scipy.sparse.linalg.LinearOperator` has, is asked for products only, many at
+        a time if it has ``matmat`` and ``rmatmat``, always from the calling thread.
     b : array_like of shape (n,) or (n, k)
         Right-hand sides, taken in the dtype of `A`.
-    method : {"auto", "gram", "whitened", "spir", "fossils", "fgmres_wlsir", "qr"}, default="auto"
+    method : {"auto", "gram", "whitened", "spir", "fossils", "lsmr", "fgmres_wlsir", "qr"}, default="auto"
         How the triangular factor that drives the refinement is had.
 
         - ``"gram"``: Cholesky factor of A'A, from products in single precision if the columns are
@@ -177,6 +192,8 @@ def lstsq(
           for any condition number at which the rank is clear.
         - ``"spir"``: R1 itself, with conjugate gradients: for sparse `A` and for thousands of columns.
         - ``"fossils"``: the same with a fixed momentum, which takes a few more iterations.
+        - ``"lsmr"``: none; LSMR iterates until the answer is backward stable [4]_, which pays while the
+          condition number is below about 30. The answer is the one of least norm.
         - ``"fgmres_wlsir"``: the factor of ``"whitened"``, with FGMRES on the augmented system and residuals
           in twice the working precision [3]_. Not only the backward error but the error of `x` itself comes
           down to rounding level, whatever the weights; for two to four times the time of ``"whitened"``.
@@ -186,6 +203,11 @@ def lstsq(
 
         Condition numbers are those of `A` with columns scaled to unit norm. Any other method but
         ``"auto"`` that cannot meet `tol` falls back the same way, with a warning.
+
+        A linear operator goes by ``"spir"``, ``"fossils"`` or ``"lsmr"``. A sketch of it takes d products, so
+        ``"auto"`` tries LSMR first, and drops it when it foresees more than d / 20 iterations; beyond 20 000
+        columns it takes nothing but LSMR. With no QR to fall back on, an answer above `tol` is returned
+        with a warning.
     sample_weight : array_like of shape (n,) or float, optional
         Weight of each squared residual; a row of weight zero counts as absent. Where weights differ by more
         than 1e8 and make a condition number above 1e4, ``"auto"`` ends with ``"fgmres_wlsir"``: a small
@@ -244,6 +266,8 @@ def lstsq(
     FallbackWarning
         If the method asked for could not reach `tol`, so that another one gave the answer. A deficient
         rank is no cause for a warning: it is in the result.
+    AccuracyWarning
+        If an answer for a linear operator is above `tol`.
 
     See Also
     --------
@@ -263,7 +287,9 @@ def lstsq(
     each step of FGMRES, about twenty in all.
 
     The certificate bounds the column-scaled backward error of Karlson and Walden [2]_: the smallest
-    relative perturbation of (A, b) for which x is exact.
+    relative perturbation of (A, b) for which x is exact. Without a factor, by ``"lsmr"``, the columns of an
+    operator are not scaled, its norm is estimated from 16 random products, and the bound can be far
+    above the estimate where the residual is small.
 
     A small backward error makes x the exact answer to a problem nearby; how far it is from the answer to
     this one depends on the condition of `A`. With ``certify=True`` that distance is bounded. For g = A'(b
@@ -290,6 +316,8 @@ def lstsq(
        least squares problem", BIT 37 (1997).
     .. [3] E. Carson, E. Oktay, "Mixed precision FGMRES-based iterative refinement for weighted least
        squares", arXiv:2401.03755.
+    .. [4] D. C.-L. Fong, M. Saunders, "LSMR: an iterative algorithm for sparse least-squares problems",
+       SIAM J. Sci. Comput. 33 (2011).
 
     Examples
     --------
@@ -310,7 +338,9 @@ def lstsq(
     >>> bool(np.all(result.certificate.coordinate_bound < 1e-13 * np.abs(result.x)))
     True
     """
-    matrix = as_matrix(A)
+    matrix: Matrix = Operator(A) if is_operator(A) else as_matrix(A)
+    if verify and isinstance(matrix, Operator):
+        raise InvalidInputError("`verify` is True for a linear operator, expected False, or `A` as an array")
     columns, single = as_rhs(b, matrix.shape[0], matrix.dtype)
     seed, verify = as_seed(rng), check_bool(verify, "verify")
     solution = solve(
@@ -352,7 +382,7 @@ def lstsq(
         explanation=solution["explanation"],
         fallback_reason=solution["fallback_reason"],
         stages=(*solution["stages"], *([solution["verification"]["stage"]] if verify else [])),
-        size=int((matrix if isinstance(matrix, np.ndarray) else matrix.data).nbytes),
+        size=int((matrix if isinstance(matrix, np.ndarray | Operator) else matrix.data).nbytes),
     )
 
 
@@ -410,6 +440,13 @@ def solve(
             FallbackWarning,
             stacklevel=3,
         )
+    if not solution["settled"]:
+        warnings.warn(
+            f"method={method!r} reached a backward error of {np.max(solution['backward_error']):.1e}, above "
+            f"{solution['target']:.1e}; a larger max_iter or another method may do better",
+            AccuracyWarning,
+            stacklevel=3,
+        )
     return solution
 
 
@@ -463,8 +500,14 @@ def verified(
 def certificate_of(solution: Solution, *, fit_intercept: bool = False, single: bool = False) -> Certificate:
     """Return the certificate of a solution: the worst of its right-hand sides."""
     problem = "column-scaled problem" + (" after centring" if fit_intercept else "")
-    sketched = solution["method"] in ("spir", "fossils")
-    notes = ["holds if the sketch embeds the columns of A"] if sketched else []
+    sketched, iterated = solution["method"] in ("spir", "fossils"), solution["method"] == "lsmr"
+    source, notes = "a factor R of A whose condition was checked and the residual of the returned x", []
+    if sketched:
+        source = "R of the sketch and the residual of the returned x"
+        notes.append("holds if the sketch embeds the columns of A")
+    elif iterated:
+        source = "a bidiagonalisation restarted from the returned x"
+        notes.append("the estimate lacks what more iterations would have added, the bound is Stewart's")
     forward, second = solution["forward"] or {}, solution.get("verification")
     if second is not None:
         notes.append(verdict(second, solution))
@@ -477,11 +520,7 @@ def certificate_of(solution: Solution, *, fit_intercept: bool = False, single: b
         estimate=float(np.max(solution["backward_error"])),
         bound=float(np.max(solution["backward_error_bound"])),
         confidence=None if sketched else 1.0,
-        measured=(
-            f"Karlson-Walden estimate on the {problem}, "
-            + ("with R of the sketch" if sketched else "with a factor R of A whose condition was checked")
-            + " and the residual of the returned x"
-        ),
+        measured=f"Karlson-Walden estimate on the {problem}, with {source}",
         target=float(solution["target"]),
         note="; ".join(notes) or None,
         details={
@@ -499,7 +538,7 @@ def verdict(second: Solution, solution: Solution) -> str:
     """Return what a second look that found no fault amounts to."""
     if math.isnan(max(second["bound"])):
         return "a fresh sketch finds no fault but proves nothing at this condition"
-    rank = "" if second["rank"] == solution["rank"] else f", where A has rank {second['rank']}"
+    rank = "" if solution["rank"] in (None, second["rank"]) else f", where A has rank {second['rank']}"
     return f"at most {max(second['bound']):.1e} by a fresh sketch{rank}"
 
 

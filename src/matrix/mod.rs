@@ -5,17 +5,20 @@
 //! | [`Dense`], [`DenseMut`] | strided view, one axis contiguous for speed, any strides for correctness |
 //! | [`Mat`] | owned, column-major, cache-line aligned, allocated fallibly |
 //! | [`Sparse`] | compressed lines (CSR or CSC) with 32- or 64-bit indices |
-//! | [`Matrix`] | either of them, as it came from the caller |
+//! | [`Matrix`] | dense or sparse, as it came from the caller |
+//! | [`LinearOperator`] | products with a matrix that is nowhere written down |
 //! | [`Rows`] | anything that can show a tile of its rows as row-major `f64` |
 //!
 //! Nothing here copies the caller's data but [`Rows::tile`], whose buffer is a cache-sized tile.
 
 mod dense;
+mod operator;
 mod owned;
 mod sparse;
 mod tiles_of_sparse;
 
 pub use dense::{Dense, DenseMut, Rows};
+pub use operator::LinearOperator;
 pub use owned::{Buffer, Mat};
 pub use sparse::{Axis, Indices, Sparse, SparseBuf};
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`enter`] | detaches from the interpreter, catches panics, listens for Ctrl-C, reports progress |
 //! | [`convert`] | NumPy and SciPy objects as matrix views, results as NumPy arrays |
+//! | [`operator`] | linear operators of the caller |
 //! | [`errors`] | errors of the core as exceptions |
 //! | [`names`] | the words that callers type |
 //! | [`regression`], [`sketch`] | one thin file per column |
@@ -18,6 +19,7 @@ pub mod enter;
 pub mod errors;
 pub mod kron;
 pub mod names;
+pub mod operator;
 pub mod regression;
 pub mod sketch;
 pub mod sketch_and_solve;

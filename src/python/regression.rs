@@ -3,8 +3,9 @@
 use super::convert::{AnyInput, Input, Vector, either_precision, owned, to_numpy};
 use super::enter::enter;
 use super::names::{preconditioner_named, sketch_named};
+use super::operator::Operator;
 use crate::error::Error;
-use crate::matrix::{Dense, Matrix, Real};
+use crate::matrix::{Dense, LinearOperator, Matrix, Real};
 use crate::parallel::Context;
 use crate::regression::{self, ForwardError, Inference, Method, Output, Params, Problem, Sketchable};
 use crate::simd;
@@ -50,6 +51,12 @@ pub fn lstsq<'py>(
     let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
     let ridge = Vector::<f64>::extract(ridge, "ridge")?;
     let call = Call { weights: weights.as_ref(), ridge: ridge.as_slice(), fit_intercept };
+    if let Some(operator) = Operator::extract(a)? {
+        return match AnyInput::extract(b, "b")? {
+            AnyInput::F32(b) => call.lstsq_by_products(py, operator, &b, &params, threads, progress),
+            AnyInput::F64(b) => call.lstsq_by_products(py, operator, &b, &params, threads, progress),
+        };
+    }
     match AnyInput::extract(a, "A")? {
         AnyInput::F32(a) => {
             let b = Input::<f32>::extract(b, "b")?;
@@ -136,14 +143,24 @@ impl Call<'_> {
         b: &'p Input<T>,
     ) -> crate::error::Result<Problem<'p, T>> {
         let design = a.view();
+        self.problem_of(design, design.nrows(), b)
+    }
+
+    /// The problem of anything that has `nrows` rows.
+    fn problem_of<'p, T: Real + numpy::Element, M>(
+        &'p self,
+        design: M,
+        nrows: usize,
+        b: &'p Input<T>,
+    ) -> crate::error::Result<Problem<'p, T, M>> {
         let targets: Dense<'p, T> = match b.view() {
             Matrix::Dense(targets) => targets,
             Matrix::Sparse(_) => return Err(Error::value("b", "sparse", "a dense array")),
         };
         let weights = self.weights.map(Vector::as_slice);
         match weights {
-            Some(weights) if weights.len() != design.nrows() => {
-                Err(Error::shape("sample_weight", format!("length {}", weights.len()), design.nrows()))
+            Some(weights) if weights.len() != nrows => {
+                Err(Error::shape("sample_weight", format!("length {}", weights.len()), nrows))
             }
             _ => {
                 Ok(Problem { design, targets, weights, ridge: self.ridge, fit_intercept: self.fit_intercept })
@@ -160,16 +177,36 @@ impl Call<'_> {
     ) -> crate::error::Result<Output> {
         regression::lstsq(context, &self.problem(a, b)?, params)
     }
+
+    /// What the caller's products raise goes through unchanged.
+    fn lstsq_by_products<'py, T: Real + numpy::Element + simd::Element + Sketchable>(
+        &self,
+        py: Python<'py>,
+        operator: Operator,
+        b: &Input<T>,
+        params: &Params,
+        threads: usize,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let outcome = enter(py, threads, progress, |context| {
+            let design: &dyn LinearOperator = &operator;
+            regression::lstsq(context, &self.problem_of(design, design.nrows(), b)?, params)
+        });
+        match operator.into_raised() {
+            Some(raised) => Err(raised),
+            None => to_dict::<T>(py, outcome?),
+        }
+    }
 }
 
 fn method_named(name: &str) -> Result<Method, Error> {
-    use Method::{Auto, FgmresWlsir, Fossils, Gram, Qr, Spir, Whitened};
-    let methods = [Auto, Gram, Whitened, Spir, Fossils, FgmresWlsir, Qr];
+    use Method::{Auto, FgmresWlsir, Fossils, Gram, Lsmr, Qr, Spir, Whitened};
+    let methods = [Auto, Gram, Whitened, Spir, Fossils, Lsmr, FgmresWlsir, Qr];
     methods.into_iter().find(|method| method.name() == name).ok_or_else(|| {
         Error::value(
             "method",
             format!("'{name}'"),
-            "one of auto, gram, whitened, spir, fossils, fgmres_wlsir, qr",
+            "one of auto, gram, whitened, spir, fossils, lsmr, fgmres_wlsir, qr",
         )
     })
 }
@@ -192,6 +229,7 @@ fn to_dict<T: Real + numpy::Element>(py: Python<'_>, output: Output) -> PyResult
     let stages: Vec<_> = output.stages.iter().map(|stage| (stage.name, stage.seconds, stage.reads)).collect();
     dict.set_item("stages", stages)?;
     dict.set_item("fallback_reason", output.fallback)?;
+    dict.set_item("settled", output.settled)?;
     dict.set_item("redraws", output.redraws)?;
     dict.set_item("forward", output.forward.map(|forward| forward_to_dict(py, forward)).transpose()?)?;
     dict.set_item("inference", output.inference.map(|kept| inference_to_dict(py, kept)).transpose()?)?;

@@ -3,9 +3,9 @@
 //! A wrong estimate costs time only: every rung judges the factor that it really uses, and hands on to the
 //! next one when the factor is not admissible.
 
-use super::design::{Design, power_of_two_below};
+use super::design::Design;
 use crate::error::Result;
-use crate::linalg;
+use crate::linalg::{self, power_of_two_below};
 use crate::matrix::{Dense, Real, Rows};
 use crate::parallel::Context;
 use crate::random::Stream;
@@ -108,7 +108,7 @@ pub(crate) struct Costs {
 /// Reads of A that refinement usually takes after each factor.
 const PASSES: [f64; 3] = [3.0, 2.0, 3.0];
 /// Inner iterations and looks of SPIR with m = 12 d.
-const SPIR_PASSES: f64 = 32.0;
+pub(crate) const SPIR_PASSES: f64 = 32.0;
 
 /// The model: flops of the factor, reads of A, flops on the triangle. For one core whatever the machine, so that the
 /// choice, and with it the bits of the answer, does not depend on the number of threads.

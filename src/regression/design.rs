@@ -2,16 +2,16 @@
 
 use super::sparse;
 use crate::error::{Error, Result};
-pub(crate) use crate::linalg::power_of_two_below;
-use crate::matrix::{Dense, Matrix, Real, Rows, Sparse};
+use crate::linalg::power_of_two_below;
+use crate::matrix::{Dense, LinearOperator, Matrix, Real, Rows, Sparse};
 use crate::parallel::Context;
 use crate::simd::{Element, Extended, kernel};
 use std::ops::Range;
 
 /// min |W^(1/2) (b - A x)|^2 + ridge |x|^2 for every column b of the targets, as the caller states it.
-pub struct Problem<'a, T> {
-    /// n x d.
-    pub design: Matrix<'a, T>,
+pub struct Problem<'a, T, M = Matrix<'a, T>> {
+    /// n x d: a matrix or a linear operator.
+    pub design: M,
     /// n x k.
     pub targets: Dense<'a, T>,
     /// One non-negative weight for every row, not all of them zero.
@@ -22,10 +22,56 @@ pub struct Problem<'a, T> {
     pub fit_intercept: bool,
 }
 
+/// What the design of a problem may be.
+#[derive(Clone, Copy)]
+pub enum Source<'a, T> {
+    /// Strided array.
+    Dense(Dense<'a, T>),
+    /// Compressed rows or columns.
+    Sparse(Sparse<'a, T>),
+    /// Products only, of the precision of `T`. There are no tiles of it.
+    Operator(&'a dyn LinearOperator),
+}
+
+impl<'a, T> From<Matrix<'a, T>> for Source<'a, T> {
+    fn from(matrix: Matrix<'a, T>) -> Self {
+        match matrix {
+            Matrix::Dense(matrix) => Self::Dense(matrix),
+            Matrix::Sparse(matrix) => Self::Sparse(matrix),
+        }
+    }
+}
+
+impl<'a, T> From<&'a dyn LinearOperator> for Source<'a, T> {
+    fn from(operator: &'a dyn LinearOperator) -> Self {
+        Self::Operator(operator)
+    }
+}
+
+impl<T: Real> Source<'_, T> {
+    /// Number of rows.
+    pub fn nrows(&self) -> usize {
+        match self {
+            Self::Dense(matrix) => matrix.nrows(),
+            Self::Sparse(matrix) => matrix.nrows(),
+            Self::Operator(operator) => operator.nrows(),
+        }
+    }
+
+    /// Number of columns.
+    pub fn ncols(&self) -> usize {
+        match self {
+            Self::Dense(matrix) => matrix.ncols(),
+            Self::Sparse(matrix) => matrix.ncols(),
+            Self::Operator(operator) => operator.ncols(),
+        }
+    }
+}
+
 /// A [`Problem`] in the form in which the solvers read it: they see W^(1/2) (A - 1 mean') 2^e and the
 /// targets treated alike, one cache-sized tile at a time.
 pub(crate) struct Design<'a, T> {
-    matrix: Matrix<'a, T>,
+    matrix: Source<'a, T>,
     targets: Dense<'a, T>,
     weights: Option<&'a [f64]>,
     root_weights: Option<Vec<f64>>,
@@ -40,12 +86,15 @@ pub(crate) struct Design<'a, T> {
 
 impl<'a, T: Real + Element> Design<'a, T> {
     /// Reads the targets and weights once, and the matrix once more if it has to be centred.
-    pub fn new(context: &Context, problem: &Problem<'a, T>) -> Result<Self> {
+    pub fn new<M>(context: &Context, problem: &Problem<'a, T, M>) -> Result<Self>
+    where
+        M: Copy + Into<Source<'a, T>>,
+    {
         let (n, k) = (problem.targets.nrows(), problem.targets.ncols());
         let root_weights =
             problem.weights.map(|weights| weights.iter().map(|weight| weight.sqrt()).collect());
         let mut design = Self {
-            matrix: problem.design,
+            matrix: problem.design.into(),
             targets: problem.targets,
             weights: problem.weights,
             root_weights,
@@ -56,6 +105,13 @@ impl<'a, T: Real + Element> Design<'a, T> {
             target_norm: vec![0.0; k],
         };
         if problem.fit_intercept {
+            if design.operator().is_some() {
+                return Err(Error::value(
+                    "fit_intercept",
+                    "true for a linear operator",
+                    "false, or a matrix",
+                ));
+            }
             design.centre(context)?;
         }
         for target in 0..k {
@@ -80,8 +136,16 @@ impl<'a, T: Real + Element> Design<'a, T> {
     /// The sparse matrix and its row weights, if it is one; centring and column scales are not in it.
     pub fn sparse(&self) -> Option<(Sparse<'a, T>, Option<&[f64]>)> {
         match self.matrix {
-            Matrix::Sparse(matrix) => Some((matrix, self.root_weights.as_deref())),
-            Matrix::Dense(_) => None,
+            Source::Sparse(matrix) => Some((matrix, self.root_weights.as_deref())),
+            Source::Dense(_) | Source::Operator(_) => None,
+        }
+    }
+
+    /// The operator, if it is one; weights and centring are not in it.
+    pub fn operator(&self) -> Option<&'a dyn LinearOperator> {
+        match self.matrix {
+            Source::Operator(operator) => Some(operator),
+            Source::Dense(_) | Source::Sparse(_) => None,
         }
     }
 
@@ -113,6 +177,11 @@ impl<'a, T: Real + Element> Design<'a, T> {
     /// Sum of the weights.
     pub fn total_weight(&self) -> f64 {
         (0..self.nrows()).map(|row| self.root_weight(row).powi(2)).sum()
+    }
+
+    /// True if rows are weighted.
+    pub fn is_weighted(&self) -> bool {
+        self.root_weights.is_some()
     }
 
     /// The largest weight over the smallest that is not zero.
@@ -149,8 +218,9 @@ impl<'a, T: Real + Element> Design<'a, T> {
     pub fn exact_tile<'b>(&'b self, rows: Range<usize>, buffer: &'b mut Vec<f64>) -> Dense<'b, f64> {
         let columns = 0..self.ncols();
         match &self.matrix {
-            Matrix::Dense(matrix) => matrix.tile(rows, columns, buffer),
-            Matrix::Sparse(matrix) => matrix.tile(rows, columns, buffer),
+            Source::Dense(matrix) => matrix.tile(rows, columns, buffer),
+            Source::Sparse(matrix) => matrix.tile(rows, columns, buffer),
+            Source::Operator(_) => no_tiles(),
         }
     }
 
@@ -172,7 +242,7 @@ impl<'a, T: Real + Element> Design<'a, T> {
     pub fn untouched(&self) -> Option<Dense<'a, T>> {
         let touched = self.root_weights.is_some() || self.means.is_some() || self.column_scale.is_some();
         match self.matrix {
-            Matrix::Dense(matrix) if !touched => Some(matrix),
+            Source::Dense(matrix) if !touched => Some(matrix),
             _ => None,
         }
     }
@@ -207,6 +277,41 @@ impl<'a, T: Real + Element> Design<'a, T> {
         Ok(largest)
     }
 
+    /// Norms of the columns, after one read.
+    pub fn column_norms(&self, context: &Context) -> Result<Vec<f64>> {
+        let blocks = row_blocks(self.nrows(), self.ncols());
+        let partial = context.map_with(blocks.len(), Vec::new, |buffer, block| {
+            let (rows, mut squares) = (blocks[block].clone(), vec![0.0f64; self.ncols()]);
+            if let Some((matrix, _)) = self.sparse() {
+                let weight = |i: usize| self.root_weight(rows.start + i);
+                sparse::visit(&matrix, rows.clone(), |i, j, value| {
+                    squares[j] += (weight(i) * value * self.column_scale(j)).powi(2);
+                });
+                return squares;
+            }
+            for start in rows.clone().step_by(TILE_ROWS) {
+                let tile = self.tile(start..(start + TILE_ROWS).min(rows.end), 0..self.ncols(), buffer);
+                for i in 0..tile.nrows() {
+                    squares
+                        .iter_mut()
+                        .zip(tile.row(i).unwrap_or(&[]))
+                        .for_each(|(sum, value)| *sum += value * value);
+                }
+            }
+            squares
+        })?;
+        let mut squares = vec![0.0; self.ncols()];
+        partial.iter().for_each(|part| squares.iter_mut().zip(part).for_each(|(sum, part)| *sum += part));
+        if let (Some(_), Some(means)) = (self.sparse(), &self.means) {
+            let total = self.total_weight();
+            for (j, square) in squares.iter_mut().enumerate() {
+                let removed = total * (means[j] * self.column_scale(j)).powi(2);
+                *square = (*square - removed).max(f64::EPSILON * *square);
+            }
+        }
+        Ok(squares.iter().map(|square| square.sqrt()).collect())
+    }
+
     /// Multiplies columns whose largest magnitude is beyond 1e+-100 by a power of two from now on.
     pub fn tame_columns(&mut self, largest: &[f64]) {
         let wild = |value: f64| value != 0.0 && !(1e-100..=1e100).contains(&value);
@@ -220,8 +325,9 @@ impl<'a, T: Real + Element> Design<'a, T> {
     fn non_finite(&self, column: usize) -> Error {
         let mut buffer = Vec::new();
         let raw = |row: usize, buffer: &mut Vec<f64>| match &self.matrix {
-            Matrix::Dense(matrix) => matrix.get(row, column).to_f64(),
-            Matrix::Sparse(matrix) => matrix.tile(row..row + 1, column..column + 1, buffer).get(0, 0),
+            Source::Dense(matrix) => matrix.get(row, column).to_f64(),
+            Source::Sparse(matrix) => matrix.tile(row..row + 1, column..column + 1, buffer).get(0, 0),
+            Source::Operator(_) => no_tiles(),
         };
         let found = (0..self.nrows()).map(|row| (row, raw(row, &mut buffer))).find(|(_, v)| !v.is_finite());
         match found {
@@ -254,16 +360,17 @@ impl<'a, T: Real + Element> Design<'a, T> {
             let mut sums = vec![0.0; d];
             let rows = blocks[block].clone();
             match &self.matrix {
-                Matrix::Dense(matrix) => {
+                Source::Dense(matrix) => {
                     for row in rows {
                         let tile = matrix.tile(row..row + 1, 0..d, buffer);
                         crate::simd::axpy(share(row), tile.row(0).unwrap_or(&[]), &mut sums);
                     }
                 }
-                Matrix::Sparse(matrix) => {
+                Source::Sparse(matrix) => {
                     let shares: Vec<f64> = rows.clone().map(share).collect();
                     sparse::add_transposed_product(matrix, rows, &shares, &mut sums);
                 }
+                Source::Operator(_) => no_tiles(),
             }
             sums
         })?;
@@ -280,6 +387,11 @@ impl<'a, T: Real + Element> Design<'a, T> {
         self.means = Some(means);
         Ok(())
     }
+}
+
+/// The driver hands operators only to what works by products.
+fn no_tiles() -> ! {
+    unreachable!("a linear operator has no tiles")
 }
 
 /// Rows of a tile in passes that do little work on it.
@@ -316,7 +428,7 @@ impl<T: Real + Element> Rows for Design<'_, T> {
         }
         let shape = (rows.len(), cols.len());
         match &self.matrix {
-            Matrix::Dense(matrix) => match matrix.rows(rows.clone()).row_major_f64() {
+            Source::Dense(matrix) => match matrix.rows(rows.clone()).row_major_f64() {
                 Some(borrowed) => {
                     buffer.clear();
                     for i in 0..borrowed.nrows() {
@@ -327,9 +439,10 @@ impl<T: Real + Element> Rows for Design<'_, T> {
                     matrix.tile(rows.clone(), cols.clone(), buffer);
                 }
             },
-            Matrix::Sparse(matrix) => {
+            Source::Sparse(matrix) => {
                 matrix.tile(rows.clone(), cols.clone(), buffer);
             }
+            Source::Operator(_) => no_tiles(),
         }
         let scale = self.column_scale.as_ref().map(|scale| &scale[cols.clone()]);
         let means = self.means.as_ref().map(|means| &means[cols]);

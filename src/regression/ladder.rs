@@ -13,13 +13,16 @@
 //!
 //! Conditions are those of A with columns of norm one.
 
-use super::design::{Design, power_of_two_below};
+use super::design::Design;
+use super::lsmr::Unfactored;
 use super::pass::{Pass, PassSum, Sides, fold};
+use super::products::product;
+use super::qr::truncated;
 use super::refine::{Group, Refined, STAGNATION, Scaled};
 use super::stacked::{RootWeights, Targets};
 use crate::certify::Factor;
 use crate::error::Result;
-use crate::linalg::{self, Qr};
+use crate::linalg::{self, Qr, power_of_two_below};
 use crate::matrix::{Dense, Mat, Real, Rows, Sparse};
 use crate::simd::Element;
 use crate::sketch::{Kind, Operand, Sketch};
@@ -29,15 +32,20 @@ use crate::sketch::{Kind, Operand, Sketch};
 pub(crate) enum Outcome {
     /// Refined answers, settled or not, and the condition of the scaled A.
     Refined(Refined, Scaled, f64),
+    /// Answers without a factor.
+    Unfactored(Unfactored),
     /// The factor broke down or is too ill-conditioned; its condition estimate.
     Inadmissible(f64),
+    /// Iterations were given up after so many reads, as they would need too many.
+    Slow { made: usize, needed: usize },
 }
 
 impl Outcome {
     /// Reads of A that refined the answers.
     pub fn passes(&self) -> usize {
         match self {
-            Self::Refined(refined, ..) => refined.passes,
+            Self::Refined(refined, ..) | Self::Unfactored(Unfactored { refined, .. }) => refined.passes,
+            Self::Slow { made, .. } => *made,
             Self::Inadmissible(_) => 0,
         }
     }
@@ -154,9 +162,20 @@ pub(crate) struct SketchPlan {
 /// R1 of the scaled columns and sketch-and-solve answers, from one sketch of A and B.
 pub(crate) struct Sketched {
     pub scaled: Scaled,
-    /// Sketch-and-solve answers in scaled units.
+    /// Sketch-and-solve answers in scaled units, and R1 times them.
     pub x: Mat<f64>,
+    pub image: Mat<f64>,
     pub condition: f64,
+}
+
+impl Sketched {
+    /// R1 without its singular values below `rcond` times the largest, and the answers of least norm.
+    pub fn truncated(self, rcond: f64) -> Result<Self> {
+        let Factor::Triangle(r) = &self.scaled.factor else { return Ok(self) };
+        let (factor, x, _) = truncated(r, self.image.as_ref(), rcond)?;
+        let condition = condition_of(&factor);
+        Ok(Self { scaled: Scaled { factor, ..self.scaled }, x, condition, image: self.image })
+    }
 }
 
 /// Sketches A and B and factors the sketch, the ridge unsketched below it.
@@ -203,7 +222,8 @@ pub(crate) fn sketched<T: Real + Element + Sketchable>(
     qr.apply_qt(&mut x)?;
     let r = qr.r()?;
     let condition = linalg::condition_of_upper(r.as_ref());
-    let mut x = Mat::from_fn(d, k, |i, j| x[(i, j)])?;
+    let image = Mat::from_fn(d, k, |i, j| x[(i, j)])?;
+    let mut x = image.copy()?;
     if condition.is_finite() {
         linalg::solve_upper(r.as_ref(), x.as_mut());
     }
@@ -211,7 +231,7 @@ pub(crate) fn sketched<T: Real + Element + Sketchable>(
     for &column in &empty {
         (0..k).for_each(|target| x[(column, target)] = 0.0);
     }
-    Ok(Sketched { scaled: Scaled { factor: Factor::Triangle(r), scale, empty }, x, condition })
+    Ok(Sketched { scaled: Scaled { factor: Factor::Triangle(r), scale, empty }, x, image, condition })
 }
 
 /// Element types whose sparse matrices can be sketched.
@@ -238,6 +258,9 @@ fn apply_to_design<T: Real + Element + Sketchable>(
     sketch: &Sketch,
 ) -> Result<Mat<f64>> {
     let (context, design) = (group.context, group.design);
+    if design.operator().is_some() {
+        return apply_to_operator(group, sketch);
+    }
     let Some((matrix, weights)) = design.sparse() else {
         return sketch.apply(context, &Operand::Dense(design), 0);
     };
@@ -255,6 +278,23 @@ fn apply_to_design<T: Real + Element + Sketchable>(
     Ok(sketched)
 }
 
+/// S times an operator, of which a few columns at a time are had as products with unit vectors.
+fn apply_to_operator<T: Real + Element>(group: &Group<'_, '_, T>, sketch: &Sketch) -> Result<Mat<f64>> {
+    let (context, d) = (group.context, group.design.ncols());
+    let mut sketched = Mat::zeros(sketch.m(), d)?;
+    for first in (0..d).step_by(COLUMNS) {
+        let unit = Mat::from_fn(d, COLUMNS.min(d - first), |i, j| f64::from(i == first + j))?;
+        let columns = product(context, group.design, &unit)?;
+        let part = sketch.apply(context, &Operand::Dense(&columns.as_ref()), 0)?;
+        sketched.as_mut_slice()[first * sketch.m()..][..part.as_slice().len()]
+            .copy_from_slice(part.as_slice());
+    }
+    Ok(sketched)
+}
+
+/// Columns of an operator that are held at once.
+const COLUMNS: usize = 64;
+
 /// The whitened rung for one group of targets, its Gram matrix summed from products of this precision. A sketch that
 /// leaves A R1^-1 with a condition above `worst` has failed.
 pub(crate) fn whitened<T: Real + Element>(
@@ -263,7 +303,7 @@ pub(crate) fn whitened<T: Real + Element>(
     precision: Precision,
     worst: f64,
 ) -> Result<Outcome> {
-    let Sketched { scaled: Scaled { factor, scale, empty }, x, condition } = sketched;
+    let Sketched { scaled: Scaled { factor, scale, empty }, x, condition, .. } = sketched;
     let Factor::Triangle(r1) = factor else { return Ok(Outcome::Inadmissible(condition)) };
     let d = r1.ncols();
     let mut whitener = linalg::invert_upper(r1.as_ref())?;

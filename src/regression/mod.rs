@@ -24,11 +24,13 @@
 //! |---|---|
 //! | `design` | the problem as it is solved: weights, centring, magnitudes |
 //! | `pass` | one read of A: residuals and gradients |
+//! | `products` | products with A and its transpose, which is all that a linear operator has |
 //! | `stacked` | targets, weights and [A, B; ridge] as rows to sketch or factor |
 //! | `sparse` | the same on slabs of sparse rows |
 //! | `refine` | refinement by a factor, its stopping rules |
 //! | `ladder` | the rungs: gram in single and double precision, whitened |
 //! | `spir` | sketched iterations for sparse or very wide matrices |
+//! | `lsmr` | iterations without a factor, for linear operators |
 //! | `fgmres` | flexible GMRES on any linear system |
 //! | `exact` | one read of A in twice the working precision |
 //! | `augmented` | refinement of the augmented system: all digits whatever the weights |
@@ -56,7 +58,9 @@ mod forward;
 mod kron;
 mod ladder;
 mod loo;
+mod lsmr;
 mod pass;
+mod products;
 mod qr;
 mod refine;
 mod row_count;
@@ -72,7 +76,7 @@ mod wide;
 
 pub use augmented::Preconditioner;
 pub use covariance::{Covariance, Fit, Inference, Robust, covariance, robust_covariance};
-pub use design::Problem;
+pub use design::{Problem, Source};
 pub use forward::ForwardError;
 pub use kron::{KronMethod, KronOutput, KronParams, KronProblem, lstsq_kron};
 pub use ladder::Sketchable;

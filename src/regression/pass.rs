@@ -1,6 +1,7 @@
 //! One read of A: residuals R = B - A X and gradients A'R for any number of right-hand sides.
 
 use super::design::{Design, TILE_ROWS, row_blocks};
+use super::products::{product, transposed_product};
 use super::sparse;
 use crate::error::Result;
 use crate::linalg;
@@ -48,6 +49,12 @@ pub(crate) fn pass<T: Real + Element>(
     x: &Mat<f64>,
     sides: Sides<'_>,
 ) -> Result<Pass> {
+    if design.operator().is_some() {
+        let residual = residuals(context, design, x, sides)?;
+        let squares = (0..x.ncols()).map(|side| crate::simd::norm_sq(residual.col(side))).collect();
+        let gradient = transposed_product(context, design, &residual)?;
+        return Ok(Pass { gradient, squares, totals: vec![0.0; x.ncols()] });
+    }
     let blocks = row_blocks(design.nrows(), design.ncols());
     let partial = context.map_with(blocks.len(), Vec::new, |buffer, block| {
         let mut sum = PassSum::new(design, x, sides)?;
@@ -55,6 +62,22 @@ pub(crate) fn pass<T: Real + Element>(
         Ok(sum.pass)
     })?;
     fold(design, partial)
+}
+
+/// B - A X (n x k), where the residuals themselves are wanted.
+pub(crate) fn residuals<T: Real + Element>(
+    context: &Context,
+    design: &Design<'_, T>,
+    x: &Mat<f64>,
+    sides: Sides<'_>,
+) -> Result<Mat<f64>> {
+    let mut residual = product(context, design, x)?;
+    let mut target = vec![0.0; design.nrows()];
+    for side in 0..x.ncols() {
+        load(design, sides, side, 0, &mut target);
+        residual.col_mut(side).iter_mut().zip(&target).for_each(|(value, target)| *value = target - *value);
+    }
+    Ok(residual)
 }
 
 /// Adds up the partial passes of consecutive rows.

@@ -34,14 +34,26 @@ pub(crate) fn qr<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Res
     let patient = Group { max_passes: PASSES, ..*group };
     let mut refined = patient.refine(&scaled, x, None, 0.9)?;
     if rank < d {
-        shortest(group, &mut refined.x, &scaled, null_space)?;
-        for &column in &empty {
-            (0..refined.x.ncols()).for_each(|target| refined.x[(column, target)] = 0.0);
-        }
-        let again = Group { max_passes: 1, ..*group }.refine(&scaled, refined.x, None, 0.9)?;
-        refined = Refined { passes: refined.passes + again.passes, rate: refined.rate, ..again };
+        refined = shortened(group, refined, &scaled, null_space, &empty)?;
     }
     Ok(Factored { condition: condition_of(&scaled.factor), rank, refined, scaled })
+}
+
+/// Moves answers of a deficient factor to those of least norm, and measures them again.
+pub(crate) fn shortened<T: Real + Element>(
+    group: &Group<'_, '_, T>,
+    refined: Refined,
+    scaled: &Scaled,
+    null_space: Option<Mat<f64>>,
+    empty: &[usize],
+) -> Result<Refined> {
+    let mut x = refined.x;
+    shortest(group, &mut x, scaled, null_space)?;
+    for &column in empty {
+        (0..x.ncols()).for_each(|target| x[(column, target)] = 0.0);
+    }
+    let again = Group { max_passes: 1, ..*group }.refine(scaled, x, None, 0.9)?;
+    Ok(Refined { passes: refined.passes + again.passes, rate: refined.rate, ..again })
 }
 
 /// A first answer, in scaled units.
@@ -70,13 +82,24 @@ fn tall<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solve
         let scaled = Scaled { factor: Factor::Triangle(r), scale, empty: Vec::new() };
         return Ok(Solved { scaled, x, null_space: None, empty });
     }
-    let svd = linalg::svd(r.as_ref())?;
+    let (factor, x, null_space) = truncated(&r, x.as_ref(), rcond)?;
+    Ok(Solved { scaled: Scaled { factor, scale, empty: Vec::new() }, x, null_space: Some(null_space), empty })
+}
+
+/// R without its singular values below `rcond` times the largest, the answers of least norm to R x = `images`, and
+/// the right singular vectors that were cut off.
+pub(super) fn truncated(
+    r: &Mat<f64>,
+    images: Dense<'_, f64>,
+    rcond: f64,
+) -> Result<(Factor, Mat<f64>, Mat<f64>)> {
+    let (d, svd) = (r.ncols(), linalg::svd(r.as_ref())?);
     let rank = rank_of(&svd.s, rcond);
     let null_space = Mat::from_fn(d, d - rank, |i, j| svd.v[(i, rank + j)])?;
     let leading = |a: &Mat<f64>| Mat::from_fn(d, rank, |i, j| a[(i, j)]);
     let svd = linalg::Svd { u: leading(&svd.u)?, v: leading(&svd.v)?, s: svd.s[..rank].to_vec() };
-    let (factor, x) = pseudo_inverse(svd, x.as_ref())?;
-    Ok(Solved { scaled: Scaled { factor, scale, empty: Vec::new() }, x, null_space: Some(null_space), empty })
+    let (factor, x) = pseudo_inverse(svd, images)?;
+    Ok((factor, x, null_space))
 }
 
 /// Fewer rows than columns: by the QR factorisation of A'.

@@ -1,16 +1,18 @@
 //! The driver: from the caller's problem to answers with their certificates.
 
 use super::augmented::{Preconditioner, augmented};
-use super::auto::{Costs, Hint, costs, hint, weights_cost_digits};
+use super::auto::{Costs, Hint, SPIR_PASSES, costs, hint, weights_cost_digits};
 use super::covariance::Inference;
-use super::design::{Design, Problem, power_of_two_below};
+use super::design::{Design, Problem, Source};
 use super::forward::ForwardError;
-use super::ladder::{self, Moments, Outcome, Precision, SketchPlan, WORST_SKETCH};
-use super::qr::{Factored, RCOND, qr};
+use super::ladder::{self, Moments, Outcome, Precision, SketchPlan, Sketched, WORST_SKETCH};
+use super::lsmr::{PROBES, Patience, Unfactored, lsmr};
+use super::qr::{Factored, RCOND, qr, shortened};
 use super::refine::{Group, Refined, Scaled};
 use super::spir::{Inner, spir};
 use crate::certify::{backward_error_of_change, norm};
 use crate::error::{Error, Result};
+use crate::linalg::power_of_two_below;
 use crate::matrix::{Mat, Real, Rows};
 use crate::parallel::Context;
 use crate::simd::Element;
@@ -31,6 +33,8 @@ pub enum Method {
     Spir,
     /// Sketched heavy-ball iteration with refinement.
     Fossils,
+    /// LSMR: no factor, no sketch.
+    Lsmr,
     /// Refinement of the augmented system by FGMRES.
     FgmresWlsir,
     /// Tall-skinny Householder QR.
@@ -46,6 +50,7 @@ impl Method {
             Self::Whitened => "whitened",
             Self::Spir => "spir",
             Self::Fossils => "fossils",
+            Self::Lsmr => "lsmr",
             Self::FgmresWlsir => "fgmres_wlsir",
             Self::Qr => "qr",
         }
@@ -85,8 +90,8 @@ pub struct Output {
     pub intercept: Vec<f64>,
     /// |W^(1/2) (b - A x)| of every target.
     pub residual_norm: Vec<f64>,
-    /// Numerical rank of the (centred, weighted) A.
-    pub rank: usize,
+    /// Numerical rank of the (centred, weighted) A; `None` where no factor told it.
+    pub rank: Option<usize>,
     /// The method whose answer this is.
     pub method: Method,
     /// Refinements, or inner iterations, of the method whose answer this is.
@@ -107,6 +112,8 @@ pub struct Output {
     pub stages: Vec<Stage>,
     /// Why the method asked for is not the method used, if so.
     pub fallback: Option<String>,
+    /// False if no method reached the target and the last answer is given all the same.
+    pub settled: bool,
     /// Sketches drawn after the first.
     pub redraws: usize,
     /// What covariances are made of, if the factor was to be kept.
@@ -122,17 +129,18 @@ pub struct Stage {
     pub name: &'static str,
     /// Wall time.
     pub seconds: f64,
-    /// Reads of the whole of A.
+    /// Reads of the whole of A; of a linear operator, products with it and its transpose.
     pub reads: usize,
 }
 
 /// Least squares for every target.
-pub fn lstsq<T: Real + Element + ladder::Sketchable>(
-    context: &Context,
-    problem: &Problem<'_, T>,
-    params: &Params,
-) -> Result<Output> {
-    let (n, d, k) = (problem.design.nrows(), problem.design.ncols(), problem.targets.ncols());
+pub fn lstsq<'a, T, M>(context: &Context, problem: &Problem<'a, T, M>, params: &Params) -> Result<Output>
+where
+    T: Real + Element + ladder::Sketchable,
+    M: Copy + Into<Source<'a, T>>,
+{
+    let source: Source<'a, T> = problem.design.into();
+    let (n, d, k) = (source.nrows(), source.ncols(), problem.targets.ncols());
     if n == 0 || d == 0 {
         return Err(Error::shape("A", format!("shape ({n}, {d})"), "at least one row and one column"));
     }
@@ -182,6 +190,7 @@ enum Rung {
     Gram(Precision),
     Whitened { draw: u32 },
     Iterative { draw: u32, heavy_ball: bool },
+    Lsmr(Patience),
     Augmented { draw: u32, preconditioner: Preconditioner },
     Qr,
 }
@@ -193,9 +202,15 @@ impl Rung {
             Self::Whitened { .. } => Method::Whitened,
             Self::Iterative { heavy_ball: false, .. } => Method::Spir,
             Self::Iterative { heavy_ball: true, .. } => Method::Fossils,
+            Self::Lsmr(_) => Method::Lsmr,
             Self::Augmented { .. } => Method::FgmresWlsir,
             Self::Qr => Method::Qr,
         }
+    }
+
+    /// A sketch, and another one should it fail.
+    fn iterative(heavy_ball: bool) -> [Self; 2] {
+        [0, 1].map(|draw| Self::Iterative { draw, heavy_ball })
     }
 
     fn describe(self) -> &'static str {
@@ -212,7 +227,7 @@ impl Rung {
     fn draw(self) -> u32 {
         match self {
             Self::Whitened { draw } | Self::Iterative { draw, .. } | Self::Augmented { draw, .. } => draw,
-            Self::Gram(_) | Self::Qr => 0,
+            Self::Gram(_) | Self::Lsmr(_) | Self::Qr => 0,
         }
     }
 }
@@ -255,6 +270,10 @@ impl<'p> Driver<'p> {
             stages: Vec::new(),
             reads: 0,
         };
+        if design.operator().is_some() {
+            driver.plan_for_products(n, d)?;
+            return Ok(driver);
+        }
         let wants_gram = matches!(params.method, Method::Auto | Method::Gram);
         let square = n < 4 * d || n * d <= SMALL;
         if square && params.method == Method::Auto {
@@ -292,7 +311,7 @@ impl<'p> Driver<'p> {
             limits.into_iter().filter(move |&(_, limit)| condition <= limit).map(|(p, _)| Rung::Gram(p))
         };
         let whitened = [Rung::Whitened { draw: 0 }, Rung::Whitened { draw: 1 }];
-        let iterative = |heavy_ball| [0, 1].map(|draw| Rung::Iterative { draw, heavy_ball });
+        let iterative = Rung::iterative;
         let augmented = |preconditioner| [0, 1].map(|draw| Rung::Augmented { draw, preconditioner });
         let condition = hint.map_or(f64::INFINITY, |hint| hint.condition);
         let mut rungs: Vec<Rung> = match self.params.method {
@@ -300,6 +319,7 @@ impl<'p> Driver<'p> {
             Method::Whitened => whitened.to_vec(),
             Method::Spir => iterative(false).to_vec(),
             Method::Fossils => iterative(true).to_vec(),
+            Method::Lsmr => vec![self.lsmr(design.nrows(), design.ncols())],
             Method::FgmresWlsir => {
                 augmented(self.params.preconditioner.unwrap_or(Preconditioner::Split)).to_vec()
             }
@@ -321,6 +341,50 @@ impl<'p> Driver<'p> {
         rungs.push(Rung::Qr);
         rungs.dedup();
         self.rungs = rungs;
+    }
+
+    /// The rungs for a linear operator. There is no QR to end with: the last answer is taken as it is.
+    fn plan_for_products(&mut self, n: usize, d: usize) -> Result<()> {
+        if self.params.certify {
+            return Err(Error::value("certify", "true for a linear operator", "false, or `A` as an array"));
+        }
+        let few = Patience { reads: d / LSMR_SHARE, foresees: true };
+        self.rungs = match self.params.method {
+            Method::Auto if d > LARGEST_FACTOR => vec![self.lsmr(n, d)],
+            Method::Auto if few.reads >= FEWEST_READS => {
+                [Rung::Lsmr(few)].into_iter().chain(Rung::iterative(false)).collect()
+            }
+            Method::Auto | Method::Spir => Rung::iterative(false).to_vec(),
+            Method::Fossils => Rung::iterative(true).to_vec(),
+            Method::Lsmr => vec![self.lsmr(n, d)],
+            Method::Gram | Method::Whitened | Method::FgmresWlsir | Method::Qr => {
+                return Err(Error::value(
+                    "method",
+                    format!("'{}' for a linear operator", self.params.method.name()),
+                    "one that asks for products only, 'auto', 'spir', 'fossils' or 'lsmr', or `A` as an array",
+                ));
+            }
+        };
+        if self.params.method == Method::Auto {
+            self.explanation.push(match self.rungs[0] {
+                Rung::Lsmr(Patience { foresees: false, .. }) => {
+                    format!("{d} columns are too many to factor a sketch")
+                }
+                Rung::Lsmr(few) => format!(
+                    "a sketch takes {d} products and about {} more: lsmr is worth up to {} iterations",
+                    2.0 * SPIR_PASSES,
+                    few.reads
+                ),
+                _ => format!("a sketch takes {d} products, which is little"),
+            });
+        }
+        Ok(())
+    }
+
+    /// LSMR for as long as it may take.
+    fn lsmr(&self, n: usize, d: usize) -> Rung {
+        let reads = self.params.max_iter.unwrap_or(10 * n.min(d) + 100);
+        Rung::Lsmr(Patience { reads, foresees: false })
     }
 
     fn explain(&mut self, costs: &Costs, hint: Option<&Hint>) {
@@ -364,10 +428,12 @@ impl<'p> Driver<'p> {
             let start = Instant::now();
             self.reads = 0;
             let outcome = self.attempt(&group, rung, &mut sketch_size)?;
-            self.end_stage(rung, start, outcome.passes());
+            let products = if design.operator().is_some() { 2 } else { 1 };
+            self.end_stage(rung, start, products * outcome.passes());
+            let last = self.rungs.last() == Some(&rung);
             match outcome {
                 Outcome::Refined(refined, scaled, condition)
-                    if rung == Rung::Qr || refined.settled && condition * self.rcond < 1.0 =>
+                    if last || refined.settled && condition * self.rcond < 1.0 =>
                 {
                     if rung.method() != wanted && self.params.method != Method::Auto {
                         output.fallback = match rung {
@@ -382,14 +448,28 @@ impl<'p> Driver<'p> {
                             Some(sharpened) => (Method::FgmresWlsir, sharpened),
                             None => (rung.method(), refined),
                         };
+                    output.settled &= refined.settled || rung == Rung::Qr;
                     output.accept(&group, method, refined, &scaled, condition, rank, sketch_size);
                     self.certify(&group, &scaled, condition, output)?;
                     return self.keep(&group, &scaled, self.is_exact(rung, condition), output);
                 }
-                Outcome::Refined(refined, _, condition) => self.explanation.push(format!(
-                    "{}: {} at condition {condition:.1e}, not accepted",
-                    rung.describe(),
-                    summary(&refined)
+                Outcome::Unfactored(answers) if last || answers.refined.settled => {
+                    self.explanation.push(format!("lsmr: {}", summary(&answers.refined)));
+                    output.settled &= answers.refined.settled;
+                    output.accept_unfactored(&group, answers);
+                    return self.factor_apart(&group, output);
+                }
+                Outcome::Refined(refined, _, condition)
+                | Outcome::Unfactored(Unfactored { refined, condition, .. }) => {
+                    self.explanation.push(format!(
+                        "{}: {} at condition {condition:.1e}, not accepted",
+                        rung.describe(),
+                        summary(&refined)
+                    ))
+                }
+                Outcome::Slow { made, needed } => self.explanation.push(format!(
+                    "{}: given up after {made} reads, as it would need {needed}",
+                    rung.describe()
                 )),
                 Outcome::Inadmissible(condition) => self.explanation.push(format!(
                     "{}: a factor of condition {condition:.1e} is not admissible",
@@ -426,7 +506,12 @@ impl<'p> Driver<'p> {
     ) -> Result<Option<Refined>> {
         let spread = group.design.weight_spread();
         let full_rank = scaled.factor.rank() == scaled.factor.order();
-        if self.params.method != Method::Auto || !full_rank || !weights_cost_digits(spread, condition) {
+        let by_products = group.design.operator().is_some();
+        if self.params.method != Method::Auto
+            || by_products
+            || !full_rank
+            || !weights_cost_digits(spread, condition)
+        {
             return Ok(None);
         }
         self.explanation
@@ -471,6 +556,10 @@ impl<'p> Driver<'p> {
                     }
                     _ => ladder::sketched(group, plan)?,
                 };
+                if let (Some(_), Rung::Iterative { heavy_ball, .. }) = (group.design.operator(), rung) {
+                    self.reads += group.design.ncols();
+                    return self.iterate_by_products(group, sketched, heavy_ball, plan.rows);
+                }
                 self.reads += 1;
                 if sketched.condition.is_nan() || sketched.condition * self.rcond >= 1.0 {
                     if !sketched.x.as_slice().iter().all(|v| v.is_finite()) {
@@ -479,12 +568,8 @@ impl<'p> Driver<'p> {
                     return Ok(Outcome::Inadmissible(sketched.condition));
                 }
                 match rung {
-                    Rung::Iterative { heavy_ball: false, .. } => {
-                        spir(group, sketched, Inner::ConjugateGradients)
-                    }
-                    Rung::Iterative { .. } => {
-                        let momentum = group.design.ncols() as f64 / plan.rows as f64;
-                        spir(group, sketched, Inner::HeavyBall { momentum })
+                    Rung::Iterative { heavy_ball, .. } => {
+                        spir(group, sketched, Inner::of(heavy_ball, group.design.ncols(), plan.rows))
                     }
                     Rung::Augmented { preconditioner, .. } => {
                         let worst = match preconditioner {
@@ -506,12 +591,37 @@ impl<'p> Driver<'p> {
                     }
                 }
             }
+            Rung::Lsmr(patience) => {
+                self.reads += if group.design.operator().is_some() { PROBES } else { 0 };
+                lsmr(group, patience)
+            }
             Rung::Qr => {
                 self.reads += 1;
                 *sketch_size = None;
                 let Factored { refined, scaled, condition, .. } = qr(group, self.rcond)?;
                 Ok(Outcome::Refined(refined, scaled, condition))
             }
+        }
+    }
+
+    /// SPIR or FOSSILS on a linear operator: with no QR to fall back on, they bear deficient ranks themselves.
+    fn iterate_by_products<T: Real + Element>(
+        &mut self,
+        group: &Group<'_, '_, T>,
+        sketched: Sketched,
+        heavy_ball: bool,
+        rows: usize,
+    ) -> Result<Outcome> {
+        let d = group.design.ncols();
+        let deficient = sketched.condition.is_nan() || sketched.condition * self.rcond >= 1.0;
+        let sketched = if deficient { sketched.truncated(self.rcond)? } else { sketched };
+        let outcome = spir(group, sketched, Inner::of(heavy_ball, d, rows))?;
+        match outcome {
+            Outcome::Refined(refined, scaled, condition) if scaled.factor.rank() < d => {
+                let refined = shortened(group, refined, &scaled, None, &scaled.empty)?;
+                Ok(Outcome::Refined(refined, scaled, condition))
+            }
+            outcome => Ok(outcome),
         }
     }
 
@@ -542,7 +652,7 @@ impl<'p> Driver<'p> {
         match rung {
             Rung::Gram(precision) => precision == Precision::Double && condition <= EXACT_GRAM,
             Rung::Whitened { .. } | Rung::Augmented { .. } => self.params.keep_factor,
-            Rung::Iterative { .. } => false,
+            Rung::Iterative { .. } | Rung::Lsmr(_) => false,
             Rung::Qr => true,
         }
     }
@@ -558,6 +668,25 @@ impl<'p> Driver<'p> {
         };
         let rows = self.params.sketch_size.unwrap_or_else(|| (ratio * d).max(d + 32).next_multiple_of(8));
         SketchPlan { kind, rows: rows << draw.min(1), seed: self.params.seed, draw }
+    }
+
+    /// Makes a factor that had no part in the answer, if one is wanted beside it.
+    fn factor_apart<T: Real + Element>(
+        &mut self,
+        group: &Group<'_, '_, T>,
+        output: &mut Output,
+    ) -> Result<()> {
+        if output.inference.is_none() && output.forward.is_none() {
+            return Ok(());
+        }
+        let start = Instant::now();
+        let Factored { scaled, rank, condition, .. } =
+            qr(&Group { targets: &[], max_passes: 0, ..*group }, self.rcond)?;
+        output.rank = Some(rank);
+        self.reads = 1;
+        self.end_stage(Rung::Qr, start, 0);
+        self.certify(group, &scaled, condition, output)?;
+        self.keep(group, &scaled, true, output)
     }
 
     /// Keeps the factor of one group, if it is wanted.
@@ -588,15 +717,28 @@ impl<'p> Driver<'p> {
             tolerance: self.tolerance,
             max_passes: 0,
         };
-        let factored = qr(&group, self.rcond)?;
-        (output.rank, output.condition, output.method) = (factored.rank, factored.condition, Method::Qr);
         self.explanation.push("every target is zero".into());
+        if design.operator().is_some() {
+            output.method = Method::Lsmr;
+            return Ok(());
+        }
+        let factored = qr(&group, self.rcond)?;
+        (output.rank, output.condition, output.method) =
+            (Some(factored.rank), factored.condition, Method::Qr);
         self.keep(&group, &factored.scaled, true, output)
     }
 }
 
 /// Up to this condition the Gram matrix in double precision knows the factor to nine digits.
 const EXACT_GRAM: f64 = 3e3;
+
+/// LSMR is tried for 1 / 20 of the products that a sketch of a linear operator takes: products with many vectors at
+/// once cost less.
+const LSMR_SHARE: usize = 20;
+/// With fewer iterations LSMR has no chance.
+const FEWEST_READS: usize = 10;
+/// Columns from which on a factor of a sketch takes more memory (12 GB) and time than one would want.
+const LARGEST_FACTOR: usize = 20_000;
 
 /// Up to this many entries, QR is as fast as anything.
 const SMALL: usize = 1 << 14;
@@ -608,6 +750,8 @@ impl Costs {
             Rung::Gram(Precision::Double) => self.gram_double,
             Rung::Whitened { .. } | Rung::Augmented { .. } => self.whitened,
             Rung::Iterative { .. } => self.spir,
+            // Nothing tells how many iterations there will be: never the cheapest.
+            Rung::Lsmr(_) => f64::INFINITY,
             Rung::Qr => self.qr,
         }
     }
@@ -634,7 +778,7 @@ impl Output {
             x: Mat::zeros(d, k)?,
             intercept: vec![0.0; k],
             residual_norm: vec![0.0; k],
-            rank: d,
+            rank: None,
             method: params.method,
             n_iter: 0,
             sketch_size: None,
@@ -645,13 +789,14 @@ impl Output {
             explanation: String::new(),
             stages: Vec::new(),
             fallback: None,
+            settled: true,
             redraws: 0,
             inference: None,
             forward: None,
         })
     }
 
-    /// Takes over the answers of one group, back in the caller's units.
+    /// Takes over the answers of one group and what a factor of A tells of their errors.
     fn accept<T: Real + Element>(
         &mut self,
         group: &Group<'_, '_, T>,
@@ -662,28 +807,47 @@ impl Output {
         rank: usize,
         sketch_size: Option<usize>,
     ) {
+        self.take(group, &refined, &scaled.scale);
         // The estimate is within sqrt(2) of the truth for an exact factor; the factor is off by the rate.
         let looseness = 2f64.sqrt() / (1.0 - refined.rate.clamp(0.0, 0.5));
+        for (position, &target) in group.targets.iter().enumerate() {
+            let rounding = self.round::<T>(group, target, refined.x.col(position), scaled);
+            self.backward_error[target] = refined.backward_error[position] + rounding;
+            self.backward_error_bound[target] = refined.backward_error[position] * looseness + rounding;
+        }
+        self.rank = Some(rank);
+        self.method = method;
+        self.sketch_size = sketch_size;
+        self.condition = self.condition.max(condition);
+    }
+
+    /// Takes over the answers of one group, their errors measured without a factor.
+    fn accept_unfactored<T: Real + Element>(&mut self, group: &Group<'_, '_, T>, answers: Unfactored) {
+        self.take(group, &answers.refined, &answers.scale);
+        for (position, &target) in group.targets.iter().enumerate() {
+            self.backward_error[target] = answers.refined.backward_error[position];
+            self.backward_error_bound[target] = answers.bound[position];
+        }
+        self.rank = None;
+        self.method = Method::Lsmr;
+        self.condition = self.condition.max(answers.condition);
+    }
+
+    /// The answers of one group in the caller's units.
+    fn take<T: Real + Element>(&mut self, group: &Group<'_, '_, T>, refined: &Refined, scales: &[f64]) {
         for (position, &target) in group.targets.iter().enumerate() {
             let scale = group.design.target_scale(target);
             let mut penalty = 0.0;
             for (j, out) in self.x.col_mut(target).iter_mut().enumerate() {
-                let x = refined.x[(j, position)] / scaled.scale[j];
+                let x = refined.x[(j, position)] / scales[j];
                 penalty += (group.root_ridge(j) * x).powi(2);
                 *out = x / scale * group.design.column_scale(j);
             }
             let squares = refined.residual_norm[position].powi(2) - penalty;
             self.residual_norm[target] = squares.max(0.0).sqrt() / scale;
             self.intercept[target] = refined.residual_total[position] / scale;
-            let rounding = self.round::<T>(group, target, refined.x.col(position), scaled);
-            self.backward_error[target] = refined.backward_error[position] + rounding;
-            self.backward_error_bound[target] = refined.backward_error[position] * looseness + rounding;
         }
-        self.rank = rank;
-        self.method = method;
         self.n_iter = self.n_iter.max(refined.passes);
-        self.sketch_size = sketch_size;
-        self.condition = self.condition.max(condition);
     }
 
     /// Rounds an answer to the element type; gives what that adds to its backward error at most.

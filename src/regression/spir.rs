@@ -24,6 +24,16 @@ pub(crate) enum Inner {
     },
 }
 
+impl Inner {
+    /// Heavy ball or not, by a sketch of m rows of d columns.
+    pub fn of(heavy_ball: bool, d: usize, m: usize) -> Self {
+        match heavy_ball {
+            true => Self::HeavyBall { momentum: d as f64 / m as f64 },
+            false => Self::ConjugateGradients,
+        }
+    }
+}
+
 /// Two rounds suffice where the rows of A are of one size; columns that few rows carry need another.
 const MOST_ROUNDS: usize = 5;
 /// Most inner iterations in a round.
@@ -41,7 +51,7 @@ pub(crate) fn spir<T: Real + Element>(
     sketched: Sketched,
     inner: Inner,
 ) -> Result<Outcome> {
-    let Sketched { scaled, x, condition } = sketched;
+    let Sketched { scaled, x, condition, .. } = sketched;
     // Beyond this the triangle alone no longer carries the small directions: use its SVD.
     let scaled = if condition > 1e12 { spectral(scaled)? } else { scaled };
     let k = group.targets.len();

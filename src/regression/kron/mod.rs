@@ -313,8 +313,12 @@ impl<'p, T: Real> Solver<'p, T> {
         let mut solved = lstsq(self.context, &problem, &params)?;
         self.round(solved.x.as_mut_slice())?;
         let Measured { backward_error, residual_norm, .. } = self.measure(solved.x.as_slice())?;
-        let output =
-            KronOutput { reads: 3, rank: solved.rank, sketch_size: Some(rows), ..KronOutput::empty()? };
+        let output = KronOutput {
+            reads: 3,
+            rank: solved.rank.unwrap_or(solved.x.nrows()),
+            sketch_size: Some(rows),
+            ..KronOutput::empty()?
+        };
         self.finish(solved.x, residual_norm, backward_error, output)
     }
 

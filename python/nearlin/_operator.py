@@ -1,0 +1,74 @@
+"""Linear operators: matrices that are known by their products alone."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ._validation import Float, check_finite, float_dtype, is_sparse
+from .exceptions import InvalidTypeError, ShapeError
+
+__all__ = ["Operator", "is_operator"]
+
+Columns = npt.NDArray[np.float64]
+
+
+def is_operator(A: object) -> bool:
+    """Tell whether ``A`` follows the protocol of :class:`scipy.sparse.linalg.LinearOperator`."""
+    return not is_sparse(A) and all(hasattr(A, name) for name in ("shape", "matvec", "rmatvec"))
+
+
+class Operator:
+    """Products with a linear operator of the caller, each checked before the core sees it.
+
+    Several columns go through ``matmat`` and ``rmatmat`` where there are such methods, else through
+    ``matvec`` and ``rmatvec`` one by one. What these methods raise is not touched.
+    """
+
+    nbytes = 0
+
+    def __init__(self, A: Any, name: str = "A") -> None:
+        shape = tuple(A.shape)
+        if len(shape) != 2:
+            raise ShapeError(f"`{name}` has {len(shape)} dimensions, expected 2")
+        if 0 in shape:
+            raise ShapeError(f"`{name}` has shape {shape}, expected at least one row and one column")
+        self.shape = (int(shape[0]), int(shape[1]))
+        dtype = getattr(A, "dtype", None)
+        self.dtype = np.dtype(np.float64) if dtype is None else float_dtype(np.dtype(dtype), name)
+        self._name = name
+        self._products: dict[str, Callable[[Columns], object]] = {
+            method: getattr(A, method)
+            for method in ("matvec", "rmatvec", "matmat", "rmatmat")
+            if hasattr(A, method)
+        }
+
+    def product(self, X: Columns) -> Float:
+        """Return A X for a matrix of d rows."""
+        return self._call("matvec", "matmat", X, self.shape[0])
+
+    def transposed_product(self, Y: Columns) -> Float:
+        """Return A^T Y for a matrix of n rows."""
+        return self._call("rmatvec", "rmatmat", Y, self.shape[1])
+
+    def _call(self, single: str, several: str, X: Columns, rows: int) -> Float:
+        if X.shape[1] == 1 or several not in self._products:
+            return np.stack([self._column(single, x, rows) for x in X.T], axis=1)
+        return self._checked(several, self._products[several](X), (rows, X.shape[1]))
+
+    def _column(self, method: str, x: Columns, rows: int) -> Float:
+        y = np.asarray(self._products[method](x))
+        # A column for a vector is what SciPy lets pass, too.
+        return self._checked(method, y[:, 0] if y.shape == (rows, 1) else y, (rows,))
+
+    def _checked(self, method: str, product: object, shape: tuple[int, ...]) -> Float:
+        name = f"{self._name}.{method}(...)"
+        array = np.asarray(product)
+        if array.shape != shape:
+            raise ShapeError(f"`{name}` has shape {array.shape}, expected {shape}")
+        if array.dtype.kind not in "fiub":
+            raise InvalidTypeError(f"`{name}` has dtype {array.dtype}, expected real numbers")
+        checked: Float = array.astype(np.float64, copy=False)
+        check_finite(checked, name)
+        return checked

@@ -1,0 +1,301 @@
+"""lstsq on linear operators, and LSMR on anything."""
+
+import subprocess
+import sys
+import threading
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference import regression as reference
+from reference.regression import UNIT_ROUNDOFF as U
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
+
+import nearlin
+from nearlin.exceptions import (
+    AccuracyWarning,
+    FallbackWarning,
+    InvalidInputError,
+    InvalidTypeError,
+    NonFiniteError,
+    ShapeError,
+)
+
+
+class Products:
+    """The least that is asked for: no matmat, no dtype; it counts its products."""
+
+    def __init__(self, A):
+        self.A, self.shape = A, A.shape
+        self.products, self.threads = 0, set()
+
+    def matvec(self, x):
+        return self.count(self.A @ x)
+
+    def rmatvec(self, y):
+        return self.count(self.A.T @ y)
+
+    def count(self, product):
+        self.products += 1
+        self.threads.add(threading.get_ident())
+        return product
+
+
+def problem(n=600, d=20, k=None, *, kappa=1e3, residual=1e-3, seed=0):
+    A, left = reference.graded(n, d, kappa, seed=seed)
+    sides = [reference.right_hand_side(A, left, residual, seed=seed + j) for j in range(k or 1)]
+    return A, sides[0] if k is None else np.column_stack(sides)
+
+
+@settings(max_examples=60)
+@given(
+    n=st.integers(1, 300),
+    d=st.integers(1, 30),
+    k=st.sampled_from([None, 1, 3]),
+    method=st.sampled_from(["auto", "spir", "fossils", "lsmr"]),
+    wrap=st.sampled_from([aslinearoperator, Products]),
+    ridge=st.sampled_from([0.0, 1e-3, 10.0]),
+    weighted=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_any_operator_and_option_gives_the_minimiser(n, d, k, method, wrap, ridge, weighted, seed):
+    rng = np.random.default_rng(seed)
+    A, b = rng.standard_normal((n, d)), rng.standard_normal((n, *([k] if k else [])))
+    weight = rng.uniform(0.5, 2.0, n) if weighted else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AccuracyWarning)
+        result = nearlin.lstsq(wrap(A), b, method=method, ridge=ridge, sample_weight=weight, rng=0)
+    rows, sides = reference.explicit(A, b, ridge=ridge, sample_weight=weight)
+    expected = reference.minimum_norm(rows, sides)
+    # Square Gaussian matrices may be as ill-conditioned as LSMR does not bear.
+    if not (method == "lsmr" and not result.certificate.met):
+        tolerance = 1e-13 * np.linalg.cond(rows) ** 2
+        np.testing.assert_allclose(result.x, expected, atol=tolerance * np.abs(expected).max(), rtol=0)
+    root = 1.0 if weight is None else np.sqrt(weight)
+    residual = np.linalg.norm((root * (b - A @ result.x).T).T, axis=0)
+    np.testing.assert_allclose(result.residual_norm, residual, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("kappa", [1e1, 1e6, 1e10, 1e13])
+@pytest.mark.parametrize("method", ["auto", "spir", "fossils"])
+def test_as_exact_as_qr(method, kappa):
+    A, b = problem(2000, 30, kappa=kappa)
+    result = nearlin.lstsq(aslinearoperator(A), b, method=method, rng=0)
+    measure = reference.BackwardError(A)
+    error = measure.of(b, result.x)
+    assert error <= max(4 * U, 10 * measure.of(b, reference.householder(A, b)))
+    assert error <= 3 * result.certificate.bound
+    assert result.rank == 30
+
+
+@pytest.mark.parametrize("residual", [0.0, 1e-6, 1.0])
+@pytest.mark.parametrize(
+    "wrap", [np.asarray, scipy.sparse.csr_array, scipy.sparse.csc_array, aslinearoperator]
+)
+def test_lsmr_is_backward_stable_and_knows_it(wrap, residual):
+    A, b = problem(1500, 40, kappa=10.0, residual=residual)
+    result = nearlin.lstsq(wrap(A), b, method="lsmr", rng=0)
+    assert (result.method, result.rank) == ("lsmr", None)
+    error = reference.backward_error(A, b, result.x)
+    certificate = result.certificate
+    assert error <= 4 * U
+    assert error <= 3 * certificate.estimate + U
+    assert certificate.estimate <= certificate.bound
+
+
+def test_lsmr_gives_way_on_a_matrix_and_warns_of_an_operator():
+    A, b = problem(800, 30, kappa=1e9)
+    with pytest.warns(FallbackWarning, match="method='lsmr' gave way to 'qr'"):
+        assert nearlin.lstsq(A, b, method="lsmr", rng=0).certificate.estimate <= 4 * U
+    with pytest.warns(AccuracyWarning, match="reached a backward error of"):
+        result = nearlin.lstsq(aslinearoperator(A), b, method="lsmr", rng=0)
+    assert not result.certificate.met
+    assert reference.backward_error(A, b, result.x) <= result.certificate.bound
+    with pytest.warns(AccuracyWarning):
+        assert nearlin.lstsq(aslinearoperator(A), b, method="lsmr", max_iter=3, rng=0).n_iter <= 6
+
+
+def test_auto_compares_the_sketch_with_the_iterations_of_lsmr():
+    rng = np.random.default_rng(0)
+    n, d = 3000, 1200
+    easy = scipy.sparse.vstack([scipy.sparse.eye_array(d), 0.1 * scipy.sparse.eye_array(n - d, d)]).tocsr()
+    b = rng.standard_normal(n)
+    operator = Products(easy)
+    result = nearlin.lstsq(operator, b, rng=0)
+    assert result.method == "lsmr"
+    assert operator.products < 120
+    assert sum(stage[2] for stage in result.stages) == operator.products
+    assert "products" in result.explain()
+    assert "lsmr is worth up to 60 iterations" in result.explanation
+
+    A, left = reference.graded(2000, 240, 1e3)
+    b = reference.right_hand_side(A, left, 1e-3)
+    result = nearlin.lstsq(aslinearoperator(A), b, rng=0)
+    assert result.method == "spir"
+    assert result.fallback_reason is None
+    assert "lsmr: given up after" in result.explanation
+    assert reference.backward_error(A, b, result.x) <= 4 * U
+
+    A, b = problem(500, 20)
+    assert "a sketch takes 20 products, which is little" in nearlin.lstsq(aslinearoperator(A), b).explanation
+
+
+@pytest.mark.parametrize("name", reference.rank_deficient(60, 50))
+@pytest.mark.parametrize("method", ["auto", "fossils"])
+def test_deficient_ranks(method, name):
+    A, rank = reference.rank_deficient(1000, 50)[name]
+    b = np.random.default_rng(1).standard_normal(len(A))
+    result = nearlin.lstsq(aslinearoperator(A), b, method=method, rng=0)
+    assert result.rank == rank
+    expected = reference.minimum_norm(A, b, 1e-12)
+    np.testing.assert_allclose(result.x, expected, atol=1e-9 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("method", ["auto", "spir", "lsmr"])
+def test_fewer_rows_than_columns(method):
+    rng = np.random.default_rng(2)
+    A, b = rng.standard_normal((30, 90)), rng.standard_normal(30)
+    result = nearlin.lstsq(aslinearoperator(A), b, method=method, rng=0)
+    np.testing.assert_allclose(result.x, np.linalg.pinv(A) @ b, atol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e150])
+@pytest.mark.parametrize("method", ["spir", "lsmr"])
+def test_extreme_scales(method, scale):
+    A, b = problem(400, 10, kappa=5.0)
+    x = nearlin.lstsq(aslinearoperator(A * scale), b, method=method, rng=0).x * scale
+    np.testing.assert_allclose(x, reference.householder(A, b), rtol=1e-11)
+
+
+@pytest.mark.parametrize("method", ["auto", "lsmr"])
+def test_zeros(method):
+    A, b = problem(300, 10)
+    result = nearlin.lstsq(aslinearoperator(A), 0 * b, method=method, rng=0)
+    assert not result.x.any()
+    assert result.residual_norm == 0.0
+    result = nearlin.lstsq(aslinearoperator(0 * A), b, method=method, rng=0)
+    assert not result.x.any()
+    np.testing.assert_allclose(result.residual_norm, np.linalg.norm(b))
+
+
+def test_single_precision():
+    A, b = (a.astype(np.float32) for a in problem(700, 15, kappa=10.0))
+    for method in ["spir", "lsmr"]:
+        result = nearlin.lstsq(aslinearoperator(A), b, method=method, rng=0)
+        assert result.x.dtype == np.float32
+        assert reference.backward_error(A, b, result.x) <= 4 * 2.0**-24
+        assert result.certificate.target == 2.0**-24
+
+
+@pytest.mark.parametrize("method", ["spir", "lsmr"])
+def test_products_are_asked_for_by_the_calling_thread_and_threads_change_no_bit(method):
+    A, b = problem(3000, 40, k=2, kappa=10.0)
+    answers = []
+    for n_jobs in [1, 3]:
+        operator = Products(A)
+        answers.append(nearlin.lstsq(operator, b, method=method, rng=0, n_jobs=n_jobs).x)
+        assert operator.threads == {threading.get_ident()}
+    assert (answers[0] == answers[1]).all()
+
+
+def test_what_the_operator_raises_comes_through():
+    A, b = problem()
+
+    class Sensor(Exception):
+        pass
+
+    for failing in ["matvec", "rmatvec"]:
+        raised = Sensor("no signal")
+
+        def fail(_, raised=raised):
+            raise raised
+
+        operator = Products(A)
+        setattr(operator, failing, fail)
+        for method in ["spir", "lsmr"]:
+            with pytest.raises(Sensor) as caught:
+                nearlin.lstsq(operator, b, method=method)
+            assert caught.value is raised
+    with pytest.raises(NotImplementedError):
+        nearlin.lstsq(LinearOperator(A.shape, matvec=lambda x: A @ x), b, method="lsmr")
+
+
+@pytest.mark.parametrize(
+    ("product", "error", "message"),
+    [
+        (
+            lambda A, x: np.where(np.arange(len(A)) == 7, np.nan, A @ x),
+            NonFiniteError,
+            r"contains NaN at \[7\]",
+        ),
+        (lambda A, x: (A @ x)[1:], ShapeError, r"has shape \(599,\), expected \(600,\)"),
+        (lambda A, x: 1j * (A @ x), InvalidTypeError, "has dtype complex128, expected real numbers"),
+    ],
+)
+def test_products_that_are_none_are_named(product, error, message):
+    A, b = problem()
+    operator = Products(A)
+    operator.matvec = lambda x: product(A, x)
+    with pytest.raises(error, match=r"`A\.matvec\(\.\.\.\)` " + message):
+        nearlin.lstsq(operator, b)
+
+
+@pytest.mark.parametrize("method", ["gram", "whitened", "qr"])
+def test_methods_that_need_entries_are_refused(method):
+    A, b = problem()
+    with pytest.raises(InvalidInputError, match=f"'{method}' for a linear operator, expected one"):
+        nearlin.lstsq(aslinearoperator(A), b, method=method)
+
+
+@pytest.mark.parametrize("look", ["certify", "verify"])
+def test_looks_at_entries_are_refused(look):
+    A, b = problem()
+    with pytest.raises(InvalidInputError, match=f"`{look}` is .rue for a linear operator"):
+        nearlin.lstsq(aslinearoperator(A), b, **{look: True})
+
+
+def test_lsmr_is_certified_and_verified_as_any_other():
+    A, b = problem(kappa=5.0)
+    result = nearlin.lstsq(A, b, method="lsmr", certify=True, verify=True, rng=0)
+    assert (result.method, result.rank) == ("lsmr", 20)
+    error = np.abs(result.x - reference.householder(A, b))
+    assert (error <= result.certificate.coordinate_bound + 1e-14).all()
+
+
+def test_shapes_and_types_of_operators():
+    A, b = problem()
+    with pytest.raises(ShapeError, match="`b` has shape"):
+        nearlin.lstsq(aslinearoperator(A), b[1:])
+    with pytest.raises(InvalidTypeError, match="Complex data not supported"):
+        nearlin.lstsq(aslinearoperator(A * 1j), b)
+    with pytest.raises(ShapeError, match="at least one row"):
+        nearlin.lstsq(aslinearoperator(np.zeros((0, 3))), b[:0])
+
+
+def test_estimators_take_lsmr():
+    rng = np.random.default_rng(3)
+    X, y = rng.standard_normal((400, 5)) + 3.0, rng.standard_normal(400)
+    expected = nearlin.LinearRegression(method="qr").fit(X, y)
+    for data, inference in [(X, False), (X, True), (scipy.sparse.csr_array(X), False)]:
+        model = nearlin.LinearRegression(method="lsmr", inference=inference).fit(data, y)
+        assert (model.method_, model.rank_) == ("lsmr", 5 if inference else None)
+        np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(model.intercept_, expected.intercept_, rtol=1e-9)
+        assert model.summary("nonrobust", data, y).rank == 6
+
+
+def test_operators_need_no_scipy():
+    code = """
+import sys, numpy as np, nearlin
+class Double:
+    shape = (50, 3)
+    A = np.arange(150.0).reshape(50, 3) % 7
+    def matvec(self, x): return self.A @ x
+    def rmatvec(self, y): return self.A.T @ y
+nearlin.lstsq(Double(), np.ones(50))
+assert not any(name.startswith("scipy") for name in sys.modules), "SciPy was loaded"
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
