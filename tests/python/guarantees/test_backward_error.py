@@ -18,11 +18,14 @@ LIMITS = {
     "gram": 1e7,
     "whitened": 1e14,
     "spir": 1e14,
-    "fossils": 1e12,
+    "fossils": 1e14,
     "fgmres_wlsir": 1e14,
     "qr": 1e15,
 }
 """Condition number up to which a method must do without falling back."""
+
+SPARSE_LIMITS = {**LIMITS, "spir": 1e12, "fossils": 1e12}
+"""The same for sparse matrices, whose sketches have a third of the rows."""
 
 
 def solve(A, b, **options):
@@ -43,9 +46,10 @@ kappas = pytest.mark.parametrize("kappa", reference.KAPPAS, ids="{:.0e}".format)
 def test_every_method_on_the_grid_of_condition_and_residual(layout, kappa, coherent):
     A, left = reference.graded(4000, 50, kappa, coherent=coherent)
     oracle = reference.BackwardError(A)
+    limits = LIMITS if layout is np.asarray else SPARSE_LIMITS
     for residual in reference.RESIDUALS:
         b = reference.right_hand_side(A, left, residual)
-        for method, limit in LIMITS.items():
+        for method, limit in limits.items():
             result = solve(layout(A), b, method=method, rng=1)
             check(A, b, result.x, f"{method}, residual {residual:.0e}", oracle)
             assert result.rank == 50
