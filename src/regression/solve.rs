@@ -3,15 +3,16 @@
 use super::augmented::{Preconditioner, augmented};
 use super::auto::{Costs, Hint, SPIR_PASSES, costs, hint, weights_cost_digits};
 use super::covariance::Inference;
-use super::design::{Design, Problem, Source, power_of_two_below};
+use super::design::{Design, Problem, Source};
 use super::forward::ForwardError;
 use super::ladder::{self, Moments, Outcome, Precision, SketchPlan, Sketched, WORST_SKETCH};
 use super::lsmr::{PROBES, Patience, Unfactored, lsmr};
-use super::qr::{Factored, qr, shortened};
+use super::qr::{Factored, RCOND, qr, shortened};
 use super::refine::{Group, Refined, Scaled};
 use super::spir::{Inner, spir};
 use crate::certify::{backward_error_of_change, norm};
 use crate::error::{Error, Result};
+use crate::linalg::power_of_two_below;
 use crate::matrix::{Mat, Real, Rows};
 use crate::parallel::Context;
 use crate::simd::Element;
@@ -19,9 +20,10 @@ use crate::sketch::Kind;
 use std::time::Instant;
 
 /// How the problem is to be solved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Method {
     /// The cheapest that the conditioning allows.
+    #[default]
     Auto,
     /// Cholesky factor of A'A in single, then double precision.
     Gram,
@@ -56,7 +58,7 @@ impl Method {
 }
 
 /// Everything but the problem.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Params {
     /// How to solve.
     pub method: Method,
@@ -258,7 +260,7 @@ impl<'p> Driver<'p> {
     ) -> Result<Self> {
         let (n, d) = (design.nrows(), design.ncols());
         let tolerance = params.tolerance.unwrap_or(T::UNIT_ROUNDOFF);
-        let rcond = params.rcond.unwrap_or(30.0 * f64::EPSILON / 2.0);
+        let rcond = params.rcond.unwrap_or(RCOND);
         let mut driver = Self {
             context,
             params,
