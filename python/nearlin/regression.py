@@ -218,7 +218,7 @@ def lstsq(
     sketch : {"sparse_sign", "srht", "pht", "count_sketch", "gaussian"}, optional
         Sketch for the methods that draw one; the default is ``"sparse_sign"``.
     sketch_size : int, optional
-        Rows of the sketch; the default is chosen by shape and method.
+        Rows of the sketch, at least d; the default is chosen by shape and method.
     tol : float, optional
         Target of the backward error relative to the Frobenius norm of `A`. The default is the unit roundoff
         of the dtype of `A`.

@@ -151,6 +151,9 @@ where
             format!("{n}, as `A` has"),
         ));
     }
+    if let Some(rows) = params.sketch_size.filter(|&rows| rows < d) {
+        return Err(Error::value("sketch_size", rows, format!("at least {d}, the number of columns")));
+    }
     let start = Instant::now();
     let mut design = Design::new(context, problem)?;
     let mut driver = Driver::new(context, &mut design, params)?;
