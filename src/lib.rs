@@ -14,6 +14,8 @@
 //! | [`sketch`] | sketching operators as values |
 //! | [`certify`] | a-posteriori error estimates |
 //! | [`regression`] | least squares |
+//!
+//! Above them all, with the feature of that name, stands `python`: the extension module.
 
 pub mod certify;
 pub mod error;

@@ -22,18 +22,7 @@ const METHODS: [Method; 7] = [
 ];
 
 fn params(method: Method) -> Params {
-    Params {
-        method,
-        rcond: None,
-        sketch: None,
-        sketch_size: None,
-        tolerance: None,
-        max_iter: None,
-        seed: 7,
-        preconditioner: None,
-        keep_factor: false,
-        certify: false,
-    }
+    Params { method, seed: 7, ..Params::default() }
 }
 
 /// Row-major normals, columns shrunk from 1 down to 1 / `spread`.

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ._listing import listing
+
 __all__ = ["Certificate"]
 
 
@@ -117,11 +119,7 @@ class Certificate:
     def __repr__(self) -> str:
         figures = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "details"}
         figures |= {name: np.array(v) if isinstance(v, list) else v for name, v in self.details.items()}
-        width = max(map(len, figures))
-        with np.printoptions(precision=3, threshold=8, edgeitems=3):
-            lines = {name: str(value) for name, value in figures.items()}
-        indent = "\n" + " " * (width + 2)
-        return "\n".join(f"{name:>{width}}: {line.replace(chr(10), indent)}" for name, line in lines.items())
+        return listing(figures)
 
     def __str__(self) -> str:
         if self.bound == self.bound:

@@ -24,6 +24,7 @@ __all__ = [
     "as_factors",
     "as_folded",
     "as_matrix",
+    "as_penalties",
     "as_rhs",
     "as_sample_weight",
     "as_seed",
@@ -155,6 +156,21 @@ def as_sample_weight(
         raise InvalidInputError(f"`{name}` is zero everywhere, expected at least one positive weight")
     checked: npt.NDArray[np.float64] = weights
     return checked
+
+
+def as_penalties(ridge: npt.ArrayLike, columns: int, name: str = "ridge") -> npt.NDArray[np.float64]:
+    """Return one penalty for all right-hand sides, or one for each."""
+    if np.ndim(ridge) == 0:
+        return np.array([check_real(ridge, name, at_least=0.0)])
+    penalties: npt.NDArray[np.float64] = as_vector(ridge, name)  # type: ignore[assignment]
+    if len(penalties) not in (1, columns):
+        raise ShapeError(
+            f"`{name}` has length {len(penalties)}, expected 1 or {columns}, one for each target"
+        )
+    check_finite(penalties, name)
+    if penalties.min() < 0.0:
+        raise InvalidInputError(f"`{name}` has {penalties.min()}, expected no negative penalty")
+    return penalties
 
 
 def as_seed(rng: object, name: str = "rng") -> int:

@@ -18,13 +18,12 @@ from ._validation import (
     Float,
     Matrix,
     as_matrix,
+    as_penalties,
     as_rhs,
     as_sample_weight,
     as_seed,
-    as_vector,
     check_bool,
     check_choice,
-    check_finite,
     check_int,
     check_real,
 )
@@ -32,7 +31,6 @@ from .exceptions import (
     AccuracyWarning,
     FallbackWarning,
     InvalidInputError,
-    ShapeError,
     VerificationError,
 )
 
@@ -220,7 +218,7 @@ def lstsq(
     sketch : {"sparse_sign", "srht", "pht", "count_sketch", "gaussian"}, optional
         Sketch for the methods that draw one; the default is ``"sparse_sign"``.
     sketch_size : int, optional
-        Rows of the sketch; the default is chosen by shape and method.
+        Rows of the sketch, at least d; the default is chosen by shape and method.
     tol : float, optional
         Target of the backward error relative to the Frobenius norm of `A`. The default is the unit roundoff
         of the dtype of `A`.
@@ -448,21 +446,6 @@ def solve(
             stacklevel=3,
         )
     return solution
-
-
-def as_penalties(ridge: npt.ArrayLike, columns: int, name: str) -> npt.NDArray[np.float64]:
-    """Return one penalty for all right-hand sides, or one for each."""
-    if np.ndim(ridge) == 0:
-        return np.array([check_real(ridge, name, at_least=0.0)])
-    penalties: npt.NDArray[np.float64] = as_vector(ridge, name)  # type: ignore[assignment]
-    if len(penalties) not in (1, columns):
-        raise ShapeError(
-            f"`{name}` has length {len(penalties)}, expected 1 or {columns}, one for each target"
-        )
-    check_finite(penalties, name)
-    if penalties.min() < 0.0:
-        raise InvalidInputError(f"`{name}` has {penalties.min()}, expected no negative penalty")
-    return penalties
 
 
 def verified(

@@ -1,7 +1,7 @@
 //! The words that callers type, and what in the core they stand for.
 
 use crate::error::{Error, Result};
-use crate::regression::{Preconditioner, Robust};
+use crate::regression::{Method, Preconditioner, Robust};
 use crate::sketch::{Kind, Weights};
 
 /// What `name` stands for, or an error that lists the names that are known.
@@ -10,6 +10,13 @@ pub fn named<T: Copy>(argument: &'static str, name: &str, known: &[(&str, T)]) -
         let names: Vec<&str> = known.iter().map(|&(name, _)| name).collect();
         Error::value(argument, format!("'{name}'"), format!("one of {}", names.join(", ")))
     })
+}
+
+/// The method of that name.
+pub fn method_named(name: &str) -> Result<Method> {
+    use Method::{Auto, FgmresWlsir, Fossils, Gram, Lsmr, Qr, Spir, Whitened};
+    let known = [Auto, Gram, Whitened, Spir, Fossils, Lsmr, FgmresWlsir, Qr];
+    named("method", name, &known.map(|method| (method.name(), method)))
 }
 
 /// The preconditioner of that name.

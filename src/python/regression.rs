@@ -1,13 +1,12 @@
 //! Bindings of [`crate::regression`].
 
-use super::convert::{AnyInput, Input, Vector, either_precision, owned, to_numpy};
+use super::convert::{AnyInput, Input, Vector, either_precision, owned, to_array, to_numpy};
 use super::enter::enter;
-use super::names::{preconditioner_named, sketch_named};
+use super::names::{method_named, preconditioner_named, sketch_named};
 use super::operator::Operator;
 use crate::error::Error;
-use crate::matrix::{Dense, LinearOperator, Matrix, Real};
-use crate::parallel::Context;
-use crate::regression::{self, ForwardError, Inference, Method, Output, Params, Problem, Sketchable};
+use crate::matrix::{LinearOperator, Real};
+use crate::regression::{self, ForwardError, Inference, Output, Params, Problem, Sketchable};
 use crate::simd;
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
@@ -52,23 +51,17 @@ pub fn lstsq<'py>(
     let ridge = Vector::<f64>::extract(ridge, "ridge")?;
     let call = Call { weights: weights.as_ref(), ridge: ridge.as_slice(), fit_intercept };
     if let Some(operator) = Operator::extract(a)? {
-        return match AnyInput::extract(b, "b")? {
-            AnyInput::F32(b) => call.lstsq_by_products(py, operator, &b, &params, threads, progress),
-            AnyInput::F64(b) => call.lstsq_by_products(py, operator, &b, &params, threads, progress),
-        };
+        return either_precision!(AnyInput::extract(b, "b")?, |b| {
+            call.lstsq_by_products(py, operator, &b, &params, threads, progress)
+        });
     }
-    match AnyInput::extract(a, "A")? {
-        AnyInput::F32(a) => {
-            let b = Input::<f32>::extract(b, "b")?;
-            let output = enter(py, threads, progress, |context| call.lstsq(context, &a, &b, &params))?;
-            to_dict::<f32>(py, output)
-        }
-        AnyInput::F64(a) => {
-            let b = Input::<f64>::extract(b, "b")?;
-            let output = enter(py, threads, progress, |context| call.lstsq(context, &a, &b, &params))?;
-            to_dict::<f64>(py, output)
-        }
-    }
+    let a = AnyInput::extract(a, "A")?;
+    let single = a.is_single();
+    let output = either_precision!(a, |a| {
+        let b = Input::extract(b, "b")?;
+        enter(py, threads, progress, |context| regression::lstsq(context, &call.problem(&a, &b)?, &params))?
+    });
+    to_dict(py, output, single)
 }
 
 /// A second look at the answers `x`; see `nearlin.lstsq`.
@@ -153,10 +146,7 @@ impl Call<'_> {
         nrows: usize,
         b: &'p Input<T>,
     ) -> crate::error::Result<Problem<'p, T, M>> {
-        let targets: Dense<'p, T> = match b.view() {
-            Matrix::Dense(targets) => targets,
-            Matrix::Sparse(_) => return Err(Error::value("b", "sparse", "a dense array")),
-        };
+        let targets = b.dense_view("b")?;
         let weights = self.weights.map(Vector::as_slice);
         match weights {
             Some(weights) if weights.len() != nrows => {
@@ -166,16 +156,6 @@ impl Call<'_> {
                 Ok(Problem { design, targets, weights, ridge: self.ridge, fit_intercept: self.fit_intercept })
             }
         }
-    }
-
-    fn lstsq<T: Real + numpy::Element + simd::Element + Sketchable>(
-        &self,
-        context: &Context,
-        a: &Input<T>,
-        b: &Input<T>,
-        params: &Params,
-    ) -> crate::error::Result<Output> {
-        regression::lstsq(context, &self.problem(a, b)?, params)
     }
 
     /// What the caller's products raise goes through unchanged.
@@ -194,27 +174,15 @@ impl Call<'_> {
         });
         match operator.into_raised() {
             Some(raised) => Err(raised),
-            None => to_dict::<T>(py, outcome?),
+            None => to_dict(py, outcome?, T::as_f64(&[]).is_none()),
         }
     }
 }
 
-fn method_named(name: &str) -> Result<Method, Error> {
-    use Method::{Auto, FgmresWlsir, Fossils, Gram, Lsmr, Qr, Spir, Whitened};
-    let methods = [Auto, Gram, Whitened, Spir, Fossils, Lsmr, FgmresWlsir, Qr];
-    methods.into_iter().find(|method| method.name() == name).ok_or_else(|| {
-        Error::value(
-            "method",
-            format!("'{name}'"),
-            "one of auto, gram, whitened, spir, fossils, lsmr, fgmres_wlsir, qr",
-        )
-    })
-}
-
-fn to_dict<T: Real + numpy::Element>(py: Python<'_>, output: Output) -> PyResult<Bound<'_, PyDict>> {
+fn to_dict(py: Python<'_>, output: Output, single: bool) -> PyResult<Bound<'_, PyDict>> {
     let array = |values: Vec<f64>| -> Bound<'_, PyArray1<f64>> { values.into_pyarray(py) };
     let dict = PyDict::new(py);
-    dict.set_item("x", to_numpy::<T>(py, output.x)?)?;
+    dict.set_item("x", to_array(py, output.x, single)?)?;
     dict.set_item("intercept", array(output.intercept))?;
     dict.set_item("residual_norm", array(output.residual_norm))?;
     dict.set_item("rank", output.rank)?;

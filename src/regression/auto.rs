@@ -3,9 +3,9 @@
 //! A wrong estimate costs time only: every rung judges the factor that it really uses, and hands on to the
 //! next one when the factor is not admissible.
 
-use super::design::{Design, power_of_two_below};
+use super::design::Design;
 use crate::error::Result;
-use crate::linalg;
+use crate::linalg::{self, power_of_two_below};
 use crate::matrix::{Dense, Real, Rows};
 use crate::parallel::Context;
 use crate::random::Stream;

@@ -2,7 +2,7 @@
 
 use super::sparse;
 use crate::error::{Error, Result};
-pub(crate) use crate::linalg::power_of_two_below;
+use crate::linalg::power_of_two_below;
 use crate::matrix::{Dense, LinearOperator, Matrix, Real, Rows, Sparse};
 use crate::parallel::Context;
 use crate::simd::{Element, Extended, kernel};
@@ -14,7 +14,7 @@ pub struct Problem<'a, T, M = Matrix<'a, T>> {
     pub design: M,
     /// n x k.
     pub targets: Dense<'a, T>,
-    /// One non-negative weight for every row.
+    /// One non-negative weight for every row, not all of them zero.
     pub weights: Option<&'a [f64]>,
     /// One non-negative number for every target, or one for all.
     pub ridge: &'a [f64],
@@ -91,7 +91,8 @@ impl<'a, T: Real + Element> Design<'a, T> {
         M: Copy + Into<Source<'a, T>>,
     {
         let (n, k) = (problem.targets.nrows(), problem.targets.ncols());
-        let root_weights = problem.weights.map(root_of).transpose()?;
+        let root_weights =
+            problem.weights.map(|weights| weights.iter().map(|weight| weight.sqrt()).collect());
         let mut design = Self {
             matrix: problem.design.into(),
             targets: problem.targets,
@@ -401,19 +402,6 @@ pub(crate) fn row_blocks(nrows: usize, ncols: usize) -> Vec<Range<usize>> {
     let count = (nrows * ncols.max(1) / (1 << 16)).clamp(1, 64);
     let step = nrows.div_ceil(count).next_multiple_of(TILE_ROWS).max(1);
     (0..nrows).step_by(step).map(|start| start..(start + step).min(nrows)).collect()
-}
-
-fn root_of(weights: &[f64]) -> Result<Vec<f64>> {
-    if let Some(row) = weights.iter().position(|w| !w.is_finite()) {
-        return Err(Error::non_finite("sample_weight", weights[row], format!("[{row}]")));
-    }
-    if let Some(row) = weights.iter().position(|&w| w < 0.0) {
-        return Err(Error::value("sample_weight", format!("negative at [{row}]"), "weights >= 0"));
-    }
-    if !weights.iter().any(|&w| w > 0.0) {
-        return Err(Error::value("sample_weight", "zero everywhere", "at least one positive weight"));
-    }
-    Ok(weights.iter().map(|w| w.sqrt()).collect())
 }
 
 impl<T: Real + Element> Rows for Design<'_, T> {

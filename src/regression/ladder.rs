@@ -13,7 +13,7 @@
 //!
 //! Conditions are those of A with columns of norm one.
 
-use super::design::{Design, power_of_two_below};
+use super::design::Design;
 use super::lsmr::Unfactored;
 use super::pass::{Pass, PassSum, Sides, fold};
 use super::products::product;
@@ -22,7 +22,7 @@ use super::refine::{Group, Refined, STAGNATION, Scaled};
 use super::stacked::{RootWeights, Targets};
 use crate::certify::Factor;
 use crate::error::Result;
-use crate::linalg::{self, Qr};
+use crate::linalg::{self, Qr, power_of_two_below};
 use crate::matrix::{Dense, Mat, Real, Rows, Sparse};
 use crate::simd::Element;
 use crate::sketch::{Kind, Operand, Sketch};

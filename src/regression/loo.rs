@@ -7,6 +7,7 @@
 
 use super::design::{Design, Problem, TILE_ROWS, row_blocks};
 use super::pass::{Sides, pass};
+use super::qr::{RCOND, rank_of};
 use crate::error::Result;
 use crate::linalg;
 use crate::matrix::{Dense, Mat, Real, Rows};
@@ -24,8 +25,7 @@ pub fn ridge_leave_one_out<T: Real + Element>(
     let (n, d, k) = (design.nrows(), design.ncols(), design.ntargets());
     design.largest_in_columns(context)?;
     let svd = linalg::svd(linalg::tsqr(context, &design)?.as_ref())?;
-    let cut = 30.0 * (f64::EPSILON / 2.0) * svd.s.first().copied().unwrap_or(0.0);
-    let rank = svd.s.iter().take_while(|&&s| s > cut).count();
+    let rank = rank_of(&svd.s, RCOND);
     let whitener = Mat::from_fn(d, rank, |i, j| svd.v[(i, j)] / svd.s[j])?;
     let targets: Vec<usize> = (0..k).collect();
     let at_zero = pass(context, &design, &Mat::zeros(d, k)?, Sides::Targets(&targets))?;

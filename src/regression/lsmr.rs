@@ -9,13 +9,13 @@
 //! iterations would still add, and a round goes on until the latest of them no longer matter. The estimate of
 //! the backward error is made of that sum. Its bound is Stewart's |g| / |r|, for which nothing is estimated.
 
-use super::design::power_of_two_below;
 use super::ladder::Outcome;
 use super::pass::{Sides, residuals};
 use super::products::{product, transposed_product};
 use super::refine::{Group, Refined, columns};
 use crate::certify::{backward_error_of_image, norm};
 use crate::error::Result;
+use crate::linalg::power_of_two_below;
 use crate::matrix::{Mat, Real, Rows};
 use crate::random::Stream;
 use crate::simd::Element;

@@ -26,7 +26,7 @@
 //! | `pass` | one read of A: residuals and gradients |
 //! | `products` | products with A and its transpose, which is all that a linear operator has |
 //! | `stacked` | targets, weights and [A, B; ridge] as rows to sketch or factor |
-//! | `sparse` | the same on slabs of sparse rows |
+//! | `sparse` | products with slabs of sparse rows |
 //! | `refine` | refinement by a factor, its stopping rules |
 //! | `ladder` | the rungs: gram in single and double precision, whitened |
 //! | `spir` | sketched iterations for sparse or very wide matrices |

@@ -11,9 +11,10 @@ use crate::simd::Element;
 use crate::sketch::Kind;
 
 /// How the problem is to be solved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Method {
     /// The cheapest that the conditioning allows.
+    #[default]
     Auto,
     /// Cholesky factor of A'A in single, then double precision.
     Gram,
@@ -48,7 +49,7 @@ impl Method {
 }
 
 /// Everything but the problem.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Params {
     /// How to solve.
     pub method: Method,

@@ -114,6 +114,9 @@ fn wide<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solve
     Ok(Solved { scaled, x, null_space: None, empty: transposed.empty })
 }
 
+/// Singular values of a column-scaled matrix below this times the largest count as zero, unless the caller says otherwise.
+pub(super) const RCOND: f64 = 30.0 * f64::UNIT_ROUNDOFF;
+
 /// Number of singular values above `rcond` times the largest.
 pub(super) fn rank_of(singular_values: &[f64], rcond: f64) -> usize {
     let largest = singular_values.first().copied().unwrap_or(0.0);

@@ -11,15 +11,13 @@
 //! divided by their norms D first. With the SVD T s V' of that, T being its first d rows, and root = D^-1 V s^-1,
 //! C is root root', the answer is root T'Z, and what it leaves of S B has the norm of [Z - T T'Z; W].
 
-use super::qr::{normalised, project, rank_of};
+use super::qr::{RCOND, normalised, project, rank_of};
 use crate::certify;
 use crate::error::{Error, Result};
 use crate::linalg::{self, Qr, largest_of, power_of_two_below};
 use crate::matrix::{Mat, Real};
 use crate::parallel::Context;
 
-/// Singular values of the column-scaled S A below this times the largest count as zero.
-const RCOND: f64 = 30.0 * f64::UNIT_ROUNDOFF;
 /// Errors of the triangle and of the solve, in units of roundoff: far below those of sketching unless b is in the
 /// range of A.
 const ROUNDING: f64 = 8.0;

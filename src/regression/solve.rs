@@ -3,16 +3,17 @@
 use super::augmented::{Preconditioner, augmented};
 use super::auto::{hint, weights_cost_digits};
 use super::covariance::Inference;
-use super::design::{Design, Problem, Source, power_of_two_below};
+use super::design::{Design, Problem, Source};
 use super::forward::ForwardError;
 use super::ladder::{self, Moments, Outcome, Precision, Sketched, WORST_SKETCH};
 use super::lsmr::{PROBES, Unfactored, lsmr};
 use super::output::{Output, Stage};
 use super::plan::{Method, Params, Plan, Rung, is_square};
-use super::qr::{Factored, qr, shortened};
+use super::qr::{Factored, RCOND, qr, shortened};
 use super::refine::{Group, Refined, Scaled};
 use super::spir::{Inner, spir};
 use crate::error::{Error, Result};
+use crate::linalg::power_of_two_below;
 use crate::matrix::{Real, Rows};
 use crate::parallel::Context;
 use crate::simd::Element;
@@ -35,6 +36,9 @@ where
             format!("{} rows", problem.targets.nrows()),
             format!("{n}, as `A` has"),
         ));
+    }
+    if let Some(rows) = params.sketch_size.filter(|&rows| rows < d) {
+        return Err(Error::value("sketch_size", rows, format!("at least {d}, the number of columns")));
     }
     let start = Instant::now();
     let mut design = Design::new(context, problem)?;
@@ -94,7 +98,7 @@ impl<'p> Driver<'p> {
     ) -> Result<Self> {
         let (n, d) = (design.nrows(), design.ncols());
         let tolerance = params.tolerance.unwrap_or(T::UNIT_ROUNDOFF);
-        let rcond = params.rcond.unwrap_or(30.0 * f64::EPSILON / 2.0);
+        let rcond = params.rcond.unwrap_or(RCOND);
         let mut driver = Self {
             context,
             params,

@@ -111,6 +111,7 @@ def test_covariances_are_those_of_the_textbook(form, k, weighted, alpha, fit_int
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("condition", [10.0, 1e4, 1e6])
+@pytest.mark.filterwarnings("ignore::nearlin.exceptions.FallbackWarning")
 def test_every_method_leaves_an_exact_factor(kind, method, condition):
     rng = np.random.default_rng(0)
     n, d = 3000, 12

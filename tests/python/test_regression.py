@@ -386,6 +386,29 @@ def test_a_sketch_too_small_to_embed_the_columns(method):
     assert result.method == method or result.fallback_reason
 
 
+@pytest.mark.parametrize("method", ["whitened", "spir", "fossils"])
+def test_failed_sketches_are_drawn_again_and_then_given_up(method):
+    A, b = problem(5000, 200)
+    A[:, 1:] *= 1e-3
+    A[:, 1:] += A[:, :1]
+    options = {"method": method, "sketch": "count_sketch", "sketch_size": 200, "rng": 0}
+    again = solve(A, b, **options)
+    assert again.certificate.details["redraws"] == 1
+    assert "not admissible" in again.explanation or "not accepted" in again.explanation
+    with pytest.warns(FallbackWarning, match="gave way to 'qr'"):
+        given_up = nearlin.lstsq(A, b, tol=1e-300, **options)
+    assert given_up.method == "qr"
+    assert "not accepted" in given_up.fallback_reason
+    assert " ".join(given_up.fallback_reason.split()) in " ".join(given_up.explain().split())
+    assert reference.backward_error(A, b, given_up.x) <= 4 * U
+
+
+def test_a_sketch_of_fewer_rows_than_columns_is_refused():
+    A, b = problem(500, 20)
+    with pytest.raises(InvalidInputError, match="`sketch_size` is 19, expected at least 20"):
+        nearlin.lstsq(A, b, sketch_size=19)
+
+
 @pytest.mark.parametrize("sketch", ["sparse_sign", "srht", "pht", "count_sketch", "gaussian"])
 @pytest.mark.parametrize("method", ["whitened", "spir"])
 def test_every_sketch_serves(method, sketch):

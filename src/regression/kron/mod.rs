@@ -27,7 +27,8 @@ mod factor;
 mod modes;
 
 use super::design::Problem;
-use super::{Method, Params, lstsq};
+use super::qr::RCOND;
+use super::{Params, lstsq};
 use crate::certify::{damped_ratio, norm};
 use crate::error::{Error, Result};
 use crate::linalg::{exponent_of, largest_of, power_of_two_below, times_power_of_two};
@@ -107,7 +108,7 @@ pub fn lstsq_kron<T: Real>(
     problem: &KronProblem<'_, T>,
     params: &KronParams,
 ) -> Result<KronOutput> {
-    let rcond = params.rcond.unwrap_or(30.0 * f64::UNIT_ROUNDOFF);
+    let rcond = params.rcond.unwrap_or(RCOND);
     let (solver, projection) = Solver::new(context, problem, params, rcond)?;
     match params.method {
         KronMethod::Exact => solver.refine(solver.first(projection)?),
@@ -288,7 +289,7 @@ impl<'p, T: Real> Solver<'p, T> {
         let kept = self.delta.iter().filter(|delta| delta.is_finite()).count();
         let rank =
             if self.problem.ridge > 0.0 { kept } else { self.factors.iter().map(|f| f.rank).product() };
-        self.finish(best, residual, error, KronOutput { reads, rank, ..KronOutput::empty()? })
+        self.finish(best, residual, error, rank, reads, None)
     }
 
     /// Solves the sketched problem and measures its answer.
@@ -308,28 +309,12 @@ impl<'p, T: Real> Solver<'p, T> {
             ridge: &[self.root_ridge.powi(2)],
             fit_intercept: false,
         };
-        let params = Params {
-            method: Method::Auto,
-            rcond: self.params.rcond,
-            sketch: None,
-            sketch_size: None,
-            tolerance: None,
-            max_iter: None,
-            seed: self.params.seed,
-            keep_factor: false,
-            certify: false,
-            preconditioner: None,
-        };
+        let params = Params { rcond: self.params.rcond, seed: self.params.seed, ..Params::default() };
         let mut solved = lstsq(self.context, &problem, &params)?;
         self.round(solved.x.as_mut_slice())?;
         let Measured { backward_error, residual_norm, .. } = self.measure(solved.x.as_slice())?;
-        let output = KronOutput {
-            reads: 3,
-            rank: solved.rank.unwrap_or(solved.x.nrows()),
-            sketch_size: Some(rows),
-            ..KronOutput::empty()?
-        };
-        self.finish(solved.x, residual_norm, backward_error, output)
+        let rank = solved.rank.unwrap_or(solved.x.nrows());
+        self.finish(solved.x, residual_norm, backward_error, rank, 3, Some(rows))
     }
 
     /// One read of the targets at the answers x.
@@ -394,7 +379,9 @@ impl<'p, T: Real> Solver<'p, T> {
         mut x: Mat<f64>,
         mut residual_norm: Vec<f64>,
         backward_error: Vec<f64>,
-        output: KronOutput,
+        rank: usize,
+        reads: usize,
+        sketch_size: Option<usize>,
     ) -> Result<KronOutput> {
         let exponents = self.exponents();
         for (target, scale) in self.target_scale.iter().enumerate() {
@@ -408,21 +395,15 @@ impl<'p, T: Real> Solver<'p, T> {
         self.context.progress(MOST_READS, MOST_READS, &[("backward_error", worst)])?;
         let condition = self.factors.iter().map(|factor| factor.condition).product();
         let backward_error_bound = backward_error.iter().map(|error| LOOSENESS * error).collect();
-        Ok(KronOutput { x, residual_norm, backward_error, backward_error_bound, condition, ..output })
-    }
-}
-
-impl KronOutput {
-    fn empty() -> Result<Self> {
-        Ok(Self {
-            x: Mat::zeros(0, 0)?,
-            residual_norm: Vec::new(),
-            rank: 0,
-            reads: 0,
-            sketch_size: None,
-            backward_error: Vec::new(),
-            backward_error_bound: Vec::new(),
-            condition: 1.0,
+        Ok(KronOutput {
+            x,
+            residual_norm,
+            rank,
+            reads,
+            sketch_size,
+            backward_error,
+            backward_error_bound,
+            condition,
         })
     }
 }
