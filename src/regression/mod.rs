@@ -83,7 +83,7 @@ pub use covariance::{Covariance, Fit, Inference, Robust, covariance, robust_cova
 pub use design::{Problem, Source};
 pub use forward::ForwardError;
 pub use kron::{KronMethod, KronOutput, KronParams, KronProblem, lstsq_kron};
-pub use ladder::Sketchable;
+pub use ladder::{Precision, Sketchable};
 pub use loo::ridge_leave_one_out;
 pub use output::{Output, Stage};
 pub use plan::{Method, Params};

@@ -67,6 +67,8 @@ pub struct Params {
     pub seed: u64,
     /// Keep the factor, exact to rounding, for covariances of the coefficients; may take one more read of A.
     pub keep_factor: bool,
+    /// Of the products that factors are made of; `None`: by the condition of A.
+    pub dtype_work: Option<Precision>,
     /// For [`Method::FgmresWlsir`]; `None`: the one that bears any weights.
     pub preconditioner: Option<Preconditioner>,
     /// Bound the distance of every coefficient from the minimiser's.
@@ -153,10 +155,14 @@ impl Plan {
     pub fn for_rows<T: Real + Element>(design: &Design<'_, T>, params: &Params, hint: Option<&Hint>) -> Self {
         let (n, d) = (design.nrows(), design.ncols());
         let (square, mut reasons) = (is_square(n, d), Vec::new());
-        let single = if params.keep_factor { 0.0 } else { 300.0 };
-        let limits = [(Precision::Single, single), (Precision::Double, Precision::Double.limit())];
+        let limits = match params.dtype_work {
+            Some(precision) => vec![(precision, precision.limit())],
+            None if params.keep_factor => vec![(Precision::Double, Precision::Double.limit())],
+            None => vec![(Precision::Single, 300.0), (Precision::Double, Precision::Double.limit())],
+        };
+        let last = Rung::Gram(params.dtype_work.unwrap_or(Precision::Double));
         let gram = |condition: f64| {
-            limits.into_iter().filter(move |&(_, limit)| condition <= limit).map(|(p, _)| Rung::Gram(p))
+            limits.iter().filter(move |&&(_, limit)| condition <= limit).map(|&(p, _)| Rung::Gram(p))
         };
         let whitened = [Rung::Whitened { draw: 0 }, Rung::Whitened { draw: 1 }];
         let iterative = Rung::iterative;
@@ -169,10 +175,8 @@ impl Plan {
             Method::Fossils => iterative(true).to_vec(),
             Method::Lsmr => vec![Rung::lsmr(params, n, d)],
             Method::FgmresWlsir => augmented(params.preconditioner.unwrap_or(Preconditioner::Split)).to_vec(),
-            Method::Gram if square => vec![Rung::Gram(Precision::Double)],
-            Method::Gram => {
-                gram(condition).chain([Rung::Gram(Precision::Double)]).take(2).chain(whitened).collect()
-            }
+            Method::Gram if square => vec![last],
+            Method::Gram => gram(condition).chain([last]).take(2).chain(whitened).collect(),
             Method::Auto if square => {
                 reasons.push(format!("{n} x {d} is too small or too square for anything but QR"));
                 vec![]

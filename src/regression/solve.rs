@@ -383,14 +383,15 @@ impl<'p> Driver<'p> {
 
     /// Of the products of the whitened Gram matrix.
     fn whitened_precision(&self) -> Precision {
-        if self.params.keep_factor { Precision::Double } else { Precision::Single }
+        let exact = if self.params.keep_factor { Precision::Double } else { Precision::Single };
+        self.params.dtype_work.unwrap_or(exact)
     }
 
     /// True if the factor of a rung is that of A to rounding.
     fn is_exact(&self, rung: Rung, condition: f64) -> bool {
         match rung {
             Rung::Gram(precision) => precision == Precision::Double && condition <= EXACT_GRAM,
-            Rung::Whitened { .. } | Rung::Augmented { .. } => self.params.keep_factor,
+            Rung::Whitened { .. } | Rung::Augmented { .. } => self.whitened_precision() == Precision::Double,
             Rung::Iterative { .. } | Rung::Lsmr(_) => false,
             Rung::Qr => true,
         }
