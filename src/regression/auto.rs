@@ -116,7 +116,7 @@ const PASSES: [f64; 3] = [3.0, 2.0, 3.0];
 /// Inner iterations and looks of SPIR with m = 12 d.
 pub(crate) const SPIR_PASSES: f64 = 32.0;
 /// Time of an inner iteration, in reads by refinement, which measures the answer too.
-const INNER_READ: f64 = 0.65;
+const INNER_READ: f64 = 0.85;
 
 /// The model: flops of the factor, reads of A, flops on the triangle. For one core whatever the machine, so that the
 /// choice, and with it the bits of the answer, does not depend on the number of threads.
