@@ -155,6 +155,7 @@ def lstsq(
     threads: int,
     fit_intercept: bool,
     preconditioner: str | None,
+    dtype_work: str | None,
     keep_factor: bool,
     certify: bool,
     progress: Callable[[int, int, dict[str, float]], object] | None,

@@ -29,6 +29,7 @@ __all__ = [
     "as_sample_weight",
     "as_seed",
     "as_vector",
+    "as_work_dtype",
     "check_bool",
     "check_choice",
     "check_finite",
@@ -248,6 +249,17 @@ def check_choice(value: object, name: str, choices: Collection[str]) -> str:
         listed = ", ".join(map(repr, choices))
         raise InvalidInputError(f"`{name}` is {value!r}, expected one of {listed}")
     return value
+
+
+def as_work_dtype(dtype_work: npt.DTypeLike | None) -> str | None:
+    """Return the name of float32 or float64, given in any way that NumPy understands."""
+    if dtype_work is None:
+        return None
+    try:
+        name = np.dtype(dtype_work).name
+    except TypeError:
+        name = repr(dtype_work)
+    return check_choice(name, "dtype_work", ("float32", "float64"))
 
 
 def check_bool(value: object, name: str) -> bool:

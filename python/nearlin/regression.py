@@ -22,6 +22,7 @@ from ._validation import (
     as_rhs,
     as_sample_weight,
     as_seed,
+    as_work_dtype,
     check_bool,
     check_choice,
     check_int,
@@ -160,6 +161,7 @@ def lstsq(
     sketch_size: int | None = None,
     tol: float | None = None,
     max_iter: int | None = None,
+    dtype_work: npt.DTypeLike | None = None,
     preconditioner: str | None = None,
     certify: bool = False,
     verify: bool = False,
@@ -224,6 +226,11 @@ def lstsq(
         of the dtype of `A`.
     max_iter : int, optional
         Most refinement steps or inner iterations, chosen by method by default.
+    dtype_work : {float32, float64}, optional
+        Precision of the products that the factor is made of; answers meet `tol` either way. float64 does
+        without the fast products in single precision; float32 goes from them to ``"whitened"`` at once, whose
+        triangular product is in float64 whatever is asked. The default is float32 for condition numbers up to
+        about 300 and in ``"whitened"``, else float64. Methods that make no products A'A ignore it.
     preconditioner : {"split", "left"}, optional
         For ``method="fgmres_wlsir"``: a factor of the weighted rows on both sides of the augmented system, or
         a factor of the rows without their weights on its left, which serves only while the weights make
@@ -352,6 +359,7 @@ def lstsq(
         sketch_size=sketch_size,
         tol=tol,
         max_iter=max_iter,
+        dtype_work=dtype_work,
         preconditioner=preconditioner,
         certify=certify,
         seed=seed,
@@ -398,6 +406,7 @@ def solve(
     sketch_size: int | None = None,
     tol: float | None = None,
     max_iter: int | None = None,
+    dtype_work: npt.DTypeLike | None = None,
     preconditioner: str | None = None,
     n_jobs: int | None = None,
     fit_intercept: bool = False,
@@ -428,6 +437,7 @@ def solve(
         threads=resolve_threads(n_jobs),
         fit_intercept=fit_intercept,
         preconditioner=preconditioner,
+        dtype_work=as_work_dtype(dtype_work),
         keep_factor=keep_factor,
         certify=check_bool(certify, "certify"),
         progress=resolve_progress(progress),

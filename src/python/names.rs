@@ -1,7 +1,7 @@
 //! The words that callers type, and what in the core they stand for.
 
 use crate::error::{Error, Result};
-use crate::regression::{Method, Preconditioner, Robust};
+use crate::regression::{Method, Precision, Preconditioner, Robust};
 use crate::sketch::{Kind, Weights};
 
 /// What `name` stands for, or an error that lists the names that are known.
@@ -17,6 +17,11 @@ pub fn method_named(name: &str) -> Result<Method> {
     use Method::{Auto, FgmresWlsir, Fossils, Gram, Lsmr, Qr, Spir, Whitened};
     let known = [Auto, Gram, Whitened, Spir, Fossils, Lsmr, FgmresWlsir, Qr];
     named("method", name, &known.map(|method| (method.name(), method)))
+}
+
+/// The precision of that name.
+pub fn precision_named(name: &str) -> Result<Precision> {
+    named("dtype_work", name, &[("float32", Precision::Single), ("float64", Precision::Double)])
 }
 
 /// The preconditioner of that name.

@@ -2,7 +2,7 @@
 
 use super::convert::{AnyInput, Input, Vector, either_precision, owned, to_array, to_numpy};
 use super::enter::enter;
-use super::names::{method_named, preconditioner_named, sketch_named};
+use super::names::{method_named, precision_named, preconditioner_named, sketch_named};
 use super::operator::Operator;
 use crate::error::Error;
 use crate::matrix::{LinearOperator, Real};
@@ -14,7 +14,7 @@ use pyo3::types::PyDict;
 
 /// Least squares; see `nearlin.lstsq`.
 #[pyfunction]
-#[pyo3(signature = (a, b, *, method, sample_weight, ridge, rcond, sketch, sketch_size, tol, max_iter, seed, threads, fit_intercept, keep_factor, certify, preconditioner, progress))]
+#[pyo3(signature = (a, b, *, method, sample_weight, ridge, rcond, sketch, sketch_size, tol, max_iter, seed, threads, fit_intercept, keep_factor, certify, preconditioner, dtype_work, progress))]
 pub fn lstsq<'py>(
     py: Python<'py>,
     a: &Bound<'py, PyAny>,
@@ -33,6 +33,7 @@ pub fn lstsq<'py>(
     keep_factor: bool,
     certify: bool,
     preconditioner: Option<&str>,
+    dtype_work: Option<&str>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let params = Params {
@@ -45,6 +46,7 @@ pub fn lstsq<'py>(
         seed,
         keep_factor,
         preconditioner: preconditioner.map(preconditioner_named).transpose()?,
+        dtype_work: dtype_work.map(precision_named).transpose()?,
         certify,
     };
     let weights = Vector::extract_optional(sample_weight, "sample_weight")?;

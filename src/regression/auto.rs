@@ -21,6 +21,17 @@ pub(crate) struct Hint {
     pub largest: Vec<f64>,
 }
 
+impl Hint {
+    /// What is said of it.
+    pub fn describe(&self) -> String {
+        let condition = match self.condition.is_finite() {
+            true => format!("about {:.1e}", self.condition),
+            false => "beyond 1e8".into(),
+        };
+        format!("condition {condition} by {} sampled rows", self.rows)
+    }
+}
+
 /// Looks at 4 d rows (2 d where d > 512, to keep the share of their Gram matrix small) at fixed pseudo-random
 /// positions. The condition of so few rows exceeds that of all by (1 + sqrt(d / m)) / (1 - sqrt(d / m)) when no row
 /// stands out, which is divided out.
@@ -109,6 +120,30 @@ pub(crate) struct Costs {
     pub whitened: f64,
     pub spir: f64,
     pub qr: f64,
+}
+
+impl Costs {
+    /// What is said of them.
+    pub fn describe(&self) -> String {
+        format!(
+            "predicted seconds: gram {} (single) or {} (double), whitened {}, spir {}, qr {}",
+            Seconds(self.gram_single),
+            Seconds(self.gram_double),
+            Seconds(self.whitened),
+            Seconds(self.spir),
+            Seconds(self.qr)
+        )
+    }
+}
+
+/// Seconds with two significant digits.
+struct Seconds(f64);
+
+impl std::fmt::Display for Seconds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let digits = (1 - self.0.max(1e-6).log10().floor() as i32).max(0) as usize;
+        write!(f, "{:.digits$}", self.0)
+    }
 }
 
 /// Reads of A that refinement usually takes after each factor.

@@ -51,16 +51,18 @@ impl Outcome {
     }
 }
 
-/// Precision of the products of the gram rungs.
+/// Precision of products.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Precision {
+pub enum Precision {
+    /// `f32`, summed in `f64`.
     Single,
+    /// `f64`.
     Double,
 }
 
 impl Precision {
-    /// Largest condition for which the factor may be used.
-    pub fn limit(self) -> f64 {
+    /// Largest condition for which the factor of a Gram matrix may be used.
+    pub(crate) fn limit(self) -> f64 {
         match self {
             Self::Single => 1e3,
             Self::Double => 1e7,

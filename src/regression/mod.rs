@@ -37,7 +37,9 @@
 //! | `qr` | tall-skinny QR, ranks, minimum-norm answers |
 //! | `wide` | singular vectors of A with fewer rows than columns |
 //! | `auto` | condition hint and cost model |
+//! | `plan` | what is asked for, and the methods in the order in which they are tried |
 //! | `solve` | the driver that climbs from method to method |
+//! | `output` | answers in the caller's units, and what is known of them |
 //! | `spectrum` | a proof of how far a factor is from that of A |
 //! | `forward` | how far an answer is from the minimiser, for every coefficient |
 //! | `verify` | a second look at answers, with a fresh sketch |
@@ -59,7 +61,9 @@ mod kron;
 mod ladder;
 mod loo;
 mod lsmr;
+mod output;
 mod pass;
+mod plan;
 mod products;
 mod qr;
 mod refine;
@@ -79,10 +83,12 @@ pub use covariance::{Covariance, Fit, Inference, Robust, covariance, robust_cova
 pub use design::{Problem, Source};
 pub use forward::ForwardError;
 pub use kron::{KronMethod, KronOutput, KronParams, KronProblem, lstsq_kron};
-pub use ladder::Sketchable;
+pub use ladder::{Precision, Sketchable};
 pub use loo::ridge_leave_one_out;
+pub use output::{Output, Stage};
+pub use plan::{Method, Params};
 pub use row_count::{eps_of_rows, row_count};
 pub use sketch_and_solve::{Quantiles, Sketched, sketch_and_solve};
-pub use solve::{Method, Output, Params, Stage, lstsq};
+pub use solve::lstsq;
 pub use streaming::{Block, Request, Shape, Stream};
 pub use verify::{Verification, verify};

@@ -403,6 +403,33 @@ def test_failed_sketches_are_drawn_again_and_then_given_up(method):
     assert reference.backward_error(A, b, given_up.x) <= 4 * U
 
 
+@pytest.mark.parametrize("kappa", [10.0, 1e5, 1e10])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype_work", [None, "float32", np.float64])
+def test_the_precision_of_the_products_is_chosen_and_the_answer_as_good(dtype_work, dtype, kappa):
+    A, left = reference.graded(6000, 40, kappa)
+    b = reference.right_hand_side(A, left, 1e-3).astype(dtype)
+    A = A.astype(dtype)
+    result = nearlin.lstsq(A, b, dtype_work=dtype_work, rng=0)
+    error = reference.backward_error(
+        A.astype(float), b[:, None].astype(float), result.x[:, None].astype(float)
+    )
+    assert error <= 4 * np.finfo(dtype).eps / 2
+    tried = {stage[0] for stage in result.stages}
+    assert "gram (single precision)" not in tried or dtype_work is not np.float64
+    assert "gram (double precision)" not in tried or dtype_work != "float32"
+    if kappa == 10.0:
+        double = dtype_work is np.float64
+        assert f"gram ({'double' if double else 'single'} precision)" in tried
+
+
+def test_other_precisions_are_refused():
+    A, b = problem()
+    for wrong, found in [("float16", "'float16'"), (int, "'int64'"), ("much", "\"'much'\"")]:
+        with pytest.raises(InvalidInputError, match=f"`dtype_work` is {found}, expected one of 'float32'"):
+            nearlin.lstsq(A, b, dtype_work=wrong)
+
+
 def test_a_sketch_of_fewer_rows_than_columns_is_refused():
     A, b = problem(500, 20)
     with pytest.raises(InvalidInputError, match="`sketch_size` is 19, expected at least 20"):

@@ -28,7 +28,7 @@ mod modes;
 
 use super::design::Problem;
 use super::qr::RCOND;
-use super::solve::{Params, lstsq};
+use super::{Params, lstsq};
 use crate::certify::{damped_ratio, norm};
 use crate::error::{Error, Result};
 use crate::linalg::{exponent_of, largest_of, power_of_two_below, times_power_of_two};
