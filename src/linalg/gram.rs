@@ -5,7 +5,7 @@
 //! triangle is a run of the register kernel down two panels. `f32` products are summed in `f32` over one
 //! block of at most 1024 rows and in `f64` over the blocks.
 //!
-//! Cost: n d^2 flops and one read of A. Memory: at most one sixth of a tall A for the partial sums.
+//! Cost: n d^2 flops and one read of A. Memory: at most a twelfth of a tall A for the partial sums.
 
 use super::kernel::{HEIGHT, Kernel};
 use crate::error::Result;
@@ -87,10 +87,10 @@ pub(super) fn sum_over_slabs<E: Kernel, P: Send>(
     Ok((unpack::<E>(&tiles, order)?, parts))
 }
 
-/// Slabs of whole blocks: enough for many threads, few enough that their sums stay below a sixth of a tall A.
+/// Slabs of whole blocks: enough for many threads, few enough that their sums stay below a twelfth of a tall A.
 pub(super) fn slabs(nrows: usize, ncols: usize, block: usize) -> Vec<Range<usize>> {
     let fewest = if nrows < 2 * ncols { 1 } else { 2 };
-    let count = (nrows / (3 * ncols.max(1))).clamp(fewest, 32);
+    let count = (nrows / (6 * ncols.max(1))).clamp(fewest, 32);
     let step = nrows.div_ceil(count).next_multiple_of(block).max(1);
     (0..nrows).step_by(step).map(|start| start..(start + step).min(nrows)).collect()
 }
