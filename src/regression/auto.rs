@@ -69,8 +69,8 @@ const HINT: u8 = 1;
 /// Rates of one core; their ratios are what matters.
 ///
 /// Fitted to what `python benches/python/cost_model.py` measures, by least squares on the logarithm of predicted over
-/// measured seconds, on one x86-64 core with AVX-512: eleven shapes, 8 to 1024 columns, two of them sparse. Predictions
-/// then lie within a third of the measurements where methods compete. Run it after a change of a kernel.
+/// measured seconds, on one x86-64 core with AVX-512: eleven shapes, 8 to 1024 columns, two of them sparse. Most
+/// predictions then lie within a factor 1.4 of the measurement. Run it after a change of a kernel.
 struct Rates {
     /// Gram matrices in single and double precision: flops, half of the products saved.
     gram_single: Rate,
@@ -150,7 +150,8 @@ impl std::fmt::Display for Seconds {
 const PASSES: [f64; 3] = [3.0, 2.0, 3.0];
 /// Inner iterations and looks of SPIR with m = 12 d.
 pub(crate) const SPIR_PASSES: f64 = 32.0;
-/// Time of an inner iteration, in reads by refinement, which measures the answer too.
+/// Time of an inner iteration, in reads by refinement, which measures the answer too: about 0.65 while A is in cache,
+/// 0.9 when it comes from memory.
 const INNER_READ: f64 = 0.85;
 
 /// The model: flops of the factor, reads of A, flops on the triangle. For one core whatever the machine, so that the
