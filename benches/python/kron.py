@@ -13,17 +13,14 @@ formed product is.
 
 import argparse
 import math
-import multiprocessing
 import statistics
-import sys
-import time
 from functools import reduce
 
 import numpy as np
+from regression import extra_memory, timed
 from threadpoolctl import threadpool_limits
 
 import nearlin
-from nearlin._demo.process import memory_probe
 
 THREADS = 2
 SHAPES = [
@@ -109,10 +106,8 @@ def run(factors, B, rounds):
     }
     for _ in range(rounds):
         for name, function in functions.items():
-            time.sleep(0.2)  # idle BLAS threads spin for some tens of milliseconds after their work
-            start = time.perf_counter()
-            X = function(factors, B)
-            rows[name]["seconds"].append(time.perf_counter() - start)
+            seconds, X = timed(function, factors, B)
+            rows[name]["seconds"].append(seconds)
             rows[name]["error"] = backward_error(factors, B, X)
     return rows
 
@@ -128,25 +123,6 @@ def backward_error(factors, B, X):
     theta = size / np.linalg.norm(B)
     damped = theta / math.hypot(1.0, theta * np.linalg.norm(X * scale))
     return float(damped / size * np.linalg.norm(c / np.hypot(sigma, damped * np.linalg.norm(r))))
-
-
-def extra_memory(function, factors, B):
-    """Bytes that one solution takes at its peak, beyond its input."""
-    if not sys.platform.startswith("linux"):
-        return math.nan
-    context = multiprocessing.get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
-
-    def child():
-        peak = memory_probe()
-        function(factors, B)
-        sender.send(peak())
-
-    process = context.Process(target=child)
-    process.start()
-    bytes_taken = receiver.recv()
-    process.join()
-    return bytes_taken
 
 
 # --- report -------------------------------------------------------------------------------------------------

@@ -176,7 +176,7 @@ def run(problem, functions, rounds):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name, function in functions.items():
-            rows[name].memory = extra_memory(function, problem)
+            rows[name].memory = extra_memory(function, problem.A, problem.b)
         rows["A.sum()"] = Row()
         for _ in range(rounds):
             for name, row in rows.items():
@@ -193,19 +193,26 @@ def run(problem, functions, rounds):
 def take_turn(problem, function, row):
     if row.remark:
         return
-    time.sleep(0.2)  # idle BLAS threads spin for some tens of milliseconds after their work
-    start = time.perf_counter()
     try:
-        x = problem.A.sum() if function is None else function(problem.A, problem.b)
+        if function is None:
+            seconds, _ = timed(problem.A.sum)
+        else:
+            seconds, row.x = timed(function, problem.A, problem.b)
     except np.linalg.LinAlgError:
         row.remark = "breaks down"
         return
-    row.seconds.append(time.perf_counter() - start)
-    if function is not None:
-        row.x = x
+    row.seconds.append(seconds)
 
 
-def extra_memory(function, problem):
+def timed(function, *arguments):
+    """Seconds, and what the function returns."""
+    time.sleep(0.2)  # idle BLAS threads spin for some tens of milliseconds after their work
+    start = time.perf_counter()
+    answer = function(*arguments)
+    return time.perf_counter() - start, answer
+
+
+def extra_memory(function, *arguments):
     """Bytes that one solution takes at its peak, beyond its input."""
     if not sys.platform.startswith("linux"):
         return math.nan
@@ -215,7 +222,7 @@ def extra_memory(function, problem):
     def child():
         peak = memory_probe()
         with contextlib.suppress(np.linalg.LinAlgError):
-            function(problem.A, problem.b)
+            function(*arguments)
         sender.send(peak())
 
     process = context.Process(target=child)

@@ -13,12 +13,11 @@ by in a forked child (Linux only).
 import argparse
 import math
 import statistics
-import time
 import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from regression import extra_memory, shape, verdict
+from regression import extra_memory, shape, timed, verdict
 from threadpoolctl import threadpool_limits
 
 import nearlin
@@ -87,13 +86,11 @@ def compare(problem, kind, truth, rounds, *, strict):
 
     seconds = {theirs: [], ours: []}
     found = {}
-    memory = {function: extra_memory(function, problem) for function in seconds}
+    memory = {function: extra_memory(function, problem.A, problem.b) for function in seconds}
     for _ in range(rounds):
         for function, taken in seconds.items():
-            time.sleep(0.2)  # idle BLAS threads spin for some tens of milliseconds after their work
-            start = time.perf_counter()
-            found[function] = function(problem.A, problem.b)
-            taken.append(time.perf_counter() - start)
+            once, found[function] = timed(function, problem.A, problem.b)
+            taken.append(once)
     ratio = statistics.median(seconds[theirs]) / statistics.median(seconds[ours])
     for name, function in (("statsmodels", theirs), ("nearlin", ours)):
         error = float(np.max(np.abs(found[function] - truth) / truth))

@@ -286,49 +286,7 @@ impl<'p> Driver<'p> {
                 }
             }
             Rung::Whitened { .. } | Rung::Iterative { .. } | Rung::Augmented { .. } => {
-                let plan = rung.sketch(group.design, self.params);
-                *sketch_size = Some(plan.rows);
-                let sketched = match rung {
-                    Rung::Augmented { preconditioner: Preconditioner::Left, .. } => {
-                        let unweighted = group.design.unweighted();
-                        ladder::sketched(&Group { design: &unweighted, ..*group }, plan)?
-                    }
-                    _ => ladder::sketched(group, plan)?,
-                };
-                if let (Some(_), Rung::Iterative { heavy_ball, .. }) = (group.design.operator(), rung) {
-                    self.reads += group.design.ncols();
-                    return self.iterate_by_products(group, sketched, heavy_ball, plan.rows);
-                }
-                self.reads += 1;
-                if sketched.condition.is_nan() || sketched.condition * self.rcond >= 1.0 {
-                    if !sketched.x.as_slice().iter().all(|v| v.is_finite()) {
-                        group.design.largest_in_columns(self.context)?;
-                    }
-                    return Ok(Outcome::Inadmissible(sketched.condition));
-                }
-                match rung {
-                    Rung::Iterative { heavy_ball, .. } => {
-                        spir(group, sketched, Inner::of(heavy_ball, group.design.ncols(), plan.rows))
-                    }
-                    Rung::Augmented { preconditioner, .. } => {
-                        let worst = match preconditioner {
-                            Preconditioner::Split => WORST_SKETCH,
-                            Preconditioner::Left => Precision::Single.limit(),
-                        };
-                        self.reads += 1;
-                        match ladder::whitened(group, sketched, self.whitened_precision(), worst)? {
-                            Outcome::Refined(start, scaled, condition) => {
-                                let refined = augmented(group, &start, &scaled, preconditioner)?;
-                                Ok(Outcome::Refined(refined, scaled, condition))
-                            }
-                            inadmissible => Ok(inadmissible),
-                        }
-                    }
-                    _ => {
-                        self.reads += 1;
-                        ladder::whitened(group, sketched, self.whitened_precision(), WORST_SKETCH)
-                    }
-                }
+                self.attempt_sketched(group, rung, sketch_size)
             }
             Rung::Lsmr(patience) => {
                 self.reads += if group.design.operator().is_some() { PROBES } else { 0 };
@@ -343,6 +301,56 @@ impl<'p> Driver<'p> {
         }
     }
 
+    /// The rungs that begin with a sketch.
+    fn attempt_sketched<T: Real + Element + ladder::Sketchable>(
+        &mut self,
+        group: &Group<'_, '_, T>,
+        rung: Rung,
+        sketch_size: &mut Option<usize>,
+    ) -> Result<Outcome> {
+        let plan = rung.sketch(group.design, self.params);
+        *sketch_size = Some(plan.rows);
+        let sketched = match rung {
+            Rung::Augmented { preconditioner: Preconditioner::Left, .. } => {
+                let unweighted = group.design.unweighted();
+                ladder::sketched(&Group { design: &unweighted, ..*group }, plan)?
+            }
+            _ => ladder::sketched(group, plan)?,
+        };
+        if let (Some(_), Rung::Iterative { heavy_ball, .. }) = (group.design.operator(), rung) {
+            self.reads += group.design.ncols();
+            return self.iterate_by_products(group, sketched, heavy_ball, plan.rows);
+        }
+        self.reads += 1;
+        if self.is_deficient(&sketched) {
+            if !sketched.x.as_slice().iter().all(|v| v.is_finite()) {
+                group.design.largest_in_columns(self.context)?;
+            }
+            return Ok(Outcome::Inadmissible(sketched.condition));
+        }
+        if let Rung::Iterative { heavy_ball, .. } = rung {
+            return spir(group, sketched, Inner::of(heavy_ball, group.design.ncols(), plan.rows));
+        }
+        self.reads += 1;
+        let worst = match rung {
+            Rung::Augmented { preconditioner: Preconditioner::Left, .. } => Precision::Single.limit(),
+            _ => WORST_SKETCH,
+        };
+        let outcome = ladder::whitened(group, sketched, self.whitened_precision(), worst)?;
+        match (rung, outcome) {
+            (Rung::Augmented { preconditioner, .. }, Outcome::Refined(start, scaled, condition)) => {
+                let refined = augmented(group, &start, &scaled, preconditioner)?;
+                Ok(Outcome::Refined(refined, scaled, condition))
+            }
+            (_, outcome) => Ok(outcome),
+        }
+    }
+
+    /// True unless the sketch shows that the columns are independent.
+    fn is_deficient(&self, sketched: &Sketched) -> bool {
+        sketched.condition.is_nan() || sketched.condition * self.rcond >= 1.0
+    }
+
     /// SPIR or FOSSILS on a linear operator: with no QR to fall back on, they bear deficient ranks themselves.
     fn iterate_by_products<T: Real + Element>(
         &mut self,
@@ -352,8 +360,7 @@ impl<'p> Driver<'p> {
         rows: usize,
     ) -> Result<Outcome> {
         let d = group.design.ncols();
-        let deficient = sketched.condition.is_nan() || sketched.condition * self.rcond >= 1.0;
-        let sketched = if deficient { sketched.truncated(self.rcond)? } else { sketched };
+        let sketched = if self.is_deficient(&sketched) { sketched.truncated(self.rcond)? } else { sketched };
         let outcome = spir(group, sketched, Inner::of(heavy_ball, d, rows))?;
         match outcome {
             Outcome::Refined(refined, scaled, condition) if scaled.factor.rank() < d => {

@@ -49,10 +49,11 @@ def draws(data: Data, judged: Arrays, sizes: NDArray[Any], *, repetitions: int) 
     from nearlin import sketch_and_solve
 
     errors, certified = np.empty((2, repetitions, len(sizes)))
+    one = unit(judged)
     for i, j in np.ndindex(errors.shape):
         result = sketch_and_solve(*data, sketch_size=int(sizes[j]), rng=i)
         errors[i, j] = largest_error(judged, result.x.astype(float))
-        certified[i, j] = result.simultaneous_half_width.max() / unit(judged)
+        certified[i, j] = result.simultaneous_half_width.max() / one
     return errors, certified
 
 

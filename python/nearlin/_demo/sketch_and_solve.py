@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,11 +69,6 @@ def sketch_and_solve(size: int | None) -> Method:
     return solve
 
 
-def method(size: int | None) -> Callable[[], Method]:
-    """The function that gives the method for sketches of a size."""
-    return lambda: sketch_and_solve(size)
-
-
 def remarks(judged: Arrays, measured: Mapping[str, Measured]) -> list[str]:
     """What the last column means, and what is proved."""
     paragraphs = [
@@ -97,7 +93,10 @@ SKETCH_AND_SOLVE = Block(
     methods={
         "numpy.linalg.lstsq": numpy_lstsq,
         "nearlin.lstsq": lstsq,
-        **{"sketch_and_solve" + (f" {size:,}" if size else ""): method(size) for size in SIZES},
+        **{
+            "sketch_and_solve" + (f" {size:,}" if size else ""): partial(sketch_and_solve, size)
+            for size in SIZES
+        },
     },
     judge=lambda data: judge(data[0], data[1][:, None]),
     measure=lambda judged, answer: largest_error(judged, answer["x"]),
