@@ -99,7 +99,7 @@ fn measure(operation: &str, n: usize, tall: usize) -> Result<Outcome> {
         "cholesky" => {
             let g = positive_definite(&a)?;
             let (seconds, r) = best_of(|| Ok(linalg::cholesky(&g)))?;
-            let r = r.unwrap_or(Mat::zeros(n, n)?);
+            let r = r?.unwrap_or(Mat::zeros(n, n)?);
             (seconds, [distance(&product(&transposed(&r)?, &r)?, &g) / norm(&g), 0.0])
         }
         "qr" => {

@@ -48,10 +48,10 @@ impl Factor {
     }
 
     /// |A|_2, all but a few percent of it at least.
-    pub fn norm(&self) -> f64 {
+    pub fn norm(&self) -> Result<f64> {
         match self {
             Self::Triangle(r) => linalg::norm_of_upper(r.as_ref()),
-            Self::Spectral(_, s) => s.first().copied().unwrap_or(0.0),
+            Self::Spectral(_, s) => Ok(s.first().copied().unwrap_or(0.0)),
         }
     }
 
@@ -151,7 +151,7 @@ fn damped_triangle(r: &Mat<f64>, damping: f64, frobenius: f64) -> Result<Mat<f64
         let (mut gram, _) =
             linalg::gram::<f64, ()>(&Context::new(1), &r.as_ref(), &ones, || (), |(), _, _| ())?;
         (0..d).for_each(|j| gram[(j, j)] += damping * damping);
-        if let Some(triangle) = linalg::cholesky(&gram) {
+        if let Some(triangle) = linalg::cholesky(&gram)? {
             return Ok(triangle);
         }
     }

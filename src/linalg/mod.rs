@@ -16,6 +16,9 @@
 //! | [`svd()`], [`eigh()`] | thin SVD, symmetric eigendecomposition |
 //! | `power_of_two_below` and its kin | units in which squares neither overflow nor vanish |
 //!
+//! Iterations are not believed on their word: what they return is checked against A on a random vector, and there
+//! is a second algorithm behind the first, and Jacobi's method behind both.
+//!
 //! Shapes are the caller's responsibility: functions without a `Result` panic on shapes that do not fit,
 //! as slices do. Values never panic, whatever they are, and memory that cannot be had is an error. (All but
 //! one: faer's products keep a buffer for each thread, address space of twice the last-level cache of which
@@ -23,9 +26,11 @@
 
 mod cholesky;
 mod condition;
+mod doubt;
 mod eigh;
 mod gram;
 mod householder;
+mod jacobi;
 mod kernel;
 mod panel;
 mod products;

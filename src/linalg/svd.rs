@@ -1,10 +1,11 @@
 //! Thin singular value decomposition.
 
-use super::Qr;
+use super::doubt::is_svd;
 use super::scaling::{check_finite, largest_of, scale, unit_of};
 use super::view::{scratch, view, view_mut};
+use super::{Qr, jacobi};
 use crate::error::{Error, Result};
-use crate::matrix::{Dense, Mat};
+use crate::matrix::{Dense, Mat, zeros};
 use faer::diag::DiagMut;
 use faer::dyn_stack::MemStack;
 use faer::linalg::svd::{self as routine, ComputeSvdVectors::Thin, SvdParams};
@@ -25,7 +26,8 @@ const TALL: f64 = 1.5;
 
 /// Thin SVD of A.
 ///
-/// An error if A holds NaN or an infinity, if memory is short, or if the iteration does not converge.
+/// An error if A holds NaN or an infinity, if memory is short, or if no algorithm gives one that stands a check.
+/// Singular values that are out of range are infinite.
 pub fn svd(a: Dense<'_, f64>) -> Result<Svd> {
     check_finite(a)?;
     if a.nrows() >= a.ncols() {
@@ -55,26 +57,44 @@ fn of_tall(a: Mat<f64>) -> Result<Svd> {
     Ok(Svd { u, ..of_r })
 }
 
+/// Divide and conquer is the fastest and leaves the fewest roundings, but faer's is wrong for one in a hundred of the
+/// matrices with repeated singular values, as indicators have them: vectors that are not orthogonal, or NaN.
 fn of_squarish(a: &Mat<f64>) -> Result<Svd> {
+    for parameters in [divide_and_conquer(), qr_iteration()] {
+        if let Some(svd) = by_faer(a, parameters)?
+            && is_svd(a, &svd)?
+        {
+            return Ok(svd);
+        }
+    }
+    let svd = jacobi::svd(a.copy()?)?;
+    if is_svd(a, &svd)? { Ok(svd) } else { Err(Error::Internal("no singular value decomposition".into())) }
+}
+
+/// `None` if the iteration does not converge.
+fn by_faer(a: &Mat<f64>, parameters: Spec<SvdParams, f64>) -> Result<Option<Svd>> {
     let (m, n) = (a.nrows(), a.ncols());
-    let (mut u, mut v, mut s) = (Mat::zeros(m, n)?, Mat::zeros(n, n)?, vec![0.0; n]);
-    let mut buffer = scratch(routine::svd_scratch::<f64>(m, n, Thin, Thin, Par::Seq, parameters()))?;
-    routine::svd(
+    let (mut u, mut v, mut s) = (Mat::zeros(m, n)?, Mat::zeros(n, n)?, zeros(n, "singular values")?);
+    let mut buffer = scratch(routine::svd_scratch::<f64>(m, n, Thin, Thin, Par::Seq, parameters))?;
+    let outcome = routine::svd(
         view(a.as_ref()),
         DiagMut::from_slice_mut(&mut s),
         Some(view_mut(u.as_mut())),
         Some(view_mut(v.as_mut())),
         Par::Seq,
         MemStack::new(&mut buffer),
-        parameters(),
-    )
-    .map_err(|_| Error::Internal("the singular value decomposition did not converge".into()))?;
-    Ok(Svd { u, s, v })
+        parameters,
+    );
+    Ok(outcome.ok().map(|()| Svd { u, s, v }))
 }
 
-/// Smaller leaves than faer's 128 of the divide and conquer: as fast, and a third less rounding.
-fn parameters() -> Spec<SvdParams, f64> {
+/// Smaller leaves than faer's 128: as fast, and a third less rounding.
+fn divide_and_conquer() -> Spec<SvdParams, f64> {
     Spec::new(SvdParams { recursion_threshold: 64, qr_ratio_threshold: f64::INFINITY, ..Auto::<f64>::auto() })
+}
+
+fn qr_iteration() -> Spec<SvdParams, f64> {
+    Spec::new(SvdParams { recursion_threshold: usize::MAX, ..*divide_and_conquer() })
 }
 
 #[cfg(test)]
@@ -85,17 +105,7 @@ mod tests {
 
     fn check(a: Dense<'_, f64>, what: &str) -> Svd {
         let svd = svd(a).unwrap();
-        let k = a.nrows().min(a.ncols());
-        let size = largest(a) * (k as f64).sqrt();
-        let tolerance = 4e-15 * (a.nrows().max(a.ncols()) as f64).sqrt().max(4.0);
-        assert_eq!((svd.u.nrows(), svd.u.ncols()), (a.nrows(), k));
-        assert_eq!((svd.v.nrows(), svd.v.ncols(), svd.s.len()), (a.ncols(), k, k));
-        assert!(departure_from_orthonormal(&svd.u) < tolerance, "{what}: U");
-        assert!(departure_from_orthonormal(&svd.v) < tolerance, "{what}: V");
-        assert!(svd.s.windows(2).all(|pair| pair[0] >= pair[1]) && svd.s.iter().all(|&s| s >= 0.0));
-        let scaled = Mat::from_fn(svd.u.nrows(), k, |i, j| svd.u[(i, j)] * svd.s[j]).unwrap();
-        let back = product(scaled.as_ref(), svd.v.as_ref().t());
-        assert!(distance(back.as_ref(), a) <= tolerance * size, "{what}: A");
+        check_svd(a, &svd, what);
         svd
     }
 
@@ -121,6 +131,28 @@ mod tests {
                 let error = error.fold(0.0, f64::max);
                 assert!(error < 4e-14, "{m} x {n}, {decades} decades: {error:e}");
             }
+        }
+    }
+
+    #[test]
+    fn structured_matrices() {
+        for seed in 0..210 {
+            let n = 60 + seed as usize * 37 % 120;
+            let a = structured(n, seed);
+            check(a.as_ref(), &format!("structure {seed}"));
+            if seed % 7 == 0 {
+                let triangle = Qr::new(a).unwrap().r().unwrap();
+                check(triangle.as_ref(), &format!("triangle of structure {seed}"));
+            }
+        }
+    }
+
+    #[test]
+    fn the_second_algorithm_is_as_good() {
+        for seed in 0..70 {
+            let a = structured(20 + seed as usize * 29 % 90, seed);
+            let svd = by_faer(&a, qr_iteration()).unwrap().unwrap();
+            check_svd(a.as_ref(), &svd, &format!("structure {seed}"));
         }
     }
 

@@ -1,5 +1,6 @@
 //! Matrices and measures that the tests of this floor share.
 
+use super::Svd;
 use crate::matrix::{Dense, Mat};
 use proptest::prelude::*;
 
@@ -54,6 +55,62 @@ pub(super) fn departure_from_orthonormal(a: &Mat<f64>) -> f64 {
 /// The largest |a|.
 pub(super) fn largest(a: Dense<'_, f64>) -> f64 {
     distance(a, Mat::zeros(a.nrows(), a.ncols()).unwrap().as_ref())
+}
+
+/// A square matrix with the structure of everyday data: repeated and vanishing singular values.
+pub(super) fn structured(n: usize, seed: u64) -> Mat<f64> {
+    let noise = gaussian(n, n, seed);
+    let pick = |j: usize| (noise[(j, n - 1)].abs() * 1e6) as usize;
+    let block = 1 + seed as usize / 7 % 20;
+    let entry = |i: usize, j: usize| match seed % 7 {
+        // Columns that occur again.
+        0 => noise[(i, pick(j) % n.div_ceil(2))],
+        // Groups.
+        1 => f64::from(i / block == j / block),
+        // Somebody's choice.
+        2 => (pick(j) / n % 2 + 1) as f64 * f64::from(i == pick(j) % n),
+        // Counts.
+        3 => noise[(i, j)].round(),
+        // Crossed factors: how often two levels meet.
+        4 if (i < n / 2) == (j < n / 2) => f64::from(i == j) * 5.0,
+        4 => (noise[(i.min(j), i.max(j))].abs() * 1.2).floor(),
+        // Variables that have nothing to do with others.
+        5 => noise[(i, j)] * f64::from((i < n / 3) == (j < n / 2)),
+        // Units of all kinds.
+        _ => noise[(i, j)] * 10f64.powi(-((block * i + 3 * j) as i32 % 30)),
+    };
+    Mat::from_fn(n, n, entry).unwrap()
+}
+
+/// Orthonormal, in order, and multiplied back to A.
+pub(super) fn check_svd(a: Dense<'_, f64>, svd: &Svd, what: &str) {
+    let k = a.nrows().min(a.ncols());
+    let size = largest(a) * (k as f64).sqrt();
+    let tolerance = 4e-15 * (a.nrows().max(a.ncols()) as f64).sqrt().max(4.0);
+    assert_eq!((svd.u.nrows(), svd.u.ncols()), (a.nrows(), k));
+    assert_eq!((svd.v.nrows(), svd.v.ncols(), svd.s.len()), (a.ncols(), k, k));
+    assert!(departure_from_orthonormal(&svd.u) < tolerance, "{what}: U");
+    assert!(departure_from_orthonormal(&svd.v) < tolerance, "{what}: V");
+    assert!(svd.s.windows(2).all(|pair| pair[0] >= pair[1]) && svd.s.iter().all(|&s| s >= 0.0));
+    let scaled = Mat::from_fn(svd.u.nrows(), k, |i, j| svd.u[(i, j)] * svd.s[j]).unwrap();
+    let back = product(scaled.as_ref(), svd.v.as_ref().t());
+    assert!(distance(back.as_ref(), a) <= tolerance * size, "{what}: A");
+}
+
+/// Orthonormal, in order, and eigenvectors of the symmetric A.
+pub(super) fn check_eigh(a: &Mat<f64>, values: &[f64], vectors: &Mat<f64>, what: &str) {
+    let n = a.nrows();
+    let tolerance = 4e-15 * (n as f64).sqrt().max(4.0);
+    assert!(departure_from_orthonormal(vectors) < tolerance, "{what}: orthonormal");
+    assert!(values.windows(2).all(|pair| pair[0] <= pair[1]), "{what}: order");
+    let scaled = Mat::from_fn(n, n, |i, j| vectors[(i, j)] * values[j]).unwrap();
+    let residual = distance(product(a.as_ref(), vectors.as_ref()).as_ref(), scaled.as_ref());
+    assert!(residual <= tolerance * largest(a.as_ref()) * (n as f64).sqrt(), "{what}: {residual:e}");
+}
+
+/// The symmetric matrix with the lower triangle of `a`.
+pub(super) fn symmetric(a: &Mat<f64>) -> Mat<f64> {
+    Mat::from_fn(a.nrows(), a.nrows(), |i, j| a[(i.max(j), i.min(j))]).unwrap()
 }
 
 /// A matrix in memory of some layout, for the property tests.

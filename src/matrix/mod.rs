@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`Dense`], [`DenseMut`] | strided view, one axis contiguous for speed, any strides for correctness |
 //! | [`Mat`] | owned, column-major, cache-line aligned, allocated fallibly |
+//! | [`zeros()`], [`room_for`] | vectors, allocated fallibly |
 //! | [`Sparse`] | compressed lines (CSR or CSC) with 32- or 64-bit indices |
 //! | [`Matrix`] | dense or sparse, as it came from the caller |
 //! | [`LinearOperator`] | products with a matrix that is nowhere written down |
@@ -19,7 +20,7 @@ mod tiles_of_sparse;
 
 pub use dense::{Dense, DenseMut, Rows};
 pub use operator::LinearOperator;
-pub use owned::{Buffer, Mat};
+pub use owned::{Buffer, Mat, room_for, zeros};
 pub use sparse::{Axis, Indices, Sparse, SparseBuf};
 
 /// The element types of the library.

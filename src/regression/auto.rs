@@ -58,7 +58,10 @@ pub(crate) fn hint<T: Real + Element>(context: &Context, design: &Design<'_, T>)
             gram[(i, j)] /= norms[i] * norms[j];
         }
     }
-    let condition = linalg::cholesky(&gram).map_or(f64::INFINITY, |r| linalg::condition_of_upper(r.as_ref()));
+    let condition = match linalg::cholesky(&gram)? {
+        Some(r) => linalg::condition_of_upper(r.as_ref())?,
+        None => f64::INFINITY,
+    };
     let spread = (d as f64 / rows as f64).sqrt();
     Ok(Hint { condition: (condition * (1.0 - spread) / (1.0 + spread)).max(1.0), rows, largest })
 }

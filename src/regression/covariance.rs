@@ -210,7 +210,7 @@ fn exact_factor<T: Real + Element>(group: &Group<'_, '_, T>, factor: &Mat<f64>) 
     let penalty =
         Mat::from_fn(inverse.nrows(), inverse.ncols(), |i, j| group.root_ridge(i) * inverse[(i, j)])?;
     linalg::matmul(gram.as_mut(), true, penalty.as_ref().t(), penalty.as_ref(), 1.0);
-    let r = linalg::cholesky(&gram)
+    let r = linalg::cholesky(&gram)?
         .ok_or_else(|| Error::Internal("a factor that solved the problem is not near it".into()))?;
     linalg::product(r.as_ref(), factor.as_ref())
 }

@@ -92,7 +92,7 @@ impl ForwardError {
             for (side, &target) in targets.iter().enumerate() {
                 self.note(&part, scaled, &reach, &exact, &corrected, side, target);
                 let (residual, size) =
-                    (exact.residual_norm[side], scaled.factor.norm() * exact.solution_norm[side]);
+                    (exact.residual_norm[side], scaled.factor.norm()? * exact.solution_norm[side]);
                 self.sensitivity[target] = condition + condition * condition * residual / size;
             }
         }

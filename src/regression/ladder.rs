@@ -125,7 +125,7 @@ impl Moments {
         })?;
         let scale = norms.iter().zip(&self.powers).map(|(norm, power)| norm / power).collect();
         let empty = (0..d).filter(|&j| self.gram[(j, j)] + ridge(j) == 0.0).collect();
-        Ok(linalg::cholesky(&scaled).map(|r| Scaled { factor: Factor::Triangle(r), scale, empty }))
+        Ok(linalg::cholesky(&scaled)?.map(|r| Scaled { factor: Factor::Triangle(r), scale, empty }))
     }
 }
 
@@ -136,7 +136,7 @@ pub(crate) fn gram<T: Real + Element>(
     limit: f64,
 ) -> Result<Outcome> {
     let Some(scaled) = moments.factor(group)? else { return Ok(Outcome::Inadmissible(f64::INFINITY)) };
-    let condition = condition_of(&scaled.factor);
+    let condition = condition_of(&scaled.factor)?;
     if condition.is_nan() || condition > limit {
         return Ok(Outcome::Inadmissible(condition));
     }
@@ -175,7 +175,7 @@ impl Sketched {
     pub fn truncated(self, rcond: f64) -> Result<Self> {
         let Factor::Triangle(r) = &self.scaled.factor else { return Ok(self) };
         let (factor, x, _) = truncated(r, self.image.as_ref(), rcond)?;
-        let condition = condition_of(&factor);
+        let condition = condition_of(&factor)?;
         Ok(Self { scaled: Scaled { factor, ..self.scaled }, x, condition, image: self.image })
     }
 }
@@ -223,7 +223,7 @@ pub(crate) fn sketched<T: Real + Element + Sketchable>(
     let qr = Qr::new(stacked)?;
     qr.apply_qt(&mut x)?;
     let r = qr.r()?;
-    let condition = linalg::condition_of_upper(r.as_ref());
+    let condition = linalg::condition_of_upper(r.as_ref())?;
     let image = Mat::from_fn(d, k, |i, j| x[(i, j)])?;
     let mut x = image.copy()?;
     if condition.is_finite() {
@@ -327,13 +327,13 @@ pub(crate) fn whitened<T: Real + Element>(
     let mut pass = fold(design, parts.into_iter().map(|part| part.map(|sum| sum.pass)))?;
     group.to_scaled(&mut pass, &unscaled, &scale);
     add_ridge(group, &whitener, &mut gram)?;
-    let Some(r2) = linalg::cholesky(&gram) else { return Ok(Outcome::Inadmissible(condition)) };
-    if linalg::condition_of_upper(r2.as_ref()) > worst {
+    let Some(r2) = linalg::cholesky(&gram)? else { return Ok(Outcome::Inadmissible(condition)) };
+    if linalg::condition_of_upper(r2.as_ref())? > worst {
         return Ok(Outcome::Inadmissible(condition));
     }
     let r = linalg::multiply_upper(r2.as_ref(), r1.as_ref())?;
     let scaled = Scaled { factor: Factor::Triangle(r), scale, empty };
-    let condition = condition_of(&scaled.factor);
+    let condition = condition_of(&scaled.factor)?;
     let refined = group.refine(&scaled, x, Some(pass), 0.9)?;
     Ok(Outcome::Refined(refined, scaled, condition))
 }
@@ -361,9 +361,9 @@ fn add_ridge<T: Real + Element>(
 }
 
 /// 2-norm condition estimate of a factor.
-pub(crate) fn condition_of(factor: &Factor) -> f64 {
+pub(crate) fn condition_of(factor: &Factor) -> Result<f64> {
     match factor {
         Factor::Triangle(r) => linalg::condition_of_upper(r.as_ref()),
-        Factor::Spectral(_, s) => s.first().zip(s.last()).map_or(1.0, |(first, last)| first / last),
+        Factor::Spectral(_, s) => Ok(s.first().zip(s.last()).map_or(1.0, |(first, last)| first / last)),
     }
 }

@@ -36,7 +36,7 @@ pub(crate) fn qr<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Res
     if rank < d {
         refined = shortened(group, refined, &scaled, null_space, &empty)?;
     }
-    Ok(Factored { condition: condition_of(&scaled.factor), rank, refined, scaled })
+    Ok(Factored { condition: condition_of(&scaled.factor)?, rank, refined, scaled })
 }
 
 /// Moves answers of a deficient factor to those of least norm, and measures them again.
@@ -77,7 +77,7 @@ fn tall<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solve
     let empty = empty_columns(&r);
     let scale = normalise_columns(&mut r);
     // The estimate may be off by a small factor: near the threshold the SVD decides.
-    if linalg::condition_of_upper(r.as_ref()) < 0.1 / rcond {
+    if linalg::condition_of_upper(r.as_ref())? < 0.1 / rcond {
         linalg::solve_upper(r.as_ref(), x.as_mut());
         let scaled = Scaled { factor: Factor::Triangle(r), scale, empty: Vec::new() };
         return Ok(Solved { scaled, x, null_space: None, empty });

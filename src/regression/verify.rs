@@ -167,7 +167,7 @@ fn truncated(scaled: Scaled, condition: f64, rcond: f64) -> Result<(Scaled, f64)
             let rank = rank_of(&svd.s, rcond);
             let v = Mat::from_fn(svd.v.nrows(), rank, |i, j| svd.v[(i, j)])?;
             let factor = Factor::Spectral(v, svd.s[..rank].to_vec());
-            let condition = condition_of(&factor);
+            let condition = condition_of(&factor)?;
             Ok((Scaled { factor, ..scaled }, condition))
         }
         _ => Ok((scaled, condition)),

@@ -117,7 +117,7 @@ pub(super) fn orthonormal(context: &Context, a: Mat<f64>) -> Result<Mat<f64>> {
         return Ok(a);
     }
     let r = linalg::tsqr(context, &a.as_ref())?;
-    let condition = linalg::condition_of_upper(r.as_ref());
+    let condition = linalg::condition_of_upper(r.as_ref())?;
     if condition > 1e6 {
         return linalg::Qr::new(a)?.thin_q();
     }

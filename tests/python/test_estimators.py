@@ -150,6 +150,22 @@ def test_least_norm_for_deficient_and_wide_data():
     assert_allclose(model.coef_, np.linalg.pinv(X - X.mean(axis=0)) @ (y - y.mean()), rtol=1e-7)
 
 
+def test_indicators_whose_singular_values_repeat():
+    # Divide and conquer gives NaN for the triangle of this matrix.
+    rng = np.random.default_rng(922)
+    levels = [int(count) for count in rng.integers(20, 160, int(rng.integers(1, 4)))]
+    n = int(rng.integers(3, 12)) * sum(levels)
+    A = np.hstack([np.eye(count)[rng.integers(0, count, n)] for count in levels])
+    A = A[:, A.any(axis=0)]
+    b = A @ rng.standard_normal(A.shape[1]) + rng.standard_normal(n)
+    model = LinearRegression().fit(A, b)
+    expected = sklearn.linear_model.LinearRegression().fit(A, b)
+    assert A.shape == (411, 136)
+    assert model.rank_ == expected.rank_ == 133
+    assert_allclose(model.coef_, expected.coef_, rtol=0, atol=1e-12)
+    assert_allclose(model.predict(A), expected.predict(A), rtol=1e-12)
+
+
 @pytest.mark.parametrize("Estimator", ESTIMATORS)
 def test_the_number_of_threads_does_not_change_a_bit(Estimator):
     X, y = problem(20_000, 30, 2)
