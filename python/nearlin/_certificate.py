@@ -25,12 +25,16 @@ class Certificate:
     Parameters
     ----------
     quantity : str
-        What is bounded, with its unit: "backward error / |A|_F".
+        What is bounded, with its unit: "backward error / |A|_F". Where directions
+        of A were cut off it is said to be "of the truncated problem", and
+        ``details["cut"]`` is the size of what was cut, relative to |A|_F: the
+        bound and the cut together bound the error for A itself.
     estimate : float
         Best estimate of the quantity.
     bound : float
-        Upper bound of the quantity. NaN when no figure would be honest;
-        `note` then says why.
+        Upper bound of the quantity, what rounding may have hidden from the
+        measurement included, so that it is never below rounding level. NaN
+        when no figure would be honest; `note` then says why.
     confidence : float or None
         Probability with which `bound` holds: 1.0 when nothing random enters,
         None when the probability was not measured (`note` says what the bound
@@ -44,22 +48,26 @@ class Certificate:
     details : mapping, default={}
         Further figures by name, as plain numbers, strings and lists, such as
         one estimate for each right-hand side.
+    floor : float, default=0.0
+        What the bound of an answer can come down to in its precision, which is more
+        than its roundoff: it stands for a target below it, down to an eighth
+        of it.
 
     Examples
     --------
     >>> from nearlin import Certificate
     >>> c = Certificate(
     ...     quantity="backward error / |A|_F",
-    ...     estimate=2e-17,
-    ...     bound=4e-17,
+    ...     estimate=2e-9,
+    ...     bound=4e-9,
     ...     confidence=1.0,
     ...     measured="Karlson-Walden estimate",
-    ...     target=1e-16,
+    ...     target=1e-8,
     ... )
     >>> print(c)
-    backward error / |A|_F: 2.0e-17, at most 4.0e-17 (target 1.0e-16 met)
+    backward error / |A|_F: 2.0e-09, at most 4.0e-09 (target 1.0e-08 met)
     >>> float(c), c.met
-    (4e-17, True)
+    (4e-09, True)
     """
 
     quantity: str
@@ -70,6 +78,7 @@ class Certificate:
     target: float | None = None
     note: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    floor: float = 0.0
 
     @property
     def coordinate_bound(self) -> npt.NDArray[np.float64] | None:
@@ -99,8 +108,17 @@ class Certificate:
 
     @property
     def met(self) -> bool | None:
-        """Whether the estimate is within the target; None without a target."""
-        return None if self.target is None else self.estimate <= self.target
+        """Whether the target was met.
+
+        True if the bound is within it, False if the estimate is above it, None if it lies between the two and
+        may have been met, or if there is none. A target at the unit roundoff counts as `floor`.
+        """
+        if self.target is None:
+            return None
+        target = max(self.target, self.floor) if 8.0 * self.target >= self.floor else self.target
+        if self.bound <= target:
+            return True
+        return None if self.estimate <= target else False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a dictionary that JSON can hold.
@@ -130,7 +148,9 @@ class Certificate:
         if self.confidence is not None and self.confidence < 1.0:
             remarks.append(f"with confidence {self.confidence:.3g}")
         if self.target is not None:
-            remarks.append(f"target {self.target:.1e} {'met' if self.met else 'MISSED'}")
+            verdict = {True: "met", False: "MISSED", None: "perhaps met"}[self.met]
+            at_rounding = self.met is True and self.bound > self.target
+            remarks.append(f"target {self.target:.1e} {verdict}" + at_rounding * " to rounding")
         if (relative := self.details.get("relative_bound", np.nan)) == relative:
             remarks.append(f"coefficients within {relative:.1e} of the largest")
         if self.note is not None:

@@ -11,6 +11,7 @@ from ._config import Progress, resolve_progress, resolve_threads
 from ._listing import listing
 from ._validation import Float, as_factors, as_folded, as_seed, check_choice, check_int, check_real
 from .exceptions import InvalidInputError
+from .regression import truncation
 
 __all__ = ["LstsqKronResult", "lstsq_kron"]
 
@@ -202,19 +203,22 @@ def lstsq_kron(
         n_iter=solution["n_iter"],
         sketch_size=solution["sketch_size"],
         certificate=Certificate(
-            quantity="backward error / |A|_F",
+            quantity="backward error / |A|_F" + " of the truncated problem" * (solution["cut"] > 0.0),
             estimate=float(np.max(solution["backward_error"])),
             bound=float(np.max(solution["backward_error_bound"])),
             confidence=1.0,
             measured=(
-                f"Karlson-Walden estimate on the {'augmented' if ridge else 'column-scaled'} problem, "
+                f"Karlson-Walden estimate, columns of A {'as they are' if ridge else 'scaled to norm one'}, "
                 "with singular values of the factors and the residual of the returned x"
             ),
             target=target if method == "exact" else None,
+            floor=float(solution["floor"]) if method == "exact" else 0.0,
+            note=truncation(solution) if solution["cut"] > 0.0 else None,
             details={
                 "backward_error": solution["backward_error"].tolist(),
                 "backward_error_bound": solution["backward_error_bound"].tolist(),
                 "condition": float(solution["condition"]),
+                **({"cut": float(solution["cut"])} if solution["cut"] > 0.0 else {}),
             },
         ),
         dims=dims,

@@ -39,7 +39,7 @@ __all__ = ["LstsqResult", "lstsq"]
 
 METHODS = ("auto", "gram", "whitened", "spir", "fossils", "lsmr", "fgmres_wlsir", "qr")
 PRECONDITIONERS = ("split", "left")
-VERIFIED = ("backward_error", "bound", "rank", "confidence")
+VERIFIED = ("backward_error", "bound", "rank", "cut", "confidence")
 MISCLAIM = 10.0
 """A backward error above this multiple of what was claimed is no rounding."""
 SKETCHES = ("sparse_sign", "srht", "pht", "count_sketch", "gaussian")
@@ -272,7 +272,7 @@ def lstsq(
         If the method asked for could not reach `tol`, so that another one gave the answer. A deficient
         rank is no cause for a warning: it is in the result.
     AccuracyWarning
-        If an answer for a linear operator is above `tol`.
+        If an answer is above `tol` for certain, and no fallback was warned of.
 
     See Also
     --------
@@ -291,10 +291,11 @@ def lstsq(
     and for ``"fgmres_wlsir"``, which takes the right-hand sides one by one, two vectors of n + d numbers for
     each step of FGMRES, about twenty in all.
 
-    The certificate bounds the column-scaled backward error of Karlson and Walden [2]_: the smallest
-    relative perturbation of (A, b) for which x is exact. Without a factor, by ``"lsmr"``, the columns of an
-    operator are not scaled, its norm is estimated from 16 random products, and the bound can be far
-    above the estimate where the residual is small.
+    The certificate bounds the backward error of Karlson and Walden [2]_: the smallest relative perturbation
+    of (A, b) for which x is exact, columns of `A` scaled to norm one. Where `rcond` cut off directions of
+    `A` the figure is that of the truncated matrix, and the size of what was cut stands beside it. Without a
+    factor, by ``"lsmr"``, columns are scaled by powers of two only, those of an operator not at all, and the
+    bound can be far above the estimate where the residual is small.
 
     A small backward error makes x the exact answer to a problem nearby; how far it is from the answer to
     this one depends on the condition of `A`. With ``certify=True`` that distance is bounded. For g = A'(b
@@ -442,16 +443,18 @@ def solve(
         certify=check_bool(certify, "certify"),
         progress=resolve_progress(progress),
     )
+    error = np.max(solution["backward_error"])
+    reached = f"reached a backward error of {error:.1e}, above {solution['target']:.1e}"
     if method != "auto" and solution["fallback_reason"] is not None:
         warnings.warn(
-            f"method={method!r} gave way to {solution['method']!r}: {solution['fallback_reason']}",
+            f"method={method!r} gave way to {solution['method']!r}: {solution['fallback_reason']}"
+            + ("" if solution["settled"] else f"; it {reached}"),
             FallbackWarning,
             stacklevel=3,
         )
-    if not solution["settled"]:
+    elif not solution["settled"]:
         warnings.warn(
-            f"method={method!r} reached a backward error of {np.max(solution['backward_error']):.1e}, above "
-            f"{solution['target']:.1e}; a larger max_iter or another method may do better",
+            f"method={method!r} {reached}; a larger max_iter or another method may do better",
             AccuracyWarning,
             stacklevel=3,
         )
@@ -481,6 +484,9 @@ def verified(
         threads=resolve_threads(n_jobs),
     )
     claimed = np.maximum(solution["backward_error_bound"], 0.5 * np.finfo(A.dtype).eps)
+    if found["rank"] != solution["rank"]:
+        # Either look has cut off directions that the other has kept.
+        claimed += max(found["cut"], solution["cut"])
     for column, (error, claim) in enumerate(zip(found["backward_error"], claimed, strict=True)):
         if not error <= MISCLAIM * claim:
             raise VerificationError(
@@ -492,7 +498,9 @@ def verified(
 
 def certificate_of(solution: Solution, *, fit_intercept: bool = False, single: bool = False) -> Certificate:
     """Return the certificate of a solution: the worst of its right-hand sides."""
-    problem = "column-scaled problem" + (" after centring" if fit_intercept else "")
+    problem = f"Karlson-Walden estimate, columns of A {solution['columns']}"
+    if fit_intercept:
+        problem += " after centring, which bounds that of the fit with its intercept"
     sketched, iterated = solution["method"] in ("spir", "fossils"), solution["method"] == "lsmr"
     source, notes = "a factor R of A whose condition was checked and the residual of the returned x", []
     if sketched:
@@ -508,22 +516,36 @@ def certificate_of(solution: Solution, *, fit_intercept: bool = False, single: b
         notes.append(f"no bounds for coefficients: {forward['objection']}")
     elif forward and solution["rank"] < (d := len(solution["x"])):
         notes.append(f"rank {solution['rank']} of {d}: bounds are for the directions that were kept")
+    quantity = "backward error / |A|_F"
+    if solution["cut"] > 0.0:
+        quantity += " of the truncated problem"
+        notes.insert(0, truncation(solution))
     return Certificate(
-        quantity="backward error / |A|_F",
+        quantity=quantity,
         estimate=float(np.max(solution["backward_error"])),
         bound=float(np.max(solution["backward_error_bound"])),
         confidence=None if sketched else 1.0,
-        measured=f"Karlson-Walden estimate on the {problem}, with {source}",
+        measured=f"{problem}, with {source}",
         target=float(solution["target"]),
+        floor=float(solution["floor"]),
         note="; ".join(notes) or None,
         details={
             "backward_error": np.asarray(solution["backward_error"], float).tolist(),
             "backward_error_bound": np.asarray(solution["backward_error_bound"], float).tolist(),
             "condition": float(solution["condition"]),
             "redraws": int(solution["redraws"]),
+            **({"cut": float(solution["cut"])} if solution["cut"] > 0.0 else {}),
             **forward_details(forward, solution, single=single),
             **({} if second is None else {"verified": {k: second[k] for k in VERIFIED}}),
         },
+    )
+
+
+def truncation(solution: Solution) -> str:
+    """Return what was cut off, and what that means for the error."""
+    return (
+        f"rank {solution['rank']}: directions of A of {solution['cut']:.1e} |A|_F were cut off, "
+        "and the backward error for A itself is larger by that at most"
     )
 
 

@@ -47,6 +47,8 @@ pub fn lstsq_kron<'py>(
     dict.set_item("backward_error", output.backward_error.into_pyarray(py))?;
     dict.set_item("backward_error_bound", output.backward_error_bound.into_pyarray(py))?;
     dict.set_item("condition", output.condition)?;
+    dict.set_item("floor", output.floor)?;
+    dict.set_item("cut", output.cut)?;
     Ok(dict)
 }
 

@@ -94,6 +94,7 @@ pub fn verify<'py>(
     dict.set_item("backward_error", found.backward_error)?;
     dict.set_item("bound", found.bound)?;
     dict.set_item("rank", found.rank)?;
+    dict.set_item("cut", found.cut)?;
     dict.set_item("confidence", found.confidence)?;
     dict.set_item("stage", ("verify", found.seconds, found.reads))?;
     Ok(dict)
@@ -195,6 +196,9 @@ fn to_dict(py: Python<'_>, output: Output, single: bool) -> PyResult<Bound<'_, P
     dict.set_item("backward_error_bound", array(output.backward_error_bound))?;
     dict.set_item("condition", output.condition)?;
     dict.set_item("target", output.target)?;
+    dict.set_item("floor", output.floor)?;
+    dict.set_item("cut", output.cut)?;
+    dict.set_item("columns", output.columns.describe())?;
     dict.set_item("explanation", output.explanation)?;
     let stages: Vec<_> = output.stages.iter().map(|stage| (stage.name, stage.seconds, stage.reads)).collect();
     dict.set_item("stages", stages)?;

@@ -82,6 +82,8 @@ pub(crate) struct Design<'a, T> {
     /// Powers of two that bring every target to a norm near one.
     target_scale: Vec<f64>,
     target_norm: Vec<f64>,
+    /// Root of the largest ridge.
+    root_ridge: f64,
 }
 
 impl<'a, T: Real + Element> Design<'a, T> {
@@ -103,6 +105,7 @@ impl<'a, T: Real + Element> Design<'a, T> {
             column_scale: None,
             target_scale: vec![1.0; k],
             target_norm: vec![0.0; k],
+            root_ridge: problem.ridge.iter().fold(0.0, |largest: f64, &ridge| largest.max(ridge)).sqrt(),
         };
         if problem.fit_intercept {
             if design.operator().is_some() {
@@ -312,12 +315,18 @@ impl<'a, T: Real + Element> Design<'a, T> {
         Ok(squares.iter().map(|square| square.sqrt()).collect())
     }
 
-    /// Multiplies columns whose largest magnitude is beyond 1e+-100 by a power of two from now on.
+    /// True if the ridge alone, or columns of so large entries, may be out of the range of squares.
+    pub fn is_wild(&self, largest: &[f64]) -> bool {
+        self.root_ridge > LARGEST_ROOT || largest.iter().any(|&value| wild(value))
+    }
+
+    /// Multiplies columns whose largest magnitude is beyond 1e+-100 by a power of two from now on, but by none that
+    /// would bring the square of the ridge's root out of range.
     pub fn tame_columns(&mut self, largest: &[f64]) {
-        let wild = |value: f64| value != 0.0 && !(1e-100..=1e100).contains(&value);
-        if largest.iter().any(|&value| wild(value)) {
+        if self.is_wild(largest) {
+            let most = power_of_two_below(LARGEST_ROOT / self.root_ridge.max(f64::MIN_POSITIVE));
             let tame = |&value: &f64| if wild(value) { power_of_two_below(value).recip() } else { 1.0 };
-            self.column_scale = Some(largest.iter().map(tame).collect());
+            self.column_scale = Some(largest.iter().map(|value| tame(value).min(most)).collect());
         }
     }
 
@@ -387,6 +396,14 @@ impl<'a, T: Real + Element> Design<'a, T> {
         self.means = Some(means);
         Ok(())
     }
+}
+
+/// Largest root of a ridge on a column whose square is summed.
+const LARGEST_ROOT: f64 = 1e140;
+
+/// True if squares of such a magnitude may overflow or vanish.
+fn wild(value: f64) -> bool {
+    value != 0.0 && !(1e-100..=1e100).contains(&value)
 }
 
 /// The driver hands operators only to what works by products.

@@ -6,7 +6,11 @@
 //! |x*_j - x_j| <= |(R^-1 y)_j| + |R'^-1 e_j| |c - M y| / low.
 //!
 //! R^-1 y is an estimate of the error, and the second term bounds what it misses; a few conjugate gradients from y = c
-//! make that small beside the first where rounding lets them. All of it is about the numbers in A, b and the weights as
+//! make that small beside the first where rounding lets them. What rounding adds goes to the second term: g is wrong by
+//! v = u^2 times a modest number, relative to |a_k| |r| in entry k, and this moves x_j by
+//! |(H^-1 v)_j| <= |R'^-1 e_j| sum_k |R'^-1 e_k| v_k / low; r is wrong by u^2 relative to |b| + sum_k |a_k| |x_k|, which
+//! a projection hands on; and the solve with R that ends in R^-1 y is that of a matrix which differs from R in its last
+//! digits. All of it is about the numbers in A, b and the weights as
 //! they stand; g is summed in twice the working precision (`exact`), or it would say nothing. For a truncated factor x*
 //! is the best of all x + v, v in the space of the directions that were kept.
 //!
@@ -18,7 +22,7 @@ use super::spectrum::{FAILURE, START, Spectrum, USELESS, rounding, spectrum};
 use super::spir::Side;
 use crate::certify::norm;
 use crate::error::Result;
-use crate::matrix::{Mat, Real};
+use crate::matrix::{Mat, Real, Rows};
 use crate::random::Stream;
 use crate::simd::{Element, Extended};
 
@@ -49,6 +53,8 @@ const MOST_CORRECTIONS: usize = 30;
 const MOST_ROUNDS: usize = 4;
 /// |c - M y| relative to |c| at which conjugate gradients have done what pays.
 const SOLVED: f64 = 1e-3;
+/// Roundings of the sums in twice the working precision, in units of u^2 and of the norms of what is summed.
+const SUMS: f64 = 16.0;
 /// Targets for which one read of A is made.
 const SIDES: usize = 16;
 
@@ -173,14 +179,14 @@ impl Reach {
         exact: &Exact,
     ) -> Result<Corrected> {
         let start = Mat::zeros(x.nrows(), group.targets.len())?;
-        let mut best = self.solve(group, scaled, &exact.whitened, start)?;
+        let mut best = self.solve(group, scaled, exact, start)?;
         for _ in 1..MOST_ROUNDS {
             let sharp = |side: usize| self.is_sharp(best.step.col(side), best.left[side]);
             if !self.is_known() || (0..group.targets.len()).all(sharp) {
                 break;
             }
             let there = Exact::of(group, scaled, x, Some(&best.step))?;
-            let next = self.solve(group, scaled, &there.whitened, best.step.copy()?)?;
+            let next = self.solve(group, scaled, &there, best.step.copy()?)?;
             best.reads += 1 + next.reads;
             for side in 0..group.targets.len() {
                 if next.left[side] < best.left[side] {
@@ -192,14 +198,15 @@ impl Reach {
         Ok(best)
     }
 
-    /// Conjugate gradients on M y = c for every column c of `whitened`, from y = c; R^-1 y is added to `step`.
+    /// Conjugate gradients on M y = c for every column c of the whitened gradients, from y = c; R^-1 y is added to `step`.
     fn solve<T: Real + Element>(
         &self,
         group: &Group<'_, '_, T>,
         scaled: &Scaled,
-        whitened: &Mat<f64>,
+        exact: &Exact,
         mut step: Mat<f64>,
     ) -> Result<Corrected> {
+        let whitened = &exact.whitened;
         let (order, k) = (whitened.nrows(), whitened.ncols());
         let mut sides: Vec<Side> = (0..k).map(|side| Side::new(whitened.col(side))).collect();
         let mut solution = whitened.copy()?;
@@ -231,8 +238,26 @@ impl Reach {
             running = going;
         }
         let change = scaled.factor.unwhiten(&solution)?;
+        for (side, left) in left.iter_mut().enumerate() {
+            *left += self.hidden(exact, group.design.nrows(), side) + self.of_solve(norm(change.col(side)));
+        }
         step.as_mut_slice().iter_mut().zip(change.as_slice()).for_each(|(step, change)| *step += change);
         Ok(Corrected { step, left, reads })
+    }
+
+    /// What rounding in sums over `n` rows and over columns may hide of |c|.
+    fn hidden(&self, exact: &Exact, n: usize, side: usize) -> f64 {
+        let sums = SUMS + (exact.gradient.nrows() as f64 + n as f64 / 64.0).sqrt();
+        let of_residual = exact.target_norm[side] + exact.size[side];
+        let of_gradient =
+            exact.residual_norm[side].hypot(exact.penalty[side]) * self.spread.iter().sum::<f64>();
+        sums * f64::UNIT_ROUNDOFF.powi(2) * (of_residual + of_gradient)
+    }
+
+    /// What the solve for a change of this length may hide: R, its columns of norm one, is off in its last digits.
+    fn of_solve(&self, length: f64) -> f64 {
+        let order = self.spread.len() as f64;
+        f64::UNIT_ROUNDOFF * (2.0 + order.sqrt()) * order.sqrt() * length * self.low.max(1.0)
     }
 
     /// True if what is left is small beside nearly all entries of a step.
@@ -265,6 +290,10 @@ pub(crate) struct Exact {
     pub penalty: Vec<f64>,
     /// |x| in scaled units.
     pub solution_norm: Vec<f64>,
+    /// The sum of |x_j| |a_j|, what was measured at a step included.
+    pub size: Vec<f64>,
+    /// |W^(1/2) b|
+    pub target_norm: Vec<f64>,
 }
 
 impl Exact {
@@ -309,10 +338,15 @@ impl Exact {
             norm(&unscaled.col(side).iter().enumerate().map(|(j, x)| x * unit(j)).collect::<Vec<_>>())
         };
         let sides = 0..targets.len();
+        let sum_of = |side: usize| {
+            (0..x.nrows()).map(|j| (unscaled[(j, side)] + tail[(j, side)]).abs() * scaled.scale[j]).sum()
+        };
         Ok(Self {
             whitened: scaled.factor.whiten(&gradient)?,
             gradient,
             residual_norm: sides.clone().map(|side| total(side).sqrt()).collect(),
+            size: sides.clone().map(sum_of).collect(),
+            target_norm: targets.iter().map(|&target| design.target_norm(target)).collect(),
             penalty: sides.clone().map(|side| size(side, &|j| group.root_ridge(j))).collect(),
             solution_norm: sides.map(|side| size(side, &|j| scaled.scale[j])).collect(),
         })

@@ -17,7 +17,7 @@ use super::design::Design;
 use super::lsmr::Unfactored;
 use super::pass::{Pass, PassSum, Sides, fold};
 use super::products::product;
-use super::qr::truncated;
+use super::qr::{Truncated, normalise_columns, truncated};
 use super::refine::{Group, Refined, STAGNATION, Scaled};
 use super::stacked::{RootWeights, Targets};
 use crate::certify::Factor;
@@ -125,7 +125,7 @@ impl Moments {
         })?;
         let scale = norms.iter().zip(&self.powers).map(|(norm, power)| norm / power).collect();
         let empty = (0..d).filter(|&j| self.gram[(j, j)] + ridge(j) == 0.0).collect();
-        Ok(linalg::cholesky(&scaled)?.map(|r| Scaled { factor: Factor::Triangle(r), scale, empty }))
+        Ok(linalg::cholesky(&scaled)?.map(|r| Scaled { factor: Factor::Triangle(r), scale, empty, cut: 0.0 }))
     }
 }
 
@@ -174,9 +174,9 @@ impl Sketched {
     /// R1 without its singular values below `rcond` times the largest, and the answers of least norm.
     pub fn truncated(self, rcond: f64) -> Result<Self> {
         let Factor::Triangle(r) = &self.scaled.factor else { return Ok(self) };
-        let (factor, x, _) = truncated(r, self.image.as_ref(), rcond)?;
+        let Truncated { factor, x, cut, .. } = truncated(r, self.image.as_ref(), rcond)?;
         let condition = condition_of(&factor)?;
-        Ok(Self { scaled: Scaled { factor, ..self.scaled }, x, condition, image: self.image })
+        Ok(Self { scaled: Scaled { factor, cut, ..self.scaled }, x, condition, image: self.image })
     }
 }
 
@@ -233,7 +233,8 @@ pub(crate) fn sketched<T: Real + Element + Sketchable>(
     for &column in &empty {
         (0..k).for_each(|target| x[(column, target)] = 0.0);
     }
-    Ok(Sketched { scaled: Scaled { factor: Factor::Triangle(r), scale, empty }, x, image, condition })
+    let scaled = Scaled { factor: Factor::Triangle(r), scale, empty, cut: 0.0 };
+    Ok(Sketched { scaled, x, image, condition })
 }
 
 /// Element types whose sparse matrices can be sketched.
@@ -305,7 +306,7 @@ pub(crate) fn whitened<T: Real + Element>(
     precision: Precision,
     worst: f64,
 ) -> Result<Outcome> {
-    let Sketched { scaled: Scaled { factor, scale, empty }, x, condition, .. } = sketched;
+    let Sketched { scaled: Scaled { factor, scale, empty, .. }, x, condition, .. } = sketched;
     let Factor::Triangle(r1) = factor else { return Ok(Outcome::Inadmissible(condition)) };
     let d = r1.ncols();
     let mut whitener = linalg::invert_upper(r1.as_ref())?;
@@ -331,8 +332,17 @@ pub(crate) fn whitened<T: Real + Element>(
     if linalg::condition_of_upper(r2.as_ref())? > worst {
         return Ok(Outcome::Inadmissible(condition));
     }
-    let r = linalg::multiply_upper(r2.as_ref(), r1.as_ref())?;
-    let scaled = Scaled { factor: Factor::Triangle(r), scale, empty };
+    let mut r = linalg::multiply_upper(r2.as_ref(), r1.as_ref())?;
+    // The sketch knew the norms of the columns as well as it knows A.
+    let (mut x, mut scale) = (x, scale);
+    for (j, norm) in normalise_columns(&mut r).into_iter().enumerate() {
+        scale[j] *= norm;
+        for side in 0..x.ncols() {
+            x[(j, side)] *= norm;
+            pass.gradient[(j, side)] /= norm;
+        }
+    }
+    let scaled = Scaled { factor: Factor::Triangle(r), scale, empty, cut: 0.0 };
     let condition = condition_of(&scaled.factor)?;
     let refined = group.refine(&scaled, x, Some(pass), 0.9)?;
     Ok(Outcome::Refined(refined, scaled, condition))

@@ -85,7 +85,7 @@ pub use forward::ForwardError;
 pub use kron::{KronMethod, KronOutput, KronParams, KronProblem, lstsq_kron};
 pub use ladder::{Precision, Sketchable};
 pub use loo::ridge_leave_one_out;
-pub use output::{Output, Stage};
+pub use output::{Columns, Output, Stage};
 pub use plan::{Method, Params};
 pub use row_count::{eps_of_rows, row_count};
 pub use sketch_and_solve::{Quantiles, Sketched, sketch_and_solve};

@@ -6,10 +6,11 @@ use super::forward::ForwardError;
 use super::lsmr::Unfactored;
 use super::plan::{Method, Params};
 use super::refine::{Group, Refined, Scaled};
-use crate::certify::{backward_error_of_change, norm};
-use crate::error::Result;
-use crate::matrix::{Mat, Real};
-use crate::simd::Element;
+use crate::certify::{ROUNDING, backward_error_of_change, floor_of, is_missed, norm};
+use crate::error::{Error, Result};
+use crate::linalg::{exponent_of, times_power_of_two};
+use crate::matrix::{Mat, Real, Rows};
+use crate::simd::{Element, Extended};
 
 /// Answers and what is known of them.
 pub struct Output {
@@ -29,8 +30,14 @@ pub struct Output {
     pub sketch_size: Option<usize>,
     /// Estimated backward error of every answer, relative to |A|_F, columns of A scaled to norm one.
     pub backward_error: Vec<f64>,
-    /// Bound on the true backward error.
+    /// Bound on the true backward error, what rounding may have hidden of it included.
     pub backward_error_bound: Vec<f64>,
+    /// The bound that stands for a target at the unit roundoff.
+    pub floor: f64,
+    /// Size of what was cut off from A, relative to |A|_F: the backward errors are about the rest.
+    pub cut: f64,
+    /// What the columns of A are scaled to where norms are taken.
+    pub columns: Columns,
     /// Condition estimate of A with columns of norm one.
     pub condition: f64,
     /// The backward error that was asked for.
@@ -41,7 +48,7 @@ pub struct Output {
     pub stages: Vec<Stage>,
     /// Why the method asked for is not the method used, if so.
     pub fallback: Option<String>,
-    /// False if no method reached the target and the last answer is given all the same.
+    /// False if a target was missed for certain, and the last answer is given all the same.
     pub settled: bool,
     /// Sketches drawn after the first.
     pub redraws: usize,
@@ -49,6 +56,28 @@ pub struct Output {
     pub inference: Option<Inference>,
     /// How far the answers are from the minimisers, if that was to be bounded.
     pub forward: Option<ForwardError>,
+}
+
+/// Units of the columns of A in which its norm and changes of it are measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Columns {
+    /// Norm one.
+    Normalised,
+    /// A power of two below their norms.
+    PowersOfTwo,
+    /// As they are.
+    Unscaled,
+}
+
+impl Columns {
+    /// What is said of them.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Normalised => "scaled to norm one",
+            Self::PowersOfTwo => "scaled by powers of two to norms in [1, 2)",
+            Self::Unscaled => "as they are",
+        }
+    }
 }
 
 /// Something done on the way to the answer.
@@ -64,6 +93,7 @@ pub struct Stage {
 
 impl Output {
     pub(super) fn empty<T: Real>(d: usize, k: usize, params: &Params) -> Result<Self> {
+        let target = params.tolerance.unwrap_or(T::UNIT_ROUNDOFF);
         Ok(Self {
             x: Mat::zeros(d, k)?,
             intercept: vec![0.0; k],
@@ -75,7 +105,10 @@ impl Output {
             backward_error: vec![0.0; k],
             backward_error_bound: vec![0.0; k],
             condition: 1.0,
-            target: params.tolerance.unwrap_or(T::UNIT_ROUNDOFF),
+            target,
+            floor: floor_of(T::UNIT_ROUNDOFF),
+            cut: 0.0,
+            columns: Columns::Normalised,
             explanation: String::new(),
             stages: Vec::new(),
             fallback: None,
@@ -101,10 +134,21 @@ impl Output {
         // The estimate is within sqrt(2) of the truth for an exact factor; the factor is off by the rate.
         let looseness = 2f64.sqrt() / (1.0 - refined.rate.clamp(0.0, 0.5));
         for (position, &target) in group.targets.iter().enumerate() {
-            let rounding = self.round::<T>(group, target, refined.x.col(position), scaled);
+            let x = refined.x.col(position);
+            let change = self.round::<T>(group, target, x, &scaled.scale);
+            let rounding = match change.iter().all(|&dx| dx == 0.0) {
+                true => 0.0,
+                false => backward_error_of_change(
+                    &scaled.factor,
+                    &change,
+                    norm(x),
+                    group.design.target_norm(target),
+                ),
+            };
             self.backward_error[target] = refined.backward_error[position] + rounding;
-            self.backward_error_bound[target] = refined.backward_error[position] * looseness + rounding;
+            self.backward_error_bound[target] = self.backward_error[target] * looseness + ROUNDING;
         }
+        self.cut = self.cut.max(scaled.cut);
         self.rank = Some(rank);
         self.method = method;
         self.sketch_size = sketch_size;
@@ -119,9 +163,17 @@ impl Output {
     ) {
         self.take(group, &answers.refined, &answers.scale);
         for (position, &target) in group.targets.iter().enumerate() {
-            self.backward_error[target] = answers.refined.backward_error[position];
-            self.backward_error_bound[target] = answers.bound[position];
+            // |A dx| <= |A|_F |dx|, and an answer x makes |A|_F |x| of room.
+            let x = answers.refined.x.col(position);
+            let change = norm(&self.round::<T>(group, target, x, &answers.scale));
+            let rounding = if change == 0.0 { 0.0 } else { change / norm(x) };
+            self.backward_error[target] = answers.refined.backward_error[position] + rounding;
+            self.backward_error_bound[target] = answers.bound[position] + rounding + ROUNDING;
         }
+        self.columns = match group.design.operator() {
+            Some(_) => Columns::Unscaled,
+            None => Columns::PowersOfTwo,
+        };
         self.rank = None;
         self.method = Method::Lsmr;
         self.condition = self.condition.max(answers.condition);
@@ -135,7 +187,8 @@ impl Output {
             for (j, out) in self.x.col_mut(target).iter_mut().enumerate() {
                 let x = refined.x[(j, position)] / scales[j];
                 penalty += (group.root_ridge(j) * x).powi(2);
-                *out = x / scale * group.design.column_scale(j);
+                let unit = exponent_of(group.design.column_scale(j)) - exponent_of(scale);
+                *out = times_power_of_two(x, unit);
             }
             let squares = refined.residual_norm[position].powi(2) - penalty;
             self.residual_norm[target] = squares.max(0.0).sqrt() / scale;
@@ -144,37 +197,47 @@ impl Output {
         self.n_iter = self.n_iter.max(refined.passes);
     }
 
-    /// Rounds an answer to the element type; gives what that adds to its backward error at most.
+    /// Rounds an answer to the element type; gives what that, and numbers too small for the caller's units, changed of
+    /// the answer `x` in scaled units.
     fn round<T: Real + Element>(
         &mut self,
         group: &Group<'_, '_, T>,
         target: usize,
         x: &[f64],
-        scaled: &Scaled,
-    ) -> f64 {
-        let unit =
-            |j: usize| scaled.scale[j] * group.design.target_scale(target) / group.design.column_scale(j);
+        scale: &[f64],
+    ) -> Vec<f64> {
+        let target_scale = exponent_of(group.design.target_scale(target));
         let change = |(j, out): (usize, &mut f64)| {
-            let exact = *out;
-            *out = T::from_f64(exact).to_f64();
-            (*out - exact) * unit(j)
+            *out = T::from_f64(*out).to_f64();
+            let unit = target_scale - exponent_of(group.design.column_scale(j));
+            (times_power_of_two(*out, unit) - x[j] / scale[j]) * scale[j]
         };
-        let dx: Vec<f64> = self.x.col_mut(target).iter_mut().enumerate().map(change).collect();
-        if dx.iter().all(|&dx| dx == 0.0) {
-            return 0.0;
-        }
-        backward_error_of_change(&scaled.factor, &dx, norm(x), group.design.target_norm(target))
+        self.x.col_mut(target).iter_mut().enumerate().map(change).collect()
     }
 
-    /// The constants of the fits.
-    pub(super) fn finish<T: Real + Element>(&mut self, design: &Design<'_, T>) {
+    /// The constants of the fits, and what is to be said of all targets.
+    pub(super) fn finish<T: Real + Element>(&mut self, design: &Design<'_, T>) -> Result<()> {
         if let Some(means) = design.means() {
             let total_weight = design.total_weight();
             for (target, intercept) in self.intercept.iter_mut().enumerate() {
                 // What is left of the mean residual is the rounding of the means.
-                let fitted: f64 = means.iter().zip(self.x.col(target)).map(|(mean, x)| mean * x).sum();
-                *intercept = design.target_means()[target] - fitted + *intercept / total_weight;
+                let mut exact = Extended::from(*intercept / total_weight);
+                exact.add(design.target_means()[target]);
+                for (mean, x) in means.iter().zip(self.x.col(target)) {
+                    exact.add_multiple(-mean, Extended::from(*x));
+                }
+                *intercept = exact.value();
             }
+            // Rounding of the constant c moves the fit, where it is one of d + 1 columns: |A|_F |x| >= sqrt(d + 1) |c|.
+            let rounding = T::UNIT_ROUNDOFF / (design.ncols() as f64 + 1.0).sqrt();
+            self.backward_error_bound.iter_mut().for_each(|bound| *bound += rounding);
+            self.floor += rounding;
         }
+        let missed = |(&error, &bound): (&f64, &f64)| is_missed(error, bound, self.target, self.floor);
+        self.settled = !self.backward_error.iter().zip(&self.backward_error_bound).any(missed);
+        if self.x.as_slice().iter().chain(&self.intercept).all(|value| value.is_finite()) {
+            return Ok(());
+        }
+        Err(Error::value("b", "so large beside `A` that the answer overflows", "another scale of either"))
     }
 }

@@ -5,7 +5,7 @@ use super::ladder::condition_of;
 use super::refine::{Group, Refined, Scaled};
 use super::stacked::{Stacked, Targets};
 use super::wide::{Transposed, orthonormal};
-use crate::certify::Factor;
+use crate::certify::{Factor, ROUNDING, norm};
 use crate::error::Result;
 use crate::linalg;
 use crate::matrix::{Dense, Mat, Real, Rows};
@@ -79,38 +79,56 @@ fn tall<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solve
     // The estimate may be off by a small factor: near the threshold the SVD decides.
     if linalg::condition_of_upper(r.as_ref())? < 0.1 / rcond {
         linalg::solve_upper(r.as_ref(), x.as_mut());
-        let scaled = Scaled { factor: Factor::Triangle(r), scale, empty: Vec::new() };
+        let scaled = Scaled { factor: Factor::Triangle(r), scale, empty: Vec::new(), cut: 0.0 };
         return Ok(Solved { scaled, x, null_space: None, empty });
     }
-    let (factor, x, null_space) = truncated(&r, x.as_ref(), rcond)?;
-    Ok(Solved { scaled: Scaled { factor, scale, empty: Vec::new() }, x, null_space: Some(null_space), empty })
+    let Truncated { factor, x, null_space, cut } = truncated(&r, x.as_ref(), rcond)?;
+    let scaled = Scaled { factor, scale, empty: Vec::new(), cut };
+    Ok(Solved { scaled, x, null_space: Some(null_space), empty })
 }
 
-/// R without its singular values below `rcond` times the largest, the answers of least norm to R x = `images`, and
-/// the right singular vectors that were cut off.
-pub(super) fn truncated(
-    r: &Mat<f64>,
-    images: Dense<'_, f64>,
-    rcond: f64,
-) -> Result<(Factor, Mat<f64>, Mat<f64>)> {
+/// R without its singular values below `rcond` times the largest.
+pub(super) struct Truncated {
+    pub factor: Factor,
+    /// The answers of least norm.
+    pub x: Mat<f64>,
+    /// The right singular vectors that were cut off.
+    pub null_space: Mat<f64>,
+    /// As in [`Scaled`].
+    pub cut: f64,
+}
+
+/// Truncates R and solves R x = `images`.
+pub(super) fn truncated(r: &Mat<f64>, images: Dense<'_, f64>, rcond: f64) -> Result<Truncated> {
     let (d, svd) = (r.ncols(), linalg::svd(r.as_ref())?);
     let rank = rank_of(&svd.s, rcond);
     let null_space = Mat::from_fn(d, d - rank, |i, j| svd.v[(i, rank + j)])?;
     let leading = |a: &Mat<f64>| Mat::from_fn(d, rank, |i, j| a[(i, j)]);
+    let cut = cut_beyond(&svd.s, rank, (d - empty_columns(r).len()).max(rank));
     let svd = linalg::Svd { u: leading(&svd.u)?, v: leading(&svd.v)?, s: svd.s[..rank].to_vec() };
     let (factor, x) = pseudo_inverse(svd, images)?;
-    Ok((factor, x, null_space))
+    Ok(Truncated { factor, x, null_space, cut })
+}
+
+/// Norm of the singular values after the first `rank`, relative to that of all, and what rounding adds to it. Beyond
+/// the first `possible`, those of columns without zeros, nothing is cut off.
+pub(super) fn cut_beyond(singular_values: &[f64], rank: usize, possible: usize) -> f64 {
+    let (kept, cut) = singular_values[..possible.min(singular_values.len())].split_at(rank);
+    if cut.is_empty() || kept.is_empty() {
+        return 0.0;
+    }
+    norm(cut) / norm(singular_values) + ROUNDING
 }
 
 /// Fewer rows than columns: by the QR factorisation of A'.
 fn wide<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solved> {
     let transposed = Transposed::new(group.context, group.design)?;
-    let svd = transposed.svd(group.context, rcond)?;
+    let (svd, cut) = transposed.svd(group.context, rcond)?;
     let mut buffer = Vec::new();
     let targets = Targets { design: group.design, targets: group.targets };
     let targets = targets.tile(0..group.design.nrows(), 0..group.targets.len(), &mut buffer);
     let (factor, x) = pseudo_inverse(svd, targets)?;
-    let scaled = Scaled { factor, scale: transposed.norms, empty: Vec::new() };
+    let scaled = Scaled { factor, scale: transposed.norms, empty: Vec::new(), cut };
     Ok(Solved { scaled, x, null_space: None, empty: transposed.empty })
 }
 
@@ -137,12 +155,12 @@ fn empty_columns(a: &Mat<f64>) -> Vec<usize> {
 }
 
 /// Divides columns by their norms and gives the norms; 1 for a column of zeros.
-fn normalise_columns(a: &mut Mat<f64>) -> Vec<f64> {
+pub(super) fn normalise_columns(a: &mut Mat<f64>) -> Vec<f64> {
     (0..a.ncols())
         .map(|j| {
             let column = a.col_mut(j);
-            let norm = crate::certify::norm(column);
-            let norm = if norm > 0.0 { norm } else { 1.0 };
+            let length = norm(column);
+            let norm = if length > 0.0 { length } else { 1.0 };
             column.iter_mut().for_each(|v| *v /= norm);
             norm
         })

@@ -29,6 +29,8 @@ pub(crate) struct Scaled {
     pub scale: Vec<f64>,
     /// Columns of zeros, which a triangle carries as unit rows.
     pub empty: Vec<usize>,
+    /// |E|_F / |A|_F where the factor is that of A - E, directions having been cut off; 0 where none were.
+    pub cut: f64,
 }
 
 /// Answers to all targets of a group, in scaled units.
@@ -51,6 +53,8 @@ pub(crate) struct Refined {
 
 /// Steps that shrink by less than this have come down to rounding errors, if the answer is near its tolerance.
 pub(crate) const STAGNATION: f64 = 0.1;
+/// A step shorter than this times the answer is rounding.
+const LITTLE: f64 = 4.0 * f64::UNIT_ROUNDOFF;
 /// Answers within this many tolerances are accepted once refinement has come to its end.
 const ACCEPTED: f64 = 4.0;
 
@@ -122,9 +126,10 @@ impl<T: Real + Element> Group<'_, '_, T> {
         for side in 0..x.ncols() {
             let gradient = pass.gradient.col_mut(side);
             for (j, (gradient, x)) in gradient.iter_mut().zip(x.col(side)).enumerate() {
-                let root = self.root_ridge(j);
-                *gradient = (*gradient - root * root * x) / scale[j];
-                pass.squares[side] += (root * x).powi(2);
+                // The square of the rounded root would be another ridge.
+                let unit = self.design.column_scale(j);
+                *gradient = (*gradient - self.ridge * unit * unit * x) / scale[j];
+                pass.squares[side] += (self.root_ridge(j) * x).powi(2);
             }
         }
     }
@@ -134,8 +139,15 @@ impl<T: Real + Element> Group<'_, '_, T> {
         self.design.root_ridge(self.ridge, j)
     }
 
+    /// True if the ridge makes up most of the length of some column. What such a column has to say of x is lost in the
+    /// backward error, which forgives a change of the ridge's own rows: u sqrt(ridge) / |a_j|, relatively.
+    pub fn ridge_dominates(&self, scale: &[f64]) -> bool {
+        self.ridge > 0.0 && (0..scale.len()).any(|j| self.root_ridge(j) > 0.9 * scale[j])
+    }
+
     /// Refines `x` until every answer meets the tolerance, stagnates near it, or shrinks its steps by less than
-    /// `slowest_rate`. `first` is the pass at `x` if it was made on the way.
+    /// `slowest_rate`; under a ridge that dominates, until steps are little beside x as well. `first` is the pass at `x`
+    /// if it was made on the way.
     pub fn refine(
         &self,
         scaled: &Scaled,
@@ -149,6 +161,7 @@ impl<T: Real + Element> Group<'_, '_, T> {
         let mut active: Vec<usize> = (0..k).collect();
         let mut last_step = vec![f64::NAN; k];
         let mut made = first;
+        let ridged = self.ridge_dominates(&scaled.scale);
         while !active.is_empty() && state.passes < self.max_passes {
             let part = columns(&trial, &active)?;
             let pass = match made.take() {
@@ -167,13 +180,19 @@ impl<T: Real + Element> Group<'_, '_, T> {
                 let rate = length / last_step[position];
                 let may_be_last = rate > STAGNATION || state.passes == self.max_passes;
                 let error = self.estimate(&answer, &scaled.factor, may_be_last)?;
+                if error <= self.tolerance {
+                    // Of answers that meet it the last is the best, where a ridge made it worth having.
+                    state.backward_error[position] = f64::INFINITY;
+                }
                 state.keep_better(position, error, &pass, &part, side);
                 if rate.is_finite() && state.backward_error[position] > self.tolerance {
                     state.rate = state.rate.max(rate);
                 }
                 let met = state.backward_error[position] <= self.tolerance;
                 let stagnated = rate > STAGNATION && self.is_accepted(&state, position);
-                if met || stagnated || rate > slowest_rate || !length.is_finite() {
+                let moves = || norm(step.col(side)) > LITTLE * norm(part.col(side));
+                let done = met && !(ridged && moves());
+                if done || stagnated || rate > slowest_rate || !length.is_finite() {
                     continue;
                 }
                 last_step[position] = length;

@@ -142,8 +142,14 @@ impl Inverse {
         })?;
         let svd = linalg::svd(stacked.as_ref())?;
         let rank = rank_of(&svd.s, RCOND);
-        let top = Mat::from_fn(d, rank, |i, j| svd.u[(i, j)])?;
         let whiten = Mat::from_fn(d, rank, |i, j| svd.v[(i, j)] / svd.s[j])?;
+        // Singular vectors are good to a roundoff of one: where a ridge leaves them next to nothing, a product is better.
+        let rows = Mat::from_fn(d, d, |i, j| stacked[(i, j)])?;
+        let is_little = rank > 0 && certify::norm(rows.as_slice()) < svd.s[rank - 1];
+        let top = match is_little {
+            true => linalg::product(rows.as_ref(), whiten.as_ref())?,
+            false => Mat::from_fn(d, rank, |i, j| svd.u[(i, j)])?,
+        };
         let mut root = Mat::from_fn(d, rank, |i, j| whiten[(i, j)] / scale[i])?;
         if (1..d).contains(&rank) {
             let unit = power_of_two_below(largest_of(&norms));

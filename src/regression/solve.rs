@@ -1,7 +1,7 @@
 //! The driver: from the caller's problem to answers with their certificates.
 
 use super::augmented::{Preconditioner, augmented};
-use super::auto::{hint, weights_cost_digits};
+use super::auto::{Hint, hint, weights_cost_digits};
 use super::covariance::Inference;
 use super::design::{Design, Problem, Source};
 use super::forward::ForwardError;
@@ -53,7 +53,7 @@ where
     if output.backward_error.is_empty() || (0..k).all(|target| design.target_norm(target) == 0.0) {
         driver.rank_alone(&design, &mut output)?;
     }
-    output.finish::<T>(&design);
+    output.finish::<T>(&design)?;
     output.explanation = driver.explanation.join("; ");
     output.stages = driver.stages;
     context.progress(output.n_iter + 1, output.n_iter + 1, &[])?;
@@ -117,9 +117,9 @@ impl<'p> Driver<'p> {
         }
         let wants_gram = matches!(params.method, Method::Auto | Method::Gram);
         let sampled = if wants_gram && !is_square(n, d) { Some(hint(context, design)?) } else { None };
-        let tame = |largest: &f64| *largest != 0.0 && (1e-100..=1e100).contains(largest);
+        let known = |hint: &Hint| !design.is_wild(&hint.largest) && !hint.largest.contains(&0.0);
         let largest = match &sampled {
-            Some(hint) if hint.largest.iter().all(tame) => hint.largest.clone(),
+            Some(hint) if known(hint) => hint.largest.clone(),
             _ => driver.read_largest(design)?,
         };
         driver.powers = largest
@@ -187,14 +187,12 @@ impl<'p> Driver<'p> {
                             Some(sharpened) => (Method::FgmresWlsir, sharpened),
                             None => (rung.method(), refined),
                         };
-                    output.settled &= refined.settled || rung == Rung::Qr;
                     output.accept(&group, method, refined, &scaled, condition, rank, sketch_size);
                     self.certify(&group, &scaled, condition, output)?;
                     return self.keep(&group, &scaled, self.is_exact(rung, condition), output);
                 }
                 Outcome::Unfactored(answers) if last || answers.refined.settled => {
                     self.explanation.push(format!("lsmr: {}", summary(&answers.refined)));
-                    output.settled &= answers.refined.settled;
                     output.accept_unfactored(&group, answers);
                     return self.factor_apart(&group, output);
                 }

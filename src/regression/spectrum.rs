@@ -161,7 +161,7 @@ mod tests {
     /// Lower bounds on diag(`values`) after every number of steps.
     fn bounds(values: &[f64], seed: u64) -> Vec<f64> {
         let factor = crate::certify::Factor::Triangle(Mat::identity(values.len()).unwrap());
-        let scaled = Scaled { factor, scale: vec![1.0; values.len()], empty: Vec::new() };
+        let scaled = Scaled { factor, scale: vec![1.0; values.len()], empty: Vec::new(), cut: 0.0 };
         let mut lanczos = Lanczos::new(&scaled, Stream::new(seed, 0, START)).unwrap();
         (1..values.len().min(MOST_STEPS))
             .map(|_| {

@@ -69,8 +69,12 @@ pub(crate) fn spir<T: Real + Element>(
             active.retain(|&position| state.best.backward_error[position] < 0.5 * before[position]);
         }
     }
-    state.best.settled = (0..k).all(|position| group.is_accepted(&state.best, position));
-    let best = state.best;
+    let mut best = state.best;
+    if group.ridge_dominates(&scaled.scale) {
+        let refined = group.refine(&scaled, best.x, None, 0.9)?;
+        best = Refined { passes: best.passes + refined.passes, ..refined };
+    }
+    best.settled = (0..k).all(|position| group.is_accepted(&best, position));
     Ok(Outcome::Refined(best, scaled, condition))
 }
 

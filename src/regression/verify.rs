@@ -11,7 +11,7 @@
 
 use super::design::{Design, Problem};
 use super::forward::Exact;
-use super::ladder::{SketchPlan, Sketchable, condition_of, sketched};
+use super::ladder::{SketchPlan, Sketchable, Sketched, sketched};
 use super::qr::{RCOND, qr, rank_of};
 use super::refine::{Group, Scaled};
 use super::solve::groups;
@@ -34,6 +34,8 @@ pub struct Verification {
     pub bound: Vec<f64>,
     /// Numerical rank of A.
     pub rank: usize,
+    /// Size of what was cut off from A, relative to |A|_F: the figures are about the rest.
+    pub cut: f64,
     /// Probability with which the bounds hold.
     pub confidence: f64,
     /// Reads of A.
@@ -66,6 +68,7 @@ pub fn verify<T: Real + Element + Sketchable>(
         backward_error: of_zero_targets.clone(),
         bound: of_zero_targets,
         rank: design.ncols(),
+        cut: 0.0,
         confidence: 1.0 - FAILURE,
         reads: 1,
         seconds: 0.0,
@@ -91,6 +94,7 @@ impl Verification {
         self.reads += fresh.reads;
         let factor = &fresh.scaled.factor;
         self.rank = factor.rank() - fresh.scaled.empty.len();
+        self.cut = self.cut.max(fresh.scaled.cut);
         if self.rank == 0 {
             group
                 .targets
@@ -136,11 +140,14 @@ impl Fresh {
         if n >= 2 * rows {
             let plan = SketchPlan { kind: Kind::SparseSign { zeta: 8 }, rows, seed, draw: DRAW };
             let sketched = sketched(group, plan)?;
-            let (scaled, condition) = truncated(sketched.scaled, sketched.condition, rcond)?;
-            let fresh = Self::judged(&alone, scaled, condition, seed)?;
-            reads = 1 + fresh.reads;
-            if fresh.low > USELESS {
-                return Ok(Self { reads, ..fresh });
+            reads = 1;
+            // The directions that a sketch would cut off are not those of A.
+            if !may_be_cut(&sketched, rcond)? {
+                let fresh = Self::judged(&alone, sketched.scaled, sketched.condition, seed)?;
+                reads += fresh.reads;
+                if fresh.low > USELESS {
+                    return Ok(Self { reads, ..fresh });
+                }
             }
         }
         let factored = qr(&alone, rcond)?;
@@ -159,19 +166,15 @@ impl Fresh {
     }
 }
 
-/// The factor without its singular values below `rcond` times the largest, and the condition of what is left.
-fn truncated(scaled: Scaled, condition: f64, rcond: f64) -> Result<(Scaled, f64)> {
-    match &scaled.factor {
-        Factor::Triangle(r) if condition.is_nan() || condition >= 0.1 / rcond => {
-            let svd = linalg::svd(r.as_ref())?;
-            let rank = rank_of(&svd.s, rcond);
-            let v = Mat::from_fn(svd.v.nrows(), rank, |i, j| svd.v[(i, j)])?;
-            let factor = Factor::Spectral(v, svd.s[..rank].to_vec());
-            let condition = condition_of(&factor)?;
-            Ok((Scaled { factor, ..scaled }, condition))
-        }
-        _ => Ok((scaled, condition)),
+/// True unless the sketch shows that no singular value is near `rcond` times the largest: it may be off by a small
+/// factor.
+fn may_be_cut(sketched: &Sketched, rcond: f64) -> Result<bool> {
+    if sketched.condition.is_nan() || sketched.condition * rcond >= 0.03 {
+        let Factor::Triangle(r) = &sketched.scaled.factor else { return Ok(true) };
+        let s = linalg::svd(r.as_ref())?.s;
+        return Ok(rank_of(&s, 3.0 * rcond) < s.len());
     }
+    Ok(false)
 }
 
 #[cfg(test)]

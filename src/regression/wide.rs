@@ -39,23 +39,26 @@ impl<'p, 'a, T: Real + Element> Transposed<'p, 'a, T> {
         Ok(Self { design, norms, empty })
     }
 
-    /// U S V' = A diag(1/norms), as much of it as is above `rcond` times the largest singular value.
-    pub(super) fn svd(&self, context: &Context, rcond: f64) -> Result<Svd> {
+    /// U S V' = A diag(1/norms), as much of it as is above `rcond` times the largest singular value, and the size of
+    /// the rest.
+    pub(super) fn svd(&self, context: &Context, rcond: f64) -> Result<(Svd, f64)> {
         let r = linalg::tsqr(context, self)?;
         let Svd { s, v: u, .. } = linalg::svd(r.as_ref())?;
         let rank = super::qr::rank_of(&s, rcond);
+        let possible = (self.norms.len() - self.empty.len()).max(rank);
+        let cut = super::qr::cut_beyond(&s, rank, possible);
         let u = Mat::from_fn(u.nrows(), rank, |i, j| u[(i, j)])?;
         let s = s[..rank].to_vec();
         let to_basis = Mat::from_fn(u.nrows(), rank, |i, j| u[(i, j)] / s[j])?;
         let v = self.product(context, &to_basis)?;
         // V is orthonormal up to rounding times the condition number.
         if rank == 0 || s[0] < GOOD * s[rank - 1] {
-            return Ok(Svd { u, s, v });
+            return Ok((Svd { u, s, v }, cut));
         }
         // With a positive diagonal its triangle is near the identity, and no column changes its sign.
         let r = linalg::tsqr(context, &v.as_ref())?;
         let r = Mat::from_fn(rank, rank, |i, j| r[(i, j)] * r[(i, i)].signum())?;
-        Ok(Svd { u, s, v: over(context, &v, &r)? })
+        Ok((Svd { u, s, v: over(context, &v, &r)? }, cut))
     }
 
     /// The product with an n x r matrix.

@@ -1,6 +1,6 @@
 //! What is made of one factor: its columns in tame units, and their singular value decomposition.
 
-use super::super::qr::{normalised, project};
+use super::super::qr::{cut_beyond, normalised, project};
 use crate::certify::norm;
 use crate::error::{Error, Result};
 use crate::linalg::{Qr, exponent_of, largest_of, power_of_two_below, svd, times_power_of_two};
@@ -29,6 +29,8 @@ pub(super) struct Factor {
     pub rank: usize,
     /// Ratio of the largest to the smallest singular value kept.
     pub condition: f64,
+    /// Norm of the singular values that were dropped, relative to that of all.
+    pub cut: f64,
 }
 
 impl Factor {
@@ -57,6 +59,7 @@ impl Factor {
                 back,
                 rank,
                 condition: 1.0,
+                cut: 0.0,
             });
         }
         let left = Mat::from_fn(n, rank, |i, j| svd.u[(i, j)])?;
@@ -69,7 +72,9 @@ impl Factor {
         };
         let singular = svd.s[..rank].to_vec();
         let condition = largest / singular[rank - 1];
-        Ok(Self { tamed, exponents, norms, left, singular, to_basis, back, rank, condition })
+        let possible = n.min(empty.iter().filter(|&&empty| !empty).count());
+        let cut = if cutoff.is_some() { cut_beyond(&svd.s, rank, possible.max(rank)) } else { 0.0 };
+        Ok(Self { tamed, exponents, norms, left, singular, to_basis, back, rank, condition, cut })
     }
 }
 

@@ -29,7 +29,7 @@ mod modes;
 use super::design::Problem;
 use super::qr::RCOND;
 use super::{Params, lstsq};
-use crate::certify::{damped_ratio, norm};
+use crate::certify::{ROUNDING, damped_ratio, floor_of, norm};
 use crate::error::{Error, Result};
 use crate::linalg::{exponent_of, largest_of, power_of_two_below, times_power_of_two};
 use crate::matrix::{Buffer, Dense, Mat, Matrix, Real, Rows};
@@ -89,8 +89,12 @@ pub struct KronOutput {
     pub sketch_size: Option<usize>,
     /// Karlson-Walden estimate for every target.
     pub backward_error: Vec<f64>,
-    /// Bound on the true backward error.
+    /// Bound on the true backward error, what rounding may have hidden of it included.
     pub backward_error_bound: Vec<f64>,
+    /// The bound that stands for a target at the unit roundoff.
+    pub floor: f64,
+    /// Size of what was cut off from A, relative to |A|_F: the backward errors are about the rest.
+    pub cut: f64,
     /// Product of the condition numbers of the factors, of what is kept of them.
     pub condition: f64,
 }
@@ -125,10 +129,13 @@ struct Solver<'p, T> {
     sigma: Buffer<f64>,
     /// delta, infinite where nothing is to be divided by it.
     delta: Buffer<f64>,
-    /// Root of the ridge, in the units of the factors.
+    /// Root of the ridge, in the units of the factors, and the exponent of these.
     root_ridge: f64,
+    ridge_exponent: i32,
     /// |A|_F, the ridge included.
     frobenius: f64,
+    /// What was cut off from A, relative to that.
+    cut: f64,
     /// Norms of the columns of the product.
     column_norms: Buffer<f64>,
     /// Powers of two that the targets are multiplied by.
@@ -169,11 +176,18 @@ impl<'p, T: Real> Solver<'p, T> {
         let mut delta = Buffer::zeros(sigma.len(), "singular values")?;
         delta.iter_mut().zip(&*sigma).for_each(|(delta, sigma)| *delta = sigma.hypot(root_ridge));
         let largest = largest_of(&delta);
+        let mut dropped = 0.0;
         if ridged {
             let negligible = |delta: &&mut f64| **delta <= rcond * largest;
-            delta.iter_mut().filter(negligible).for_each(|delta| *delta = f64::INFINITY);
+            delta.iter_mut().filter(negligible).for_each(|delta| {
+                dropped += *delta * *delta;
+                *delta = f64::INFINITY;
+            });
         }
         let frobenius = norm(&sigma).hypot(root_ridge * (column_norms.len() as f64).sqrt());
+        // What is left of |A|^2 is the product of what is left of the factors'.
+        let left: f64 = factors.iter().map(|factor| (-factor.cut * factor.cut).ln_1p()).sum();
+        let cut = if ridged { dropped.sqrt() / frobenius } else { (-left.exp_m1()).sqrt() };
         let mut solver = Self {
             context,
             problem,
@@ -182,7 +196,9 @@ impl<'p, T: Real> Solver<'p, T> {
             sigma,
             delta,
             root_ridge,
+            ridge_exponent: exponent,
             frobenius,
+            cut,
             column_norms,
             target_scale: vec![1.0; problem.count],
             target_norm: Vec::new(),
@@ -329,7 +345,7 @@ impl<'p, T: Real> Solver<'p, T> {
         let tamed: Vec<&Mat<f64>> = self.factors.iter().map(|factor| &factor.tamed).collect();
         let Projection { y: mut gradient, squares, .. } =
             project(self.context, &self.targets(Some(fit)), &tamed)?;
-        let ridge = self.root_ridge.powi(2);
+        let ridge = times_power_of_two(self.problem.ridge, -2 * self.ridge_exponent);
         gradient.iter_mut().zip(x).for_each(|(gradient, x)| *gradient -= ridge * x);
         let bases: Vec<_> = self.factors.iter().map(|factor| factor.to_basis.as_ref().t()).collect();
         let mut step = along(self.context, &gradient, k, &bases)?;
@@ -394,7 +410,7 @@ impl<'p, T: Real> Solver<'p, T> {
         let worst = largest_of(&backward_error);
         self.context.progress(MOST_READS, MOST_READS, &[("backward_error", worst)])?;
         let condition = self.factors.iter().map(|factor| factor.condition).product();
-        let backward_error_bound = backward_error.iter().map(|error| LOOSENESS * error).collect();
+        let backward_error_bound = backward_error.iter().map(|error| LOOSENESS * error + ROUNDING).collect();
         Ok(KronOutput {
             x,
             residual_norm,
@@ -403,6 +419,8 @@ impl<'p, T: Real> Solver<'p, T> {
             sketch_size,
             backward_error,
             backward_error_bound,
+            floor: floor_of(if self.params.single { f32::UNIT_ROUNDOFF } else { f64::UNIT_ROUNDOFF }),
+            cut: self.cut,
             condition,
         })
     }
