@@ -12,10 +12,12 @@ __all__ = [
     "Sketch",
     "TensorSketch",
     "__version__",
+    "check_sparse",
     "covariance",
     "eps_of_rows",
     "lstsq",
     "lstsq_kron",
+    "predict",
     "ridge_loo",
     "robust_covariance",
     "row_count",
@@ -186,6 +188,9 @@ def verify(
     seed: int,
     threads: int,
 ) -> dict[str, Any]: ...
+def predict(
+    a: Any, coefficients: Any, intercept: Any, *, single: bool, threads: int
+) -> npt.NDArray[np.floating[Any]]: ...
 def ridge_loo(
     a: Any,
     b: Any,
@@ -218,4 +223,5 @@ def robust_covariance(
     sample_weight: npt.NDArray[np.float64] | None,
     threads: int,
 ) -> tuple[list[npt.NDArray[np.float64]], float, list[int]]: ...
+def check_sparse(lines: int, width: int, indptr: Any, indices: Any, stored: int) -> None: ...
 def usable_cpus() -> int: ...

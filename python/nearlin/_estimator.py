@@ -1,6 +1,6 @@
 """What all estimators of least squares have in common."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,9 +9,13 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from . import _core
 from ._certificate import Certificate
-from ._validation import Float, Matrix, as_rhs, as_seed, check_bool
-from .exceptions import NearlinError
+from ._config import resolve_threads
+from ._frames import naming_columns
+from ._sparse import is_sparse
+from ._validation import Float, Matrix, as_rhs, as_samples, as_seed, check_bool
+from .exceptions import InvalidInputError, InvalidTypeError, NearlinError
 from .regression import Solution, certificate_of, solve
 
 __all__ = ["LeastSquares", "named_for_estimators"]
@@ -40,11 +44,27 @@ class LeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):
             Predicted values.
         """
         check_is_fitted(self)
-        matrix = validate_data(
-            self, X, accept_sparse=("csr", "csc", "coo"), dtype=[np.float64, np.float32], reset=False
-        )
-        predicted: Float = matrix @ self.coef_.T + self.intercept_
-        return predicted
+        with in_our_words("`X`"):
+            matrix = validate_data(
+                self,
+                as_samples(X, "X"),
+                accept_sparse=("csr", "csc"),
+                dtype=[np.float64, np.float32],
+                reset=False,
+            )
+        if not is_sparse(matrix):
+            predicted: Float = matrix @ self.coef_.T + self.intercept_
+            return predicted
+        coefficients = np.atleast_2d(self.coef_).astype(np.float64)
+        with named_for_estimators():
+            predicted = _core.predict(
+                matrix,
+                coefficients,
+                np.full(len(coefficients), self.intercept_, np.float64),
+                single=np.result_type(matrix.dtype, self.coef_.dtype) == np.float32,
+                threads=resolve_threads(self.n_jobs),
+            )
+        return predicted if self.coef_.ndim == 2 else predicted[:, 0]
 
     @property
     def certificate_(self) -> Certificate:
@@ -54,22 +74,23 @@ class LeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _validate(self, X: object, y: object, *, reset: bool = True) -> tuple[Matrix, Float, bool]:
         """Return X, the targets as columns, and whether y was a vector; entries of X are left to the core."""
-        matrix, targets = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=("csr", "csc"),
-            dtype=[np.float64, np.float32],
-            ensure_all_finite=False,
-            multi_output=True,
-            y_numeric=True,
-            reset=reset,
-        )
+        with in_our_words("`X` or `y`"):
+            matrix, targets = validate_data(
+                self,
+                as_samples(X, "X"),
+                None if y is None else as_samples(y, "y", accept_sparse=False),
+                accept_sparse=("csr", "csc"),
+                dtype=[np.float64, np.float32],
+                ensure_all_finite=False,
+                multi_output=True,
+                y_numeric=True,
+                reset=reset,
+            )
         return matrix, *as_rhs(targets, matrix.shape[0], matrix.dtype, "y")
 
     def _solution(self, X: Matrix, y: Float, **options: Any) -> Solution:
         """Solve for coefficients."""
-        with named_for_estimators():
+        with named_for_estimators(getattr(self, "feature_names_in_", None)):
             return solve(
                 X,
                 y,
@@ -85,7 +106,9 @@ class LeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """Set coefficients and everything that describes them."""
         x, intercept = solution["x"], solution["intercept"]
         self.coef_ = x[:, 0] if single else np.ascontiguousarray(x.T)
-        self.intercept_ = 0.0 if not self.fit_intercept else float(intercept[0]) if single else intercept
+        self.intercept_: Any = 0.0
+        if self.fit_intercept:
+            self.intercept_ = intercept.astype(x.dtype)[0 if single else ...]
         self.rank_ = solution["rank"]
         self.n_iter_ = solution["n_iter"]
         self.method_ = solution["method"]
@@ -98,10 +121,23 @@ class LeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
 
 @contextmanager
-def named_for_estimators() -> Generator[None]:
-    """Call the matrix X and the right-hand sides y in errors, as scikit-learn does."""
+def named_for_estimators(columns: Sequence[str] | None = None) -> Generator[None]:
+    """Call the matrix X and the right-hand sides y in errors, as scikit-learn does, and name columns."""
     try:
-        yield
+        with naming_columns(columns):
+            yield
     except NearlinError as error:
         error.args = tuple(str(part).replace("`A`", "`X`").replace("`b`", "`y`") for part in error.args)
         raise
+
+
+@contextmanager
+def in_our_words(names: str) -> Generator[None]:
+    """Raise as errors of nearlin what scikit-learn finds wrong with these arguments."""
+    try:
+        yield
+    except (NearlinError, MemoryError, Warning):
+        raise
+    except Exception as error:  # whatever the code of the caller raises as it becomes an array
+        kind = InvalidTypeError if isinstance(error, TypeError) else InvalidInputError
+        raise kind(f"{names}: {error}") from error

@@ -1,6 +1,5 @@
 """Standard errors of fitted coefficients, and the table that is made of them."""
 
-import warnings
 from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
@@ -14,6 +13,7 @@ from ._config import resolve_threads
 from ._estimator import LeastSquares, named_for_estimators
 from ._summary import RegressionSummary
 from ._validation import Float, Matrix, as_sample_weight, check_bool, check_choice, check_real
+from ._warn import warn
 from .exceptions import InvalidInputError, LeverageWarning, ShapeError
 from .regression import Solution
 
@@ -333,9 +333,8 @@ class _Kept:
 
 def _warn_of_leverage(rows: list[int], kind: str) -> None:
     named = ", ".join(map(str, rows[:10])) + (f" and {len(rows) - 10} more" if len(rows) > 10 else "")
-    warnings.warn(
+    warn(
         f"rows {named} have leverage above 1 - 1e-10: the fit passes through them whatever their targets "
         f"are, so that {kind} knows nothing of their noise and leaves them out",
         LeverageWarning,
-        stacklevel=4,
     )

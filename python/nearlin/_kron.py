@@ -8,7 +8,7 @@ import numpy.typing as npt
 from . import _core
 from ._certificate import Certificate
 from ._config import Progress, resolve_progress, resolve_threads
-from ._listing import listing
+from ._listing import NotATuple, listing
 from ._validation import Float, as_factors, as_folded, as_seed, check_choice, check_int, check_real
 from .exceptions import InvalidInputError
 from .regression import truncation
@@ -19,7 +19,7 @@ METHODS = ("exact", "sketch")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LstsqKronResult:
+class LstsqKronResult(NotATuple):
     """Answer of :func:`lstsq_kron`.
 
     Attributes

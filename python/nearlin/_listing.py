@@ -1,10 +1,28 @@
-"""How results print themselves."""
+"""How results print themselves, and what they are not."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
-__all__ = ["listing"]
+from .exceptions import InvalidTypeError
+
+__all__ = ["NotATuple", "listing"]
+
+
+class NotATuple:
+    """A result with named fields, which whoever is used to NumPy and SciPy may take for a tuple."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> NoReturn:
+        fields = ", ".join(f"result.{name}" for name in ("x", "residual_norm", "rank"))
+        raise InvalidTypeError(
+            f"a {type(self).__name__} is no tuple, unlike the result of numpy.linalg.lstsq: "
+            f"take {fields} by name"
+        )
+
+    def __getitem__(self, key: object) -> NoReturn:
+        self.__iter__()
 
 
 def listing(values: dict[str, Any]) -> str:

@@ -1,12 +1,14 @@
 """Linear operators: matrices that are known by their products alone."""
 
 from collections.abc import Callable
+from operator import index
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ._validation import Float, check_finite, float_dtype, is_sparse
+from ._sparse import is_sparse
+from ._validation import LARGEST, Float, check_finite, float_dtype, shown
 from .exceptions import InvalidTypeError, ShapeError
 
 __all__ = ["Operator", "is_operator"]
@@ -29,14 +31,20 @@ class Operator:
     nbytes = 0
 
     def __init__(self, A: Any, name: str = "A") -> None:
-        shape = tuple(A.shape)
+        try:
+            shape = tuple(map(index, A.shape))
+        except TypeError:
+            raise InvalidTypeError(f"`{name}` has shape {shown(A.shape)}, expected two integers") from None
         if len(shape) != 2:
             raise ShapeError(f"`{name}` has {len(shape)} dimensions, expected 2")
-        if 0 in shape:
-            raise ShapeError(f"`{name}` has shape {shape}, expected at least one row and one column")
-        self.shape = (int(shape[0]), int(shape[1]))
-        dtype = getattr(A, "dtype", None)
-        self.dtype = np.dtype(np.float64) if dtype is None else float_dtype(np.dtype(dtype), name)
+        if min(shape) < 0 or max(shape) > LARGEST:
+            raise ShapeError(f"`{name}` has shape {shown(shape)}, expected two numbers from 0 to {LARGEST}")
+        self.shape = shape
+        try:
+            dtype = np.dtype(getattr(A, "dtype", None))
+        except (TypeError, ValueError):
+            raise InvalidTypeError(f"`{name}` has dtype {shown(A.dtype)}, expected one of NumPy's") from None
+        self.dtype = float_dtype(dtype, name)
         self._name = name
         self._products: dict[str, Callable[[Columns], object]] = {
             method: getattr(A, method)

@@ -1,6 +1,5 @@
 """Least squares from a sketch alone: one read of the rows, and an interval for each coefficient."""
 
-import warnings
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -10,7 +9,8 @@ import numpy.typing as npt
 from . import _core
 from ._certificate import Certificate
 from ._config import Progress, resolve_progress, resolve_threads
-from ._listing import listing
+from ._frames import column_names, naming_columns
+from ._listing import NotATuple, listing
 from ._stream import RowStream
 from ._validation import (
     Float,
@@ -23,6 +23,7 @@ from ._validation import (
     check_int,
     check_real,
 )
+from ._warn import warn
 from .exceptions import GuaranteeWarning
 from .regression import lstsq
 from .sketch import MOST_ROWS
@@ -36,7 +37,7 @@ STATEMENT = "with probability {:.4g}, max |x - x*| <= {:.3g} / sqrt(d) |b - A x*
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SketchAndSolveResult:
+class SketchAndSolveResult(NotATuple):
     """Answer of :func:`sketch_and_solve` and of :meth:`StreamingLeastSquares.result`.
 
     Attributes
@@ -261,12 +262,14 @@ def sketch_and_solve(
         rng=rng,
     )
     if sketch_size is None and 2 * _core.row_count(d, eps, delta) >= n:
-        return _exact(matrix, b, stream, sample_weight, n_jobs, progress)
+        with naming_columns(column_names(A)):
+            return _exact(matrix, b, stream, sample_weight, n_jobs, progress)
     columns, vector = as_rhs(b, n, matrix.dtype)
     weights = as_sample_weight(sample_weight, n)
     listener = resolve_progress(progress)
-    stream._add(matrix, columns, weights, vector, None, n_jobs, listener)
-    return stream._solve(n_jobs, listener, stacklevel=3)
+    with naming_columns(column_names(A)):
+        stream._add(matrix, columns, weights, vector, None, n_jobs, listener)
+    return stream._solve(n_jobs, listener)
 
 
 class StreamingLeastSquares(RowStream):
@@ -407,7 +410,8 @@ class StreamingLeastSquares(RowStream):
         weights = as_sample_weight(sample_weight, matrix.shape[0], accept_zero=True)
         if row_offset is not None:
             row_offset = check_int(row_offset, "row_offset", at_least=0, at_most=MOST_ROWS)
-        self._add(matrix, columns, weights, vector, row_offset, n_jobs, None)
+        with naming_columns(column_names(A)):
+            self._add(matrix, columns, weights, vector, row_offset, n_jobs, None)
         return self
 
     def result(self, *, n_jobs: int | None = None) -> SketchAndSolveResult:
@@ -443,7 +447,7 @@ class StreamingLeastSquares(RowStream):
         >>> stream.partial_fit(A, A @ [1.0, 2.0]).result().x.round(12)
         array([1., 2.])
         """
-        return self._solve(n_jobs, None, stacklevel=3)
+        return self._solve(n_jobs, None)
 
     def _add(
         self,
@@ -465,7 +469,7 @@ class StreamingLeastSquares(RowStream):
             progress=progress,
         )
 
-    def _solve(self, n_jobs: int | None, progress: Progress | None, stacklevel: int) -> SketchAndSolveResult:
+    def _solve(self, n_jobs: int | None, progress: Progress | None) -> SketchAndSolveResult:
         parameters, shape = self._state.parameters, self._state.shape
         # Without a block, any figures will do until the core refuses.
         d, k, m, vector = shape or (1, 1, 2, True)
@@ -475,7 +479,7 @@ class StreamingLeastSquares(RowStream):
         )
         guarantee = _guarantee(parameters, answer, d, m)
         if sparse:
-            warnings.warn(guarantee, GuaranteeWarning, stacklevel=stacklevel)
+            warn(guarantee, GuaranteeWarning)
             for name in ("half_width", "simultaneous", "estimate", "eps"):
                 answer[name] = answer[name] * np.nan
         bound = float(np.max(answer["simultaneous"]))

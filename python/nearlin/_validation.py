@@ -15,28 +15,33 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .exceptions import InvalidInputError, InvalidTypeError, NonFiniteError, ShapeError
+from ._frames import check_frame, frame_values, is_frame
+from ._sparse import compressed, is_sparse, sparse_dtype
+from .exceptions import InvalidInputError, InvalidTypeError, NearlinError, NonFiniteError, ShapeError
 
 __all__ = [
+    "LARGEST",
     "Float",
     "Matrix",
+    "as_array",
     "as_columns",
     "as_factors",
+    "as_float_dtype",
     "as_folded",
     "as_matrix",
     "as_penalties",
     "as_rhs",
     "as_sample_weight",
+    "as_samples",
     "as_seed",
     "as_vector",
-    "as_work_dtype",
     "check_bool",
     "check_choice",
     "check_finite",
     "check_int",
     "check_real",
     "float_dtype",
-    "is_sparse",
+    "shown",
 ]
 
 Float: TypeAlias = npt.NDArray[np.floating[Any]]
@@ -44,6 +49,9 @@ Float: TypeAlias = npt.NDArray[np.floating[Any]]
 
 Matrix: TypeAlias = Any
 """A :data:`Float` of two dimensions, or a SciPy CSR or CSC matrix of such entries."""
+
+LARGEST = 2**63 - 1
+"""No count of anything is larger."""
 
 
 def as_matrix(A: object, name: str = "A", *, accept_sparse: bool = True, allow_empty: bool = False) -> Matrix:
@@ -55,13 +63,11 @@ def as_matrix(A: object, name: str = "A", *, accept_sparse: bool = True, allow_e
     if is_sparse(A):
         if not accept_sparse:
             raise InvalidTypeError(f"`{name}` is sparse, expected a dense array; use its toarray()")
-        matrix: Any = A
-        _check_ndim(matrix.shape, name)
-        matrix = matrix if matrix.format in ("csr", "csc") else matrix.tocsr()
-        dtype = float_dtype(matrix.dtype, name)
-        matrix = matrix if matrix.dtype == dtype else matrix.astype(dtype)
+        sparse: Any = A
+        _check_ndim(sparse.shape, name)
+        matrix = compressed(sparse, float_dtype(sparse_dtype(sparse, name), name), name)
     else:
-        array = _as_array(A, name)
+        array = as_array(A, name)
         _check_ndim(array.shape, name)
         matrix = _as_float(array, name)
     if not allow_empty and 0 in matrix.shape:
@@ -69,12 +75,30 @@ def as_matrix(A: object, name: str = "A", *, accept_sparse: bool = True, allow_e
     return matrix
 
 
+def as_samples(X: object, name: str, *, accept_sparse: bool = True) -> object:
+    """Return ``X`` as scikit-learn's validation may see it: nothing that it would misread is left.
+
+    It looks past masks, takes dates and text for numbers, and trusts the indices of sparse matrices.
+    """
+    if is_sparse(X):
+        return as_matrix(X, name, accept_sparse=accept_sparse, allow_empty=True)
+    if is_frame(X):
+        check_frame(X, name)
+        return X
+    array = as_array(X, name)
+    if array.dtype != object:
+        float_dtype(array.dtype, name)
+    elif any(isinstance(entry, str | bytes) for entry in array.flat):
+        raise InvalidTypeError(f"`{name}` has entries that are text, expected numbers")
+    return array
+
+
 def as_columns(A: object, name: str = "A") -> tuple[Matrix, bool]:
     """Return ``A`` as :func:`as_matrix` does, a vector as its one column, and whether it was a vector.
 
     There may be no rows.
     """
-    array = A if is_sparse(A) else _as_array(A, name)
+    array = A if is_sparse(A) else as_array(A, name)
     vector = isinstance(array, np.ndarray) and array.ndim == 1
     matrix = as_matrix(array[:, np.newaxis] if vector else array, name, allow_empty=True)  # type: ignore[index]
     if matrix.shape[1] == 0:
@@ -82,16 +106,18 @@ def as_columns(A: object, name: str = "A") -> tuple[Matrix, bool]:
     return matrix, vector
 
 
-def as_rhs(b: object, rows: int, dtype: npt.DTypeLike, name: str = "b") -> tuple[Float, bool]:
+def as_rhs(
+    b: object, rows: int, dtype: npt.DTypeLike, name: str = "b", *, allow_empty: bool = False
+) -> tuple[Float, bool]:
     """Return right-hand sides as the columns of a matrix of ``dtype``, and whether ``b`` was a vector."""
     if is_sparse(b):
         raise InvalidTypeError(f"`{name}` is sparse, expected a dense array; use its toarray()")
-    array = _as_array(b, name)
+    array = as_array(b, name)
     if array.ndim not in (1, 2):
         raise ShapeError(f"`{name}` has {array.ndim} dimensions, expected 1 or 2")
     if array.shape[0] != rows:
         raise ShapeError(f"`{name}` has shape {array.shape}, expected {rows} rows, as many as the matrix has")
-    if array.ndim == 2 and array.shape[1] == 0:
+    if array.ndim == 2 and array.shape[1] == 0 and not allow_empty:
         raise ShapeError(f"`{name}` has shape {array.shape}, expected at least one column")
     columns = _as_float(array if array.ndim == 2 else array[:, np.newaxis], name, dtype)
     return columns, array.ndim == 1
@@ -118,7 +144,7 @@ def as_folded(B: object, dims: Sequence[int], name: str = "B") -> tuple[Float, i
     """
     if is_sparse(B):
         raise InvalidTypeError(f"`{name}` is sparse, expected a dense array; use its toarray()")
-    array = _as_float(_as_array(B, name), name)
+    array = _as_float(as_array(B, name), name)
     dims, rows = tuple(dims), math.prod(dims)
     for shape in (dims, (rows,)):
         for count in (None, array.shape[-1] if array.shape[-1] > 0 else None):
@@ -131,7 +157,7 @@ def as_folded(B: object, dims: Sequence[int], name: str = "B") -> tuple[Float, i
 
 def as_vector(v: object, name: str, *, length: int | None = None, dtype: npt.DTypeLike = np.float64) -> Float:
     """Return ``v`` as a contiguous vector of ``dtype``."""
-    array = _as_array(v, name)
+    array = as_array(v, name)
     if array.ndim != 1:
         raise ShapeError(f"`{name}` has {array.ndim} dimensions, expected 1")
     if length is not None and array.shape[0] != length:
@@ -153,7 +179,7 @@ def as_sample_weight(
     if weights.size and weights.min() < 0:
         row = int(weights.argmin())
         raise InvalidInputError(f"`{name}` has {weights[row]} at [{row}], expected no negative weight")
-    if not (accept_zero or weights.any()):
+    if not (accept_zero or weights.any() or rows == 0):
         raise InvalidInputError(f"`{name}` is zero everywhere, expected at least one positive weight")
     checked: npt.NDArray[np.float64] = weights
     return checked
@@ -161,7 +187,8 @@ def as_sample_weight(
 
 def as_penalties(ridge: npt.ArrayLike, columns: int, name: str = "ridge") -> npt.NDArray[np.float64]:
     """Return one penalty for all right-hand sides, or one for each."""
-    if np.ndim(ridge) == 0:
+    given: object = ridge
+    if given is None or isinstance(given, str | Real) or getattr(given, "shape", None) == ():
         return np.array([check_real(ridge, name, at_least=0.0)])
     penalties: npt.NDArray[np.float64] = as_vector(ridge, name)  # type: ignore[assignment]
     if len(penalties) not in (1, columns):
@@ -191,11 +218,13 @@ def as_seed(rng: object, name: str = "rng") -> int:
         return int.from_bytes(rng.bytes(8), "little")
     if rng is random:
         return int.from_bytes(random.bytes(8), "little")
-    if isinstance(rng, Sequence | np.ndarray) and not isinstance(rng, str | bytes) and np.ndim(rng) == 1:
-        rng = random.SeedSequence([check_int(number, name, at_least=0) for number in rng])
+    if (isinstance(rng, Sequence) and not isinstance(rng, str | bytes)) or getattr(rng, "ndim", 0) == 1:
+        numbers: Any = rng
+        rng = random.SeedSequence([check_int(number, name, at_least=0, at_most=None) for number in numbers])
     if isinstance(rng, random.SeedSequence):
         return int(rng.generate_state(1, np.uint64)[0])
-    seed = check_int(rng, name, at_least=0, what="an integer, None or a NumPy generator")
+    what = "an integer, None or a NumPy generator"
+    seed = check_int(rng, name, at_least=0, at_most=None, what=what)
     return seed if seed < 2**64 else int(random.SeedSequence(seed).generate_state(1, np.uint64)[0])
 
 
@@ -213,11 +242,14 @@ def check_real(
         value = value[()]
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise InvalidTypeError(f"`{name}` is of type {type(value).__name__}, expected a real number")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not (math.isfinite(number) and at_least <= number <= at_most and above < number < below):
         bounds = {">=": at_least, ">": above, "<": below, "<=": at_most}
         wanted = [f"{sign} {bound:g}" for sign, bound in bounds.items() if math.isfinite(bound)]
-        raise InvalidInputError(f"`{name}` is {value}, expected {' and '.join(['finite', *wanted])}")
+        raise InvalidInputError(f"`{name}` is {shown(value)}, expected {' and '.join(['finite', *wanted])}")
     return number
 
 
@@ -226,7 +258,7 @@ def check_int(
     name: str,
     *,
     at_least: int | None = None,
-    at_most: int | None = None,
+    at_most: int | None = LARGEST,
     what: str = "an integer",
 ) -> int:
     """Return an integer within bounds."""
@@ -237,9 +269,9 @@ def check_int(
     except TypeError:
         raise InvalidTypeError(f"`{name}` is of type {type(value).__name__}, expected {what}") from None
     if at_least is not None and number < at_least:
-        raise InvalidInputError(f"`{name}` is {number}, expected at least {at_least}")
+        raise InvalidInputError(f"`{name}` is {shown(number)}, expected at least {at_least}")
     if at_most is not None and number > at_most:
-        raise InvalidInputError(f"`{name}` is {number}, expected at most {at_most}")
+        raise InvalidInputError(f"`{name}` is {shown(number)}, expected at most {at_most}")
     return number
 
 
@@ -247,19 +279,29 @@ def check_choice(value: object, name: str, choices: Collection[str]) -> str:
     """Return a string that is one of ``choices``."""
     if not isinstance(value, str) or value not in choices:
         listed = ", ".join(map(repr, choices))
-        raise InvalidInputError(f"`{name}` is {value!r}, expected one of {listed}")
+        raise InvalidInputError(f"`{name}` is {shown(value)}, expected one of {listed}")
     return value
 
 
-def as_work_dtype(dtype_work: npt.DTypeLike | None) -> str | None:
+def as_float_dtype(dtype: object, name: str) -> str:
     """Return the name of float32 or float64, given in any way that NumPy understands."""
-    if dtype_work is None:
-        return None
     try:
-        name = np.dtype(dtype_work).name
-    except TypeError:
-        name = repr(dtype_work)
-    return check_choice(name, "dtype_work", ("float32", "float64"))
+        found = np.dtype(dtype)  # type: ignore[call-overload]
+    except (TypeError, ValueError, OverflowError):  # the words of NumPy are about how it tried
+        found = None
+    if found is None or found.name not in ("float32", "float64"):
+        wrong = shown(dtype) if found is None else repr(found.name)
+        raise InvalidTypeError(f"`{name}` is {wrong}, expected float32 or float64")
+    return str(found.name)
+
+
+def shown(value: object) -> str:
+    """Return a value as a message shows it: in at most a few words."""
+    try:
+        text = repr(value) if isinstance(value, str | bytes) else f"{value}"
+    except Exception as error:  # integers of too many digits, or code of the caller
+        return f"a value of type {type(value).__name__} that cannot be printed ({type(error).__name__})"
+    return text if len(text) <= 60 else f"{text[:40]}... ({len(text)} characters)"
 
 
 def check_bool(value: object, name: str) -> bool:
@@ -282,35 +324,24 @@ def check_finite(array: Float, name: str) -> None:
         raise NonFiniteError(f"`{name}` contains {found} at {position}; every entry must be finite")
 
 
-def is_sparse(A: object) -> bool:
-    """Tell whether ``A`` is one of SciPy's sparse matrices or arrays."""
-    homes = [base.__module__ for base in type(A).__mro__]
-    return any(
-        home.startswith("scipy.sparse") and not home.startswith("scipy.sparse.linalg") for home in homes
-    )
-
-
-def _as_array(A: object, name: str) -> npt.NDArray[Any]:
+def as_array(A: object, name: str) -> npt.NDArray[Any]:
     """Return what ``A`` holds as an array of any dtype."""
-    if isinstance(A, np.ma.MaskedArray) and np.ma.is_masked(A):
+    if isinstance(A, np.ma.MaskedArray) and A.dtype.names is None and np.ma.is_masked(A):
         raise InvalidInputError(f"`{name}` has masked entries, expected a value in every entry")
     try:
-        array = _frame_values(A) if hasattr(A, "to_numpy") else np.asarray(A)
-    except (TypeError, ValueError) as error:
+        if is_frame(A):
+            check_frame(A, name)
+            array = frame_values(A)
+        else:
+            array = np.asarray(A.to_numpy() if hasattr(A, "to_numpy") else A)
+    except (NearlinError, MemoryError, Warning):
+        raise
+    except Exception as error:  # whatever the code of the caller raises
         kind = type(A).__name__
         raise InvalidTypeError(f"`{name}` is a {kind} that cannot be read as an array: {error}") from error
     if array.ndim == 0:
         raise InvalidTypeError(f"`{name}` is of type {type(A).__name__}, expected an array")
     return array
-
-
-def _frame_values(frame: Any) -> npt.NDArray[Any]:
-    """Return the values of a pandas or polars frame or series."""
-    values = np.asarray(frame.to_numpy())
-    if values.dtype == object and type(frame).__module__.startswith("pandas"):
-        # Columns of nullable dtypes have no common NumPy dtype, although their values have.
-        values = frame.to_numpy(dtype=np.float64, na_value=np.nan)
-    return values
 
 
 def _as_float(array: npt.NDArray[Any], name: str, dtype: npt.DTypeLike | None = None) -> Float:

@@ -2,7 +2,6 @@
 
 import math
 import textwrap
-import warnings
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
 
@@ -12,22 +11,24 @@ import numpy.typing as npt
 from . import _core
 from ._certificate import Certificate
 from ._config import Progress, resolve_progress, resolve_threads
-from ._listing import listing
+from ._frames import column_names, naming_columns
+from ._listing import NotATuple, listing
 from ._operator import Operator, is_operator
 from ._validation import (
     Float,
     Matrix,
+    as_float_dtype,
     as_matrix,
     as_penalties,
     as_rhs,
     as_sample_weight,
     as_seed,
-    as_work_dtype,
     check_bool,
     check_choice,
     check_int,
     check_real,
 )
+from ._warn import warn
 from .exceptions import (
     AccuracyWarning,
     FallbackWarning,
@@ -49,7 +50,7 @@ Solution: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LstsqResult:
+class LstsqResult(NotATuple):
     """Answer of :func:`lstsq`.
 
     Attributes
@@ -142,7 +143,8 @@ class LstsqResult:
                 f"(confidence {details['confidence_of_bounds']})"
             )
         if "sensitivity" in details:
-            lines.append(f"errors of A and b reach x magnified by up to {max(details['sensitivity']):.1e}")
+            sensitivity = max(details["sensitivity"], default=1.0)
+            lines.append(f"errors of A and b reach x magnified by up to {sensitivity:.1e}")
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -177,10 +179,11 @@ def lstsq(
     ----------
     A : array_like, sparse matrix or linear operator of shape (n, d)
         float32 or float64 in any memory layout, or SciPy CSR or CSC, none of which is copied; data
-        frames give their values, and other numbers are rounded to float64. `A` need not be taller than wide,
-        but what is fast here is made for n much above d. Anything that has ``shape``, ``matvec`` and
-        ``rmatvec``, as :class:`scipy.sparse.linalg.LinearOperator` has, is asked for products only, many at
-        a time if it has ``matmat`` and ``rmatmat``, always from the calling thread.
+        frames of numbers give their values, and other numbers are rounded to float64. `A` need not be taller
+        than wide, but what is fast here is made for n much above d; it may be empty. Anything that has
+        ``shape``, ``matvec`` and ``rmatvec``, as :class:`scipy.sparse.linalg.LinearOperator` has, is asked
+        for products only, many at a time if it has ``matmat`` and ``rmatmat``, always from the calling
+        thread.
     b : array_like of shape (n,) or (n, k)
         Right-hand sides, taken in the dtype of `A`.
     method : {"auto", "gram", "whitened", "spir", "fossils", "lsmr", "fgmres_wlsir", "qr"}, default="auto"
@@ -344,29 +347,30 @@ def lstsq(
     >>> bool(np.all(result.certificate.coordinate_bound < 1e-13 * np.abs(result.x)))
     True
     """
-    matrix: Matrix = Operator(A) if is_operator(A) else as_matrix(A)
+    matrix: Matrix = Operator(A) if is_operator(A) else as_matrix(A, allow_empty=True)
     if verify and isinstance(matrix, Operator):
         raise InvalidInputError("`verify` is True for a linear operator, expected False, or `A` as an array")
-    columns, single = as_rhs(b, matrix.shape[0], matrix.dtype)
+    columns, single = as_rhs(b, matrix.shape[0], matrix.dtype, allow_empty=True)
     seed, verify = as_seed(rng), check_bool(verify, "verify")
-    solution = solve(
-        matrix,
-        columns,
-        method=method,
-        sample_weight=sample_weight,
-        ridge=ridge,
-        rcond=rcond,
-        sketch=sketch,
-        sketch_size=sketch_size,
-        tol=tol,
-        max_iter=max_iter,
-        dtype_work=dtype_work,
-        preconditioner=preconditioner,
-        certify=certify,
-        seed=seed,
-        n_jobs=n_jobs,
-        progress=progress,
-    )
+    with naming_columns(column_names(A)):
+        solution = solve(
+            matrix,
+            columns,
+            method=method,
+            sample_weight=sample_weight,
+            ridge=ridge,
+            rcond=rcond,
+            sketch=sketch,
+            sketch_size=sketch_size,
+            tol=tol,
+            max_iter=max_iter,
+            dtype_work=dtype_work,
+            preconditioner=preconditioner,
+            certify=certify,
+            seed=seed,
+            n_jobs=n_jobs,
+            progress=progress,
+        )
     if verify:
         solution["verification"] = verified(
             matrix,
@@ -438,25 +442,23 @@ def solve(
         threads=resolve_threads(n_jobs),
         fit_intercept=fit_intercept,
         preconditioner=preconditioner,
-        dtype_work=as_work_dtype(dtype_work),
+        dtype_work=None if dtype_work is None else as_float_dtype(dtype_work, "dtype_work"),
         keep_factor=keep_factor,
         certify=check_bool(certify, "certify"),
         progress=resolve_progress(progress),
     )
-    error = np.max(solution["backward_error"])
+    error = np.max(solution["backward_error"], initial=0.0)
     reached = f"reached a backward error of {error:.1e}, above {solution['target']:.1e}"
     if method != "auto" and solution["fallback_reason"] is not None:
-        warnings.warn(
+        warn(
             f"method={method!r} gave way to {solution['method']!r}: {solution['fallback_reason']}"
             + ("" if solution["settled"] else f"; it {reached}"),
             FallbackWarning,
-            stacklevel=3,
         )
     elif not solution["settled"]:
-        warnings.warn(
+        warn(
             f"method={method!r} {reached}; a larger max_iter or another method may do better",
             AccuracyWarning,
-            stacklevel=3,
         )
     return solution
 
@@ -522,8 +524,8 @@ def certificate_of(solution: Solution, *, fit_intercept: bool = False, single: b
         notes.insert(0, truncation(solution))
     return Certificate(
         quantity=quantity,
-        estimate=float(np.max(solution["backward_error"])),
-        bound=float(np.max(solution["backward_error_bound"])),
+        estimate=float(np.max(solution["backward_error"], initial=0.0)),
+        bound=float(np.max(solution["backward_error_bound"], initial=0.0)),
         confidence=None if sketched else 1.0,
         measured=f"{problem}, with {source}",
         target=float(solution["target"]),
@@ -551,10 +553,10 @@ def truncation(solution: Solution) -> str:
 
 def verdict(second: Solution, solution: Solution) -> str:
     """Return what a second look that found no fault amounts to."""
-    if math.isnan(max(second["bound"])):
+    if math.isnan(max(second["bound"], default=0.0)):
         return "a fresh sketch finds no fault but proves nothing at this condition"
     rank = "" if solution["rank"] in (None, second["rank"]) else f", where A has rank {second['rank']}"
-    return f"at most {max(second['bound']):.1e} by a fresh sketch{rank}"
+    return f"at most {max(second['bound'], default=0.0):.1e} by a fresh sketch{rank}"
 
 
 def forward_details(forward: Solution, solution: Solution, *, single: bool) -> Solution:
@@ -562,13 +564,14 @@ def forward_details(forward: Solution, solution: Solution, *, single: bool) -> S
     if not forward:
         return {}
     squeeze = (lambda values: values[..., 0].tolist()) if single else np.ndarray.tolist
-    largest = np.abs(np.asarray(solution["x"], float)).max(axis=0)
+    largest = np.abs(np.asarray(solution["x"], float)).max(axis=0, initial=0.0)
     bound = forward["coordinate_bound"]
-    relative = np.divide(bound.max(axis=0), largest, out=np.zeros(len(largest)), where=largest > 0.0)
+    widest = bound.max(axis=0, initial=0.0)
+    relative = np.divide(widest, largest, out=np.zeros(len(largest)), where=largest > 0.0)
     return {
         "coordinate_bound": squeeze(bound),
         "error_estimate": squeeze(forward["error_estimate"]),
-        "relative_bound": float(relative.max()),
+        "relative_bound": float(relative.max(initial=0.0)),
         "fit_bound": forward["fit_bound"],
         "residual_bounds": forward["residual_bounds"],
         "sensitivity": forward["sensitivity"],

@@ -41,19 +41,21 @@ import numpy.typing as npt
 
 from . import _core
 from ._config import resolve_threads
+from ._sparse import check_indices, is_sparse
 from ._stream import RowStream
 from ._validation import (
     Float,
     Matrix,
+    as_array,
     as_columns,
     as_factors,
+    as_float_dtype,
     as_folded,
     as_matrix,
     as_seed,
     check_choice,
     check_finite,
     check_int,
-    is_sparse,
 )
 from .exceptions import InvalidInputError, InvalidTypeError, ShapeError
 
@@ -107,7 +109,10 @@ class _LinearOperator(ABC):
         return self.T
 
     def __rmatmul__(self, X: Any) -> Float:
-        return (self.T @ (X if is_sparse(X) else np.asarray(X)).T).T
+        if is_sparse(X):
+            check_indices(X, "X")  # before SciPy transposes it
+        rows = as_matrix(X, "X", allow_empty=True) if is_sparse(X) else as_array(X, "X")
+        return (self.T @ rows.T).T
 
     def transpose(self) -> "_LinearOperator":
         """Return the transpose.
@@ -878,7 +883,8 @@ class TensorSRHT:
     _operator: _core.TensorSketch
 
     def __init__(self, m: int, dims: Iterable[int], *, rng: object = None) -> None:
-        if isinstance(dims, str | bytes) or not isinstance(dims, Iterable):
+        scalar = getattr(dims, "ndim", 1) == 0  # an array of no dimensions looks iterable
+        if scalar or isinstance(dims, str | bytes) or not isinstance(dims, Iterable):
             raise InvalidTypeError(
                 f"`dims` is of type {type(dims).__name__}, expected a sequence of integers"
             )
@@ -1066,7 +1072,8 @@ class Accumulator(RowStream):
         if not isinstance(sketch, Sketch):
             raise InvalidTypeError(f"`sketch` is of type {type(sketch).__name__}, expected a Sketch")
         d = check_int(d, "d", at_least=1, at_most=MOST_ROWS)
-        self._state = _core.Accumulator(sketch._operator, d, single=_is_single(dtype))
+        single = as_float_dtype(dtype, "dtype") == "float32"
+        self._state = _core.Accumulator(sketch._operator, d, single=single)
 
     @property
     def sketch(self) -> Sketch:
@@ -1155,9 +1162,3 @@ class Accumulator(RowStream):
 
 
 _CLASSES: dict[str, Any] = {cls.kind: cls for cls in (SRHT, PHT, SparseSign, CountSketch, Gaussian)}
-
-
-def _is_single(dtype: npt.DTypeLike) -> bool:
-    if np.dtype(dtype) not in (np.float32, np.float64):
-        raise InvalidTypeError(f"`dtype` is {dtype!r}, expected float32 or float64")
-    return np.dtype(dtype) == np.float32

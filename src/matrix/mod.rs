@@ -21,7 +21,7 @@ mod tiles_of_sparse;
 pub use dense::{Dense, DenseMut, Rows};
 pub use operator::LinearOperator;
 pub use owned::{Buffer, Mat, room_for, zeros};
-pub use sparse::{Axis, Indices, Sparse, SparseBuf};
+pub use sparse::{Axis, Indices, Sparse, SparseBuf, check_indices};
 
 /// The element types of the library.
 pub trait Real: Copy + Default + PartialOrd + Send + Sync + std::fmt::Debug + 'static {

@@ -62,6 +62,41 @@ pub struct Sparse<'a, T> {
     data: &'a [T],
 }
 
+/// Refuses indices that lead out of a matrix of `lines` lines of length `width` with `stored` entries.
+pub fn check_indices(
+    argument: &'static str,
+    (lines, width): (usize, usize),
+    indptr: Indices<'_>,
+    indices: Indices<'_>,
+    stored: usize,
+) -> Result<()> {
+    if indptr.len().checked_sub(1) != Some(lines) {
+        let expected = lines as u128 + 1;
+        return Err(Error::shape(argument, format!("indptr of length {}", indptr.len()), expected));
+    }
+    let stored = indices.len().min(stored) as i64;
+    let mut last = indptr.signed(0);
+    if last != 0 {
+        return Err(Error::value(argument, format!("sparse with indptr[0] = {last}"), "0"));
+    }
+    for k in 1..=lines {
+        let next = indptr.signed(k);
+        if next < last || next > stored {
+            let found = format!("sparse with indptr[{k}] = {next}");
+            return Err(Error::value(argument, found, format!("a value in [{last}, {stored}]")));
+        }
+        last = next;
+    }
+    for k in 0..last as usize {
+        let index = indices.signed(k);
+        if index < 0 || index >= width as i64 {
+            let found = format!("sparse with index {index} at position {k}");
+            return Err(Error::value(argument, found, format!("an index in [0, {width})")));
+        }
+    }
+    Ok(())
+}
+
 impl<'a, T: Real> Sparse<'a, T> {
     /// A view of SciPy's three arrays, after every index has been checked once.
     pub fn new(
@@ -73,29 +108,7 @@ impl<'a, T: Real> Sparse<'a, T> {
         data: &'a [T],
     ) -> Result<Self> {
         let (lines, width) = if axis == Axis::Rows { (nrows, ncols) } else { (ncols, nrows) };
-        if indptr.len() != lines + 1 {
-            return Err(Error::shape(argument, format!("indptr of length {}", indptr.len()), lines + 1));
-        }
-        let stored = indices.len().min(data.len()) as i64;
-        let mut last = indptr.signed(0);
-        if last != 0 {
-            return Err(Error::value(argument, format!("sparse with indptr[0] = {last}"), "0"));
-        }
-        for k in 1..=lines {
-            let next = indptr.signed(k);
-            if next < last || next > stored {
-                let found = format!("sparse with indptr[{k}] = {next}");
-                return Err(Error::value(argument, found, format!("a value in [{last}, {stored}]")));
-            }
-            last = next;
-        }
-        for k in 0..last as usize {
-            let index = indices.signed(k);
-            if index < 0 || index >= width as i64 {
-                let found = format!("sparse with index {index} at position {k}");
-                return Err(Error::value(argument, found, format!("an index in [0, {width})")));
-            }
-        }
+        check_indices(argument, (lines, width), indptr, indices, data.len())?;
         Ok(Self { axis, lines, width, indptr, indices, data })
     }
 

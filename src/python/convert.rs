@@ -9,9 +9,10 @@
 //! The memory stays alive for as long as the input; that nobody writes to it during a call is up to
 //! the caller, as it is with NumPy itself.
 
+use super::enter::enter;
 use super::errors::type_error;
 use crate::error::{Error, Result};
-use crate::matrix::{Axis, Dense, Indices, Mat, Matrix, Real, Rows, Sparse, SparseBuf};
+use crate::matrix::{Axis, Dense, Indices, Mat, Matrix, Real, Rows, Sparse, SparseBuf, check_indices};
 use numpy::ndarray::{ArrayView2, ShapeBuilder};
 use numpy::{Element, PyArray2, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods, dtype};
 use pyo3::prelude::*;
@@ -89,6 +90,14 @@ impl<T: Real + Element> Input<T> {
         match self.view {
             Matrix::Dense(view) => Ok(view),
             Matrix::Sparse(_) => Err(Error::value(argument, "sparse", "a dense array")),
+        }
+    }
+
+    /// The matrix, or an error if it is dense.
+    pub fn sparse_view(&self, argument: &'static str) -> Result<Sparse<'_, T>> {
+        match self.view {
+            Matrix::Sparse(view) => Ok(view),
+            Matrix::Dense(_) => Err(Error::value(argument, "dense", "a sparse matrix")),
         }
     }
 
@@ -214,6 +223,24 @@ impl IndexVector {
             Self::I64(vector) => vector.owner,
         }
     }
+}
+
+/// Refuses a compressed sparse matrix of `lines` lines of length `width` whose indices lead out of it, before anybody
+/// else looks at it; `stored` is the number of its entries.
+#[pyfunction]
+pub fn check_sparse(
+    lines: usize,
+    width: usize,
+    indptr: &Bound<'_, PyAny>,
+    indices: &Bound<'_, PyAny>,
+    stored: usize,
+) -> PyResult<()> {
+    let (argument, py) = ("A", indptr.py());
+    let indptr = IndexVector::extract(indptr, argument)?;
+    let indices = IndexVector::extract(indices, argument)?;
+    enter(py, 1, None, |_| {
+        check_indices(argument, (lines, width), indptr.indices(), indices.indices(), stored)
+    })
 }
 
 /// `a` as a NumPy array in Fortran order: the same memory for `f64`, rounded for `f32`.

@@ -32,11 +32,13 @@ mod _core {
     #[allow(non_upper_case_globals)]
     const __version__: &str = env!("CARGO_PKG_VERSION");
     #[pymodule_export]
+    use super::convert::check_sparse;
+    #[pymodule_export]
     use super::covariance::{covariance, robust_covariance};
     #[pymodule_export]
     use super::kron::{TensorSketch, lstsq_kron};
     #[pymodule_export]
-    use super::regression::{lstsq, ridge_loo, verify};
+    use super::regression::{lstsq, predict, ridge_loo, verify};
     #[pymodule_export]
     use super::sketch::{Accumulator, Sketch};
     #[pymodule_export]

@@ -100,6 +100,28 @@ pub fn verify<'py>(
     Ok(dict)
 }
 
+/// What a linear model says of sparse samples, a row for each; see `nearlin.LinearRegression.predict`.
+#[pyfunction]
+#[pyo3(signature = (a, coefficients, intercept, *, single, threads))]
+pub fn predict<'py>(
+    py: Python<'py>,
+    a: &Bound<'py, PyAny>,
+    coefficients: &Bound<'py, PyAny>,
+    intercept: &Bound<'py, PyAny>,
+    single: bool,
+    threads: usize,
+) -> PyResult<Bound<'py, PyAny>> {
+    let coefficients = owned(coefficients, "coefficients")?;
+    let intercept = Vector::<f64>::extract(intercept, "intercept")?;
+    let predicted = either_precision!(AnyInput::extract(a, "A")?, |a| {
+        enter(py, threads, None, |context| {
+            let a = a.sparse_view("A")?;
+            regression::predict(context, &a, &coefficients, intercept.as_slice())
+        })?
+    });
+    to_array(py, predicted, single)?.getattr("T")
+}
+
 /// Mean squared leave-one-out errors of ridge regression, one row for each of `alphas`; see `nearlin.RidgeCV`.
 #[pyfunction]
 #[pyo3(signature = (a, b, *, alphas, sample_weight, fit_intercept, threads))]

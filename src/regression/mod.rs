@@ -40,9 +40,11 @@
 //! | `plan` | what is asked for, and the methods in the order in which they are tried |
 //! | `solve` | the driver that climbs from method to method |
 //! | `output` | answers in the caller's units, and what is known of them |
+//! | `empty` | problems without rows or without columns |
 //! | `spectrum` | a proof of how far a factor is from that of A |
 //! | `forward` | how far an answer is from the minimiser, for every coefficient |
 //! | `verify` | a second look at answers, with a fresh sketch |
+//! | `predict` | predictions for sparse samples |
 //! | `loo` | leave-one-out errors of ridge regression |
 //! | `covariance` | covariance matrices of the coefficients |
 //! | `row_count` | rows that a dense sketch needs for a coordinate-wise error |
@@ -54,6 +56,7 @@ mod augmented;
 mod auto;
 mod covariance;
 mod design;
+mod empty;
 mod exact;
 mod fgmres;
 mod forward;
@@ -64,6 +67,7 @@ mod lsmr;
 mod output;
 mod pass;
 mod plan;
+mod predict;
 mod products;
 mod qr;
 mod refine;
@@ -87,6 +91,7 @@ pub use ladder::{Precision, Sketchable};
 pub use loo::ridge_leave_one_out;
 pub use output::{Columns, Output, Stage};
 pub use plan::{Method, Params};
+pub use predict::predict;
 pub use row_count::{eps_of_rows, row_count};
 pub use sketch_and_solve::{Quantiles, Sketched, sketch_and_solve};
 pub use solve::lstsq;

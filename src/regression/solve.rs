@@ -4,6 +4,7 @@ use super::augmented::{Preconditioner, augmented};
 use super::auto::{Hint, hint, weights_cost_digits};
 use super::covariance::Inference;
 use super::design::{Design, Problem, Source};
+use super::empty;
 use super::forward::ForwardError;
 use super::ladder::{self, Moments, Outcome, Precision, Sketched, WORST_SKETCH};
 use super::lsmr::{PROBES, Unfactored, lsmr};
@@ -27,9 +28,6 @@ where
 {
     let source: Source<'a, T> = problem.design.into();
     let (n, d, k) = (source.nrows(), source.ncols(), problem.targets.ncols());
-    if n == 0 || d == 0 {
-        return Err(Error::shape("A", format!("shape ({n}, {d})"), "at least one row and one column"));
-    }
     if problem.targets.nrows() != n {
         return Err(Error::shape(
             "b",
@@ -39,6 +37,12 @@ where
     }
     if let Some(rows) = params.sketch_size.filter(|&rows| rows < d) {
         return Err(Error::value("sketch_size", rows, format!("at least {d}, the number of columns")));
+    }
+    if n == 0 || d == 0 {
+        if problem.fit_intercept {
+            return Err(Error::shape("A", format!("shape ({n}, {d})"), "at least one row and one column"));
+        }
+        return empty::answer(context, problem, (n, d), params);
     }
     let start = Instant::now();
     let mut design = Design::new(context, problem)?;

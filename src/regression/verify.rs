@@ -59,6 +59,19 @@ pub fn verify<T: Real + Element + Sketchable>(
     seed: u64,
 ) -> Result<Verification> {
     let start = Instant::now();
+    if problem.design.nrows() == 0 || problem.design.ncols() == 0 {
+        let exact = vec![0.0; x.ncols()];
+        let (backward_error, bound) = (exact.clone(), exact);
+        return Ok(Verification {
+            backward_error,
+            bound,
+            rank: 0,
+            cut: 0.0,
+            confidence: 1.0,
+            reads: 0,
+            seconds: 0.0,
+        });
+    }
     let mut design = Design::new(context, problem)?;
     let largest = design.largest_in_columns(context)?;
     design.tame_columns(&largest);

@@ -271,8 +271,32 @@ def test_shapes_and_types_of_operators():
         nearlin.lstsq(aslinearoperator(A), b[1:])
     with pytest.raises(InvalidTypeError, match="Complex data not supported"):
         nearlin.lstsq(aslinearoperator(A * 1j), b)
-    with pytest.raises(ShapeError, match="at least one row"):
-        nearlin.lstsq(aslinearoperator(np.zeros((0, 3))), b[:0])
+
+
+class Claims:
+    """What says of itself that it is an operator of this shape and dtype."""
+
+    def __init__(self, shape, dtype=None):
+        self.shape, self.dtype = shape, dtype
+
+    def matvec(self, x):
+        raise AssertionError("nobody asks for a product")
+
+    rmatvec = matvec
+
+
+@pytest.mark.parametrize(
+    "shape", [None, 60, "ab", (), (60,), (60, 4, 1), (-60, 4), (60, -1), (60.5, 4), ("a", 3), (2**64, 4)]
+)
+def test_shapes_that_are_none_are_refused(shape):
+    with pytest.raises(InvalidInputError, match=r"`A` has (shape|. dimensions)"):
+        nearlin.lstsq(Claims(shape), np.ones(60))
+
+
+@pytest.mark.parametrize("dtype", ["junk", 3, object, "U3", "c16", [("x", "f8")]])
+def test_dtypes_that_are_no_real_numbers_are_refused(dtype):
+    with pytest.raises(InvalidTypeError, match="`A` has dtype"):
+        nearlin.lstsq(Claims((60, 4), dtype), np.ones(60))
 
 
 def test_estimators_take_lsmr():

@@ -426,8 +426,8 @@ def test_the_precision_of_the_products_is_chosen_and_the_answer_as_good(dtype_wo
 
 def test_other_precisions_are_refused():
     A, b = problem()
-    for wrong, found in [("float16", "'float16'"), (int, "'int64'"), ("much", "\"'much'\"")]:
-        with pytest.raises(InvalidInputError, match=f"`dtype_work` is {found}, expected one of 'float32'"):
+    for wrong, found in [("float16", "'float16'"), (int, "'int64'"), ("much", "'much'")]:
+        with pytest.raises(InvalidInputError, match=f"`dtype_work` is {found}, expected float32 or float64"):
             nearlin.lstsq(A, b, dtype_work=wrong)
 
 
@@ -459,8 +459,6 @@ GOOD = problem(40, 3)
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"A": np.empty((0, 3)), "b": []}, ShapeError, "`A` has shape"),
-        ({"A": np.empty((40, 0))}, ShapeError, "`A` has shape"),
         ({"A": np.ones(40)}, ShapeError, "`A` has 1 dimension"),
         ({"A": np.ones((2, 2, 2))}, ShapeError, "`A` has 3 dimensions"),
         ({"A": GOOD[0].astype(complex)}, InvalidTypeError, "`A` has dtype complex"),
@@ -468,7 +466,6 @@ GOOD = problem(40, 3)
         ({"A": "a matrix"}, InvalidTypeError, "`A` is of type str"),
         ({"b": GOOD[1][:-1]}, ShapeError, "`b` has shape"),
         ({"b": np.ones((40, 2, 2))}, ShapeError, "`b` has 3 dimensions"),
-        ({"b": np.ones((40, 0))}, ShapeError, "`b` has shape"),
         ({"b": GOOD[1].astype(complex)}, InvalidTypeError, "`b` has dtype complex"),
         ({"method": "svd"}, InvalidInputError, "`method` is 'svd'"),
         ({"sample_weight": np.ones(39)}, ShapeError, "`sample_weight` has length 39"),

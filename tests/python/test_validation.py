@@ -1,13 +1,18 @@
 """What the converters of `_validation` accept, what they make of it, and what they say when they refuse."""
 
+from fractions import Fraction
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
 import scipy.sparse as sp
 
+from nearlin import LinearRegression, Ridge, RidgeCV, lstsq
 from nearlin import _validation as validation
 from nearlin.exceptions import InvalidInputError, InvalidTypeError, NonFiniteError, ShapeError
+from nearlin.sketch import SparseSign, TensorSRHT
 
 A = np.arange(12.0).reshape(4, 3)
 
@@ -236,7 +241,7 @@ def test_real_numbers():
         with pytest.raises(InvalidInputError, match=r"`tol` is .*, expected finite and > 0 and <= 1"):
             validation.check_real(value, "tol", above=0, at_most=1)
     for value in (True, "1", None, 1j, [1.0]):
-        with pytest.raises(InvalidTypeError, match="`tol` is of type"):
+        with pytest.raises(InvalidTypeError, match=r"`tol` is of type"):
             validation.check_real(value, "tol")
 
 
@@ -258,3 +263,121 @@ def test_choices_and_truth_values():
     assert validation.check_bool(np.True_, "flag") is True
     with pytest.raises(InvalidTypeError, match="`flag` is of type int"):
         validation.check_bool(1, "flag")
+
+
+class Raising:
+    """What cannot become an array, in a way of its own."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("no values on this device")
+
+
+HUGE = [10**400, -(10**400), 10**5000, Fraction(10**400), Fraction(10**5000, 3)]
+
+
+@pytest.mark.parametrize("value", HUGE, ids=range(len(HUGE)))
+def test_numbers_beyond_every_float_are_out_of_bounds_like_others(value):
+    with pytest.raises(InvalidInputError, match=r"`tol` is .*, expected finite") as caught:
+        validation.check_real(value, "tol")
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("value", [2**63, 10**400, -(10**5000), 10**5000], ids=range(4))
+def test_counts_beyond_64_bits_are_refused(value):
+    with pytest.raises(InvalidInputError, match=r"`max_iter` is .*, expected at (most|least)"):
+        validation.check_int(value, "max_iter", at_least=1)
+    assert validation.as_seed(abs(value)) != validation.as_seed(abs(value) + 1)  # seeds may be of any size
+
+
+@pytest.mark.parametrize("thing", [Raising(), [Raising()] * 3, [[1.0], [1.0, 2.0]], object(), {1: 2}, {1.0}])
+def test_what_does_not_become_an_array_is_refused_by_name(thing):
+    for convert in (
+        lambda: validation.as_matrix(thing, "A"),
+        lambda: validation.as_rhs(thing, 3, np.float64, "A"),
+        lambda: validation.as_vector(thing, "A"),
+        lambda: validation.as_sample_weight(thing, 3, "A"),
+        lambda: validation.as_penalties(thing, 3, "A"),
+        lambda: validation.as_factors([thing], "A"),
+    ):
+        with pytest.raises((InvalidTypeError, ShapeError), match="`A"):
+            convert()
+
+
+def test_structured_entries_are_refused_masked_or_not():
+    records = np.zeros((4, 2), [("x", "f8"), ("y", "f8")])
+    for thing in (records, np.ma.array(records)):
+        with pytest.raises(InvalidTypeError, match="`A` has dtype"):
+            validation.as_matrix(thing)
+
+
+@pytest.mark.parametrize(
+    "dtype", ["junk", 3, object(), float("nan"), 10**400, [("x", 1)], "f2", "i8", np.complex64]
+)
+def test_dtypes_that_are_none_of_ours_are_refused(dtype):
+    for name, call in (
+        ("dtype", SparseSign(9).accumulate),
+        ("dtype_work", partial(lstsq, np.eye(9, 2), np.ones(9))),
+    ):
+        with pytest.raises(InvalidTypeError, match=f"`{name}` is .*, expected float32 or float64"):
+            call(*[2] * (name == "dtype"), **{name: dtype})
+
+
+@pytest.mark.parametrize("dims", [np.array(0.1), np.array(3), 3, "33", [3, 2.5], [2**63], [10**5000]])
+def test_dims_are_a_sequence_of_integers(dims):
+    with pytest.raises(InvalidInputError, match="`dims` is"):
+        TensorSRHT(4, dims)
+
+
+@pytest.mark.parametrize("seed", [[[1], [1, 2]], [1.5], np.array([0.5]), np.ones((2, 2)), np.array(0.5)])
+def test_ragged_and_real_seeds_are_refused(seed):
+    with pytest.raises(InvalidTypeError, match="`rng` is of type"):
+        validation.as_seed(seed)
+
+
+@pytest.mark.parametrize("Estimator", [LinearRegression, Ridge, RidgeCV])
+def test_estimators_refuse_in_our_words(Estimator):
+    X, y = np.eye(9, 3), np.ones(9)
+    model = Estimator().fit(X, y)
+    masked = np.ma.array(X, mask=X > 0)
+    for call in (lambda X: Estimator().fit(X, y), model.predict, lambda X: model.score(X, y)):
+        for wrong in (
+            Raising(),
+            None,
+            3.0,
+            "text",
+            X[0],
+            X[None],
+            [[1.0], [1.0, 2.0]],
+            X + 0j,
+            X.astype("M8[s]"),
+            masked,
+        ):
+            with pytest.raises(InvalidInputError, match="`X`"):
+                call(wrong)
+    for wrong in (Raising(), 3.0, y[:-1], y + 0j, y.astype("M8[s]"), y * np.nan, sp.csr_array(X)):
+        with pytest.raises(InvalidInputError, match="`y`"):
+            Estimator().fit(X, wrong)
+    with pytest.raises(InvalidInputError, match="`X`: X has 2 features"):
+        model.predict(X[:, :2])
+
+
+@pytest.mark.parametrize("Estimator", [LinearRegression, Ridge, RidgeCV])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_estimators_keep_the_dtype(Estimator, dtype):
+    """As scikit-learn's: of predictions for several targets, and of the intercept."""
+    X, y = rng_normal(50, 3).astype(dtype), rng_normal(50, 2).astype(dtype)
+    for targets in (y, y[:, :1], y[:, 0]):
+        for fit_intercept in (True, False):
+            model = Estimator(fit_intercept=fit_intercept).fit(X, targets)
+            assert model.predict(X).dtype == dtype
+            assert model.predict(X).shape == targets.shape
+            if not fit_intercept:
+                assert (type(model.intercept_), model.intercept_) == (float, 0.0)
+            elif targets.ndim == 1:
+                assert type(model.intercept_) is dtype
+            else:
+                assert (model.intercept_.dtype, model.intercept_.shape) == (dtype, targets.shape[1:])
+
+
+def rng_normal(*shape):
+    return np.random.default_rng(0).standard_normal(shape)

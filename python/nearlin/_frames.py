@@ -1,0 +1,104 @@
+"""Data frames, known by their looks: neither pandas nor polars is imported for whoever does not use it."""
+
+import re
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .exceptions import InvalidTypeError, NonFiniteError
+
+__all__ = ["check_frame", "column_names", "frame_values", "is_frame", "naming_columns"]
+
+NUMBERS = frozenset({"integer", "floating", "mixed-integer-float", "boolean", "decimal", "empty"})
+"""What pandas calls columns of Python objects that are real numbers."""
+
+
+def is_frame(A: object) -> bool:
+    """Tell whether ``A`` is a frame or a series of pandas or polars."""
+    return library_of(A) is not None
+
+
+def library_of(A: object) -> str | None:
+    """Return whose frame or series ``A`` is."""
+    homes = {base.__module__.partition(".")[0] for base in type(A).__mro__}
+    looks = all(hasattr(A, name) for name in ("to_numpy", "shape", "dtype" if ndim(A) == 1 else "dtypes"))
+    return next((library for library in ("pandas", "polars") if looks and library in homes), None)
+
+
+def ndim(A: Any) -> int:
+    """Return 1 for a series, 2 for a frame."""
+    return len(getattr(A, "shape", ()))
+
+
+def column_names(frame: object) -> list[str] | None:
+    """Return the names of the columns of a frame, None of anything else."""
+    return [str(name) for name in frame.columns] if is_frame(frame) and ndim(frame) == 2 else None  # type: ignore[attr-defined]
+
+
+def check_frame(frame: Any, name: str) -> None:
+    """Raise unless every column holds real numbers, naming one that does not.
+
+    Frames would turn dates into integers, and scikit-learn text into numbers.
+    """
+    is_number = _pandas_number if library_of(frame) == "pandas" else _polars_number
+    for column, values, dtype in _columns(frame):
+        if getattr(dtype, "kind", None) == "c":
+            raise InvalidTypeError(
+                f"Complex data not supported: {_place(column, name)} has dtype {dtype}, expected real numbers"
+            )
+        if not is_number(values, dtype):
+            raise InvalidTypeError(
+                f"{_place(column, name)} has dtype {dtype}, expected numbers; drop or encode it"
+            )
+
+
+def frame_values(frame: Any) -> npt.NDArray[Any]:
+    """Return what a frame or series of numbers holds, missing values as NaN."""
+    values = np.asarray(frame.to_numpy())
+    if values.dtype != object:
+        return values
+    if library_of(frame) == "pandas":
+        # Columns of nullable dtypes have no common NumPy dtype, although their values have.
+        return np.asarray(frame.to_numpy(dtype=np.float64, na_value=np.nan))
+    return values.astype(np.float64)
+
+
+@contextmanager
+def naming_columns(names: Sequence[str] | None) -> Generator[None]:
+    """Add the name of the column to errors that tell of an entry by its numbers."""
+    try:
+        yield
+    except NonFiniteError as error:
+        found = re.match(r"`[AX]` .* at \[\d+, (\d+)\]", str(error))
+        if names is not None and found is not None:
+            error.args = (f"{error.args[0]} (column {names[int(found[1])]!r})",)
+        raise
+
+
+def _columns(frame: Any) -> Iterable[tuple[object, Any, Any]]:
+    """Return name, values and dtype of every column; the name of a series does not matter."""
+    if ndim(frame) == 1:
+        return [(None, frame, frame.dtype)]
+    if library_of(frame) == "polars":
+        return [(column.name, column, column.dtype) for column in frame.iter_columns()]
+    # By position: names may be repeated.
+    return ((column, frame.iloc[:, j], dtype) for j, (column, dtype) in enumerate(frame.dtypes.items()))
+
+
+def _pandas_number(values: Any, dtype: Any) -> bool:
+    if isinstance(dtype, np.dtype) and dtype.hasobject:
+        from pandas.api.types import infer_dtype
+
+        return infer_dtype(values, skipna=True) in NUMBERS
+    return getattr(dtype, "kind", None) in tuple("biuf")
+
+
+def _polars_number(values: Any, dtype: Any) -> bool:
+    return bool(dtype.is_numeric() or str(dtype) in ("Boolean", "Null"))
+
+
+def _place(column: object, name: str) -> str:
+    return f"`{name}`" if column is None else f"column {column!r} of `{name}`"

@@ -1,0 +1,126 @@
+"""Data frames: their numbers, or the name of the column that has none."""
+
+import datetime
+import decimal
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from numpy.testing import assert_allclose
+
+import nearlin
+from nearlin.exceptions import InvalidTypeError, NonFiniteError
+
+rng = np.random.default_rng(0)
+N = 40
+NUMBERS = rng.integers(0, 9, (N, 2)).astype(float)
+Y = rng.standard_normal(N)
+DATES = [datetime.date(2020, 1, 1) + datetime.timedelta(days=int(day)) for day in NUMBERS[:, 1]]
+TIMES = [datetime.datetime(2020, 1, day + 1) for day in range(N % 30)] * 2
+TIMES = (TIMES * N)[:N]
+TEXT = [str(number) for number in NUMBERS[:, 1]]
+
+UNFIT = {
+    "pandas text": lambda: pd.Series(TEXT),
+    "pandas text as objects": lambda: pd.Series(TEXT, dtype=object),
+    "pandas text among numbers": lambda: pd.Series([*NUMBERS[1:, 1], "1.5"], dtype=object),
+    "pandas times": lambda: pd.Series(TIMES),
+    "pandas times with zone": lambda: pd.Series(TIMES).dt.tz_localize("UTC"),
+    "pandas dates as objects": lambda: pd.Series(DATES, dtype=object),
+    "pandas durations": lambda: pd.Series(TIMES) - TIMES[0],
+    "pandas periods": lambda: pd.Series(pd.period_range("2020", periods=N)),
+    "pandas categories": lambda: pd.Series(NUMBERS[:, 1]).astype("category"),
+    "pandas categories of text": lambda: pd.Series(TEXT, dtype="category"),
+    "pandas nullable text": lambda: pd.Series(TEXT, dtype="string"),
+    "pandas objects": lambda: pd.Series([object()] * N),
+    "pandas complex": lambda: pd.Series(NUMBERS[:, 1] + 1j),
+    "polars text": lambda: pl.Series(TEXT),
+    "polars dates": lambda: pl.Series(DATES),
+    "polars times": lambda: pl.Series(TIMES),
+    "polars durations": lambda: pl.Series(TIMES) - TIMES[0],
+    "polars categories": lambda: pl.Series(TEXT, dtype=pl.Categorical),
+    "polars lists": lambda: pl.Series([[1.0, 2.0]] * N),
+    "polars objects": lambda: pl.Series([object()] * N, dtype=pl.Object),
+}
+FIT = {
+    "pandas nullable integers": lambda: pd.Series(NUMBERS[:, 1], dtype="Int64"),
+    "pandas nullable floats": lambda: pd.Series(NUMBERS[:, 1], dtype="Float32"),
+    "pandas booleans": lambda: pd.Series(NUMBERS[:, 1] > 4),
+    "pandas nullable booleans": lambda: pd.Series(NUMBERS[:, 1] > 4, dtype="boolean"),
+    "pandas numbers as objects": lambda: pd.Series(NUMBERS[:, 1], dtype=object),
+    "pandas decimals": lambda: pd.Series(map(decimal.Decimal, TEXT)),
+    "pandas sparse": lambda: pd.Series(pd.arrays.SparseArray(NUMBERS[:, 1])),
+    "polars integers": lambda: pl.Series(NUMBERS[:, 1]).cast(pl.Int8),
+    "polars floats": lambda: pl.Series(NUMBERS[:, 1]).cast(pl.Float32),
+    "polars booleans": lambda: pl.Series(NUMBERS[:, 1] > 4),
+    "polars decimals": lambda: pl.Series(map(decimal.Decimal, TEXT)),
+}
+TAKERS = {
+    "lstsq": lambda frame: nearlin.lstsq(frame, Y),
+    "lstsq_kron": lambda frame: nearlin.lstsq_kron([frame, np.eye(2)], np.ones((N, 2))),
+    "sketch_and_solve": lambda frame: nearlin.sketch_and_solve(frame, Y),
+    "partial_fit": lambda frame: nearlin.StreamingLeastSquares().partial_fit(frame, Y),
+    "LinearRegression": lambda frame: nearlin.LinearRegression().fit(frame, Y),
+    "Ridge": lambda frame: nearlin.Ridge().fit(frame, Y),
+    "RidgeCV": lambda frame: nearlin.RidgeCV().fit(frame, Y),
+}
+
+
+def frame_of(case, column, other=NUMBERS[:, 0]):
+    frame = pd.DataFrame if case.startswith("pandas") else pl.DataFrame
+    return frame({"size": other, "odd one": column})
+
+
+@pytest.mark.parametrize("taker", TAKERS)
+@pytest.mark.parametrize("case", UNFIT)
+def test_a_column_that_holds_no_numbers_is_named(case, taker):
+    with pytest.raises(InvalidTypeError, match=r"column 'odd one' of `(A|X|factors\[0\])` has dtype"):
+        TAKERS[taker](frame_of(case, UNFIT[case]()))
+
+
+@pytest.mark.parametrize("case", UNFIT)
+def test_a_series_that_holds_no_numbers_is_refused_as_a_right_hand_side(case):
+    for call, name in [(nearlin.lstsq, "b"), (nearlin.Ridge().fit, "y")]:
+        with pytest.raises(InvalidTypeError, match=f"`{name}` has dtype"):
+            call(NUMBERS, UNFIT[case]())
+
+
+@pytest.mark.parametrize("case", FIT)
+def test_a_column_of_numbers_is_taken_whatever_holds_it(case):
+    column = FIT[case]()
+    expected = np.c_[NUMBERS[:, 0], [float(number) for number in column]]
+    frame = frame_of(case, column)
+    assert_allclose(nearlin.lstsq(frame, Y).x, nearlin.lstsq(expected, Y).x, rtol=1e-12)
+    assert_allclose(
+        nearlin.lstsq(NUMBERS, column).x, nearlin.lstsq(NUMBERS, expected[:, 1]).x, rtol=1e-12, atol=1e-12
+    )
+    if "sparse" in case:
+        return  # scikit-learn has a warning of its own for these
+    model = nearlin.LinearRegression().fit(frame, Y)
+    assert_allclose(model.coef_, nearlin.LinearRegression().fit(expected, Y).coef_, rtol=1e-12)
+    assert list(model.feature_names_in_) == ["size", "odd one"]
+
+
+@pytest.mark.parametrize("taker", set(TAKERS) - {"lstsq_kron", "RidgeCV"})
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_a_missing_value_is_told_by_the_name_of_its_column(frame, taker):
+    given = frame({"size": NUMBERS[:, 0], "odd one": [*NUMBERS[1:, 1], None]})
+    with pytest.raises(NonFiniteError, match=r"contains NaN at \[39, 1\].*column 'odd one'"):
+        TAKERS[taker](given)
+
+
+def test_columns_of_the_same_name_are_told_apart():
+    frame = pd.concat([pd.DataFrame(NUMBERS, columns=["a", "a"]), pd.Series(TEXT, name="a")], axis=1)
+    with pytest.raises(InvalidTypeError, match=r"column 'a' of `A` has dtype (str|object)"):
+        nearlin.lstsq(frame, Y)
+
+
+def test_text_in_arrays_is_no_number_for_estimators_either():
+    for given in (NUMBERS.astype(str), NUMBERS.astype(str).tolist(), NUMBERS.astype(str).astype(object)):
+        for fit in (
+            nearlin.LinearRegression().fit,
+            lambda X, y: nearlin.Ridge().fit(NUMBERS, np.asarray(X)[:, 0]),
+        ):
+            with pytest.raises(InvalidTypeError, match=r"`[Xy]` has"):
+                fit(given, Y)
