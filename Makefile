@@ -1,5 +1,5 @@
 # Everything that a contributor needs; `.ci/run` is all of it from a clean clone.
-.PHONY: build test guarantee lint bench docs
+.PHONY: build test guarantee fuzz lint bench docs
 
 PYTHON ?= python
 
@@ -13,6 +13,9 @@ test: build
 
 guarantee: build  ## the statements of the theorems, over many seeds
 	$(PYTHON) -m pytest -m guarantee
+
+fuzz: build  ## random and hostile input, for a long time
+	$(PYTHON) -m pytest -m fuzz
 
 lint:
 	.ci/lint

@@ -54,7 +54,8 @@ pub struct Sketched {
     pub eps: f64,
 }
 
-/// Solves from `y` = S [A, B], where A has `d` columns. Answers will be rounded to `roundoff`.
+/// Solves from `y` = S [A, B], where A has `d` columns. Answers will be rounded to `roundoff`. Errors are `excess` times
+/// as large as those of a Gaussian S.
 pub fn sketch_and_solve(
     context: &Context,
     y: &Mat<f64>,
@@ -62,6 +63,7 @@ pub fn sketch_and_solve(
     ridge: f64,
     quantiles: &Quantiles,
     roundoff: f64,
+    excess: f64,
 ) -> Result<Sketched> {
     let (m, k) = (y.nrows(), y.ncols() - d);
     let triangle = linalg::tsqr(context, &y.as_ref())?;
@@ -79,9 +81,12 @@ pub fn sketch_and_solve(
     };
     for target in 0..k {
         context.tick()?;
-        answers.add(target, &inverse.fit(triangle.col(d + target), m), &inverse, quantiles, roundoff);
+        let mut fit = inverse.fit(triangle.col(d + target), m);
+        fit.standard_error.iter_mut().for_each(|error| *error *= excess);
+        answers.add(target, &fit, &inverse, quantiles, roundoff);
     }
-    if answers.x.as_slice().iter().all(|x| x.is_finite()) {
+    let largest = if roundoff < f32::UNIT_ROUNDOFF { f64::MAX } else { f64::from(f32::MAX) };
+    if answers.x.as_slice().iter().all(|x| x.abs() <= largest) {
         Ok(answers)
     } else {
         Err(Error::value("b", "so large beside `A` that the answer overflows", "another scale of either"))

@@ -5,7 +5,7 @@ use super::sketch_and_solve::{Quantiles, Sketched, sketch_and_solve};
 use crate::error::{Error, Result};
 use crate::matrix::{Dense, Matrix, Real, Rows};
 use crate::parallel::Context;
-use crate::sketch::{Accumulator, Kind, Operand, Sketch};
+use crate::sketch::{Accumulator, Kind, Operand, Sketch, Weights};
 use crate::state;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -154,7 +154,24 @@ impl Stream {
         let Seen { shape, rows } =
             seen.ok_or_else(|| Error::value("A", "without rows so far", "some rows first"))?;
         let roundoff = if shape.single { f32::UNIT_ROUNDOFF } else { f64::UNIT_ROUNDOFF };
-        sketch_and_solve(context, &rows.result(context)?, shape.d, self.request.ridge, quantiles, roundoff)
+        let sketched = rows.result(context)?;
+        let excess = self.excess(sketched.nrows());
+        sketch_and_solve(context, &sketched, shape.d, self.request.ridge, quantiles, roundoff, excess)
+    }
+
+    /// How much larger errors are than those of a Gaussian sketch. A row of a pooled transform is a sum of p rows
+    /// of Z under normal weights, of which the columns a of A and r of the residual have the parts a_k and r_k: its
+    /// share of a'S'S r has variance |a_k|^2 |r_k|^2 + (a_k'r_k)^2, and of p random numbers (a_k'r_k)^2 is 1/p of the
+    /// other term.
+    fn excess(&self, m: usize) -> f64 {
+        match (self.request.kind, self.chunk()) {
+            (Kind::Pht { weights: Weights::Normals, .. }, Some((chunk, _))) => {
+                let end = self.covered().last().map_or(0, |last| last.end);
+                let rows = end.div_ceil(chunk as u64) as f64 * chunk as f64;
+                (1.0 + m as f64 / rows.max(chunk as f64)).sqrt()
+            }
+            _ => 1.0,
+        }
     }
 
     /// An independent copy, as an error-returning `clone`.
