@@ -179,8 +179,11 @@ pub const ROUNDING: f64 = 2.0 * f64::UNIT_ROUNDOFF;
 /// The bound that stands for a target at the unit roundoff `u` of an element type: what is left of an answer whose
 /// backward error is estimated at u by a factor that is off by a half, or at 2 u by a good one.
 pub fn floor_of(u: f64) -> f64 {
-    2.0 * std::f64::consts::SQRT_2 * u + ROUNDING
+    LOOSENESS * u + ROUNDING
 }
+
+/// The most that a bound is above its estimate but for rounding.
+pub const LOOSENESS: f64 = 2.0 * std::f64::consts::SQRT_2;
 
 /// Whether a target was missed for certain: the floor takes its place where they are of one order.
 pub fn is_missed(estimate: f64, bound: f64, target: f64, floor: f64) -> bool {

@@ -13,6 +13,7 @@ use super::plan::{Method, Params, Plan, Rung, is_square};
 use super::qr::{Factored, RCOND, qr, shortened};
 use super::refine::{Group, Refined, Scaled};
 use super::spir::{Inner, spir};
+use crate::certify::{LOOSENESS, floor_of};
 use crate::error::{Error, Result};
 use crate::linalg::power_of_two_below;
 use crate::matrix::{Real, Rows};
@@ -101,7 +102,9 @@ impl<'p> Driver<'p> {
         params: &'p Params,
     ) -> Result<Self> {
         let (n, d) = (design.nrows(), design.ncols());
-        let tolerance = params.tolerance.unwrap_or(T::UNIT_ROUNDOFF);
+        // An estimate within this has its bound within the target, where rounding has no part in it.
+        let within = |target: f64| if target > floor_of(T::UNIT_ROUNDOFF) { target / LOOSENESS } else { target };
+        let tolerance = params.tolerance.map_or(T::UNIT_ROUNDOFF, within);
         let rcond = params.rcond.unwrap_or(RCOND);
         let mut driver = Self {
             context,

@@ -6,13 +6,15 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import scipy.sparse
+import scipy.sparse.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import regression as reference
+from reference.exact import Exact
 
 import nearlin
 from nearlin import _core
-from nearlin.exceptions import InvalidTypeError, VerificationError
+from nearlin.exceptions import AccuracyWarning, InvalidInputError, InvalidTypeError, VerificationError
 
 pytestmark = pytest.mark.filterwarnings("ignore::nearlin.exceptions.FallbackWarning")
 
@@ -182,6 +184,158 @@ def test_options_are_truth_values(option):
     A, b = problem()
     with pytest.raises(InvalidTypeError, match=f"`{option}`"):
         nearlin.lstsq(A, b, **{option: "yes"})
+
+
+# --- what was cut off, what rounding adds, what is met -------------------------------------------------------
+
+
+def nearly_deficient(n=100):
+    """Three columns, one direction of which is a thousandth."""
+    rng = np.random.default_rng(0)
+    A = np.c_[np.ones(n), rng.standard_normal(n)]
+    return np.c_[A, A[:, 1] + 1e-3 * rng.standard_normal(n)], rng.standard_normal(n)
+
+
+@pytest.mark.parametrize("method", [*METHODS, "fgmres_wlsir"])
+def test_directions_that_rcond_cuts_off_are_named_and_sized(method):
+    A, b = nearly_deficient()
+    result = nearlin.lstsq(A, b, rcond=1e-2, method=method, verify=True)
+    certificate = result.certificate
+    singular = np.linalg.svd(A / np.linalg.norm(A, axis=0), compute_uv=False)
+    assert result.rank == 2
+    assert certificate.quantity == "backward error / |A|_F of the truncated problem"
+    assert certificate.details["cut"] == pytest.approx(singular[2] / np.linalg.norm(singular), rel=1e-6)
+    assert "rank 2" in certificate.note
+    assert certificate.met
+    assert certificate.details["verified"]["backward_error"][0] <= 4e-16
+    true = Exact(A, b).error(result.x)
+    assert 1e-5 < true <= certificate.bound + certificate.details["cut"]
+
+
+def test_estimators_and_products_name_what_was_cut_off():
+    A, b = nearly_deficient()
+    model = nearlin.LinearRegression(rcond=1e-2).fit(A[:, 1:], b)
+    kron = nearlin.lstsq_kron([A, np.eye(2)], np.c_[b, b], rcond=1e-2)
+    for certificate in (model.certificate_, kron.certificate):
+        assert "truncated" in certificate.quantity
+        assert 1e-4 < certificate.details["cut"] < 1e-3
+    whole = nearlin.lstsq_kron([A, np.eye(2)], np.c_[b, b])
+    assert "cut" not in whole.certificate.details
+    assert "truncated" not in whole.certificate.quantity
+    zeros = nearlin.lstsq(np.c_[A, np.zeros(100)], b)
+    assert zeros.rank == 3
+    assert "cut" not in zeros.certificate.details
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_default_cut_covers_what_it_costs(seed):
+    A, b = reference.heavy_rows(30, 5, 1e15, seed)
+    result = nearlin.lstsq(A, b)
+    assert Exact(A, b).error(result.x) <= result.certificate.bound + result.certificate.details.get("cut", 0.0)
+
+
+@pytest.mark.parametrize("n", [300, 3000])
+def test_verify_draws_the_line_where_the_solver_did(n):
+    """A sketch has other small directions than A; a QR factorisation has the same."""
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        A = rng.standard_normal((n, 6)) @ (np.eye(6) * np.logspace(0, -4, 6) @ rng.standard_normal((6, 6)))
+        b = rng.standard_normal(n)
+        for rcond in (1e-1, 1e-2, 1e-3):
+            result = nearlin.lstsq(A, b, rcond=rcond, verify=True)
+            assert result.certificate.details["verified"]["rank"] == result.rank
+
+
+@pytest.mark.parametrize("method", [*METHODS, "lsmr", "fgmres_wlsir"])
+def test_a_bound_includes_what_rounding_hides(method):
+    rng = np.random.default_rng(1)
+    A = rng.integers(-2, 3, (4, 1)) * 1.0
+    for _ in range(20):
+        certificate = (result := nearlin.lstsq(A, b := rng.standard_normal(4), method=method)).certificate
+        assert certificate.bound >= 2.0**-52
+        assert Exact(A, b).error(result.x) <= certificate.bound
+        assert certificate.met
+
+
+def test_met_follows_the_bound():
+    A, b = problem()
+    certificate = nearlin.lstsq(A, b, rng=0, tol=1e-8, method="spir").certificate
+    assert certificate.met is True
+
+    def met(**changes):
+        return nearlin.Certificate(**{**certificate.to_dict(), **changes}).met
+
+    assert met(estimate=1e-9, bound=2e-8, target=1e-8) is None
+    assert met(estimate=2e-8, bound=3e-8, target=1e-8) is False
+    assert met(estimate=np.nan, bound=np.nan, target=1e-8) is False
+    assert met(estimate=1e-17, bound=4e-16, target=2.0**-53) is True
+    assert met(estimate=1e-18, bound=4e-16, target=1e-18) is None
+    assert met(estimate=1e-17, bound=4e-16, target=1e-18) is False
+
+
+def test_measured_says_which_columns_are_meant():
+    A, b = problem()
+    for method in (*METHODS, "fgmres_wlsir"):
+        measured = nearlin.lstsq(A, b, method=method, rng=0).certificate.measured
+        assert "columns of A scaled to norm one" in measured
+    assert "powers of two" in nearlin.lstsq(A[:, :3], b, method="lsmr").certificate.measured
+    operator = scipy.sparse.linalg.aslinearoperator(A[:, :3])
+    assert "columns of A as they are" in nearlin.lstsq(operator, b, method="lsmr").certificate.measured
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e3])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_certificate_of_an_estimator_covers_its_intercept(shift, dtype):
+    rng = np.random.default_rng(2)
+    for _ in range(10):
+        X = (rng.standard_normal((40, 4)) + shift).astype(dtype)
+        y = (X @ rng.standard_normal(4) + rng.standard_normal(40) + shift).astype(dtype)
+        model = nearlin.LinearRegression().fit(X, y)
+        x = np.r_[model.coef_, model.intercept_]
+        assert Exact(np.c_[X, np.ones(40)], y).error(x) <= float(model.certificate_)
+
+
+# --- silence ------------------------------------------------------------------------------------------------
+
+
+def test_what_misses_its_target_says_so():
+    A, b = problem()
+    with pytest.warns(AccuracyWarning, match="above 1.0e-25"):
+        assert nearlin.lstsq(A, b, tol=1e-25).certificate.met is False
+    with pytest.warns(AccuracyWarning, match="above 1.0e-25"):
+        assert nearlin.LinearRegression(tol=1e-25).fit(A, b).certificate_.met is False
+    b = b * 1e-315  # a few digits are left of numbers as small
+    with pytest.warns(AccuracyWarning, match="reached a backward error"):
+        result = nearlin.lstsq(A, b)
+    assert 1e-12 < Exact(A, b).error(result.x) <= result.certificate.bound
+
+
+@pytest.mark.parametrize("method", [*METHODS, "lsmr"])
+def test_an_answer_that_overflows_is_refused(method):
+    A, b = problem(d=3)
+    for dtype, size in [(np.float32, 1e-30), (float, 1e-200)]:
+        with pytest.raises(InvalidInputError, match="the answer overflows"):
+            nearlin.lstsq((A * size).astype(dtype), (b / size).astype(dtype), method=method)
+
+
+def test_sketches_and_estimators_refuse_overflow_too():
+    A, b = (array.astype(np.float32) for array in problem(d=3))
+    A, b = A * np.float32(1e-32), b * np.float32(1e32)
+    with pytest.raises(InvalidInputError, match="`y` is so large beside `X`"):
+        nearlin.LinearRegression().fit(A, b)
+    with pytest.raises(InvalidInputError, match="the answer overflows"):
+        nearlin.StreamingLeastSquares(sketch_size=50, rng=0).partial_fit(A, b).result()
+
+
+@pytest.mark.parametrize("method", [*METHODS, "lsmr"])
+def test_answers_that_become_subnormal_are_not_called_exact(method):
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((300, 3)).astype(np.float32)
+    b = (A @ [1.0, 2.0, 3.0] * 1e-43 + 1e-43 * rng.standard_normal(300)).astype(np.float32)
+    with pytest.warns(AccuracyWarning):
+        result = nearlin.lstsq(A, b, method=method, rng=0)
+    true = Exact(A, b).error(result.x)
+    assert 1e-5 < true <= 1.3 * result.certificate.bound
 
 
 # --- verify -------------------------------------------------------------------------------------------------
