@@ -209,7 +209,8 @@ def sketch_and_solve(
     ================ =========================================================================================
     ``gaussian``     proved, with the constants above (without a ridge)
     ``pht_normals``  proved up to constants that are not known, if all rows are in one chunk of 8 m rows or
-                     more [1]_; otherwise as ``pht``
+                     more [1]_; otherwise as ``pht``. Errors, and the intervals for them, are those of
+                     ``gaussian`` times (1 + m / N)^(1/2), N being the rows of all chunks
     ``pht, srht``    S embeds the columns of A, which is proved; single coefficients are as good as with a
                      Gaussian sketch in all experiments, which is not. The proof in [2]_ for ``srht`` has a
                      gap: it bounds the error in a fixed direction, but the direction in question depends on S

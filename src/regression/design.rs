@@ -330,6 +330,15 @@ impl<'a, T: Real + Element> Design<'a, T> {
         }
     }
 
+    /// The power of two that brings a column of this largest magnitude near one, or as near as leaves the ridge on it in
+    /// the range of squares.
+    pub fn taming_power(&self, column: usize, largest: f64) -> f64 {
+        let root = self.root_ridge * self.column_scale(column);
+        power_of_two_below(largest)
+            .recip()
+            .min(power_of_two_below(LARGEST_ROOT / root.max(f64::MIN_POSITIVE)))
+    }
+
     /// Names the first entry of a column that is not finite.
     fn non_finite(&self, column: usize) -> Error {
         let mut buffer = Vec::new();

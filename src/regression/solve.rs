@@ -15,7 +15,6 @@ use super::refine::{Group, Refined, Scaled};
 use super::spir::{Inner, spir};
 use crate::certify::{LOOSENESS, floor_of};
 use crate::error::{Error, Result};
-use crate::linalg::power_of_two_below;
 use crate::matrix::{Real, Rows};
 use crate::parallel::Context;
 use crate::simd::Element;
@@ -103,7 +102,8 @@ impl<'p> Driver<'p> {
     ) -> Result<Self> {
         let (n, d) = (design.nrows(), design.ncols());
         // An estimate within this has its bound within the target, where rounding has no part in it.
-        let within = |target: f64| if target > floor_of(T::UNIT_ROUNDOFF) { target / LOOSENESS } else { target };
+        let within =
+            |target: f64| if target > floor_of(T::UNIT_ROUNDOFF) { target / LOOSENESS } else { target };
         let tolerance = params.tolerance.map_or(T::UNIT_ROUNDOFF, within);
         let rcond = params.rcond.unwrap_or(RCOND);
         let mut driver = Self {
@@ -132,7 +132,7 @@ impl<'p> Driver<'p> {
         driver.powers = largest
             .iter()
             .enumerate()
-            .map(|(j, &value)| power_of_two_below(value * design.column_scale(j)).recip())
+            .map(|(j, &value)| design.taming_power(j, value * design.column_scale(j)))
             .collect();
         driver.follow(Plan::for_rows(design, params, sampled.as_ref()));
         Ok(driver)
@@ -389,7 +389,8 @@ impl<'p> Driver<'p> {
         // Entries far beyond those that were sampled, or entries that are not finite, which raise here.
         self.reads += 2;
         let largest = group.design.largest_in_columns(self.context)?;
-        self.powers = largest.iter().map(|&value| power_of_two_below(value).recip()).collect();
+        let power = |(j, &value): (usize, &f64)| group.design.taming_power(j, value);
+        self.powers = largest.iter().enumerate().map(power).collect();
         Moments::new(self.context, group.design, precision, self.powers.clone())
     }
 

@@ -186,7 +186,7 @@ def test_options_are_truth_values(option):
         nearlin.lstsq(A, b, **{option: "yes"})
 
 
-# --- what was cut off, what rounding adds, what is met -------------------------------------------------------
+# --- what was cut off, what rounding adds, what is met ------------------------------------------------------
 
 
 def nearly_deficient(n=100):
@@ -230,8 +230,8 @@ def test_estimators_and_products_name_what_was_cut_off():
 @pytest.mark.parametrize("seed", range(10))
 def test_the_default_cut_covers_what_it_costs(seed):
     A, b = reference.heavy_rows(30, 5, 1e15, seed)
-    result = nearlin.lstsq(A, b)
-    assert Exact(A, b).error(result.x) <= result.certificate.bound + result.certificate.details.get("cut", 0.0)
+    certificate = (result := nearlin.lstsq(A, b)).certificate
+    assert Exact(A, b).error(result.x) <= certificate.bound + certificate.details.get("cut", 0.0)
 
 
 @pytest.mark.parametrize("n", [300, 3000])

@@ -1,4 +1,4 @@
-"""Certificates of answers to structured problems beside the exact errors: a few of them, and thousands with `-m fuzz`."""
+"""Certificates of answers to structured problems beside exact errors; thousands of them with `-m fuzz`."""
 
 import warnings
 

@@ -81,6 +81,14 @@ def test_coverage_of_transforms(sketch, instance):
         assert single <= 0.97
 
 
+def test_coverage_of_normal_weights_in_one_chunk():
+    """Pools of eight rows have larger errors than a Gaussian sketch, and intervals as much wider."""
+    single, all_of_them = coverage(*noisy(normals(8 * M, D)), "pht_normals")
+    noise = 3 * math.sqrt(0.05 * 0.95 / DRAWS)
+    assert 0.93 <= single <= 0.97
+    assert all_of_them >= 0.95 - noise
+
+
 def test_coverage_of_a_gaussian_sketch():
     """One small instance stands for all: the law of a Gaussian sketch does not change under rotations."""
     single, all_of_them = coverage(*noisy(normals(2 * M, D)), "gaussian")

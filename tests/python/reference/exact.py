@@ -1,4 +1,4 @@
-"""Backward errors of least-squares answers in rational arithmetic: for a few dozen rows and a handful of columns."""
+"""Backward errors of least-squares answers in rational arithmetic, for a few dozen rows and a few columns."""
 
 import math
 from fractions import Fraction
@@ -15,8 +15,8 @@ def fractions(values):
 class Exact:
     """min |W^(1/2) (b - A x)|^2 + ridge |x|^2, all numbers as they stand; `centred` under an intercept.
 
-    The error is that of Karlson and Walden relative to |A|_F, columns of A scaled to norm one, where weights and
-    ridge are part of A; not `scaled`, columns are taken as they are.
+    The error is that of Karlson and Walden relative to |A|_F, columns of A scaled to norm one, where weights
+    and ridge are part of A; not `scaled`, columns are taken as they are.
     """
 
     def __init__(self, A, b, *, sample_weight=None, ridge=0.0, centred=False, scaled=True):
