@@ -36,6 +36,7 @@
 //! | `augmented` | refinement of the augmented system: all digits whatever the weights |
 //! | `qr` | tall-skinny QR, ranks, minimum-norm answers |
 //! | `wide` | singular vectors of A with fewer rows than columns |
+//! | `least_norm` | the shortest answer where the units of the columns are far apart |
 //! | `auto` | condition hint and cost model |
 //! | `plan` | what is asked for, and the methods in the order in which they are tried |
 //! | `solve` | the driver that climbs from method to method |
@@ -62,6 +63,7 @@ mod fgmres;
 mod forward;
 mod kron;
 mod ladder;
+mod least_norm;
 mod loo;
 mod lsmr;
 mod output;

@@ -2,6 +2,7 @@
 
 use super::design::Design;
 use super::ladder::condition_of;
+use super::least_norm;
 use super::refine::{Group, Refined, Scaled};
 use super::stacked::{Stacked, Targets};
 use super::wide::{Transposed, orthonormal};
@@ -174,8 +175,14 @@ fn shortest<T: Real + Element>(
     scaled: &Scaled,
     null_space: Option<Mat<f64>>,
 ) -> Result<()> {
-    let Factor::Spectral(v, _) = &scaled.factor else { return Ok(()) };
+    let Factor::Spectral(v, s) = &scaled.factor else { return Ok(()) };
     let unit = units(group.design, &scaled.scale);
+    let factor = scaled.factor.rows()?;
+    if least_norm::is_steep(&factor, &unit) {
+        let noise = RCOND * (s.len() as f64).sqrt() * s.first().copied().unwrap_or(0.0);
+        *x = least_norm::shortest(group.context, &factor, &unit, noise, x)?;
+        return Ok(());
+    }
     let mut unscaled = Mat::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] / unit[i])?;
     match null_space {
         // x - N N'x: rows that no null vector touches stay as they are, to the last bit.

@@ -1,5 +1,7 @@
 """Fewer rows than columns, and matrices that lack rank: LAPACK's rank, the shortest answer, nothing lost."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -102,6 +104,51 @@ def test_columns_of_all_sizes_and_of_zeros():
     result = nearlin.lstsq(A, b)
     check(A, b, result, 30)
     assert result.x[7] == 0.0
+
+
+def exact(A, b):
+    """The shortest answer for rows that are independent, by rational arithmetic."""
+    A = np.vectorize(Fraction)(A)
+    rows = np.hstack([A @ A.T, np.vectorize(Fraction)(b)[:, None]])
+    for k in range(len(rows)):
+        rows[k] /= rows[k, k]
+        for i in range(len(rows)):
+            if i != k:
+                rows[i] -= rows[i, k] * rows[k]
+    return A.T @ rows[:, -1]
+
+
+@pytest.mark.parametrize("decades", [1, 4, 8, 12, 40])
+@pytest.mark.parametrize(("n", "d"), [(1, 6), (4, 9), (7, 9), (8, 9), (9, 9)])
+def test_columns_in_units_of_all_sizes(n, d, decades):
+    for seed in range(3):
+        A, b = draw(n, d, seed=seed)
+        A *= 10.0 ** np.random.default_rng(seed).uniform(-decades, decades, d)
+        result, x = nearlin.lstsq(A, b), exact(A, b)
+        assert result.rank == n
+        difference = np.linalg.norm((np.vectorize(Fraction)(result.x) - x).astype(float))
+        assert difference <= 1e-11 * np.linalg.norm(x.astype(float))
+        residual = (np.vectorize(Fraction)(A) @ np.vectorize(Fraction)(result.x) - b).astype(float)
+        assert np.linalg.norm(residual) <= 1e-14 * np.linalg.norm(np.abs(A) @ np.abs(result.x))
+
+
+@pytest.mark.parametrize(
+    ("n", "d", "twins"), [(10, 20, 6), (40, 20, 4), (20, 20, 2), (19, 20, 2), (500, 60, 9)]
+)
+@pytest.mark.parametrize("decades", [2, 8, 12])
+def test_columns_that_occur_again_in_units_of_all_sizes(n, d, twins, decades):
+    A, b = draw(n, d)
+    A[:, :twins] = A[:, :1]
+    unit = 10.0 ** np.random.default_rng(1).uniform(-decades, decades, d)
+    # By powers of two, so that they are alike to the last bit.
+    unit[:twins] = 2.0 ** (np.round(decades * np.log2(10.0)) + np.arange(twins))
+    b = A @ np.ones(d) if n > d else b
+    result = nearlin.lstsq(A * unit, b)
+    assert result.rank == min(n, d - twins + 1)
+    assert np.linalg.norm(A @ (unit * result.x) - b) <= 1e-12 * np.linalg.norm(b)
+    # Columns that are alike but for their units share what they explain by the squares of these.
+    share = result.x[:twins] / unit[:twins]
+    np.testing.assert_allclose(share, share[0], rtol=1e-9)
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1e-150, 1e150, 1e200])
