@@ -20,7 +20,7 @@ use super::design::{Design, Problem};
 use super::refine::{Group, Scaled};
 use crate::error::{Error, Result};
 use crate::linalg::{self, Qr};
-use crate::matrix::{Dense, Mat, Real, Rows};
+use crate::matrix::{Dense, Mat, Real, Rows, zeros};
 use crate::parallel::Context;
 use crate::simd::{Element, dot};
 use std::ops::Range;
@@ -260,17 +260,24 @@ impl Basis {
         Ok(Self { whitener, lift, gram, trace, freedom })
     }
 
-    /// factor^2 L M L', the powers of two of L kept apart from those of the factor.
+    /// factor^2 L M L', the powers of two of the rows of L kept apart.
     fn lifted(&self, meat: &Mat<f64>, factor: f64) -> Result<Mat<f64>> {
-        let unit = linalg::power_of_two_below(linalg::largest_of(self.lift.as_slice()));
-        let lift = Mat::from_fn(self.lift.nrows(), self.lift.ncols(), |i, j| self.lift[(i, j)] / unit)?;
+        let (rows, order) = (self.lift.nrows(), self.lift.ncols());
+        let mut units = zeros(rows, "a covariance matrix")?;
+        for k in 0..order {
+            units.iter_mut().zip(self.lift.col(k)).for_each(|(unit, value): (&mut f64, _)| {
+                *unit = unit.max(value.abs());
+            });
+        }
+        units.iter_mut().for_each(|unit| *unit = linalg::power_of_two_below(*unit));
+        let lift = Mat::from_fn(rows, order, |i, j| self.lift[(i, j)] / units[i])?;
         let half = linalg::product(lift.as_ref(), meat.as_ref())?;
         let whole = linalg::product(half.as_ref(), lift.as_ref().t())?;
-        let factor = factor * unit;
-        Mat::from_fn(lift.nrows(), lift.nrows(), |i, j| match whole[(i.max(j), i.min(j))] {
-            // Below zero by rounding, where a ridge leaves nothing.
-            variance if i == j => variance.max(0.0) * factor * factor,
-            covariance => covariance * factor * factor,
+        Mat::from_fn(rows, rows, |i, j| {
+            let covariance = whole[(i.max(j), i.min(j))];
+            // Variances are below zero by rounding where a ridge leaves nothing.
+            let covariance = if i == j { covariance.max(0.0) } else { covariance };
+            covariance * (factor * units[i]) * (factor * units[j])
         })
     }
 
@@ -375,6 +382,23 @@ mod tests {
             linalg::matmul(projected.as_mut(), false, inverse.as_ref(), factor.as_ref(), 1.0);
             let symmetric = |i: usize, j: usize| (projected[(i, j)] - projected[(j, i)]).abs() < 1e-12;
             assert!((0..36).all(|k| symmetric(k / 6, k % 6)));
+        }
+    }
+
+    /// Coefficients of columns of all sizes: nothing but a variance that is itself out of range is lost.
+    #[test]
+    fn units_of_coefficients_do_not_meet() {
+        let entry = |i: usize, j: usize| if i <= j { 1.0 + ((i * 5 + j * 3) % 7) as f64 } else { 0.0 };
+        let fit = |scale: [f64; 4]| {
+            let factor = Mat::from_fn(4, 4, |i, j| entry(i, j) * scale[j]).unwrap();
+            let fit = Fit { factor: &factor, ridge: 0.0, means: None, total_weight: 90.0, observations: 90 };
+            covariance(&fit, &[3.0]).unwrap().matrices.remove(0)
+        };
+        let (plain, scale) = (fit([1.0; 4]), [2f64.powi(-500), 1.0, 2f64.powi(500), 8.0]);
+        let scaled = fit(scale);
+        for (i, j) in (0..16).map(|k| (k / 4, k % 4)) {
+            let back = scaled[(i, j)] * scale[i] * scale[j];
+            assert!((back / plain[(i, j)] - 1.0).abs() < 1e-13, "({i}, {j}): {back:e}");
         }
     }
 

@@ -142,7 +142,7 @@ def test_columns_that_occur_again_in_units_of_all_sizes(n, d, twins, decades):
     unit = 10.0 ** np.random.default_rng(1).uniform(-decades, decades, d)
     # By powers of two, so that they are alike to the last bit.
     unit[:twins] = 2.0 ** (np.round(decades * np.log2(10.0)) + np.arange(twins))
-    b = A @ np.ones(d) if n > d else b
+    b = A @ np.ones(d) if n > d - twins + 1 else b
     result = nearlin.lstsq(A * unit, b)
     assert result.rank == min(n, d - twins + 1)
     assert np.linalg.norm(A @ (unit * result.x) - b) <= 1e-12 * np.linalg.norm(b)
