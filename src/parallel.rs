@@ -123,6 +123,27 @@ impl<'a> Context<'a> {
             .ok_or_else(|| Error::Internal("a worker ended before its blocks were done".into()))
     }
 
+    /// Hands `work(0), …, work(blocks - 1)` to `add` in block order, at most `alive` of them, or two a thread, made
+    /// ahead of it: for parts that would take too much memory all at once.
+    pub fn fold_with<S, T: Send>(
+        &self,
+        blocks: usize,
+        alive: usize,
+        scratch: impl Fn() -> S + Sync,
+        work: impl Fn(&mut S, usize) -> Result<T> + Sync,
+        mut add: impl FnMut(T),
+    ) -> Result<()> {
+        let wave = alive.max(2 * self.threads);
+        for first in (0..blocks).step_by(wave) {
+            let made =
+                self.map_with(wave.min(blocks - first), &scratch, |scratch, i| work(scratch, first + i))?;
+            for part in made {
+                add(part?);
+            }
+        }
+        Ok(())
+    }
+
     /// `map` for work that gives nothing back.
     pub fn for_each(&self, blocks: usize, work: impl Fn(usize) + Sync) -> Result<()> {
         self.map(blocks, work).map(drop)
@@ -232,6 +253,25 @@ mod tests {
         for threads in [1, 2, 3, 8] {
             let squares = Context::new(threads).map(1000, |i| i * i).unwrap();
             assert!(squares.iter().enumerate().all(|(i, &s)| s == i * i));
+        }
+    }
+
+    #[test]
+    fn parts_are_added_in_order_a_few_at_a_time() {
+        for threads in [1, 2, 3] {
+            let (alive, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            let mut seen = Vec::new();
+            let work = |_: &mut (), block| {
+                most.fetch_max(1 + alive.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+                Ok(block)
+            };
+            let add = |block| {
+                alive.fetch_sub(1, Ordering::Relaxed);
+                seen.push(block);
+            };
+            Context::new(threads).fold_with(100, 1, || (), work, add).unwrap();
+            assert!(seen.iter().copied().eq(0..100));
+            assert!(most.into_inner() <= 2 * threads);
         }
     }
 

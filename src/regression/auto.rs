@@ -6,10 +6,11 @@
 use super::design::Design;
 use crate::error::Result;
 use crate::linalg::{self, power_of_two_below};
-use crate::matrix::{Dense, Real, Rows};
+use crate::matrix::{Buffer, Dense, Real, Rows};
 use crate::parallel::Context;
 use crate::random::Stream;
 use crate::simd::Element;
+use std::ops::Range;
 
 /// What a few rows tell of the whole matrix.
 pub(crate) struct Hint {
@@ -18,7 +19,7 @@ pub(crate) struct Hint {
     /// Rows looked at.
     pub rows: usize,
     /// The largest magnitude in every column of them.
-    pub largest: Vec<f64>,
+    pub largest: Buffer<f64>,
 }
 
 impl Hint {
@@ -36,21 +37,17 @@ impl Hint {
 /// positions. The condition of so few rows exceeds that of all by (1 + sqrt(d / m)) / (1 - sqrt(d / m)) when no row
 /// stands out, which is divided out.
 pub(crate) fn hint<T: Real + Element>(context: &Context, design: &Design<'_, T>) -> Result<Hint> {
-    let (n, d) = (design.nrows(), design.ncols());
-    let rows = (if d > 512 { 2 * d } else { 4 * d } + 32).min(n);
-    let positions = Stream::new(0, 0, HINT);
+    let d = design.ncols();
+    let sample = Sample::of(design);
+    let rows = sample.nrows();
+    let mut largest: Buffer<f64> = Buffer::zeros(d, "magnitudes of columns")?;
     let mut buffer = Vec::new();
-    let mut sample = Vec::with_capacity(rows * d);
     for i in 0..rows {
-        let row = if rows == n { i } else { positions.index(i as u64, n as u64) as usize };
-        sample.extend_from_slice(design.tile(row..row + 1, 0..d, &mut buffer).row(0).unwrap_or(&[]));
-    }
-    let mut largest = vec![0.0f64; d];
-    for row in sample.chunks_exact(d) {
+        let tile = sample.tile(i..i + 1, 0..d, &mut buffer);
+        let row = tile.row(0).unwrap_or(&[]);
         largest.iter_mut().zip(row).for_each(|(largest, value)| *largest = largest.max(value.abs()));
     }
     let powers: Vec<f64> = largest.iter().map(|&value| power_of_two_below(value).recip()).collect();
-    let sample = Dense::row_major(&sample, rows, d);
     let (mut gram, _) = linalg::gram::<f64, ()>(context, &sample, &powers, || (), |(), _, _| ())?;
     let norms: Vec<f64> = (0..d).map(|j| gram[(j, j)].sqrt()).collect();
     for j in 0..d {
@@ -64,6 +61,52 @@ pub(crate) fn hint<T: Real + Element>(context: &Context, design: &Design<'_, T>)
     };
     let spread = (d as f64 / rows as f64).sqrt();
     Ok(Hint { condition: (condition * (1.0 - spread) / (1.0 + spread)).max(1.0), rows, largest })
+}
+
+/// The rows that are looked at; never more of them in memory than a tile.
+struct Sample<'p, 'a, T> {
+    design: &'p Design<'a, T>,
+    rows: usize,
+    positions: Stream,
+}
+
+impl<'p, 'a, T: Real + Element> Sample<'p, 'a, T> {
+    fn of(design: &'p Design<'a, T>) -> Self {
+        let (n, d) = (design.nrows(), design.ncols());
+        let rows = (if d > 512 { 2 * d } else { 4 * d } + 32).min(n);
+        Self { design, rows, positions: Stream::new(0, 0, HINT) }
+    }
+
+    fn position(&self, i: usize) -> usize {
+        let n = self.design.nrows();
+        if self.rows == n { i } else { self.positions.index(i as u64, n as u64) as usize }
+    }
+}
+
+impl<T: Real + Element> Rows for Sample<'_, '_, T> {
+    fn nrows(&self) -> usize {
+        self.rows
+    }
+
+    fn ncols(&self) -> usize {
+        self.design.ncols()
+    }
+
+    fn tile<'b>(
+        &'b self,
+        rows: Range<usize>,
+        cols: Range<usize>,
+        buffer: &'b mut Vec<f64>,
+    ) -> Dense<'b, f64> {
+        let (nrows, ncols, mut row) = (rows.len(), cols.len(), Vec::new());
+        buffer.clear();
+        for i in rows {
+            let position = self.position(i);
+            let tile = self.design.tile(position..position + 1, cols.clone(), &mut row);
+            buffer.extend_from_slice(tile.row(0).unwrap_or(&[]));
+        }
+        Dense::row_major(buffer, nrows, ncols)
+    }
 }
 
 /// Purpose of the random stream that picks the rows.
@@ -123,6 +166,8 @@ pub(crate) struct Costs {
     pub whitened: f64,
     pub spir: f64,
     pub qr: f64,
+    /// One read of A by refinement.
+    pub read: f64,
 }
 
 impl Costs {
@@ -182,6 +227,7 @@ pub(crate) fn costs(n: usize, d: usize, stored: Option<usize>) -> Costs {
             + qr_of_sketch(if stored.is_some() { 4.0 } else { 12.0 })
             + SPIR_PASSES * INNER_READ * read,
         qr: 2.0 * products / RATES.tall_qr.at(d) + spread + read,
+        read,
     }
 }
 

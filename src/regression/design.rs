@@ -3,7 +3,7 @@
 use super::sparse;
 use crate::error::{Error, Result};
 use crate::linalg::power_of_two_below;
-use crate::matrix::{Dense, LinearOperator, Matrix, Real, Rows, Sparse};
+use crate::matrix::{Buffer, Dense, LinearOperator, Matrix, Real, Rows, Sparse};
 use crate::parallel::Context;
 use crate::simd::{Element, Extended, kernel};
 use std::ops::Range;
@@ -250,28 +250,83 @@ impl<'a, T: Real + Element> Design<'a, T> {
         }
     }
 
-    /// The largest magnitude in every column, after one read; refuses what is not finite.
-    pub fn largest_in_columns(&self, context: &Context) -> Result<Vec<f64>> {
-        let blocks = row_blocks(self.nrows(), self.ncols());
-        let partial = context.map_with(blocks.len(), Vec::new, |buffer, block| {
-            let mut largest = vec![0.0f64; self.ncols()];
-            for start in blocks[block].clone().step_by(TILE_ROWS) {
-                let rows = start..(start + TILE_ROWS).min(blocks[block].end);
-                let tile = self.tile(rows, 0..self.ncols(), buffer);
+    /// Blocks of rows for passes whose sums are as long as a row. Of a sparse matrix they are so few that the sums
+    /// cost no more than its entries.
+    pub fn blocks(&self) -> Vec<Range<usize>> {
+        match self.sparse() {
+            Some((matrix, _)) => {
+                cut(self.nrows(), matrix.nnz() / self.ncols().saturating_mul(2).max(1 << 14))
+            }
+            None => row_blocks(self.nrows(), self.ncols()),
+        }
+    }
+
+    /// One number for every column, added up as `add` says from what `part` makes of every block of rows.
+    fn sum_over_rows(
+        &self,
+        context: &Context,
+        part: impl Fn(&mut Vec<f64>, Range<usize>, &mut [f64]) + Sync,
+        add: impl Fn(&mut f64, f64),
+    ) -> Result<Buffer<f64>> {
+        let (blocks, d) = (self.blocks(), self.ncols());
+        let mut sums = Buffer::zeros(d, "sums over rows")?;
+        let work = |buffer: &mut Vec<f64>, block: usize| {
+            let mut sums = Buffer::zeros(d, "sums over rows")?;
+            part(buffer, blocks[block].clone(), &mut sums);
+            Ok(sums)
+        };
+        context.fold_with(blocks.len(), parts_alive(d), Vec::new, work, |part: Buffer<f64>| {
+            sums.iter_mut().zip(&*part).for_each(|(sum, &part)| add(sum, part));
+        })?;
+        Ok(sums)
+    }
+
+    /// [`Design::sum_over_rows`] of what `entry` makes of the entries (row, column, value) of the design, of a sparse
+    /// matrix only those that are stored and in the units of the caller.
+    fn sum_over_entries(
+        &self,
+        context: &Context,
+        entry: impl Fn(usize, usize, f64) -> f64 + Sync,
+        add: impl Fn(&mut f64, f64) + Sync,
+    ) -> Result<Buffer<f64>> {
+        let part = |buffer: &mut Vec<f64>, block: Range<usize>, sums: &mut [f64]| {
+            if let Some((matrix, _)) = self.sparse() {
+                let first = block.start;
+                sparse::visit(&matrix, block, |i, j, value| add(&mut sums[j], entry(first + i, j, value)));
+                return;
+            }
+            for start in block.clone().step_by(TILE_ROWS) {
+                let tile = self.tile(start..(start + TILE_ROWS).min(block.end), 0..self.ncols(), buffer);
                 for i in 0..tile.nrows() {
-                    for (largest, &value) in largest.iter_mut().zip(tile.row(i).unwrap_or(&[])) {
-                        // Unlike `max`, this keeps NaN.
-                        let value = value.abs();
-                        *largest = if *largest >= value || largest.is_nan() { *largest } else { value };
-                    }
+                    let row = tile.row(i).unwrap_or(&[]).iter().enumerate();
+                    sums.iter_mut()
+                        .zip(row)
+                        .for_each(|(sum, (j, &value))| add(sum, entry(start + i, j, value)));
                 }
             }
-            largest
-        })?;
-        let mut largest = vec![0.0f64; self.ncols()];
-        for partial in partial {
-            for (largest, value) in largest.iter_mut().zip(partial) {
-                *largest = if *largest >= value || largest.is_nan() { *largest } else { value };
+        };
+        self.sum_over_rows(context, part, &add)
+    }
+
+    /// The largest magnitude in every column, after one read; refuses what is not finite.
+    pub fn largest_in_columns(&self, context: &Context) -> Result<Buffer<f64>> {
+        // Unlike `max`, this keeps NaN.
+        let keep = |largest: &mut f64, value: f64| {
+            *largest = if *largest >= value || largest.is_nan() { *largest } else { value };
+        };
+        let mut largest = match self.sparse() {
+            Some(_) => self.sum_over_entries(
+                context,
+                |row, j, value| (self.root_weight(row) * self.centred(j, value)).abs(),
+                keep,
+            )?,
+            None => self.sum_over_entries(context, |_, _, value| value.abs(), keep)?,
+        };
+        if let (Some((matrix, _)), true) = (self.sparse(), self.means.is_some()) {
+            let stored = self.sum_over_entries(context, |_, _, _| 1.0, |sum, one| *sum += one)?;
+            let weight = (0..self.nrows()).map(|row| self.root_weight(row)).fold(0.0, f64::max);
+            for j in (0..matrix.ncols()).filter(|&j| stored[j] < matrix.nrows() as f64) {
+                keep(&mut largest[j], (weight * self.centred(j, 0.0)).abs());
             }
         }
         if let Some(column) = largest.iter().position(|value| !value.is_finite()) {
@@ -280,31 +335,21 @@ impl<'a, T: Real + Element> Design<'a, T> {
         Ok(largest)
     }
 
+    /// An entry of the caller's in the units of the solvers, but for the root weight of its row.
+    fn centred(&self, column: usize, value: f64) -> f64 {
+        (value - self.means.as_ref().map_or(0.0, |means| means[column])) * self.column_scale(column)
+    }
+
     /// Norms of the columns, after one read.
-    pub fn column_norms(&self, context: &Context) -> Result<Vec<f64>> {
-        let blocks = row_blocks(self.nrows(), self.ncols());
-        let partial = context.map_with(blocks.len(), Vec::new, |buffer, block| {
-            let (rows, mut squares) = (blocks[block].clone(), vec![0.0f64; self.ncols()]);
-            if let Some((matrix, _)) = self.sparse() {
-                let weight = |i: usize| self.root_weight(rows.start + i);
-                sparse::visit(&matrix, rows.clone(), |i, j, value| {
-                    squares[j] += (weight(i) * value * self.column_scale(j)).powi(2);
-                });
-                return squares;
+    pub fn column_norms(&self, context: &Context) -> Result<Buffer<f64>> {
+        let add = |sum: &mut f64, square: f64| *sum += square;
+        let mut squares = match self.sparse() {
+            Some(_) => {
+                let scaled = |row, j, value: f64| self.root_weight(row) * value * self.column_scale(j);
+                self.sum_over_entries(context, |row, j, value| scaled(row, j, value).powi(2), add)?
             }
-            for start in rows.clone().step_by(TILE_ROWS) {
-                let tile = self.tile(start..(start + TILE_ROWS).min(rows.end), 0..self.ncols(), buffer);
-                for i in 0..tile.nrows() {
-                    squares
-                        .iter_mut()
-                        .zip(tile.row(i).unwrap_or(&[]))
-                        .for_each(|(sum, value)| *sum += value * value);
-                }
-            }
-            squares
-        })?;
-        let mut squares = vec![0.0; self.ncols()];
-        partial.iter().for_each(|part| squares.iter_mut().zip(part).for_each(|(sum, part)| *sum += part));
+            None => self.sum_over_entries(context, |_, _, value| value * value, add)?,
+        };
         if let (Some(_), Some(means)) = (self.sparse(), &self.means) {
             let total = self.total_weight();
             for (j, square) in squares.iter_mut().enumerate() {
@@ -312,7 +357,8 @@ impl<'a, T: Real + Element> Design<'a, T> {
                 *square = (*square - removed).max(f64::EPSILON * *square);
             }
         }
-        Ok(squares.iter().map(|square| square.sqrt()).collect())
+        squares.iter_mut().for_each(|square| *square = square.sqrt());
+        Ok(squares)
     }
 
     /// True if the ridge alone, or columns of so large entries, may be out of the range of squares.
@@ -373,29 +419,20 @@ impl<'a, T: Real + Element> Design<'a, T> {
         let (n, d) = (self.nrows(), self.ncols());
         let total = self.total_weight();
         let share = |row: usize| self.root_weight(row).powi(2) / total;
-        let blocks = row_blocks(n, d);
-        let partial = context.map_with(blocks.len(), Vec::new, |buffer, block| {
-            let mut sums = vec![0.0; d];
-            let rows = blocks[block].clone();
-            match &self.matrix {
-                Source::Dense(matrix) => {
-                    for row in rows {
-                        let tile = matrix.tile(row..row + 1, 0..d, buffer);
-                        crate::simd::axpy(share(row), tile.row(0).unwrap_or(&[]), &mut sums);
-                    }
+        let part = |buffer: &mut Vec<f64>, rows: Range<usize>, sums: &mut [f64]| match &self.matrix {
+            Source::Dense(matrix) => {
+                for row in rows {
+                    let tile = matrix.tile(row..row + 1, 0..d, buffer);
+                    crate::simd::axpy(share(row), tile.row(0).unwrap_or(&[]), sums);
                 }
-                Source::Sparse(matrix) => {
-                    let shares: Vec<f64> = rows.clone().map(share).collect();
-                    sparse::add_transposed_product(matrix, rows, &shares, &mut sums);
-                }
-                Source::Operator(_) => no_tiles(),
             }
-            sums
-        })?;
-        let mut means = vec![0.0; d];
-        for partial in partial {
-            means.iter_mut().zip(partial).for_each(|(mean, partial)| *mean += partial);
-        }
+            Source::Sparse(matrix) => {
+                let first = rows.start;
+                sparse::visit(matrix, rows, |i, j, value| sums[j] += value * share(first + i));
+            }
+            Source::Operator(_) => no_tiles(),
+        };
+        let means = self.sum_over_rows(context, part, |sum, part| *sum += part)?.to_vec();
         if let Some(column) = means.iter().position(|mean| !mean.is_finite()) {
             return Err(self.non_finite(column));
         }
@@ -415,6 +452,11 @@ fn wild(value: f64) -> bool {
     value != 0.0 && !(1e-100..=1e100).contains(&value)
 }
 
+/// Partial sums of so many numbers that may be alive at once: 64 MB of them.
+pub(crate) fn parts_alive(len: usize) -> usize {
+    (1 << 23) / len.max(1)
+}
+
 /// The driver hands operators only to what works by products.
 fn no_tiles() -> ! {
     unreachable!("a linear operator has no tiles")
@@ -425,8 +467,12 @@ pub(crate) const TILE_ROWS: usize = 128;
 
 /// Cuts rows into blocks for passes over the matrix, by shape alone.
 pub(crate) fn row_blocks(nrows: usize, ncols: usize) -> Vec<Range<usize>> {
-    let count = (nrows * ncols.max(1) / (1 << 16)).clamp(1, 64);
-    let step = nrows.div_ceil(count).next_multiple_of(TILE_ROWS).max(1);
+    cut(nrows, nrows.saturating_mul(ncols.max(1)) / (1 << 16))
+}
+
+/// So many blocks of rows, but at least one and at most 64.
+fn cut(nrows: usize, count: usize) -> Vec<Range<usize>> {
+    let step = nrows.div_ceil(count.clamp(1, 64)).next_multiple_of(TILE_ROWS).max(1);
     (0..nrows).step_by(step).map(|start| start..(start + step).min(nrows)).collect()
 }
 

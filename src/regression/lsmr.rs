@@ -167,7 +167,7 @@ impl Units {
             let norm = images.as_slice().iter().map(|value| (value / largest).powi(2)).sum::<f64>().sqrt();
             vec![if largest > 0.0 { norm * share } else { 0.0 }; d]
         } else {
-            design.column_norms(group.context)?
+            design.column_norms(group.context)?.to_vec()
         };
         let norms: Vec<f64> = (0..d).map(|j| norms[j].hypot(group.root_ridge(j))).collect();
         let scale: Vec<f64> = norms.iter().map(|&norm| power_of_two_below(norm)).collect();

@@ -1,8 +1,7 @@
 //! One read of A: residuals R = B - A X and gradients A'R for any number of right-hand sides.
 
-use super::design::{Design, TILE_ROWS, row_blocks};
-use super::products::{product, transposed_product};
-use super::sparse;
+use super::design::{Design, TILE_ROWS, parts_alive};
+use super::products::{SparseSides, centre_and_scale, product, transposed_product};
 use crate::error::Result;
 use crate::linalg;
 use crate::matrix::{Buffer, Dense, DenseMut, Mat, Real, Rows};
@@ -55,13 +54,21 @@ pub(crate) fn pass<T: Real + Element>(
         let gradient = transposed_product(context, design, &residual)?;
         return Ok(Pass { gradient, squares, totals: vec![0.0; x.ncols()] });
     }
-    let blocks = row_blocks(design.nrows(), design.ncols());
-    let partial = context.map_with(blocks.len(), Vec::new, |buffer, block| {
+    if let Some(sparse) = SparseSides::new(design, x)? {
+        return sparse_pass(context, &sparse, sides);
+    }
+    let (blocks, len) = (design.blocks(), design.ncols() * x.ncols());
+    let work = |buffer: &mut Vec<f64>, block: usize| {
         let mut sum = PassSum::new(design, x, sides)?;
-        sum.add_block(blocks[block].clone(), buffer)?;
+        sum.add_block(blocks[block].clone(), buffer);
         Ok(sum.pass)
+    };
+    let mut total: Option<Pass> = None;
+    context.fold_with(blocks.len(), parts_alive(len), Vec::new, work, |part| match &mut total {
+        None => total = Some(part),
+        Some(total) => total.add(&part),
     })?;
-    fold(design, partial)
+    total.map_or_else(|| Pass::zeros(design.ncols(), x.ncols()), Ok)
 }
 
 /// B - A X (n x k), where the residuals themselves are wanted.
@@ -72,10 +79,10 @@ pub(crate) fn residuals<T: Real + Element>(
     sides: Sides<'_>,
 ) -> Result<Mat<f64>> {
     let mut residual = product(context, design, x)?;
-    let mut target = vec![0.0; design.nrows()];
+    let mut target = Buffer::zeros(design.nrows(), "a target")?;
     for side in 0..x.ncols() {
         load(design, sides, side, 0, &mut target);
-        residual.col_mut(side).iter_mut().zip(&target).for_each(|(value, target)| *value = target - *value);
+        residual.col_mut(side).iter_mut().zip(&*target).for_each(|(value, target)| *value = target - *value);
     }
     Ok(residual)
 }
@@ -114,13 +121,12 @@ impl<'p, 'a, T: Real + Element> PassSum<'p, 'a, T> {
     }
 
     /// Adds rows, by the kernel made for how they are stored.
-    fn add_block(&mut self, rows: Range<usize>, buffer: &mut Vec<f64>) -> Result<()> {
+    fn add_block(&mut self, rows: Range<usize>, buffer: &mut Vec<f64>) {
         let one_side = self.x.ncols() == 1;
         let step = if one_side { MOST_ROWS } else { TILE_ROWS };
         for start in rows.clone().step_by(step) {
             let part = start..(start + step).min(rows.end);
             match self.design.untouched() {
-                _ if self.design.sparse().is_some() => self.add_sparse(part),
                 Some(matrix) if one_side && matrix.col_stride() == 1 => {
                     self.add_rows(matrix.rows(part), start)
                 }
@@ -135,7 +141,6 @@ impl<'p, 'a, T: Real + Element> PassSum<'p, 'a, T> {
                 }
             }
         }
-        Ok(())
     }
 
     /// Adds the rows of a row-major tile of the design, the first of which is row `first`.
@@ -183,38 +188,39 @@ impl<'p, 'a, T: Real + Element> PassSum<'p, 'a, T> {
             self.pass.totals[side] += total(self.design, first, residual);
         }
     }
+}
 
-    /// Sparse rows, never made dense: weights, means and column scales are applied to the vectors.
-    fn add_sparse(&mut self, rows: Range<usize>) {
-        let (design, d) = (self.design, self.design.ncols());
-        let Some((matrix, _)) = design.sparse() else { return };
-        let mut product = vec![0.0; rows.len()];
-        let mut gradient = vec![0.0; d];
-        for side in 0..self.x.ncols() {
-            let x: Vec<f64> = (0..d).map(|j| self.x[(j, side)] * design.column_scale(j)).collect();
-            let shift: f64 =
-                design.means().map_or(0.0, |means| means.iter().zip(&x).map(|(m, x)| m * x).sum());
-            product.fill(0.0);
-            sparse::add_product(&matrix, rows.clone(), &x, &mut product);
-            let residual = load(design, self.sides, side, rows.start, &mut self.residual[..rows.len()]);
-            let mut squares = 0.0;
-            for ((row, residual), product) in rows.clone().zip(residual.iter_mut()).zip(&product) {
-                let weight = design.root_weight(row);
-                *residual -= weight * (product - shift);
-                squares += *residual * *residual;
-                *residual *= weight;
+/// The pass over sparse rows, which are never made dense.
+fn sparse_pass<T: Real + Element>(
+    context: &Context,
+    sides: &SparseSides<'_, '_, T>,
+    targets: Sides<'_>,
+) -> Result<Pass> {
+    let (design, k) = (sides.design(), sides.count());
+    let (d, blocks) = (design.ncols(), design.blocks());
+    let mut total = Pass::zeros(d, k)?;
+    let work = |_: &mut (), block: usize| {
+        let rows: Range<usize> = blocks[block].clone();
+        let mut sum = Pass::zeros(d, k)?;
+        let mut residual = Buffer::zeros(rows.len(), "residuals of a block of rows")?;
+        let mut image = Buffer::zeros(rows.len(), "residuals of a block of rows")?;
+        for side in 0..k {
+            load(design, targets, side, rows.start, &mut residual);
+            image.fill(0.0);
+            sides.product(rows.clone(), side, &mut image);
+            for ((row, residual), image) in rows.clone().zip(residual.iter_mut()).zip(&*image) {
+                *residual -= image;
+                sum.squares[side] += *residual * *residual;
+                *residual *= design.root_weight(row);
             }
-            gradient.fill(0.0);
-            sparse::add_transposed_product(&matrix, rows.clone(), residual, &mut gradient);
-            let total: f64 = residual.iter().sum();
-            for (j, sum) in self.pass.gradient.col_mut(side).iter_mut().enumerate() {
-                let mean = design.means().map_or(0.0, |means| means[j]);
-                *sum += (gradient[j] - mean * total) * design.column_scale(j);
-            }
-            self.pass.squares[side] += squares;
-            self.pass.totals[side] += total;
+            sum.totals[side] = residual.iter().sum();
+            sides.add_transposed(rows.clone(), &residual, sum.gradient.col_mut(side));
         }
-    }
+        Ok(sum)
+    };
+    context.fold_with(blocks.len(), parts_alive(d * k), || (), work, |part: Pass| total.add(&part))?;
+    (0..k).for_each(|side| centre_and_scale(design, total.totals[side], total.gradient.col_mut(side)));
+    Ok(total)
 }
 
 /// Most rows whose residuals are held at once.

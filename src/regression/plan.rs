@@ -105,8 +105,8 @@ impl Rung {
     }
 
     /// LSMR for as long as it may take.
-    fn lsmr(params: &Params, n: usize, d: usize) -> Self {
-        let reads = params.max_iter.unwrap_or(10 * n.min(d) + 100);
+    pub fn lsmr(params: &Params, n: usize, d: usize) -> Self {
+        let reads = params.max_iter.unwrap_or(n.min(d).saturating_mul(10).saturating_add(100).min(LONGEST));
         Self::Lsmr(Patience { reads, foresees: false })
     }
 
@@ -155,6 +155,7 @@ impl Plan {
     pub fn for_rows<T: Real + Element>(design: &Design<'_, T>, params: &Params, hint: Option<&Hint>) -> Self {
         let (n, d) = (design.nrows(), design.ncols());
         let (square, mut reasons) = (is_square(n, d), Vec::new());
+        let costs = costs_of(design);
         let limits = match params.dtype_work {
             Some(precision) => vec![(precision, precision.limit())],
             None if params.keep_factor => vec![(Precision::Double, Precision::Double.limit())],
@@ -173,23 +174,31 @@ impl Plan {
             Method::Whitened => whitened.to_vec(),
             Method::Spir => iterative(false).to_vec(),
             Method::Fossils => iterative(true).to_vec(),
+            Method::Lsmr | Method::Auto if unfactorable(design) => {
+                let many = || format!("{d} columns are too many to factor a sketch");
+                reasons.extend((params.method == Method::Auto).then(many));
+                return Self { rungs: vec![Rung::lsmr(params, n, d)], reasons };
+            }
             Method::Lsmr => vec![Rung::lsmr(params, n, d)],
             Method::FgmresWlsir => augmented(params.preconditioner.unwrap_or(Preconditioner::Split)).to_vec(),
             Method::Gram if square => vec![last],
             Method::Gram => gram(condition).chain([last]).take(2).chain(whitened).collect(),
+            Method::Auto if design.sparse().is_some() && d > FEWEST_COLUMNS => {
+                let few = Patience { reads: costs.reads_worth_a_factor(), foresees: true };
+                reasons.push(format!("a factor is worth up to {} iterations of lsmr", few.reads));
+                let rest = if square { vec![] } else { iterative(false).to_vec() };
+                [Rung::Lsmr(few)].into_iter().chain(rest).collect()
+            }
             Method::Auto if square => {
                 reasons.push(format!("{n} x {d} is too small or too square for anything but QR"));
                 vec![]
             }
             Method::Auto => {
-                let costs = costs(n, d, design.sparse().map(|(matrix, _)| matrix.nnz()));
                 reasons.extend(hint.map(Hint::describe));
                 reasons.push(costs.describe());
-                let robust = [whitened, iterative(false), [Rung::Qr; 2]];
-                let of = |rungs: &[Rung; 2]| costs.of(rungs[0]);
-                let cheapest = robust.into_iter().min_by(|left, right| of(left).total_cmp(&of(right)));
-                let cheapest = cheapest.unwrap_or([Rung::Qr; 2]);
-                gram(condition).filter(|&rung| costs.of(rung) < of(&cheapest)).chain(cheapest).collect()
+                let cheapest = costs.cheapest();
+                let cheaper = |&rung: &Rung| costs.of(rung) < costs.of(cheapest[0]);
+                gram(condition).filter(cheaper).chain(cheapest).collect()
             }
         };
         rungs.push(Rung::Qr);
@@ -235,8 +244,31 @@ impl Plan {
 }
 
 /// True if there is nothing to gain over QR.
-pub(super) fn is_square(n: usize, d: usize) -> bool {
-    n < 4 * d || n * d <= SMALL
+fn is_square(n: usize, d: usize) -> bool {
+    n < d.saturating_mul(4) || n.saturating_mul(d) <= SMALL
+}
+
+/// True if the condition of A decides what is tried.
+pub(super) fn wants_hint<T: Real + Element>(design: &Design<'_, T>, params: &Params) -> bool {
+    let (n, d) = (design.nrows(), design.ncols());
+    match params.method {
+        _ if is_square(n, d) => false,
+        Method::Gram => true,
+        Method::Auto if design.sparse().is_some() => {
+            let costs = costs_of(design);
+            d <= FEWEST_COLUMNS && costs.gram_single < costs.of(costs.cheapest()[0])
+        }
+        method => method == Method::Auto,
+    }
+}
+
+fn costs_of<T: Real + Element>(design: &Design<'_, T>) -> Costs {
+    costs(design.nrows(), design.ncols(), design.sparse().map(|(matrix, _)| matrix.nnz()))
+}
+
+/// True for sparse matrices of which a factor would be larger than anyone wants.
+fn unfactorable<T: Real + Element>(design: &Design<'_, T>) -> bool {
+    design.sparse().is_some() && design.ncols() > LARGEST_FACTOR
 }
 
 /// Up to this many entries, QR is as fast as anything.
@@ -247,10 +279,26 @@ const SMALL: usize = 1 << 14;
 const LSMR_SHARE: usize = 20;
 /// With fewer iterations LSMR has no chance.
 const FEWEST_READS: usize = 10;
+/// Columns of a sparse matrix from which on a factor takes seconds, so that LSMR is tried before.
+const FEWEST_COLUMNS: usize = 4096;
+/// Reads after which LSMR is not expected to come to an end, if the caller does not say how many.
+const LONGEST: usize = 10_000;
 /// Columns from which on a factor of a sketch takes more memory (12 GB) and time than one would want.
 const LARGEST_FACTOR: usize = 20_000;
 
 impl Costs {
+    /// The cheapest rungs that serve for any condition.
+    fn cheapest(&self) -> [Rung; 2] {
+        let robust = [[0, 1].map(|draw| Rung::Whitened { draw }), Rung::iterative(false), [Rung::Qr; 2]];
+        let of = |rungs: &[Rung; 2]| self.of(rungs[0]);
+        robust.into_iter().min_by(|left, right| of(left).total_cmp(&of(right))).unwrap_or([Rung::Qr; 2])
+    }
+
+    /// Iterations of LSMR in half the time that the cheapest factor takes.
+    fn reads_worth_a_factor(&self) -> usize {
+        ((0.5 * self.of(self.cheapest()[0]) / self.read) as usize).clamp(FEWEST_READS, LONGEST)
+    }
+
     fn of(&self, rung: Rung) -> f64 {
         match rung {
             Rung::Gram(Precision::Single) => self.gram_single,

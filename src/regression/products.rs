@@ -1,13 +1,14 @@
 //! Products with the design and with its transpose, one apart from the other: all that a linear operator offers,
 //! and what bidiagonalisation asks for.
 
-use super::design::{Design, TILE_ROWS, row_blocks};
+use super::design::{Design, TILE_ROWS, parts_alive};
 use super::sparse;
 use crate::error::Result;
 use crate::linalg;
-use crate::matrix::{Dense, DenseMut, Mat, Real, Rows};
+use crate::matrix::{Buffer, Dense, DenseMut, Mat, Real, Rows, Sparse};
 use crate::parallel::Context;
 use crate::simd::{Element, axpy, dot};
+use std::ops::Range;
 
 /// The design times X (d x k).
 pub(crate) fn product<T: Real + Element>(
@@ -21,12 +22,16 @@ pub(crate) fn product<T: Real + Element>(
         weigh(design, &mut product);
         return Ok(product);
     }
-    let (k, blocks) = (x.ncols(), row_blocks(design.nrows(), design.ncols()));
-    let parts = context.map_with(blocks.len(), Vec::new, |buffer, block| {
+    let (k, blocks) = (x.ncols(), design.blocks());
+    let sides = SparseSides::new(design, x)?;
+    let mut product = Mat::zeros(design.nrows(), k)?;
+    let work = |buffer: &mut Vec<f64>, block: usize| {
         let rows = blocks[block].clone();
-        let mut part = vec![0.0; rows.len() * k];
-        match design.sparse() {
-            Some(_) => sparse_product(design, rows, x, &mut part),
+        let mut part = Buffer::zeros(rows.len() * k, "products of a block of rows")?;
+        match &sides {
+            Some(sides) => (0..k).for_each(|side| {
+                sides.product(rows.clone(), side, &mut part[side * rows.len()..][..rows.len()]);
+            }),
             None => {
                 for start in rows.clone().step_by(TILE_ROWS) {
                     let tile = start..(start + TILE_ROWS).min(rows.end);
@@ -35,15 +40,16 @@ pub(crate) fn product<T: Real + Element>(
                 }
             }
         }
-        part
-    })?;
-    let mut product = Mat::zeros(design.nrows(), k)?;
-    for (rows, part) in blocks.iter().zip(parts) {
+        Ok((rows, part))
+    };
+    let add = |(rows, part): (Range<usize>, Buffer<f64>)| {
         for side in 0..k {
-            let column = part[side..].iter().step_by(k);
+            let (first, step) = if sides.is_some() { (side * rows.len(), 1) } else { (side, k) };
+            let column = part[first..].iter().step_by(step);
             product.col_mut(side)[rows.clone()].iter_mut().zip(column).for_each(|(out, &value)| *out = value);
         }
-    }
+    };
+    context.fold_with(blocks.len(), blocks.len(), Vec::new, work, add)?;
     Ok(product)
 }
 
@@ -59,12 +65,21 @@ pub(crate) fn transposed_product<T: Real + Element>(
         weigh(design, &mut weighed);
         return operator.transposed_product(weighed);
     }
-    let (d, k, blocks) = (design.ncols(), y.ncols(), row_blocks(design.nrows(), design.ncols()));
-    let parts = context.map_with(blocks.len(), Vec::new, |buffer, block| {
+    let (d, k, blocks) = (design.ncols(), y.ncols(), design.blocks());
+    let mut product = Mat::zeros(d, k)?;
+    let mut totals = Buffer::zeros(k, "sums of targets")?;
+    let work = |buffer: &mut Vec<f64>, block: usize| {
         let rows = blocks[block].clone();
-        let mut part = Mat::zeros(d, k)?;
+        let (mut part, mut totals) = (Mat::zeros(d, k)?, Buffer::zeros(k, "sums of targets")?);
         match design.sparse() {
-            Some(_) => sparse_transposed_product(design, rows, y, &mut part),
+            Some((matrix, _)) => {
+                for side in 0..k {
+                    let mut y = Buffer::copy_of(&y.col(side)[rows.clone()], "a block of rows")?;
+                    rows.clone().zip(&mut *y).for_each(|(row, y)| *y *= design.root_weight(row));
+                    totals[side] = y.iter().sum();
+                    sparse::add_transposed_product(&matrix, rows.clone(), &y, part.col_mut(side));
+                }
+            }
             None => {
                 for start in rows.clone().step_by(TILE_ROWS) {
                     let tile = start..(start + TILE_ROWS).min(rows.end);
@@ -73,13 +88,21 @@ pub(crate) fn transposed_product<T: Real + Element>(
                 }
             }
         }
-        Ok(part)
+        Ok((part, totals))
+    };
+    context.fold_with(blocks.len(), parts_alive(d * k), Vec::new, work, |(part, part_totals)| {
+        add(product.as_mut_slice(), Mat::as_slice(&part));
+        add(&mut totals, &part_totals);
     })?;
-    let mut product = Mat::zeros(d, k)?;
-    for part in parts {
-        product.as_mut_slice().iter_mut().zip(part?.as_slice()).for_each(|(sum, value)| *sum += value);
+    if design.sparse().is_some() {
+        (0..k).for_each(|side| centre_and_scale(design, totals[side], product.col_mut(side)));
     }
     Ok(product)
+}
+
+/// sums += part
+pub(crate) fn add(sums: &mut [f64], part: &[f64]) {
+    sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
 }
 
 /// Multiplies rows by the root weights.
@@ -112,43 +135,55 @@ fn add_transposed_tile_product(tile: Dense<'_, f64>, y: Dense<'_, f64>, out: &mu
     }
 }
 
-/// Sparse rows are never made dense: weights, means and column scales are applied to the vectors.
-fn sparse_product<T: Real + Element>(
-    design: &Design<'_, T>,
-    rows: std::ops::Range<usize>,
-    x: &Mat<f64>,
-    out: &mut [f64],
-) {
-    let Some((matrix, _)) = design.sparse() else { return };
-    let k = x.ncols();
-    let mut column = vec![0.0; rows.len()];
-    for side in 0..k {
-        let x: Vec<f64> = (0..x.nrows()).map(|j| x[(j, side)] * design.column_scale(j)).collect();
-        let shift: f64 = design.means().map_or(0.0, |means| means.iter().zip(&x).map(|(m, x)| m * x).sum());
-        column.fill(0.0);
-        sparse::add_product(&matrix, rows.clone(), &x, &mut column);
-        for ((row, out), value) in rows.clone().zip(out[side..].iter_mut().step_by(k)).zip(&column) {
-            *out = design.root_weight(row) * (value - shift);
+/// Vectors that sparse rows are to be multiplied by: sparse rows are never made dense, weights, means and column scales
+/// are applied to the vectors.
+pub(crate) struct SparseSides<'p, 'a, T> {
+    design: &'p Design<'a, T>,
+    matrix: Sparse<'a, T>,
+    /// Times the column scales.
+    x: Mat<f64>,
+    /// mean'x
+    shifts: Buffer<f64>,
+}
+
+impl<'p, 'a, T: Real + Element> SparseSides<'p, 'a, T> {
+    /// For the columns of `x` (d x k); nothing if the design is not sparse.
+    pub fn new(design: &'p Design<'a, T>, x: &Mat<f64>) -> Result<Option<Self>> {
+        let Some((matrix, _)) = design.sparse() else { return Ok(None) };
+        let x = Mat::from_fn(x.nrows(), x.ncols(), |j, side| x[(j, side)] * design.column_scale(j))?;
+        let mut shifts = Buffer::zeros(x.ncols(), "products with the means")?;
+        if let Some(means) = design.means() {
+            shifts.iter_mut().enumerate().for_each(|(side, shift)| *shift = dot(means, x.col(side)));
         }
+        Ok(Some(Self { design, matrix, x, shifts }))
+    }
+
+    /// What they are multiplied by.
+    pub fn design(&self) -> &'p Design<'a, T> {
+        self.design
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.x.ncols()
+    }
+
+    /// out += A'y over the rows, before columns are centred and scaled.
+    pub fn add_transposed(&self, rows: Range<usize>, y: &[f64], out: &mut [f64]) {
+        sparse::add_transposed_product(&self.matrix, rows, y, out);
+    }
+
+    /// The rows times vector `side`, into zeros.
+    pub fn product(&self, rows: Range<usize>, side: usize, out: &mut [f64]) {
+        sparse::add_product(&self.matrix, rows.clone(), self.x.col(side), out);
+        rows.zip(out).for_each(|(row, out)| *out = self.design.root_weight(row) * (*out - self.shifts[side]));
     }
 }
 
-fn sparse_transposed_product<T: Real + Element>(
-    design: &Design<'_, T>,
-    rows: std::ops::Range<usize>,
-    y: &Mat<f64>,
-    out: &mut Mat<f64>,
-) {
-    let Some((matrix, _)) = design.sparse() else { return };
-    for side in 0..y.ncols() {
-        let y = &y.col(side)[rows.clone()];
-        let y: Vec<f64> = rows.clone().zip(y).map(|(row, y)| design.root_weight(row) * y).collect();
-        let total: f64 = y.iter().sum();
-        let out = out.col_mut(side);
-        sparse::add_transposed_product(&matrix, rows.clone(), &y, out);
-        for (j, out) in out.iter_mut().enumerate() {
-            let mean = design.means().map_or(0.0, |means| means[j]);
-            *out = (*out - mean * total) * design.column_scale(j);
-        }
+/// Makes of A'y of a sparse A, y having this sum, what the design gives: its rows centred, its columns scaled.
+pub(crate) fn centre_and_scale<T: Real + Element>(design: &Design<'_, T>, total: f64, product: &mut [f64]) {
+    for (j, out) in product.iter_mut().enumerate() {
+        let mean = design.means().map_or(0.0, |means| means[j]);
+        *out = (*out - mean * total) * design.column_scale(j);
     }
 }

@@ -9,13 +9,13 @@ use super::forward::ForwardError;
 use super::ladder::{self, Moments, Outcome, Precision, Sketched, WORST_SKETCH};
 use super::lsmr::{PROBES, Unfactored, lsmr};
 use super::output::{Output, Stage};
-use super::plan::{Method, Params, Plan, Rung, is_square};
+use super::plan::{Method, Params, Plan, Rung, wants_hint};
 use super::qr::{Factored, RCOND, qr, shortened};
 use super::refine::{Group, Refined, Scaled};
 use super::spir::{Inner, spir};
 use crate::certify::{LOOSENESS, floor_of};
 use crate::error::{Error, Result};
-use crate::matrix::{Real, Rows};
+use crate::matrix::{Buffer, Real, Rows};
 use crate::parallel::Context;
 use crate::simd::Element;
 use std::time::Instant;
@@ -122,12 +122,15 @@ impl<'p> Driver<'p> {
             driver.follow(Plan::for_products(n, d, params)?);
             return Ok(driver);
         }
-        let wants_gram = matches!(params.method, Method::Auto | Method::Gram);
-        let sampled = if wants_gram && !is_square(n, d) { Some(hint(context, design)?) } else { None };
+        let sampled = wants_hint(design, params).then(|| hint(context, design)).transpose()?;
         let known = |hint: &Hint| !design.is_wild(&hint.largest) && !hint.largest.contains(&0.0);
+        let read;
         let largest = match &sampled {
-            Some(hint) if known(hint) => hint.largest.clone(),
-            _ => driver.read_largest(design)?,
+            Some(hint) if known(hint) => &hint.largest,
+            _ => {
+                read = driver.read_largest(design)?;
+                &read
+            }
         };
         driver.powers = largest
             .iter()
@@ -144,7 +147,7 @@ impl<'p> Driver<'p> {
     }
 
     /// Largest magnitudes by one read of A, which also finds what is not finite.
-    fn read_largest<T: Real + Element>(&mut self, design: &mut Design<'_, T>) -> Result<Vec<f64>> {
+    fn read_largest<T: Real + Element>(&mut self, design: &mut Design<'_, T>) -> Result<Buffer<f64>> {
         self.reads += 1;
         let largest = design.largest_in_columns(self.context)?;
         design.tame_columns(&largest);
@@ -167,16 +170,43 @@ impl<'p> Driver<'p> {
             tolerance: self.tolerance,
             max_passes: self.params.max_iter.unwrap_or(7),
         };
-        let wanted = self.rungs[0].method();
+        let rungs = self.rungs.clone();
+        match self.climb(&group, &rungs, output) {
+            Err(Error::Allocation { bytes, .. }) if self.spares_memory(design) => {
+                self.explanation.push(format!("no memory for {bytes} bytes more"));
+                self.climb(&group, &[Rung::lsmr(self.params, design.nrows(), design.ncols())], output)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// True if a method that takes less memory is left to try.
+    fn spares_memory<T: Real + Element>(&self, design: &Design<'_, T>) -> bool {
+        self.params.method == Method::Auto && design.sparse().is_some() && !self.is_factorless()
+    }
+
+    /// True if no factor is ever made.
+    fn is_factorless(&self) -> bool {
+        self.rungs.iter().all(|rung| matches!(rung, Rung::Lsmr(_)))
+    }
+
+    fn climb<T: Real + Element + ladder::Sketchable>(
+        &mut self,
+        group: &Group<'_, '_, T>,
+        rungs: &[Rung],
+        output: &mut Output,
+    ) -> Result<()> {
+        let design = group.design;
+        let wanted = rungs[0].method();
         let mut sketch_size = None;
-        for rung in self.rungs.clone() {
+        for &rung in rungs {
             output.redraws += usize::from(rung.draw() > 0);
             let start = Instant::now();
             self.reads = 0;
-            let outcome = self.attempt(&group, rung, &mut sketch_size)?;
+            let outcome = self.attempt(group, rung, &mut sketch_size)?;
             let products = if design.operator().is_some() { 2 } else { 1 };
             self.end_stage(rung, start, products * outcome.passes());
-            let last = self.rungs.last() == Some(&rung);
+            let last = rungs.last() == Some(&rung);
             match outcome {
                 Outcome::Refined(refined, scaled, condition)
                     if last || refined.settled && condition * self.rcond < 1.0 =>
@@ -189,19 +219,18 @@ impl<'p> Driver<'p> {
                     }
                     let rank = scaled.factor.rank() - scaled.empty.len();
                     self.explanation.push(format!("{}: rank {rank}, {}", rung.describe(), summary(&refined)));
-                    let (method, refined) =
-                        match self.sharpened(&group, rung, &refined, &scaled, condition)? {
-                            Some(sharpened) => (Method::FgmresWlsir, sharpened),
-                            None => (rung.method(), refined),
-                        };
-                    output.accept(&group, method, refined, &scaled, condition, rank, sketch_size);
-                    self.certify(&group, &scaled, condition, output)?;
-                    return self.keep(&group, &scaled, self.is_exact(rung, condition), output);
+                    let (method, refined) = match self.sharpened(group, rung, &refined, &scaled, condition)? {
+                        Some(sharpened) => (Method::FgmresWlsir, sharpened),
+                        None => (rung.method(), refined),
+                    };
+                    output.accept(group, method, refined, &scaled, condition, rank, sketch_size);
+                    self.certify(group, &scaled, condition, output)?;
+                    return self.keep(group, &scaled, self.is_exact(rung, condition), output);
                 }
                 Outcome::Unfactored(answers) if last || answers.refined.settled => {
                     self.explanation.push(format!("lsmr: {}", summary(&answers.refined)));
-                    output.accept_unfactored(&group, answers);
-                    return self.factor_apart(&group, output);
+                    output.accept_unfactored(group, answers);
+                    return self.factor_apart(group, output);
                 }
                 Outcome::Refined(refined, _, condition)
                 | Outcome::Unfactored(Unfactored { refined, condition, .. }) => {
@@ -458,7 +487,7 @@ impl<'p> Driver<'p> {
             max_passes: 0,
         };
         self.explanation.push("every target is zero".into());
-        if design.operator().is_some() {
+        if design.operator().is_some() || self.is_factorless() {
             output.method = Method::Lsmr;
             return Ok(());
         }
