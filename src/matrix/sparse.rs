@@ -43,6 +43,23 @@ impl Indices<'_> {
         }
     }
 
+    /// The first of the first `count` that is not in [0, width).
+    fn first_outside(&self, count: usize, width: usize) -> Option<usize> {
+        // A negative number is a large one without its sign. The largest of all is found faster than the first.
+        match self {
+            Self::I32(slice) => {
+                let outside = |&i: &i32| i as u32 as usize >= width;
+                let largest = slice[..count].iter().fold(0, |largest: u32, &i| largest.max(i as u32));
+                (largest as usize >= width).then(|| slice[..count].iter().position(outside)).flatten()
+            }
+            Self::I64(slice) => {
+                let outside = |&i: &i64| i as u64 as usize >= width;
+                let largest = slice[..count].iter().fold(0, |largest: u64, &i| largest.max(i as u64));
+                (largest as usize >= width).then(|| slice[..count].iter().position(outside)).flatten()
+            }
+        }
+    }
+
     fn signed(&self, k: usize) -> i64 {
         match self {
             Self::I32(slice) => i64::from(slice[k]),
@@ -87,12 +104,9 @@ pub fn check_indices(
         }
         last = next;
     }
-    for k in 0..last as usize {
-        let index = indices.signed(k);
-        if index < 0 || index >= width as i64 {
-            let found = format!("sparse with index {index} at position {k}");
-            return Err(Error::value(argument, found, format!("an index in [0, {width})")));
-        }
+    if let Some(k) = indices.first_outside(last as usize, width) {
+        let found = format!("sparse with index {} at position {k}", indices.signed(k));
+        return Err(Error::value(argument, found, format!("an index in [0, {width})")));
     }
     Ok(())
 }
@@ -184,14 +198,9 @@ impl<'a, T: Real> Sparse<'a, T> {
 
     /// True when the indices of every line strictly increase.
     pub fn is_canonical(&self) -> bool {
-        (0..self.lines).all(|line| {
-            let mut last = None;
-            let mut increasing = true;
-            self.visit_line(line, |index, _| {
-                increasing &= last.is_none_or(|previous| previous < index);
-                last = Some(index);
-            });
-            increasing
+        (0..self.lines).all(|line| match self.indices {
+            Indices::I32(indices) => indices[self.extent(line)].is_sorted_by(|i, j| i < j),
+            Indices::I64(indices) => indices[self.extent(line)].is_sorted_by(|i, j| i < j),
         })
     }
 
