@@ -319,7 +319,7 @@ class RidgeCV(LeastSquares):
         return self
 
     def _alphas(self) -> npt.NDArray[np.float64]:
-        alphas: npt.NDArray[np.float64] = as_vector(np.atleast_1d(self.alphas), "alphas")  # type: ignore[assignment]
+        alphas: npt.NDArray[np.float64] = as_vector(self.alphas, "alphas", accept_scalar=True)  # type: ignore[assignment]
         check_finite(alphas, "alphas")
         if not len(alphas) or alphas.min() <= 0.0:
             raise InvalidInputError(f"`alphas` is {self.alphas!r}, expected one or more positive numbers")

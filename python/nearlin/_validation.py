@@ -129,6 +129,7 @@ def as_factors(factors: object, name: str = "factors") -> list[Matrix]:
         is_sparse(factors)
         or not isinstance(factors, Sequence | np.ndarray)
         or isinstance(factors, str | bytes)
+        or getattr(factors, "ndim", 1) == 0
     ):
         raise InvalidTypeError(f"`{name}` is of type {type(factors).__name__}, expected a list of matrices")
     if len(factors) == 0:
@@ -155,8 +156,17 @@ def as_folded(B: object, dims: Sequence[int], name: str = "B") -> tuple[Float, i
     )
 
 
-def as_vector(v: object, name: str, *, length: int | None = None, dtype: npt.DTypeLike = np.float64) -> Float:
-    """Return ``v`` as a contiguous vector of ``dtype``."""
+def as_vector(
+    v: object,
+    name: str,
+    *,
+    length: int | None = None,
+    dtype: npt.DTypeLike = np.float64,
+    accept_scalar: bool = False,
+) -> Float:
+    """Return ``v`` as a contiguous vector of ``dtype``, a number as a vector of one entry if that will do."""
+    if accept_scalar and (isinstance(v, Real) or getattr(v, "shape", None) == ()):
+        v = [check_real(v, name)]
     array = as_array(v, name)
     if array.ndim != 1:
         raise ShapeError(f"`{name}` has {array.ndim} dimensions, expected 1")

@@ -328,6 +328,12 @@ def test_dims_are_a_sequence_of_integers(dims):
         TensorSRHT(4, dims)
 
 
+@pytest.mark.parametrize("factors", [np.array(3.0), 3.0, "AB", b"AB", sp.csr_array(A), {1: A}, None])
+def test_factors_are_a_sequence_of_matrices(factors):
+    with pytest.raises(InvalidTypeError, match="`factors` is of type"):
+        validation.as_factors(factors)
+
+
 @pytest.mark.parametrize("seed", [[[1], [1, 2]], [1.5], np.array([0.5]), np.ones((2, 2)), np.array(0.5)])
 def test_ragged_and_real_seeds_are_refused(seed):
     with pytest.raises(InvalidTypeError, match="`rng` is of type"):

@@ -24,10 +24,6 @@ SPARSE_SKETCH = {"guarantee": None, "sketch": "count_sketch", "sketch_size": 100
 OPERATOR = aslinearoperator(A * np.logspace(0, 9, 6))
 
 
-def slow(**options):
-    return nearlin.LinearRegression(method="lsmr", tol=1e-30, **options)
-
-
 def pinned(Estimator):
     return Estimator(**({} if Estimator is nearlin.LinearRegression else {"alpha": 1e-15})).fit(
         PINNED, np.append(b, 1.0)
@@ -63,6 +59,13 @@ WARNING_LINES = {
             .cov_params(X=ILL, y=b)
         ),
     ),
+    "lstsq, out of reach": (AccuracyWarning, lambda: nearlin.lstsq(A, b, tol=1e-25)),
+    "LinearRegression, far": (
+        AccuracyWarning,
+        lambda: nearlin.LinearRegression(tol=1e-25).fit(A, b),
+    ),
+    "Ridge, out of reach": (AccuracyWarning, lambda: nearlin.Ridge(tol=1e-25).fit(A, b)),
+    "RidgeCV, out of reach": (AccuracyWarning, lambda: nearlin.RidgeCV(tol=1e-25).fit(A, b)),
     "operator": (AccuracyWarning, lambda: nearlin.lstsq(OPERATOR, b, method="lsmr", max_iter=2)),
     "sketch_and_solve": (GuaranteeWarning, lambda: nearlin.sketch_and_solve(A, b, **SPARSE_SKETCH)),
     "stream": (GuaranteeWarning, lambda: stream.result()),
