@@ -46,6 +46,15 @@ pub enum Error {
     /// Bytes that are not a state of this library, or not one of this kind.
     #[error("cannot restore the state: {0}")]
     State(String),
+    /// A state that cannot be had, or changed, just now or in this process.
+    #[error("{0}")]
+    Busy(&'static str),
+    /// An index went out of range in the middle of a call, although all were checked.
+    #[error(
+        "an array was written to during the call, by another thread or a callback, so that an index of it went out of \
+         range ({0}); if none was, this is a defect of nearlin"
+    )]
+    Changed(String),
     /// The caller asked to stop (Ctrl-C); nothing was changed.
     #[error("interrupted")]
     Interrupted,
@@ -75,12 +84,16 @@ impl Error {
     }
 }
 
-/// Runs `work`; a panic in it becomes [`Error::Internal`].
+/// Runs `work`; a panic in it becomes [`Error::Internal`], or [`Error::Changed`] where an index was out of range: all
+/// indices are checked when a call begins.
 pub fn catch_panic<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|payload| {
         let text = payload.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
-        Err(Error::Internal(text.unwrap_or("a panic without a message").to_string()))
+        let text = text.unwrap_or("a panic without a message").to_string();
+        let of_index = ["out of bounds", "out of range", "slice index starts at"];
+        let changed = of_index.iter().any(|words| text.contains(words));
+        Err(if changed { Error::Changed(text) } else { Error::Internal(text) })
     })
 }
 

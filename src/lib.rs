@@ -5,7 +5,7 @@
 //! | floor | what it holds |
 //! |---|---|
 //! | [`error`] | one error type: which argument, what was found, what was expected |
-//! | [`parallel`] | private thread pools, shape-determined blocks, interruption |
+//! | [`parallel`] | a private pool of threads, shape-determined blocks, interruption, states that threads share |
 //! | [`simd`] | fixed-lane kernels, compiled per instruction set, chosen at run time |
 //! | [`random`] | random numbers addressed by (seed, operator, purpose, row, column) |
 //! | [`matrix`] | what an input is: dense and sparse views, tiles of rows |

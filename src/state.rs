@@ -13,33 +13,122 @@
 //! sense. Nothing is allocated that the bytes at hand do not fill.
 
 use crate::error::{Error, Result};
+use crate::matrix::room_for;
+use crate::parallel::Context;
+use postcard::ser_flavors::Flavor;
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 const MAGIC: [u8; 8] = *b"nearlin\0";
 const KIND: usize = 16;
+/// Bytes that are worked on before anybody could interrupt.
+const PIECE: usize = 1 << 22;
 const HEADER: usize = MAGIC.len() + KIND + 4 + 8 + 4;
 
+/// How many bytes [`write`] fills for a payload.
+pub fn size(payload: &impl Serialize) -> Result<usize> {
+    Ok(HEADER + encode(payload, Counted(0))?)
+}
+
+/// Writes the bytes of a state to `bytes`, of which there are [`size`]. `kind` has at most 16 bytes.
+pub fn write(
+    context: &Context,
+    kind: &str,
+    version: u32,
+    payload: &impl Serialize,
+    bytes: &mut [u8],
+) -> Result<()> {
+    let (header, body) = bytes.split_at_mut_checked(HEADER).ok_or_else(too_few)?;
+    let length = body.len();
+    let mut stopped = Ok(());
+    let written = encode(payload, Written { context, rest: &mut *body, stopped: &mut stopped });
+    stopped?;
+    if written? != 0 {
+        return Err(too_few());
+    }
+    let fields = [&kind_field(kind)[..], &version.to_le_bytes(), &(length as u64).to_le_bytes()].concat();
+    let sum = checksum(context, &fields, body)?.to_le_bytes();
+    header.copy_from_slice(&[&MAGIC[..], &fields, &sum].concat());
+    Ok(())
+}
+
 /// The bytes of a state. `kind` has at most 16 bytes.
-pub fn to_bytes(kind: &str, version: u32, payload: &impl Serialize) -> Result<Vec<u8>> {
-    let failed = |error: postcard::Error| Error::Internal(format!("cannot encode a state: {error}"));
-    let payload = postcard::to_stdvec(payload).map_err(failed)?;
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(HEADER + payload.len()).map_err(|_| Error::Allocation {
-        bytes: (HEADER + payload.len()) as u128,
-        purpose: "the bytes of a state",
-    })?;
-    bytes.extend(MAGIC);
-    bytes.extend(kind_field(kind));
-    bytes.extend(version.to_le_bytes());
-    bytes.extend((payload.len() as u64).to_le_bytes());
-    bytes.extend(checksum(&bytes[MAGIC.len()..], &payload).to_le_bytes());
-    bytes.extend(payload);
+pub fn to_bytes(context: &Context, kind: &str, version: u32, payload: &impl Serialize) -> Result<Vec<u8>> {
+    let size = size(payload)?;
+    let mut bytes = room_for(size, "the bytes of a state")?;
+    bytes.resize(size, 0);
+    write(context, kind, version, payload, &mut bytes)?;
     Ok(bytes)
 }
 
+fn too_few() -> Error {
+    Error::Internal("a state has another size than announced".into())
+}
+
+fn encode<F: Flavor>(payload: &impl Serialize, flavor: F) -> Result<F::Output> {
+    let failed = |error| Error::Internal(format!("cannot encode a state: {error}"));
+    postcard::serialize_with_flavor(payload, flavor).map_err(failed)
+}
+
+/// Counts the bytes that it is given.
+struct Counted(usize);
+
+impl Flavor for Counted {
+    type Output = usize;
+
+    fn try_push(&mut self, _: u8) -> postcard::Result<()> {
+        self.try_extend(&[0])
+    }
+
+    fn try_extend(&mut self, data: &[u8]) -> postcard::Result<()> {
+        self.0 += data.len();
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<usize> {
+        Ok(self.0)
+    }
+}
+
+/// Writes bytes where there is room for them, and says in the end how much of it is left.
+struct Written<'w> {
+    context: &'w Context<'w>,
+    rest: &'w mut [u8],
+    stopped: &'w mut Result<()>,
+}
+
+impl Flavor for Written<'_> {
+    type Output = usize;
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.try_extend(&[byte])
+    }
+
+    fn try_extend(&mut self, data: &[u8]) -> postcard::Result<()> {
+        for piece in data.chunks(PIECE) {
+            *self.stopped = self.context.tick();
+            let room = std::mem::take(&mut self.rest).split_at_mut_checked(piece.len());
+            let (Some((to, rest)), Ok(())) = (room, &self.stopped) else {
+                return Err(postcard::Error::SerializeBufferFull);
+            };
+            to.copy_from_slice(piece);
+            self.rest = rest;
+        }
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<usize> {
+        Ok(self.rest.len())
+    }
+}
+
 /// The payload that [`to_bytes`] was given, if it was of that kind and version.
-pub fn from_bytes<'a, T: Deserialize<'a>>(kind: &str, version: u32, bytes: &'a [u8]) -> Result<T> {
+pub fn from_bytes<'a, T: Deserialize<'a>>(
+    context: &Context,
+    kind: &str,
+    version: u32,
+    bytes: &'a [u8],
+) -> Result<T> {
     let refuse = |why: &str| Err(Error::State(why.into()));
     if bytes.len() < HEADER || bytes[..MAGIC.len()] != MAGIC {
         return refuse("these are not the bytes of a state of nearlin, or not all of them");
@@ -51,7 +140,7 @@ pub fn from_bytes<'a, T: Deserialize<'a>>(kind: &str, version: u32, bytes: &'a [
     if length != (payload.len() as u64).to_le_bytes() {
         return refuse("bytes are missing or too many");
     }
-    if sum != checksum(&header[MAGIC.len()..], payload).to_le_bytes() {
+    if sum != checksum(context, &header[MAGIC.len()..], payload)?.to_le_bytes() {
         return refuse("the checksum is wrong: the bytes were damaged");
     }
     if found_kind != kind_field(kind) {
@@ -73,11 +162,14 @@ fn kind_field(kind: &str) -> [u8; KIND] {
     std::array::from_fn(|k| kind.as_bytes().get(k).copied().unwrap_or(0))
 }
 
-fn checksum(fields: &[u8], payload: &[u8]) -> u32 {
+fn checksum(context: &Context, fields: &[u8], payload: &[u8]) -> Result<u32> {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(fields);
-    hasher.update(payload);
-    hasher.finalize()
+    for piece in payload.chunks(PIECE) {
+        context.tick()?;
+        hasher.update(piece);
+    }
+    Ok(hasher.finalize())
 }
 
 /// Numbers as one run of bytes, which is faster than one by one. Decoding keeps the bytes where they are.
@@ -104,17 +196,21 @@ impl Floats<'_> {
     }
 
     /// Writes them to a slice of as many numbers.
-    pub fn copy_to(&self, out: &mut [f64]) {
-        match self {
-            Self::Numbers(numbers) => out.copy_from_slice(numbers),
-            Self::Bytes(bytes) => {
-                let (numbers, _) = bytes.as_chunks();
-                assert_eq!(numbers.len(), out.len());
-                for (out, &number) in out.iter_mut().zip(numbers) {
-                    *out = f64::from_le_bytes(number);
+    pub fn copy_to(&self, context: &Context, out: &mut [f64]) -> Result<()> {
+        assert_eq!(self.len(), out.len());
+        for (k, out) in out.chunks_mut(PIECE / 8).enumerate() {
+            context.tick()?;
+            let piece = k * (PIECE / 8)..k * (PIECE / 8) + out.len();
+            match self {
+                Self::Numbers(numbers) => out.copy_from_slice(&numbers[piece]),
+                Self::Bytes(bytes) => {
+                    for (out, &number) in out.iter_mut().zip(&bytes.as_chunks().0[piece]) {
+                        *out = f64::from_le_bytes(number);
+                    }
                 }
             }
         }
+        Ok(())
     }
 }
 
@@ -122,8 +218,12 @@ impl Serialize for Floats<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         match self {
             Self::Numbers(numbers) => {
-                let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
-                serializer.serialize_bytes(&bytes)
+                const { assert!(cfg!(target_endian = "little"), "numbers are written as they lie in memory") };
+                // SAFETY: eight bytes for each number, any of which is a byte.
+                let bytes = unsafe {
+                    std::slice::from_raw_parts(numbers.as_ptr().cast::<u8>(), size_of_val(*numbers))
+                };
+                serializer.serialize_bytes(bytes)
             }
             Self::Bytes(bytes) => serializer.serialize_bytes(bytes),
         }
@@ -163,15 +263,16 @@ mod tests {
 
     fn sample() -> Vec<u8> {
         let numbers = Floats::Numbers(&[1.5, -0.0, f64::MAX]);
-        to_bytes("test", 3, &Payload { names: vec!["a".into(), "bc".into()], numbers }).unwrap()
+        to_bytes(&Context::new(1), "test", 3, &Payload { names: vec!["a".into(), "bc".into()], numbers })
+            .unwrap()
     }
 
     #[test]
     fn a_state_survives_the_round_trip() {
         let bytes = sample();
-        let payload: Payload = from_bytes("test", 3, &bytes).unwrap();
+        let payload: Payload = from_bytes(&Context::new(1), "test", 3, &bytes).unwrap();
         let mut numbers = [0.0; 3];
-        payload.numbers.copy_to(&mut numbers);
+        payload.numbers.copy_to(&Context::new(1), &mut numbers).unwrap();
         assert_eq!(numbers.map(f64::to_bits), [1.5f64, -0.0, f64::MAX].map(f64::to_bits));
         assert_eq!(payload.names, ["a", "bc"]);
     }
@@ -180,37 +281,48 @@ mod tests {
     fn every_truncation_and_every_flipped_bit_is_noticed() {
         let bytes = sample();
         for len in 0..bytes.len() {
-            assert!(matches!(from_bytes::<Payload>("test", 3, &bytes[..len]), Err(Error::State(_))));
+            assert!(matches!(
+                from_bytes::<Payload>(&Context::new(1), "test", 3, &bytes[..len]),
+                Err(Error::State(_))
+            ));
         }
         for bit in 0..8 * bytes.len() {
             let mut damaged = bytes.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
-            assert!(matches!(from_bytes::<Payload>("test", 3, &damaged), Err(Error::State(_))), "bit {bit}");
+            assert!(
+                matches!(from_bytes::<Payload>(&Context::new(1), "test", 3, &damaged), Err(Error::State(_))),
+                "bit {bit}"
+            );
         }
     }
 
     #[test]
     fn other_kinds_versions_and_lengths_are_refused() {
         let bytes = sample();
-        let message = |kind, version| from_bytes::<Payload>(kind, version, &bytes).unwrap_err().to_string();
+        let message = |kind, version| {
+            from_bytes::<Payload>(&Context::new(1), kind, version, &bytes).unwrap_err().to_string()
+        };
         assert!(message("other", 3).contains("state of a test"));
         assert!(message("test", 4).contains("another version"));
         let mut longer = bytes.clone();
         longer.push(0);
-        assert!(from_bytes::<Payload>("test", 3, &longer).is_err());
+        assert!(from_bytes::<Payload>(&Context::new(1), "test", 3, &longer).is_err());
     }
 
     #[test]
     fn a_length_that_the_bytes_do_not_hold_is_refused_without_allocating_it() {
         // A postcard payload that announces 2^60 strings, or bytes, under a valid checksum.
         let huge = [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10];
-        let mut bytes = to_bytes("test", 3, &()).unwrap();
+        let mut bytes = to_bytes(&Context::new(1), "test", 3, &()).unwrap();
         bytes.extend(huge);
         let at = HEADER - 12;
         bytes[at..at + 8].copy_from_slice(&(huge.len() as u64).to_le_bytes());
-        let sum = checksum(&bytes[MAGIC.len()..HEADER - 4], &huge);
+        let sum = checksum(&Context::new(1), &bytes[MAGIC.len()..HEADER - 4], &huge).unwrap();
         bytes[HEADER - 4..HEADER].copy_from_slice(&sum.to_le_bytes());
-        assert!(matches!(from_bytes::<Vec<String>>("test", 3, &bytes), Err(Error::State(_))));
-        assert!(matches!(from_bytes::<Floats>("test", 3, &bytes), Err(Error::State(_))));
+        assert!(matches!(
+            from_bytes::<Vec<String>>(&Context::new(1), "test", 3, &bytes),
+            Err(Error::State(_))
+        ));
+        assert!(matches!(from_bytes::<Floats>(&Context::new(1), "test", 3, &bytes), Err(Error::State(_))));
     }
 }

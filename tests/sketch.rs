@@ -199,7 +199,7 @@ fn any_cut_of_a_stream_gives_the_bits_of_the_whole() {
         let expected = apply(kind, m, 1, Operand::Dense(&rows(&a, d, 0, n)));
         for trial in 0..4 {
             let sketch = Sketch::new(kind, m, Some(n as u64), 42, 7).unwrap();
-            let mut stream = sketch.accumulate(d).unwrap();
+            let mut stream = sketch.accumulate(&Context::new(1), d).unwrap();
             let longest = [3, 60, 500, 2000][trial as usize];
             let mut start = 0;
             for step in 0.. {
@@ -211,7 +211,11 @@ fn any_cut_of_a_stream_gives_the_bits_of_the_whole() {
                 let block = rows(&a, d, start, end);
                 stream.partial_fit(&Context::new(2), &Operand::Dense(&block), None).unwrap();
                 if end.is_multiple_of(41) {
-                    stream = Accumulator::from_bytes(&stream.to_bytes().unwrap()).unwrap();
+                    stream = Accumulator::from_bytes(
+                        &Context::new(1),
+                        &stream.to_bytes(&Context::new(1)).unwrap(),
+                    )
+                    .unwrap();
                 }
                 start = end;
             }
@@ -238,24 +242,28 @@ fn parts_of_a_stream_merge_in_any_order() {
         let expected = apply(kind, m, 1, Operand::Dense(&rows(&a, d, 0, n)));
         let sketch = Sketch::new(kind, m, Some(n as u64), 42, 7).unwrap();
         let part = |k: usize| {
-            let mut part = sketch.accumulate(d).unwrap();
+            let mut part = sketch.accumulate(&Context::new(1), d).unwrap();
             let block = rows(&a, d, bounds[k], bounds[k + 1]);
             part.partial_fit(&ctx, &Operand::Dense(&block), Some(bounds[k] as u64)).unwrap();
             part
         };
         let mut merged = part(3);
         for k in [1, 4, 0, 2] {
-            merged.merge(&ctx, &part(k)).unwrap();
+            merged = merged.merged(&ctx, &part(k)).unwrap();
         }
         assert!(merged.covered().eq(std::iter::once(0..n as u64)));
         assert!(distance(&merged.result(&ctx).unwrap(), &expected) <= 1e-13 * norm(&expected), "{kind:?}");
 
-        let before = merged.to_bytes().unwrap();
-        assert!(matches!(merged.merge(&ctx, &part(2)), Err(Error::Value { argument: "other", .. })));
-        let other = Sketch::new(kind, m, Some(n as u64), 43, 7).unwrap().accumulate(d).unwrap();
-        assert!(matches!(merged.merge(&ctx, &other), Err(Error::Value { argument: "other", .. })));
-        assert!(matches!(merged.merge(&ctx, &sketch.accumulate(d + 1).unwrap()), Err(Error::Shape { .. })));
-        assert_eq!(merged.to_bytes().unwrap(), before);
+        let before = merged.to_bytes(&Context::new(1)).unwrap();
+        assert!(matches!(merged.merged(&ctx, &part(2)), Err(Error::Value { argument: "other", .. })));
+        let other =
+            Sketch::new(kind, m, Some(n as u64), 43, 7).unwrap().accumulate(&Context::new(1), d).unwrap();
+        assert!(matches!(merged.merged(&ctx, &other), Err(Error::Value { argument: "other", .. })));
+        assert!(matches!(
+            merged.merged(&ctx, &sketch.accumulate(&Context::new(1), d + 1).unwrap()),
+            Err(Error::Shape { .. })
+        ));
+        assert_eq!(merged.to_bytes(&Context::new(1)).unwrap(), before);
     }
 }
 
@@ -276,9 +284,9 @@ fn a_block_is_added_whole_or_not_at_all() {
     let ctx = Context::new(2);
     for kind in KINDS {
         let sketch = Sketch::new(kind, m, Some(2 * n as u64), 1, 0).unwrap();
-        let mut stream = sketch.accumulate(d).unwrap();
+        let mut stream = sketch.accumulate(&Context::new(1), d).unwrap();
         stream.partial_fit(&ctx, &Operand::Dense(&rows(&a, d, 0, 700)), Some(100)).unwrap();
-        let before = stream.to_bytes().unwrap();
+        let before = stream.to_bytes(&Context::new(1)).unwrap();
         for (row, col, value) in
             [(0, 0, f64::NAN), (n / 2, 1, f64::INFINITY), (n - 1, d - 1, f64::NEG_INFINITY)]
         {
@@ -310,7 +318,7 @@ fn a_block_is_added_whole_or_not_at_all() {
         std::thread::sleep(2 * nearlin::parallel::TICK);
         let all = rows(&a, d, 0, n);
         assert_eq!(stream.partial_fit(&hurried, &Operand::Dense(&all), None), Err(Error::Interrupted));
-        assert_eq!(stream.to_bytes().unwrap(), before);
+        assert_eq!(stream.to_bytes(&Context::new(1)).unwrap(), before);
         let empty = rows(&a, d, 3, 3);
         stream.partial_fit(&ctx, &Operand::Dense(&empty), None).unwrap();
         assert_eq!(stream.rows(), 700);
@@ -407,15 +415,18 @@ fn damaged_states_are_refused() {
     for kind in KINDS {
         let mut stream = Sketch::new(kind, 8, Some(100), 1, 0).unwrap().accumulate(3).unwrap();
         stream.partial_fit(&Context::new(1), &Operand::Dense(&rows(&a, 3, 0, 40)), Some(10)).unwrap();
-        let bytes = stream.to_bytes().unwrap();
-        assert_eq!(Accumulator::from_bytes(&bytes).unwrap().to_bytes().unwrap(), bytes);
+        let bytes = stream.to_bytes(&Context::new(1)).unwrap();
+        assert_eq!(
+            Accumulator::from_bytes(&Context::new(1), &bytes).unwrap().to_bytes(&Context::new(1)).unwrap(),
+            bytes
+        );
         for len in (0..bytes.len()).step_by(7) {
-            assert!(matches!(Accumulator::from_bytes(&bytes[..len]), Err(Error::State(_))));
+            assert!(matches!(Accumulator::from_bytes(&Context::new(1), &bytes[..len]), Err(Error::State(_))));
         }
         for byte in (0..bytes.len()).step_by(11).chain(0..60) {
             let mut damaged = bytes.clone();
             damaged[byte] ^= 1 << (byte % 8);
-            assert!(matches!(Accumulator::from_bytes(&damaged), Err(Error::State(_))));
+            assert!(matches!(Accumulator::from_bytes(&Context::new(1), &damaged), Err(Error::State(_))));
         }
         // With the checksum set right again, what is inside must still make sense.
         for byte in (40..bytes.len()).filter(|&byte| byte < 200 || byte % 97 == 0) {
@@ -427,7 +438,7 @@ fn damaged_states_are_refused() {
                 sum.update(&forged[40..]);
                 let sum = sum.finalize();
                 forged[36..40].copy_from_slice(&sum.to_le_bytes());
-                if let Ok(stream) = Accumulator::from_bytes(&forged) {
+                if let Ok(stream) = Accumulator::from_bytes(&Context::new(1), &forged) {
                     stream.result(&Context::new(1)).ok();
                 }
             }

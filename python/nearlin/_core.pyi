@@ -120,6 +120,7 @@ class LeastSquaresStream:
         *,
         sample_weight: npt.NDArray[np.float64] | None,
         vector: bool,
+        names: list[str] | None,
         row_offset: int | None,
         threads: int,
         progress: Callable[[int, int, dict[str, float]], object] | None,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .exceptions import InvalidTypeError, NonFiniteError
 
-__all__ = ["check_frame", "column_names", "frame_values", "is_frame", "naming_columns"]
+__all__ = ["check_frame", "column_names", "frame_values", "is_frame", "naming_columns", "string_names"]
 
 NUMBERS = frozenset({"integer", "floating", "mixed-integer-float", "boolean", "decimal", "empty"})
 """What pandas calls columns of Python objects that are real numbers."""
@@ -36,6 +36,12 @@ def ndim(A: Any) -> int:
 def column_names(frame: object) -> list[str] | None:
     """Return the names of the columns of a frame, None of anything else."""
     return [str(name) for name in frame.columns] if is_frame(frame) and ndim(frame) == 2 else None  # type: ignore[attr-defined]
+
+
+def string_names(frame: Any) -> list[str] | None:
+    """Return the names of the columns of a frame where all are strings, which is when scikit-learn heeds them."""
+    names = column_names(frame)
+    return names if names is not None and all(isinstance(name, str) for name in frame.columns) else None
 
 
 def check_frame(frame: Any, name: str) -> None:

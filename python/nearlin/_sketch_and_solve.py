@@ -9,7 +9,7 @@ import numpy.typing as npt
 from . import _core
 from ._certificate import Certificate
 from ._config import Progress, resolve_progress, resolve_threads
-from ._frames import column_names, naming_columns
+from ._frames import column_names, naming_columns, string_names
 from ._listing import NotATuple, listing
 from ._stream import RowStream
 from ._validation import (
@@ -269,7 +269,7 @@ def sketch_and_solve(
     weights = as_sample_weight(sample_weight, n)
     listener = resolve_progress(progress)
     with naming_columns(column_names(A)):
-        stream._add(matrix, columns, weights, vector, None, n_jobs, listener)
+        stream._add(matrix, columns, weights, vector, None, None, n_jobs, listener)
     return stream._solve(n_jobs, listener)
 
 
@@ -396,7 +396,8 @@ class StreamingLeastSquares(RowStream):
         Raises
         ------
         InvalidInputError
-            If the block does not fit those before, holds NaN or infinity, or has a row that was added before.
+            If the block does not fit those before (the columns of a frame must be those of the first, in
+            their order), holds NaN or infinity, or has a row that was added before.
 
         Examples
         --------
@@ -412,7 +413,7 @@ class StreamingLeastSquares(RowStream):
         if row_offset is not None:
             row_offset = check_int(row_offset, "row_offset", at_least=0, at_most=MOST_ROWS)
         with naming_columns(column_names(A)):
-            self._add(matrix, columns, weights, vector, row_offset, n_jobs, None)
+            self._add(matrix, columns, weights, vector, string_names(A), row_offset, n_jobs, None)
         return self
 
     def result(self, *, n_jobs: int | None = None) -> SketchAndSolveResult:
@@ -456,6 +457,7 @@ class StreamingLeastSquares(RowStream):
         b: Float,
         weights: npt.NDArray[np.float64] | None,
         vector: bool,
+        names: list[str] | None,
         row_offset: int | None,
         n_jobs: int | None,
         progress: Progress | None,
@@ -465,6 +467,7 @@ class StreamingLeastSquares(RowStream):
             b,
             sample_weight=weights,
             vector=vector,
+            names=names,
             row_offset=row_offset,
             threads=resolve_threads(n_jobs),
             progress=progress,

@@ -2,6 +2,7 @@
 
 use super::{Dense, DenseMut, Real};
 use crate::error::{Error, Result};
+use crate::parallel::Context;
 
 #[derive(Clone, Copy)]
 #[repr(align(64))]
@@ -29,6 +30,23 @@ impl<T: Real> Buffer<T> {
     pub fn copy_of(slice: &[T], purpose: &'static str) -> Result<Self> {
         let mut copy = Self::zeros(slice.len(), purpose)?;
         copy.copy_from_slice(slice);
+        Ok(copy)
+    }
+
+    /// [`Buffer::copy_of`] that can be interrupted.
+    pub fn copy_in_pieces(context: &Context, slice: &[T], purpose: &'static str) -> Result<Self> {
+        const PIECE: usize = 1 << 16;
+        let mut copy = Self::zeros(0, purpose)?;
+        let bytes = size_of_val(slice);
+        let failed = |_| Error::Allocation { bytes: bytes as u128, purpose };
+        copy.lines.try_reserve_exact(bytes.div_ceil(64)).map_err(failed)?;
+        for piece in slice.chunks(PIECE * 64 / size_of::<T>()) {
+            context.tick()?;
+            let before = copy.len;
+            copy.lines.resize(copy.lines.len() + size_of_val(piece).div_ceil(64), CacheLine([0; 64]));
+            copy.len += piece.len();
+            copy[before..].copy_from_slice(piece);
+        }
         Ok(copy)
     }
 }

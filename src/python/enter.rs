@@ -1,7 +1,7 @@
 //! The one door from Python into the core.
 
 use crate::error::{Error, Result, catch_panic};
-use crate::parallel::{Context, Host};
+use crate::parallel::{Context, Host, Kept, Pending, standard_rounding};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::sync::OnceLock;
@@ -17,11 +17,30 @@ pub fn enter<T: Send>(
     work: impl FnOnce(&Context) -> Result<T> + Send,
 ) -> PyResult<T> {
     let caller = Caller { progress, raised: OnceLock::new() };
-    let outcome = py.detach(|| catch_panic(|| work(&Context::with_host(threads, &caller))));
+    let outcome =
+        py.detach(|| standard_rounding(|| catch_panic(|| work(&Context::with_host(threads, &caller)))));
     match caller.raised.into_inner() {
         Some(raised) => Err(raised),
         None => outcome.map_err(PyErr::from),
     }
+}
+
+/// [`enter`] for work that ends with a change to a state: what a signal handler raises up to the moment when all can see
+/// the change leaves the state as it was.
+pub fn enter_and_commit<'k, T: Send + Sync + 'k>(
+    py: Python<'_>,
+    threads: usize,
+    progress: Option<Py<PyAny>>,
+    work: impl FnOnce(&Context) -> Result<Option<Pending<'k, T>>> + Send,
+) -> PyResult<()> {
+    let Some(pending) = enter(py, threads, progress, work)? else { return Ok(()) };
+    py.check_signals()?;
+    Ok(pending.commit()?)
+}
+
+/// A copy of what a state was last.
+pub fn snapshot<T: Send + Sync>(py: Python<'_>, kept: &Kept<T>) -> PyResult<std::sync::Arc<T>> {
+    enter(py, 1, None, |context| kept.read(context))
 }
 
 /// The Python side of a call, as the core sees it.

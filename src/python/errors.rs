@@ -14,10 +14,10 @@ impl From<Error> for PyErr {
             Error::Interrupted => return PyKeyboardInterrupt::new_err(()),
             Error::Internal(_) => "InternalError",
             Error::Shape { .. } => "ShapeError",
-            Error::Value { .. } => "InvalidInputError",
+            Error::Value { .. } | Error::Changed(_) => "InvalidInputError",
             Error::NonFinite { .. } => "NonFiniteError",
             Error::Allocation { .. } => "AllocationError",
-            Error::State(_) => "StateError",
+            Error::State(_) | Error::Busy(_) => "StateError",
         };
         let mut message = error.to_string();
         if let Error::Internal(_) = error {

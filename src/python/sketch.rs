@@ -1,18 +1,18 @@
 //! Bindings of [`crate::sketch`].
 
 use super::convert::{AnyInput, to_array};
-use super::enter::enter;
+use super::enter::{enter, enter_and_commit, snapshot};
 use super::names::named;
 use crate::error::{Error, Result};
 use crate::matrix::{Mat, Matrix};
-use crate::parallel::Context;
+use crate::parallel::{Context, Kept};
 use crate::sketch::{self, Kind, Operand, Weights};
 use crate::state;
+use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use serde::{Deserialize, Serialize};
-use std::sync::{Mutex, MutexGuard, TryLockError};
-use std::time::Duration;
+use std::sync::Arc;
 
 /// A sketching operator; see `nearlin.sketch`.
 #[pyclass(frozen, eq, hash, module = "nearlin._core")]
@@ -158,8 +158,7 @@ pub(super) fn checked(product: Mat<f64>, single: bool, argument: &'static str) -
 pub struct Accumulator {
     /// Whether the result is to be rounded to single precision.
     single: bool,
-    /// Locked by detached threads only, or two of them could wait for each other and the interpreter.
-    state: Mutex<sketch::Accumulator>,
+    state: Kept<sketch::Accumulator>,
 }
 
 #[pymethods]
@@ -167,8 +166,8 @@ impl Accumulator {
     #[new]
     #[pyo3(signature = (sketch, d, *, single))]
     fn new(py: Python<'_>, sketch: &Sketch, d: usize, single: bool) -> PyResult<Self> {
-        let state = enter(py, 1, None, |_| sketch.operator.accumulate(d))?;
-        Ok(Self { single, state: Mutex::new(state) })
+        let state = enter(py, 1, None, |context| sketch.operator.accumulate(context, d))?;
+        Ok(Self { single, state: Kept::new(state) })
     }
 
     #[getter]
@@ -178,18 +177,18 @@ impl Accumulator {
 
     #[getter]
     fn sketch(&self, py: Python<'_>) -> PyResult<Sketch> {
-        self.with(py, 1, |_, state| Ok(Sketch { operator: state.sketch().clone() }))
+        Ok(Sketch { operator: self.snapshot(py)?.sketch().clone() })
     }
 
     #[getter]
     fn d(&self, py: Python<'_>) -> PyResult<usize> {
-        self.with(py, 1, |_, state| Ok(state.d()))
+        Ok(self.snapshot(py)?.d())
     }
 
     /// The rows so far, as pairs of the first one and the one after the last.
     #[getter]
     fn covered(&self, py: Python<'_>) -> PyResult<Vec<(u64, u64)>> {
-        self.with(py, 1, |_, state| Ok(state.covered().map(|rows| (rows.start, rows.end)).collect()))
+        Ok(self.snapshot(py)?.covered().map(|rows| (rows.start, rows.end)).collect())
     }
 
     #[pyo3(signature = (a, *, row_offset, threads))]
@@ -201,86 +200,91 @@ impl Accumulator {
         threads: usize,
     ) -> PyResult<()> {
         let a = AnyInput::extract(a, "A")?;
-        self.with(py, threads, |context, state| {
-            with_operand(&a, |operand| state.partial_fit(context, operand, row_offset))
+        enter_and_commit(py, threads, None, |context| {
+            with_operand(&a, |block| {
+                self.state.change(
+                    context,
+                    |state| state.is_short(block, row_offset),
+                    |state| state.add_short(block, row_offset),
+                    |state| state.fitted(context, block, row_offset),
+                )
+            })
         })
     }
 
     #[pyo3(signature = (other, *, threads))]
     fn merge(&self, py: Python<'_>, other: &Self, threads: usize) -> PyResult<()> {
-        // A copy, as `other` may be `self`, or another thread may be merging the other way round.
-        let other = other.with(py, 1, |_, other| other.copy())?;
-        self.with(py, threads, |context, state| state.merge(context, &other))
+        let other = other.snapshot(py)?;
+        enter_and_commit(py, threads, None, |context| {
+            self.state.change(context, |_| false, |_| Ok(()), |state| state.merged(context, &other))
+        })
     }
 
     #[pyo3(signature = (*, threads))]
     fn result<'py>(&self, py: Python<'py>, threads: usize) -> PyResult<Bound<'py, PyAny>> {
-        let y = self.with(py, threads, |context, state| checked(state.result(context)?, self.single, "A"))?;
+        let state = self.snapshot(py)?;
+        let y = enter(py, threads, None, |context| checked(state.result(context)?, self.single, "A"))?;
         to_array(py, y, self.single)
     }
 
     fn copy(&self, py: Python<'_>) -> PyResult<Self> {
-        let state = self.with(py, 1, |_, state| state.copy())?;
-        Ok(Self { single: self.single, state: Mutex::new(state) })
+        let state = self.snapshot(py)?;
+        let copy = enter(py, 1, None, |context| state.copy(context))?;
+        Ok(Self { single: self.single, state: Kept::new(copy) })
     }
 
     fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let bytes = self.with(py, 1, |_, state| {
-            let state = state.to_bytes()?;
-            state::to_bytes(KIND, VERSION, &Saved { single: self.single, state: &state })
+        let state = self.snapshot(py)?;
+        let saved = enter(py, 1, None, |context| {
+            let saved = Saved { single: self.single, state: state.save(context)? };
+            Ok((state::size(&saved)?, saved))
         })?;
-        Ok(PyBytes::new(py, &bytes))
+        new_bytes(py, saved.0, |context, bytes| state::write(context, KIND, VERSION, &saved.1, bytes))
     }
 
     #[staticmethod]
     fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
-        enter(py, 1, None, |_| {
-            let saved: Saved<'_> = state::from_bytes(KIND, VERSION, data)?;
-            let state = sketch::Accumulator::from_bytes(saved.state)?;
+        enter(py, 1, None, |context| {
+            let saved: Saved<'_> = state::from_bytes(context, KIND, VERSION, data)?;
+            let state = sketch::Accumulator::restore(context, saved.state)?;
             let operator = state.sketch();
             let (kind, m, n, seed) = (operator.kind(), operator.m(), operator.n(), operator.seed());
             if *operator != sketch::Sketch::new(kind, m, n, seed, 0)? {
                 return Err(Error::State("its operator is none of those that Python can name".into()));
             }
-            Ok(Self { single: saved.single, state: Mutex::new(state) })
+            Ok(Self { single: saved.single, state: Kept::new(state) })
         })
     }
 }
 
 impl Accumulator {
-    fn with<T: Send>(
-        &self,
-        py: Python<'_>,
-        threads: usize,
-        work: impl FnOnce(&Context, &mut sketch::Accumulator) -> Result<T> + Send,
-    ) -> PyResult<T> {
-        enter(py, threads, None, |context| work(context, &mut *lock(&self.state, context)?))
+    fn snapshot(&self, py: Python<'_>) -> PyResult<Arc<sketch::Accumulator>> {
+        snapshot(py, &self.state)
     }
 }
 
-/// Waits for other threads to be done with a state, and can be interrupted while it does.
-pub(super) fn lock<'m, T>(state: &'m Mutex<T>, context: &Context) -> Result<MutexGuard<'m, T>> {
-    loop {
-        match state.try_lock() {
-            Ok(state) => return Ok(state),
-            Err(TryLockError::Poisoned(_)) => {
-                return Err(Error::State("a call that changed it failed half-way".into()));
-            }
-            Err(TryLockError::WouldBlock) => {
-                context.tick()?;
-                std::thread::sleep(Duration::from_micros(100));
-            }
-        }
-    }
+/// A bytes object that `write` fills, detached from the interpreter: nobody else knows of it yet.
+pub(super) fn new_bytes<'py>(
+    py: Python<'py>,
+    size: usize,
+    write: impl Fn(&Context, &mut [u8]) -> Result<()> + Sync,
+) -> PyResult<Bound<'py, PyBytes>> {
+    PyBytes::new_with(py, size, |bytes| enter(py, 1, None, |context| write(context, bytes))).map_err(
+        |error| {
+            let bytes = size as u128;
+            let failed = Error::Allocation { bytes, purpose: "the bytes of a state" };
+            if error.is_instance_of::<PyMemoryError>(py) { failed.into() } else { error }
+        },
+    )
 }
 
 /// Kind and version of the byte form.
 const KIND: &str = "sketch stream";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Saved<'a> {
     single: bool,
     #[serde(borrow)]
-    state: &'a [u8],
+    state: sketch::Saved<'a>,
 }

@@ -1,17 +1,17 @@
 //! Bindings of sketch-and-solve, of which a stream is the one form.
 
 use super::convert::{AnyInput, Input, Vector, either_precision, to_array, to_numpy};
-use super::enter::enter;
+use super::enter::{enter, enter_and_commit, snapshot};
 use super::names::{name_of_sketch, sketch_named};
-use super::sketch::lock;
+use super::sketch::new_bytes;
 use crate::error::{Error, Result};
 use crate::matrix::Real;
-use crate::parallel::Context;
+use crate::parallel::{Context, Kept, Pending};
 use crate::regression::{self, Block, Quantiles, Request, Shape, Stream};
 use numpy::IntoPyArray;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
-use std::sync::Mutex;
+use std::sync::Arc;
 
 /// Rows of a dense sketch by the theorem; see `nearlin.sketch_and_solve`.
 #[pyfunction]
@@ -28,8 +28,7 @@ pub fn eps_of_rows(d: usize, m: usize, delta: f64) -> f64 {
 /// Least squares of a stream; see `nearlin.StreamingLeastSquares`.
 #[pyclass(frozen, module = "nearlin._core")]
 pub struct LeastSquaresStream {
-    /// Locked by detached threads only, as that of `Accumulator`.
-    state: Mutex<Stream>,
+    state: Kept<Stream>,
 }
 
 #[pymethods]
@@ -49,13 +48,13 @@ impl LeastSquaresStream {
     ) -> PyResult<Self> {
         let kind = sketch_named(sketch)?;
         let request = Request { kind, m: sketch_size, n, seed, eps, delta, level, coordinatewise, ridge };
-        Ok(Self { state: Mutex::new(Stream::new(request)?) })
+        Ok(Self { state: Kept::new(Stream::new(request)?) })
     }
 
     /// What it was made with, by the names that `nearlin.StreamingLeastSquares` has for it.
     #[getter]
     fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let request = self.with(py, 1, None, |_, stream| Ok(stream.request().clone()))?;
+        let request = self.snapshot(py)?.request().clone();
         let Request { kind, m, n, seed, eps, delta, level, coordinatewise, ridge } = request;
         let parameters = PyDict::new(py);
         parameters.set_item("guarantee", coordinatewise.then_some("linf"))?;
@@ -73,18 +72,17 @@ impl LeastSquaresStream {
     /// Columns of A, targets, rows of the sketch, and whether the targets are one vector; None before the first block.
     #[getter]
     fn shape(&self, py: Python<'_>) -> PyResult<Option<(usize, usize, usize, bool)>> {
-        self.with(py, 1, None, |_, stream| {
-            Ok(stream.shape().map(|(Shape { d, k, vector, .. }, sketch)| (d, k, sketch.m(), vector)))
-        })
+        let stream = self.snapshot(py)?;
+        Ok(stream.shape().map(|(Shape { d, k, vector, .. }, sketch)| (d, k, sketch.m(), vector)))
     }
 
     /// The rows so far, as pairs of the first one and the one after the last.
     #[getter]
     fn covered(&self, py: Python<'_>) -> PyResult<Vec<(u64, u64)>> {
-        self.with(py, 1, None, |_, stream| Ok(stream.covered().map(|rows| (rows.start, rows.end)).collect()))
+        Ok(self.snapshot(py)?.covered().map(|rows| (rows.start, rows.end)).collect())
     }
 
-    #[pyo3(signature = (a, b, *, sample_weight, vector, row_offset, threads, progress))]
+    #[pyo3(signature = (a, b, *, sample_weight, vector, names, row_offset, threads, progress))]
     fn partial_fit(
         &self,
         py: Python<'_>,
@@ -92,23 +90,26 @@ impl LeastSquaresStream {
         b: &Bound<'_, PyAny>,
         sample_weight: Option<&Bound<'_, PyAny>>,
         vector: bool,
+        names: Option<Vec<String>>,
         row_offset: Option<u64>,
         threads: usize,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<()> {
         let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
-        let arrived = Arrived { weights: weights.as_ref().map(Vector::as_slice), vector, row_offset };
+        let weights = weights.as_ref().map(Vector::as_slice);
+        let arrived = Arrived { weights, vector, names, row_offset };
         either_precision!(AnyInput::extract(a, "A")?, |a| {
             let b = Input::extract(b, "b")?;
-            self.with(py, threads, progress, |context, stream| arrived.add_to(stream, context, &a, &b))
+            enter_and_commit(py, threads, progress, |context| arrived.add_to(&self.state, context, &a, &b))
         })
     }
 
     #[pyo3(signature = (other, *, threads))]
     fn merge(&self, py: Python<'_>, other: &Self, threads: usize) -> PyResult<()> {
-        // A copy, as `other` may be `self`, or another thread may be merging the other way round.
-        let other = other.with(py, 1, None, |_, other| other.copy())?;
-        self.with(py, threads, None, |context, stream| stream.merge(context, &other))
+        let other = other.snapshot(py)?;
+        enter_and_commit(py, threads, None, |context| {
+            self.state.change(context, |_| false, |_| Ok(()), |stream| stream.merged(context, &other))
+        })
     }
 
     #[pyo3(signature = (*, pointwise, simultaneous, median, threads, progress))]
@@ -122,7 +123,8 @@ impl LeastSquaresStream {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let quantiles = Quantiles { pointwise, simultaneous, median };
-        let (answers, single, chunk) = self.with(py, threads, progress, |context, stream| {
+        let stream = self.snapshot(py)?;
+        let (answers, single, chunk) = enter(py, threads, progress, |context| {
             let answers = stream.result(context, &quantiles)?;
             context.progress(STEPS, STEPS, &[("eps", answers.eps)])?;
             Ok((answers, stream.shape().is_some_and(|(shape, _)| shape.single), stream.chunk()))
@@ -144,25 +146,26 @@ impl LeastSquaresStream {
     }
 
     fn copy(&self, py: Python<'_>) -> PyResult<Self> {
-        let stream = self.with(py, 1, None, |_, stream| stream.copy())?;
-        Ok(Self { state: Mutex::new(stream) })
+        let stream = self.snapshot(py)?;
+        Ok(Self { state: Kept::new(enter(py, 1, None, |context| stream.copy(context))?) })
     }
 
     fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let bytes = self.with(py, 1, None, |_, stream| stream.to_bytes())?;
-        Ok(PyBytes::new(py, &bytes))
+        let stream = self.snapshot(py)?;
+        let saved = enter(py, 1, None, |context| stream.save(context))?;
+        new_bytes(py, saved.size()?, |context, bytes| saved.write(context, bytes))
     }
 
     #[staticmethod]
     fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
-        let stream = enter(py, 1, None, |_| {
-            let stream = Stream::from_bytes(data)?;
+        let stream = enter(py, 1, None, |context| {
+            let stream = Stream::from_bytes(context, data)?;
             match name_of_sketch(stream.request().kind) {
                 Some(_) => Ok(stream),
                 None => Err(Error::State("its operator is none of those that Python can name".into())),
             }
         })?;
-        Ok(Self { state: Mutex::new(stream) })
+        Ok(Self { state: Kept::new(stream) })
     }
 }
 
@@ -170,14 +173,8 @@ impl LeastSquaresStream {
 const STEPS: usize = 2;
 
 impl LeastSquaresStream {
-    fn with<T: Send>(
-        &self,
-        py: Python<'_>,
-        threads: usize,
-        progress: Option<Py<PyAny>>,
-        work: impl FnOnce(&Context, &mut Stream) -> Result<T> + Send,
-    ) -> PyResult<T> {
-        enter(py, threads, progress, |context| work(context, &mut *lock(&self.state, context)?))
+    fn snapshot(&self, py: Python<'_>) -> PyResult<Arc<Stream>> {
+        snapshot(py, &self.state)
     }
 }
 
@@ -185,20 +182,27 @@ impl LeastSquaresStream {
 struct Arrived<'c> {
     weights: Option<&'c [f64]>,
     vector: bool,
+    names: Option<Vec<String>>,
     row_offset: Option<u64>,
 }
 
 impl Arrived<'_> {
-    fn add_to<T: Real + numpy::Element>(
-        &self,
-        stream: &mut Stream,
+    fn add_to<'k, T: Real + numpy::Element>(
+        self,
+        stream: &'k Kept<Stream>,
         context: &Context,
         a: &Input<T>,
         b: &Input<T>,
-    ) -> Result<()> {
+    ) -> Result<Option<Pending<'k, Stream>>> {
+        let Self { weights, vector, names, row_offset } = self;
         let targets = b.dense_view("b")?;
         context.progress(0, STEPS, &[])?;
-        let block = Block { design: a.view(), targets, weights: self.weights, vector: self.vector };
-        stream.partial_fit(context, &block, self.row_offset)
+        let block = Block { design: a.view(), targets, weights, vector, names };
+        stream.change(
+            context,
+            |stream| stream.is_short(&block, row_offset),
+            |stream| stream.add_short(&block, row_offset),
+            |stream| stream.fitted(context, &block, row_offset),
+        )
     }
 }

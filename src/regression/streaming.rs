@@ -3,9 +3,9 @@
 use super::row_count::row_count;
 use super::sketch_and_solve::{Quantiles, Sketched, sketch_and_solve};
 use crate::error::{Error, Result};
-use crate::matrix::{Dense, Matrix, Real, Rows};
+use crate::matrix::{Buffer, Dense, Matrix, Real, Rows};
 use crate::parallel::Context;
-use crate::sketch::{Accumulator, Kind, Operand, Sketch, Weights};
+use crate::sketch::{Accumulator, Kind, Operand, Saved as SavedRows, Sketch, Weights};
 use crate::state;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -43,6 +43,8 @@ pub struct Block<'a, T> {
     pub weights: Option<&'a [f64]>,
     /// Whether the caller thinks of the targets as one vector.
     pub vector: bool,
+    /// Names of the columns of the design, if they have any.
+    pub names: Option<Vec<String>>,
 }
 
 /// What a stream has come to.
@@ -54,6 +56,8 @@ pub struct Stream {
 
 struct Seen {
     shape: Shape,
+    /// Of the columns of A, from the first block on that had names.
+    names: Option<Vec<String>>,
     rows: Accumulator,
 }
 
@@ -74,6 +78,7 @@ impl Stream {
     /// A stream of which nothing has come.
     pub fn new(request: Request) -> Result<Self> {
         let Request { kind, m, n, seed, .. } = request;
+        request.check()?;
         if request.coordinatewise && kind.is_sparse() {
             let expected =
                 "a dense one: \"pht\", \"pht_normals\", \"srht\" or \"gaussian\"; or guarantee=None";
@@ -107,38 +112,77 @@ impl Stream {
         block: &Block<'_, T>,
         row_offset: Option<u64>,
     ) -> Result<()> {
-        block.check()?;
-        if let Some(seen) = &mut self.seen {
-            return seen.add(context, block, row_offset);
+        if self.is_short(block, row_offset) {
+            return self.add_short(block, row_offset);
         }
-        let shape = block.shape();
-        let rows = self.request.sketch(shape)?.accumulate(shape.d + shape.k)?;
-        let mut seen = Seen { shape, rows };
-        seen.add(context, block, row_offset)?;
-        self.seen = Some(seen);
+        *self = self.fitted(context, block, row_offset)?;
         Ok(())
     }
 
-    /// Adds the rows of another stream, all of which must be new to this one.
-    pub fn merge(&mut self, context: &Context, other: &Self) -> Result<()> {
+    /// This one with a block more, as [`Stream::partial_fit`] adds it.
+    pub fn fitted<T: Real>(
+        &self,
+        context: &Context,
+        block: &Block<'_, T>,
+        row_offset: Option<u64>,
+    ) -> Result<Self> {
+        block.check(context)?;
+        let (request, shape) = (self.request.clone(), block.shape());
+        let rows = Weighted::new(context, block)?;
+        let seen = match &self.seen {
+            Some(seen) => {
+                let (shape, names) = seen.with(block)?;
+                Seen { shape, names, rows: seen.rows.fitted(context, &Operand::Dense(&rows), row_offset)? }
+            }
+            None => {
+                let empty = request.sketch(shape)?.accumulate(context, shape.d + shape.k)?;
+                let rows = empty.fitted(context, &Operand::Dense(&rows), row_offset)?;
+                Seen { shape, names: block.names.clone(), rows }
+            }
+        };
+        Ok(Self { request, seen: Some(seen) })
+    }
+
+    /// Whether a block is so short that [`Stream::add_short`] will do, which nothing can interrupt.
+    pub fn is_short<T: Real>(&self, block: &Block<'_, T>, row_offset: Option<u64>) -> bool {
+        let rows = Weighted { block, roots: None };
+        self.seen.as_ref().is_some_and(|seen| seen.rows.is_short(&Operand::Dense(&rows), row_offset))
+    }
+
+    /// [`Stream::partial_fit`] for a short block, which is not the first one.
+    pub fn add_short<T: Real>(&mut self, block: &Block<'_, T>, row_offset: Option<u64>) -> Result<()> {
+        let context = Context::new(1);
+        block.check(&context)?;
+        let seen =
+            self.seen.as_mut().ok_or_else(|| Error::Internal("the first block is not short".into()))?;
+        let (shape, names) = seen.with(block)?;
+        let rows = Weighted::new(&context, block)?;
+        seen.rows.add_short(&Operand::Dense(&rows), row_offset)?;
+        (seen.shape, seen.names) = (shape, names);
+        Ok(())
+    }
+
+    /// This one with the rows of another stream, all of which must be new to it.
+    pub fn merged(&self, context: &Context, other: &Self) -> Result<Self> {
         if self.request != other.request {
             let (found, expected) =
                 (format!("for {:?}", other.request), format!("one for {:?}", self.request));
             return Err(Error::value("other", found, expected));
         }
-        match (&mut self.seen, &other.seen) {
-            (_, None) => {}
-            (None, Some(other)) => self.seen = Some(other.copy()?),
+        let seen = match (&self.seen, &other.seen) {
+            (seen, None) | (None, seen) => seen.as_ref().map(|seen| seen.copy(context)).transpose()?,
             (Some(seen), Some(other)) => {
                 if (seen.shape.d, seen.shape.k) != (other.shape.d, other.shape.k) {
                     let columns = |shape: Shape| format!("{} columns and {} targets", shape.d, shape.k);
                     return Err(Error::shape("other", columns(other.shape), columns(seen.shape)));
                 }
-                seen.rows.merge(context, &other.rows)?;
-                seen.shape.single &= other.shape.single;
+                let names = same_names("other", seen.names.as_deref(), other.names.as_deref())?;
+                let single = seen.shape.single && other.shape.single;
+                let rows = seen.rows.merged(context, &other.rows)?;
+                Some(Seen { shape: Shape { single, ..seen.shape }, names, rows })
             }
-        }
-        Ok(())
+        };
+        Ok(Self { request: self.request.clone(), seen })
     }
 
     /// Rows that the sketch works on together, and whether all rows so far are in the first such chunk.
@@ -151,7 +195,7 @@ impl Stream {
     /// The answers from the rows so far.
     pub fn result(&self, context: &Context, quantiles: &Quantiles) -> Result<Sketched> {
         let seen = self.seen.as_ref().filter(|seen| seen.rows.rows() > 0);
-        let Seen { shape, rows } =
+        let Seen { shape, rows, .. } =
             seen.ok_or_else(|| Error::value("A", "without rows so far", "some rows first"))?;
         let roundoff = if shape.single { f32::UNIT_ROUNDOFF } else { f64::UNIT_ROUNDOFF };
         let sketched = rows.result(context)?;
@@ -175,19 +219,15 @@ impl Stream {
     }
 
     /// An independent copy, as an error-returning `clone`.
-    pub fn copy(&self) -> Result<Self> {
-        let seen = self.seen.as_ref().map(Seen::copy).transpose()?;
+    pub fn copy(&self, context: &Context) -> Result<Self> {
+        let seen = self.seen.as_ref().map(|seen| seen.copy(context)).transpose()?;
         Ok(Self { request: self.request.clone(), seen })
     }
 }
 
 impl Seen {
-    fn add<T: Real>(
-        &mut self,
-        context: &Context,
-        block: &Block<'_, T>,
-        row_offset: Option<u64>,
-    ) -> Result<()> {
+    /// Shape and names once a block is in, if it fits those before.
+    fn with<T: Real>(&self, block: &Block<'_, T>) -> Result<(Shape, Option<Vec<String>>)> {
         let (ours, theirs) = (self.shape, block.shape());
         if theirs.d != ours.d {
             return Err(Error::shape("A", format!("{} columns", theirs.d), ours.d));
@@ -195,18 +235,57 @@ impl Seen {
         if theirs.k != ours.k {
             return Err(Error::shape("b", format!("{} columns", theirs.k), ours.k));
         }
-        let roots = block.weights.map(|weights| weights.iter().map(|weight| weight.sqrt()).collect());
-        self.rows.partial_fit(context, &Operand::Dense(&Weighted { block, roots }), row_offset)?;
-        self.shape.single &= theirs.single;
-        Ok(())
+        let names = same_names("A", self.names.as_deref(), block.names.as_deref())?;
+        Ok((Shape { single: ours.single && theirs.single, ..ours }, names))
     }
 
-    fn copy(&self) -> Result<Self> {
-        Ok(Self { shape: self.shape, rows: self.rows.copy()? })
+    fn copy(&self, context: &Context) -> Result<Self> {
+        Ok(Self { shape: self.shape, names: self.names.clone(), rows: self.rows.copy(context)? })
     }
 }
 
+/// The names of both, which must be the same where both have any.
+fn same_names(
+    argument: &'static str,
+    ours: Option<&[String]>,
+    theirs: Option<&[String]>,
+) -> Result<Option<Vec<String>>> {
+    if let (Some(ours), Some(theirs)) = (ours, theirs)
+        && let Some(j) = (0..ours.len().max(theirs.len())).find(|&j| ours.get(j) != theirs.get(j))
+    {
+        let name = |names: &[String]| names.get(j).map_or("none".to_string(), |name| format!("{name:?}"));
+        let found = format!("a matrix whose column {j} is {}", name(theirs));
+        return Err(Error::value(argument, found, format!("{} there, as in the rows before", name(ours))));
+    }
+    Ok(ours.or(theirs).map(<[String]>::to_vec))
+}
+
 impl Request {
+    /// Refuses parameters out of their domains.
+    fn check(&self) -> Result<()> {
+        let positive = |number: f64| number.is_finite() && number > 0.0;
+        let between = |number: f64| number > 0.0 && number < 1.0;
+        for (name, value, fits, expected) in [
+            ("eps", self.eps, positive(self.eps), "a positive number"),
+            ("delta", self.delta, between(self.delta), "a number in (0, 1)"),
+            ("level", self.level, between(self.level), "a number in (0, 1)"),
+            (
+                "ridge",
+                self.ridge,
+                self.ridge.is_finite() && self.ridge >= 0.0,
+                "a number that is not negative",
+            ),
+        ] {
+            if !fits {
+                return Err(Error::value(name, value, expected));
+            }
+        }
+        match self.n {
+            Some(0) => Err(Error::value("n", 0, "at least one row")),
+            _ => Ok(()),
+        }
+    }
+
     /// The sketch for a problem of that shape.
     fn sketch(&self, shape: Shape) -> Result<Sketch> {
         let Shape { d, k, .. } = shape;
@@ -226,7 +305,7 @@ impl Request {
 
 impl<T: Real> Block<'_, T> {
     /// Refuses what the sketch of [A, B] would not name rightly.
-    fn check(&self) -> Result<()> {
+    fn check(&self, context: &Context) -> Result<()> {
         let (n, k) = (self.design.nrows(), self.targets.ncols());
         if self.targets.nrows() != n {
             return Err(Error::shape("b", format!("{} rows", self.targets.nrows()), n));
@@ -234,10 +313,18 @@ impl<T: Real> Block<'_, T> {
         if let Some(weights) = self.weights.filter(|weights| weights.len() != n) {
             return Err(Error::shape("sample_weight", format!("length {}", weights.len()), n));
         }
-        for (row, target) in (0..n).flat_map(|row| (0..k).map(move |target| (row, target))) {
-            let value = self.targets.get(row, target).to_f64();
-            if !value.is_finite() {
-                return Err(Error::non_finite("b", value, format!("[{row}, {target}]")));
+        if let Some(names) = self.names.as_ref().filter(|names| names.len() != self.design.ncols()) {
+            return Err(Error::shape("A", format!("names of {} columns", names.len()), self.design.ncols()));
+        }
+        for row in 0..n {
+            if row % TICKING == 0 {
+                context.tick()?;
+            }
+            for target in 0..k {
+                let value = self.targets.get(row, target).to_f64();
+                if !value.is_finite() {
+                    return Err(Error::non_finite("b", value, format!("[{row}, {target}]")));
+                }
             }
         }
         Ok(())
@@ -252,10 +339,23 @@ impl<T: Real> Block<'_, T> {
 /// The rows of a block times the roots of their weights.
 struct Weighted<'p, 'a, T> {
     block: &'p Block<'a, T>,
-    roots: Option<Vec<f64>>,
+    roots: Option<Buffer<f64>>,
 }
 
-impl<T: Real> Weighted<'_, '_, T> {
+/// Rows of a serial loop after which somebody may interrupt.
+const TICKING: usize = 1 << 16;
+
+impl<'p, 'a, T: Real> Weighted<'p, 'a, T> {
+    fn new(context: &Context, block: &'p Block<'a, T>) -> Result<Self> {
+        let Some(weights) = block.weights else { return Ok(Self { block, roots: None }) };
+        let mut roots = Buffer::copy_in_pieces(context, weights, "the roots of the weights")?;
+        for roots in roots.chunks_mut(TICKING) {
+            context.tick()?;
+            roots.iter_mut().for_each(|root| *root = root.sqrt());
+        }
+        Ok(Self { block, roots: Some(roots) })
+    }
+
     fn of_design<'b>(
         &'b self,
         rows: Range<usize>,
@@ -306,38 +406,73 @@ impl<T: Real> Rows for Weighted<'_, '_, T> {
 
 /// Kind and version of the byte form.
 const KIND: &str = "least squares";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
+/// What is kept of a stream in the byte form.
 #[derive(Serialize, Deserialize)]
-struct Saved<'a> {
+pub struct Saved<'a> {
     request: Request,
     #[serde(borrow)]
-    seen: Option<(Shape, &'a [u8])>,
+    seen: Option<SavedSeen<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedSeen<'a> {
+    shape: Shape,
+    names: Option<Vec<String>>,
+    #[serde(borrow)]
+    rows: SavedRows<'a>,
 }
 
 /// The byte form.
 impl Stream {
     /// The state as bytes.
-    pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let rows = self.seen.as_ref().map(|seen| seen.rows.to_bytes()).transpose()?;
-        let seen = self.seen.as_ref().zip(rows.as_deref()).map(|(seen, rows)| (seen.shape, rows));
-        state::to_bytes(KIND, VERSION, &Saved { request: self.request.clone(), seen })
+    pub fn to_bytes(&self, context: &Context) -> Result<Vec<u8>> {
+        state::to_bytes(context, KIND, VERSION, &self.save(context)?)
+    }
+
+    /// What [`Stream::to_bytes`] writes, by [`Saved::size`] and [`Saved::write`].
+    pub fn save(&self, context: &Context) -> Result<Saved<'_>> {
+        let seen = match &self.seen {
+            Some(seen) => {
+                let (shape, names) = (seen.shape, seen.names.clone());
+                Some(SavedSeen { shape, names, rows: seen.rows.save(context)? })
+            }
+            None => None,
+        };
+        Ok(Saved { request: self.request.clone(), seen })
     }
 
     /// The state that [`Stream::to_bytes`] gave, or [`Error::State`] for any other bytes.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let Saved { request, seen } = state::from_bytes(KIND, VERSION, bytes)?;
+    pub fn from_bytes(context: &Context, bytes: &[u8]) -> Result<Self> {
+        let Saved { request, seen } = state::from_bytes(context, KIND, VERSION, bytes)?;
         let unsound = || Error::State("its parts do not fit together".into());
         let mut stream = Self::new(request).map_err(|_| unsound())?;
-        if let Some((shape, rows)) = seen {
-            let rows = Accumulator::from_bytes(rows)?;
+        if let Some(SavedSeen { shape, names, rows }) = seen {
             let sketch = stream.request.sketch(shape).map_err(|_| unsound())?;
-            if Some(rows.d()) != shape.d.checked_add(shape.k) || *rows.sketch() != sketch {
+            let rows = Accumulator::restore(context, rows)?;
+            if Some(rows.d()) != shape.d.checked_add(shape.k)
+                || *rows.sketch() != sketch
+                || shape.vector && shape.k != 1
+                || names.as_ref().is_some_and(|names| names.len() != shape.d)
+            {
                 return Err(unsound());
             }
-            stream.seen = Some(Seen { shape, rows });
+            stream.seen = Some(Seen { shape, names, rows });
         }
         Ok(stream)
+    }
+}
+
+impl Saved<'_> {
+    /// Number of bytes.
+    pub fn size(&self) -> Result<usize> {
+        state::size(self)
+    }
+
+    /// Writes the bytes, [`Saved::size`] of them.
+    pub fn write(&self, context: &Context, bytes: &mut [u8]) -> Result<()> {
+        state::write(context, KIND, VERSION, self, bytes)
     }
 }
 
@@ -348,6 +483,10 @@ mod tests {
 
     const D: usize = 3;
     const N: usize = 1500;
+
+    fn context() -> Context<'static> {
+        Context::new(1)
+    }
 
     fn stream() -> Stream {
         let kind = Kind::Pht { weights: Weights::Signs, chunk: None };
@@ -368,6 +507,7 @@ mod tests {
             targets: Dense::column_major(&b, rows.len(), 1),
             weights: None,
             vector: true,
+            names: None,
         };
         stream.partial_fit(&Context::new(1), &block, Some(rows.start as u64)).unwrap();
     }
@@ -393,7 +533,7 @@ mod tests {
         let (mut whole, mut cut) = (stream(), stream());
         add(&mut whole, 0..N, 0.3);
         add(&mut cut, 0..700, 0.3);
-        let mut cut = Stream::from_bytes(&cut.to_bytes().unwrap()).unwrap();
+        let mut cut = Stream::from_bytes(&context(), &cut.to_bytes(&context()).unwrap()).unwrap();
         add(&mut cut, 700..N, 0.3);
         let (whole, cut) = (answer(&whole), answer(&cut));
         assert_eq!(whole.x.as_slice(), cut.x.as_slice());
@@ -405,11 +545,63 @@ mod tests {
     fn bytes_whose_parts_do_not_fit_are_refused() {
         let mut stream = stream();
         add(&mut stream, 0..10, 0.3);
-        let seen = stream.seen.as_ref().unwrap();
-        let shape = Shape { d: D + 1, ..seen.shape };
-        let rows = seen.rows.to_bytes().unwrap();
-        let saved = Saved { request: stream.request.clone(), seen: Some((shape, &rows)) };
-        let bytes = state::to_bytes(KIND, VERSION, &saved).unwrap();
-        assert!(matches!(Stream::from_bytes(&bytes), Err(Error::State(_))));
+        let refused = |saved: &Saved<'_>| {
+            let bytes = state::to_bytes(&context(), KIND, VERSION, saved).unwrap();
+            matches!(Stream::from_bytes(&context(), &bytes), Err(Error::State(_)))
+        };
+        assert!(!refused(&stream.save(&context()).unwrap()));
+        let mut wider = stream.save(&context()).unwrap();
+        wider.seen.as_mut().unwrap().shape.d = D + 1;
+        assert!(refused(&wider));
+        let mut named = stream.save(&context()).unwrap();
+        named.seen.as_mut().unwrap().names = Some(vec!["a".into()]);
+        assert!(refused(&named));
+    }
+
+    #[test]
+    fn parameters_out_of_their_domains_are_refused_in_bytes_too() {
+        let sound = stream().request;
+        let with = |change: fn(&mut Request, f64), value| {
+            let mut request = sound.clone();
+            change(&mut request, value);
+            request
+        };
+        let changes: [(fn(&mut Request, f64), &[f64]); 4] = [
+            (|request, value| request.eps = value, &[f64::NAN, -1.0, 0.0, f64::INFINITY]),
+            (|request, value| request.delta = value, &[f64::NAN, -1.0, 0.0, 1.0, 2.0]),
+            (|request, value| request.level = value, &[f64::NAN, -1.0, 0.0, 1.0, 2.0]),
+            (|request, value| request.ridge = value, &[f64::NAN, -1.0, f64::INFINITY]),
+        ];
+        for (change, values) in changes {
+            for &value in values {
+                let request = with(change, value);
+                let saved = Saved { request: request.clone(), seen: None };
+                let bytes = state::to_bytes(&context(), KIND, VERSION, &saved).unwrap();
+                assert!(
+                    matches!(Stream::from_bytes(&context(), &bytes), Err(Error::State(_))),
+                    "{request:?}"
+                );
+                assert!(matches!(Stream::new(request), Err(Error::Value { .. })));
+            }
+        }
+    }
+
+    #[test]
+    fn columns_in_another_order_are_refused_by_name() {
+        let block = |names: [&str; 2]| Block {
+            design: Matrix::Dense(Dense::row_major(&[1.0, 2.0, 3.0, 4.0], 2, 2)),
+            targets: Dense::column_major(&[1.0, 2.0], 2, 1),
+            weights: None,
+            vector: true,
+            names: Some(names.map(String::from).to_vec()),
+        };
+        let (mut here, mut there) = (stream(), stream());
+        here.partial_fit(&context(), &block(["x", "y"]), None).unwrap();
+        let mut here = Stream::from_bytes(&context(), &here.to_bytes(&context()).unwrap()).unwrap();
+        let refused = here.partial_fit(&context(), &block(["y", "x"]), None).unwrap_err().to_string();
+        assert!(refused.contains("`A`") && refused.contains("column 0 is \"y\""), "{refused}");
+        there.partial_fit(&context(), &block(["y", "x"]), Some(100)).unwrap();
+        assert!(here.merged(&context(), &there).err().unwrap().to_string().contains("`other`"));
+        here.partial_fit(&context(), &block(["x", "y"]), None).unwrap();
     }
 }

@@ -8,7 +8,6 @@ use crate::parallel::Context;
 use crate::simd;
 use crate::state::{self, Floats};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::ops::Range;
 use std::sync::Arc;
@@ -27,11 +26,11 @@ pub struct Accumulator {
 }
 
 impl Accumulator {
-    pub(super) fn new(sketch: Sketch, d: usize) -> Result<Self> {
+    pub(super) fn new(ctx: &Context, sketch: Sketch, d: usize) -> Result<Self> {
         if d == 0 {
             return Err(Error::value("d", d, "at least one column"));
         }
-        let operator = sketch.operator()?;
+        let operator = sketch.operator(ctx)?;
         let sums = Tiles::zeros(sketch.m, d, operator.tile_width(d))?;
         Ok(Self { sketch, operator, sums, cover: Cover::default(), open: BTreeMap::new() })
     }
@@ -64,26 +63,68 @@ impl Accumulator {
     /// Adds a block of rows, the first of which is row `row_offset` of the stream; by default the one after the
     /// last row so far. The block is added whole or, where there is an error, not at all.
     pub fn partial_fit(&mut self, ctx: &Context, block: &Operand<'_>, row_offset: Option<u64>) -> Result<()> {
+        if self.is_short(block, row_offset) {
+            return self.add_short(block, row_offset);
+        }
+        *self = self.fitted(ctx, block, row_offset)?;
+        Ok(())
+    }
+
+    /// This one with a block more, as [`Accumulator::partial_fit`] adds it.
+    pub fn fitted(&self, ctx: &Context, block: &Operand<'_>, row_offset: Option<u64>) -> Result<Self> {
         let first = row_offset.unwrap_or(self.cover.end());
         let cover = self.cover_with(block, first)?;
-        if block.nrows() < self.sketch.m {
-            // So few rows are sooner read twice than Y is copied, and done before anybody could interrupt.
-            block.non_finite().map_or(Ok(()), Err)?;
-            self.add(&Context::new(ctx.threads()), block, first)?;
-        } else {
-            let mut fitted = self.copy()?;
-            fitted.add(ctx, block, first)?;
-            if !fitted.is_finite(ctx)? {
-                return Err(block.non_finite().unwrap_or_else(overflow));
-            }
-            *self = fitted;
+        let mut fitted = self.copy(ctx)?;
+        fitted.add(ctx, block, first)?;
+        if !fitted.is_finite(ctx)? {
+            return Err(block.non_finite(ctx)?.unwrap_or_else(overflow));
         }
+        fitted.cover = cover;
+        Ok(fitted)
+    }
+
+    /// Whether a block is sooner read twice than Y is copied, and done before anybody could want to interrupt: no chunk
+    /// is complete with it, so that its rows are only scattered or kept.
+    pub fn is_short(&self, block: &Operand<'_>, row_offset: Option<u64>) -> bool {
+        let (chunk, rows) = (self.operator.chunk() as u64, block.nrows() as u64);
+        let entries = rows.saturating_mul(block.ncols() as u64);
+        let copied = self.sums.as_slice().len() as u64;
+        let first = row_offset.unwrap_or(self.cover.end());
+        let last = first.saturating_add(rows.saturating_sub(1));
+        let open = |c: u64| {
+            let extent = self.extent(c);
+            let new = extent.start.max(first)..extent.end.min(last.saturating_add(1));
+            self.cover.count(&extent) + (new.end - new.start) < chunk
+        };
+        entries <= if copied > MUCH { FEW_BESIDE_MUCH } else { FEW }
+            && rows < self.sketch.m as u64
+            && (chunk == 1 || last / chunk - first / chunk <= 1 && open(first / chunk) && open(last / chunk))
+    }
+
+    /// [`Accumulator::partial_fit`] for a short block.
+    pub fn add_short(&mut self, block: &Operand<'_>, row_offset: Option<u64>) -> Result<()> {
+        // Nobody is asked for anything: what begins here is done at once.
+        let ctx = Context::new(1);
+        let first = row_offset.unwrap_or(self.cover.end());
+        let cover = self.cover_with(block, first)?;
+        block.non_finite(&ctx)?.map_or(Ok(()), Err)?;
+        let chunk = self.operator.chunk() as u64;
+        if chunk > 1 && block.nrows() > 0 {
+            let ends = [first / chunk, (first + block.nrows() as u64 - 1) / chunk];
+            let new: Vec<u64> = ends.into_iter().filter(|c| !self.open.contains_key(c)).collect();
+            let opened = new.iter().try_for_each(|&c| self.open_chunk(c).map(drop));
+            if opened.is_err() {
+                new.iter().for_each(|c| drop(self.open.remove(c)));
+            }
+            opened?;
+        }
+        self.add(&ctx, block, first)?;
         self.cover = cover;
         Ok(())
     }
 
-    /// Adds what another stream of the same operator has come to. All its rows must be new to this one.
-    pub fn merge(&mut self, ctx: &Context, other: &Self) -> Result<()> {
+    /// This one with what another stream of the same operator has come to. All its rows must be new to this one.
+    pub fn merged(&self, ctx: &Context, other: &Self) -> Result<Self> {
         if self.sketch != other.sketch {
             let (found, expected) = (format!("by {:?}", other.sketch), format!("one by {:?}", self.sketch));
             return Err(Error::value("other", found, expected));
@@ -91,19 +132,18 @@ impl Accumulator {
         if self.d() != other.d() {
             return Err(Error::shape("other", format!("{} columns", other.d()), self.d()));
         }
-        let mut merged = self.copy()?;
+        let mut merged = self.copy(ctx)?;
         for rows in other.cover.ranges() {
             merged.cover.insert("other", rows)?;
         }
-        add_to(merged.sums.as_mut_slice(), other.sums.as_slice());
+        add_to(ctx, merged.sums.as_mut_slice(), other.sums.as_slice())?;
         for (&c, rows) in &other.open {
-            add_to(merged.open_chunk(c)?, rows);
+            add_to(ctx, merged.open_chunk(c)?, rows)?;
             if merged.cover.count(&merged.extent(c)) == merged.operator.chunk() as u64 {
                 merged.close(ctx, c)?;
             }
         }
-        *self = merged;
-        Ok(())
+        Ok(merged)
     }
 
     /// The sketch of the rows so far; those that have not come count as zeros.
@@ -111,28 +151,30 @@ impl Accumulator {
         if self.open.is_empty() {
             return self.finish(ctx)?.ok_or_else(overflow);
         }
-        self.copy()?.close_all(ctx)?.finish(ctx)?.ok_or_else(overflow)
+        self.copy(ctx)?.close_all(ctx)?.finish(ctx)?.ok_or_else(overflow)
     }
 
     /// The sketch of one block.
     pub(super) fn apply(mut self, ctx: &Context, a: &Operand<'_>, first: u64) -> Result<Mat<f64>> {
         self.cover_with(a, first)?;
         self.add(ctx, a, first)?;
-        self.close_all(ctx)?.finish(ctx)?.ok_or_else(|| a.non_finite().unwrap_or_else(overflow))
+        let closed = self.close_all(ctx)?;
+        match closed.finish(ctx)? {
+            Some(y) => Ok(y),
+            None => Err(a.non_finite(ctx)?.unwrap_or_else(overflow)),
+        }
     }
 
     /// An independent copy, as an error-returning `clone`.
-    pub fn copy(&self) -> Result<Self> {
+    pub fn copy(&self, ctx: &Context) -> Result<Self> {
         let mut open = BTreeMap::new();
         for (&c, rows) in &self.open {
-            let mut copy = Buffer::zeros(rows.len(), "an open chunk")?;
-            copy.copy_from_slice(rows);
-            open.insert(c, copy);
+            open.insert(c, Buffer::copy_in_pieces(ctx, rows, "an open chunk")?);
         }
         Ok(Self {
             sketch: self.sketch.clone(),
             operator: Arc::clone(&self.operator),
-            sums: self.sums.copy()?,
+            sums: self.sums.copy(ctx)?,
             cover: self.cover.clone(),
             open,
         })
@@ -247,18 +289,29 @@ pub(super) fn all_finite(numbers: &[f64]) -> bool {
     simd::sum(numbers).is_finite() || numbers.iter().all(|number| number.is_finite())
 }
 
-fn add_to(sums: &mut [f64], others: &[f64]) {
-    for (sum, other) in sums.iter_mut().zip(others) {
-        *sum += other;
+fn add_to(ctx: &Context, sums: &mut [f64], others: &[f64]) -> Result<()> {
+    const PIECE: usize = 1 << 20;
+    for (sums, others) in sums.chunks_mut(PIECE).zip(others.chunks(PIECE)) {
+        ctx.tick()?;
+        for (sum, other) in sums.iter_mut().zip(others) {
+            *sum += other;
+        }
     }
+    Ok(())
 }
+
+/// Entries of a block that is short, in general and beside a Y of very many.
+const FEW: u64 = 1 << 18;
+const FEW_BESIDE_MUCH: u64 = 1 << 20;
+const MUCH: u64 = 1 << 24;
 
 /// Kind and version of the byte form.
 const KIND: &str = "sketch";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
+/// What is kept of an accumulator in a byte form, its own or that of a state which it is part of.
 #[derive(Serialize, Deserialize)]
-struct Saved<'a> {
+pub struct Saved<'a> {
     sketch: Sketch,
     d: usize,
     cover: Cover,
@@ -271,16 +324,27 @@ struct Saved<'a> {
 /// The byte form.
 impl Accumulator {
     /// The state as bytes.
-    pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let open = self.open.iter().map(|(&c, rows)| (c, Floats::Numbers(rows))).collect();
-        let (sketch, cover) = (self.sketch.clone(), self.cover.clone());
-        let sums = Floats::Numbers(self.sums.as_slice());
-        state::to_bytes(KIND, VERSION, &Saved { sketch, d: self.d(), cover, sums, open })
+    pub fn to_bytes(&self, ctx: &Context) -> Result<Vec<u8>> {
+        state::to_bytes(ctx, KIND, VERSION, &self.save(ctx)?)
     }
 
     /// The state that [`Accumulator::to_bytes`] gave, or [`Error::State`] for any other bytes.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let saved: Saved<'_> = state::from_bytes(KIND, VERSION, bytes)?;
+    pub fn from_bytes(ctx: &Context, bytes: &[u8]) -> Result<Self> {
+        Self::restore(ctx, state::from_bytes(ctx, KIND, VERSION, bytes)?)
+    }
+
+    /// What is kept of it. Sums that have overflowed are refused, as they are by [`Accumulator::result`].
+    pub fn save(&self, ctx: &Context) -> Result<Saved<'_>> {
+        if !self.is_finite(ctx)? {
+            return Err(overflow());
+        }
+        let open = self.open.iter().map(|(&c, rows)| (c, Floats::Numbers(rows))).collect();
+        let (sketch, cover) = (self.sketch.clone(), self.cover.clone());
+        Ok(Saved { sketch, d: self.d(), cover, sums: Floats::Numbers(self.sums.as_slice()), open })
+    }
+
+    /// What [`Accumulator::save`] has kept, or [`Error::State`] if it makes no sense.
+    pub fn restore(ctx: &Context, saved: Saved<'_>) -> Result<Self> {
         let unsound = || Error::State("its parts do not fit together".into());
         let sketch = saved.sketch.checked().map_err(|_| unsound())?;
         if !saved.cover.is_valid()
@@ -289,17 +353,26 @@ impl Accumulator {
         {
             return Err(unsound());
         }
-        let mut restored = Self::new(sketch, saved.d).map_err(|_| unsound())?;
-        saved.sums.copy_to(restored.sums.as_mut_slice());
+        let mut restored = Self::new(ctx, sketch, saved.d).map_err(|error| match error {
+            Error::Interrupted | Error::Allocation { .. } => error,
+            _ => unsound(),
+        })?;
+        saved.sums.copy_to(ctx, restored.sums.as_mut_slice())?;
         restored.cover = saved.cover;
-        let len = restored.operator.chunk().checked_mul(saved.d);
+        let chunk = restored.operator.chunk();
+        let mut before = None;
         for (c, rows) in saved.open {
-            if Some(rows.len()) != len || !restored.is_open(c) {
+            let follows = before.replace(c).is_none_or(|before| before < c);
+            if Some(rows.len()) != chunk.checked_mul(saved.d)
+                || !follows
+                || c > u64::MAX / chunk as u64
+                || !restored.is_open(c)
+            {
                 return Err(unsound());
             }
-            rows.copy_to(restored.open_chunk(c)?);
+            rows.copy_to(ctx, restored.open_chunk(c)?)?;
         }
-        if restored.open.len() != restored.count_open() || !restored.is_finite(&Context::new(1))? {
+        if restored.open.len() != restored.count_open() || !restored.is_finite(ctx)? {
             return Err(unsound());
         }
         Ok(restored)
@@ -314,7 +387,10 @@ impl Accumulator {
     /// How many chunks that holds for. Only those at the ends of ranges can be open.
     fn count_open(&self) -> usize {
         let chunk = self.operator.chunk() as u64;
-        let ends = self.cover.ranges().flat_map(|rows| [rows.start / chunk, (rows.end - 1) / chunk]);
-        ends.filter(|&c| self.is_open(c)).collect::<BTreeSet<_>>().len()
+        let mut ends: Vec<u64> =
+            self.cover.ranges().flat_map(|rows| [rows.start / chunk, (rows.end - 1) / chunk]).collect();
+        // In increasing order, as the ranges are.
+        ends.dedup();
+        ends.into_iter().filter(|&c| self.is_open(c)).count()
     }
 }

@@ -18,13 +18,12 @@
 
 use super::{Operator, Tiles};
 use crate::error::{Error, Result};
-use crate::matrix::{Buffer, Dense, Rows};
+use crate::matrix::{Buffer, Dense, Rows, room_for};
 use crate::parallel::Context;
 use crate::random::Stream;
 use crate::simd::{self, kernel};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// Purposes of the streams.
@@ -80,22 +79,29 @@ impl Hadamard {
     }
 
     /// The subsampled transform for at most `n` rows.
-    pub fn srht(m: usize, n: u64, seed: u64, op_id: u32) -> Result<Self> {
+    pub fn srht(ctx: &Context, m: usize, n: u64, seed: u64, op_id: u32) -> Result<Self> {
         let chunk = chunk_of(m)?.max(SHORTEST_CHUNK);
-        Self::srht_with_chunk(m, n, chunk, seed, op_id)
+        Self::srht_with_chunk(ctx, m, n, chunk, seed, op_id)
     }
 
-    fn srht_with_chunk(m: usize, n: u64, chunk: usize, seed: u64, op_id: u32) -> Result<Self> {
+    fn srht_with_chunk(ctx: &Context, m: usize, n: u64, chunk: usize, seed: u64, op_id: u32) -> Result<Self> {
         let length = n
             .max(chunk as u64)
             .checked_next_power_of_two()
             .ok_or_else(|| Error::value("n", n, "at most 2^63 rows"))?;
-        let sample = sample(Stream::new(seed, op_id, SAMPLE), m as u64, length);
+        let sample = sample(ctx, Stream::new(seed, op_id, SAMPLE), m as u64, length)?;
         // Sorted by row of Z, so that the additions walk through it.
-        let mut pairs: Vec<_> =
-            sample.into_iter().map(|r| ((r % chunk as u64) as u32, r / chunk as u64)).collect();
-        pairs.sort_unstable();
-        let (j, i) = pairs.into_iter().unzip();
+        let place = |r: u64| ((r % chunk as u64) as u32, r / chunk as u64);
+        let mut order = sample;
+        sort_in_pieces(ctx, &mut order, |&r| place(r))?;
+        let (mut i, mut j) = (room_for(m, "a sketch")?, room_for(m, "a sketch")?);
+        for (k, (row, chunk)) in order.into_iter().map(place).enumerate() {
+            if k % TICKING == 0 {
+                ctx.tick()?;
+            }
+            i.push(chunk);
+            j.push(row);
+        }
         let signs = Stream::new(seed, op_id, SIGNS);
         Ok(Self { m, chunk, scale: 1.0 / (m as f64).sqrt(), signs, rule: Rule::Sampled { i, j } })
     }
@@ -126,16 +132,72 @@ fn chunk_of(m: usize) -> Result<usize> {
     chunk.ok_or_else(|| Error::value("m", m, "at most 2^30 rows"))
 }
 
+/// Steps of a serial loop after which somebody may interrupt.
+const TICKING: usize = 1 << 16;
+
 /// `m` different numbers below `length`, every set equally likely (Floyd).
-fn sample(stream: Stream, m: u64, length: u64) -> BTreeSet<u64> {
-    let mut chosen = BTreeSet::new();
-    for last in length - m..length {
-        let candidate = stream.index(last, last + 1);
-        if !chosen.insert(candidate) {
-            chosen.insert(last);
-        }
+fn sample(ctx: &Context, stream: Stream, m: u64, length: u64) -> Result<Vec<u64>> {
+    // Places of an open-addressed table, half of them free; `length` is no number.
+    let slots = (2 * m).next_power_of_two() as usize;
+    let mut table: Vec<u64> = room_for(slots, "a sketch")?;
+    while table.len() < slots {
+        ctx.tick()?;
+        table.resize(slots.min(table.len() + (TICKING << 6)), u64::MAX);
     }
-    chosen
+    let shift = 64 - slots.trailing_zeros();
+    let mut insert = |number: u64| {
+        let at = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> shift;
+        let mut at = at as usize;
+        while table[at] != u64::MAX && table[at] != number {
+            at = (at + 1) % slots;
+        }
+        std::mem::replace(&mut table[at], number) != number
+    };
+    let mut chosen = room_for(m as usize, "a sketch")?;
+    for (k, last) in (length - m..length).enumerate() {
+        if k % TICKING == 0 {
+            ctx.tick()?;
+        }
+        let candidate = stream.index(last, last + 1);
+        let new = if insert(candidate) { candidate } else { last };
+        if new == last {
+            insert(last);
+        }
+        chosen.push(new);
+    }
+    Ok(chosen)
+}
+
+/// Sorts by pieces and merges them, so that it can be interrupted.
+fn sort_in_pieces<T: Copy, K: Ord>(ctx: &Context, items: &mut [T], key: impl Fn(&T) -> K) -> Result<()> {
+    let mut other = room_for(items.len(), "a sketch")?;
+    for piece in items.chunks_mut(TICKING) {
+        ctx.tick()?;
+        piece.sort_unstable_by_key(&key);
+    }
+    let mut width = TICKING;
+    while width < items.len() {
+        other.clear();
+        for pair in items.chunks(2 * width) {
+            let (left, right) = pair.split_at(width.min(pair.len()));
+            let (mut l, mut r) = (0, 0);
+            while l + r < pair.len() {
+                if (l + r) % TICKING == 0 {
+                    ctx.tick()?;
+                }
+                if r == right.len() || l < left.len() && key(&left[l]) <= key(&right[r]) {
+                    other.push(left[l]);
+                    l += 1;
+                } else {
+                    other.push(right[r]);
+                    r += 1;
+                }
+            }
+        }
+        items.copy_from_slice(&other);
+        width *= 2;
+    }
+    Ok(())
 }
 
 /// One random bit each, 32 to a word of row `row`.
@@ -317,7 +379,7 @@ mod tests {
 
     fn operators(n: usize) -> Vec<Hadamard> {
         let pht = |m, weights, chunk| Hadamard::pht(m, weights, Some(chunk), 5, 1).unwrap();
-        let srht = |m, chunk| Hadamard::srht_with_chunk(m, n as u64, chunk, 5, 1).unwrap();
+        let srht = |m, chunk| Hadamard::srht_with_chunk(&Context::new(1), m, n as u64, chunk, 5, 1).unwrap();
         vec![
             pht(16, Weights::Signs, 16),
             pht(7, Weights::Signs, 16),
@@ -446,7 +508,7 @@ mod tests {
         type Make = fn(u64) -> Result<Hadamard>;
         let pht: Make = |seed| Hadamard::pht(8, Weights::Signs, Some(32), seed, 0);
         let gaussian: Make = |seed| Hadamard::pht(4, Weights::Normals, Some(32), seed, 0);
-        let srht: Make = |seed| Hadamard::srht_with_chunk(8, 64, 32, seed, 0);
+        let srht: Make = |seed| Hadamard::srht_with_chunk(&Context::new(1), 8, 64, 32, seed, 0);
         for (make, m) in [(pht, 8), (gaussian, 4), (srht, 8)] {
             mean.fill(0.0);
             for seed in 0..seeds {
@@ -480,14 +542,14 @@ mod tests {
         assert_eq!(chunk(1000, Weights::Normals, Some(4096)), None);
         assert_eq!(chunk(100, Weights::Normals, None), Some(1024));
         assert_eq!(chunk(usize::MAX, Weights::Signs, None), None);
-        assert!(Hadamard::srht(10, u64::MAX, 0, 0).is_err());
+        assert!(Hadamard::srht(&Context::new(1), 10, u64::MAX, 0, 0).is_err());
     }
 
     #[test]
     fn samples_are_distinct_and_uniform() {
         let mut hits = [0u32; 12];
         for op_id in 0..6000 {
-            let sample = sample(Stream::new(3, op_id, SAMPLE), 5, 12);
+            let sample = sample(&Context::new(1), Stream::new(3, op_id, SAMPLE), 5, 12).unwrap();
             assert_eq!(sample.len(), 5);
             sample.into_iter().for_each(|r| hits[r as usize] += 1);
         }

@@ -31,7 +31,7 @@ mod tensor;
 mod tiles;
 mod transposed;
 
-pub use accumulator::Accumulator;
+pub use accumulator::{Accumulator, Saved};
 pub use hadamard::Weights;
 pub use operand::Operand;
 pub use tensor::TensorSrht;
@@ -168,12 +168,12 @@ impl Sketch {
 
     /// `S[:, row_offset..] A`, m x d. Refuses entries that are not finite.
     pub fn apply(&self, ctx: &Context, a: &Operand<'_>, row_offset: u64) -> Result<Mat<f64>> {
-        Accumulator::new(self.clone(), a.ncols())?.apply(ctx, a, row_offset)
+        Accumulator::new(ctx, self.clone(), a.ncols())?.apply(ctx, a, row_offset)
     }
 
     /// Rows `rows` of `S' Y`, for Y with m rows.
     pub fn apply_transposed(&self, ctx: &Context, y: &dyn Rows, rows: Range<u64>) -> Result<Mat<f64>> {
-        let operator = self.operator()?;
+        let operator = self.operator(ctx)?;
         let limit = self.n.unwrap_or(u64::MAX);
         if y.nrows() != self.m {
             return Err(Error::shape("Y", format!("{} rows", y.nrows()), self.m));
@@ -189,18 +189,18 @@ impl Sketch {
     }
 
     /// The sketch of a stream of rows of d columns, before the first of them.
-    pub fn accumulate(&self, d: usize) -> Result<Accumulator> {
-        Accumulator::new(self.clone(), d)
+    pub fn accumulate(&self, ctx: &Context, d: usize) -> Result<Accumulator> {
+        Accumulator::new(ctx, self.clone(), d)
     }
 
-    fn operator(&self) -> Result<Arc<dyn Operator>> {
+    fn operator(&self, ctx: &Context) -> Result<Arc<dyn Operator>> {
         let Self { kind, m, n, seed, op_id } = *self;
         Ok(match (kind, n) {
             (Kind::SparseSign { zeta }, _) => Arc::new(SparseSign::new(m, zeta, seed, op_id)),
             (Kind::CountSketch, _) => Arc::new(SparseSign::new(m, 1, seed, op_id)),
             (Kind::Gaussian, _) => Arc::new(Gaussian::new(m, seed, op_id)),
             (Kind::Pht { weights, chunk }, _) => Arc::new(Hadamard::pht(m, weights, chunk, seed, op_id)?),
-            (Kind::Srht, n) => Arc::new(Hadamard::srht(m, n.unwrap_or_default(), seed, op_id)?),
+            (Kind::Srht, n) => Arc::new(Hadamard::srht(ctx, m, n.unwrap_or_default(), seed, op_id)?),
         })
     }
 }

@@ -30,16 +30,19 @@ impl Operand<'_> {
     }
 
     /// The error that names the first entry that is not finite, if there is one.
-    pub fn non_finite(&self) -> Option<Error> {
+    pub fn non_finite(&self, ctx: &Context) -> Result<Option<Error>> {
         const BLOCK: usize = 256;
         self.with_rows(|a| {
             let (n, d, mut buffer) = (a.nrows(), a.ncols(), Vec::new());
-            (0..n).step_by(BLOCK).find_map(|start| {
+            for start in (0..n).step_by(BLOCK) {
+                ctx.tick()?;
                 let tile = a.tile(start..n.min(start + BLOCK), 0..d, &mut buffer);
                 let mut positions = (0..tile.nrows()).flat_map(|i| (0..d).map(move |j| (i, j)));
-                let (i, j) = positions.find(|&(i, j)| !tile.get(i, j).is_finite())?;
-                Some(Error::non_finite("A", tile.get(i, j), format!("[{}, {j}]", start + i)))
-            })
+                if let Some((i, j)) = positions.find(|&(i, j)| !tile.get(i, j).is_finite()) {
+                    return Ok(Some(Error::non_finite("A", tile.get(i, j), format!("[{}, {j}]", start + i))));
+                }
+            }
+            Ok(None)
         })
     }
 

@@ -32,10 +32,8 @@ impl Tiles {
     }
 
     /// Another matrix with the same entries.
-    pub fn copy(&self) -> Result<Self> {
-        let mut copy = Self::zeros(self.m, self.d, self.width)?;
-        copy.data.copy_from_slice(&self.data);
-        Ok(copy)
+    pub fn copy(&self, ctx: &Context) -> Result<Self> {
+        Ok(Self { data: Buffer::copy_in_pieces(ctx, &self.data, "a sketch")?, ..*self })
     }
 
     /// Number of columns.

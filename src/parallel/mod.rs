@@ -1,21 +1,30 @@
-//! Threads: the only user of rayon.
+//! Threads, and how a call ends before its time.
 //!
 //! Three rules make results independent of the number of threads and safe under `fork`.
 //!
 //! * Work is cut into blocks by its shape, never by the number of threads, and [`Context::map`] returns
 //!   the results in block order: whoever folds them does so in that order.
-//! * Pools are private and keyed by (process id, threads). A forked child inherits a list of pools whose
-//!   threads do not exist; their process id gives them away, so they are passed over and never dropped
-//!   (dropping would join dead threads). The list only grows, by compare-and-swap: there is no lock that
-//!   another thread could have held at the moment of the fork.
+//! * A process has one pool of threads, private, which grows to the most that a call asked for. A forked child makes its
+//!   own, and a call that a signal handler forks in the middle of ends in the child with [`Error::Busy`].
 //! * The calling thread does no block itself while a pool works: it waits and looks after the host, so
 //!   that Ctrl-C is noticed within [`TICK`] even inside a long parallel loop.
 //!
-//! Called from inside a pool, everything runs in sequence on the spot.
+//! Called from inside the pool, everything runs in sequence on the spot. Files: `pool` (the threads), `float_mode` (how
+//! they round), `kept` (states that threads share).
+
+mod float_mode;
+mod kept;
+mod pool;
+
+pub use float_mode::standard_rounding;
+pub use kept::{Kept, Pending};
 
 use crate::error::{Error, Result};
+use pool::{Job, is_worker, pool};
+use std::any::Any;
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
@@ -56,12 +65,15 @@ impl<'a> Context<'a> {
     /// Asks the host whether to stop, at most once every [`TICK`].
     pub fn tick(&self) -> Result<()> {
         match self.host {
-            Some(host) if self.last_tick.get().elapsed() >= TICK => {
-                self.last_tick.set(Instant::now());
-                host.check()
-            }
+            Some(_) if self.last_tick.get().elapsed() >= TICK => self.check(),
             _ => Ok(()),
         }
+    }
+
+    /// Asks the host whether to stop, now.
+    pub fn check(&self) -> Result<()> {
+        self.last_tick.set(Instant::now());
+        self.host.map_or(Ok(()), Host::check)
     }
 
     /// Reports progress to the host.
@@ -84,7 +96,7 @@ impl<'a> Context<'a> {
         work: impl Fn(&mut S, usize) -> T + Sync,
     ) -> Result<Vec<T>> {
         let workers = self.threads.min(blocks);
-        if workers <= 1 || rayon::current_thread_index().is_some() {
+        if workers <= 1 || is_worker() {
             return self.map_in_sequence(blocks, scratch, work);
         }
         // Waiting below ticks only during long loops; a long row of short ones is heard here.
@@ -92,29 +104,25 @@ impl<'a> Context<'a> {
         let next = AtomicUsize::new(0);
         let stop = AtomicBool::new(false);
         let slots: Vec<Mutex<Option<T>>> = (0..blocks).map(|_| Mutex::new(None)).collect();
-        let outcome = pool(self.threads)?.in_place_scope(|scope| {
-            let (sender, finished) = mpsc::channel::<()>();
-            for _ in 0..workers {
-                let sender = sender.clone();
-                let (next, stop, slots, scratch, work) = (&next, &stop, &slots, &scratch, &work);
-                scope.spawn(move |_| {
-                    let _held_until_done = sender;
-                    let mut scratch = scratch();
-                    while !stop.load(Ordering::Relaxed) {
-                        let block = next.fetch_add(1, Ordering::Relaxed);
-                        if block >= slots.len() {
-                            break;
-                        }
-                        let value = work(&mut scratch, block);
-                        if let Ok(mut slot) = slots[block].lock() {
-                            *slot = Some(value);
-                        }
-                    }
-                });
+        let body = || {
+            let mut scratch = scratch();
+            while !stop.load(Ordering::Relaxed) {
+                let block = next.fetch_add(1, Ordering::Relaxed);
+                if block >= blocks {
+                    break;
+                }
+                let value = work(&mut scratch, block);
+                if let Ok(mut slot) = slots[block].lock() {
+                    *slot = Some(value);
+                }
             }
-            drop(sender);
-            self.wait(&finished, &stop)
-        });
+        };
+        let outcome = self.on_workers(workers, &body, &stop);
+        if matches!(outcome, Err(Error::Busy(_))) {
+            // Workers that do not exist may have left a slot half-written.
+            std::mem::forget(slots);
+            return Err(FORKED);
+        }
         outcome?;
         slots
             .into_iter()
@@ -142,6 +150,38 @@ impl<'a> Context<'a> {
             }
         }
         Ok(())
+    }
+
+    /// `body` on so many workers at once, until all have returned. A panic in it goes on here.
+    fn on_workers(&self, workers: usize, body: &(dyn Fn() + Sync), stop: &AtomicBool) -> Result<()> {
+        let pool = pool();
+        pool.grow(workers)?;
+        let (sender, finished) = mpsc::channel();
+        let mut running = Running { finished: Some(finished), left: workers, process: std::process::id() };
+        // SAFETY: `running` is not dropped before every job has sent what became of it, which is the last thing that a
+        // job does, or its worker has ceased to exist. So no job uses `body` longer than it lives.
+        let body = unsafe { std::mem::transmute::<&(dyn Fn() + Sync), &'static (dyn Fn() + Sync)>(body) };
+        pool.start((0..workers).map(|_| {
+            let sender = sender.clone();
+            let job: Job = Box::new(move || {
+                // There is no receiver only after a fork, and then no worker either.
+                let _ = sender.send(catch_unwind(AssertUnwindSafe(body)));
+            });
+            job
+        }));
+        let mut outcome = Ok(());
+        let mut panic = None;
+        while running.left > 0 {
+            if let Some(ended) = running.wait()? {
+                panic = panic.or(ended.err());
+            } else if outcome.is_ok() {
+                outcome = self.tick();
+            }
+            if outcome.is_err() || panic.is_some() {
+                stop.store(true, Ordering::Relaxed);
+            }
+        }
+        panic.map_or(outcome, |payload| resume_unwind(payload))
     }
 
     /// `map` for work that gives nothing back.
@@ -182,56 +222,45 @@ impl<'a> Context<'a> {
             })
             .collect()
     }
-
-    /// Waits until every worker has dropped its end of the channel, ticking meanwhile.
-    fn wait(&self, finished: &mpsc::Receiver<()>, stop: &AtomicBool) -> Result<()> {
-        let mut outcome = Ok(());
-        while let Err(mpsc::RecvTimeoutError::Timeout) = finished.recv_timeout(TICK) {
-            if outcome.is_ok() {
-                outcome = self.tick();
-                if outcome.is_err() {
-                    stop.store(true, Ordering::Relaxed);
-                }
-            }
-        }
-        outcome
-    }
 }
 
-struct Pool {
+/// What became of a job.
+type Ended = std::result::Result<(), Box<dyn Any + Send>>;
+
+/// What a call in a child says that was forked in the middle of it.
+const FORKED: Error =
+    Error::Busy("the process was forked in the middle of this call, which ends here in the child");
+
+/// The jobs of one call.
+struct Running {
+    finished: Option<mpsc::Receiver<Ended>>,
+    left: usize,
     process: u32,
-    threads: usize,
-    pool: rayon::ThreadPool,
-    next: *const Pool,
 }
 
-static POOLS: AtomicPtr<Pool> = AtomicPtr::new(std::ptr::null_mut());
-
-/// The pool of this process with that many threads, built on first use and kept for good.
-fn pool(threads: usize) -> Result<&'static rayon::ThreadPool> {
-    let process = std::process::id();
-    let mut node: *const Pool = POOLS.load(Ordering::Acquire);
-    // SAFETY: every node comes from `Box::into_raw` below and is never freed or changed once published.
-    while let Some(found) = unsafe { node.as_ref() } {
-        if found.process == process && found.threads == threads {
-            return Ok(&found.pool);
+impl Running {
+    /// What became of one more job; None if nothing did for the time of a tick. An error in a forked child.
+    fn wait(&mut self) -> Result<Option<Ended>> {
+        if std::process::id() != self.process {
+            // The channel may be locked by a worker that does not exist.
+            std::mem::forget(self.finished.take());
+            self.left = 0;
         }
-        node = found.next;
+        let finished = self.finished.as_ref().ok_or(FORKED)?;
+        match finished.recv_timeout(TICK) {
+            Ok(ended) => {
+                self.left -= 1;
+                Ok(Some(ended))
+            }
+            Err(_) => Ok(None),
+        }
     }
-    let built = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .thread_name(|index| format!("nearlin-{index}"))
-        .build()
-        .map_err(|error| Error::value("n_jobs", format!("{threads} ({error})"), "fewer threads"))?;
-    let mut head = POOLS.load(Ordering::Acquire);
-    let node = Box::into_raw(Box::new(Pool { process, threads, pool: built, next: head }));
-    while let Err(current) = POOLS.compare_exchange(head, node, Ordering::AcqRel, Ordering::Acquire) {
-        head = current;
-        // SAFETY: `node` is not yet published, so this thread is its only user.
-        unsafe { (*node).next = head };
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        while self.left > 0 && self.wait().is_ok() {}
     }
-    // SAFETY: as above; the node was just published and lives for good.
-    Ok(unsafe { &(*node).pool })
 }
 
 #[cfg(test)]
@@ -302,6 +331,15 @@ mod tests {
             let mut loops = (0..1000).map(|_| context.for_each(2, |_| std::thread::sleep(TICK / 10)));
             assert!(loops.any(|outcome| outcome == Err(Error::Interrupted)));
         }
+    }
+
+    #[test]
+    fn there_are_as_many_threads_as_the_most_that_were_asked_for() {
+        for threads in 2..=20 {
+            Context::new(threads).for_each(1000, |_| ()).unwrap();
+        }
+        // Other tests share the pool, none of which asks for more.
+        assert_eq!(pool().workers(), 20);
     }
 
     #[test]
