@@ -404,16 +404,17 @@ fn values_that_make_no_sense_are_refused() {
             && refused(Kind::SparseSign { zeta: 6 }, 5, None, 0)
     );
     assert!(refused(Kind::Srht, 5, None, 0) && refused(Kind::Gaussian, 5, None, 1 << 24));
-    assert!(Sketch::new(Kind::Gaussian, 5, None, 0, 0).unwrap().accumulate(0).is_err());
+    assert!(Sketch::new(Kind::Gaussian, 5, None, 0, 0).unwrap().accumulate(&Context::new(1), 0).is_err());
     let vast = Sketch::new(Kind::CountSketch, (1 << 31) - 1, None, 0, 0).unwrap();
-    assert!(matches!(vast.accumulate(1 << 33), Err(Error::Allocation { .. })));
+    assert!(matches!(vast.accumulate(&Context::new(1), 1 << 33), Err(Error::Allocation { .. })));
 }
 
 #[test]
 fn damaged_states_are_refused() {
     let a = normals(40, 3);
     for kind in KINDS {
-        let mut stream = Sketch::new(kind, 8, Some(100), 1, 0).unwrap().accumulate(3).unwrap();
+        let mut stream =
+            Sketch::new(kind, 8, Some(100), 1, 0).unwrap().accumulate(&Context::new(1), 3).unwrap();
         stream.partial_fit(&Context::new(1), &Operand::Dense(&rows(&a, 3, 0, 40)), Some(10)).unwrap();
         let bytes = stream.to_bytes(&Context::new(1)).unwrap();
         assert_eq!(

@@ -39,7 +39,7 @@ def column_names(frame: object) -> list[str] | None:
 
 
 def string_names(frame: Any) -> list[str] | None:
-    """Return the names of the columns of a frame where all are strings, which is when scikit-learn heeds them."""
+    """Return the names of the columns of a frame where all are strings, as scikit-learn does."""
     names = column_names(frame)
     return names if names is not None and all(isinstance(name, str) for name in frame.columns) else None
 
