@@ -11,8 +11,9 @@
 
 use super::enter::enter;
 use super::errors::type_error;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, catch_panic};
 use crate::matrix::{Axis, Dense, Indices, Mat, Matrix, Real, Rows, Sparse, SparseBuf, check_indices};
+use crate::parallel::standard_rounding;
 use numpy::ndarray::{ArrayView2, ShapeBuilder};
 use numpy::{Element, PyArray2, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods, dtype};
 use pyo3::prelude::*;
@@ -127,10 +128,16 @@ impl<T: Real + Element> Input<T> {
         let indptr = IndexVector::extract(&object.getattr("indptr")?, argument)?;
         let indices = IndexVector::extract(&object.getattr("indices")?, argument)?;
         let data = Vector::<T>::extract(&object.getattr("data")?, argument)?;
-        let (view, canonical) = object.py().detach(|| -> Result<_> {
-            let shape = (nrows, ncols);
-            let view = Sparse::new(argument, axis, shape, indptr.indices(), indices.indices(), data.slice)?;
-            Ok((view, (!view.is_canonical()).then(|| view.to_canonical())))
+        // Another thread may write to the indices after they have been checked.
+        let (view, canonical) = object.py().detach(|| {
+            standard_rounding(|| {
+                catch_panic(|| {
+                    let (shape, entries) = ((nrows, ncols), data.slice);
+                    let view =
+                        Sparse::new(argument, axis, shape, indptr.indices(), indices.indices(), entries)?;
+                    Ok((view, (!view.is_canonical()).then(|| view.to_canonical())))
+                })
+            })
         })?;
         let Some(canonical) = canonical else {
             let owners = vec![indptr.into_owner(), indices.into_owner(), data.owner];
@@ -248,7 +255,9 @@ pub fn to_numpy<T: Real + Element>(py: Python<'_>, a: Mat<f64>) -> PyResult<Boun
     if T::as_f64(&[]).is_some() {
         return adopt(py, a).map(Bound::into_any);
     }
-    let rounded = py.detach(|| Mat::<T>::from_fn(a.nrows(), a.ncols(), |i, j| T::from_f64(a[(i, j)])))?;
+    let rounded = py.detach(|| {
+        standard_rounding(|| Mat::<T>::from_fn(a.nrows(), a.ncols(), |i, j| T::from_f64(a[(i, j)])))
+    })?;
     adopt(py, rounded).map(Bound::into_any)
 }
 

@@ -286,13 +286,13 @@ def denormals_flushed():
 def test_flushing_denormals_on_the_calling_thread_changes_no_bit():
     small = A[:5000] * 1e-158
     S = sketch.SparseSign(99, rng=0)
-    tiny = np.full((40, 2), 5e-320)
+    tiny, single = np.full((40, 2), 5e-320), np.full((40, 2), 1e-40, np.float32)
 
     def work(n_jobs):
         return (
             nearlin.lstsq(small, b[:5000], method="qr", n_jobs=n_jobs).x.tobytes(),
             S.apply(tiny, n_jobs=n_jobs).tobytes(),
-            S.apply(tiny.astype(np.float32) + np.float32(1e-40), n_jobs=n_jobs).tobytes(),
+            S.apply(single, n_jobs=n_jobs).tobytes(),
         )
 
     expected = {work(n_jobs) for n_jobs in (1, 2, 5)}
