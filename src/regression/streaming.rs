@@ -560,13 +560,14 @@ mod tests {
 
     #[test]
     fn parameters_out_of_their_domains_are_refused_in_bytes_too() {
+        type Change = fn(&mut Request, f64);
         let sound = stream().request;
-        let with = |change: fn(&mut Request, f64), value| {
+        let with = |change: Change, value| {
             let mut request = sound.clone();
             change(&mut request, value);
             request
         };
-        let changes: [(fn(&mut Request, f64), &[f64]); 4] = [
+        let changes: [(Change, &[f64]); 4] = [
             (|request, value| request.eps = value, &[f64::NAN, -1.0, 0.0, f64::INFINITY]),
             (|request, value| request.delta = value, &[f64::NAN, -1.0, 0.0, 1.0, 2.0]),
             (|request, value| request.level = value, &[f64::NAN, -1.0, 0.0, 1.0, 2.0]),
