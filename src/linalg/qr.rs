@@ -3,7 +3,7 @@
 use super::householder::{Factorisation, Shape, Workspace, apply, panels};
 use super::scaling::{largest_of, scale, unit_of};
 use crate::error::Result;
-use crate::matrix::Mat;
+use crate::matrix::{Mat, zeros};
 use std::ops::Range;
 
 /// A = QR with Q a product of block reflectors I - V T V'.
@@ -23,7 +23,8 @@ impl Qr {
         let k = m.min(n);
         let mut work = Workspace::new(m, n)?;
         let (mut r, mut t) = (Mat::zeros(k, n)?, Factorisation::room_for_t(k)?);
-        let units: Vec<f64> = (0..n).map(|j| unit_of(largest_of(a.col(j)))).collect();
+        let mut units: Vec<f64> = zeros(n, "a QR factorisation")?;
+        units.iter_mut().enumerate().for_each(|(j, unit)| *unit = unit_of(largest_of(a.col(j))));
         (0..n).for_each(|j| scale(a.col_mut(j), units[j].recip()));
         Factorisation { shape: Shape::Matrix, r: &mut r, v: &mut a, t: &mut t, work: &mut work }.run();
         (0..n).for_each(|j| scale(r.col_mut(j), units[j]));

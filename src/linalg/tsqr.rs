@@ -9,7 +9,7 @@
 use super::householder::{Factorisation, Shape, Workspace};
 use super::scaling::{SMALLEST, larger, largest_of, scale, unit_of};
 use crate::error::Result;
-use crate::matrix::{Dense, Mat, Rows};
+use crate::matrix::{Dense, Mat, Rows, zeros};
 use crate::parallel::Context;
 use crate::simd::kernel;
 use std::ops::Range;
@@ -91,14 +91,16 @@ impl Scratch {
             t: Factorisation::room_for_t(d)?,
             work: Workspace::new(rows, d)?,
             tile: Vec::new(),
-            largest: vec![0.0; d],
+            largest: zeros(d, "a QR factorisation")?,
         })
     }
 }
 
 impl Triangle {
     fn new(d: usize, rows: Range<usize>) -> Result<Self> {
-        Ok(Self { r: Mat::zeros(d, d)?, units: vec![SMALLEST; d], left: rows })
+        let mut units = zeros(d, "a QR factorisation")?;
+        units.fill(SMALLEST);
+        Ok(Self { r: Mat::zeros(d, d)?, units, left: rows })
     }
 
     /// Appends the next `count` rows of the slab.
@@ -120,7 +122,8 @@ impl Triangle {
         other.unscale();
         let v = &mut other.r;
         let d = v.ncols();
-        let largest: Vec<f64> = (0..d).map(|j| largest_of(v.col(j))).collect();
+        let mut largest: Vec<f64> = zeros(d, "a QR factorisation")?;
+        largest.iter_mut().enumerate().for_each(|(j, largest)| *largest = largest_of(v.col(j)));
         self.make_room(&largest);
         (0..d).for_each(|j| scale(v.col_mut(j), self.units[j].recip()));
         let (mut t, mut work) = (Factorisation::room_for_t(d)?, Workspace::new(d, d)?);

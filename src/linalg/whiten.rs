@@ -8,7 +8,7 @@
 use super::gram::{CHUNK, GramSum, sum_over_slabs};
 use super::kernel::{HEIGHT, Kernel};
 use crate::error::Result;
-use crate::matrix::{Buffer, Dense, Mat, Rows};
+use crate::matrix::{Buffer, Dense, Mat, Rows, room_for};
 use crate::parallel::Context;
 use crate::simd::norm_sq;
 
@@ -70,7 +70,8 @@ impl Panels {
     fn new(matrix: &Mat<f64>) -> Result<Self> {
         let (order, width) = (matrix.ncols(), f64::WIDTH);
         let height_of = |j: usize| matrix.col(j).iter().rposition(|&value| value != 0.0).map_or(0, |i| i + 1);
-        let mut starts = vec![0];
+        let mut starts = room_for(order / width + 2, "a packed triangle")?;
+        starts.push(0);
         for first in (0..order).step_by(width) {
             let height = (first..(first + width).min(order)).map(height_of).max().unwrap_or(0);
             starts.push(starts[starts.len() - 1] + height * width);
