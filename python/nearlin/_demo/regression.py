@@ -89,7 +89,8 @@ def remarks(judged: Arrays, measured: Mapping[str, Measured]) -> list[str]:
     paragraphs = [
         "memory: the most that the process held above the data. backward error: the smallest relative change "
         f"of the data that makes the answer exact (Karlson-Walden, residuals in {bits} bits); the unit "
-        f"roundoff is {2.0**-53:.1e}. certificate: what nearlin itself said about that error.",
+        f"roundoff is {2.0**-53:.1e}. certificate: what nearlin itself said about that error; two roundoffs "
+        "of it are for the rounding of its own measurement.",
         f"The colours are predicted to {off:.1f} of 255 (root mean square); the condition number of the "
         f"columns, scaled to one length, is {condition:.0e}.",
     ]
