@@ -207,7 +207,7 @@ def covariance(
     *,
     ridge: float,
     means: npt.NDArray[np.float64] | None,
-    total_weight: float,
+    weight_norm: float,
     observations: int,
 ) -> tuple[list[npt.NDArray[np.float64]], float, list[int]]: ...
 def robust_covariance(
@@ -219,7 +219,7 @@ def robust_covariance(
     kind: str,
     ridge: float,
     means: npt.NDArray[np.float64] | None,
-    total_weight: float,
+    weight_norm: float,
     observations: int,
     sample_weight: npt.NDArray[np.float64] | None,
     threads: int,

@@ -297,7 +297,7 @@ class _Kept:
     ridges: list[float]
     factor_of: npt.NDArray[np.intp]
     means: Array | None
-    total_weight: float
+    weight_norm: float
     observations: int
     target_norm: Array
     residual_norm: Array
@@ -326,7 +326,7 @@ class _Kept:
         return {
             "ridge": self.ridges[group],
             "means": self.means,
-            "total_weight": self.total_weight,
+            "weight_norm": self.weight_norm,
             "observations": self.observations,
         }
 

@@ -54,6 +54,8 @@ class LinearRegression(Inference):
         Constant term, 0.0 if ``fit_intercept=False``.
     rank_ : int or None
         Rank of X, centred if ``fit_intercept=True``; None by ``method="lsmr"`` without a factor.
+    constant_features_ : ndarray of int
+        Features that are constant but for rounding under an intercept: left out, with coefficient 0.
     n_iter_ : int
         Passes over X once its factor was had.
     method_ : str
@@ -146,8 +148,10 @@ class Ridge(Inference):
     intercept_ : float or ndarray of shape (n_targets,)
         Constant term, 0.0 if ``fit_intercept=False``.
     rank_ : int or None
-        Rank of the penalised problem, ``n_features`` for any noticeable `alpha`; None by
+        Rank of the penalised problem, ``n_features`` less constant ones for any noticeable `alpha`; None by
         ``method="lsmr"`` without a factor.
+    constant_features_ : ndarray of int
+        Features that are constant but for rounding under an intercept: left out, with coefficient 0.
     n_iter_ : int
         Passes over X once its factor was had.
     method_ : str
@@ -233,6 +237,8 @@ class RidgeCV(LeastSquares):
         Constant term, 0.0 if ``fit_intercept=False``.
     rank_ : int or None
         Rank of the penalised problem; None by ``method="lsmr"`` without a factor.
+    constant_features_ : ndarray of int
+        Features that are constant but for rounding under an intercept: left out, with coefficient 0.
     n_iter_ : int
         Passes over X in the final fit, once the factor was had.
     method_ : str

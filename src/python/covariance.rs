@@ -13,27 +13,27 @@ type Found<'py> = (Vec<Bound<'py, PyAny>>, f64, Vec<usize>);
 
 /// Covariances for noise of equal variance; see `nearlin.LinearRegression.cov_params`.
 #[pyfunction]
-#[pyo3(signature = (factor, residual_norm, *, ridge, means, total_weight, observations))]
+#[pyo3(signature = (factor, residual_norm, *, ridge, means, weight_norm, observations))]
 pub fn covariance<'py>(
     py: Python<'py>,
     factor: &Bound<'py, PyAny>,
     residual_norm: &Bound<'py, PyAny>,
     ridge: f64,
     means: Option<&Bound<'py, PyAny>>,
-    total_weight: f64,
+    weight_norm: f64,
     observations: usize,
 ) -> PyResult<Found<'py>> {
     let kept = Kept::extract(factor, means)?;
     let norms = Vector::<f64>::extract(residual_norm, "residual_norm")?;
     let found = enter(py, 1, None, |_| {
-        regression::covariance(&kept.fit(ridge, total_weight, observations), norms.as_slice())
+        regression::covariance(&kept.fit(ridge, weight_norm, observations), norms.as_slice())
     })?;
     to_tuple(py, found)
 }
 
 /// Covariances for noise of any variances; see `nearlin.LinearRegression.cov_params`.
 #[pyfunction]
-#[pyo3(signature = (a, b, factor, coefficients, *, kind, ridge, means, total_weight, observations, sample_weight, threads))]
+#[pyo3(signature = (a, b, factor, coefficients, *, kind, ridge, means, weight_norm, observations, sample_weight, threads))]
 pub fn robust_covariance<'py>(
     py: Python<'py>,
     a: &Bound<'py, PyAny>,
@@ -43,14 +43,14 @@ pub fn robust_covariance<'py>(
     kind: &str,
     ridge: f64,
     means: Option<&Bound<'py, PyAny>>,
-    total_weight: f64,
+    weight_norm: f64,
     observations: usize,
     sample_weight: Option<&Bound<'py, PyAny>>,
     threads: usize,
 ) -> PyResult<Found<'py>> {
     let robust = robust_named(kind)?;
     let kept = Kept::extract(factor, means)?;
-    let fit = kept.fit(ridge, total_weight, observations);
+    let fit = kept.fit(ridge, weight_norm, observations);
     let coefficients = owned(coefficients, "coefficients")?;
     let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
     let call = Call { weights: weights.as_ref(), ridge: &[ridge], fit_intercept: fit.means.is_some() };
@@ -76,9 +76,9 @@ impl Kept {
         Ok(Self { factor, means })
     }
 
-    fn fit(&self, ridge: f64, total_weight: f64, observations: usize) -> Fit<'_> {
+    fn fit(&self, ridge: f64, weight_norm: f64, observations: usize) -> Fit<'_> {
         let means = self.means.as_ref().map(Vector::as_slice);
-        Fit { factor: &self.factor, ridge, means, total_weight, observations }
+        Fit { factor: &self.factor, ridge, means, weight_norm, observations }
     }
 }
 

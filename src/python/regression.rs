@@ -211,6 +211,7 @@ fn to_dict(py: Python<'_>, output: Output, single: bool) -> PyResult<Bound<'_, P
     dict.set_item("intercept", array(output.intercept))?;
     dict.set_item("residual_norm", array(output.residual_norm))?;
     dict.set_item("rank", output.rank)?;
+    dict.set_item("constant", output.constant)?;
     dict.set_item("method", output.method.name())?;
     dict.set_item("n_iter", output.n_iter)?;
     dict.set_item("sketch_size", output.sketch_size)?;
@@ -252,7 +253,7 @@ fn inference_to_dict(py: Python<'_>, inference: Inference) -> PyResult<Bound<'_,
     dict.set_item("ridges", inference.ridges)?;
     dict.set_item("factor_of", inference.factor_of)?;
     dict.set_item("means", inference.means.map(|means| means.into_pyarray(py)))?;
-    dict.set_item("total_weight", inference.total_weight)?;
+    dict.set_item("weight_norm", inference.weight_norm)?;
     dict.set_item("observations", inference.observations)?;
     dict.set_item("target_norm", inference.target_norm.into_pyarray(py))?;
     Ok(dict)

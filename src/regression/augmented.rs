@@ -82,7 +82,7 @@ pub(crate) fn augmented<T: Real + Element>(
 ) -> Result<Refined> {
     let (design, k) = (group.design, group.targets.len());
     let (n, d) = (design.nrows(), design.ncols());
-    let root_total = design.total_weight().sqrt();
+    let root_total = design.weight_norm();
     let mut system = Augmented { group, scaled, preconditioner, root_total, reads: 0 };
     let mut x = start.x.copy()?;
     let mut pass = Pass { gradient: Mat::zeros(d, k)?, squares: vec![0.0; k], totals: vec![0.0; k] };

@@ -49,6 +49,7 @@ pub(crate) fn hint<T: Real + Element>(context: &Context, design: &Design<'_, T>)
     }
     let powers: Vec<f64> = largest.iter().map(|&value| power_of_two_below(value).recip()).collect();
     let (mut gram, _) = linalg::gram::<f64, ()>(context, &sample, &powers, || (), |(), _, _| ())?;
+    design.constant().iter().for_each(|&j| gram[(j, j)] = 1.0);
     let norms: Vec<f64> = (0..d).map(|j| gram[(j, j)].sqrt()).collect();
     for j in 0..d {
         for i in 0..d {

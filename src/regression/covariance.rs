@@ -35,8 +35,8 @@ pub struct Inference {
     pub factor_of: Vec<usize>,
     /// Means of the columns, if there is a constant.
     pub means: Option<Vec<f64>>,
-    /// Sum of the weights.
-    pub total_weight: f64,
+    /// Norm of the root weights.
+    pub weight_norm: f64,
     /// Rows of positive weight.
     pub observations: usize,
     /// |b|, centred if there is a constant.
@@ -52,7 +52,7 @@ impl Inference {
             ridges: Vec::new(),
             factor_of: vec![0; design.ntargets()],
             means: design.means().map(<[f64]>::to_vec),
-            total_weight: design.total_weight(),
+            weight_norm: design.weight_norm(),
             observations: (0..design.nrows()).filter(|&row| design.root_weight(row) > 0.0).count(),
             target_norm: (0..design.ntargets()).map(norm).collect(),
         }
@@ -72,7 +72,11 @@ impl Inference {
         if !exact {
             factor = exact_factor(group, &factor)?;
         }
-        let entry = |i: usize, j: usize| factor[(i, j)] / group.design.column_scale(j);
+        let entry = |i: usize, j: usize| match group.design.column_scale(j) {
+            // A constant column.
+            0.0 => 0.0,
+            scale => factor[(i, j)] / scale,
+        };
         group.targets.iter().for_each(|&target| self.factor_of[target] = self.factors.len());
         self.factors.push(Mat::from_fn(kept.len(), rows.ncols(), entry)?);
         self.ridges.push(group.ridge);
@@ -88,8 +92,8 @@ pub struct Fit<'a> {
     pub ridge: f64,
     /// Means of the columns, if there is a constant.
     pub means: Option<&'a [f64]>,
-    /// Sum of the weights.
-    pub total_weight: f64,
+    /// Norm of the root weights.
+    pub weight_norm: f64,
     /// Rows of positive weight.
     pub observations: usize,
 }
@@ -233,7 +237,7 @@ impl Basis {
         let inverse = pseudo_inverse(fit.factor)?;
         let (d, rank) = (inverse.nrows(), inverse.ncols());
         let constant = usize::from(fit.means.is_some());
-        let share = fit.total_weight.sqrt().recip();
+        let share = fit.weight_norm.recip();
         let whitener = Mat::from_fn(d + constant, rank + constant, |i, j| match (i < d, j < rank) {
             (true, true) => inverse[(i, j)],
             (false, false) => share,
@@ -289,8 +293,8 @@ impl Basis {
         fit: &Fit<'_>,
     ) -> Result<()> {
         let near = |found: f64, fitted: f64, size: f64| (found - fitted).abs() <= 1e-6 * size;
-        let same_weight = near(design.total_weight(), fit.total_weight, fit.total_weight);
-        let spread = |j: usize| crate::certify::norm(fit.factor.col(j)) / fit.total_weight.sqrt();
+        let same_weight = near(design.weight_norm(), fit.weight_norm, fit.weight_norm);
+        let spread = |j: usize| crate::certify::norm(fit.factor.col(j)) / fit.weight_norm;
         let same_means = match (design.means(), fit.means) {
             (Some(found), Some(fitted)) => (0..found.len())
                 .all(|j| near(found[j], fitted[j], spread(j) + fitted[j].abs() + f64::MIN_POSITIVE)),

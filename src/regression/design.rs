@@ -1,9 +1,11 @@
 //! The problem as it is solved: rows times root weights, columns centred, magnitudes tamed.
 
+use super::centring::{Centre, centre};
+use super::qr::RCOND;
 use super::sparse;
 use crate::error::{Error, Result};
 use crate::linalg::power_of_two_below;
-use crate::matrix::{Buffer, Dense, LinearOperator, Matrix, Real, Rows, Sparse};
+use crate::matrix::{Buffer, Dense, LinearOperator, Matrix, Real, Rows, Sparse, room_for};
 use crate::parallel::Context;
 use crate::simd::{Element, Extended, kernel};
 use std::ops::Range;
@@ -75,9 +77,13 @@ pub(crate) struct Design<'a, T> {
     targets: Dense<'a, T>,
     weights: Option<&'a [f64]>,
     root_weights: Option<Vec<f64>>,
+    /// Norm of the root weights.
+    weight_norm: f64,
     means: Option<Vec<f64>>,
     target_means: Vec<f64>,
-    /// Powers of two that tame columns beyond 1e+-100.
+    /// Columns that are constant, where all are centred.
+    constant: Vec<usize>,
+    /// Powers of two that tame columns beyond 1e+-100; zeros for constant columns.
     column_scale: Option<Vec<f64>>,
     /// Powers of two that bring every target to a norm near one.
     target_scale: Vec<f64>,
@@ -99,9 +105,11 @@ impl<'a, T: Real + Element> Design<'a, T> {
             matrix: problem.design.into(),
             targets: problem.targets,
             weights: problem.weights,
+            weight_norm: norm_of_weights(n, root_weights.as_deref()),
             root_weights,
             means: None,
             target_means: vec![0.0; k],
+            constant: Vec::new(),
             column_scale: None,
             target_scale: vec![1.0; k],
             target_norm: vec![0.0; k],
@@ -177,9 +185,29 @@ impl<'a, T: Real + Element> Design<'a, T> {
         self.target_scale[target]
     }
 
-    /// Sum of the weights.
-    pub fn total_weight(&self) -> f64 {
-        (0..self.nrows()).map(|row| self.root_weight(row).powi(2)).sum()
+    /// Norm of the root weights, whose square is the sum of the weights and may overflow.
+    pub fn weight_norm(&self) -> f64 {
+        self.weight_norm
+    }
+
+    /// Columns that are constant but for rounding, where all are centred: they count as zeros.
+    pub fn constant(&self) -> &[usize] {
+        &self.constant
+    }
+
+    /// What centring leaves of the lengths of columns that are now `lengths` long; `None` if nothing is centred.
+    ///
+    /// Rounding is relative to what columns were, so that every decision on the rank is about A with columns of norm one
+    /// *before* centring, beside a column for the constant: that of least squares with a column of ones. A cut-off that
+    /// is above rounding is about centred columns, as far as those are known to it.
+    pub fn left_by_centring(&self, lengths: &[f64], rcond: f64) -> Option<Vec<f64>> {
+        let means = self.means.as_ref()?;
+        let leeway = (rcond / RCOND).max(1.0);
+        let left = |(j, length): (usize, &f64)| {
+            let removed = self.weight_norm * means[j].abs() * self.column_scale(j);
+            (length / length.hypot(removed) * leeway).min(1.0)
+        };
+        Some(lengths.iter().enumerate().map(left).collect())
     }
 
     /// True if rows are weighted.
@@ -232,7 +260,9 @@ impl<'a, T: Real + Element> Design<'a, T> {
         Self {
             weights: None,
             root_weights: None,
+            weight_norm: norm_of_weights(self.nrows(), None),
             means: self.means.clone(),
+            constant: self.constant.clone(),
             target_means: self.target_means.clone(),
             column_scale: self.column_scale.clone(),
             target_scale: self.target_scale.clone(),
@@ -351,9 +381,8 @@ impl<'a, T: Real + Element> Design<'a, T> {
             None => self.sum_over_entries(context, |_, _, value| value * value, add)?,
         };
         if let (Some(_), Some(means)) = (self.sparse(), &self.means) {
-            let total = self.total_weight();
             for (j, square) in squares.iter_mut().enumerate() {
-                let removed = total * (means[j] * self.column_scale(j)).powi(2);
+                let removed = (self.weight_norm * means[j] * self.column_scale(j)).powi(2);
                 *square = (*square - removed).max(f64::EPSILON * *square);
             }
         }
@@ -372,7 +401,9 @@ impl<'a, T: Real + Element> Design<'a, T> {
         if self.is_wild(largest) {
             let most = power_of_two_below(LARGEST_ROOT / self.root_ridge.max(f64::MIN_POSITIVE));
             let tame = |&value: &f64| if wild(value) { power_of_two_below(value).recip() } else { 1.0 };
-            self.column_scale = Some(largest.iter().map(|value| tame(value).min(most)).collect());
+            let mut scale: Vec<f64> = largest.iter().map(|value| tame(value).min(most)).collect();
+            self.constant.iter().for_each(|&column| scale[column] = 0.0);
+            self.column_scale = Some(scale);
         }
     }
 
@@ -414,38 +445,39 @@ impl<'a, T: Real + Element> Design<'a, T> {
         Ok(largest)
     }
 
-    /// Weighted means of the columns and the targets.
+    /// Weighted means of the columns and the targets; constant columns are zero from now on.
     fn centre(&mut self, context: &Context) -> Result<()> {
-        let (n, d) = (self.nrows(), self.ncols());
-        let total = self.total_weight();
-        let share = |row: usize| self.root_weight(row).powi(2) / total;
-        let part = |buffer: &mut Vec<f64>, rows: Range<usize>, sums: &mut [f64]| match &self.matrix {
-            Source::Dense(matrix) => {
-                for row in rows {
-                    let tile = matrix.tile(row..row + 1, 0..d, buffer);
-                    crate::simd::axpy(share(row), tile.row(0).unwrap_or(&[]), sums);
-                }
-            }
-            Source::Sparse(matrix) => {
-                let first = rows.start;
-                sparse::visit(matrix, rows, |i, j, value| sums[j] += value * share(first + i));
-            }
-            Source::Operator(_) => no_tiles(),
-        };
-        let means = self.sum_over_rows(context, part, |sum, part| *sum += part)?.to_vec();
+        let Centre { means, target_means, constant } =
+            centre(context, &self.matrix, self.targets, self.weights, &self.blocks())?;
         if let Some(column) = means.iter().position(|mean| !mean.is_finite()) {
             return Err(self.non_finite(column));
         }
-        let target_mean =
-            |target: usize| (0..n).map(|row| share(row) * self.targets.get(row, target).to_f64()).sum();
-        self.target_means = (0..self.ntargets()).map(target_mean).collect();
-        self.means = Some(means);
+        if !constant.is_empty() {
+            let mut scale = filled(means.len(), 1.0)?;
+            constant.iter().for_each(|&column| scale[column] = 0.0);
+            self.column_scale = Some(scale);
+        }
+        (self.means, self.target_means, self.constant) = (Some(means), target_means, constant);
         Ok(())
     }
 }
 
+/// A vector of equal numbers.
+fn filled(len: usize, value: f64) -> Result<Vec<f64>> {
+    let mut vector = room_for(len, "scales of columns")?;
+    vector.resize(len, value);
+    Ok(vector)
+}
+
 /// Largest root of a ridge on a column whose square is summed.
 const LARGEST_ROOT: f64 = 1e140;
+
+/// Of root weights, or of so many ones.
+fn norm_of_weights(n: usize, root_weights: Option<&[f64]>) -> f64 {
+    let Some(weights) = root_weights else { return (n as f64).sqrt() };
+    let unit = power_of_two_below(weights.iter().copied().fold(0.0, f64::max));
+    weights.iter().map(|weight| (weight / unit).powi(2)).sum::<f64>().sqrt() * unit
+}
 
 /// True if squares of such a magnitude may overflow or vanish.
 fn wild(value: f64) -> bool {
@@ -458,7 +490,7 @@ pub(crate) fn parts_alive(len: usize) -> usize {
 }
 
 /// The driver hands operators only to what works by products.
-fn no_tiles() -> ! {
+pub(super) fn no_tiles() -> ! {
     unreachable!("a linear operator has no tiles")
 }
 

@@ -307,7 +307,11 @@ impl Exact {
     ) -> Result<Self> {
         let (design, targets) = (group.design, group.targets);
         let unscaled = Mat::from_fn(x.nrows(), targets.len(), |j, side| {
-            x[(j, targets[side])] * design.target_scale(targets[side]) / design.column_scale(j)
+            match x[(j, targets[side])] {
+                // Constant columns have no scale.
+                0.0 => 0.0,
+                x => x * design.target_scale(targets[side]) / design.column_scale(j),
+            }
         })?;
         let tail = Mat::from_fn(x.nrows(), targets.len(), |j, side| {
             step.map_or(0.0, |step| step[(j, side)] / scaled.scale[j])

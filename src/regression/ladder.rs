@@ -174,7 +174,7 @@ impl Sketched {
     /// R1 without its singular values below `rcond` times the largest, and the answers of least norm.
     pub fn truncated(self, rcond: f64) -> Result<Self> {
         let Factor::Triangle(r) = &self.scaled.factor else { return Ok(self) };
-        let Truncated { factor, x, cut, .. } = truncated(r, self.image.as_ref(), rcond)?;
+        let Truncated { factor, x, cut, .. } = truncated(r, self.image.as_ref(), rcond, 0.0)?;
         let condition = condition_of(&factor)?;
         Ok(Self { scaled: Scaled { factor, cut, ..self.scaled }, x, condition, image: self.image })
     }
@@ -204,7 +204,7 @@ pub(crate) fn sketched<T: Real + Element + Sketchable>(
     // Below the sketch: the ridge, and a unit row for every column of zeros.
     let below: Vec<(usize, f64)> = (0..d)
         .map(|j| {
-            let empty = group.ridge == 0.0 && sketched_a.col(j).iter().all(|&v| v == 0.0);
+            let empty = group.root_ridge(j) == 0.0 && sketched_a.col(j).iter().all(|&v| v == 0.0);
             (j, if empty { 1.0 } else { group.root_ridge(j) / scale[j] })
         })
         .filter(|&(_, value)| value != 0.0)

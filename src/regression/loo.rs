@@ -39,7 +39,7 @@ pub fn ridge_leave_one_out<T: Real + Element>(
             shrink(j, alphas[c / k]) * coordinates[(j, c % k)]
         })?,
         whitener,
-        total_weight: if problem.fit_intercept { design.total_weight() } else { f64::INFINITY },
+        weight_norm: if problem.fit_intercept { design.weight_norm() } else { f64::INFINITY },
     };
     let blocks = row_blocks(n, d);
     let partial = context
@@ -64,7 +64,8 @@ struct Steps<'s, 'a, T> {
     shrunk: Mat<f64>,
     /// Those times U'b, rank x (alphas, targets).
     fits: Mat<f64>,
-    total_weight: f64,
+    /// Infinite without an intercept.
+    weight_norm: f64,
 }
 
 impl<T: Real + Element> Steps<'_, '_, T> {
@@ -87,7 +88,7 @@ impl<T: Real + Element> Steps<'_, '_, T> {
         let leverage = linalg::product(u.as_ref(), self.shrunk.as_ref())?;
         let k = self.design.ntargets();
         for i in 0..rows {
-            let constant = self.design.root_weight(first + i).powi(2) / self.total_weight;
+            let constant = (self.design.root_weight(first + i) / self.weight_norm).powi(2);
             for target in 0..k {
                 let observed = self.design.target(first + i, target);
                 for alpha in 0..count {

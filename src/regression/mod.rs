@@ -55,6 +55,7 @@
 
 mod augmented;
 mod auto;
+mod centring;
 mod covariance;
 mod design;
 mod empty;

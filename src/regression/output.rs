@@ -22,6 +22,8 @@ pub struct Output {
     pub residual_norm: Vec<f64>,
     /// Numerical rank of the (centred, weighted) A; `None` where no factor told it.
     pub rank: Option<usize>,
+    /// Columns that are constant but for rounding under an intercept: they are left out, their coefficients zero.
+    pub constant: Vec<usize>,
     /// The method whose answer this is.
     pub method: Method,
     /// Refinements, or inner iterations, of the method whose answer this is.
@@ -99,6 +101,7 @@ impl Output {
             intercept: vec![0.0; k],
             residual_norm: vec![0.0; k],
             rank: None,
+            constant: Vec::new(),
             method: params.method,
             n_iter: 0,
             sketch_size: None,
@@ -188,7 +191,8 @@ impl Output {
                 let x = refined.x[(j, position)] / scales[j];
                 penalty += (group.root_ridge(j) * x).powi(2);
                 let unit = exponent_of(group.design.column_scale(j)) - exponent_of(scale);
-                *out = times_power_of_two(x, unit);
+                // Constant columns have no unit.
+                *out = if x == 0.0 { 0.0 } else { times_power_of_two(x, unit) };
             }
             let squares = refined.residual_norm[position].powi(2) - penalty;
             self.residual_norm[target] = squares.max(0.0).sqrt() / scale;
@@ -218,10 +222,10 @@ impl Output {
     /// The constants of the fits, and what is to be said of all targets.
     pub(super) fn finish<T: Real + Element>(&mut self, design: &Design<'_, T>) -> Result<()> {
         if let Some(means) = design.means() {
-            let total_weight = design.total_weight();
+            let norm = design.weight_norm();
             for (target, intercept) in self.intercept.iter_mut().enumerate() {
                 // What is left of the mean residual is the rounding of the means.
-                let mut exact = Extended::from(*intercept / total_weight);
+                let mut exact = Extended::from(*intercept / norm / norm);
                 exact.add(design.target_means()[target]);
                 for (mean, x) in means.iter().zip(self.x.col(target)) {
                     exact.add_multiple(-mean, Extended::from(*x));

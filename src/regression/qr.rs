@@ -77,15 +77,50 @@ fn tall<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solve
     let mut x = Mat::from_fn(d, k, |i, j| r_of_both[(i, d + j)])?;
     let empty = empty_columns(&r);
     let scale = normalise_columns(&mut r);
+    let mut scaled = Scaled { factor: Factor::Triangle(r), scale, empty: Vec::new(), cut: 0.0 };
     // The estimate may be off by a small factor: near the threshold the SVD decides.
-    if linalg::condition_of_upper(r.as_ref())? < 0.1 / rcond {
+    let doubt = doubt(group.design, &scaled, || condition_of(&scaled.factor), rcond)?;
+    let Factor::Triangle(mut r) = scaled.factor else { unreachable!("it has just been made") };
+    if doubt < 0.1 / rcond {
         linalg::solve_upper(r.as_ref(), x.as_mut());
-        let scaled = Scaled { factor: Factor::Triangle(r), scale, empty: Vec::new(), cut: 0.0 };
+        scaled.factor = Factor::Triangle(r);
         return Ok(Solved { scaled, x, null_space: None, empty });
     }
-    let Truncated { factor, x, null_space, cut } = truncated(&r, x.as_ref(), rcond)?;
+    let mut scale = scaled.scale;
+    let mut least = 0.0;
+    if let Some(left) = group.design.left_by_centring(&scale, rcond) {
+        least = 1.0;
+        for (j, left) in left.iter().enumerate() {
+            r.col_mut(j).iter_mut().for_each(|value| *value *= left);
+            scale[j] /= left;
+        }
+    }
+    let Truncated { factor, x, null_space, cut } = truncated(&r, x.as_ref(), rcond, least)?;
     let scaled = Scaled { factor, scale, empty: Vec::new(), cut };
     Ok(Solved { scaled, x, null_space: Some(null_space), empty })
+}
+
+/// Condition of a factor where it decides on the rank: beside the constant, if there is one, and with columns of norm one
+/// before they were centred.
+/// `condition` is that with columns of norm one as they are.
+pub(super) fn doubt<T: Real + Element>(
+    design: &Design<'_, T>,
+    scaled: &Scaled,
+    condition: impl FnOnce() -> Result<f64>,
+    rcond: f64,
+) -> Result<f64> {
+    match (&scaled.factor, design.left_by_centring(&scaled.scale, rcond)) {
+        (Factor::Triangle(r), Some(left)) => {
+            let beside = |i: usize, j: usize| match (i, j) {
+                (0, 0) => 1.0,
+                (0, _) | (_, 0) => 0.0,
+                (i, j) if i > j => 0.0,
+                (i, j) => r[(i - 1, j - 1)] * left[j - 1],
+            };
+            linalg::condition_of_upper(Mat::from_fn(r.nrows() + 1, r.ncols() + 1, beside)?.as_ref())
+        }
+        _ => condition(),
+    }
 }
 
 /// R without its singular values below `rcond` times the largest.
@@ -99,10 +134,10 @@ pub(super) struct Truncated {
     pub cut: f64,
 }
 
-/// Truncates R and solves R x = `images`.
-pub(super) fn truncated(r: &Mat<f64>, images: Dense<'_, f64>, rcond: f64) -> Result<Truncated> {
+/// Truncates R and solves R x = `images`. The largest singular value counts as no less than `least`.
+pub(super) fn truncated(r: &Mat<f64>, images: Dense<'_, f64>, rcond: f64, least: f64) -> Result<Truncated> {
     let (d, svd) = (r.ncols(), linalg::svd(r.as_ref())?);
-    let rank = rank_of(&svd.s, rcond);
+    let rank = rank_beside(&svd.s, rcond, least);
     let null_space = Mat::from_fn(d, d - rank, |i, j| svd.v[(i, rank + j)])?;
     let leading = |a: &Mat<f64>| Mat::from_fn(d, rank, |i, j| a[(i, j)]);
     let cut = cut_beyond(&svd.s, rank, (d - empty_columns(r).len()).max(rank));
@@ -123,7 +158,7 @@ pub(super) fn cut_beyond(singular_values: &[f64], rank: usize, possible: usize) 
 
 /// Fewer rows than columns: by the QR factorisation of A'.
 fn wide<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solved> {
-    let transposed = Transposed::new(group.context, group.design)?;
+    let transposed = Transposed::new(group.context, group.design, rcond)?;
     let (svd, cut) = transposed.svd(group.context, rcond)?;
     let mut buffer = Vec::new();
     let targets = Targets { design: group.design, targets: group.targets };
@@ -138,7 +173,12 @@ pub(super) const RCOND: f64 = 30.0 * f64::UNIT_ROUNDOFF;
 
 /// Number of singular values above `rcond` times the largest.
 pub(super) fn rank_of(singular_values: &[f64], rcond: f64) -> usize {
-    let largest = singular_values.first().copied().unwrap_or(0.0);
+    rank_beside(singular_values, rcond, 0.0)
+}
+
+/// The same, where the largest counts as no less than `least`.
+pub(super) fn rank_beside(singular_values: &[f64], rcond: f64, least: f64) -> usize {
+    let largest = singular_values.first().copied().unwrap_or(0.0).max(least);
     singular_values.iter().take_while(|&&s| s > rcond * largest).count()
 }
 
@@ -205,8 +245,10 @@ fn shortest<T: Real + Element>(
 /// What coefficients in scaled units are divided by for those of the caller, up to one factor for all.
 fn units<T: Real + Element>(design: &Design<'_, T>, scale: &[f64]) -> Vec<f64> {
     let tamed = |j: usize| design.column_scale(j);
-    let least = (0..scale.len()).map(tamed).fold(f64::INFINITY, f64::min);
-    scale.iter().enumerate().map(|(j, scale)| scale * (least / tamed(j)).max(1e-150)).collect()
+    // Constant columns, which have no unit, are out of the way.
+    let least = (0..scale.len()).map(tamed).filter(|&unit| unit > 0.0).fold(f64::INFINITY, f64::min);
+    let unit = |j: usize| if tamed(j) > 0.0 { (least / tamed(j)).max(1e-150) } else { 1.0 };
+    scale.iter().enumerate().map(|(j, scale)| scale * unit(j)).collect()
 }
 
 pub(super) fn normalised(mut a: Mat<f64>) -> Result<Mat<f64>> {

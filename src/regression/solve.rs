@@ -6,11 +6,11 @@ use super::covariance::Inference;
 use super::design::{Design, Problem, Source};
 use super::empty;
 use super::forward::ForwardError;
-use super::ladder::{self, Moments, Outcome, Precision, Sketched, WORST_SKETCH};
+use super::ladder::{self, Moments, Outcome, Precision, SketchPlan, Sketched, WORST_SKETCH};
 use super::lsmr::{PROBES, Unfactored, lsmr};
 use super::output::{Output, Stage};
 use super::plan::{Method, Params, Plan, Rung, wants_hint};
-use super::qr::{Factored, RCOND, qr, shortened};
+use super::qr::{Factored, RCOND, doubt, qr, shortened};
 use super::refine::{Group, Refined, Scaled};
 use super::spir::{Inner, spir};
 use crate::certify::{LOOSENESS, floor_of};
@@ -55,9 +55,16 @@ where
         driver.solve(&design, &targets, ridge, &mut output)?;
     }
     if output.backward_error.is_empty() || (0..k).all(|target| design.target_norm(target) == 0.0) {
-        driver.rank_alone(&design, &mut output)?;
+        driver.rank_alone(&design, problem.ridge, &mut output)?;
+    }
+    if let Some(first) = design.constant().first() {
+        let count = design.constant().len();
+        driver
+            .explanation
+            .push(format!("{count} constant columns, the first of them column {first}, are left out"));
     }
     output.finish::<T>(&design)?;
+    output.constant = design.constant().to_vec();
     output.explanation = driver.explanation.join("; ");
     output.stages = driver.stages;
     context.progress(output.n_iter + 1, output.n_iter + 1, &[])?;
@@ -123,7 +130,9 @@ impl<'p> Driver<'p> {
             return Ok(driver);
         }
         let sampled = wants_hint(design, params).then(|| hint(context, design)).transpose()?;
-        let known = |hint: &Hint| !design.is_wild(&hint.largest) && !hint.largest.contains(&0.0);
+        let is_zero = |(j, largest): (usize, &f64)| *largest == 0.0 && design.column_scale(j) != 0.0;
+        let known =
+            |hint: &Hint| !design.is_wild(&hint.largest) && !hint.largest.iter().enumerate().any(is_zero);
         let read;
         let largest = match &sampled {
             Some(hint) if known(hint) => &hint.largest,
@@ -207,10 +216,9 @@ impl<'p> Driver<'p> {
             let products = if design.operator().is_some() { 2 } else { 1 };
             self.end_stage(rung, start, products * outcome.passes());
             let last = rungs.last() == Some(&rung);
+            let clear = last || self.is_clear(design, &outcome)?;
             match outcome {
-                Outcome::Refined(refined, scaled, condition)
-                    if last || refined.settled && condition * self.rcond < 1.0 =>
-                {
+                Outcome::Refined(refined, scaled, condition) if last || refined.settled && clear => {
                     if rung.method() != wanted && self.params.method != Method::Auto {
                         output.fallback = match rung {
                             Rung::Qr => self.explanation.last().cloned(),
@@ -344,19 +352,19 @@ impl<'p> Driver<'p> {
     ) -> Result<Outcome> {
         let plan = rung.sketch(group.design, self.params);
         *sketch_size = Some(plan.rows);
-        let sketched = match rung {
+        let (sketched, doubt) = match rung {
             Rung::Augmented { preconditioner: Preconditioner::Left, .. } => {
                 let unweighted = group.design.unweighted();
-                ladder::sketched(&Group { design: &unweighted, ..*group }, plan)?
+                self.sketched(&Group { design: &unweighted, ..*group }, plan)?
             }
-            _ => ladder::sketched(group, plan)?,
+            _ => self.sketched(group, plan)?,
         };
         if let (Some(_), Rung::Iterative { heavy_ball, .. }) = (group.design.operator(), rung) {
             self.reads += group.design.ncols();
-            return self.iterate_by_products(group, sketched, heavy_ball, plan.rows);
+            return self.iterate_by_products(group, sketched, doubt, heavy_ball, plan.rows);
         }
         self.reads += 1;
-        if self.is_deficient(&sketched) {
+        if !self.is_far_from_deficient(doubt) {
             if !sketched.x.as_slice().iter().all(|v| v.is_finite()) {
                 group.design.largest_in_columns(self.context)?;
             }
@@ -380,9 +388,30 @@ impl<'p> Driver<'p> {
         }
     }
 
-    /// True unless the sketch shows that the columns are independent.
-    fn is_deficient(&self, sketched: &Sketched) -> bool {
-        sketched.condition.is_nan() || sketched.condition * self.rcond >= 1.0
+    /// A sketch, and the condition by which its factor is judged.
+    fn sketched<T: Real + Element + ladder::Sketchable>(
+        &self,
+        group: &Group<'_, '_, T>,
+        plan: SketchPlan,
+    ) -> Result<(Sketched, f64)> {
+        let sketched = ladder::sketched(group, plan)?;
+        let doubt = doubt(group.design, &sketched.scaled, || Ok(sketched.condition), self.rcond)?;
+        Ok((sketched, doubt))
+    }
+
+    /// True if the factor that an answer was had with shows that the columns are independent.
+    fn is_clear<T: Real + Element>(&self, design: &Design<'_, T>, outcome: &Outcome) -> Result<bool> {
+        match outcome {
+            Outcome::Refined(_, scaled, condition) => {
+                Ok(self.is_far_from_deficient(doubt(design, scaled, || Ok(*condition), self.rcond)?))
+            }
+            _ => Ok(true),
+        }
+    }
+
+    /// Sums of many terms are rounded to more than the cut-off: nearer to it, QR and the SVD decide.
+    fn is_far_from_deficient(&self, condition: f64) -> bool {
+        condition * self.rcond < 0.03
     }
 
     /// SPIR or FOSSILS on a linear operator: with no QR to fall back on, they bear deficient ranks themselves.
@@ -390,11 +419,13 @@ impl<'p> Driver<'p> {
         &mut self,
         group: &Group<'_, '_, T>,
         sketched: Sketched,
+        doubt: f64,
         heavy_ball: bool,
         rows: usize,
     ) -> Result<Outcome> {
         let d = group.design.ncols();
-        let sketched = if self.is_deficient(&sketched) { sketched.truncated(self.rcond)? } else { sketched };
+        let is_deficient = doubt.is_nan() || doubt * self.rcond >= 1.0;
+        let sketched = if is_deficient { sketched.truncated(self.rcond)? } else { sketched };
         let outcome = spir(group, sketched, Inner::of(heavy_ball, d, rows))?;
         match outcome {
             Outcome::Refined(refined, scaled, condition) if scaled.factor.rank() < d => {
@@ -477,12 +508,17 @@ impl<'p> Driver<'p> {
     }
 
     /// With nothing to fit, the rank is all there is to say.
-    fn rank_alone<T: Real + Element>(&mut self, design: &Design<'_, T>, output: &mut Output) -> Result<()> {
+    fn rank_alone<T: Real + Element>(
+        &mut self,
+        design: &Design<'_, T>,
+        ridge: &[f64],
+        output: &mut Output,
+    ) -> Result<()> {
         let group = Group {
             context: self.context,
             design,
             targets: &[],
-            ridge: 0.0,
+            ridge: ridge.first().copied().unwrap_or(0.0),
             tolerance: self.tolerance,
             max_passes: 0,
         };

@@ -14,15 +14,17 @@ use std::ops::Range;
 /// diag(1/norms) A', as rows.
 pub(super) struct Transposed<'p, 'a, T> {
     design: &'p Design<'a, T>,
-    /// Norms of the columns of A, 1 for a column of zeros.
+    /// Norms of the columns of A before they were centred, 1 for a column of zeros.
     pub norms: Vec<f64>,
     /// Columns of zeros.
     pub empty: Vec<usize>,
+    /// What the largest singular value counts as at least.
+    least: f64,
 }
 
 impl<'p, 'a, T: Real + Element> Transposed<'p, 'a, T> {
     /// Reads A for the norms of its columns.
-    pub(super) fn new(context: &Context, design: &'p Design<'a, T>) -> Result<Self> {
+    pub(super) fn new(context: &Context, design: &'p Design<'a, T>, rcond: f64) -> Result<Self> {
         let (n, d) = (design.nrows(), design.ncols());
         let width = block_columns(n);
         let squares = context.map_with(d.div_ceil(width), Vec::new, |buffer, block| {
@@ -36,7 +38,10 @@ impl<'p, 'a, T: Real + Element> Transposed<'p, 'a, T> {
         let mut norms: Vec<f64> = squares.into_iter().flatten().map(f64::sqrt).collect();
         let empty: Vec<usize> = (0..d).filter(|&j| norms[j] == 0.0).collect();
         empty.iter().for_each(|&j| norms[j] = 1.0);
-        Ok(Self { design, norms, empty })
+        let left = design.left_by_centring(&norms, rcond);
+        let least = if left.is_some() { 1.0 } else { 0.0 };
+        left.iter().for_each(|left| norms.iter_mut().zip(left).for_each(|(norm, left)| *norm /= left));
+        Ok(Self { design, norms, empty, least })
     }
 
     /// U S V' = A diag(1/norms), as much of it as is above `rcond` times the largest singular value, and the size of
@@ -44,7 +49,7 @@ impl<'p, 'a, T: Real + Element> Transposed<'p, 'a, T> {
     pub(super) fn svd(&self, context: &Context, rcond: f64) -> Result<(Svd, f64)> {
         let r = linalg::tsqr(context, self)?;
         let Svd { s, v: u, .. } = linalg::svd(r.as_ref())?;
-        let rank = super::qr::rank_of(&s, rcond);
+        let rank = super::qr::rank_beside(&s, rcond, self.least);
         let possible = (self.norms.len() - self.empty.len()).max(rank);
         let cut = super::qr::cut_beyond(&s, rank, possible);
         let u = Mat::from_fn(u.nrows(), rank, |i, j| u[(i, j)])?;

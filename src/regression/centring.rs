@@ -1,0 +1,279 @@
+//! Means right to rounding, and the columns that are their mean and nothing else.
+//!
+//! A combination of columns that is constant has to vanish when it is centred, to the last bit but one: what a mean is
+//! off by stays in every row, and looks like data. So sums are carried in twice the working precision, of weights that
+//! are divided by powers of two until their sum is below one and nothing overflows.
+
+use super::design::{Source, TILE_ROWS, no_tiles, parts_alive};
+use super::qr::RCOND;
+use super::sparse;
+use crate::error::Result;
+use crate::linalg::power_of_two_below;
+use crate::matrix::{Buffer, Dense, Real, Rows};
+use crate::parallel::Context;
+use crate::simd::{Element, Extended, axpy_extended, kernel};
+use std::ops::Range;
+
+/// What one read of A and B tells of their columns.
+pub(super) struct Centre {
+    /// Of the columns of A.
+    pub means: Vec<f64>,
+    /// Of the targets.
+    pub target_means: Vec<f64>,
+    /// Columns that are constant but for rounding.
+    pub constant: Vec<usize>,
+}
+
+/// Weighted means. Entries that are not finite leave a mean that is not.
+pub(super) fn centre<T: Real + Element>(
+    context: &Context,
+    matrix: &Source<'_, T>,
+    targets: Dense<'_, T>,
+    weights: Option<&[f64]>,
+    blocks: &[Range<usize>],
+) -> Result<Centre> {
+    let (n, d, k) = (matrix.nrows(), matrix.ncols(), targets.ncols());
+    let shares = Shares::new(n, weights);
+    let about = About::new(matrix, shares.heaviest)?;
+    let part = |buffer: &mut Vec<f64>, block: usize| {
+        let mut sums = Sums::new(d, k)?;
+        let rows = blocks[block].clone();
+        match matrix {
+            Source::Sparse(matrix) => {
+                sparse::visit(matrix, rows.clone(), |i, j, value| {
+                    sums.add_entry(j, shares.of(rows.start + i), value, &about);
+                });
+            }
+            _ => {
+                for start in rows.clone().step_by(TILE_ROWS) {
+                    let part = start..(start + TILE_ROWS).min(rows.end);
+                    let tile = spread_rows(matrix, part.clone(), buffer);
+                    for (i, row) in part.enumerate() {
+                        sums.add_row(shares.of(row), tile.row(i).unwrap_or(&[]), &about);
+                    }
+                }
+            }
+        }
+        for row in rows {
+            let share = shares.of(row);
+            (0..k).for_each(|target| sums.add(d + target, share, targets.get(row, target).to_f64()));
+        }
+        Ok(sums)
+    };
+    let mut sums = Sums::new(d, k)?;
+    context.fold_with(blocks.len(), parts_alive(4 * d), Vec::new, part, |part| sums.absorb(&part))?;
+    let mean = |column: usize| ratio(sums.sum(column), shares.total);
+    let full = |column: usize| !matches!(matrix, Source::Sparse(_)) || sums.stored[column] == shares.present;
+    let is_constant = |&column: &usize| {
+        let (unit, mean) = (about.units[column], mean(column));
+        let moved = (mean - about.row[column]) * unit;
+        let spread = sums.squares[column] / shares.total.high - moved * moved;
+        full(column) && about.row[column] != 0.0 && spread <= (RCOND * mean * unit).powi(2)
+    };
+    Ok(Centre {
+        means: (0..d).map(mean).collect(),
+        target_means: (d..d + k).map(mean).collect(),
+        constant: (0..d).filter(is_constant).collect(),
+    })
+}
+
+/// Weights over powers of two, which keep them exact, so that they sum up to less than one.
+struct Shares<'a> {
+    weights: Option<&'a [f64]>,
+    /// The powers; their product may overflow.
+    units: [f64; 2],
+    total: Extended,
+    /// A row of the largest weight.
+    heaviest: usize,
+    /// Number of rows of positive weight.
+    present: f64,
+}
+
+impl<'a> Shares<'a> {
+    fn new(n: usize, weights: Option<&'a [f64]>) -> Self {
+        let count = (2.0 * n as f64).log2().ceil().exp2();
+        let Some(given) = weights else {
+            let total = Extended::from(n as f64 / count);
+            return Self { weights, units: [1.0, count], total, heaviest: 0, present: n as f64 };
+        };
+        let heaviest = (0..n).fold(0, |best, row| if given[row] > given[best] { row } else { best });
+        let units = [power_of_two_below(given[heaviest]), count];
+        let mut shares = Self { weights, units, total: Extended::default(), heaviest, present: 0.0 };
+        for row in 0..n {
+            shares.total.add(shares.of(row));
+            shares.present += f64::from(shares.of(row) > 0.0);
+        }
+        shares.total = shares.total.normalised();
+        shares
+    }
+
+    fn of(&self, row: usize) -> f64 {
+        self.weights.map_or(1.0, |weights| weights[row]) / self.units[0] / self.units[1]
+    }
+}
+
+/// A row of large weight, from which deviations are counted.
+struct About {
+    row: Buffer<f64>,
+    /// Powers of two that bring its entries near one.
+    units: Buffer<f64>,
+}
+
+impl About {
+    fn new<T: Real + Element>(matrix: &Source<'_, T>, row: usize) -> Result<Self> {
+        let what = "a row of `A`";
+        let d = matrix.ncols();
+        let mut about = Self { row: Buffer::zeros(d, what)?, units: Buffer::zeros(d, what)? };
+        match matrix {
+            Source::Sparse(matrix) => {
+                sparse::visit(matrix, row..row + 1, |_, j, value| about.row[j] = value);
+            }
+            _ => {
+                let mut buffer = Vec::new();
+                let tile = spread_rows(matrix, row..row + 1, &mut buffer);
+                about.row.copy_from_slice(tile.row(0).unwrap_or(&[]));
+            }
+        }
+        let units = about.units.iter_mut().zip(&about.row[..]);
+        units.for_each(|(unit, value)| *unit = power_of_two_below(value.abs()).recip());
+        Ok(about)
+    }
+}
+
+/// Weighted sums over rows of the columns of A, and after them of B.
+struct Sums {
+    high: Buffer<f64>,
+    low: Buffer<f64>,
+    /// Of squared deviations, in the units of [`About`].
+    squares: Buffer<f64>,
+    /// Entries that a sparse matrix has in rows of positive weight.
+    stored: Buffer<f64>,
+}
+
+impl Sums {
+    fn new(d: usize, k: usize) -> Result<Self> {
+        let what = "sums of columns";
+        Ok(Self {
+            high: Buffer::zeros(d + k, what)?,
+            low: Buffer::zeros(d + k, what)?,
+            squares: Buffer::zeros(d, what)?,
+            stored: Buffer::zeros(d, what)?,
+        })
+    }
+
+    fn sum(&self, column: usize) -> Extended {
+        Extended { high: self.high[column], low: self.low[column] }
+    }
+
+    fn set(&mut self, column: usize, sum: Extended) {
+        (self.high[column], self.low[column]) = (sum.high, sum.low);
+    }
+
+    fn add_row(&mut self, share: f64, row: &[f64], about: &About) {
+        let d = row.len();
+        axpy_extended(Extended::from(share), row, &mut self.high[..d], &mut self.low[..d]);
+        add_squares(share, row, &about.row, &about.units, &mut self.squares);
+    }
+
+    fn add_entry(&mut self, column: usize, share: f64, value: f64, about: &About) {
+        self.add(column, share, value);
+        let deviation = (value - about.row[column]) * about.units[column];
+        self.squares[column] += share * deviation * deviation;
+        self.stored[column] += f64::from(share > 0.0);
+    }
+
+    fn add(&mut self, column: usize, share: f64, value: f64) {
+        let mut sum = self.sum(column);
+        sum.add_multiple(share, Extended::from(value));
+        self.set(column, sum);
+    }
+
+    fn absorb(&mut self, other: &Self) {
+        for column in 0..self.high.len() {
+            let mut sum = self.sum(column);
+            sum.add(other.high[column]);
+            sum.low += other.low[column];
+            self.set(column, sum);
+        }
+        self.squares.iter_mut().zip(&other.squares[..]).for_each(|(sum, part)| *sum += part);
+        self.stored.iter_mut().zip(&other.stored[..]).for_each(|(sum, part)| *sum += part);
+    }
+}
+
+kernel! {
+    /// squares += share ((row - about) units)^2
+    fn add_squares<V>(share: f64, row: &[f64], about: &[f64], units: &[f64], squares: &mut [f64]) {
+        for k in 0..row.len().min(about.len()).min(units.len()).min(squares.len()) {
+            let deviation = (row[k] - about[k]) * units[k];
+            squares[k] += share * deviation * deviation;
+        }
+    }
+}
+
+/// a / b to the nearest number, or its neighbour.
+fn ratio(a: Extended, b: Extended) -> f64 {
+    let quotient = a.value() / b.value();
+    let rest = (-quotient).mul_add(b.high, a.high) + (a.low - quotient * b.low);
+    quotient + rest / b.high
+}
+
+/// Rows of a dense matrix as the caller gave them.
+fn spread_rows<'b, T: Real + Element>(
+    matrix: &'b Source<'_, T>,
+    rows: Range<usize>,
+    buffer: &'b mut Vec<f64>,
+) -> Dense<'b, f64> {
+    let columns = 0..matrix.ncols();
+    match matrix {
+        Source::Dense(matrix) => matrix.tile(rows, columns, buffer),
+        Source::Sparse(_) | Source::Operator(_) => no_tiles(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::Mat;
+
+    fn centred(a: &Mat<f64>, weights: Option<&[f64]>) -> Centre {
+        let blocks = [0..a.nrows() / 3, a.nrows() / 3..a.nrows()];
+        centre(&Context::new(1), &Source::Dense(a.as_ref()), a.as_ref(), weights, &blocks).unwrap()
+    }
+
+    #[test]
+    fn means_are_right_to_rounding() {
+        let n = 30_000;
+        let value = |i: usize, j: usize| match j {
+            0 => 0.1,
+            1 => f64::from(i % 3 == 0),
+            _ => 1e6 + (i % 7) as f64,
+        };
+        let a = Mat::from_fn(n, 3, value).unwrap();
+        let weights: Vec<f64> = (0..n).map(|i| if i < n / 3 { 0.1 } else { 1.7e308 }).collect();
+        for weights in [None, Some(&weights[..]), Some(&vec![1.7e308; n][..])] {
+            let found = centred(&a, weights);
+            let first = if weights.is_some_and(|w| w[0] < 1.0) { n / 3 } else { 0 };
+            let counted = (n - first) as f64;
+            for (j, mean) in found.means.iter().enumerate() {
+                // Whole numbers sum up exactly.
+                let right = match j {
+                    0 => 0.1,
+                    _ => (first..n).map(|i| value(i, j)).sum::<f64>() / counted,
+                };
+                assert!((mean - right).abs() <= f64::EPSILON * right, "{j}: {mean} for {right}");
+            }
+            assert_eq!(found.means, found.target_means);
+            assert_eq!(found.constant, [0]);
+        }
+    }
+
+    #[test]
+    fn spread_above_rounding_is_data() {
+        let wave = |i: usize| (i as f64 * 0.7).sin();
+        let scales = [1.0, 1e-6, 1e-13, 1e-15, 0.0];
+        let a = Mat::from_fn(5000, 5, |i, j| 1e-200 * (1.0 + scales[j] * wave(i))).unwrap();
+        assert_eq!(centred(&a, None).constant, [3, 4]);
+        let zeros = Mat::from_fn(50, 2, |i, j| f64::from(i > 0) * 1e-200 * j as f64).unwrap();
+        assert_eq!(centred(&zeros, None).constant, [] as [usize; 0]);
+    }
+}

@@ -1,0 +1,148 @@
+"""Ranks, coefficients and means under an intercept, where columns or combinations of them are constant."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_allclose
+from sklearn.linear_model import LinearRegression as Peer
+
+from nearlin import LinearRegression, Ridge, RidgeCV, lstsq
+
+Array = npt.NDArray[Any]
+
+METHODS = ["auto", "qr", "gram", "whitened", "spir"]
+
+
+def one_hot(rng: np.random.Generator, n: int, levels: int) -> Array:
+    return np.eye(levels)[rng.integers(0, levels, n)]
+
+
+def least_norm(X: Array, y: Array, weights: Array | None = None) -> tuple[int, Array, Array]:
+    """Rank, slopes of least norm and fitted values, by the eigenvalues of the centred cross products."""
+    w = np.ones(len(X)) if weights is None else weights / weights.max()
+    centred, about = X - w @ X / w.sum(), y - w @ y / w.sum()
+    values, vectors = np.linalg.eigh(centred.T @ (w[:, None] * centred))
+    kept = values > 1e-9 * values[-1]
+    slopes = vectors[:, kept] / values[kept] @ (vectors[:, kept].T @ (centred.T @ (w * about)))
+    return int(kept.sum()), slopes, centred @ slopes + w @ y / w.sum()
+
+
+def check_frame(seed: int, largest: float = 2e7) -> None:
+    """Fit a random frame of one to four factors, and compare rank, slopes and predictions."""
+    rng = np.random.default_rng(seed)
+    levels = np.exp(rng.uniform(np.log(2), np.log(300), rng.integers(1, 5))).astype(int)
+    most = min(1e5, max(60.0, largest / levels.sum() ** 2))
+    n = int(np.exp(rng.uniform(np.log(50), np.log(most))))
+    X = np.hstack([one_hot(rng, n, int(count)) for count in levels])
+    X = X[:, X.any(axis=0)]
+    y = X @ rng.standard_normal(X.shape[1]) + rng.standard_normal(n)
+    weights = rng.random(n) + 0.1 if rng.random() < 0.4 else None
+    dtype = np.float32 if rng.random() < 0.3 else np.float64
+    container = [np.asarray, np.asfortranarray, sp.csr_array, sp.csc_array][rng.integers(4)]
+    rank, slopes, fitted = least_norm(X, y.astype(dtype).astype(np.float64), weights)
+    model = LinearRegression().fit(container(X.astype(dtype)), y.astype(dtype), sample_weight=weights)
+    tolerance = 1e-4 if dtype == np.float32 else 1e-8
+    about = f"seed {seed}: {X.shape}, {levels}, {dtype.__name__}, {container.__name__}, by {model.method_}"
+    assert model.rank_ == rank, about
+    assert_allclose(model.coef_, slopes, rtol=0, atol=tolerance * np.abs(slopes).max(), err_msg=about)
+    predicted = model.predict(container(X.astype(dtype)))
+    assert_allclose(predicted, fitted, rtol=0, atol=tolerance * np.abs(y).max(), err_msg=about)
+
+
+def test_frames_of_factors_have_their_rank_and_the_least_norm() -> None:
+    for seed in range(40):
+        check_frame(seed, 3e6)
+
+
+@pytest.mark.guarantee
+@pytest.mark.parametrize("chunk", range(50))
+def test_frames_of_factors_at_length(chunk: int) -> None:
+    for seed in range(1000 + 200 * chunk, 1200 + 200 * chunk):
+        check_frame(seed)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("levels", [2, 3, 10])
+def test_one_factor_lacks_a_rank(levels: int, method: str) -> None:
+    rng = np.random.default_rng(levels)
+    X = one_hot(rng, 20_000, levels)
+    y = X @ np.arange(levels) + rng.standard_normal(len(X))
+    for weights in (None, rng.random(len(X)) + 0.1):
+        rank, slopes, _ = least_norm(X, y, weights)
+        assert rank == levels - 1
+        fits = [LinearRegression(method=method), Ridge(0.0, method=method)]
+        for model in [fit.fit(X, y, sample_weight=weights) for fit in fits]:
+            assert model.rank_ == rank
+            assert_allclose(model.coef_, slopes, rtol=1e-9)
+
+
+def test_combinations_that_are_constant_lack_a_rank() -> None:
+    rng = np.random.default_rng(1)
+    X = rng.random((20_000, 3))
+    X = np.c_[X, X[:, 2] + 2]
+    y = X @ [1.0, 2.0, 3.0, 4.0] + rng.standard_normal(len(X))
+    model, peer = LinearRegression().fit(X, y), Peer().fit(X, y)
+    assert model.rank_ == 3
+    assert_allclose(model.coef_, peer.coef_, rtol=1e-8)
+    age = rng.integers(18, 90, 5000).astype(float)
+    model = LinearRegression().fit(np.c_[age, 2024 - age], age)
+    assert model.rank_ == 1
+    assert_allclose(model.coef_, [0.5, -0.5], rtol=1e-12)
+    # Means that are a million times the spread: rounding is relative to the means.
+    stamps = 1.7e18 + 1e12 * rng.random(5000)
+    X = np.c_[stamps, stamps + 2.0**40, rng.standard_normal(5000)]
+    assert LinearRegression().fit(X, X[:, 2]).rank_ == 2
+
+
+@pytest.mark.parametrize("value", [1.0, 0.1, 1 / 3, 3.7, 100.0, 1e10, 1e-8, -0.1])
+def test_a_constant_column_is_left_out_and_named(value: float) -> None:
+    rng = np.random.default_rng(2)
+    for n in (50, 20_000):
+        data = rng.standard_normal((n, 3))
+        y = data @ [1.0, 2.0, 3.0] + 5 + rng.standard_normal(n)
+        X = np.c_[data[:, :1], np.full(n, value), data[:, 1:]]
+        for weights in (None, rng.random(n) + 0.1):
+            right = LinearRegression().fit(data, y, sample_weight=weights)
+            for form in (np.asarray, np.asfortranarray, sp.csr_array, sp.csc_array):
+                model = LinearRegression().fit(form(X), y, sample_weight=weights)
+                assert model.rank_ == 3
+                assert model.constant_features_.tolist() == [1]
+                assert model.coef_[1] == 0.0
+                assert_allclose(model.coef_[[0, 2, 3]], right.coef_, rtol=1e-12)
+                assert_allclose(model.intercept_, right.intercept_, rtol=1e-12)
+    for method in [*METHODS, "lsmr"]:
+        model = LinearRegression(method=method).fit(X, y, sample_weight=weights)
+        assert model.coef_[1] == 0.0
+        assert_allclose(model.coef_[[0, 2, 3]], right.coef_, rtol=1e-9)
+    alphas = [1e-2, 1.0]
+    assert_allclose(RidgeCV(alphas).fit(X, y).loo_error_, RidgeCV(alphas).fit(data, y).loo_error_, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("spread", "rank"), [(1e-6, 2), (1e-10, 2), (1e-15, 1), (0.0, 1)])
+def test_spread_is_data_down_to_rounding(spread: float, rank: int) -> None:
+    rng = np.random.default_rng(3)
+    z = rng.standard_normal((5000, 2))
+    X = np.c_[z[:, 0], 1 + spread * z[:, 1]]
+    model = LinearRegression().fit(X, z.sum(axis=1))
+    assert model.rank_ == rank
+    assert model.constant_features_.tolist() == ([] if rank == 2 else [1])
+
+
+def test_weights_of_any_size() -> None:
+    rng = np.random.default_rng(4)
+    X, y = rng.standard_normal((400, 3)) + 2, rng.standard_normal(400)
+    right = LinearRegression().fit(X, y)
+    for weight in (1.7e308, 1e-300, 3.0):
+        model = LinearRegression().fit(X, y, sample_weight=np.full(400, weight))
+        assert_allclose(model.coef_, right.coef_, rtol=1e-11)
+        assert_allclose(model.intercept_, right.intercept_, rtol=1e-11)
+
+
+def test_the_rank_does_not_depend_on_the_targets() -> None:
+    for A in (np.ones((50, 3)), sp.csr_array(np.ones((50, 3)))):
+        for b in (np.zeros(50), np.ones(50)):
+            assert lstsq(A, b, ridge=1.0).rank == 3
+            assert lstsq(A, b).rank == 1
