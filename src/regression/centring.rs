@@ -80,7 +80,7 @@ pub(super) fn centre<T: Real + Element>(
 /// Weights over powers of two, which keep them exact, so that they sum up to less than one.
 struct Shares<'a> {
     weights: Option<&'a [f64]>,
-    /// The powers; their product may overflow.
+    /// One over the powers; their product may be out of range.
     units: [f64; 2],
     total: Extended,
     /// A row of the largest weight.
@@ -91,13 +91,13 @@ struct Shares<'a> {
 
 impl<'a> Shares<'a> {
     fn new(n: usize, weights: Option<&'a [f64]>) -> Self {
-        let count = (2.0 * n as f64).log2().ceil().exp2();
+        let count = (2.0 * n as f64).log2().ceil().exp2().recip();
         let Some(given) = weights else {
-            let total = Extended::from(n as f64 / count);
+            let total = Extended::from(n as f64 * count);
             return Self { weights, units: [1.0, count], total, heaviest: 0, present: n as f64 };
         };
         let heaviest = (0..n).fold(0, |best, row| if given[row] > given[best] { row } else { best });
-        let units = [power_of_two_below(given[heaviest]), count];
+        let units = [power_of_two_below(given[heaviest]).recip(), count];
         let mut shares = Self { weights, units, total: Extended::default(), heaviest, present: 0.0 };
         for row in 0..n {
             shares.total.add(shares.of(row));
@@ -108,7 +108,7 @@ impl<'a> Shares<'a> {
     }
 
     fn of(&self, row: usize) -> f64 {
-        self.weights.map_or(1.0, |weights| weights[row]) / self.units[0] / self.units[1]
+        self.weights.map_or(1.0, |weights| weights[row]) * self.units[0] * self.units[1]
     }
 }
 

@@ -395,7 +395,8 @@ mod tests {
         let entry = |i: usize, j: usize| if i <= j { 1.0 + ((i * 5 + j * 3) % 7) as f64 } else { 0.0 };
         let fit = |scale: [f64; 4]| {
             let factor = Mat::from_fn(4, 4, |i, j| entry(i, j) * scale[j]).unwrap();
-            let fit = Fit { factor: &factor, ridge: 0.0, means: None, total_weight: 90.0, observations: 90 };
+            let fit =
+                Fit { factor: &factor, ridge: 0.0, means: None, weight_norm: 90f64.sqrt(), observations: 90 };
             covariance(&fit, &[3.0]).unwrap().matrices.remove(0)
         };
         let (plain, scale) = (fit([1.0; 4]), [2f64.powi(-500), 1.0, 2f64.powi(500), 8.0]);

@@ -101,7 +101,7 @@ fn tall<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solve
 }
 
 /// Condition of a factor where it decides on the rank: beside the constant, if there is one, and with columns of norm one
-/// before they were centred.
+/// before they were centred;
 /// `condition` is that with columns of norm one as they are.
 pub(super) fn doubt<T: Real + Element>(
     design: &Design<'_, T>,
