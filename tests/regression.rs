@@ -316,7 +316,7 @@ fn covariances_are_those_of_the_textbook() {
                 factor: &factor,
                 ridge: ridge[0],
                 means: inference.means.as_deref(),
-                total_weight: inference.total_weight,
+                weight_norm: inference.weight_norm,
                 observations: inference.observations,
             };
             let found = covariance(&fit, &output.residual_norm).unwrap();
@@ -344,7 +344,8 @@ fn rows_that_the_fit_passes_through_are_told() {
     (0..n).for_each(|i| a[i * d] = f64::from(i == 17));
     let problem = problem(&a, &b, d);
     let (output, factor) = kept(&problem, Method::Qr);
-    let fit = Fit { factor: &factor, ridge: 0.0, means: None, total_weight: n as f64, observations: n };
+    let fit =
+        Fit { factor: &factor, ridge: 0.0, means: None, weight_norm: (n as f64).sqrt(), observations: n };
     let found = robust_covariance(&Context::new(1), &problem, &fit, &output.x, Robust::Hc3).unwrap();
     assert_eq!(found.pinned, [17]);
     assert!(found.matrices[0].as_slice().iter().all(|v| v.is_finite()));

@@ -245,7 +245,7 @@ mod tests {
         let n = 30_000;
         let value = |i: usize, j: usize| match j {
             0 => 0.1,
-            1 => f64::from(i % 3 == 0),
+            1 => f64::from(i.is_multiple_of(3)),
             _ => 1e6 + (i % 7) as f64,
         };
         let a = Mat::from_fn(n, 3, value).unwrap();
