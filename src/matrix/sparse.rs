@@ -141,9 +141,9 @@ impl<'a, T: Real> Sparse<'a, T> {
         self.axis
     }
 
-    /// Number of stored entries.
+    /// Number of stored entries. There are values for all of them even if somebody writes to the offsets.
     pub fn nnz(&self) -> usize {
-        self.indptr.get(self.lines)
+        self.indptr.get(self.lines).min(self.data.len())
     }
 
     /// The positions that line `line` occupies in the stored entries.

@@ -126,7 +126,7 @@ impl TensorSketch {
         let factors = extract(&factors)?;
         let y = enter(py, threads, None, |context| {
             let y = with_rows(&factors, |factors| self.operator.apply_factors(context, factors))?;
-            checked(y, single, "factors")
+            checked(context, y, single, "factors")
         })?;
         to_array(py, y, single)
     }
@@ -142,7 +142,7 @@ impl TensorSketch {
         let a = AnyInput::extract(a, "A")?;
         let single = a.is_single();
         let y = enter(py, threads, None, |context| {
-            checked(self.operator.apply(context, &*a.rows())?, single, "A")
+            checked(context, self.operator.apply(context, &*a.rows())?, single, "A")
         })?;
         to_array(py, y, single)
     }

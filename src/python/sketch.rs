@@ -9,6 +9,7 @@ use crate::parallel::{Context, Kept};
 use crate::sketch::{self, Kind, Operand, Weights};
 use crate::state;
 use pyo3::exceptions::PyMemoryError;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use serde::{Deserialize, Serialize};
@@ -97,7 +98,7 @@ impl Sketch {
         let single = a.is_single();
         let y = enter(py, threads, None, |context| {
             let y = with_operand(&a, |operand| self.operator.apply(context, operand, row_offset))?;
-            checked(y, single, "A")
+            checked(context, y, single, "A")
         })?;
         to_array(py, y, single)
     }
@@ -114,7 +115,7 @@ impl Sketch {
         let y = AnyInput::extract(y, "Y")?;
         let single = y.is_single();
         let product = enter(py, threads, None, |context| {
-            checked(self.operator.apply_transposed(context, &*y.rows(), start..stop)?, single, "Y")
+            checked(context, self.operator.apply_transposed(context, &*y.rows(), start..stop)?, single, "Y")
         })?;
         to_array(py, product, single)
     }
@@ -145,12 +146,24 @@ fn with_operand<R>(a: &AnyInput, work: impl FnOnce(&Operand<'_>) -> R) -> R {
 }
 
 /// The product, unless its entries are too large for the precision of the result.
-pub(super) fn checked(product: Mat<f64>, single: bool, argument: &'static str) -> Result<Mat<f64>> {
+pub(super) fn checked(
+    context: &Context,
+    product: Mat<f64>,
+    single: bool,
+    argument: &'static str,
+) -> Result<Mat<f64>> {
     let fits = |&entry: &f64| if single { (entry as f32).is_finite() } else { entry.is_finite() };
-    if product.as_slice().iter().all(fits) {
-        return Ok(product);
+    for piece in product.as_slice().chunks(1 << 20) {
+        context.tick()?;
+        if !piece.iter().all(fits) {
+            return Err(Error::value(
+                argument,
+                "so large that the product overflows",
+                "smaller entries, or float64",
+            ));
+        }
     }
-    Err(Error::value(argument, "so large that the product overflows", "smaller entries, or float64"))
+    Ok(product)
 }
 
 /// The sketch of a stream; see `nearlin.sketch.Accumulator`.
@@ -223,7 +236,8 @@ impl Accumulator {
     #[pyo3(signature = (*, threads))]
     fn result<'py>(&self, py: Python<'py>, threads: usize) -> PyResult<Bound<'py, PyAny>> {
         let state = self.snapshot(py)?;
-        let y = enter(py, threads, None, |context| checked(state.result(context)?, self.single, "A"))?;
+        let y =
+            enter(py, threads, None, |context| checked(context, state.result(context)?, self.single, "A"))?;
         to_array(py, y, self.single)
     }
 
@@ -269,13 +283,27 @@ pub(super) fn new_bytes<'py>(
     size: usize,
     write: impl Fn(&Context, &mut [u8]) -> Result<()> + Sync,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    PyBytes::new_with(py, size, |bytes| enter(py, 1, None, |context| write(context, bytes))).map_err(
-        |error| {
-            let bytes = size as u128;
-            let failed = Error::Allocation { bytes, purpose: "the bytes of a state" };
-            if error.is_instance_of::<PyMemoryError>(py) { failed.into() } else { error }
-        },
-    )
+    const PIECE: usize = 1 << 22;
+    let failed = || Error::Allocation { bytes: size as u128, purpose: "the bytes of a state" };
+    let length = isize::try_from(size).map_err(|_| failed())?;
+    // SAFETY: a new bytes object of so many bytes, which are not set, or NULL with an exception.
+    let bytes =
+        unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyBytes_FromStringAndSize(std::ptr::null(), length)) };
+    let bytes = bytes
+        .map_err(|error| if error.is_instance_of::<PyMemoryError>(py) { failed().into() } else { error })?;
+    // SAFETY: the address of a bytes object's content.
+    let start = unsafe { ffi::PyBytes_AsString(bytes.as_ptr()) } as usize;
+    enter(py, 1, None, |context| {
+        let start = start as *mut u8;
+        for at in (0..size).step_by(PIECE) {
+            context.tick()?;
+            // SAFETY: within the content, which is this call's alone.
+            unsafe { start.add(at).write_bytes(0, PIECE.min(size - at)) };
+        }
+        // SAFETY: all of it has been set.
+        write(context, unsafe { std::slice::from_raw_parts_mut(start, size) })
+    })?;
+    Ok(bytes.cast_into()?)
 }
 
 /// Kind and version of the byte form.

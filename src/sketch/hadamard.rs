@@ -201,7 +201,7 @@ fn sort_in_pieces<T: Copy, K: Ord>(ctx: &Context, items: &mut [T], key: impl Fn(
 }
 
 /// One random bit each, 32 to a word of row `row`.
-pub(super) fn signs(stream: Stream, row: u64, count: usize) -> Vec<f64> {
+fn signs(stream: Stream, row: u64, count: usize) -> Vec<f64> {
     let mut words = vec![0; count.div_ceil(32)];
     stream.words_of_row(row, &mut words);
     (0..count).map(|k| f64::from(1 - 2 * (words[k / 32] >> (k % 32) & 1) as i32)).collect()

@@ -11,9 +11,8 @@
 //! | the factors of A | a transform of each, and m times the number of columns of A |
 //! | any x of all rows | a transform along every axis of x |
 
-use super::hadamard::signs;
 use crate::error::{Error, Result};
-use crate::matrix::{Buffer, Dense, Mat, Rows};
+use crate::matrix::{Buffer, Dense, Mat, Rows, room_for, zeros};
 use crate::parallel::Context;
 use crate::random::Stream;
 use crate::simd::fwht;
@@ -78,7 +77,7 @@ impl TensorSrht {
         if padded.len() == 1 {
             padded.push(&one);
         }
-        let product = self.tree()?.of_factors(context, &padded)?;
+        let product = self.tree(context)?.of_factors(context, &padded)?;
         if !product.as_slice().iter().all(|v| v.is_finite()) {
             for (f, factor) in factors.iter().enumerate() {
                 if let Some((i, j, value)) = first_non_finite(*factor) {
@@ -98,7 +97,7 @@ impl TensorSrht {
             let found = format!("{} entries", x.nrows() * x.ncols());
             return Err(Error::shape("A", found, format!("a multiple of {rows}")));
         }
-        let y = self.tree()?.of_tensor(context, x)?;
+        let y = self.tree(context)?.of_tensor(context, x)?;
         if !y.iter().all(|v| v.is_finite())
             && let Some((i, j, value)) = first_non_finite(x)
         {
@@ -108,9 +107,9 @@ impl TensorSrht {
         Mat::from_fn(self.m, p, |k, column| y[k * p + column])
     }
 
-    fn tree(&self) -> Result<Pair> {
+    fn tree(&self, context: &Context) -> Result<Pair> {
         let dims = if self.dims.len() == 1 { &[self.dims[0], 1] } else { &self.dims[..] };
-        Pair::new(self.m, dims, self.seed, &mut 0)
+        Pair::new(context, self.m, dims, self.seed, &mut 0)
     }
 }
 
@@ -139,24 +138,49 @@ struct Side {
     signs: Vec<f64>,
 }
 
+/// Steps of a serial loop after which somebody may interrupt.
+const TICKING: u64 = 1 << 16;
+
+/// One random bit each, 32 to a word of row `row`.
+fn signs(context: &Context, stream: Stream, row: u64, count: usize) -> Result<Vec<f64>> {
+    let mut words = zeros(count.div_ceil(32), "a sketch")?;
+    stream.words_of_row(row, &mut words);
+    let mut signs = room_for(count, "a sketch")?;
+    for (k, word) in words.into_iter().enumerate() {
+        if k as u64 % TICKING == 0 {
+            context.tick()?;
+        }
+        let bits = (count - 32 * k).min(32);
+        signs.extend((0..bits).map(|bit| f64::from(1 - 2 * (word >> bit & 1) as i32)));
+    }
+    Ok(signs)
+}
+
 impl Pair {
     /// `number` counts the maps of the tree, in the order in which they are made.
-    fn new(m: usize, dims: &[usize], seed: u64, number: &mut u32) -> Result<Self> {
+    fn new(context: &Context, m: usize, dims: &[usize], seed: u64, number: &mut u32) -> Result<Self> {
         let stream = |purpose| Stream::new(seed, *number, purpose);
         let (of_signs, of_picks) = (stream(SIGNS), stream(PICKS));
         *number += 1;
         let (left, right) = dims.split_at(dims.len().div_ceil(2));
         let mut side = |dims: &[usize], row| {
-            let below = if dims.len() > 1 { Some(Box::new(Self::new(m, dims, seed, number)?)) } else { None };
+            let below = if dims.len() > 1 {
+                Some(Box::new(Self::new(context, m, dims, seed, number)?))
+            } else {
+                None
+            };
             let rows = if below.is_some() { m } else { dims[0] };
-            Ok(Side { dims: dims.to_vec(), below, signs: signs(of_signs, row, rows) })
+            Ok(Side { dims: dims.to_vec(), below, signs: signs(context, of_signs, row, rows)? })
         };
         let (left, right) = (side(left, 0)?, side(right, 1)?);
         let index = |row: u64, side: &Side| of_picks.index(row, side.padded() as u64) as usize;
-        let bytes = m as u128 * size_of::<(usize, usize)>() as u128;
-        let mut picks = Vec::new();
-        picks.try_reserve_exact(m).map_err(|_| Error::Allocation { bytes, purpose: "a sketch" })?;
-        picks.extend((0..m as u64).map(|k| (index(2 * k, &left), index(2 * k + 1, &right))));
+        let mut picks = room_for(m, "a sketch")?;
+        for k in 0..m as u64 {
+            if k % TICKING == 0 {
+                context.tick()?;
+            }
+            picks.push((index(2 * k, &left), index(2 * k + 1, &right)));
+        }
         Ok(Self { left, right, m, picks })
     }
 
