@@ -96,7 +96,7 @@ impl Hadamard {
         sort_in_pieces(ctx, &mut order, |&r| place(r))?;
         let (mut i, mut j) = (room_for(m, "a sketch")?, room_for(m, "a sketch")?);
         for (k, (row, chunk)) in order.into_iter().map(place).enumerate() {
-            if k % TICKING == 0 {
+            if k.is_multiple_of(TICKING) {
                 ctx.tick()?;
             }
             i.push(chunk);
@@ -155,7 +155,7 @@ fn sample(ctx: &Context, stream: Stream, m: u64, length: u64) -> Result<Vec<u64>
     };
     let mut chosen = room_for(m as usize, "a sketch")?;
     for (k, last) in (length - m..length).enumerate() {
-        if k % TICKING == 0 {
+        if k.is_multiple_of(TICKING) {
             ctx.tick()?;
         }
         let candidate = stream.index(last, last + 1);

@@ -147,7 +147,7 @@ fn signs(context: &Context, stream: Stream, row: u64, count: usize) -> Result<Ve
     stream.words_of_row(row, &mut words);
     let mut signs = room_for(count, "a sketch")?;
     for (k, word) in words.into_iter().enumerate() {
-        if k as u64 % TICKING == 0 {
+        if (k as u64).is_multiple_of(TICKING) {
             context.tick()?;
         }
         let bits = (count - 32 * k).min(32);
@@ -176,7 +176,7 @@ impl Pair {
         let index = |row: u64, side: &Side| of_picks.index(row, side.padded() as u64) as usize;
         let mut picks = room_for(m, "a sketch")?;
         for k in 0..m as u64 {
-            if k % TICKING == 0 {
+            if k.is_multiple_of(TICKING) {
                 context.tick()?;
             }
             picks.push((index(2 * k, &left), index(2 * k + 1, &right)));
