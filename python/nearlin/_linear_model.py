@@ -79,7 +79,7 @@ class LinearRegression(Inference):
     >>> rng = np.random.default_rng(0)
     >>> X = rng.standard_normal((1000, 3))
     >>> model = LinearRegression().fit(X, X @ [1.0, 2.0, 3.0] + 4.0)
-    >>> model.coef_.round(12), round(model.intercept_, 12)
+    >>> model.coef_.round(12), float(model.intercept_.round(12))
     (array([1., 2., 3.]), 4.0)
     >>> model.certificate_.met
     True

@@ -132,7 +132,6 @@ def test_the_floors_are_where_they_were_drawn():
         ("src/matrix/mod.rs", "use pyo3::prelude::*;"),
         ("src/sketch.rs", "let a = numpy::dtype();"),
         ("src/regression/mod.rs", "use faer::Mat;"),
-        ("src/linalg/mod.rs", "use rayon::prelude::*;"),
         ("src/coreset/mod.rs", "use crate::svd::update;"),
         ("src/python/coreset.rs", "use crate::{error::{Error, Result}, svd};"),
         ("src/linalg/mod.rs", "use crate::regression::lstsq;"),

@@ -15,15 +15,18 @@ def row_count(d, eps, delta):
     return math.ceil((math.sqrt(d) + math.sqrt(2 * math.log(2 / delta)) + tails) ** 2)
 
 
-def answer(Y, z, *, ridge=0.0, level=0.95):
-    """x, half-widths of single and of simultaneous intervals, estimated residual norm, and attained eps."""
+def answer(Y, z, *, ridge=0.0, level=0.95, excess=1.0):
+    """x, half-widths of single and of simultaneous intervals, estimated residual norm, and attained eps.
+
+    Errors are `excess` times those of a Gaussian sketch.
+    """
     (m, d), gram = Y.shape, Y.T @ Y
     augmented = np.vstack([Y, math.sqrt(ridge) * np.eye(d)])
     x = np.linalg.lstsq(augmented, np.concatenate([z, np.zeros(d)]), rcond=None)[0]
     C = np.linalg.inv(gram + ridge * np.eye(d))
     variance = np.sum((z - Y @ x) ** 2) / (m - np.trace(C @ gram))
     covariance = variance * C @ gram @ C + ridge**2 / m * np.outer(C @ x, C @ x)
-    error = np.sqrt(np.diag(covariance))
+    error = excess * np.sqrt(np.diag(covariance))
     tail = (1 - level) / 2
     single, all_of_them = scipy.stats.t.isf([tail, tail / d], m - d)
     least = 1 - math.sqrt(np.trace(C @ gram) / m)
