@@ -5,6 +5,7 @@
 //! | floor | what it holds |
 //! |---|---|
 //! | [`error`] | one error type: which argument, what was found, what was expected |
+//! | [`memory`] | vectors of a length that the caller decides, allocated fallibly |
 //! | [`parallel`] | a private pool of threads, shape-determined blocks, interruption, states that threads share |
 //! | [`simd`] | fixed-lane kernels, compiled per instruction set, chosen at run time |
 //! | [`random`] | random numbers addressed by (seed, operator, purpose, row, column) |
@@ -21,6 +22,7 @@ pub mod certify;
 pub mod error;
 pub mod linalg;
 pub mod matrix;
+pub mod memory;
 pub mod parallel;
 #[cfg(feature = "python")]
 pub mod python;

@@ -14,6 +14,8 @@
 //! or a correctly rounded one (no fused multiply-add, no platform `log` or `sin`), so that they give the bits
 //! of the scalar functions on every machine.
 
+use crate::error::Result;
+use crate::memory::{collected, zeros};
 use std::f64::consts::{FRAC_1_SQRT_2, TAU};
 
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
@@ -117,16 +119,16 @@ impl Stream {
     }
 
     /// Permutation number `index` of `0..len`, by Fisher and Yates.
-    pub fn permutation(&self, len: usize, index: u64) -> Vec<u32> {
+    pub fn permutation(&self, len: usize, index: u64) -> Result<Vec<u32>> {
         assert!(u32::try_from(len).is_ok());
-        let mut words = vec![0; len];
+        let mut words = zeros(len, "a permutation")?;
         self.words_of_row(index, &mut words);
-        let mut order: Vec<u32> = (0..len as u32).collect();
+        let mut order = collected(0..len as u32, "a permutation")?;
         for last in (1..len).rev() {
             let chosen = (u64::from(words[last]) * (last as u64 + 1)) >> 32;
             order.swap(last, chosen as usize);
         }
-        order
+        Ok(order)
     }
 }
 
@@ -366,11 +368,11 @@ mod tests {
         let mut seen = std::collections::HashMap::new();
         let draws = 24 * 500;
         for index in 0..draws {
-            *seen.entry(stream.permutation(4, index)).or_insert(0u32) += 1;
+            *seen.entry(stream.permutation(4, index).unwrap()).or_insert(0u32) += 1;
         }
         assert_eq!(seen.len(), 24);
         let chi_squared: f64 = seen.values().map(|&c| (f64::from(c) - 500.0).powi(2) / 500.0).sum();
         assert!(chi_squared < 23.0 + 5.0 * 46f64.sqrt(), "{chi_squared}");
-        assert!(stream.permutation(0, 0).is_empty());
+        assert!(stream.permutation(0, 0).unwrap().is_empty());
     }
 }

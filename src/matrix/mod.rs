@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`Dense`], [`DenseMut`] | strided view, one axis contiguous for speed, any strides for correctness |
 //! | [`Mat`] | owned, column-major, cache-line aligned, allocated fallibly |
-//! | [`zeros()`], [`room_for`] | vectors, allocated fallibly |
+//! | [`zeros()`], [`room_for`] | vectors, from [`crate::memory`] |
 //! | [`Sparse`] | compressed lines (CSR or CSC) with 32- or 64-bit indices |
 //! | [`Matrix`] | dense or sparse, as it came from the caller |
 //! | [`LinearOperator`] | products with a matrix that is nowhere written down |
@@ -18,9 +18,10 @@ mod owned;
 mod sparse;
 mod tiles_of_sparse;
 
+pub use crate::memory::{room_for, zeros};
 pub use dense::{Dense, DenseMut, Rows};
 pub use operator::LinearOperator;
-pub use owned::{Buffer, Mat, room_for, zeros};
+pub use owned::{Buffer, Mat};
 pub use sparse::{Axis, Indices, Sparse, SparseBuf, check_indices};
 
 /// The element types of the library.

@@ -2,6 +2,7 @@
 
 use super::{Dense, DenseMut, Real};
 use crate::error::{Error, Result};
+use crate::memory::room_for;
 use crate::parallel::Context;
 
 #[derive(Clone, Copy)]
@@ -65,22 +66,6 @@ impl<T: Real> std::ops::DerefMut for Buffer<T> {
         // SAFETY: as in `deref`, and `self` is borrowed mutably.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
     }
-}
-
-/// An empty vector with room for `len` elements, or [`Error::Allocation`].
-pub fn room_for<T>(len: usize, purpose: &'static str) -> Result<Vec<T>> {
-    let mut vector = Vec::new();
-    vector
-        .try_reserve_exact(len)
-        .map_err(|_| Error::Allocation { bytes: len as u128 * size_of::<T>() as u128, purpose })?;
-    Ok(vector)
-}
-
-/// A vector of `len` zeros (or whatever the default of its elements is), or [`Error::Allocation`].
-pub fn zeros<T: Clone + Default>(len: usize, purpose: &'static str) -> Result<Vec<T>> {
-    let mut vector = room_for(len, purpose)?;
-    vector.resize(len, T::default());
-    Ok(vector)
 }
 
 /// An owned matrix, column-major without gaps.
@@ -188,9 +173,6 @@ mod tests {
         assert_eq!((buffer.len(), buffer.as_ptr() as usize % 64), (17, 0));
         assert!(matches!(Buffer::<f64>::zeros(1 << 61, "a test"), Err(Error::Allocation { .. })));
         assert!(matches!(Mat::<f64>::zeros(usize::MAX, 2), Err(Error::Allocation { .. })));
-        assert!(matches!(zeros::<f64>(1 << 60, "a test"), Err(Error::Allocation { .. })));
-        assert!(matches!(room_for::<u64>(usize::MAX, "a test"), Err(Error::Allocation { .. })));
-        assert_eq!(zeros::<u32>(3, "a test"), Ok(vec![0; 3]));
     }
 
     #[test]

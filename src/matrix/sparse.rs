@@ -2,6 +2,10 @@
 
 use super::Real;
 use crate::error::{Error, Result};
+use crate::memory::{prepare, room_for};
+
+/// What memory is for.
+const COPY: &str = "a sparse matrix with sorted indices";
 
 /// Which axis the lines run along.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,28 +209,30 @@ impl<'a, T: Real> Sparse<'a, T> {
     }
 
     /// A copy with the indices of every line sorted and repeated entries added up.
-    pub fn to_canonical(&self) -> SparseBuf<T> {
+    pub fn to_canonical(&self) -> Result<SparseBuf<T>> {
         let mut canonical = SparseBuf {
             axis: self.axis,
             lines: self.lines,
             width: self.width,
-            indptr: vec![0],
-            indices: Vec::with_capacity(self.nnz()),
-            data: Vec::with_capacity(self.nnz()),
+            indptr: room_for(self.lines + 1, COPY)?,
+            indices: room_for(self.nnz(), COPY)?,
+            data: room_for(self.nnz(), COPY)?,
         };
+        canonical.indptr.push(0);
         let mut entries = Vec::new();
         for line in 0..self.lines {
-            entries.clear();
-            self.visit_line(line, |index, value| entries.push((index, value)));
-            entries.sort_by_key(|&(index, _)| index);
-            for repeated in entries.chunk_by(|(i, _), (j, _)| i == j) {
-                let sum: f64 = repeated.iter().map(|(_, value)| value.to_f64()).sum();
+            prepare(&mut entries, self.extent(line).len(), COPY)?;
+            self.visit_line(line, |index, value| entries.push((index, entries.len(), value)));
+            // By index and then by position: a stable sort would allocate.
+            entries.sort_unstable_by_key(|&(index, position, _)| (index, position));
+            for repeated in entries.chunk_by(|(i, ..), (j, ..)| i == j) {
+                let sum: f64 = repeated.iter().map(|(.., value)| value.to_f64()).sum();
                 canonical.indices.push(repeated[0].0 as i64);
                 canonical.data.push(T::from_f64(sum));
             }
             canonical.indptr.push(canonical.indices.len() as i64);
         }
-        canonical
+        Ok(canonical)
     }
 }
 
@@ -271,7 +277,7 @@ mod tests {
         )
         .unwrap();
         assert!(!a.is_canonical());
-        let canonical = a.to_canonical();
+        let canonical = a.to_canonical().unwrap();
         let view = canonical.as_ref();
         assert!(view.is_canonical());
         let mut seen = Vec::new();

@@ -135,7 +135,7 @@ impl<T: Real + Element> Input<T> {
                     let (shape, entries) = ((nrows, ncols), data.slice);
                     let view =
                         Sparse::new(argument, axis, shape, indptr.indices(), indices.indices(), entries)?;
-                    Ok((view, (!view.is_canonical()).then(|| view.to_canonical())))
+                    Ok((view, (!view.is_canonical()).then(|| view.to_canonical()).transpose()?))
                 })
             })
         })?;

@@ -5,9 +5,11 @@ use super::qr::RCOND;
 use super::sparse;
 use crate::error::{Error, Result};
 use crate::linalg::power_of_two_below;
-use crate::matrix::{Buffer, Dense, LinearOperator, Matrix, Real, Rows, Sparse, room_for};
+use crate::matrix::{Buffer, Dense, LinearOperator, Matrix, Real, Rows, Sparse};
+use crate::memory::{collected, room_for, zeros};
 use crate::parallel::Context;
 use crate::simd::{Element, Extended, kernel};
+use std::iter::repeat_n;
 use std::ops::Range;
 
 /// min |W^(1/2) (b - A x)|^2 + ridge |x|^2 for every column b of the targets, as the caller states it.
@@ -99,20 +101,23 @@ impl<'a, T: Real + Element> Design<'a, T> {
         M: Copy + Into<Source<'a, T>>,
     {
         let (n, k) = (problem.targets.nrows(), problem.targets.ncols());
-        let root_weights =
-            problem.weights.map(|weights| weights.iter().map(|weight| weight.sqrt()).collect());
+        let matrix: Source<'a, T> = problem.design.into();
+        // Every method holds several times as much: a shape that is beyond any memory ends here.
+        room_for::<f64>(matrix.ncols().saturating_mul(k.max(1)), "the coefficients")?;
+        let root = |weights: &[f64]| collected(weights.iter().map(|w| w.sqrt()), "the roots of the weights");
+        let root_weights = problem.weights.map(root).transpose()?;
         let mut design = Self {
-            matrix: problem.design.into(),
+            matrix,
             targets: problem.targets,
             weights: problem.weights,
             weight_norm: norm_of_weights(n, root_weights.as_deref()),
             root_weights,
             means: None,
-            target_means: vec![0.0; k],
+            target_means: zeros(k, "the targets")?,
             constant: Vec::new(),
             column_scale: None,
-            target_scale: vec![1.0; k],
-            target_norm: vec![0.0; k],
+            target_scale: collected(repeat_n(1.0, k), "the targets")?,
+            target_norm: zeros(k, "the targets")?,
             root_ridge: problem.ridge.iter().fold(0.0, |largest: f64, &ridge| largest.max(ridge)).sqrt(),
         };
         if problem.fit_intercept {

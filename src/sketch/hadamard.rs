@@ -18,7 +18,8 @@
 
 use super::{Operator, Tiles};
 use crate::error::{Error, Result};
-use crate::matrix::{Buffer, Dense, Rows, room_for};
+use crate::matrix::{Buffer, Dense, Rows};
+use crate::memory::{collected, prepare, room_for, zeros};
 use crate::parallel::Context;
 use crate::random::Stream;
 use crate::simd::{self, kernel};
@@ -26,6 +27,8 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::ops::Range;
 
+/// What memory is for.
+const SKETCH: &str = "a sketch";
 /// Purposes of the streams.
 const SIGNS: u8 = 1;
 const PERMUTATIONS: u8 = 2;
@@ -94,7 +97,7 @@ impl Hadamard {
         let place = |r: u64| ((r % chunk as u64) as u32, r / chunk as u64);
         let mut order = sample;
         sort_in_pieces(ctx, &mut order, |&r| place(r))?;
-        let (mut i, mut j) = (room_for(m, "a sketch")?, room_for(m, "a sketch")?);
+        let (mut i, mut j) = (room_for(m, SKETCH)?, room_for(m, SKETCH)?);
         for (k, (row, chunk)) in order.into_iter().map(place).enumerate() {
             if k.is_multiple_of(TICKING) {
                 ctx.tick()?;
@@ -107,22 +110,25 @@ impl Hadamard {
     }
 
     /// What is done to chunk number `c`.
-    fn step(&self, c: u64) -> Step<'_> {
+    fn step(&self, c: u64) -> Result<Step<'_>> {
         let (sources, weights) = match &self.rule {
             Rule::Pooled { kind, weights, permutations } => {
                 let weights = match kind {
-                    Weights::Signs => signs(*weights, c, self.chunk),
+                    Weights::Signs => signs(*weights, c, self.chunk)?,
                     Weights::Normals => {
-                        let mut normals = vec![0.0; self.chunk];
+                        let mut normals = zeros(self.chunk, SKETCH)?;
                         weights.normals_of_row(c, &mut normals);
                         normals
                     }
                 };
-                (Cow::Owned(permutations.permutation(self.chunk, c)), weights)
+                (Cow::Owned(permutations.permutation(self.chunk, c)?), weights)
             }
-            Rule::Sampled { i, j } => (Cow::Borrowed(&j[..]), i.iter().map(|i| parity_sign(i & c)).collect()),
+            Rule::Sampled { i, j } => {
+                let weights = collected(i.iter().map(|i| parity_sign(i & c)), SKETCH)?;
+                (Cow::Borrowed(&j[..]), weights)
+            }
         };
-        Step { m: self.m, signs: signs(self.signs, c, self.chunk), sources, weights }
+        Ok(Step { m: self.m, signs: signs(self.signs, c, self.chunk)?, sources, weights })
     }
 }
 
@@ -139,7 +145,7 @@ const TICKING: usize = 1 << 16;
 fn sample(ctx: &Context, stream: Stream, m: u64, length: u64) -> Result<Vec<u64>> {
     // Places of an open-addressed table, half of them free; `length` is no number.
     let slots = (2 * m).next_power_of_two() as usize;
-    let mut table: Vec<u64> = room_for(slots, "a sketch")?;
+    let mut table: Vec<u64> = room_for(slots, SKETCH)?;
     while table.len() < slots {
         ctx.tick()?;
         table.resize(slots.min(table.len() + (TICKING << 6)), u64::MAX);
@@ -153,7 +159,7 @@ fn sample(ctx: &Context, stream: Stream, m: u64, length: u64) -> Result<Vec<u64>
         }
         std::mem::replace(&mut table[at], number) != number
     };
-    let mut chosen = room_for(m as usize, "a sketch")?;
+    let mut chosen = room_for(m as usize, SKETCH)?;
     for (k, last) in (length - m..length).enumerate() {
         if k.is_multiple_of(TICKING) {
             ctx.tick()?;
@@ -170,7 +176,7 @@ fn sample(ctx: &Context, stream: Stream, m: u64, length: u64) -> Result<Vec<u64>
 
 /// Sorts by pieces and merges them, so that it can be interrupted.
 fn sort_in_pieces<T: Copy, K: Ord>(ctx: &Context, items: &mut [T], key: impl Fn(&T) -> K) -> Result<()> {
-    let mut other = room_for(items.len(), "a sketch")?;
+    let mut other = room_for(items.len(), SKETCH)?;
     for piece in items.chunks_mut(TICKING) {
         ctx.tick()?;
         piece.sort_unstable_by_key(&key);
@@ -201,10 +207,10 @@ fn sort_in_pieces<T: Copy, K: Ord>(ctx: &Context, items: &mut [T], key: impl Fn(
 }
 
 /// One random bit each, 32 to a word of row `row`.
-fn signs(stream: Stream, row: u64, count: usize) -> Vec<f64> {
-    let mut words = vec![0; count.div_ceil(32)];
+fn signs(stream: Stream, row: u64, count: usize) -> Result<Vec<f64>> {
+    let mut words = zeros(count.div_ceil(32), SKETCH)?;
     stream.words_of_row(row, &mut words);
-    (0..count).map(|k| f64::from(1 - 2 * (words[k / 32] >> (k % 32) & 1) as i32)).collect()
+    collected((0..count).map(|k| f64::from(1 - 2 * (words[k / 32] >> (k % 32) & 1) as i32)), SKETCH)
 }
 
 /// (-1)^popcount
@@ -229,14 +235,16 @@ impl Operator for Hadamard {
     fn add(&self, ctx: &Context, y: &mut Tiles, a: &dyn Rows, rows: Range<usize>, first: u64) -> Result<()> {
         debug_assert!(rows.len().is_multiple_of(self.chunk) && first.is_multiple_of(self.chunk as u64));
         let number = first / self.chunk as u64;
-        let starts: Vec<usize> = rows.step_by(self.chunk).collect();
+        let starts = collected(rows.step_by(self.chunk), SKETCH)?;
         let batch = (STEPS_AHEAD / self.chunk).max(1);
         for (k, starts) in starts.chunks(batch).enumerate() {
             let steps = ctx.map(starts.len(), |i| self.step(number + (k * batch + i) as u64))?;
+            let steps = steps.into_iter().collect::<Result<Vec<_>>>()?;
             let cols = y.all_cols();
             let added =
                 ctx.map_parts(y.tiles_mut().zip(cols), Scratch::default, |scratch, _, (y, cols)| {
                     for (step, &start) in steps.iter().zip(starts) {
+                        prepare(&mut scratch.rows, self.chunk * cols.len(), SKETCH)?;
                         let x = a.tile(start..start + self.chunk, cols.clone(), &mut scratch.rows);
                         step.add(x, y, &mut scratch.strips)?;
                     }
@@ -250,7 +258,7 @@ impl Operator for Hadamard {
     fn transpose(&self, first: u64, y: Dense<'_, f64>, out: &mut [f64]) -> Result<()> {
         let width = y.ncols();
         for (c, out) in out.chunks_exact_mut((self.chunk * width).max(1)).enumerate() {
-            self.step(first / self.chunk as u64 + c as u64).transpose(y, out);
+            self.step(first / self.chunk as u64 + c as u64)?.transpose(y, out);
         }
         Ok(())
     }
@@ -414,7 +422,7 @@ mod tests {
         };
         let transformed = match &operator.rule {
             Rule::Pooled { kind, weights, permutations } => {
-                let order = permutations.permutation(chunk, c as u64);
+                let order = permutations.permutation(chunk, c as u64).unwrap();
                 let pooled = (k..chunk).step_by(m).map(|q| {
                     let weight = match kind {
                         Weights::Signs => bit(weights, q),

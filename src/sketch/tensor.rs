@@ -12,7 +12,8 @@
 //! | any x of all rows | a transform along every axis of x |
 
 use crate::error::{Error, Result};
-use crate::matrix::{Buffer, Dense, Mat, Rows, room_for, zeros};
+use crate::matrix::{Buffer, Dense, Mat, Rows};
+use crate::memory::{collected, prepare, push, room_for, zeros};
 use crate::parallel::Context;
 use crate::random::Stream;
 use crate::simd::fwht;
@@ -190,9 +191,9 @@ impl Pair {
 
     fn of_factors(&self, context: &Context, factors: &[&dyn Rows]) -> Result<Mat<f64>> {
         let (left, right) = factors.split_at(self.left.dims.len());
-        let rows: Vec<usize> = self.picks.iter().map(|pick| pick.0).collect();
+        let rows = collected(self.picks.iter().map(|pick| pick.0), "a sketch")?;
         let left = self.left.of_factors(context, left, &rows)?;
-        let rows: Vec<usize> = self.picks.iter().map(|pick| pick.1).collect();
+        let rows = collected(self.picks.iter().map(|pick| pick.1), "a sketch")?;
         let right = self.right.of_factors(context, right, &rows)?;
         let mut product = Mat::zeros(self.m, left.ncols() * right.ncols())?;
         let parts = product.as_mut_slice().chunks_mut(self.m * right.ncols());
@@ -214,7 +215,7 @@ impl Pair {
     /// The first axis is transformed, of which only the rows that are sampled stay, and moved to the end; then the
     /// second is at the front.
     fn of_tensor(&self, context: &Context, x: &dyn Rows) -> Result<Buffer<f64>> {
-        let mut sampled: Vec<usize> = self.picks.iter().map(|pick| pick.0).collect();
+        let mut sampled = collected(self.picks.iter().map(|pick| pick.0), "a sketch")?;
         sampled.sort_unstable();
         sampled.dedup();
         let halfway = match &self.left.below {
@@ -238,10 +239,10 @@ impl Pair {
     /// Transforms the second axis and samples the pairs; the first axis is innermost in the columns of `x`.
     fn finish(&self, context: &Context, x: &dyn Rows, sampled: &[usize]) -> Result<Buffer<f64>> {
         let rest = x.ncols() / sampled.len();
-        let mut pairs_of = vec![Vec::new(); sampled.len()];
+        let mut pairs_of = zeros::<Vec<_>>(sampled.len(), "a sketch")?;
         for (k, &(i, j)) in self.picks.iter().enumerate() {
             if let Ok(place) = sampled.binary_search(&i) {
-                pairs_of[place].push((k, j));
+                push(&mut pairs_of[place], (k, j), "a sketch")?;
             }
         }
         let strips = std::iter::repeat_n((), x.ncols().div_ceil(STRIP));
@@ -249,7 +250,7 @@ impl Pair {
             let width = cols.len();
             let of_column =
                 |c: usize| pairs_of[(cols.start + c) % sampled.len()].iter().map(move |&(_, j)| (c, j));
-            (0..width).flat_map(of_column).map(|(c, j)| tile[j * width + c]).collect::<Vec<f64>>()
+            collected((0..width).flat_map(of_column).map(|(c, j)| tile[j * width + c]), "a sketch")
         })?;
         let mut y = Buffer::zeros(self.m * rest, "a sketch")?;
         let mut values = picked.into_iter().flatten();
@@ -284,6 +285,7 @@ impl Side {
             for (c, column) in part.chunks_mut(rows.len()).enumerate() {
                 column.iter_mut().zip(rows).for_each(|(out, &i)| *out = tile[i * cols.len() + c]);
             }
+            Ok(())
         })?;
         Ok(gathered)
     }
@@ -296,6 +298,7 @@ impl Side {
             for (c, out) in part.chunks_mut(rows.len()).enumerate() {
                 out.iter_mut().zip(rows).for_each(|(out, &i)| *out = tile[i * cols.len() + c]);
             }
+            Ok(())
         })?;
         Ok(selected)
     }
@@ -306,20 +309,23 @@ impl Side {
         context: &Context,
         x: &dyn Rows,
         parts: impl IntoIterator<Item = P>,
-        take: impl Fn(P, Range<usize>, &[f64]) -> R + Sync,
+        take: impl Fn(P, Range<usize>, &[f64]) -> Result<R> + Sync,
     ) -> Result<Vec<R>> {
-        context.map_parts(parts, Default::default, |scratch: &mut [Vec<f64>; 2], strip, part| {
-            let [rows, tile] = scratch;
-            let cols = strip * STRIP..x.ncols().min((strip + 1) * STRIP);
-            let block = x.tile(0..x.nrows(), cols.clone(), rows);
-            tile.clear();
-            for (i, sign) in self.signs.iter().enumerate() {
-                tile.extend(block.row(i).unwrap_or(&[]).iter().map(|value| sign * value));
-            }
-            tile.resize(self.padded() * cols.len(), 0.0);
-            fwht(tile, self.padded(), cols.len());
-            take(part, cols, tile)
-        })
+        let taken =
+            context.map_parts(parts, Default::default, |scratch: &mut [Vec<f64>; 2], strip, part| {
+                let [rows, tile] = scratch;
+                let cols = strip * STRIP..x.ncols().min((strip + 1) * STRIP);
+                prepare(rows, x.nrows() * cols.len(), "a sketch")?;
+                prepare(tile, self.padded() * cols.len(), "a sketch")?;
+                let block = x.tile(0..x.nrows(), cols.clone(), rows);
+                for (i, sign) in self.signs.iter().enumerate() {
+                    tile.extend(block.row(i).unwrap_or(&[]).iter().map(|value| sign * value));
+                }
+                tile.resize(self.padded() * cols.len(), 0.0);
+                fwht(tile, self.padded(), cols.len());
+                take(part, cols, tile)
+            })?;
+        taken.into_iter().collect()
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Operator;
 use crate::error::Result;
 use crate::matrix::{Buffer, Dense, Mat, Rows};
+use crate::memory::{collected, prepare};
 use crate::parallel::Context;
 use std::ops::Range;
 
@@ -21,13 +22,15 @@ pub(super) fn apply(
     let mut out = Mat::zeros((rows.end - rows.start) as usize, y.ncols())?;
     let tiles = row_major_tiles(y)?;
     let block = BLOCK.next_multiple_of(operator.chunk() as u64);
-    let blocks: Vec<_> = (rows.start / block..rows.end.div_ceil(block)).map(|b| b * block).collect();
+    let blocks = (rows.start / block..rows.end.div_ceil(block)).map(|b| b * block);
+    let blocks = collected(blocks, "a sketch")?;
     let lens = blocks.iter().map(|&first| (rows.end.min(first + block) - rows.start.max(first)) as usize);
-    let parts = split_columns(&mut out, lens);
+    let parts = split_columns(&mut out, lens)?;
     let outcomes = ctx.map_parts(parts, Vec::new, |product, b, mut columns| {
         let skipped = rows.start.saturating_sub(blocks[b]) as usize;
         for (tile, columns) in tiles.iter().zip(columns.chunks_mut(WIDTH)) {
             let width = columns.len();
+            prepare(product, block as usize * width, "a sketch")?;
             product.resize(block as usize * width, 0.0);
             let tile = Dense::row_major(tile, y.nrows(), width);
             operator.transpose(blocks[b], tile, product)?;
@@ -51,6 +54,7 @@ fn row_major_tiles(y: &dyn Rows) -> Result<Vec<Buffer<f64>>> {
         .map(|start| {
             let cols = start..d.min(start + WIDTH);
             let mut copy = Buffer::zeros(m * cols.len(), "a sketch")?;
+            prepare(&mut buffer, m * cols.len(), "a sketch")?;
             let tile = y.tile(0..m, cols.clone(), &mut buffer);
             for (i, row) in copy.chunks_exact_mut(cols.len()).enumerate() {
                 row.copy_from_slice(&tile.data()[i * tile.row_stride()..][..cols.len()]);
@@ -61,9 +65,15 @@ fn row_major_tiles(y: &dyn Rows) -> Result<Vec<Buffer<f64>>> {
 }
 
 /// For each of the successive ranges of rows of these lengths, what every column has there.
-fn split_columns(a: &mut Mat<f64>, lens: impl Iterator<Item = usize> + Clone) -> Vec<Vec<&mut [f64]>> {
-    let nrows = a.nrows().max(1);
-    let mut parts: Vec<Vec<_>> = lens.clone().map(|_| Vec::new()).collect();
+fn split_columns(
+    a: &mut Mat<f64>,
+    lens: impl Iterator<Item = usize> + Clone,
+) -> Result<Vec<Vec<&mut [f64]>>> {
+    let (nrows, ncols) = (a.nrows().max(1), a.ncols());
+    let mut parts = collected(lens.clone().map(|_| Vec::new()), "a sketch")?;
+    for part in &mut parts {
+        prepare(part, ncols, "a sketch")?;
+    }
     for mut column in a.as_mut_slice().chunks_exact_mut(nrows) {
         for (part, len) in parts.iter_mut().zip(lens.clone()) {
             let (head, rest) = column.split_at_mut(len);
@@ -71,5 +81,5 @@ fn split_columns(a: &mut Mat<f64>, lens: impl Iterator<Item = usize> + Clone) ->
             column = rest;
         }
     }
-    parts
+    Ok(parts)
 }

@@ -6,6 +6,7 @@
 use super::{SparseSign, sign, target};
 use crate::error::Result;
 use crate::matrix::{Axis, Real, Sparse};
+use crate::memory::collected;
 use crate::parallel::Context;
 use crate::sketch::Tiles;
 use std::ops::Range;
@@ -25,7 +26,7 @@ pub(super) fn add<T: Real>(
     let held = (HELD / s.zeta).max(1);
     for start in (0..a.nrows()).step_by(held) {
         let rows = start..a.nrows().min(start + held);
-        let words = s.words(first + start as u64, rows.len());
+        let words = s.words(first + start as u64, rows.len())?;
         let some = Entries { s, a, weights, rows, words };
         match a.axis() {
             Axis::Rows => some.add_by_rows(ctx, y)?,
@@ -48,17 +49,14 @@ struct Entries<'a, T> {
 impl<T: Real> Entries<'_, T> {
     fn add_by_rows(&self, ctx: &Context, y: &mut Tiles) -> Result<()> {
         let shares = ctx.threads().div_ceil(self.s.zeta);
-        let ranges: Vec<_> = (0..self.s.zeta * shares)
-            .map(|part| {
-                let (owned, k) = (self.s.owned(part / shares), part % shares);
-                owned.start + k * owned.len() / shares..owned.start + (k + 1) * owned.len() / shares
-            })
-            .collect();
-        let homes: Vec<_> = y
-            .all_cols()
-            .enumerate()
-            .flat_map(|(t, cols)| cols.clone().map(move |j| (t, j - cols.start)))
-            .collect();
+        let range = |part| {
+            let (owned, k) = (self.s.owned(part / shares), part % shares);
+            owned.start + k * owned.len() / shares..owned.start + (k + 1) * owned.len() / shares
+        };
+        let ranges = collected((0..self.s.zeta * shares).map(range), "a sketch")?;
+        let homes =
+            y.all_cols().enumerate().flat_map(|(t, cols)| cols.clone().map(move |j| (t, j - cols.start)));
+        let homes = collected(homes, "a sketch")?;
         ctx.map_parts(
             y.rows_mut(&ranges),
             || (),

@@ -8,6 +8,7 @@
 use super::{SparseSign, sign, target};
 use crate::error::Result;
 use crate::matrix::{Dense, Rows};
+use crate::memory::{collected, room_for, zeros};
 use crate::parallel::Context;
 use crate::simd::kernel;
 use crate::simd::lanes::Lanes;
@@ -58,11 +59,13 @@ pub(super) fn add(
     let sorted = s.zeta > 1 && rows.len().min(per_block) * s.zeta >= s.m;
     for start in rows.clone().step_by(held) {
         let end = rows.end.min(start + held);
-        let blocks: Vec<_> = (start..end).step_by(per_block).map(|b| b..end.min(b + per_block)).collect();
+        let blocks = (start..end).step_by(per_block).map(|b| b..end.min(b + per_block));
+        let blocks = collected(blocks, "a sketch")?;
         let orders = ctx.map(blocks.len(), |b| {
-            let words = s.words(first + (blocks[b].start - rows.start) as u64, blocks[b].len());
-            if sorted { Order::Sorted(Plan::new(s, &words)) } else { Order::AsTheyCome(words) }
+            let words = s.words(first + (blocks[b].start - rows.start) as u64, blocks[b].len())?;
+            Ok(if sorted { Order::Sorted(Plan::new(s, &words)?) } else { Order::AsTheyCome(words) })
         })?;
+        let orders = orders.into_iter().collect::<Result<Vec<_>>>()?;
         ctx.map_parts(y.parts_mut(ctx.threads()), Scratch::default, |scratch, _, part| {
             for (block, order) in blocks.iter().zip(&orders) {
                 let tile = a.tile(block.clone(), part.cols.clone(), &mut scratch.tile);
@@ -139,14 +142,14 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(s: &SparseSign, words: &[Vec<u32>]) -> Self {
+    fn new(s: &SparseSign, words: &[Vec<u32>]) -> Result<Self> {
         let rows = words[0].len();
         debug_assert!(rows <= MOST_ROWS);
-        let mut starts = Vec::with_capacity(s.m + 1);
-        let mut entries = vec![0; s.zeta * rows];
+        let mut starts = room_for(s.m + 1, "a sketch")?;
+        let mut entries = zeros(s.zeta * rows, "a sketch")?;
         for (l, words) in words.iter().enumerate() {
             let size = s.owned(l).len();
-            let mut next = vec![0; size];
+            let mut next = zeros(size, "a sketch")?;
             for &word in words {
                 next[target(word, size)] += 1;
             }
@@ -162,7 +165,7 @@ impl Plan {
             }
         }
         starts.push(entries.len() as u32);
-        Self { starts, entries }
+        Ok(Self { starts, entries })
     }
 
     fn entries(&self, target: usize) -> &[u16] {

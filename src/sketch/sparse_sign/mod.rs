@@ -13,6 +13,7 @@ mod dense;
 use super::{Operator, Tiles};
 use crate::error::Result;
 use crate::matrix::{Dense, Real, Rows, Sparse};
+use crate::memory::{room_for, zeros};
 use crate::parallel::Context;
 use crate::random::Stream;
 use crate::simd::axpy;
@@ -52,15 +53,16 @@ impl SparseSign {
     }
 
     /// Word l of each of the rows `first .. first + rows`, for every l.
-    fn words(&self, first: u64, rows: usize) -> Vec<Vec<u32>> {
-        let mut words = Vec::new();
+    fn words(&self, first: u64, rows: usize) -> Result<Vec<Vec<u32>>> {
+        let mut words = room_for(self.zeta.next_multiple_of(4), "a sketch")?;
         for draw in 0..self.zeta.div_ceil(4) {
-            let mut lanes = [(); 4].map(|()| vec![0; rows]);
+            let lane = || zeros(rows, "a sketch");
+            let mut lanes = [lane()?, lane()?, lane()?, lane()?];
             self.stream.words_of_rows(first, draw as u32, lanes.each_mut().map(Vec::as_mut_slice));
             words.extend(lanes);
         }
         words.truncate(self.zeta);
-        words
+        Ok(words)
     }
 }
 
@@ -93,7 +95,7 @@ impl Operator for SparseSign {
         let width = y.ncols();
         let rows = out.len() / width;
         out.fill(0.0);
-        for (l, words) in self.words(first, rows).iter().enumerate() {
+        for (l, words) in self.words(first, rows)?.iter().enumerate() {
             let owned = self.owned(l);
             for (out, &word) in out.chunks_exact_mut(width).zip(words) {
                 let row = owned.start + target(word, owned.len());
