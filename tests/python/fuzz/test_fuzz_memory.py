@@ -1,0 +1,48 @@
+"""Too little memory is a MemoryError of the library's, in children whose address space is limited."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BEYOND = """
+import numpy as np, nearlin
+from scipy.sparse.linalg import LinearOperator
+
+far = 2**40
+Z = np.broadcast_to(np.ones((2, 1)), (2, far))
+operator = LinearOperator((60, far), matvec=None, rmatvec=None, dtype=float)
+try:
+    {call}
+except nearlin.exceptions.AllocationError:
+    print("refused", nearlin.lstsq(np.eye(2), np.ones(2)).x)
+"""
+
+
+def run(*arguments, timeout=110):
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, timeout=timeout, check=False
+    )
+
+
+@pytest.mark.fork
+@pytest.mark.parametrize(
+    "call",
+    [
+        "nearlin.lstsq(Z, np.ones(2))",
+        "nearlin.lstsq(np.ones((2, 1)), Z)",
+        "nearlin.lstsq(operator, np.ones(60))",
+        "nearlin.sketch.PHT(4, rng=0).apply(Z)",
+    ],
+)
+def test_a_shape_beyond_any_memory_is_refused(call):
+    child = run("-c", BEYOND.format(call=call))
+    assert child.stdout == "refused [1. 1.]\n", child.stderr
+
+
+@pytest.mark.fork
+def test_sketches_short_of_memory_raise_and_leave_their_state_alone():
+    calls = ["apply srht big m", "apply pht big chunk", "accumulate pht", "transposed pht"]
+    child = run(Path(__file__).with_name("memory.py"), "6", "1", "20000", *calls)
+    assert child.returncode == 0, child.stdout + child.stderr
