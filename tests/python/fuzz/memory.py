@@ -1,6 +1,6 @@
 """Calls with less and less memory: MemoryError or an answer, never an abort or a half-changed stream.
 
-    python memory.py [limits per call=24] [seed=0] [rows=150000] [words of the calls' names ...]
+    python memory.py [limits per call=24] [seed=0] [rows=150000] [most threads=2] [words of names ...]
 
 Every call runs in a forked child under RLIMIT_AS = what the process has + a random headroom. Prints, by
 call, how often it answered, raised MemoryError, raised something else, or died, with the message of the
@@ -39,9 +39,9 @@ import nearlin
 from nearlin import sketch
 from nearlin.exceptions import NearlinError
 
-GIVEN = [*map(int, sys.argv[1:4])]
-LIMITS, SEED, N = [*GIVEN, *[24, 0, 150_000][len(GIVEN) :]]
-ONLY = sys.argv[4:]
+GIVEN = [*map(int, sys.argv[1:5])]
+LIMITS, SEED, N, THREADS = [*GIVEN, *[24, 0, 150_000, 2][len(GIVEN) :]]
+ONLY = sys.argv[5:]
 
 g = np.random.default_rng(0)
 D = 24
@@ -199,7 +199,7 @@ def main():
             continue
         counts, where = collections.Counter(), {}
         for k in range(LIMITS):
-            n_jobs = 1 if k % 3 else 2
+            n_jobs = 1 if k % 3 else THREADS
             headroom = int(2 ** rnd.uniform(16, 27.5))  # 64 kiB to 190 MiB
             outcome = attempt(call, headroom, n_jobs)
             counts[outcome] += 1

@@ -42,7 +42,7 @@ def test_a_shape_beyond_any_memory_is_refused(call):
 
 
 @pytest.mark.fork
-def test_sketches_short_of_memory_raise_and_leave_their_state_alone():
+def test_sketches_on_one_thread_short_of_memory_raise_and_leave_their_state_alone():
     calls = ["apply srht big m", "apply pht big chunk", "accumulate pht", "transposed pht"]
-    child = run(Path(__file__).with_name("memory.py"), "3", "1", "20000", *calls)
+    child = run(Path(__file__).with_name("memory.py"), "3", "1", "20000", "1", *calls)
     assert child.returncode == 0, child.stdout + child.stderr
