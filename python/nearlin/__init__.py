@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from . import exceptions, sketch
     from ._certificate import Certificate
     from ._kron import LstsqKronResult, lstsq_kron
-    from ._linear_model import LinearRegression, Ridge, RidgeCV
+    from ._linear_model import LinearRegression, Ridge
+    from ._ridge_cv import RidgeCV
     from ._sketch_and_solve import SketchAndSolveResult, StreamingLeastSquares, sketch_and_solve
     from ._summary import RegressionSummary
     from .regression import LstsqResult, lstsq
@@ -49,7 +50,7 @@ _HOME = {
     "LstsqResult": "regression",
     "RegressionSummary": "_summary",
     "Ridge": "_linear_model",
-    "RidgeCV": "_linear_model",
+    "RidgeCV": "_ridge_cv",
     "SketchAndSolveResult": "_sketch_and_solve",
     "StreamingLeastSquares": "_sketch_and_solve",
     "lstsq": "regression",

@@ -18,7 +18,9 @@ __all__ = [
     "lstsq",
     "lstsq_kron",
     "predict",
+    "ridge_left_out",
     "ridge_loo",
+    "ridge_path",
     "robust_covariance",
     "row_count",
     "usable_cpus",
@@ -192,6 +194,15 @@ def verify(
 def predict(
     a: Any, coefficients: Any, intercept: Any, *, single: bool, threads: int
 ) -> npt.NDArray[np.floating[Any]]: ...
+def ridge_left_out(
+    a: Any,
+    b: Any,
+    *,
+    alphas: npt.NDArray[np.float64],
+    sample_weight: npt.NDArray[np.float64] | None,
+    fit_intercept: bool,
+    threads: int,
+) -> npt.NDArray[np.float64]: ...
 def ridge_loo(
     a: Any,
     b: Any,
@@ -201,6 +212,15 @@ def ridge_loo(
     fit_intercept: bool,
     threads: int,
 ) -> npt.NDArray[np.float64]: ...
+def ridge_path(
+    a: Any,
+    b: Any,
+    *,
+    alphas: npt.NDArray[np.float64],
+    sample_weight: npt.NDArray[np.float64] | None,
+    fit_intercept: bool,
+    threads: int,
+) -> tuple[npt.NDArray[np.float64], list[float]]: ...
 def covariance(
     factor: npt.NDArray[np.float64],
     residual_norm: npt.NDArray[np.float64],

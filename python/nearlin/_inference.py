@@ -5,7 +5,7 @@ from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtr, stdtrit
+from scipy.special import fdtrc, stdtr, stdtrit
 from sklearn.utils.validation import check_is_fitted
 
 from . import _core
@@ -28,6 +28,9 @@ KINDS = ("nonrobust", "HC0", "HC1", "HC2", "HC3")
 
 NARROW = 128
 """Matrices of fewer columns than this are not solved faster by a factor that is less than exact."""
+
+BLIND = 1e-8
+"""A coefficient that changes by less than this along every direction that X is blind to is identified."""
 
 
 class Inference(LeastSquares):
@@ -62,6 +65,8 @@ class Inference(LeastSquares):
         self._adopt(solution, single)
         self._residual_norm = solution["residual_norm"]
         self._kept = _Kept.of(solution) if keep else None
+        weights = as_sample_weight(sample_weight, matrix.shape[0])
+        self._log_weight = 0.0 if weights is None else float(np.log(weights[weights > 0.0]).sum())
         return self
 
     def cov_params(
@@ -189,7 +194,8 @@ class Inference(LeastSquares):
         >>> y = X @ [1.0, 0.0] + 3.0 + rng.standard_normal(500)
         >>> LinearRegression().fit(X, y).summary()
         LinearRegression: 500 samples, rank 3, 497 degrees of freedom
-        R squared 0.5060, sigma 1.012, covariance nonrobust
+        R squared 0.5060, adjusted 0.5040, sigma 1.012, covariance nonrobust
+        F 254.498 (p 7.93e-77), log-likelihood -713.724, AIC 1433.45, BIC 1446.09
         ----------------------------------------------------------
                       coef  std err       t  P>|t|  [0.025  0.975]
         ----------------------------------------------------------
@@ -200,29 +206,36 @@ class Inference(LeastSquares):
         """
         level = check_real(level, "level", above=0.0, below=1.0)
         matrices, freedom, kept = self._covariances(kind, X, y, sample_weight)
-        names = list(getattr(self, "feature_names_in_", [f"x{j}" for j in range(self.n_features_in_)]))
+        names = list(
+            map(str, getattr(self, "feature_names_in_", [f"x{j}" for j in range(self.n_features_in_)]))
+        )
         coef = np.atleast_2d(self.coef_).astype(np.float64)
         if kept.means is not None:
-            names = ["intercept", *names]
+            names = ["(intercept)" if "intercept" in names else "intercept", *names]
             coef = np.column_stack([np.atleast_1d(self.intercept_), coef])
+        identified = kept.identified()
         std_err = np.sqrt(np.diagonal(matrices, axis1=1, axis2=2))
+        std_err = np.where(identified, std_err, np.nan)
         half = stdtrit(freedom, (1.0 + level) / 2.0)[:, np.newaxis] * std_err
         with np.errstate(divide="ignore", invalid="ignore"):
             t = coef / std_err
-            r_squared = 1.0 - (kept.residual_norm / kept.target_norm) ** 2
         by_target = {
             "coef": coef,
             "std_err": std_err,
             "t": t,
             "p_value": 2.0 * stdtr(freedom[:, np.newaxis], -np.abs(t)),
             "interval": np.stack([coef - half, coef + half], axis=-1),
-            "df_resid": freedom,
-            "r_squared": r_squared,
             "sigma": kept.residual_norm / np.sqrt(freedom),
+            **kept.fit_statistics(freedom, self._log_weight),
         }
+        if kind != "nonrobust":
+            by_target["f_value"] = kept.wald(coef, matrices, by_target["df_model"])
+        f_value, df_model = by_target["f_value"], by_target["df_model"]
+        by_target["f_p_value"] = fdtrc(df_model, freedom, f_value)
         single = self.coef_.ndim == 1
         return RegressionSummary(
-            names=tuple(map(str, names)),
+            names=tuple(names),
+            identified=identified,
             **{name: values[0] if single else values for name, values in by_target.items()},
             n=kept.observations,
             rank=len(kept.factors[0]) + (kept.means is not None),
@@ -321,6 +334,63 @@ class _Kept:
         if len(self.factors) > 1:
             y, coef = y[:, self.targets_of(group)], coef[:, self.targets_of(group)]
         return _core.robust_covariance(X, y, self.factors[group], coef, **options, **self._fit(group))
+
+    def identified(self) -> npt.NDArray[np.bool_]:
+        """Which of the intercept and the coefficients no direction that X is blind to moves."""
+        factor, constant = self.factors[0], self.means is not None
+        if len(factor) == factor.shape[1]:
+            return np.ones(factor.shape[1] + constant, dtype=np.bool_)
+        size = np.linalg.norm(factor, axis=0)
+        left_out = size == 0.0
+        size[left_out] = 1.0
+        blind = np.linalg.svd(factor / size)[2][len(factor) :]
+        moved = np.linalg.norm(blind, axis=0)
+        if self.means is not None:
+            scaled = np.where(left_out, 0.0, self.means / size)
+            along = np.linalg.norm(blind @ scaled) / max(1.0, float(np.linalg.norm(scaled)))
+            moved = np.concatenate([[along], moved])
+        found: npt.NDArray[np.bool_] = moved <= BLIND
+        return found
+
+    def fit_statistics(self, freedom: Array, log_weight: float) -> dict[str, Array]:
+        """What statsmodels says of the fit as a whole, for every target."""
+        n, constant = self.observations, int(self.means is not None)
+        df_model = n - constant - freedom
+        if not any(self.ridges):
+            df_model = df_model.round()
+        penalised = np.array(self.ridges)[self.factor_of] > 0.0
+        with np.errstate(divide="ignore", invalid="ignore"):
+            unexplained = (self.residual_norm / self.target_norm) ** 2
+            r_squared = 1.0 - unexplained
+            f_value = r_squared / unexplained * freedom / df_model
+            mean_square = self.residual_norm**2 / n
+            log_likelihood = 0.5 * (log_weight - n * (np.log(2.0 * np.pi * mean_square) + 1.0))
+        f_value[penalised | (df_model <= 0.0)] = np.nan
+        parameters = df_model + constant
+        return {
+            "df_resid": freedom,
+            "df_model": df_model,
+            "r_squared": r_squared,
+            "r_squared_adj": 1.0 - (n - constant) / freedom * unexplained,
+            "f_value": f_value,
+            "log_likelihood": log_likelihood,
+            "aic": 2.0 * (parameters - log_likelihood),
+            "bic": np.log(n) * parameters - 2.0 * log_likelihood,
+        }
+
+    def wald(self, coef: Array, matrices: Array, df_model: Array) -> Array:
+        """F statistics of all slopes being zero, from covariances of any kind."""
+        constant = int(self.means is not None)
+        f_value = np.full(len(coef), np.nan)
+        for target in range(len(coef)):
+            if df_model[target] > 0.0 and not self.ridges[self.factor_of[target]]:
+                slopes, covariance = coef[target, constant:], matrices[target][constant:, constant:]
+                size = np.sqrt(np.diagonal(covariance))
+                size[size == 0.0] = 1.0
+                scaled = slopes / size
+                inverse = np.linalg.pinv(covariance / np.outer(size, size), hermitian=True)
+                f_value[target] = scaled @ inverse @ scaled / df_model[target]
+        return f_value
 
     def _fit(self, group: int) -> dict[str, Any]:
         return {

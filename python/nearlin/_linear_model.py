@@ -1,19 +1,15 @@
 """Least squares as scikit-learn estimators."""
 
-from typing import Any, Self
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from . import _core
-from ._config import resolve_threads
-from ._estimator import LeastSquares, named_for_estimators
 from ._inference import Inference
-from ._validation import Float, Matrix, as_sample_weight, as_vector, check_bool, check_finite
+from ._validation import Float, Matrix, check_bool, check_choice
 from .exceptions import InvalidInputError
 from .regression import Solution
 
-__all__ = ["LinearRegression", "Ridge", "RidgeCV"]
+__all__ = ["LinearRegression", "Ridge"]
 
 
 class LinearRegression(Inference):
@@ -23,6 +19,8 @@ class LinearRegression(Inference):
     ----------
     fit_intercept : bool, default=True
         Whether to fit a constant term. Data are centred on the fly: sparse ones stay sparse.
+    copy_X : bool, default=True
+        Accepted as scikit-learn's: X is never changed, with True or False.
     method : {"auto", "gram", "whitened", "spir", "fossils", "lsmr", "fgmres_wlsir", "qr"}, default="auto"
         How to solve; see :func:`lstsq`.
     rcond : float, optional
@@ -33,7 +31,8 @@ class LinearRegression(Inference):
     sketch_size : int, optional
         Rows of the sketch.
     tol : float, optional
-        Target of the backward error, relative to the Frobenius norm of X.
+        Where to stop, as in scikit-learn, but for every method: at this backward error, relative to the
+        Frobenius norm of X. None, the default, and anything below what rounding allows stop there.
     inference : bool, optional
         Whether the fit keeps a factor of X, n_features^2 numbers, from which :meth:`cov_params` and
         :meth:`summary` need no data. It has to be exact to rounding, more than a fit needs, which can take
@@ -45,6 +44,9 @@ class LinearRegression(Inference):
         Number of threads; it does not change a bit of the result.
     random_state : None, int, RandomState or Generator, optional
         Source of the seed of all random choices, which change the result by no more than rounding.
+    positive : bool, default=False
+        Whether coefficients are kept from being negative: not here. True is refused with a word about
+        :func:`scipy.optimize.nnls`.
 
     Attributes
     ----------
@@ -79,7 +81,7 @@ class LinearRegression(Inference):
     >>> rng = np.random.default_rng(0)
     >>> X = rng.standard_normal((1000, 3))
     >>> model = LinearRegression().fit(X, X @ [1.0, 2.0, 3.0] + 4.0)
-    >>> model.coef_.round(12), float(model.intercept_.round(12))
+    >>> model.coef_.round(12), round(float(model.intercept_), 12)
     (array([1., 2., 3.]), 4.0)
     >>> model.certificate_.met
     True
@@ -89,6 +91,7 @@ class LinearRegression(Inference):
         self,
         *,
         fit_intercept: bool = True,
+        copy_X: bool = True,
         method: str = "auto",
         rcond: float | None = None,
         sketch: str | None = None,
@@ -97,8 +100,10 @@ class LinearRegression(Inference):
         inference: bool | None = None,
         n_jobs: int | None = None,
         random_state: object = None,
+        positive: bool = False,
     ) -> None:
         self.fit_intercept = fit_intercept
+        self.copy_X = copy_X
         self.method = method
         self.rcond = rcond
         self.sketch = sketch
@@ -107,8 +112,11 @@ class LinearRegression(Inference):
         self.inference = inference
         self.n_jobs = n_jobs
         self.random_state = random_state
+        self.positive = positive
 
     def _solution(self, X: Matrix, y: Float, **options: Any) -> Solution:
+        check_bool(self.copy_X, "copy_X")
+        refuse_signs(self.positive, "LinearRegression")
         options |= {"rcond": self.rcond, "sketch": self.sketch, "sketch_size": self.sketch_size}
         return super()._solution(X, y, **options)
 
@@ -125,10 +133,16 @@ class Ridge(Inference):
         Penalty, one for all targets or one for each.
     fit_intercept : bool, default=True
         Whether to fit a constant term. Data are centred on the fly: sparse ones stay sparse.
+    copy_X : bool, default=True
+        Accepted as scikit-learn's: X is never changed, with True or False.
+    max_iter : int, optional
+        Limit of the iterations of a method that iterates; see :func:`lstsq`.
     method : {"auto", "gram", "whitened", "spir", "fossils", "lsmr", "fgmres_wlsir", "qr"}, default="auto"
         How to solve; see :func:`lstsq`.
     tol : float, optional
-        Target of the backward error of the penalised problem; see :func:`lstsq`.
+        Where to stop, as in scikit-learn, but for every method: at this backward error of the penalised
+        problem, relative to the Frobenius norm of X. None, the default, and anything below what rounding
+        allows stop there.
     inference : bool, optional
         Whether the fit keeps a factor of X, n_features^2 numbers, from which :meth:`cov_params` and
         :meth:`summary` need no data. It has to be exact to rounding, more than a fit needs, which can take
@@ -140,6 +154,11 @@ class Ridge(Inference):
         Number of threads; it does not change a bit of the result.
     random_state : None, int, RandomState or Generator, optional
         Source of the seed of all random choices, which change the result by no more than rounding.
+    solver : {"auto"}, default="auto"
+        Accepted as scikit-learn's; its other solvers are refused: `method` names those that there are here.
+    positive : bool, default=False
+        Whether coefficients are kept from being negative: not here. True is refused with a word about
+        :func:`scipy.optimize.nnls`.
 
     Attributes
     ----------
@@ -165,7 +184,7 @@ class Ridge(Inference):
 
     See Also
     --------
-    RidgeCV : Chooses `alpha` by leave-one-out errors.
+    RidgeCV : Chooses `alpha` by cross-validation.
     lstsq : The function behind it.
 
     Examples
@@ -182,151 +201,48 @@ class Ridge(Inference):
         alpha: npt.ArrayLike = 1.0,
         *,
         fit_intercept: bool = True,
+        copy_X: bool = True,
+        max_iter: int | None = None,
         method: str = "auto",
         tol: float | None = None,
         inference: bool | None = None,
         n_jobs: int | None = None,
         random_state: object = None,
+        solver: str = "auto",
+        positive: bool = False,
     ) -> None:
         self.alpha = alpha
         self.fit_intercept = fit_intercept
+        self.copy_X = copy_X
+        self.max_iter = max_iter
         self.method = method
         self.tol = tol
         self.inference = inference
         self.n_jobs = n_jobs
         self.random_state = random_state
+        self.solver = solver
+        self.positive = positive
 
     def _solution(self, X: Matrix, y: Float, **options: Any) -> Solution:
-        return super()._solution(X, y, ridge=self.alpha, ridge_name="alpha", **options)
-
-
-class RidgeCV(LeastSquares):
-    """Ridge regression whose penalty has the smallest leave-one-out error.
-
-    The errors of all penalties and rows come from one factorisation of X, exactly, and not from fits that
-    each leave a row out; a final fit with the chosen penalty has its own certificate.
-
-    Parameters
-    ----------
-    alphas : array_like of shape (n_alphas,), default=(0.1, 1.0, 10.0)
-        Penalties to choose from, all positive.
-    fit_intercept : bool, default=True
-        Whether to fit a constant term.
-    alpha_per_target : bool, default=False
-        Whether each target chooses its own penalty, rather than all of them together.
-    method : {"auto", "gram", "whitened", "spir", "fossils", "lsmr", "fgmres_wlsir", "qr"}, default="auto"
-        How to solve the final fit; see :func:`lstsq`.
-    tol : float, optional
-        Target of the backward error of the final fit; see :func:`lstsq`.
-    n_jobs : int, optional
-        Number of threads; it does not change a bit of the result.
-    random_state : None, int, RandomState or Generator, optional
-        Source of the seed of all random choices, which change the result by no more than rounding.
-
-    Attributes
-    ----------
-    alpha_ : float or ndarray of shape (n_targets,)
-        The penalty chosen; one for each target if ``alpha_per_target=True`` and y has columns.
-    best_score_ : float or ndarray of shape (n_targets,)
-        Negative leave-one-out error of `alpha_`.
-    loo_error_ : ndarray of shape (n_alphas,) or (n_alphas, n_targets)
-        Mean over the rows of squared leave-one-out errors, times the row's weight.
-    coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
-        Coefficients.
-    intercept_ : float or ndarray of shape (n_targets,)
-        Constant term, 0.0 if ``fit_intercept=False``.
-    rank_ : int or None
-        Rank of the penalised problem; None by ``method="lsmr"`` without a factor.
-    constant_features_ : ndarray of int
-        Features that are constant but for rounding under an intercept: left out, with coefficient 0.
-    n_iter_ : int
-        Passes over X in the final fit, once the factor was had.
-    method_ : str
-        The method of the final fit.
-    certificate_ : Certificate
-        Backward error of the final fit, the worst of all targets.
-    n_features_in_ : int
-        Number of features seen during fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, if X had any.
-
-    See Also
-    --------
-    Ridge : The same with a given penalty.
-    sklearn.linear_model.RidgeCV : The same model, with other scores and cross-validations.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from nearlin import RidgeCV
-    >>> rng = np.random.default_rng(0)
-    >>> X = rng.standard_normal((200, 5))
-    >>> y = X @ np.ones(5) + rng.standard_normal(200)
-    >>> RidgeCV(alphas=[0.01, 1.0, 1e4]).fit(X, y).alpha_
-    1.0
-    """
-
-    def __init__(
-        self,
-        alphas: npt.ArrayLike = (0.1, 1.0, 10.0),
-        *,
-        fit_intercept: bool = True,
-        alpha_per_target: bool = False,
-        method: str = "auto",
-        tol: float | None = None,
-        n_jobs: int | None = None,
-        random_state: object = None,
-    ) -> None:
-        self.alphas = alphas
-        self.fit_intercept = fit_intercept
-        self.alpha_per_target = alpha_per_target
-        self.method = method
-        self.tol = tol
-        self.n_jobs = n_jobs
-        self.random_state = random_state
-
-    def fit(self, X: object, y: object, sample_weight: object = None) -> Self:
-        """Choose the penalty and fit the model.
-
-        Parameters
-        ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features)
-            Samples, not copied if float32 or float64; sparse ones as CSR or CSC.
-        y : array_like of shape (n_samples,) or (n_samples, n_targets)
-            Targets, taken in the dtype of X.
-        sample_weight : array_like of shape (n_samples,) or float, optional
-            Weight of each squared residual.
-
-        Returns
-        -------
-        RidgeCV
-            The estimator itself.
-        """
-        matrix, targets, single = self._validate(X, y)
-        alphas = self._alphas()
-        with named_for_estimators():
-            errors: npt.NDArray[np.float64] = _core.ridge_loo(
-                matrix,
-                targets,
-                alphas=alphas,
-                sample_weight=as_sample_weight(sample_weight, matrix.shape[0]),
-                fit_intercept=check_bool(self.fit_intercept, "fit_intercept"),
-                threads=resolve_threads(self.n_jobs),
+        check_bool(self.copy_X, "copy_X")
+        refuse_signs(self.positive, "Ridge")
+        if check_choice(self.solver, "solver", SOLVERS) != "auto":
+            raise InvalidInputError(
+                f"`solver` is {self.solver!r}, expected 'auto': ways to solve are chosen by `method`, "
+                "of which 'qr' is the most conservative and 'lsmr' the one for very large sparse X"
             )
-        apart = check_bool(self.alpha_per_target, "alpha_per_target") and not single
-        scores = -errors if apart else -errors.mean(axis=1)
-        best = np.argmax(scores, axis=0)
-        alpha = alphas[best]
-        options = {"sample_weight": sample_weight, "ridge": alpha, "ridge_name": "alphas"}
-        self._adopt(self._solution(matrix, targets, **options), single)
-        self.alpha_ = alpha if apart else float(alpha)
-        self.best_score_ = scores.max(axis=0) if apart else float(scores.max())
-        self.loo_error_ = errors[:, 0] if single else errors
-        return self
+        options |= {"ridge": self.alpha, "ridge_name": "alpha", "max_iter": self.max_iter}
+        return super()._solution(X, y, **options)
 
-    def _alphas(self) -> npt.NDArray[np.float64]:
-        alphas: npt.NDArray[np.float64] = as_vector(self.alphas, "alphas", accept_scalar=True)  # type: ignore[assignment]
-        check_finite(alphas, "alphas")
-        if not len(alphas) or alphas.min() <= 0.0:
-            raise InvalidInputError(f"`alphas` is {self.alphas!r}, expected one or more positive numbers")
-        return alphas
+
+SOLVERS = ("auto", "svd", "cholesky", "lsqr", "sparse_cg", "sag", "saga", "lbfgs")
+"""Those of scikit-learn."""
+
+
+def refuse_signs(positive: object, model: str) -> None:
+    """Say who has coefficients that are kept from being negative."""
+    if check_bool(positive, "positive"):
+        raise InvalidInputError(
+            "`positive` is True, expected False: coefficients are not constrained here; use "
+            f"scipy.optimize.nnls or sklearn.linear_model.{model}(positive=True)"
+        )

@@ -1,10 +1,14 @@
 """The table of coefficients that a regression prints."""
 
 from dataclasses import dataclass
-from typing import Any
+from html import escape
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import pandas
 
 __all__ = ["RegressionSummary"]
 
@@ -15,14 +19,19 @@ Array = npt.NDArray[np.float64]
 class RegressionSummary:
     """Coefficients with standard errors, t statistics and confidence intervals: a table, to be printed.
 
-    Arrays follow `names`, behind an axis for the targets if y had columns.
+    Arrays follow `names`, behind an axis for the targets if y had columns. What statsmodels calls `params`,
+    `bse`, `tvalues`, `pvalues` and `conf_int` are dicts by name.
 
     Attributes
     ----------
     names : tuple of str
-        The intercept, if there is one, and the features.
+        The intercept, if there is one, and the features; it is "(intercept)" if a feature is "intercept".
     coef : ndarray of shape (p,) or (n_targets, p)
         Intercept and coefficients.
+    identified : ndarray of bool of shape (p,)
+        Which of them the data determine: False where columns of X (and the constant) depend on each other, so
+        that another value would fit as well, and for a constant feature that was left out for the intercept.
+        Those have no standard error: theirs, and what is made of it, is NaN.
     std_err : ndarray of shape (p,) or (n_targets, p)
         Their standard errors.
     t : ndarray of shape (p,) or (n_targets, p)
@@ -34,7 +43,21 @@ class RegressionSummary:
     df_resid : float or ndarray of shape (n_targets,)
         Degrees of freedom of the residuals.
     r_squared : float or ndarray of shape (n_targets,)
-        Coefficient of determination, about the mean if there is an intercept, else about zero.
+        Coefficient of determination, about the mean if there is an intercept, else about zero (uncentred),
+        as in statsmodels.
+    r_squared_adj : float or ndarray of shape (n_targets,)
+        That with the degrees of freedom made up for.
+    f_value : float or ndarray of shape (n_targets,)
+        F statistic of all coefficients but the intercept being zero, by Wald's test if `kind` is a robust
+        one; NaN with a penalty, with which it would not have that distribution.
+    f_p_value : float or ndarray of shape (n_targets,)
+        Probability that F with `df_model` and `df_resid` degrees of freedom is larger.
+    df_model : float or ndarray of shape (n_targets,)
+        Degrees of freedom of the model, the intercept not counted.
+    log_likelihood : float or ndarray of shape (n_targets,)
+        That of normal noise whose variance is the mean squared residual.
+    aic, bic : float or ndarray of shape (n_targets,)
+        The information criteria of Akaike and of Schwarz, which count the coefficients and not the variance.
     sigma : float or ndarray of shape (n_targets,)
         Standard error of a residual of weight one.
     n : int
@@ -51,12 +74,20 @@ class RegressionSummary:
 
     names: tuple[str, ...]
     coef: Array
+    identified: npt.NDArray[np.bool_]
     std_err: Array
     t: Array
     p_value: Array
     interval: Array
     df_resid: float | Array
     r_squared: float | Array
+    r_squared_adj: float | Array
+    f_value: float | Array
+    f_p_value: float | Array
+    df_model: float | Array
+    log_likelihood: float | Array
+    aic: float | Array
+    bic: float | Array
     sigma: float | Array
     n: int
     rank: int
@@ -64,36 +95,126 @@ class RegressionSummary:
     kind: str
     model: str
 
+    @property
+    def params(self) -> dict[str, Any]:
+        """Coefficients by name; arrays over the targets if y had columns."""
+        return self._by_name(self.coef)
+
+    @property
+    def bse(self) -> dict[str, Any]:
+        """Standard errors by name."""
+        return self._by_name(self.std_err)
+
+    @property
+    def tvalues(self) -> dict[str, Any]:
+        """T statistics by name."""
+        return self._by_name(self.t)
+
+    @property
+    def pvalues(self) -> dict[str, Any]:
+        """Probabilities by name."""
+        return self._by_name(self.p_value)
+
+    def conf_int(self) -> dict[str, Any]:
+        """Return the confidence intervals at `level` by name: arrays of the two ends.
+
+        Returns
+        -------
+        dict of str to ndarray of shape (2,) or (n_targets, 2)
+            The intervals.
+        """
+        return dict(zip(self.names, np.moveaxis(self.interval, -2, 0), strict=True))
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """Return the table as a frame of pandas, which has to be installed.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by `names`, or by (target, name) if y had columns, with the columns ``coef``,
+            ``std_err``, ``t``, ``p_value``, ``low``, ``high`` and ``identified``.
+        """
+        import pandas
+
+        columns = {"coef": self.coef, "std_err": self.std_err, "t": self.t, "p_value": self.p_value}
+        columns |= {"low": self.interval[..., 0], "high": self.interval[..., 1]}
+        columns["identified"] = np.broadcast_to(self.identified, self.coef.shape)
+        index: Any = pandas.Index(self.names)
+        if self.coef.ndim == 2:
+            index = pandas.MultiIndex.from_product(
+                [range(len(self.coef)), self.names], names=["target", None]
+            )
+        return pandas.DataFrame({name: np.ravel(values) for name, values in columns.items()}, index=index)
+
     def __str__(self) -> str:
-        targets = range(len(self.coef)) if self.coef.ndim == 2 else (...,)
-        return "\n\n".join(self._table(target) for target in targets)
+        return "\n\n".join(self._table(target) for target in self._targets())
 
     __repr__ = __str__
 
-    def _table(self, target: Any) -> str:
-        """The table of one target, an index into the leading axis."""
+    def _repr_html_(self) -> str:
+        return "\n".join(self._html(target) for target in self._targets())
+
+    def _targets(self) -> tuple[Any, ...]:
+        """Indices into the leading axis."""
+        return tuple(range(len(self.coef))) if self.coef.ndim == 2 else (...,)
+
+    def _by_name(self, values: Array) -> dict[str, Any]:
+        entries = values.T if values.ndim == 2 else values.tolist()
+        return dict(zip(self.names, entries, strict=True))
+
+    def _head(self, target: Any) -> list[str]:
+        """Lines about the fit of one target."""
+
+        def figure(name: str) -> float:
+            value: float = np.asarray(getattr(self, name))[target].item()
+            return value
+
         title = self.model if target is ... else f"{self.model}, target {target}"
-        freedom, r_squared, sigma = (
-            np.asarray(figure)[target].item() for figure in (self.df_resid, self.r_squared, self.sigma)
-        )
+        return [
+            f"{title}: {self.n} samples, rank {self.rank}, {figure('df_resid'):.6g} degrees of freedom",
+            f"R squared {figure('r_squared'):.4f}, adjusted {figure('r_squared_adj'):.4f}, "
+            f"sigma {_decimal(figure('sigma'))}, covariance {self.kind}",
+            f"F {_decimal(figure('f_value'))} (p {figure('f_p_value'):.3g}), "
+            f"log-likelihood {figure('log_likelihood'):.6g}, "
+            f"AIC {figure('aic'):.6g}, BIC {figure('bic'):.6g}",
+        ]
+
+    def _rows(self, target: Any) -> list[list[str]]:
+        """The cells of the table of one target, its head first."""
         low, high = (1.0 - self.level) / 2.0, (1.0 + self.level) / 2.0
         rows = [["", "coef", "std err", "t", "P>|t|", f"[{low:.4g}", f"{high:.4g}]"]]
         columns = (self.coef, self.std_err, self.t, self.p_value, self.interval)
-        for name, coef, error, t, p, ends in zip(self.names, *(c[target] for c in columns), strict=True):
-            rows.append(
-                [name, _decimal(coef, 4), *map(_decimal, (error, t)), f"{p:.3f}", *map(_decimal, ends)]
-            )
+        cells = zip(self.names, self.identified, *(column[target] for column in columns), strict=True)
+        for name, identified, coef, error, t, p, ends in cells:
+            doubt = [*map(_decimal, (error, t)), f"{p:.3f}", *map(_decimal, ends)]
+            rows.append([name, _decimal(coef, 4), *(doubt if identified else ["-"] * 5)])
+        return rows
+
+    def _foot(self) -> list[str]:
+        """What is to be said of rows without figures."""
+        return [] if self.identified.all() else ["-: not identified, columns of X depend on each other"]
+
+    def _table(self, target: Any) -> str:
+        rows = self._rows(target)
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         head, *body = (
             "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
         )
         rule = "-" * len(head)
-        return "\n".join(
-            [
-                f"{title}: {self.n} samples, rank {self.rank}, {freedom:.6g} degrees of freedom",
-                f"R squared {r_squared:.4f}, sigma {_decimal(sigma)}, covariance {self.kind}",
-                *(rule, head, rule, *body, rule),
-            ]
+        return "\n".join([*self._head(target), rule, head, rule, *body, rule, *self._foot()])
+
+    def _html(self, target: Any) -> str:
+        head, *body = self._rows(target)
+        caption = "<br>".join(map(escape, self._head(target)))
+        top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+        lines = (
+            f"<tr><th>{escape(name)}</th>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+            for name, *cells in body
+        )
+        foot = "".join(f"<p>{escape(line)}</p>" for line in self._foot())
+        return (
+            f"<table><caption>{caption}</caption><thead><tr>{top}</tr></thead>"
+            f"<tbody>{''.join(lines)}</tbody></table>{foot}"
         )
 
 

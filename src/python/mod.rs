@@ -38,7 +38,7 @@ mod _core {
     #[pymodule_export]
     use super::kron::{TensorSketch, lstsq_kron};
     #[pymodule_export]
-    use super::regression::{lstsq, predict, ridge_loo, verify};
+    use super::regression::{lstsq, predict, ridge_left_out, ridge_loo, ridge_path, verify};
     #[pymodule_export]
     use super::sketch::{Accumulator, Sketch};
     #[pymodule_export]

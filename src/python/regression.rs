@@ -146,6 +146,54 @@ pub fn ridge_loo<'py>(
     to_numpy::<f64>(py, errors)
 }
 
+/// The leave-one-out residuals themselves, times the roots of the weights: (rows, targets times alphas).
+#[pyfunction]
+#[pyo3(signature = (a, b, *, alphas, sample_weight, fit_intercept, threads))]
+pub fn ridge_left_out<'py>(
+    py: Python<'py>,
+    a: &Bound<'py, PyAny>,
+    b: &Bound<'py, PyAny>,
+    alphas: &Bound<'py, PyAny>,
+    sample_weight: Option<&Bound<'py, PyAny>>,
+    fit_intercept: bool,
+    threads: usize,
+) -> PyResult<Bound<'py, PyAny>> {
+    let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
+    let alphas = Vector::<f64>::extract(alphas, "alphas")?;
+    let call = Call { weights: weights.as_ref(), ridge: &[0.0], fit_intercept };
+    let residuals = either_precision!(AnyInput::extract(a, "A")?, |a| {
+        let b = Input::extract(b, "b")?;
+        enter(py, threads, None, |context| {
+            regression::ridge_left_out(context, &call.problem(&a, &b)?, alphas.as_slice())
+        })?
+    });
+    to_numpy::<f64>(py, residuals)?.getattr("T")
+}
+
+/// Coefficients, (features, alphas times targets), and intercepts of ridge regression for all of `alphas`.
+#[pyfunction]
+#[pyo3(signature = (a, b, *, alphas, sample_weight, fit_intercept, threads))]
+pub fn ridge_path<'py>(
+    py: Python<'py>,
+    a: &Bound<'py, PyAny>,
+    b: &Bound<'py, PyAny>,
+    alphas: &Bound<'py, PyAny>,
+    sample_weight: Option<&Bound<'py, PyAny>>,
+    fit_intercept: bool,
+    threads: usize,
+) -> PyResult<(Bound<'py, PyAny>, Vec<f64>)> {
+    let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
+    let alphas = Vector::<f64>::extract(alphas, "alphas")?;
+    let call = Call { weights: weights.as_ref(), ridge: &[0.0], fit_intercept };
+    let (coefficients, intercepts) = either_precision!(AnyInput::extract(a, "A")?, |a| {
+        let b = Input::extract(b, "b")?;
+        enter(py, threads, None, |context| {
+            regression::ridge_path(context, &call.problem(&a, &b)?, alphas.as_slice())
+        })?
+    });
+    Ok((to_numpy::<f64>(py, coefficients)?, intercepts))
+}
+
 /// What a function hands to the core beside the arrays.
 pub(super) struct Call<'c> {
     pub weights: Option<&'c Vector<f64>>,

@@ -1,100 +1,207 @@
-//! Leave-one-out errors of ridge regression for many ridges, from one factorisation.
+//! Ridge regression for many ridges from one factorisation: coefficients, and what is left of a row that is left out.
 //!
-//! With A = U S V' (weighted and centred) the fit for a ridge has the hat matrix
-//! H = U diag(s^2 / (s^2 + ridge)) U', plus w_i / sum(w) on the diagonal for an intercept, and the error at a row
-//! that is left out is its residual over 1 - h_ii. U is made from A, V and S one tile at a time and never stored.
-//! Cost: one QR, then n d (d + alphas (1 + targets)) multiply-adds.
+//! With A = U S V' (weighted and centred) the coefficients for a ridge are V S (S^2 + ridge)^-1 U'b and the fit has
+//! the hat matrix H = U diag(s^2 / (s^2 + ridge)) U', plus w_i / sum(w) on the diagonal for an intercept. The residual
+//! at a row that is left out is its residual over 1 - h_ii. U is made from A, V and S one tile at a time and never
+//! stored. Cost: one QR, then n d (d + alphas (1 + targets)) multiply-adds.
 
 use super::design::{Design, Problem, TILE_ROWS, row_blocks};
 use super::pass::{Sides, pass};
 use super::qr::{RCOND, rank_of};
 use crate::error::Result;
 use crate::linalg;
-use crate::matrix::{Dense, Mat, Real, Rows};
+use crate::matrix::{Dense, Mat, Real, Rows, zeros};
 use crate::parallel::Context;
 use crate::simd::Element;
 use std::ops::Range;
 
-/// Weighted mean over the rows of the squared leave-one-out errors, `alphas.len()` x k.
+/// Weighted mean over the rows of the squared leave-one-out residuals, `alphas.len()` x k.
 pub fn ridge_leave_one_out<T: Real + Element>(
     context: &Context,
     problem: &Problem<'_, T>,
     alphas: &[f64],
 ) -> Result<Mat<f64>> {
     let design = Design::new(context, problem)?;
-    let (n, d, k) = (design.nrows(), design.ncols(), design.ntargets());
-    design.largest_in_columns(context)?;
-    let svd = linalg::svd(linalg::tsqr(context, &design)?.as_ref())?;
-    let rank = rank_of(&svd.s, RCOND);
-    let whitener = Mat::from_fn(d, rank, |i, j| svd.v[(i, j)] / svd.s[j])?;
-    let targets: Vec<usize> = (0..k).collect();
-    let at_zero = pass(context, &design, &Mat::zeros(d, k)?, Sides::Targets(&targets))?;
-    let coordinates = linalg::product(whitener.as_ref().t(), at_zero.gradient.as_ref())?;
-    let shrink = |j: usize, alpha: f64| svd.s[j].powi(2) / (svd.s[j].powi(2) + alpha);
-    let steps = Steps {
-        design: &design,
-        alphas,
-        shrunk: Mat::from_fn(rank, alphas.len(), |j, a| shrink(j, alphas[a]))?,
-        fits: Mat::from_fn(rank, alphas.len() * k, |j, c| {
-            shrink(j, alphas[c / k]) * coordinates[(j, c % k)]
-        })?,
-        whitener,
-        weight_norm: if problem.fit_intercept { design.weight_norm() } else { f64::INFINITY },
-    };
-    let blocks = row_blocks(n, d);
-    let partial = context
-        .map_with(blocks.len(), Vec::new, |buffer, block| steps.block(blocks[block].clone(), buffer))?;
-    let mut errors = Mat::zeros(alphas.len(), k)?;
+    let steps = Steps::new(context, &design, alphas)?;
+    let blocks = row_blocks(design.nrows(), design.ncols());
+    let partial = context.map_with(blocks.len(), Vec::new, |buffer, block| {
+        let mut sums = zeros(steps.width(), "sums of squares")?;
+        steps.each(blocks[block].clone(), buffer, |_, c, residual| sums[c] += residual * residual)?;
+        Ok(sums)
+    })?;
+    let mut errors = Mat::zeros(alphas.len(), design.ntargets())?;
     for partial in partial {
-        errors.as_mut_slice().iter_mut().zip(partial?).for_each(|(sum, part)| *sum += part / n as f64);
+        let partial: Vec<f64> = partial?;
+        errors.as_mut_slice().iter_mut().zip(partial).for_each(|(sum, part)| *sum += part);
     }
-    for target in 0..k {
-        let scale = design.target_scale(target).powi(2);
+    for target in 0..design.ntargets() {
+        let scale = design.target_scale(target).powi(2) * design.nrows() as f64;
         errors.col_mut(target).iter_mut().for_each(|error| *error /= scale);
     }
     Ok(errors)
 }
 
+/// The leave-one-out residuals themselves, times the roots of the weights: a column for each row of A, in it
+/// `alphas.len()` numbers for each target.
+pub fn ridge_left_out<T: Real + Element>(
+    context: &Context,
+    problem: &Problem<'_, T>,
+    alphas: &[f64],
+) -> Result<Mat<f64>> {
+    let design = Design::new(context, problem)?;
+    let steps = Steps::new(context, &design, alphas)?;
+    let width = steps.width();
+    let mut residuals = Mat::zeros(width, design.nrows())?;
+    let blocks = row_blocks(design.nrows(), design.ncols());
+    let mut rest = residuals.as_mut_slice();
+    let parts = blocks.iter().map(|rows| rest.split_off_mut(..rows.len() * width).unwrap_or_default());
+    let done = context.map_parts(parts, Vec::new, |buffer, block, part: &mut [f64]| {
+        let rows = blocks[block].clone();
+        steps.each(rows.clone(), buffer, |i, c, residual| {
+            part[(i - rows.start) * width + c] = residual / design.target_scale(c / alphas.len());
+        })
+    })?;
+    done.into_iter().collect::<Result<()>>()?;
+    Ok(residuals)
+}
+
+/// Coefficients for all ridges, d x (alphas, targets) with the targets fastest, and their intercepts.
+pub fn ridge_path<T: Real + Element>(
+    context: &Context,
+    problem: &Problem<'_, T>,
+    alphas: &[f64],
+) -> Result<(Mat<f64>, Vec<f64>)> {
+    let design = Design::new(context, problem)?;
+    let spectrum = Spectrum::new(context, &design)?;
+    let k = design.ntargets();
+    let fits = Mat::from_fn(spectrum.rank(), alphas.len() * k, |j, c| {
+        spectrum.kept(j, alphas[c / k]) * spectrum.coordinates[(j, c % k)] / design.target_scale(c % k)
+    })?;
+    let coefficients = linalg::product(spectrum.whitener.as_ref(), fits.as_ref())?;
+    let mut intercepts = zeros(alphas.len() * k, "intercepts")?;
+    for (c, intercept) in intercepts.iter_mut().enumerate() {
+        let means = design.means().unwrap_or_default();
+        let fitted: f64 = means.iter().zip(coefficients.col(c)).map(|(mean, x)| mean * x).sum();
+        *intercept = design.target_means()[c % k] - fitted;
+    }
+    Ok((coefficients, intercepts))
+}
+
+/// Singular values, V S^-1 and U'b.
+struct Spectrum {
+    squares: Vec<f64>,
+    whitener: Mat<f64>,
+    coordinates: Mat<f64>,
+}
+
+impl Spectrum {
+    fn new<T: Real + Element>(context: &Context, design: &Design<'_, T>) -> Result<Self> {
+        let (d, k) = (design.ncols(), design.ntargets());
+        design.largest_in_columns(context)?;
+        let svd = linalg::svd(linalg::tsqr(context, design)?.as_ref())?;
+        let rank = rank_of(&svd.s, RCOND);
+        let whitener = Mat::from_fn(d, rank, |i, j| svd.v[(i, j)] / svd.s[j])?;
+        let targets: Vec<usize> = (0..k).collect();
+        let at_zero = pass(context, design, &Mat::zeros(d, k)?, Sides::Targets(&targets))?;
+        let coordinates = linalg::product(whitener.as_ref().t(), at_zero.gradient.as_ref())?;
+        let squares = svd.s[..rank].iter().map(|s| s * s).collect();
+        Ok(Self { squares, whitener, coordinates })
+    }
+
+    fn rank(&self) -> usize {
+        self.squares.len()
+    }
+
+    /// What a ridge leaves of a coordinate.
+    fn kept(&self, coordinate: usize, ridge: f64) -> f64 {
+        self.squares[coordinate] / (self.squares[coordinate] + ridge)
+    }
+
+    /// What a ridge takes of a coordinate.
+    fn lost(&self, coordinate: usize, ridge: f64) -> f64 {
+        ridge / (self.squares[coordinate] + ridge)
+    }
+}
+
 struct Steps<'s, 'a, T> {
     design: &'s Design<'a, T>,
-    alphas: &'s [f64],
+    alphas: usize,
     /// V S^-1
     whitener: Mat<f64>,
-    /// s^2 / (s^2 + alpha), rank x alphas.
+    /// What is taken off the identity to leave 1 - H, rank x alphas; where U is all of space, minus what is left of it.
     shrunk: Mat<f64>,
     /// Those times U'b, rank x (alphas, targets).
     fits: Mat<f64>,
+    /// The coefficient of the identity: zero where U is all of space, and a difference would be rounding.
+    identity: f64,
     /// Infinite without an intercept.
     weight_norm: f64,
 }
 
-impl<T: Real + Element> Steps<'_, '_, T> {
-    /// Sums of squared errors over some rows, target after target.
-    fn block(&self, rows: Range<usize>, buffer: &mut Vec<f64>) -> Result<Vec<f64>> {
-        let mut sums = vec![0.0; self.fits.ncols()];
+impl<'s, 'a, T: Real + Element> Steps<'s, 'a, T> {
+    fn new(context: &Context, design: &'s Design<'a, T>, alphas: &[f64]) -> Result<Self> {
+        let spectrum = Spectrum::new(context, design)?;
+        let k = design.ntargets();
+        let intercept = design.means().is_some();
+        let rows = (0..design.nrows()).filter(|&row| design.root_weight(row) > 0.0).count();
+        let complete = spectrum.rank() + usize::from(intercept) >= rows;
+        let shrink = |j: usize, alpha: f64| {
+            if complete { -spectrum.lost(j, alpha) } else { spectrum.kept(j, alpha) }
+        };
+        Ok(Self {
+            design,
+            alphas: alphas.len(),
+            shrunk: Mat::from_fn(spectrum.rank(), alphas.len(), |j, a| shrink(j, alphas[a]))?,
+            fits: Mat::from_fn(spectrum.rank(), alphas.len() * k, |j, c| {
+                shrink(j, alphas[c / k]) * spectrum.coordinates[(j, c % k)]
+            })?,
+            whitener: spectrum.whitener,
+            identity: if complete { 0.0 } else { 1.0 },
+            weight_norm: if intercept { design.weight_norm() } else { f64::INFINITY },
+        })
+    }
+
+    /// Residuals of a row.
+    fn width(&self) -> usize {
+        self.fits.ncols()
+    }
+
+    /// Visit (row, target * alphas + alpha, residual) for some rows.
+    fn each(
+        &self,
+        rows: Range<usize>,
+        buffer: &mut Vec<f64>,
+        mut visit: impl FnMut(usize, usize, f64),
+    ) -> Result<()> {
         for start in rows.clone().step_by(TILE_ROWS) {
             let tile =
                 self.design.tile(start..(start + TILE_ROWS).min(rows.end), 0..self.design.ncols(), buffer);
-            self.add_tile(tile, start, &mut sums)?;
+            self.tile(tile, start, &mut visit)?;
         }
-        Ok(sums)
+        Ok(())
     }
 
-    fn add_tile(&self, tile: Dense<'_, f64>, first: usize, sums: &mut [f64]) -> Result<()> {
-        let (rows, count) = (tile.nrows(), self.alphas.len());
+    fn tile(
+        &self,
+        tile: Dense<'_, f64>,
+        first: usize,
+        visit: &mut impl FnMut(usize, usize, f64),
+    ) -> Result<()> {
+        let (rows, k) = (tile.nrows(), self.design.ntargets());
         let mut u = linalg::product(tile, self.whitener.as_ref())?;
         let fitted = linalg::product(u.as_ref(), self.fits.as_ref())?;
         u.as_mut_slice().iter_mut().for_each(|u| *u *= *u);
         let leverage = linalg::product(u.as_ref(), self.shrunk.as_ref())?;
-        let k = self.design.ntargets();
         for i in 0..rows {
-            let constant = (self.design.root_weight(first + i) / self.weight_norm).powi(2);
+            let row = first + i;
+            let free = self.identity * (1.0 - (self.design.root_weight(row) / self.weight_norm).powi(2));
             for target in 0..k {
-                let observed = self.design.target(first + i, target);
-                for alpha in 0..count {
-                    let error = (observed - fitted[(i, alpha * k + target)])
-                        / (1.0 - leverage[(i, alpha)] - constant);
-                    sums[target * count + alpha] += error * error;
+                let observed = self.identity * self.design.target(row, target);
+                for alpha in 0..self.alphas {
+                    // A row of weight zero is nowhere in U.
+                    let left = observed - fitted[(i, alpha * k + target)];
+                    let residual = if left == 0.0 { 0.0 } else { left / (free - leverage[(i, alpha)]) };
+                    visit(row, target * self.alphas + alpha, residual);
                 }
             }
         }

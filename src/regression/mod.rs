@@ -46,7 +46,7 @@
 //! | `forward` | how far an answer is from the minimiser, for every coefficient |
 //! | `verify` | a second look at answers, with a fresh sketch |
 //! | `predict` | predictions for sparse samples |
-//! | `loo` | leave-one-out errors of ridge regression |
+//! | `loo` | ridge regression for many ridges from one factorisation, and its leave-one-out errors |
 //! | `covariance` | covariance matrices of the coefficients |
 //! | `row_count` | rows that a dense sketch needs for a coordinate-wise error |
 //! | `sketch_and_solve` | answers from a sketch alone, with intervals |
@@ -91,7 +91,7 @@ pub use design::{Problem, Source};
 pub use forward::ForwardError;
 pub use kron::{KronMethod, KronOutput, KronParams, KronProblem, lstsq_kron};
 pub use ladder::{Precision, Sketchable};
-pub use loo::ridge_leave_one_out;
+pub use loo::{ridge_leave_one_out, ridge_left_out, ridge_path};
 pub use output::{Columns, Output, Stage};
 pub use plan::{Method, Params};
 pub use predict::predict;

@@ -13,9 +13,10 @@ from reference import regression as reference
 from reference.regression import UNIT_ROUNDOFF as U
 from reference.regression import weights
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV
+from sklearn.compose import ColumnTransformer
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from nearlin import Certificate, LinearRegression, Ridge, RidgeCV
@@ -40,16 +41,8 @@ def problem(n=300, d=6, k=None, *, seed=0):
     return X, y
 
 
-def expected_failures(estimator):
-    if isinstance(estimator, RidgeCV):
-        reason = "a row is left out with all of its weight, as in scikit-learn, but one of its copies alone"
-        return {f"check_sample_weight_equivalence_on_{kind}_data": reason for kind in ("dense", "sparse")}
-    return {}
-
-
 @parametrize_with_checks(
-    [*(E(random_state=0) for E in ESTIMATORS), LinearRegression(method="spir"), Ridge(method="qr")],
-    expected_failed_checks=expected_failures,
+    [*(E(random_state=0) for E in ESTIMATORS), LinearRegression(method="spir"), Ridge(method="qr")]
 )
 def test_conforms_to_scikit_learn(estimator, check):
     with warnings.catch_warnings():
@@ -239,3 +232,57 @@ def test_bad_arguments_are_named(estimator, change, error, message):
     X, y = problem()
     with pytest.raises(error, match=message):
         estimator.fit(**{"X": X, "y": y, **change})
+
+
+# --- what users of scikit-learn type ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("copy_X", [True, False])
+def test_samples_are_never_changed(copy_X):
+    X, y = problem()
+    kept = X.copy()
+    for estimator in (LinearRegression(copy_X=copy_X), Ridge(copy_X=copy_X)):
+        estimator.fit(X, y)
+        assert (X == kept).all()
+
+
+def test_words_of_scikit_learn_are_taken():
+    X, y = problem()
+    theirs = sklearn.linear_model.Ridge(2.0, max_iter=500, tol=1e-10).fit(X, y)
+    ours = Ridge(2.0, copy_X=False, max_iter=500, tol=1e-10, solver="auto", positive=False).fit(X, y)
+    assert_allclose(ours.coef_, theirs.coef_, rtol=1e-8)
+    ours = LinearRegression(copy_X=False, tol=1e-6, positive=False, n_jobs=1).fit(X, y)
+    assert_allclose(ours.coef_, sklearn.linear_model.LinearRegression().fit(X, y).coef_, rtol=1e-4)
+
+
+@pytest.mark.parametrize("solver", ["svd", "cholesky", "lsqr", "sparse_cg", "sag", "saga", "lbfgs"])
+def test_solvers_are_refused_with_a_word_about_methods(solver):
+    with pytest.raises(InvalidInputError, match="`method`"):
+        Ridge(solver=solver).fit(*problem())
+
+
+@pytest.mark.parametrize("estimator", [LinearRegression, Ridge])
+def test_who_wants_no_negative_coefficients_is_told_where_to_go(estimator):
+    with pytest.raises(InvalidInputError, match=rf"nnls or sklearn.linear_model.{estimator.__name__}\("):
+        estimator(positive=True).fit(*problem())
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_serves_in_pipelines_of_mixed_columns(estimator):
+    rng = np.random.default_rng(0)
+    frame = pandas.DataFrame({"x": rng.standard_normal(200), "kind": rng.choice(["a", "b", "c"], 200)})
+    y = frame["x"] ** 2 + (frame["kind"] == "b") + 0.1 * rng.standard_normal(200)
+    features = ColumnTransformer(
+        [
+            ("powers", make_pipeline(StandardScaler(), PolynomialFeatures(2)), ["x"]),
+            ("kinds", OneHotEncoder(), ["kind"]),
+        ],
+        sparse_threshold=1.0,
+    )
+    pipeline = make_pipeline(features, estimator())
+    their_class = getattr(sklearn.linear_model, estimator.__name__)
+    theirs = cross_val_score(make_pipeline(features, their_class()), frame, y)
+    assert_allclose(cross_val_score(pipeline, frame, y), theirs, rtol=1e-9)
+    assert_allclose(
+        pickle.loads(pickle.dumps(pipeline.fit(frame, y))).predict(frame), pipeline.predict(frame)
+    )

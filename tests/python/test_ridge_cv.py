@@ -1,0 +1,177 @@
+"""The penalty that cross-validation chooses, against scikit-learn's."""
+
+import pickle
+
+import numpy as np
+import pytest
+import scipy.sparse
+import sklearn
+import sklearn.linear_model
+from numpy.testing import assert_allclose
+from sklearn.base import clone
+from sklearn.metrics import make_scorer, mean_squared_error
+from sklearn.model_selection import GroupKFold, KFold, LeaveOneOut
+
+from nearlin import Ridge, RidgeCV
+from nearlin.exceptions import InvalidInputError
+
+ALPHAS = np.logspace(-5, 3, 9)
+SHAPES = {"tall": (24, 5), "wide": (8, 20), "square but for the constant": (12, 11)}
+SHUFFLED = KFold(4, shuffle=True, random_state=0)
+REQUESTS = {
+    "default": {},
+    "scored": {"scoring": "neg_mean_absolute_error"},
+    "stored": {"store_cv_results": True},
+    "scored and stored": {"store_cv_results": True, "scoring": "r2"},
+    "three folds": {"cv": 3},
+    "scored folds": {"cv": SHUFFLED, "scoring": "neg_mean_squared_error"},
+    "folds of one row": {"cv": LeaveOneOut(), "scoring": "neg_mean_absolute_error"},
+}
+
+
+def problem(n=60, d=5, k=None, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, d)) + 2.0
+    y = X @ rng.standard_normal((d, k) if k else d) + rng.standard_normal((n, k) if k else n)
+    return X, y
+
+
+def assert_same(ours, theirs, X):
+    assert_allclose(ours.alpha_, theirs.alpha_)
+    assert_allclose(ours.best_score_, theirs.best_score_, rtol=1e-8)
+    assert np.shape(ours.best_score_) == np.shape(theirs.best_score_)
+    assert_allclose(ours.predict(X), theirs.predict(X).reshape(ours.predict(X).shape), rtol=1e-7)
+    if ours.store_cv_results:
+        assert ours.cv_results_.shape == theirs.cv_results_.shape
+        assert_allclose(ours.cv_results_, theirs.cv_results_, rtol=1e-7, atol=1e-12)
+
+
+@pytest.mark.parametrize("request_of", REQUESTS)
+@pytest.mark.parametrize("k", [None, 3])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_chooses_as_scikit_learn_does(request_of, k, shape, fit_intercept):
+    X, y = problem(*SHAPES[shape], k)
+    options = {"fit_intercept": fit_intercept, **REQUESTS[request_of]}
+    theirs = sklearn.linear_model.RidgeCV(ALPHAS, **options).fit(X, y)
+    assert_same(RidgeCV(ALPHAS, **options).fit(X, y), theirs, X)
+    assert_same(RidgeCV(ALPHAS, **options).fit(scipy.sparse.csc_array(X), y), theirs, X)
+
+
+@pytest.mark.parametrize("request_of", [name for name, options in REQUESTS.items() if "cv" not in options])
+def test_weights_count_in_fits_and_scores(request_of):
+    X, y = problem(k=3)
+    w = np.random.default_rng(1).random(60) + 0.1
+    options = REQUESTS[request_of]
+    theirs = sklearn.linear_model.RidgeCV(ALPHAS, **options).fit(X, y, sample_weight=w)
+    assert_same(RidgeCV(ALPHAS, **options).fit(X, y, sample_weight=w), theirs, X)
+
+
+def test_weights_count_in_the_scores_of_folds():
+    # scikit-learn does so from 1.8 on only, and is therefore no peer here.
+    X, y = problem()
+    w = np.random.default_rng(1).random(60) + 0.1
+    scores = []
+    for alpha in ALPHAS:
+        of_folds = []
+        for train, test in SHUFFLED.split(X):
+            fit = Ridge(alpha).fit(X[train], y[train], sample_weight=w[train])
+            of_folds.append(fit.score(X[test], y[test], sample_weight=w[test]))
+        scores.append(np.mean(of_folds))
+    model = RidgeCV(ALPHAS, cv=SHUFFLED).fit(X, y, sample_weight=w)
+    assert model.alpha_ == ALPHAS[np.argmax(scores)]
+    assert_allclose(model.best_score_, np.max(scores), rtol=1e-9)
+
+
+@pytest.mark.parametrize("scoring", [None, "r2"])
+def test_every_target_may_choose_for_itself(scoring):
+    X, y = problem(k=3)
+    y[:, 1] = np.random.default_rng(2).standard_normal(60)
+    options = {"alpha_per_target": True, "scoring": scoring, "store_cv_results": True}
+    theirs = sklearn.linear_model.RidgeCV(ALPHAS, **options).fit(X, y)
+    ours = RidgeCV(ALPHAS, **options).fit(X, y)
+    assert len(set(ours.alpha_)) > 1
+    assert_same(ours, theirs, X)
+
+
+def test_what_is_stored_is_what_a_fit_without_the_row_says():
+    X, y = problem(20, 4)
+    w = np.random.default_rng(3).random(20)
+    w[[3, 7]] = 0.0
+    model = RidgeCV([0.1, 10.0], scoring="r2", store_cv_results=True).fit(X, y, sample_weight=w)
+    for row in range(20):
+        rest = np.arange(20) != row
+        for alpha in range(2):
+            fit = Ridge([0.1, 10.0][alpha]).fit(X[rest], y[rest], sample_weight=w[rest])
+            # Without the weight of the row the means of the rest are theirs, and the identity is exact.
+            assert_allclose(model.cv_results_[row, alpha], fit.predict(X[row : row + 1])[0], rtol=1e-9)
+
+
+def test_float32_stays_float32():
+    X, y = problem()
+    model = RidgeCV(ALPHAS, store_cv_results=True).fit(X.astype(np.float32), y)
+    assert model.cv_results_.dtype == model.coef_.dtype == np.float32
+
+
+def test_no_penalty_is_a_choice_of_folds_only():
+    X, y = problem()
+    theirs = sklearn.linear_model.RidgeCV([0.0, 1.0], cv=3).fit(X, y)
+    assert_same(RidgeCV([0.0, 1.0], cv=3).fit(X, y), theirs, X)
+    with pytest.raises(InvalidInputError, match="positive"):
+        RidgeCV([0.0, 1.0]).fit(X, y)
+
+
+def test_no_penalty_on_dependent_columns_is_the_least_norm():
+    X, y = problem()
+    X = np.column_stack([X, X[:, 0]])
+    expected = []
+    for train, test in KFold(3).split(X):
+        coef = np.linalg.lstsq(X[train], y[train], rcond=1e-12)[0]
+        expected.append(-np.mean((y[test] - X[test] @ coef) ** 2))
+    options = {"cv": 3, "fit_intercept": False, "scoring": "neg_mean_squared_error"}
+    assert_allclose(RidgeCV([0.0], **options).fit(X, y).best_score_, np.mean(expected), rtol=1e-8)
+
+
+def test_splits_may_be_given_and_scorers_be_functions():
+    X, y = problem()
+    rows = np.arange(60)
+    splits = [(rows[:40], rows[40:]), (rows[20:], rows[:20])]
+    for scoring in (lambda model, X, y: -np.abs(model.predict(X) - y).max(), make_scorer(mean_squared_error)):
+        theirs = sklearn.linear_model.RidgeCV(ALPHAS, cv=splits, scoring=scoring).fit(X, y)
+        assert_same(RidgeCV(ALPHAS, cv=splits, scoring=scoring).fit(X, y), theirs, X)
+
+
+def test_groups_are_routed_to_the_splitter():
+    X, y = problem()
+    groups = np.arange(60) % 7
+    with sklearn.config_context(enable_metadata_routing=True):
+        theirs = sklearn.linear_model.RidgeCV(ALPHAS, cv=GroupKFold(3)).fit(X, y, groups=groups)
+        assert_same(RidgeCV(ALPHAS, cv=GroupKFold(3)).fit(X, y, groups=groups), theirs, X)
+    with pytest.raises(ValueError, match="routing"):
+        RidgeCV(ALPHAS, cv=GroupKFold(3)).fit(X, y, groups=groups)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"cv": 3, "store_cv_results": True}, "incompatible"),
+        ({"cv": 3, "alpha_per_target": True}, "incompatible"),
+        ({"gcv_mode": "eigen"}, "gcv_mode"),
+        ({"cv": 3, "alphas": [-1.0]}, "none negative"),
+        ({"scoring": lambda *_: np.nan}, "nan"),
+        ({"store_cv_results": 1}, "store_cv_results"),
+    ],
+)
+def test_refuses(options, said):
+    X, y = problem()
+    with pytest.raises((ValueError, TypeError), match=said):
+        RidgeCV(**options).fit(X, y)
+
+
+def test_copies_and_pickles():
+    X, y = problem()
+    model = RidgeCV((0.1, 1.0), cv=3, scoring="r2").fit(X, y)
+    assert clone(model).get_params() == model.get_params()
+    again = pickle.loads(pickle.dumps(model))
+    assert again.best_score_ == model.best_score_
+    assert_allclose(again.predict(X), model.predict(X), rtol=0)

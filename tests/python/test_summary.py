@@ -1,0 +1,143 @@
+"""The table of a fit against statsmodels, and what it looks like."""
+
+import warnings
+
+import numpy as np
+import pandas
+import pytest
+from numpy.testing import assert_allclose
+
+from nearlin import LinearRegression, Ridge
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import statsmodels.api as statsmodels
+
+FIGURES = {
+    "params": "params",
+    "bse": "bse",
+    "tvalues": "tvalues",
+    "pvalues": "pvalues",
+}
+OF_THE_FIT = {
+    "df_model": "df_model",
+    "df_resid": "df_resid",
+    "r_squared": "rsquared",
+    "r_squared_adj": "rsquared_adj",
+    "f_value": "fvalue",
+    "f_p_value": "f_pvalue",
+    "log_likelihood": "llf",
+    "aic": "aic",
+    "bic": "bic",
+}
+
+
+def problem(n=80, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, 4)) + np.array([0.0, 1.0, 5.0, 0.0])
+    return X, X @ [1.0, -0.3, 0.2, 0.0] + 2.0 + rng.standard_normal(n), rng.random(n) + 0.2
+
+
+def peer(X, y, w, fit_intercept, kind="nonrobust"):
+    X = statsmodels.add_constant(X, has_constant="add") if fit_intercept else X
+    model = statsmodels.OLS(y, X) if w is None else statsmodels.WLS(y, X, weights=w)
+    return model.fit(cov_type=kind, use_t=True)
+
+
+@pytest.mark.parametrize("kind", ["nonrobust", "HC1", "HC3"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_figures_are_those_of_statsmodels(kind, weighted, fit_intercept):
+    X, y, w = problem()
+    w = w if weighted else None
+    theirs = peer(X, y, w, fit_intercept, kind)
+    ours = LinearRegression(fit_intercept=fit_intercept).fit(X, y, w).summary(kind, X, y, w)
+    for name, figure in OF_THE_FIT.items():
+        assert_allclose(getattr(ours, name), getattr(theirs, figure), rtol=1e-9, err_msg=name)
+    for name in FIGURES:
+        assert_allclose([*getattr(ours, name).values()], getattr(theirs, name), rtol=1e-9, err_msg=name)
+    assert_allclose(np.array([*ours.conf_int().values()]), theirs.conf_int(), rtol=1e-8)
+
+
+@pytest.mark.filterwarnings("ignore:The design matrix is rank-deficient")
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_dependent_columns_leave_the_fit_as_it_is_and_are_named(fit_intercept):
+    X, y, w = problem()
+    X = np.column_stack([X, X[:, 1] - 2.0 * X[:, 3]])
+    theirs = peer(X, y, w, fit_intercept)
+    ours = LinearRegression(fit_intercept=fit_intercept).fit(X, y, w).summary()
+    for name in ("df_model", "df_resid", "r_squared", "r_squared_adj", "f_value", "log_likelihood", "aic"):
+        assert_allclose(getattr(ours, name), getattr(theirs, OF_THE_FIT[name]), rtol=1e-9, err_msg=name)
+    by_name = dict(zip(ours.names, ours.identified, strict=True))
+    expected = {"x0": True, "x1": False, "x2": True, "x3": False, "x4": False}
+    assert by_name == ({"intercept": True} if fit_intercept else {}) | expected
+    assert np.isnan([ours.bse["x1"], ours.pvalues["x3"], *ours.conf_int()["x4"]]).all()
+    assert_allclose(ours.bse["x0"], theirs.bse[int(fit_intercept)], rtol=1e-9)
+    line = next(line for line in str(ours).splitlines() if line.startswith("x1"))
+    assert line.split()[2:] == ["-"] * 5
+    assert "not identified" in str(ours)
+    assert "not identified" in ours._repr_html_()
+    assert "not identified" not in str(LinearRegression().fit(X[:, :4], y).summary())
+
+
+def test_one_hot_columns_leave_the_intercept_open_but_not_the_rest():
+    rng = np.random.default_rng(0)
+    groups = np.eye(3)[np.arange(60) % 3]
+    X = np.column_stack([groups, rng.standard_normal(60)])
+    table = LinearRegression().fit(X, rng.standard_normal(60)).summary()
+    assert table.identified.tolist() == [False, False, False, False, True]
+
+
+def test_a_constant_feature_is_left_out_for_the_intercept():
+    X, y, _ = problem()
+    constant = np.column_stack([X, np.full(len(X), 3.7)])
+    table = LinearRegression().fit(constant, y).summary()
+    alone = LinearRegression().fit(X, y).summary()
+    assert table.identified.tolist() == [True] * 5 + [False]
+    assert table.params["x4"] == 0.0
+    assert_allclose(table.std_err[:5], alone.std_err, rtol=1e-12)
+    assert_allclose(table.f_value, alone.f_value, rtol=1e-12)
+
+
+def test_with_a_penalty_everything_is_identified_and_no_f_is_claimed():
+    X, y, _ = problem()
+    table = Ridge(1.0).fit(np.column_stack([X, X[:, 0]]), y).summary()
+    assert table.identified.all()
+    assert np.isnan([table.f_value, table.f_p_value]).all()
+    assert 4.0 > table.df_model > 3.0
+    assert_allclose(table.aic, 2.0 * (table.df_model + 1.0 - table.log_likelihood))
+
+
+def test_entries_are_had_by_name():
+    X, y, _ = problem()
+    frame = pandas.DataFrame(X, columns=["a", "b", "intercept", "<d>"])
+    table = LinearRegression().fit(frame, y).summary()
+    assert table.names == ("(intercept)", "a", "b", "intercept", "<d>")
+    assert table.params["a"] == table.coef[1]
+    assert table.bse["<d>"] == table.std_err[-1]
+    assert table.conf_int()["b"].tolist() == table.interval[2].tolist()
+    assert "&lt;d&gt;" in table._repr_html_()
+    assert "<d>" not in table._repr_html_()
+
+
+def test_frames_have_a_row_for_each_coefficient():
+    X, y, _ = problem()
+    frame = LinearRegression().fit(X, y).summary().to_frame()
+    assert frame.columns.tolist() == ["coef", "std_err", "t", "p_value", "low", "high", "identified"]
+    assert frame.index.tolist() == ["intercept", "x0", "x1", "x2", "x3"]
+    table = LinearRegression().fit(X, np.column_stack([y, -y])).summary()
+    both = table.to_frame()
+    assert both.loc[(1, "x0"), "coef"] == table.coef[1, 1]
+    assert both.loc[(0, "x0"), "low"] == table.interval[0, 1, 0]
+    assert table.params["x0"].tolist() == table.coef[:, 1].tolist()
+    assert table.aic.shape == (2,)
+    assert table._repr_html_().count("<table>") == 2
+
+
+def test_samples_that_weigh_nothing_are_not_there():
+    X, y, w = problem()
+    w[::7] = 0.0
+    ours = LinearRegression().fit(X, y, w).summary()
+    theirs = peer(X[w > 0.0], y[w > 0.0], w[w > 0.0], True)
+    for name, figure in OF_THE_FIT.items():
+        assert_allclose(getattr(ours, name), getattr(theirs, figure), rtol=1e-9, err_msg=name)
