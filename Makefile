@@ -1,5 +1,5 @@
 # Everything that a contributor needs; `.ci/run` is all of it from a clean clone.
-.PHONY: build test guarantee fuzz lint bench docs
+.PHONY: build test guarantee fuzz peers lint bench docs
 
 PYTHON ?= python
 
@@ -16,6 +16,9 @@ guarantee: build  ## the statements of the theorems, over many seeds
 
 fuzz: build  ## random and hostile input, for a long time
 	$(PYTHON) -m pytest -m fuzz
+
+peers: build  ## the tests of NumPy, SciPy and scikit-learn with ours in the place of theirs
+	$(PYTHON) -m pytest -m peers -W default tests/python/peers
 
 lint:
 	.ci/lint

@@ -1,0 +1,48 @@
+"""The tests of `lstsq` of NumPy and of SciPy."""
+
+import numpy as np
+import numpy.linalg
+import scipy.linalg
+from peers.conftest import borrowed
+
+import nearlin
+
+
+def in_their_words(A, b, rcond=None):
+    """Theirs from ours: answer, squared residuals, rank and singular values, of which we have none."""
+    A, b = np.asarray(A), np.asarray(b)
+    if rcond is not None and rcond < 0.0:
+        rcond = 0.0
+    result = nearlin.lstsq(A, b, rcond=rcond)
+    squares = np.atleast_1d(np.asarray(result.residual_norm) ** 2)
+    return result.x, squares, result.rank, np.linalg.svd(A, compute_uv=False)
+
+
+def scipys(a, b, cond=None, overwrite_a=False, overwrite_b=False, check_finite=True, lapack_driver=None):
+    x, squares, rank, s = in_their_words(a, b, cond)
+    full = rank == np.shape(a)[1] < np.shape(a)[0]
+    return x, (squares if np.ndim(b) == 2 else squares[0]) if full else np.empty(0), rank, s
+
+
+def numpys(a, b, rcond=None):
+    x, squares, rank, s = in_their_words(a, b, rcond)
+    return x, squares if rank == np.shape(a)[1] < np.shape(a)[0] else np.empty(0), rank, s
+
+
+_scipy, _ = borrowed("scipy.linalg.tests.test_basic", scipy.linalg, {"lstsq": scipys})
+TestSciPy = _scipy.TestLstsq
+_numpy, _ = borrowed("numpy.linalg.tests.test_linalg", numpy.linalg, {"lstsq": numpys})
+
+
+class Ours:
+    """What they call `linalg`, with our function in it."""
+
+    lstsq = staticmethod(numpys)
+
+    def __getattr__(self, name):
+        return getattr(numpy.linalg, name)
+
+
+_numpy.linalg = Ours()
+TestNumPy = _numpy.TestLstsq
+EXCLUSIONS = {}
