@@ -56,8 +56,10 @@ class RegressionSummary:
         Degrees of freedom of the model, the intercept not counted.
     log_likelihood : float or ndarray of shape (n_targets,)
         That of normal noise whose variance is the mean squared residual.
-    aic, bic : float or ndarray of shape (n_targets,)
-        The information criteria of Akaike and of Schwarz, which count the coefficients and not the variance.
+    aic : float or ndarray of shape (n_targets,)
+        Information criterion of Akaike, which counts the coefficients and not the variance.
+    bic : float or ndarray of shape (n_targets,)
+        That of Schwarz.
     sigma : float or ndarray of shape (n_targets,)
         Standard error of a residual of weight one.
     n : int
