@@ -196,7 +196,9 @@ def lstsq(
         - ``"spir"``: R1 itself, with conjugate gradients: for sparse `A` and for thousands of columns.
         - ``"fossils"``: the same with a fixed momentum, which takes a few more iterations.
         - ``"lsmr"``: none; LSMR iterates until the answer is backward stable [4]_, which pays while the
-          condition number is below about 30. The answer is the one of least norm.
+          condition number is below about 30. The answer is the one of least norm. Where columns differ in
+          norm and `ridge` is 0, LSMR runs once more to see whether the columns are independent, and if not,
+          without column scaling to find the shortest answer; ``explanation`` says if that took too long.
         - ``"fgmres_wlsir"``: the factor of ``"whitened"``, with FGMRES on the augmented system and residuals
           in twice the working precision [3]_. Not only the backward error but the error of `x` itself comes
           down to rounding level, whatever the weights; for two to four times the time of ``"whitened"``.
@@ -211,6 +213,10 @@ def lstsq(
         ``"auto"`` tries LSMR first, and drops it when it foresees more than d / 20 iterations; beyond 20 000
         columns it takes nothing but LSMR. With no QR to fall back on, an answer above `tol` is returned
         with a warning.
+
+        A sparse `A` is never made dense. Beyond 4096 columns ``"auto"`` tries LSMR first, and beyond 20 000,
+        or where a factor has no memory, nothing but LSMR, for at most 10 000 iterations unless `max_iter`
+        says otherwise.
     sample_weight : array_like of shape (n,) or float, optional
         Weight of each squared residual; a row of weight zero counts as absent. Where weights differ by more
         than 1e8 and make a condition number above 1e4, ``"auto"`` ends with ``"fgmres_wlsir"``: a small
@@ -297,8 +303,9 @@ def lstsq(
     The certificate bounds the backward error of Karlson and Walden [2]_: the smallest relative perturbation
     of (A, b) for which x is exact, columns of `A` scaled to norm one. Where `rcond` cut off directions of
     `A` the figure is that of the truncated matrix, and the size of what was cut stands beside it. Without a
-    factor, by ``"lsmr"``, columns are scaled by powers of two only, those of an operator not at all, and the
-    bound can be far above the estimate where the residual is small.
+    factor, by ``"lsmr"``, columns are scaled by powers of two only, those of an operator not at all, whose
+    norm is known from 16 random products, with probability 1 - 1e-6 to within a factor of two; the bound can
+    be far above the estimate where the residual is small.
 
     A small backward error makes x the exact answer to a problem nearby; how far it is from the answer to
     this one depends on the condition of `A`. With ``certify=True`` that distance is bounded. For g = A'(b
@@ -510,7 +517,7 @@ def certificate_of(solution: Solution, *, fit_intercept: bool = False, single: b
         notes.append("holds if the sketch embeds the columns of A")
     elif iterated:
         source = "a bidiagonalisation restarted from the returned x"
-        notes.append("the estimate lacks what more iterations would have added, the bound is Stewart's")
+        notes.append("the estimate lacks what more iterations would have added, the bound does not")
     forward, second = solution["forward"] or {}, solution.get("verification")
     if second is not None:
         notes.append(verdict(second, solution))
@@ -526,7 +533,7 @@ def certificate_of(solution: Solution, *, fit_intercept: bool = False, single: b
         quantity=quantity,
         estimate=float(np.max(solution["backward_error"], initial=0.0)),
         bound=float(np.max(solution["backward_error_bound"], initial=0.0)),
-        confidence=None if sketched else 1.0,
+        confidence=None if sketched else solution["confidence"],
         measured=f"{problem}, with {source}",
         target=float(solution["target"]),
         floor=float(solution["floor"]),

@@ -268,6 +268,7 @@ fn to_dict(py: Python<'_>, output: Output, single: bool) -> PyResult<Bound<'_, P
     dict.set_item("condition", output.condition)?;
     dict.set_item("target", output.target)?;
     dict.set_item("floor", output.floor)?;
+    dict.set_item("confidence", output.confidence)?;
     dict.set_item("cut", output.cut)?;
     dict.set_item("columns", output.columns.describe())?;
     dict.set_item("explanation", output.explanation)?;

@@ -7,12 +7,24 @@
 //! LSMR restarts from the explicit residual of its answer until the answer is backward stable. A restart measures
 //! where it starts: the numbers phi_j of the bidiagonalisation add up to |(A'A)^(-1/2) g|^2, all but what later
 //! iterations would still add, and a round goes on until the latest of them no longer matter. The estimate of
-//! the backward error is made of that sum. Its bound is Stewart's |g| / |r|, for which nothing is estimated.
+//! the backward error is made of that sum. Its bound is Stewart's |g| / |r|, for which nothing is estimated; under a
+//! ridge, which bounds the spectrum from below, what is left of the sum is bounded too (Gauss and Radau).
+//!
+//! The directions that A does not see are rounding, and a bidiagonalisation that goes on beyond its Krylov space walks
+//! along them, as far as one likes. So a round ends where its numbers have come down to rounding, where its matrix has
+//! become singular, or where it would move far from the answer that it has started from.
+//!
+//! Columns are scaled by powers of two, in whose units the answer has the least norm. Where a random vector of these
+//! units is not found again from its image, A has directions that it does not see, and the shortest answer in the units
+//! of the caller is sought by LSMR without scales: that takes the iterations of an unscaled problem in addition. The
+//! search for the random vector takes about as many as an answer, but for operators and under a ridge, which need none.
 
+use super::design::Design;
 use super::ladder::Outcome;
 use super::pass::{Sides, residuals};
 use super::products::{product, transposed_product};
 use super::refine::{Group, Refined, columns};
+use super::spectrum::START;
 use crate::certify::{backward_error_of_image, norm};
 use crate::error::Result;
 use crate::linalg::power_of_two_below;
@@ -35,36 +47,123 @@ const MOST_ROUNDS: usize = 6;
 /// components need the longest to show.
 const WINDOW: usize = 5;
 
+/// Alphas and betas below this times |A|_F are rounding: the Krylov space is exhausted.
+const EXHAUSTED: f64 = 100.0 * f64::UNIT_ROUNDOFF;
+/// The same from zero on, where vectors far shorter than A are rounded no better, and another round follows.
+const EXHAUSTED_AT_FIRST: f64 = 1e-11;
+/// Beyond this condition of the bidiagonal matrix there is nothing but the rounding of the gradient, times its square.
+const WORST: f64 = 1e7;
+/// A step longer than this beside an answer that a round has started from, or many roundings of it, leads along
+/// directions that A does not see.
+const FAR: f64 = 1e-6;
+/// A coefficient of a random vector that LSMR finds again to within this is in the row space of A.
+const FOUND: f64 = 1e-4;
+/// Times that LSMR starts to search for the shortest answer: it is easily deceived by columns that are not scaled.
+const SEARCHES: usize = 3;
+/// Reads that they may take, in those that the answer took, and the most of them that are no matter.
+const LONGER: usize = 8;
+const LONG: usize = 1000;
+/// A search that moves its answer by less than this was the last.
+const LITTLE: f64 = 1e-10;
+/// Backward error of the search for the random vector.
+const SEARCH: f64 = 1e-11;
+
 /// LSMR for one group of targets.
-pub(crate) fn lsmr<T: Real + Element>(group: &Group<'_, '_, T>, patience: Patience) -> Result<Outcome> {
-    let units = Units::new(group)?;
-    let (d, k) = (group.design.ncols(), group.targets.len());
-    let mut x = Mat::zeros(d, k)?;
-    let mut best = Refined::starting_at(&x)?;
+pub(crate) fn lsmr<T: Real + Element>(
+    group: &Group<'_, '_, T>,
+    patience: Patience,
+    seed: u64,
+) -> Result<Outcome> {
+    let units = Units::new(group, seed)?;
     // What the norm of an operator takes, the driver counts.
-    best.passes = usize::from(group.design.operator().is_none());
+    let passes = usize::from(group.design.operator().is_none());
+    let zeros = Mat::zeros(group.design.ncols(), group.targets.len())?;
+    let first = match rounds(group, &units, patience, zeros, passes)? {
+        Ok(answers) => answers,
+        Err((made, needed)) => return Ok(Outcome::Slow { made, needed }),
+    };
+    if !first.refined.settled {
+        return Ok(Outcome::Unfactored(first.in_units(units)));
+    }
+    let mut made = first.refined.passes;
+    let answers = match shortest(group, &units, &first.refined, seed, &mut made)? {
+        Norm::Least => Answers { refined: Refined { passes: made, ..first.refined }, ..first },
+        Norm::Unknown => Answers { is_shortest: false, ..first },
+        Norm::Less(x) => {
+            let again = Patience { reads: made + patience.reads, foresees: false };
+            match rounds(group, &units, again, x, made)? {
+                Ok(answers) if answers.refined.settled => answers,
+                _ => Answers { is_shortest: false, ..first },
+            }
+        }
+    };
+    Ok(Outcome::Unfactored(answers.in_units(units)))
+}
+
+/// What was found out about the norms of answers.
+enum Norm {
+    /// No answer is shorter.
+    Least,
+    /// These are shorter.
+    Less(Mat<f64>),
+    /// The search took too long.
+    Unknown,
+}
+
+/// What the rounds came to.
+struct Answers {
+    refined: Refined,
+    bound: Vec<f64>,
+    condition: f64,
+    is_shortest: bool,
+}
+
+impl Answers {
+    fn in_units(self, units: Units) -> Unfactored {
+        let Self { refined, bound, condition, is_shortest } = self;
+        Unfactored { refined, bound, scale: units.scale, condition, is_shortest }
+    }
+}
+
+/// Rounds of LSMR from `x` on until the answers are good enough, after so many reads; or the reads made and needed, if
+/// the patience forbids that many.
+fn rounds<T: Real + Element>(
+    group: &Group<'_, '_, T>,
+    units: &Units,
+    patience: Patience,
+    mut x: Mat<f64>,
+    passes: usize,
+) -> Result<std::result::Result<Answers, (usize, usize)>> {
+    let k = group.targets.len();
+    let mut best = Refined { passes, ..Refined::starting_at(&x)? };
     let mut bound = vec![f64::INFINITY; k];
     let mut condition = 1.0f64;
     let mut active: Vec<usize> = (0..k).collect();
+    let mut foretold = vec![f64::INFINITY; k];
     for round in 0..MOST_ROUNDS {
         let mut sides = units.start(group, &columns(&x, &active)?, &active)?;
         best.passes += 1;
         let last = best.passes >= patience.reads;
         let patience = Patience { foresees: patience.foresees && round == 0, ..patience };
-        if let Some(needed) = run(group, &units, patience, &mut sides, &mut best)? {
-            return Ok(Outcome::Slow { made: best.passes, needed });
+        if let Some(needed) = run(group, units, patience, group.tolerance, &mut sides, &mut best)? {
+            return Ok(Err((best.passes, needed)));
         }
         let mut going = Vec::new();
         for (side, &position) in sides.iter().zip(&active) {
             condition = condition.max(side.largest / side.smallest);
             let last_error = best.backward_error[position];
-            let error = side.backward_error(&units, side.settled);
+            // An x that is far too long makes any backward error small; it does not leave the residual foretold.
+            let slack = T::UNIT_ROUNDOFF.sqrt() * side.target_norm;
+            if side.residual_norm > 1.001 * foretold[position] + slack {
+                continue;
+            }
+            let error = side.backward_error(units, side.settled);
             if error < last_error {
                 best.backward_error[position] = error;
                 best.residual_norm[position] = side.residual_norm;
                 best.residual_total[position] = side.residual_total;
                 best.x.col_mut(position).copy_from_slice(x.col(position));
-                bound[position] = side.backward_error(&units, false);
+                bound[position] = side.bound(units);
             }
             let stagnated = round > 0 && error > 0.5 * last_error;
             // Under a ridge that dominates, zero is as good an answer as the backward error can tell.
@@ -72,6 +171,7 @@ pub(crate) fn lsmr<T: Real + Element>(group: &Group<'_, '_, T>, patience: Patien
             if error <= group.tolerance && !is_trivial || stagnated || error.is_nan() {
                 continue;
             }
+            foretold[position] = if side.settled { side.phibar } else { f64::INFINITY };
             // Rounded here, so that what is measured is what is returned.
             let moved = x.col_mut(position).iter_mut().zip(&side.x);
             moved.for_each(|(x, step)| *x = T::from_f64(*x + step).to_f64());
@@ -83,7 +183,83 @@ pub(crate) fn lsmr<T: Real + Element>(group: &Group<'_, '_, T>, patience: Patien
         }
     }
     best.settled = (0..k).all(|position| group.is_accepted(&best, position));
-    Ok(Outcome::Unfactored(Unfactored { refined: best, bound, scale: units.scale, condition }))
+    Ok(Ok(Answers { refined: best, bound, condition, is_shortest: true }))
+}
+
+/// The answers of least norm in the units of the caller, where those found, of least norm in the units of the columns,
+/// may be others: |z| is least over A z = A x where z is in the row space of A, as the iterates of LSMR in the units of
+/// the caller are.
+fn shortest<T: Real + Element>(
+    group: &Group<'_, '_, T>,
+    units: &Units,
+    first: &Refined,
+    seed: u64,
+    made: &mut usize,
+) -> Result<Norm> {
+    let x = &first.x;
+    let common = Units::common(group.design, units);
+    let ratio = |j: usize| units.scale[j] / common.scale[j];
+    let mut ratios = (0..units.norms.len()).filter(|&j| units.norms[j] > 0.0).map(ratio);
+    let one = ratios.next();
+    if group.ridge > 0.0 || ratios.all(|ratio| Some(ratio) == one) {
+        return Ok(Norm::Least);
+    }
+    let (n, d) = (group.design.nrows(), group.design.ncols());
+    if n >= d {
+        let random = Stream::new(seed, 0, START);
+        let inside = |j: usize| if units.norms[j] > 0.0 { random.normal(j as u64, 0) } else { 0.0 };
+        let start = Mat::from_fn(d, 1, |j, _| inside(j))?;
+        let most = *made + first.passes;
+        let (found, _) = preimages(group, units, most, (1, SEARCH), &start, made)?;
+        let off = found.as_slice().iter().zip(start.as_slice()).map(|(x, start)| (x - start).abs());
+        if off.fold(0.0, f64::max) <= FOUND {
+            return Ok(Norm::Least);
+        }
+    }
+    let images = Mat::from_fn(d, x.ncols(), |j, side| x[(j, side)] / ratio(j))?;
+    let most = *made + (LONGER * first.passes).min(LONG.max(first.passes));
+    let (found, is_found) = preimages(group, &common, most, (SEARCHES, f64::UNIT_ROUNDOFF), &images, made)?;
+    if !is_found {
+        return Ok(Norm::Unknown);
+    }
+    let rounded = |j: usize, side: usize| T::from_f64(found[(j, side)] * ratio(j)).to_f64();
+    Mat::from_fn(d, x.ncols(), rounded).map(Norm::Less)
+}
+
+/// The shortest z with A z = A x, and whether it is that, after `most` reads in all.
+fn preimages<T: Real + Element>(
+    group: &Group<'_, '_, T>,
+    units: &Units,
+    most: usize,
+    (searches, tolerance): (usize, f64),
+    x: &Mat<f64>,
+    made: &mut usize,
+) -> Result<(Mat<f64>, bool)> {
+    let patience = Patience { reads: most, foresees: false };
+    let mut z = Mat::zeros(x.nrows(), x.ncols())?;
+    let zeros = Mat::zeros(x.nrows(), 1)?;
+    let mut sizes: Option<Vec<f64>> = None;
+    for _ in 0..searches {
+        let rest = Mat::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] - z[(i, j)])?;
+        let images = product(group.context, group.design, &units.divided(&rest)?)?;
+        let sizes = sizes.get_or_insert_with(|| (0..x.ncols()).map(|j| norm(images.col(j))).collect());
+        let side = |j: usize| Side::new(images.col(j), Vec::new(), zeros.col(0), sizes[j]);
+        let mut sides: Vec<Side> = (0..x.ncols()).map(side).collect();
+        units.begin(group, &mut sides)?;
+        let mut state = Refined { passes: *made + 1, ..Refined::starting_at(&zeros)? };
+        run(group, units, patience, tolerance, &mut sides, &mut state)?;
+        *made = state.passes;
+        for (j, side) in sides.iter().enumerate() {
+            z.col_mut(j).iter_mut().zip(&side.x).for_each(|(z, step)| *z += step);
+        }
+        if (0..sides.len()).all(|j| norm(&sides[j].x) <= LITTLE * norm(z.col(j))) {
+            break;
+        }
+        if sides.iter().any(|side| !side.settled && !side.lost) {
+            return Ok((z, false));
+        }
+    }
+    Ok((z, true))
 }
 
 /// Answers without a factor of A.
@@ -95,6 +271,8 @@ pub(crate) struct Unfactored {
     pub scale: Vec<f64>,
     /// Of the bidiagonal matrix: a lower bound on that of A.
     pub condition: f64,
+    /// False if there may be shorter answers.
+    pub is_shortest: bool,
 }
 
 /// Iterates until every side is settled or patience is at its end; the reads needed in all, if that can be
@@ -103,6 +281,7 @@ fn run<T: Real + Element>(
     group: &Group<'_, '_, T>,
     units: &Units,
     patience: Patience,
+    tolerance: f64,
     sides: &mut [Side],
     best: &mut Refined,
 ) -> Result<Option<usize>> {
@@ -120,9 +299,9 @@ fn run<T: Real + Element>(
         }
         best.passes += 1;
         let window = WINDOW.max(best.passes / 8);
-        running.retain(|&side| !sides[side].settle(group.tolerance, window));
+        running.retain(|&side| !sides[side].settle(tolerance, window));
         best.report(group.context, patience.reads)?;
-        let needed = running.iter().map(|&side| sides[side].foresee(group.tolerance)).fold(0.0, f64::max);
+        let needed = running.iter().map(|&side| sides[side].foresee(tolerance)).fold(0.0, f64::max);
         if patience.foresees && needed > patience.reads as f64 {
             return Ok(Some(needed.min(1e9) as usize));
         }
@@ -144,40 +323,52 @@ fn gather<'s>(
 struct Units {
     /// Powers of two: a change of units rounds nothing.
     scale: Vec<f64>,
+    /// Norms of the columns before.
+    norms: Vec<f64>,
     /// Roots of the ridge in those units, empty without a ridge.
     root_ridge: Vec<f64>,
     frobenius: f64,
+    /// Below it: less for an operator, but for the probability [`FAILURE`].
+    surely: f64,
 }
 
 /// Random products that the norm of a linear operator is estimated from.
 pub(crate) const PROBES: usize = 16;
 /// Purpose of their stream.
 const PROBE: u8 = 2;
+/// The quantile at 1 - [`FAILURE`] of a chi-square variable of [`PROBES`] degrees of freedom, over them. The mean of
+/// |A w|^2 / |A|_F^2 over so many Gaussian vectors w exceeds it most often where A has rank one.
+const EXCESS: f64 = 3.646;
 
 impl Units {
     /// One read of A, or products with a few random vectors.
-    fn new<T: Real + Element>(group: &Group<'_, '_, T>) -> Result<Self> {
+    fn new<T: Real + Element>(group: &Group<'_, '_, T>, seed: u64) -> Result<Self> {
         let (design, d) = (group.design, group.design.ncols());
-        let norms = if design.operator().is_some() {
-            let signs = Stream::new(0, 0, PROBE);
-            let signs = Mat::from_fn(d, PROBES, |i, probe| signs.sign(i as u64, probe as u64))?;
-            let images = product(group.context, design, &signs)?;
-            let largest = images.as_slice().iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
-            let share = largest / ((d * PROBES) as f64).sqrt();
-            let norm = images.as_slice().iter().map(|value| (value / largest).powi(2)).sum::<f64>().sqrt();
-            vec![if largest > 0.0 { norm * share } else { 0.0 }; d]
-        } else {
-            design.column_norms(group.context)?.to_vec()
+        let norms = match design.operator() {
+            Some(_) => vec![norm_by_probes(group, seed)? / (d as f64).sqrt(); d],
+            None => design.column_norms(group.context)?.to_vec(),
         };
-        let norms: Vec<f64> = (0..d).map(|j| norms[j].hypot(group.root_ridge(j))).collect();
-        let scale: Vec<f64> = norms.iter().map(|&norm| power_of_two_below(norm)).collect();
-        let root_ridge = match group.ridge > 0.0 {
+        let doubt = if design.operator().is_some() { EXCESS } else { 1.0 };
+        let with_ridge: Vec<f64> = (0..d).map(|j| norms[j].hypot(group.root_ridge(j))).collect();
+        let scale: Vec<f64> = with_ridge.iter().map(|&norm| power_of_two_below(norm)).collect();
+        let root_ridge: Vec<f64> = match group.ridge > 0.0 {
             true => (0..d).map(|j| group.root_ridge(j) / scale[j]).collect(),
             false => Vec::new(),
         };
+        let squares = norms.iter().zip(&scale).map(|(norm, scale)| (norm / scale).powi(2)).sum::<f64>();
+        let ridge = norm(&root_ridge);
+        let (frobenius, surely) = (squares.sqrt().hypot(ridge), (squares / doubt).sqrt().hypot(ridge));
+        Ok(Self { scale, norms, root_ridge, frobenius, surely })
+    }
+
+    /// The units of the caller, up to one factor for all columns.
+    fn common<T: Real + Element>(design: &Design<'_, T>, units: &Self) -> Self {
+        let tamed = |j: usize| units.norms[j] / design.column_scale(j);
+        let largest = power_of_two_below((0..units.norms.len()).map(tamed).fold(0.0, f64::max));
+        let scale: Vec<f64> = (0..units.norms.len()).map(|j| largest * design.column_scale(j)).collect();
         let frobenius =
-            norms.iter().zip(&scale).map(|(norm, scale)| (norm / scale).powi(2)).sum::<f64>().sqrt();
-        Ok(Self { scale, root_ridge, frobenius })
+            units.norms.iter().zip(&scale).map(|(norm, s)| (norm / s).powi(2)).sum::<f64>().sqrt();
+        Self { scale, norms: units.norms.clone(), root_ridge: Vec::new(), frobenius, surely: frobenius }
     }
 
     /// diag(1 / scale) X
@@ -199,19 +390,44 @@ impl Units {
         for (i, &target) in targets.iter().enumerate() {
             let below = self.root_ridge.iter().zip(x.col(i)).map(|(root, x)| -root * x).collect();
             let mut side = Side::new(residual.col(i), below, x.col(i), design.target_norm(target));
+            let size = norm(x.col(i));
+            if size > 0.0 {
+                side.farthest = FAR.max(1e3 * T::UNIT_ROUNDOFF) * size;
+            }
             if design.means().is_some() {
                 let entries = residual.col(i).iter().enumerate();
                 side.residual_total = entries.map(|(row, value)| value * design.root_weight(row)).sum();
             }
             sides.push(side);
         }
+        self.begin(group, &mut sides)?;
+        Ok(sides)
+    }
+
+    /// The first right vectors.
+    fn begin<T: Real + Element>(&self, group: &Group<'_, '_, T>, sides: &mut [Side]) -> Result<()> {
         let all: Vec<usize> = (0..sides.len()).collect();
-        let gradient = transposed_product(group.context, design, &gather(&sides, &all, |side| &side.u)?)?;
+        let left = gather(sides, &all, |side| &side.u)?;
+        let gradient = transposed_product(group.context, group.design, &left)?;
         for (i, side) in sides.iter_mut().enumerate() {
             side.begin(gradient.col(i), self);
         }
-        Ok(sides)
+        Ok(())
     }
+}
+
+/// |A|_F of an operator, from its products with Gaussian vectors.
+fn norm_by_probes<T: Real + Element>(group: &Group<'_, '_, T>, seed: u64) -> Result<f64> {
+    let random = Stream::new(seed, 0, PROBE);
+    let probes =
+        Mat::from_fn(group.design.ncols(), PROBES, |i, probe| random.normal(i as u64, probe as u64))?;
+    let images = product(group.context, group.design, &probes)?;
+    let largest = images.as_slice().iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
+    if largest == 0.0 {
+        return Ok(0.0);
+    }
+    let squares: f64 = images.as_slice().iter().map(|value| (value / largest).powi(2)).sum();
+    Ok((squares / PROBES as f64).sqrt() * largest)
 }
 
 /// LSMR for one target: min |A dx - r| from the residual r of x.
@@ -236,6 +452,17 @@ struct Side {
     phibar: f64,
     /// phi_j squared.
     energies: Vec<f64>,
+    /// A bound on what later iterations add to them, over the square of what is left of the gradient: after Gauss and
+    /// Radau, from the ridge as a bound on the spectrum. Infinite without one.
+    unseen: f64,
+    least_eigenvalue: f64,
+    exhausted: bool,
+    /// Alphas and betas that are nothing else.
+    rounding: f64,
+    /// Longest step.
+    farthest: f64,
+    /// Whether the rest of the bidiagonal matrix is rounding.
+    lost: bool,
     /// Of the diagonal rhobar_j.
     largest: f64,
     smallest: f64,
@@ -271,6 +498,12 @@ impl Side {
             sbar: 0.0,
             phibar: 0.0,
             energies: Vec::new(),
+            unseen: f64::INFINITY,
+            least_eigenvalue: 0.0,
+            exhausted: false,
+            rounding: 0.0,
+            farthest: f64::INFINITY,
+            lost: false,
             largest: 0.0,
             smallest: f64::INFINITY,
             settled: false,
@@ -290,6 +523,14 @@ impl Side {
     /// Takes A'u of the first u.
     fn begin(&mut self, gradient: &[f64], units: &Units) {
         self.frobenius = units.frobenius;
+        self.least_eigenvalue =
+            units.root_ridge.iter().fold(f64::INFINITY, |least, &root| least.min(root)).powi(2);
+        self.unseen = self.least_eigenvalue.recip();
+        if !self.unseen.is_finite() || self.unseen == 0.0 {
+            (self.least_eigenvalue, self.unseen) = (0.0, f64::INFINITY);
+        }
+        let from_zero = self.start.iter().all(|&x| x == 0.0);
+        self.rounding = units.frobenius * if from_zero { EXHAUSTED_AT_FIRST } else { EXHAUSTED };
         self.next_right(gradient, units);
         self.slope = self.alpha;
         self.h.clone_from(&self.v);
@@ -307,6 +548,10 @@ impl Side {
             .zip(roots)
             .for_each(|(below, (root, v))| *below = root * v - self.alpha * *below);
         self.normalise_left();
+        if self.beta <= self.rounding {
+            self.beta = 0.0;
+            self.u.iter_mut().chain(&mut self.below).for_each(|u| *u = 0.0);
+        }
     }
 
     fn normalise_left(&mut self) {
@@ -331,27 +576,34 @@ impl Side {
     /// The rest of an iteration: two plane rotations and the new dx.
     fn take_gradient(&mut self, gradient: &[f64], units: &Units) {
         self.next_right(gradient, units);
+        self.exhausted = self.beta == 0.0 || self.alpha <= self.rounding;
         let (rho_before, rhobar_before) = (self.rho, self.rhobar);
-        self.rho = self.alphabar.hypot(self.beta);
-        let (c, s) = (self.alphabar / self.rho, self.beta / self.rho);
+        let rho = self.alphabar.hypot(self.beta);
+        let (c, s) = (self.alphabar / rho, self.beta / rho);
         let theta = s * self.alpha;
+        let thetabar = self.sbar * rho;
+        let rhobar = (self.cbar * rho).hypot(theta);
+        let largest = self.largest.max(rhobar);
+        let cbar = self.cbar * rho / rhobar;
+        let (along, turn) = (cbar * self.zetabar / (rho * rhobar), theta / rho);
+        let back = thetabar * rho / (rho_before * rhobar_before);
+        self.hbar.iter_mut().zip(&self.h).for_each(|(hbar, h)| *hbar = h - back * *hbar);
+        if rhobar * WORST < largest || along.abs() * norm(&self.hbar) > self.farthest {
+            self.lost = true;
+            return;
+        }
+        (self.rho, self.rhobar, self.largest) = (rho, rhobar, largest);
+        self.smallest = self.smallest.min(rhobar);
         self.alphabar = c * self.alpha;
+        let rest = (self.unseen - rho.powi(-2)).max(f64::EPSILON * self.unseen);
+        if self.least_eigenvalue > 0.0 {
+            self.unseen = rest / (self.least_eigenvalue * rest + (theta / rho).powi(2));
+        }
         self.energies.push((c * self.phibar).powi(2));
         self.phibar *= s;
-
-        let thetabar = self.sbar * self.rho;
-        self.rhobar = (self.cbar * self.rho).hypot(theta);
-        self.sbar = theta / self.rhobar;
-        self.cbar *= self.rho / self.rhobar;
-        let zeta = self.cbar * self.zetabar;
+        (self.cbar, self.sbar) = (cbar, theta / rhobar);
         self.zetabar *= -self.sbar;
-        self.largest = self.largest.max(self.rhobar);
-        self.smallest = self.smallest.min(self.rhobar);
-
-        let back = thetabar * self.rho / (rho_before * rhobar_before);
-        let (along, turn) = (zeta / (self.rho * self.rhobar), theta / self.rho);
         for j in 0..self.x.len() {
-            self.hbar[j] = self.h[j] - back * self.hbar[j];
             self.x[j] += along * self.hbar[j];
             self.h[j] = self.v[j] - turn * self.h[j];
         }
@@ -382,9 +634,12 @@ impl Side {
             let left = if ratio < 1.0 { latest * ratio / (1.0 - ratio) } else { 1e3 * latest };
             left <= 0.25 * self.goal(tolerance)
         };
-        let exhausted = self.alpha * self.beta == 0.0;
-        let broken = !self.rho.is_finite() || !self.rhobar.is_finite();
-        self.settled = exhausted || self.fall(window).is_some_and(little);
+        let broken = !self.rho.is_finite() || !self.rhobar.is_finite() || self.lost;
+        let complete = match self.left() {
+            Some(left) => left.sqrt() <= 0.25 * self.goal(tolerance),
+            None => self.fall(window).is_some_and(little),
+        };
+        self.settled = !broken && (self.exhausted || complete);
         self.settled || broken
     }
 
@@ -401,11 +656,30 @@ impl Side {
         }
     }
 
+    /// A bound on what later iterations would add to the energies, where a ridge gives one.
+    fn left(&self) -> Option<f64> {
+        (self.least_eigenvalue > 0.0).then(|| self.unseen * (self.phibar * self.alphabar).powi(2))
+    }
+
+    /// |(A'A)^(-1/2) g| of x, if the sum of energies is complete but for what is left.
+    fn image(&self) -> f64 {
+        (self.energies.iter().sum::<f64>() + self.left().unwrap_or(0.0)).sqrt()
+    }
+
     /// Of x: the estimate if the sum of energies is complete, else the bound.
     fn backward_error(&self, units: &Units, complete: bool) -> f64 {
-        let image = if complete { self.energies.iter().sum::<f64>().sqrt() } else { self.residual_norm };
-        let by_image = backward_error_of_image(units.frobenius, image, norm(&self.start), self.target_norm);
-        let by_slope = self.slope / units.frobenius;
+        let image = if complete { self.image() } else { self.residual_norm };
+        self.error_of(units.frobenius, image)
+    }
+
+    fn bound(&self, units: &Units) -> f64 {
+        let image = if self.least_eigenvalue > 0.0 { self.image() } else { f64::INFINITY };
+        self.error_of(units.surely, self.residual_norm.min(image))
+    }
+
+    fn error_of(&self, frobenius: f64, image: f64) -> f64 {
+        let by_image = backward_error_of_image(frobenius, image, norm(&self.start), self.target_norm);
+        let by_slope = self.slope / frobenius;
         if by_slope < by_image { by_slope } else { by_image }
     }
 }

@@ -6,6 +6,7 @@ use super::forward::ForwardError;
 use super::lsmr::Unfactored;
 use super::plan::{Method, Params};
 use super::refine::{Group, Refined, Scaled};
+use super::spectrum::FAILURE;
 use crate::certify::{ROUNDING, backward_error_of_change, floor_of, is_missed, norm};
 use crate::error::{Error, Result};
 use crate::linalg::{exponent_of, times_power_of_two};
@@ -40,6 +41,8 @@ pub struct Output {
     pub cut: f64,
     /// What the columns of A are scaled to where norms are taken.
     pub columns: Columns,
+    /// Probability with which the bounds hold.
+    pub confidence: f64,
     /// Condition estimate of A with columns of norm one.
     pub condition: f64,
     /// The backward error that was asked for.
@@ -112,6 +115,7 @@ impl Output {
             floor: floor_of(T::UNIT_ROUNDOFF),
             cut: 0.0,
             columns: Columns::Normalised,
+            confidence: 1.0,
             explanation: String::new(),
             stages: Vec::new(),
             fallback: None,
@@ -173,9 +177,9 @@ impl Output {
             self.backward_error[target] = answers.refined.backward_error[position] + rounding;
             self.backward_error_bound[target] = answers.bound[position] + rounding + ROUNDING;
         }
-        self.columns = match group.design.operator() {
-            Some(_) => Columns::Unscaled,
-            None => Columns::PowersOfTwo,
+        (self.columns, self.confidence) = match group.design.operator() {
+            Some(_) => (Columns::Unscaled, 1.0 - FAILURE),
+            None => (Columns::PowersOfTwo, 1.0),
         };
         self.rank = None;
         self.method = Method::Lsmr;

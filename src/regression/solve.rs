@@ -237,6 +237,9 @@ impl<'p> Driver<'p> {
                 }
                 Outcome::Unfactored(answers) if last || answers.refined.settled => {
                     self.explanation.push(format!("lsmr: {}", summary(&answers.refined)));
+                    if !answers.is_shortest {
+                        self.explanation.push("there may be shorter answers".into());
+                    }
                     output.accept_unfactored(group, answers);
                     return self.factor_apart(group, output);
                 }
@@ -332,7 +335,7 @@ impl<'p> Driver<'p> {
             }
             Rung::Lsmr(patience) => {
                 self.reads += if group.design.operator().is_some() { PROBES } else { 0 };
-                lsmr(group, patience)
+                lsmr(group, patience, self.params.seed)
             }
             Rung::Qr => {
                 self.reads += 1;

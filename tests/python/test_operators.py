@@ -265,6 +265,75 @@ def test_lsmr_is_certified_and_verified_as_any_other():
     assert (error <= result.certificate.coordinate_bound + 1e-14).all()
 
 
+@pytest.mark.parametrize("wrap", [np.asarray, scipy.sparse.csr_array, aslinearoperator])
+@pytest.mark.parametrize("levels", [3, 10, 100])
+def test_lsmr_stops_where_the_krylov_space_ends(levels, wrap):
+    """A column of ones and balanced groups have two singular values, and zero."""
+    groups = np.tile(np.arange(levels), 20)
+    A = np.column_stack([np.ones(len(groups)), np.eye(levels)[groups]])
+    for seed in range(4):
+        b = np.random.default_rng(seed).standard_normal(len(A))
+        result = nearlin.lstsq(wrap(A), b, method="lsmr", rng=0, verify=wrap is not aslinearoperator)
+        assert result.method == "lsmr"
+        assert result.n_iter <= 40
+        np.testing.assert_allclose(result.x, reference.minimum_norm(A, b, 1e-12), rtol=0, atol=1e-9)
+        np.testing.assert_allclose(result.residual_norm, np.linalg.norm(b - A @ result.x), rtol=1e-12)
+
+
+def test_lsmr_gives_the_shortest_answer_in_the_units_of_the_caller():
+    rng = np.random.default_rng(0)
+    factors = [np.eye(c)[rng.integers(0, c, 2000)] for c in (50, 30)]
+    sizes = 10.0 ** rng.uniform(-2, 2, 50)
+    matrices = [
+        np.hstack(factors),
+        rng.standard_normal((100, 400)) * (rng.random((100, 400)) < 0.05),
+        np.hstack([np.eye(c)[rng.integers(0, c, 500)] for c in (20, 30)]) * sizes,
+    ]
+    for A in matrices:
+        b = rng.standard_normal((len(A), 2))
+        expected = reference.minimum_norm(A, b, 1e-12)
+        for wrap in [np.asarray, scipy.sparse.csc_array]:
+            result = nearlin.lstsq(wrap(A), b, method="lsmr", rng=0)
+            assert result.method == "lsmr"
+            assert result.certificate.met
+            np.testing.assert_allclose(result.x, expected, atol=1e-6 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("ridge", [1e-4, 1e-10, 1e-16, 1e-20])
+@pytest.mark.parametrize("wide", [True, False])
+def test_lsmr_claims_no_more_than_it_has_under_a_tiny_ridge(wide, ridge):
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        A = rng.standard_normal((15, 40) if wide else (60, 8))
+        if not wide:
+            A[:, 7] = A[:, 0] + 1e-9 * A[:, 7]
+        b = rng.standard_normal(len(A))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AccuracyWarning)
+            result = nearlin.lstsq(aslinearoperator(A), b, method="lsmr", ridge=ridge, rng=seed)
+        error = reference.backward_error(*reference.explicit(A, b, ridge=ridge), result.x)
+        assert not (result.certificate.met and error > 4 * U)
+        assert error <= 2 * result.certificate.bound
+
+
+def test_bounds_for_operators_allow_for_the_norm_that_they_guess():
+    """A of rank one but for a little, whose norm is hardest to tell."""
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        A = np.outer(rng.standard_normal(60), rng.standard_normal(5)) + 0.1 * rng.standard_normal((60, 5))
+        b = rng.standard_normal(60)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AccuracyWarning)
+            result = nearlin.lstsq(aslinearoperator(A), b, method="lsmr", max_iter=3, rng=seed)
+        # Stewart's perturbation with the norm of A itself is what the bound is of.
+        residual = b - A @ result.x
+        stewart = np.linalg.norm(A.T @ residual) / np.linalg.norm(residual) / np.linalg.norm(A)
+        theta = np.linalg.norm(A) / np.linalg.norm(b)
+        moved = np.linalg.norm(residual) / np.linalg.norm(b) / np.hypot(1.0, theta * np.linalg.norm(result.x))
+        assert min(stewart, moved) <= result.certificate.bound * (1 + 1e-9)
+        assert result.certificate.confidence == 1 - 1e-6
+
+
 def test_shapes_and_types_of_operators():
     A, b = problem()
     with pytest.raises(ShapeError, match="`b` has shape"):
