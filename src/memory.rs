@@ -53,7 +53,7 @@ mod tests {
     fn what_does_not_fit_is_an_error() {
         let refused = Error::Allocation { bytes: 8 << 60, purpose: "a test" };
         assert_eq!(zeros::<f64>(1 << 60, "a test"), Err(refused.clone()));
-        assert_eq!(collected((0..1 << 60).map(|i| i as f64), "a test"), Err(refused.clone()));
+        assert_eq!(collected((0..1u64 << 60).map(|i| i as f64), "a test"), Err(refused.clone()));
         assert_eq!(prepare(&mut vec![1.0], 1 << 60, "a test"), Err(refused));
         assert!(matches!(room_for::<u64>(usize::MAX, "a test"), Err(Error::Allocation { .. })));
     }

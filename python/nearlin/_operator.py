@@ -62,7 +62,11 @@ class Operator:
 
     def _call(self, single: str, several: str, X: Columns, rows: int) -> Float:
         if X.shape[1] == 1 or several not in self._products:
-            return np.stack([self._column(single, x, rows) for x in X.T], axis=1)
+            # Copied at once: a caller may use the same memory for every product.
+            columns = np.empty((rows, X.shape[1]), order="F")
+            for j, x in enumerate(X.T):
+                columns[:, j] = self._column(single, x, rows)
+            return columns
         return self._checked(several, self._products[several](X), (rows, X.shape[1]))
 
     def _column(self, method: str, x: Columns, rows: int) -> Float:

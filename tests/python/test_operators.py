@@ -392,3 +392,22 @@ nearlin.lstsq(Double(), np.ones(50))
 assert not any(name.startswith("scipy") for name in sys.modules), "SciPy was loaded"
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("method", ["auto", "spir", "fossils", "lsmr"])
+def test_products_may_share_their_memory(method):
+    rng = np.random.default_rng(0)
+    A, B = rng.standard_normal((300, 6)), rng.standard_normal((300, 2))
+    image, gradient = np.empty(300), np.empty(6)
+
+    class Frugal:
+        shape, dtype = A.shape, A.dtype
+
+        def matvec(self, x):
+            return np.dot(A, x.ravel(), out=image)
+
+        def rmatvec(self, y):
+            return np.dot(A.T, y.ravel(), out=gradient)
+
+    result = nearlin.lstsq(Frugal(), B, method=method, rng=0)
+    np.testing.assert_allclose(result.x, np.linalg.lstsq(A, B, rcond=None)[0], rtol=1e-12)
