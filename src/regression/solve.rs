@@ -526,7 +526,8 @@ impl<'p> Driver<'p> {
             max_passes: 0,
         };
         self.explanation.push("every target is zero".into());
-        if design.operator().is_some() || self.is_factorless() {
+        let factorless = matches!(self.rungs[0], Rung::Lsmr(_)) && output.inference.is_none();
+        if design.operator().is_some() || factorless {
             output.method = Method::Lsmr;
             return Ok(());
         }

@@ -15,8 +15,8 @@ from sklearn.model_selection import GroupKFold, KFold, LeaveOneOut
 from nearlin import Ridge, RidgeCV
 from nearlin.exceptions import InvalidInputError
 
-ALPHAS = np.logspace(-5, 3, 9)
-SHAPES = {"tall": (24, 5), "wide": (8, 20), "square but for the constant": (12, 11)}
+ALPHAS = np.logspace(-5, 3, 5)
+SHAPES = {"tall": (16, 5), "wide": (8, 20), "square but for the constant": (12, 11)}
 SHUFFLED = KFold(4, shuffle=True, random_state=0)
 REQUESTS = {
     "default": {},
