@@ -110,7 +110,7 @@ class LeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if self.fit_intercept:
             self.intercept_ = intercept.astype(x.dtype)[0 if single else ...]
         self.rank_ = solution["rank"]
-        self.constant_features_ = np.array(solution.get("constant", ()), dtype=np.intp)
+        self.constant_features_ = np.array(solution["constant"], dtype=np.intp)
         self.n_iter_ = solution["n_iter"]
         self.method_ = solution["method"]
         self._certificate = certificate_of(solution, fit_intercept=self.fit_intercept).to_dict()

@@ -122,6 +122,21 @@ pub fn predict<'py>(
     to_array(py, predicted, single)?.getattr("T")
 }
 
+/// What `$function` of the core makes of the data of a ridge regression and of all of `alphas`, in their precision.
+macro_rules! for_penalties {
+    ($py:expr, $a:expr, $b:expr, $alphas:expr, $weights:expr, $fit_intercept:expr, $threads:expr, $function:path) => {{
+        let weights = Vector::extract_optional($weights, "sample_weight")?;
+        let alphas = Vector::<f64>::extract($alphas, "alphas")?;
+        let call = Call { weights: weights.as_ref(), ridge: &[0.0], fit_intercept: $fit_intercept };
+        either_precision!(AnyInput::extract($a, "A")?, |a| {
+            let b = Input::extract($b, "b")?;
+            enter($py, $threads, None, |context| {
+                $function(context, &call.problem(&a, &b)?, alphas.as_slice())
+            })?
+        })
+    }};
+}
+
 /// Mean squared leave-one-out errors of ridge regression, one row for each of `alphas`; see `nearlin.RidgeCV`.
 #[pyfunction]
 #[pyo3(signature = (a, b, *, alphas, sample_weight, fit_intercept, threads))]
@@ -134,15 +149,16 @@ pub fn ridge_loo<'py>(
     fit_intercept: bool,
     threads: usize,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
-    let alphas = Vector::<f64>::extract(alphas, "alphas")?;
-    let call = Call { weights: weights.as_ref(), ridge: &[0.0], fit_intercept };
-    let errors = either_precision!(AnyInput::extract(a, "A")?, |a| {
-        let b = Input::extract(b, "b")?;
-        enter(py, threads, None, |context| {
-            regression::ridge_leave_one_out(context, &call.problem(&a, &b)?, alphas.as_slice())
-        })?
-    });
+    let errors = for_penalties!(
+        py,
+        a,
+        b,
+        alphas,
+        sample_weight,
+        fit_intercept,
+        threads,
+        regression::ridge_leave_one_out
+    );
     to_numpy::<f64>(py, errors)
 }
 
@@ -158,15 +174,8 @@ pub fn ridge_left_out<'py>(
     fit_intercept: bool,
     threads: usize,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
-    let alphas = Vector::<f64>::extract(alphas, "alphas")?;
-    let call = Call { weights: weights.as_ref(), ridge: &[0.0], fit_intercept };
-    let residuals = either_precision!(AnyInput::extract(a, "A")?, |a| {
-        let b = Input::extract(b, "b")?;
-        enter(py, threads, None, |context| {
-            regression::ridge_left_out(context, &call.problem(&a, &b)?, alphas.as_slice())
-        })?
-    });
+    let residuals =
+        for_penalties!(py, a, b, alphas, sample_weight, fit_intercept, threads, regression::ridge_left_out);
     to_numpy::<f64>(py, residuals)?.getattr("T")
 }
 
@@ -182,15 +191,8 @@ pub fn ridge_path<'py>(
     fit_intercept: bool,
     threads: usize,
 ) -> PyResult<(Bound<'py, PyAny>, Vec<f64>)> {
-    let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
-    let alphas = Vector::<f64>::extract(alphas, "alphas")?;
-    let call = Call { weights: weights.as_ref(), ridge: &[0.0], fit_intercept };
-    let (coefficients, intercepts) = either_precision!(AnyInput::extract(a, "A")?, |a| {
-        let b = Input::extract(b, "b")?;
-        enter(py, threads, None, |context| {
-            regression::ridge_path(context, &call.problem(&a, &b)?, alphas.as_slice())
-        })?
-    });
+    let (coefficients, intercepts) =
+        for_penalties!(py, a, b, alphas, sample_weight, fit_intercept, threads, regression::ridge_path);
     Ok((to_numpy::<f64>(py, coefficients)?, intercepts))
 }
 

@@ -530,7 +530,12 @@ impl Side {
             (self.least_eigenvalue, self.unseen) = (0.0, f64::INFINITY);
         }
         let from_zero = self.start.iter().all(|&x| x == 0.0);
-        self.rounding = units.frobenius * if from_zero { EXHAUSTED_AT_FIRST } else { EXHAUSTED };
+        self.rounding = match units.root_ridge.iter().any(|&root| root > 0.9) {
+            // What a column has to say of x is far below rounding where a ridge dominates it, and the ridge keeps it near.
+            true => 0.0,
+            false if from_zero => EXHAUSTED_AT_FIRST * units.frobenius,
+            false => EXHAUSTED * units.frobenius,
+        };
         self.next_right(gradient, units);
         self.slope = self.alpha;
         self.h.clone_from(&self.v);

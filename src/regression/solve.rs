@@ -367,7 +367,7 @@ impl<'p> Driver<'p> {
             return self.iterate_by_products(group, sketched, doubt, heavy_ball, plan.rows);
         }
         self.reads += 1;
-        if !self.is_far_from_deficient(doubt) {
+        if !self.is_far_from_deficient(group.design, doubt) {
             if !sketched.x.as_slice().iter().all(|v| v.is_finite()) {
                 group.design.largest_in_columns(self.context)?;
             }
@@ -406,15 +406,18 @@ impl<'p> Driver<'p> {
     fn is_clear<T: Real + Element>(&self, design: &Design<'_, T>, outcome: &Outcome) -> Result<bool> {
         match outcome {
             Outcome::Refined(_, scaled, condition) => {
-                Ok(self.is_far_from_deficient(doubt(design, scaled, || Ok(*condition), self.rcond)?))
+                Ok(self.is_far_from_deficient(design, doubt(design, scaled, || Ok(*condition), self.rcond)?))
             }
             _ => Ok(true),
         }
     }
 
-    /// Sums of many terms are rounded to more than the cut-off: nearer to it, QR and the SVD decide.
-    fn is_far_from_deficient(&self, condition: f64) -> bool {
-        condition * self.rcond < 0.03
+    /// Sums of n terms are rounded to more than the cut-off, by the root of n, and so are centred entries: nearer to it,
+    /// QR and the SVD decide.
+    fn is_far_from_deficient<T: Real + Element>(&self, design: &Design<'_, T>, condition: f64) -> bool {
+        let terms = (30.0 / (design.nrows() as f64).sqrt()).clamp(0.03, 1.0);
+        let near = if design.means().is_some() { 0.03 } else { terms };
+        condition * self.rcond < near
     }
 
     /// SPIR or FOSSILS on a linear operator: with no QR to fall back on, they bear deficient ranks themselves.
