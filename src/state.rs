@@ -25,7 +25,7 @@ const KIND: usize = 16;
 const PIECE: usize = 1 << 22;
 const HEADER: usize = MAGIC.len() + KIND + 4 + 8 + 4;
 
-/// How many bytes [`write`] fills for a payload.
+/// How many bytes [`write()`] fills for a payload.
 pub fn size(payload: &impl Serialize) -> Result<usize> {
     Ok(HEADER + encode(payload, Counted(0))?)
 }

@@ -328,7 +328,7 @@ struct Units {
     /// Roots of the ridge in those units, empty without a ridge.
     root_ridge: Vec<f64>,
     frobenius: f64,
-    /// Below it: less for an operator, but for the probability [`FAILURE`].
+    /// Below it: less for an operator, but for a probability of 1e-6.
     surely: f64,
 }
 
@@ -336,7 +336,7 @@ struct Units {
 pub(crate) const PROBES: usize = 16;
 /// Purpose of their stream.
 const PROBE: u8 = 2;
-/// The quantile at 1 - [`FAILURE`] of a chi-square variable of [`PROBES`] degrees of freedom, over them. The mean of
+/// The quantile at 1 - 1e-6 of a chi-square variable of [`PROBES`] degrees of freedom, over them. The mean of
 /// |A w|^2 / |A|_F^2 over so many Gaussian vectors w exceeds it most often where A has rank one.
 const EXCESS: f64 = 3.646;
 

@@ -431,7 +431,7 @@ impl Stream {
         state::to_bytes(context, KIND, VERSION, &self.save(context)?)
     }
 
-    /// What [`Stream::to_bytes`] writes, by [`Saved::size`] and [`Saved::write`].
+    /// What [`Stream::to_bytes`] writes, by `Saved::size` and `Saved::write`.
     pub fn save(&self, context: &Context) -> Result<Saved<'_>> {
         let seen = match &self.seen {
             Some(seen) => {
