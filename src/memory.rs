@@ -78,6 +78,13 @@ pub fn prepare<T>(buffer: &mut Vec<T>, len: usize, purpose: &'static str) -> Res
     buffer.try_reserve_exact(len).map_err(|_| failed::<T>(len, purpose))
 }
 
+/// Makes a buffer one of `len` zeros, or leaves it empty with [`Error::Allocation`].
+pub fn reset<T: Clone + Default>(buffer: &mut Vec<T>, len: usize, purpose: &'static str) -> Result<()> {
+    prepare(buffer, len, purpose)?;
+    buffer.resize(len, T::default());
+    Ok(())
+}
+
 fn failed<T>(len: usize, purpose: &'static str) -> Error {
     Error::Allocation { bytes: len as u128 * size_of::<T>() as u128, purpose }
 }
@@ -112,5 +119,8 @@ mod tests {
         assert_eq!(buffer, [1.0, 0.0, 1.0, 2.0]);
         prepare(&mut buffer, 5, "a test").unwrap();
         assert!(buffer.is_empty() && buffer.capacity() >= 5);
+        buffer.push(1.0);
+        reset(&mut buffer, 2, "a test").unwrap();
+        assert_eq!(buffer, [0.0, 0.0]);
     }
 }

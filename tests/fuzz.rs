@@ -83,7 +83,7 @@ fn sparse_checks(bytes: &[u8]) -> bool {
     }
     if a.is_canonical() || axis == Axis::Rows {
         let mut buffer = Vec::new();
-        let tile = a.tile(0..nrows, 0..ncols, &mut buffer);
+        let tile = a.tile(0..nrows, 0..ncols, &mut buffer).unwrap();
         assert_eq!(tile.data().iter().sum::<f64>(), a.nnz() as f64);
     }
     true

@@ -68,7 +68,7 @@ pub(super) fn sum_over_slabs<E: Kernel, P: Send>(
         let (mut sum, mut part) = (GramSum::<E>::new(order, block, packed.take())?, part());
         for start in slabs[slab].clone().step_by(block) {
             let end = (start + block).min(slabs[slab].end);
-            add(&mut sum, &mut part, rows.tile(start..end, 0..ncols, buffer), start);
+            add(&mut sum, &mut part, rows.tile(start..end, 0..ncols, buffer)?, start);
         }
         *packed = Some(sum.packed);
         Ok((sum.tiles, part))

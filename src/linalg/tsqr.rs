@@ -40,8 +40,7 @@ pub fn tsqr(ctx: &Context, rows: &dyn Rows) -> Result<Mat<f64>> {
         let scratch = || Scratch::new(block.min(n), d);
         let outcomes = ctx.map_parts(&mut triangles, scratch, |scratch, _, triangle| {
             let scratch = scratch.as_mut().map_err(|error| error.clone())?;
-            triangle.append_rows(rows, round, scratch);
-            Ok(())
+            triangle.append_rows(rows, round, scratch)
         })?;
         outcomes.into_iter().collect::<Result<()>>()?;
     }
@@ -104,18 +103,19 @@ impl Triangle {
     }
 
     /// Appends the next `count` rows of the slab.
-    fn append_rows(&mut self, rows: &dyn Rows, count: usize, scratch: &mut Scratch) {
+    fn append_rows(&mut self, rows: &dyn Rows, count: usize, scratch: &mut Scratch) -> Result<()> {
         let Scratch { v, t, work, tile, largest } = scratch;
         let end = self.left.end.min(self.left.start + count);
         while self.left.start < end {
             let next = self.left.start..end.min(self.left.start + v.nrows());
-            let block = rows.tile(next.clone(), 0..rows.ncols(), tile);
+            let block = rows.tile(next.clone(), 0..rows.ncols(), tile)?;
             largest_in_columns(block, largest);
             self.make_room(largest);
             transpose_and_scale(block, &self.units, v);
             Factorisation { shape: Shape::Block(next.len()), r: &mut self.r, v, t, work }.run();
             self.left.start = next.end;
         }
+        Ok(())
     }
 
     fn append_triangle(&mut self, other: &mut Triangle) -> Result<()> {
@@ -329,10 +329,10 @@ mod tests {
                 rows: Range<usize>,
                 cols: Range<usize>,
                 buffer: &'b mut Vec<f64>,
-            ) -> Dense<'b, f64> {
+            ) -> Result<Dense<'b, f64>> {
                 std::thread::sleep(std::time::Duration::from_millis(1));
                 buffer.resize(rows.len() * cols.len(), 1.0);
-                Dense::row_major(buffer, rows.len(), cols.len())
+                Ok(Dense::row_major(buffer, rows.len(), cols.len()))
             }
         }
         for threads in [1, 2] {

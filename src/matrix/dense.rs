@@ -2,6 +2,7 @@
 
 use super::Real;
 use crate::error::{Error, Result};
+use crate::memory::reset;
 use std::ops::Range;
 
 /// A read-only strided view: entry (i, j) is at `i * row_stride + j * col_stride`.
@@ -219,6 +220,9 @@ impl<'a, T: Real> DenseMut<'a, T> {
     }
 }
 
+/// What the memory of [`Rows::tile`] is for.
+pub(crate) const TILE: &str = "a tile of rows";
+
 /// Anything that can show a tile of its rows as row-major `f64`.
 ///
 /// This is the one road from the caller's memory into the dense kernels: element type, order and
@@ -233,9 +237,14 @@ pub trait Rows: Sync {
         None
     }
     /// Rows `rows`, columns `cols`, with column stride 1. Borrows the matrix where it already is
-    /// row-major `f64`; otherwise fills `buffer`, whose old contents are discarded.
-    fn tile<'b>(&'b self, rows: Range<usize>, cols: Range<usize>, buffer: &'b mut Vec<f64>)
-    -> Dense<'b, f64>;
+    /// row-major `f64`; otherwise fills `buffer`, whose old contents are discarded. [`Error::Allocation`] if
+    /// there is no memory for it.
+    fn tile<'b>(
+        &'b self,
+        rows: Range<usize>,
+        cols: Range<usize>,
+        buffer: &'b mut Vec<f64>,
+    ) -> Result<Dense<'b, f64>>;
 }
 
 impl<T: Real> Rows for Dense<'_, T> {
@@ -256,20 +265,19 @@ impl<T: Real> Rows for Dense<'_, T> {
         rows: Range<usize>,
         cols: Range<usize>,
         buffer: &'b mut Vec<f64>,
-    ) -> Dense<'b, f64> {
+    ) -> Result<Dense<'b, f64>> {
         if let Some(borrowed) = self.borrowed(rows.clone()) {
-            return borrowed.cols(cols);
+            return Ok(borrowed.cols(cols));
         }
         let part = self.window(rows, cols);
         let (nrows, ncols) = (part.nrows, part.ncols);
-        buffer.clear();
-        buffer.resize(nrows * ncols, 0.0);
+        reset(buffer, nrows * ncols, TILE)?;
         if part.col_stride == 1 {
             widen_rows(part, buffer);
         } else {
             transpose_into(part, buffer);
         }
-        Dense::row_major(buffer, nrows, ncols)
+        Ok(Dense::row_major(buffer, nrows, ncols))
     }
 }
 
@@ -313,12 +321,15 @@ mod tests {
         let a = Dense::row_major(&c, 5, 7);
         let expected = entries(a.window(1..4, 2..7));
         let mut buffer = Vec::new();
-        assert_eq!(entries(a.tile(1..4, 2..7, &mut buffer)), expected);
+        assert_eq!(entries(a.tile(1..4, 2..7, &mut buffer).unwrap()), expected);
         assert!(buffer.is_empty(), "a row-major f64 tile is borrowed");
-        assert_eq!(entries(Dense::column_major(&f, 5, 7).tile(1..4, 2..7, &mut buffer)), expected);
-        assert_eq!(entries(Dense::row_major(&single, 5, 7).tile(1..4, 2..7, &mut buffer)), expected);
+        assert_eq!(entries(Dense::column_major(&f, 5, 7).tile(1..4, 2..7, &mut buffer).unwrap()), expected);
+        assert_eq!(entries(Dense::row_major(&single, 5, 7).tile(1..4, 2..7, &mut buffer).unwrap()), expected);
         let strided = Dense::strided(&c, 3, 2, 14, 3).unwrap();
-        assert_eq!(entries(strided.tile(0..3, 0..2, &mut buffer)), [0.0, 3.0, 14.0, 17.0, 28.0, 31.0]);
+        assert_eq!(
+            entries(strided.tile(0..3, 0..2, &mut buffer).unwrap()),
+            [0.0, 3.0, 14.0, 17.0, 28.0, 31.0]
+        );
     }
 
     #[test]

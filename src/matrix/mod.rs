@@ -19,6 +19,7 @@ mod sparse;
 mod tiles_of_sparse;
 
 pub use crate::memory::{room_for, zeros};
+pub(crate) use dense::TILE;
 pub use dense::{Dense, DenseMut, Rows};
 pub use operator::LinearOperator;
 pub use owned::{Buffer, Mat};

@@ -1,6 +1,9 @@
 //! Dense tiles of compressed sparse rows or columns.
 
+use super::dense::TILE;
 use super::{Axis, Dense, Real, Rows, Sparse};
+use crate::error::Result;
+use crate::memory::reset;
 use std::ops::Range;
 
 /// Column lines must be sorted, as [`Sparse::is_canonical`] says.
@@ -18,10 +21,9 @@ impl<T: Real> Rows for Sparse<'_, T> {
         rows: Range<usize>,
         cols: Range<usize>,
         buffer: &'b mut Vec<f64>,
-    ) -> Dense<'b, f64> {
+    ) -> Result<Dense<'b, f64>> {
         let width = cols.len();
-        buffer.clear();
-        buffer.resize(rows.len() * width, 0.0);
+        reset(buffer, rows.len() * width, TILE)?;
         match self.axis() {
             Axis::Rows => {
                 for (i, row) in rows.clone().enumerate() {
@@ -40,7 +42,7 @@ impl<T: Real> Rows for Sparse<'_, T> {
                 }
             }
         }
-        Dense::row_major(buffer, rows.len(), width)
+        Ok(Dense::row_major(buffer, rows.len(), width))
     }
 }
 
@@ -72,9 +74,9 @@ mod tests {
         .unwrap();
         let (mut left, mut right) = (Vec::new(), Vec::new());
         for (rows, cols) in [(0..3, 0..3), (1..3, 1..3), (2..2, 0..1)] {
-            let left = csr.tile(rows.clone(), cols.clone(), &mut left);
-            assert_eq!(left.data(), csc.tile(rows, cols, &mut right).data());
+            let left = csr.tile(rows.clone(), cols.clone(), &mut left).unwrap();
+            assert_eq!(left.data(), csc.tile(rows, cols, &mut right).unwrap().data());
         }
-        assert_eq!(csr.tile(1..3, 0..3, &mut left).data(), [0.0, 3.0, 0.0, 4.0, 0.0, 5.0]);
+        assert_eq!(csr.tile(1..3, 0..3, &mut left).unwrap().data(), [0.0, 3.0, 0.0, 4.0, 0.0, 5.0]);
     }
 }

@@ -6,7 +6,8 @@
 use super::design::Design;
 use crate::error::Result;
 use crate::linalg::{self, power_of_two_below};
-use crate::matrix::{Buffer, Dense, Real, Rows};
+use crate::matrix::{Buffer, Dense, Real, Rows, TILE};
+use crate::memory::prepare;
 use crate::parallel::Context;
 use crate::random::Stream;
 use crate::simd::Element;
@@ -43,7 +44,7 @@ pub(crate) fn hint<T: Real + Element>(context: &Context, design: &Design<'_, T>)
     let mut largest: Buffer<f64> = Buffer::zeros(d, "magnitudes of columns")?;
     let mut buffer = Vec::new();
     for i in 0..rows {
-        let tile = sample.tile(i..i + 1, 0..d, &mut buffer);
+        let tile = sample.tile(i..i + 1, 0..d, &mut buffer)?;
         let row = tile.row(0).unwrap_or(&[]);
         largest.iter_mut().zip(row).for_each(|(largest, value)| *largest = largest.max(value.abs()));
     }
@@ -98,15 +99,15 @@ impl<T: Real + Element> Rows for Sample<'_, '_, T> {
         rows: Range<usize>,
         cols: Range<usize>,
         buffer: &'b mut Vec<f64>,
-    ) -> Dense<'b, f64> {
+    ) -> Result<Dense<'b, f64>> {
         let (nrows, ncols, mut row) = (rows.len(), cols.len(), Vec::new());
-        buffer.clear();
+        prepare(buffer, nrows * ncols, TILE)?;
         for i in rows {
             let position = self.position(i);
-            let tile = self.design.tile(position..position + 1, cols.clone(), &mut row);
+            let tile = self.design.tile(position..position + 1, cols.clone(), &mut row)?;
             buffer.extend_from_slice(tile.row(0).unwrap_or(&[]));
         }
-        Dense::row_major(buffer, nrows, ncols)
+        Ok(Dense::row_major(buffer, nrows, ncols))
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) fn centre<T: Real + Element>(
             _ => {
                 for start in rows.clone().step_by(TILE_ROWS) {
                     let part = start..(start + TILE_ROWS).min(rows.end);
-                    let tile = spread_rows(matrix, part.clone(), buffer);
+                    let tile = spread_rows(matrix, part.clone(), buffer)?;
                     for (i, row) in part.enumerate() {
                         sums.add_row(shares.of(row), tile.row(i).unwrap_or(&[]), &about);
                     }
@@ -130,7 +130,7 @@ impl About {
             }
             _ => {
                 let mut buffer = Vec::new();
-                let tile = spread_rows(matrix, row..row + 1, &mut buffer);
+                let tile = spread_rows(matrix, row..row + 1, &mut buffer)?;
                 about.row.copy_from_slice(tile.row(0).unwrap_or(&[]));
             }
         }
@@ -222,7 +222,7 @@ fn spread_rows<'b, T: Real + Element>(
     matrix: &'b Source<'_, T>,
     rows: Range<usize>,
     buffer: &'b mut Vec<f64>,
-) -> Dense<'b, f64> {
+) -> Result<Dense<'b, f64>> {
     let columns = 0..matrix.ncols();
     match matrix {
         Source::Dense(matrix) => matrix.tile(rows, columns, buffer),

@@ -20,7 +20,8 @@ use super::design::{Design, Problem};
 use super::refine::{Group, Scaled};
 use crate::error::{Error, Result};
 use crate::linalg::{self, Qr};
-use crate::matrix::{Dense, Mat, Real, Rows, zeros};
+use crate::matrix::{Dense, Mat, Real, Rows, TILE, zeros};
+use crate::memory::extend;
 use crate::parallel::Context;
 use crate::simd::{Element, dot};
 use std::ops::Range;
@@ -344,25 +345,26 @@ impl<T: Real + Element> Rows for Samples<'_, '_, T> {
         rows: Range<usize>,
         cols: Range<usize>,
         buffer: &'b mut Vec<f64>,
-    ) -> Dense<'b, f64> {
+    ) -> Result<Dense<'b, f64>> {
         let (d, width) = (self.design.ncols(), self.ncols());
         assert_eq!(cols, 0..width);
         if width == d {
             return self.design.tile(rows, cols, buffer);
         }
-        self.design.tile(rows.clone(), 0..d, buffer);
-        append_column(buffer, d, rows.len(), |i| self.design.root_weight(rows.start + i));
-        Dense::row_major(buffer, rows.len(), width)
+        self.design.tile(rows.clone(), 0..d, buffer)?;
+        append_column(buffer, d, rows.len(), |i| self.design.root_weight(rows.start + i))?;
+        Ok(Dense::row_major(buffer, rows.len(), width))
     }
 }
 
 /// Makes rows of `d` numbers rows of `d + 1`, in place.
-fn append_column(rows: &mut Vec<f64>, d: usize, count: usize, last: impl Fn(usize) -> f64) {
-    rows.resize(count * (d + 1), 0.0);
+fn append_column(rows: &mut Vec<f64>, d: usize, count: usize, last: impl Fn(usize) -> f64) -> Result<()> {
+    extend(rows, std::iter::repeat_n(0.0, count), TILE)?;
     for i in (0..count).rev() {
         rows.copy_within(i * d..(i + 1) * d, i * (d + 1));
         rows[i * (d + 1) + d] = last(i);
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -410,7 +412,7 @@ mod tests {
     #[test]
     fn a_column_is_appended_in_place() {
         let mut rows: Vec<f64> = (0..6).map(f64::from).collect();
-        append_column(&mut rows, 2, 3, |i| 10.0 + i as f64);
+        append_column(&mut rows, 2, 3, |i| 10.0 + i as f64).unwrap();
         assert_eq!(rows, [0.0, 1.0, 10.0, 2.0, 3.0, 11.0, 4.0, 5.0, 12.0]);
     }
 }

@@ -5,8 +5,8 @@ use super::qr::RCOND;
 use super::sparse;
 use crate::error::{Error, Result};
 use crate::linalg::power_of_two_below;
-use crate::matrix::{Buffer, Dense, LinearOperator, Matrix, Real, Rows, Sparse};
-use crate::memory::{collected, room_for, zeros};
+use crate::matrix::{Buffer, Dense, LinearOperator, Matrix, Real, Rows, Sparse, TILE};
+use crate::memory::{collected, prepare, room_for, zeros};
 use crate::parallel::Context;
 use crate::simd::{Element, Extended, kernel};
 use std::iter::repeat_n;
@@ -251,7 +251,7 @@ impl<'a, T: Real + Element> Design<'a, T> {
     }
 
     /// Rows as the caller gave them: without weights, means and column scales.
-    pub fn exact_tile<'b>(&'b self, rows: Range<usize>, buffer: &'b mut Vec<f64>) -> Dense<'b, f64> {
+    pub fn exact_tile<'b>(&'b self, rows: Range<usize>, buffer: &'b mut Vec<f64>) -> Result<Dense<'b, f64>> {
         let columns = 0..self.ncols();
         match &self.matrix {
             Source::Dense(matrix) => matrix.tile(rows, columns, buffer),
@@ -300,14 +300,14 @@ impl<'a, T: Real + Element> Design<'a, T> {
     fn sum_over_rows(
         &self,
         context: &Context,
-        part: impl Fn(&mut Vec<f64>, Range<usize>, &mut [f64]) + Sync,
+        part: impl Fn(&mut Vec<f64>, Range<usize>, &mut [f64]) -> Result<()> + Sync,
         add: impl Fn(&mut f64, f64),
     ) -> Result<Buffer<f64>> {
         let (blocks, d) = (self.blocks(), self.ncols());
         let mut sums = Buffer::zeros(d, "sums over rows")?;
         let work = |buffer: &mut Vec<f64>, block: usize| {
             let mut sums = Buffer::zeros(d, "sums over rows")?;
-            part(buffer, blocks[block].clone(), &mut sums);
+            part(buffer, blocks[block].clone(), &mut sums)?;
             Ok(sums)
         };
         context.fold_with(blocks.len(), parts_alive(d), Vec::new, work, |part: Buffer<f64>| {
@@ -328,10 +328,10 @@ impl<'a, T: Real + Element> Design<'a, T> {
             if let Some((matrix, _)) = self.sparse() {
                 let first = block.start;
                 sparse::visit(&matrix, block, |i, j, value| add(&mut sums[j], entry(first + i, j, value)));
-                return;
+                return Ok(());
             }
             for start in block.clone().step_by(TILE_ROWS) {
-                let tile = self.tile(start..(start + TILE_ROWS).min(block.end), 0..self.ncols(), buffer);
+                let tile = self.tile(start..(start + TILE_ROWS).min(block.end), 0..self.ncols(), buffer)?;
                 for i in 0..tile.nrows() {
                     let row = tile.row(i).unwrap_or(&[]).iter().enumerate();
                     sums.iter_mut()
@@ -339,6 +339,7 @@ impl<'a, T: Real + Element> Design<'a, T> {
                         .for_each(|(sum, (j, &value))| add(sum, entry(start + i, j, value)));
                 }
             }
+            Ok(())
         };
         self.sum_over_rows(context, part, &add)
     }
@@ -424,14 +425,17 @@ impl<'a, T: Real + Element> Design<'a, T> {
     /// Names the first entry of a column that is not finite.
     fn non_finite(&self, column: usize) -> Error {
         let mut buffer = Vec::new();
-        let raw = |row: usize, buffer: &mut Vec<f64>| match &self.matrix {
-            Source::Dense(matrix) => matrix.get(row, column).to_f64(),
-            Source::Sparse(matrix) => matrix.tile(row..row + 1, column..column + 1, buffer).get(0, 0),
+        let raw = |row: usize| match &self.matrix {
+            Source::Dense(matrix) => Ok(matrix.get(row, column).to_f64()),
+            Source::Sparse(matrix) => {
+                matrix.tile(row..row + 1, column..column + 1, &mut buffer).map(|tile| tile.get(0, 0))
+            }
             Source::Operator(_) => no_tiles(),
         };
-        let found = (0..self.nrows()).map(|row| (row, raw(row, &mut buffer))).find(|(_, v)| !v.is_finite());
-        match found {
-            Some((row, value)) => Error::non_finite("A", value, format!("[{row}, {column}]")),
+        let mut entries = (0..self.nrows()).map(raw).enumerate();
+        match entries.find(|(_, value)| !value.as_ref().is_ok_and(|value| value.is_finite())) {
+            Some((row, Ok(value))) => Error::non_finite("A", value, format!("[{row}, {column}]")),
+            Some((_, Err(error))) => error,
             None => {
                 Error::value("A", format!("too large in column {column}"), "entries whose sums are finite")
             }
@@ -531,25 +535,25 @@ impl<T: Real + Element> Rows for Design<'_, T> {
         rows: Range<usize>,
         cols: Range<usize>,
         buffer: &'b mut Vec<f64>,
-    ) -> Dense<'b, f64> {
+    ) -> Result<Dense<'b, f64>> {
         if let Some(borrowed) = self.borrowed(rows.clone()) {
-            return borrowed.cols(cols);
+            return Ok(borrowed.cols(cols));
         }
         let shape = (rows.len(), cols.len());
         match &self.matrix {
             Source::Dense(matrix) => match matrix.rows(rows.clone()).row_major_f64() {
                 Some(borrowed) => {
-                    buffer.clear();
+                    prepare(buffer, shape.0 * shape.1, TILE)?;
                     for i in 0..borrowed.nrows() {
                         buffer.extend_from_slice(&borrowed.row(i).unwrap_or(&[])[cols.clone()]);
                     }
                 }
                 None => {
-                    matrix.tile(rows.clone(), cols.clone(), buffer);
+                    matrix.tile(rows.clone(), cols.clone(), buffer)?;
                 }
             },
             Source::Sparse(matrix) => {
-                matrix.tile(rows.clone(), cols.clone(), buffer);
+                matrix.tile(rows.clone(), cols.clone(), buffer)?;
             }
             Source::Operator(_) => no_tiles(),
         }
@@ -566,7 +570,7 @@ impl<T: Real + Element> Rows for Design<'_, T> {
                 scale_by(self.root_weight(row), values);
             }
         }
-        Dense::row_major(buffer, shape.0, shape.1)
+        Ok(Dense::row_major(buffer, shape.0, shape.1))
     }
 }
 

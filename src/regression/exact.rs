@@ -43,7 +43,7 @@ pub(super) fn exact_pass<T: Real + Element, N: Send>(
         let mut part =
             Part { high: Mat::zeros(d, k)?, low: Mat::zeros(d, k)?, totals: shift.clone(), notes: notes() };
         part.totals.fill(Extended::default());
-        sweep.add(&mut part, blocks[block].clone(), buffer);
+        sweep.add(&mut part, blocks[block].clone(), buffer)?;
         Ok(part)
     })?;
     let mut sums = vec![vec![Extended::default(); d]; k];
@@ -142,16 +142,16 @@ struct Part<N> {
 }
 
 impl<T: Real + Element, M> Sweep<'_, '_, T, M> {
-    fn add<N>(&self, part: &mut Part<N>, rows: Range<usize>, buffer: &mut Vec<f64>)
+    fn add<N>(&self, part: &mut Part<N>, rows: Range<usize>, buffer: &mut Vec<f64>) -> Result<()>
     where
         M: Fn(&mut N, usize, usize, Extended) -> Extended,
     {
         if self.design.sparse().is_some() {
             (0..self.shift.len()).for_each(|side| self.add_sparse(part, side, rows.clone()));
-            return;
+            return Ok(());
         }
         for start in rows.clone().step_by(TILE_ROWS) {
-            let tile = self.design.exact_tile(start..(start + TILE_ROWS).min(rows.end), buffer);
+            let tile = self.design.exact_tile(start..(start + TILE_ROWS).min(rows.end), buffer)?;
             for i in 0..tile.nrows() {
                 let row = tile.row(i).unwrap_or(&[]);
                 for side in 0..self.shift.len() {
@@ -164,6 +164,7 @@ impl<T: Real + Element, M> Sweep<'_, '_, T, M> {
                 }
             }
         }
+        Ok(())
     }
 
     fn add_sparse<N>(&self, part: &mut Part<N>, side: usize, rows: Range<usize>)

@@ -175,7 +175,7 @@ impl<'s, 'a, T: Real + Element> Steps<'s, 'a, T> {
     ) -> Result<()> {
         for start in rows.clone().step_by(TILE_ROWS) {
             let tile =
-                self.design.tile(start..(start + TILE_ROWS).min(rows.end), 0..self.design.ncols(), buffer);
+                self.design.tile(start..(start + TILE_ROWS).min(rows.end), 0..self.design.ncols(), buffer)?;
             self.tile(tile, start, &mut visit)?;
         }
         Ok(())

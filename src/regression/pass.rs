@@ -60,7 +60,7 @@ pub(crate) fn pass<T: Real + Element>(
     let (blocks, len) = (design.blocks(), design.ncols() * x.ncols());
     let work = |buffer: &mut Vec<f64>, block: usize| {
         let mut sum = PassSum::new(design, x, sides)?;
-        sum.add_block(blocks[block].clone(), buffer);
+        sum.add_block(blocks[block].clone(), buffer)?;
         Ok(sum.pass)
     };
     let mut total: Option<Pass> = None;
@@ -121,7 +121,7 @@ impl<'p, 'a, T: Real + Element> PassSum<'p, 'a, T> {
     }
 
     /// Adds rows, by the kernel made for how they are stored.
-    fn add_block(&mut self, rows: Range<usize>, buffer: &mut Vec<f64>) {
+    fn add_block(&mut self, rows: Range<usize>, buffer: &mut Vec<f64>) -> Result<()> {
         let one_side = self.x.ncols() == 1;
         let step = if one_side { MOST_ROWS } else { TILE_ROWS };
         for start in rows.clone().step_by(step) {
@@ -136,11 +136,12 @@ impl<'p, 'a, T: Real + Element> PassSum<'p, 'a, T> {
                 _ => {
                     for start in part.clone().step_by(TILE_ROWS) {
                         let tile = start..(start + TILE_ROWS).min(part.end);
-                        self.add_tile(self.design.tile(tile, 0..self.design.ncols(), buffer), start);
+                        self.add_tile(self.design.tile(tile, 0..self.design.ncols(), buffer)?, start);
                     }
                 }
             }
         }
+        Ok(())
     }
 
     /// Adds the rows of a row-major tile of the design, the first of which is row `first`.

@@ -36,7 +36,7 @@ pub(crate) fn product<T: Real + Element>(
                 for start in rows.clone().step_by(TILE_ROWS) {
                     let tile = start..(start + TILE_ROWS).min(rows.end);
                     let part = &mut part[(start - rows.start) * k..][..tile.len() * k];
-                    tile_product(design.tile(tile, 0..design.ncols(), buffer), x, part);
+                    tile_product(design.tile(tile, 0..design.ncols(), buffer)?, x, part);
                 }
             }
         }
@@ -84,7 +84,7 @@ pub(crate) fn transposed_product<T: Real + Element>(
                 for start in rows.clone().step_by(TILE_ROWS) {
                     let tile = start..(start + TILE_ROWS).min(rows.end);
                     let y = y.as_ref().rows(tile.clone());
-                    add_transposed_tile_product(design.tile(tile, 0..d, buffer), y, &mut part);
+                    add_transposed_tile_product(design.tile(tile, 0..d, buffer)?, y, &mut part);
                 }
             }
         }

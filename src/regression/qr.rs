@@ -162,7 +162,7 @@ fn wide<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solve
     let (svd, cut) = transposed.svd(group.context, rcond)?;
     let mut buffer = Vec::new();
     let targets = Targets { design: group.design, targets: group.targets };
-    let targets = targets.tile(0..group.design.nrows(), 0..group.targets.len(), &mut buffer);
+    let targets = targets.tile(0..group.design.nrows(), 0..group.targets.len(), &mut buffer)?;
     let (factor, x) = pseudo_inverse(svd, targets)?;
     let scaled = Scaled { factor, scale: transposed.norms, empty: Vec::new(), cut };
     Ok(Solved { scaled, x, null_space: None, empty: transposed.empty })

@@ -1,7 +1,9 @@
 //! What is sketched or factored beside A itself, as rows: the targets, the root weights, and [A, B] over the ridge.
 
 use super::design::Design;
-use crate::matrix::{Dense, Real, Rows};
+use crate::error::Result;
+use crate::matrix::{Dense, Real, Rows, TILE};
+use crate::memory::prepare;
 use crate::simd::Element;
 use std::ops::Range;
 
@@ -37,7 +39,7 @@ impl<T: Real + Element> Rows for Targets<'_, '_, T> {
         rows: Range<usize>,
         cols: Range<usize>,
         buffer: &'b mut Vec<f64>,
-    ) -> Dense<'b, f64> {
+    ) -> Result<Dense<'b, f64>> {
         filled(rows, cols, buffer, |row, column| self.design.target(row, self.targets[column]))
     }
 }
@@ -56,7 +58,7 @@ impl<T: Real + Element> Rows for RootWeights<'_, '_, T> {
         rows: Range<usize>,
         cols: Range<usize>,
         buffer: &'b mut Vec<f64>,
-    ) -> Dense<'b, f64> {
+    ) -> Result<Dense<'b, f64>> {
         filled(rows, cols, buffer, |row, _| self.design.root_weight(row))
     }
 }
@@ -75,10 +77,10 @@ impl<T: Real + Element> Rows for Stacked<'_, '_, T> {
         rows: Range<usize>,
         cols: Range<usize>,
         buffer: &'b mut Vec<f64>,
-    ) -> Dense<'b, f64> {
+    ) -> Result<Dense<'b, f64>> {
         let (n, d) = (self.design.nrows(), self.design.ncols());
         let (first, mut scratch) = (rows.start, Vec::new());
-        let tile = self.design.tile(rows.start.min(n)..rows.end.min(n), 0..d, &mut scratch);
+        let tile = self.design.tile(rows.start.min(n)..rows.end.min(n), 0..d, &mut scratch)?;
         filled(rows, cols, buffer, |row, column| match (row < n, column < d) {
             (true, true) => tile.get(row - first, column),
             (true, false) => self.design.target(row, self.targets[column - d]),
@@ -93,11 +95,11 @@ fn filled(
     cols: Range<usize>,
     buffer: &mut Vec<f64>,
     entry: impl Fn(usize, usize) -> f64,
-) -> Dense<'_, f64> {
+) -> Result<Dense<'_, f64>> {
     let (nrows, ncols) = (rows.len(), cols.len());
-    buffer.clear();
+    prepare(buffer, nrows * ncols, TILE)?;
     for row in rows {
         buffer.extend(cols.clone().map(|column| entry(row, column)));
     }
-    Dense::row_major(buffer, nrows, ncols)
+    Ok(Dense::row_major(buffer, nrows, ncols))
 }

@@ -3,7 +3,8 @@
 use super::row_count::row_count;
 use super::sketch_and_solve::{Quantiles, Sketched, sketch_and_solve};
 use crate::error::{Error, Result};
-use crate::matrix::{Buffer, Dense, Matrix, Real, Rows};
+use crate::matrix::{Buffer, Dense, Matrix, Real, Rows, TILE};
+use crate::memory::prepare;
 use crate::parallel::Context;
 use crate::sketch::{Accumulator, Kind, Operand, Saved as SavedRows, Sketch, Weights};
 use crate::state;
@@ -361,7 +362,7 @@ impl<'p, 'a, T: Real> Weighted<'p, 'a, T> {
         rows: Range<usize>,
         cols: Range<usize>,
         buffer: &'b mut Vec<f64>,
-    ) -> Dense<'b, f64> {
+    ) -> Result<Dense<'b, f64>> {
         match &self.block.design {
             Matrix::Dense(design) => design.tile(rows, cols, buffer),
             Matrix::Sparse(design) => design.tile(rows, cols, buffer),
@@ -383,7 +384,7 @@ impl<T: Real> Rows for Weighted<'_, '_, T> {
         rows: Range<usize>,
         cols: Range<usize>,
         buffer: &'b mut Vec<f64>,
-    ) -> Dense<'b, f64> {
+    ) -> Result<Dense<'b, f64>> {
         let d = self.block.design.ncols();
         if cols.end <= d && self.roots.is_none() {
             return self.of_design(rows, cols, buffer);
@@ -392,15 +393,15 @@ impl<T: Real> Rows for Weighted<'_, '_, T> {
         let (of_design, of_targets) =
             (cols.start.min(d)..cols.end.min(d), cols.start.max(d)..cols.end.max(d));
         let mut scratch = Vec::new();
-        let design = self.of_design(rows.clone(), of_design, &mut scratch);
-        buffer.clear();
+        let design = self.of_design(rows.clone(), of_design, &mut scratch)?;
+        prepare(buffer, count * width, TILE)?;
         for (i, row) in rows.enumerate() {
             let root = self.roots.as_ref().map_or(1.0, |roots| roots[row]);
             buffer.extend(design.row(i).unwrap_or(&[]).iter().map(|entry| entry * root));
             let target = |column: usize| self.block.targets.get(row, column - d).to_f64() * root;
             buffer.extend(of_targets.clone().map(target));
         }
-        Dense::row_major(buffer, count, width)
+        Ok(Dense::row_major(buffer, count, width))
     }
 }
 

@@ -6,9 +6,11 @@
 use super::design::Design;
 use crate::error::Result;
 use crate::linalg::{self, Svd};
-use crate::matrix::{Dense, DenseMut, Mat, Real, Rows};
+use crate::matrix::{Dense, DenseMut, Mat, Real, Rows, TILE};
+use crate::memory::{gathered, prepare, zeros};
 use crate::parallel::Context;
 use crate::simd::Element;
+use std::convert::identity;
 use std::ops::Range;
 
 /// diag(1/norms) A', as rows.
@@ -28,13 +30,14 @@ impl<'p, 'a, T: Real + Element> Transposed<'p, 'a, T> {
         let (n, d) = (design.nrows(), design.ncols());
         let width = block_columns(n);
         let squares = context.map_with(d.div_ceil(width), Vec::new, |buffer, block| {
-            let mut squares = vec![0.0; d.min((block + 1) * width) - block * width];
-            let tile = design.tile(0..n, block * width..block * width + squares.len(), buffer);
+            let mut squares = zeros(d.min((block + 1) * width) - block * width, "norms of columns")?;
+            let tile = design.tile(0..n, block * width..block * width + squares.len(), buffer)?;
             for row in (0..n).filter_map(|i| tile.row(i)) {
                 squares.iter_mut().zip(row).for_each(|(sum, value)| *sum += value * value);
             }
-            squares
+            Ok(squares)
         })?;
+        let squares = gathered(squares, "norms of columns")?;
         let mut norms: Vec<f64> = squares.into_iter().flatten().map(f64::sqrt).collect();
         let empty: Vec<usize> = (0..d).filter(|&j| norms[j] == 0.0).collect();
         empty.iter().for_each(|&j| norms[j] = 1.0);
@@ -72,15 +75,17 @@ impl<'p, 'a, T: Real + Element> Transposed<'p, 'a, T> {
         let width = block_columns(n);
         let mut transposed = Mat::zeros(r, d)?;
         let parts = transposed.as_mut_slice().chunks_mut((r * width).max(1));
-        context.map_parts(parts, Vec::new, |buffer, block, part| {
+        let done = context.map_parts(parts, Vec::new, |buffer, block, part| {
             let columns = block * width..block * width + part.len() / r;
-            let tile = self.design.tile(0..n, columns.clone(), buffer);
+            let tile = self.design.tile(0..n, columns.clone(), buffer)?;
             let out = DenseMut::column_major(&mut *part, r, columns.len());
             linalg::matmul(out, false, m.as_ref().t(), tile, 1.0);
             for (row, norm) in part.chunks_mut(r).zip(&self.norms[columns]) {
                 row.iter_mut().for_each(|value| *value /= norm);
             }
+            Ok(())
         })?;
+        done.into_iter().try_for_each(identity)?;
         Mat::from_fn(d, r, |i, j| transposed[(j, i)])
     }
 }
@@ -99,15 +104,15 @@ impl<T: Real + Element> Rows for Transposed<'_, '_, T> {
         rows: Range<usize>,
         cols: Range<usize>,
         buffer: &'b mut Vec<f64>,
-    ) -> Dense<'b, f64> {
+    ) -> Result<Dense<'b, f64>> {
         let (height, width) = (rows.len(), cols.len());
         let mut scratch = Vec::new();
-        let tile = self.design.tile(cols, rows.clone(), &mut scratch);
-        buffer.clear();
+        let tile = self.design.tile(cols, rows.clone(), &mut scratch)?;
+        prepare(buffer, height * width, TILE)?;
         for (j, norm) in self.norms[rows].iter().enumerate() {
             buffer.extend((0..width).map(|i| tile.get(i, j) / norm));
         }
-        Dense::row_major(buffer, height, width)
+        Ok(Dense::row_major(buffer, height, width))
     }
 }
 

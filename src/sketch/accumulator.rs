@@ -229,11 +229,12 @@ impl Accumulator {
         let open = &mut self.open_chunk(c)?[within * d..][..piece.len() * d];
         block.with_rows(|rows| {
             let mut buffer = Vec::new();
-            let tile = rows.tile(piece, 0..d, &mut buffer);
+            let tile = rows.tile(piece, 0..d, &mut buffer)?;
             for (i, kept) in open.chunks_exact_mut(d).enumerate() {
                 kept.copy_from_slice(&tile.data()[i * tile.row_stride()..][..d]);
             }
-        });
+            Ok(())
+        })?;
         if complete { self.close(ctx, c) } else { Ok(()) }
     }
 

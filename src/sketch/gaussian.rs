@@ -4,8 +4,10 @@ use super::{Operator, Tiles};
 use crate::error::Result;
 use crate::linalg::matmul;
 use crate::matrix::{Dense, DenseMut, Mat, Rows};
+use crate::memory::gathered;
 use crate::parallel::Context;
 use crate::random::Stream;
+use std::convert::identity;
 use std::ops::Range;
 
 /// Purpose of the stream.
@@ -61,15 +63,17 @@ impl Operator for Gaussian {
             let end = rows.end.min(start + held);
             let first = first + (start - rows.start) as u64;
             let normals = ctx.map((end - start) / CHUNK, |c| self.columns(first + (c * CHUNK) as u64))?;
-            let normals = normals.into_iter().collect::<Result<Vec<_>>>()?;
-            ctx.map_parts(y.parts_mut(PARTS), Vec::new, |buffer, _, part| {
+            let normals = gathered(normals, "a sketch")?;
+            let added = ctx.map_parts(y.parts_mut(PARTS), Vec::new, |buffer, _, part| {
                 for (c, normals) in normals.iter().enumerate() {
                     let rows = start + c * CHUNK..start + (c + 1) * CHUNK;
-                    let tile = a.tile(rows, part.cols.clone(), buffer);
+                    let tile = a.tile(rows, part.cols.clone(), buffer)?;
                     let sums = DenseMut::row_major(part.entries, part.rows.len(), part.cols.len());
                     matmul(sums, true, normals.as_ref().rows(part.rows.clone()), tile, 1.0);
                 }
+                Ok(())
             })?;
+            added.into_iter().try_for_each(identity)?;
         }
         Ok(())
     }

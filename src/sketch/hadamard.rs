@@ -19,12 +19,13 @@
 use super::{Operator, Tiles};
 use crate::error::{Error, Result};
 use crate::matrix::{Buffer, Dense, Rows};
-use crate::memory::{collected, prepare, room_for, zeros};
+use crate::memory::{collected, room_for, zeros};
 use crate::parallel::Context;
 use crate::random::Stream;
 use crate::simd::{self, kernel};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::convert::identity;
 use std::ops::Range;
 
 /// What memory is for.
@@ -244,13 +245,12 @@ impl Operator for Hadamard {
             let added =
                 ctx.map_parts(y.tiles_mut().zip(cols), Scratch::default, |scratch, _, (y, cols)| {
                     for (step, &start) in steps.iter().zip(starts) {
-                        prepare(&mut scratch.rows, self.chunk * cols.len(), SKETCH)?;
-                        let x = a.tile(start..start + self.chunk, cols.clone(), &mut scratch.rows);
+                        let x = a.tile(start..start + self.chunk, cols.clone(), &mut scratch.rows)?;
                         step.add(x, y, &mut scratch.strips)?;
                     }
                     Ok(())
                 })?;
-            added.into_iter().collect::<Result<()>>()?;
+            added.into_iter().try_for_each(identity)?;
         }
         Ok(())
     }

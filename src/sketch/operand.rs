@@ -36,7 +36,7 @@ impl Operand<'_> {
             let (n, d, mut buffer) = (a.nrows(), a.ncols(), Vec::new());
             for start in (0..n).step_by(BLOCK) {
                 ctx.tick()?;
-                let tile = a.tile(start..n.min(start + BLOCK), 0..d, &mut buffer);
+                let tile = a.tile(start..n.min(start + BLOCK), 0..d, &mut buffer)?;
                 let mut positions = (0..tile.nrows()).flat_map(|i| (0..d).map(move |j| (i, j)));
                 if let Some((i, j)) = positions.find(|&(i, j)| !tile.get(i, j).is_finite()) {
                     return Ok(Some(Error::non_finite("A", tile.get(i, j), format!("[{}, {j}]", start + i))));
@@ -94,12 +94,12 @@ impl<T: Real> Rows for Weighted<'_, T> {
         rows: Range<usize>,
         cols: Range<usize>,
         buffer: &'b mut Vec<f64>,
-    ) -> Dense<'b, f64> {
+    ) -> Result<Dense<'b, f64>> {
         // Tiles of a sparse matrix are always in the buffer.
-        self.a.tile(rows.clone(), cols.clone(), buffer);
+        self.a.tile(rows.clone(), cols.clone(), buffer)?;
         for (row, &weight) in buffer.chunks_exact_mut(cols.len().max(1)).zip(&self.weights[rows.clone()]) {
             row.iter_mut().for_each(|entry| *entry *= weight);
         }
-        Dense::row_major(buffer, rows.len(), cols.len())
+        Ok(Dense::row_major(buffer, rows.len(), cols.len()))
     }
 }

@@ -81,7 +81,7 @@ impl TensorSrht {
         let product = self.tree(context)?.of_factors(context, &padded)?;
         if !product.as_slice().iter().all(|v| v.is_finite()) {
             for (f, factor) in factors.iter().enumerate() {
-                if let Some((i, j, value)) = first_non_finite(*factor) {
+                if let Some((i, j, value)) = first_non_finite(*factor)? {
                     return Err(Error::non_finite("factors", value, format!("[{f}][{i}, {j}]")));
                 }
             }
@@ -100,7 +100,7 @@ impl TensorSrht {
         }
         let y = self.tree(context)?.of_tensor(context, x)?;
         if !y.iter().all(|v| v.is_finite())
-            && let Some((i, j, value)) = first_non_finite(x)
+            && let Some((i, j, value)) = first_non_finite(x)?
         {
             let entry = i * x.ncols() + j;
             return Err(Error::non_finite("A", value, format!("[{}, {}]", entry / p, entry % p)));
@@ -114,12 +114,15 @@ impl TensorSrht {
     }
 }
 
-fn first_non_finite(x: &dyn Rows) -> Option<(usize, usize, f64)> {
+fn first_non_finite(x: &dyn Rows) -> Result<Option<(usize, usize, f64)>> {
     let mut buffer = Vec::new();
-    (0..x.nrows()).find_map(|i| {
-        let tile = x.tile(i..i + 1, 0..x.ncols(), &mut buffer);
-        (0..tile.ncols()).map(|j| (i, j, tile.get(0, j))).find(|(_, _, value)| !value.is_finite())
-    })
+    for i in 0..x.nrows() {
+        let tile = x.tile(i..i + 1, 0..x.ncols(), &mut buffer)?;
+        if let Some(j) = (0..tile.ncols()).find(|&j| !tile.get(0, j).is_finite()) {
+            return Ok(Some((i, j, tile.get(0, j))));
+        }
+    }
+    Ok(None)
 }
 
 /// A map of two factors, each of which may itself be what a map below makes of several.
@@ -315,9 +318,8 @@ impl Side {
             context.map_parts(parts, Default::default, |scratch: &mut [Vec<f64>; 2], strip, part| {
                 let [rows, tile] = scratch;
                 let cols = strip * STRIP..x.ncols().min((strip + 1) * STRIP);
-                prepare(rows, x.nrows() * cols.len(), "a sketch")?;
                 prepare(tile, self.padded() * cols.len(), "a sketch")?;
-                let block = x.tile(0..x.nrows(), cols.clone(), rows);
+                let block = x.tile(0..x.nrows(), cols.clone(), rows)?;
                 for (i, sign) in self.signs.iter().enumerate() {
                     tile.extend(block.row(i).unwrap_or(&[]).iter().map(|value| sign * value));
                 }

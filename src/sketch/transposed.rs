@@ -3,8 +3,9 @@
 use super::Operator;
 use crate::error::Result;
 use crate::matrix::{Buffer, Dense, Mat, Rows};
-use crate::memory::{collected, prepare};
+use crate::memory::{collected, prepare, reset};
 use crate::parallel::Context;
+use std::convert::identity;
 use std::ops::Range;
 
 /// Columns that are worked on at a time.
@@ -30,8 +31,7 @@ pub(super) fn apply(
         let skipped = rows.start.saturating_sub(blocks[b]) as usize;
         for (tile, columns) in tiles.iter().zip(columns.chunks_mut(WIDTH)) {
             let width = columns.len();
-            prepare(product, block as usize * width, "a sketch")?;
-            product.resize(block as usize * width, 0.0);
+            reset(product, block as usize * width, "a sketch")?;
             let tile = Dense::row_major(tile, y.nrows(), width);
             operator.transpose(blocks[b], tile, product)?;
             for (j, column) in columns.iter_mut().enumerate() {
@@ -43,7 +43,7 @@ pub(super) fn apply(
         }
         Ok(())
     })?;
-    outcomes.into_iter().collect::<Result<()>>()?;
+    outcomes.into_iter().try_for_each(identity)?;
     Ok(out)
 }
 
@@ -54,8 +54,7 @@ fn row_major_tiles(y: &dyn Rows) -> Result<Vec<Buffer<f64>>> {
         .map(|start| {
             let cols = start..d.min(start + WIDTH);
             let mut copy = Buffer::zeros(m * cols.len(), "a sketch")?;
-            prepare(&mut buffer, m * cols.len(), "a sketch")?;
-            let tile = y.tile(0..m, cols.clone(), &mut buffer);
+            let tile = y.tile(0..m, cols.clone(), &mut buffer)?;
             for (i, row) in copy.chunks_exact_mut(cols.len()).enumerate() {
                 row.copy_from_slice(&tile.data()[i * tile.row_stride()..][..cols.len()]);
             }

@@ -83,7 +83,7 @@ fn copy(factor: &dyn Rows) -> Result<Mat<f64>> {
     let mut buffer = Vec::new();
     let mut a = Mat::zeros(n, d)?;
     for start in (0..n).step_by(512) {
-        let tile = factor.tile(start..n.min(start + 512), 0..d, &mut buffer);
+        let tile = factor.tile(start..n.min(start + 512), 0..d, &mut buffer)?;
         for j in 0..d {
             let column = &mut a.col_mut(j)[start..start + tile.nrows()];
             column.iter_mut().enumerate().for_each(|(i, value)| *value = tile.get(i, j));

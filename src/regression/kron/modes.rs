@@ -6,7 +6,8 @@
 
 use crate::error::Result;
 use crate::linalg::matmul;
-use crate::matrix::{Buffer, Dense, DenseMut, Mat, Real, Rows};
+use crate::matrix::{Buffer, Dense, DenseMut, Mat, Real, Rows, TILE};
+use crate::memory::{gathered, prepare, reset};
 use crate::parallel::Context;
 use crate::simd::kernel;
 use std::ops::Range;
@@ -39,10 +40,10 @@ fn contract_and_see<S: Default + Send>(
         let cols = block * width..block * width + out.len() / r;
         let mut seen = S::default();
         // Its rows are long, as those of T are; the columns of the product may be few.
-        sum.resize(r * cols.len(), 0.0);
+        reset(sum, r * cols.len(), "a mode product")?;
         for start in (0..n).step_by(ROWS) {
             let rows = start..n.min(start + ROWS);
-            let tile = t.tile(rows.clone(), cols.clone(), buffer);
+            let tile = t.tile(rows.clone(), cols.clone(), buffer)?;
             see(&mut seen, tile);
             let sum = DenseMut::row_major(sum, r, cols.len());
             matmul(sum, start > 0, m.as_ref().rows(rows).t(), tile, 1.0);
@@ -51,9 +52,9 @@ fn contract_and_see<S: Default + Send>(
         for (i, out) in out.chunks_exact_mut(r).enumerate() {
             out.iter_mut().enumerate().for_each(|(j, out)| *out = sum.get(i, j));
         }
-        seen
+        Ok(seen)
     })?;
-    Ok((product, seen))
+    Ok((product, gathered(seen, "a mode product")?))
 }
 
 /// `M T'`, row-major, for a rest x d matrix T in C order: the last axis becomes the first.
@@ -134,7 +135,7 @@ impl<T: Real> Rows for Targets<'_, T> {
         rows: Range<usize>,
         cols: Range<usize>,
         buffer: &'b mut Vec<f64>,
-    ) -> Dense<'b, f64> {
+    ) -> Result<Dense<'b, f64>> {
         let (height, width) = (rows.len(), cols.len());
         let tame = self.scale.iter().all(|&scale| scale == 1.0);
         if tame && self.fit.is_none() {
@@ -142,7 +143,7 @@ impl<T: Real> Rows for Targets<'_, T> {
         }
         let k = self.scale.len();
         let part = self.b.window(rows.clone(), cols.clone());
-        buffer.clear();
+        prepare(buffer, height * width, TILE)?;
         for i in 0..height {
             match part.row(i) {
                 Some(row) => buffer.extend(row.iter().map(|value| value.to_f64())),
@@ -158,7 +159,7 @@ impl<T: Real> Rows for Targets<'_, T> {
             let out = DenseMut::row_major(buffer, height, width);
             matmul(out, true, a.as_ref().rows(rows), t.t(), -1.0);
         }
-        Dense::row_major(buffer, height, width)
+        Ok(Dense::row_major(buffer, height, width))
     }
 }
 
@@ -238,7 +239,7 @@ mod tests {
         let b = Dense::row_major(&b, 5, 12);
         let targets = Targets { b, scale: &scale, fit: Some(Fit { a: &a, t: &t }) };
         let mut buffer = Vec::new();
-        let tile = targets.tile(1..4, 2..9, &mut buffer);
+        let tile = targets.tile(1..4, 2..9, &mut buffer).unwrap();
         for (i, j) in (0..3).flat_map(|i| (0..7).map(move |j| (i, j))) {
             let fit: f64 = (0..2).map(|c| a[(i + 1, c)] * t[(j + 2) * 2 + c]).sum();
             let expected = f64::from(b.get(i + 1, j + 2)) * scale[j % 2] - fit;
@@ -246,7 +247,7 @@ mod tests {
         }
         let one = Mat::identity(5).unwrap();
         let projection = project(&Context::new(1), &targets, &[&one]).unwrap();
-        let whole = targets.tile(0..5, 0..12, &mut buffer);
+        let whole = targets.tile(0..5, 0..12, &mut buffer).unwrap();
         let squares: f64 = (0..30).map(|p| whole.get(p / 6, p % 6 * 2).powi(2)).sum();
         assert!((projection.squares[0] - squares).abs() < 1e-13);
     }

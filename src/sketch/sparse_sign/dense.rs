@@ -13,6 +13,7 @@ use crate::parallel::Context;
 use crate::simd::kernel;
 use crate::simd::lanes::Lanes;
 use crate::sketch::Tiles;
+use std::convert::identity;
 use std::ops::Range;
 
 /// Registers of eight columns that a tile is wide, at most.
@@ -66,9 +67,9 @@ pub(super) fn add(
             Ok(if sorted { Order::Sorted(Plan::new(s, &words)?) } else { Order::AsTheyCome(words) })
         })?;
         let orders = orders.into_iter().collect::<Result<Vec<_>>>()?;
-        ctx.map_parts(y.parts_mut(ctx.threads()), Scratch::default, |scratch, _, part| {
+        let added = ctx.map_parts(y.parts_mut(ctx.threads()), Scratch::default, |scratch, _, part| {
             for (block, order) in blocks.iter().zip(&orders) {
-                let tile = a.tile(block.clone(), part.cols.clone(), &mut scratch.tile);
+                let tile = a.tile(block.clone(), part.cols.clone(), &mut scratch.tile)?;
                 match order {
                     Order::AsTheyCome(words) => scatter(s, words, tile, part.rows.clone(), part.entries),
                     Order::Sorted(plan) => {
@@ -77,7 +78,9 @@ pub(super) fn add(
                     }
                 }
             }
+            Ok(())
         })?;
+        added.into_iter().try_for_each(identity)?;
     }
     Ok(())
 }
