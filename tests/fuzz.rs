@@ -105,7 +105,7 @@ fn states() -> Vec<Vec<u8>> {
         for first in [None, Some(0), Some(2000)] {
             if first.is_some() {
                 rows.partial_fit(&ctx, &Operand::Dense(&a), first).unwrap();
-                let names = first.filter(|&first| first > 0).map(|_| vec!["x".into(), "y".into()]);
+                let names = first.filter(|&first| first > 0).map(|_| vec!["x".into(), "y".into()].into());
                 let (design, weights) = (Matrix::Dense(a), None);
                 let block = Block { design, targets: b, weights, vector: true, names };
                 stream.partial_fit(&ctx, &block, first).unwrap();

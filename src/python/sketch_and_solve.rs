@@ -97,7 +97,7 @@ impl LeastSquaresStream {
     ) -> PyResult<()> {
         let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
         let weights = weights.as_ref().map(Vector::as_slice);
-        let arrived = Arrived { weights, vector, names, row_offset };
+        let arrived = Arrived { weights, vector, names: names.map(Arc::new), row_offset };
         either_precision!(AnyInput::extract(a, "A")?, |a| {
             let b = Input::extract(b, "b")?;
             enter_and_commit(py, threads, progress, |context| arrived.add_to(&self.state, context, &a, &b))
@@ -182,7 +182,7 @@ impl LeastSquaresStream {
 struct Arrived<'c> {
     weights: Option<&'c [f64]>,
     vector: bool,
-    names: Option<Vec<String>>,
+    names: Option<Arc<Vec<String>>>,
     row_offset: Option<u64>,
 }
 

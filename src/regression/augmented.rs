@@ -47,6 +47,7 @@ use super::pass::Pass;
 use super::refine::{Group, Refined, Scaled};
 use crate::error::Result;
 use crate::matrix::{Buffer, Mat, Real, Rows};
+use crate::memory::collected;
 use crate::simd::Element;
 
 /// What makes FGMRES converge.
@@ -68,6 +69,8 @@ impl Preconditioner {
     }
 }
 
+const VECTOR: &str = "an augmented vector";
+
 /// Residual at which the system for a correction counts as solved.
 const TOLERANCE: f64 = 1e-8;
 /// Most steps of FGMRES in a round.
@@ -85,7 +88,7 @@ pub(crate) fn augmented<T: Real + Element>(
     let root_total = design.weight_norm();
     let mut system = Augmented { group, scaled, preconditioner, root_total, reads: 0 };
     let mut x = start.x.copy()?;
-    let mut pass = Pass { gradient: Mat::zeros(d, k)?, squares: vec![0.0; k], totals: vec![0.0; k] };
+    let mut pass = Pass::zeros(d, k)?;
     for (position, &target) in group.targets.iter().enumerate() {
         let at = system.solve(target, start.x.col(position))?;
         let left = system.residual(Some(target), &at)?;
@@ -121,7 +124,7 @@ impl<T: Real + Element> Augmented<'_, '_, '_, T> {
         let (design, scale) = (self.group.design, &self.scaled.scale);
         let (n, d) = (design.nrows(), design.ncols());
         let order = n + d + usize::from(design.means().is_some());
-        let mut at = Buffer::zeros(order, "an augmented vector")?;
+        let mut at = Buffer::zeros(order, VECTOR)?;
         at[n..].iter_mut().zip(start).zip(scale).for_each(|((x, start), scale)| *x = start / scale);
         self.fit(target, &mut at)?;
         let mut last = f64::INFINITY;
@@ -175,25 +178,26 @@ impl<T: Real + Element> Augmented<'_, '_, '_, T> {
     /// (A'WA + ridge I) x = A'W f - g.
     fn solve_nearly(&mut self, residual: &[f64]) -> Result<Buffer<f64>> {
         let n = self.group.design.nrows();
-        let mut upper = Buffer::copy_of(residual, "an augmented vector")?;
+        let mut upper = Buffer::copy_of(residual, VECTOR)?;
         upper[n..].fill(0.0);
         let minus_image = self.residual(None, &upper)?;
-        let gradient: Vec<f64> =
-            minus_image[n..].iter().zip(&residual[n..]).map(|(image, g)| -image - g).collect();
+        let gradient = minus_image[n..].iter().zip(&residual[n..]).map(|(image, g)| -image - g);
+        let gradient = collected(gradient, VECTOR)?;
         let whitened = self.whiten(&gradient)?;
-        let mut lower = Buffer::zeros(residual.len(), "an augmented vector")?;
+        let mut lower = Buffer::zeros(residual.len(), VECTOR)?;
         lower[n..].copy_from_slice(&self.unwhiten(&whitened)?);
         let minus_fit = self.residual(None, &lower)?;
-        let r: Vec<f64> = residual[..n].iter().zip(&minus_fit[..n]).map(|(f, fit)| f + fit).collect();
-        self.weighted(&r, &whitened)
+        let r = residual[..n].iter().zip(&minus_fit[..n]).map(|(f, fit)| f + fit);
+        self.weighted(&collected(r, VECTOR)?, &whitened)
     }
 
     /// R'^-1 g, and what belongs to the constant over its norm.
     fn whiten(&self, g: &[f64]) -> Result<Vec<f64>> {
-        let gradient: Vec<f64> = g.iter().zip(&self.scaled.scale).map(|(g, scale)| g / scale).collect();
-        let mut whitened = self.scaled.factor.whiten(&column(&gradient)?)?.as_slice().to_vec();
-        whitened.extend(g.get(gradient.len()).map(|g| g / self.root_total));
-        Ok(whitened)
+        let scale = &self.scaled.scale;
+        let gradient = Mat::from_fn(scale.len(), 1, |j, _| g[j] / scale[j])?;
+        let whitened = self.scaled.factor.whiten(&gradient)?;
+        let constant = g.get(scale.len()).map(|g| g / self.root_total);
+        collected(whitened.as_slice().iter().copied().chain(constant), VECTOR)
     }
 
     /// R^-1 y, and what belongs to the constant over its norm.
@@ -201,12 +205,12 @@ impl<T: Real + Element> Augmented<'_, '_, '_, T> {
         let (y, constant) = y.split_at(self.scaled.factor.rank());
         let x = self.scaled.factor.unwhiten(&column(y)?)?;
         let unscaled = x.as_slice().iter().zip(&self.scaled.scale).map(|(x, scale)| x / scale);
-        Ok(unscaled.chain(constant.iter().map(|c| c / self.root_total)).collect())
+        collected(unscaled.chain(constant.iter().map(|c| c / self.root_total)), VECTOR)
     }
 
     /// (W^(1/2) f; g)
     fn weighted(&self, f: &[f64], g: &[f64]) -> Result<Buffer<f64>> {
-        let mut out = Buffer::zeros(f.len() + g.len(), "an augmented vector")?;
+        let mut out = Buffer::zeros(f.len() + g.len(), VECTOR)?;
         let (upper, lower) = out.split_at_mut(f.len());
         for (row, (out, f)) in upper.iter_mut().zip(f).enumerate() {
             *out = self.group.design.root_weight(row) * f;
@@ -222,7 +226,7 @@ impl<T: Real + Element> System for Augmented<'_, '_, '_, T> {
         let n = self.group.design.nrows();
         let (f, g) = direction.split_at(n);
         let lower = self.unwhiten(g)?;
-        let mut out = Buffer::zeros(n + lower.len(), "an augmented vector")?;
+        let mut out = Buffer::zeros(n + lower.len(), VECTOR)?;
         for (row, (out, f)) in out[..n].iter_mut().zip(f).enumerate() {
             let root = self.group.design.root_weight(row);
             *out = if root > 0.0 { f / root } else { 0.0 };

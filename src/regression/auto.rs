@@ -7,7 +7,7 @@ use super::design::Design;
 use crate::error::Result;
 use crate::linalg::{self, power_of_two_below};
 use crate::matrix::{Buffer, Dense, Real, Rows, TILE};
-use crate::memory::prepare;
+use crate::memory::{collected, prepare};
 use crate::parallel::Context;
 use crate::random::Stream;
 use crate::simd::Element;
@@ -48,10 +48,11 @@ pub(crate) fn hint<T: Real + Element>(context: &Context, design: &Design<'_, T>)
         let row = tile.row(0).unwrap_or(&[]);
         largest.iter_mut().zip(row).for_each(|(largest, value)| *largest = largest.max(value.abs()));
     }
-    let powers: Vec<f64> = largest.iter().map(|&value| power_of_two_below(value).recip()).collect();
+    let powers = largest.iter().map(|&value| power_of_two_below(value).recip());
+    let powers = collected(powers, "magnitudes of columns")?;
     let (mut gram, _) = linalg::gram::<f64, ()>(context, &sample, &powers, || (), |(), _, _| ())?;
     design.constant().iter().for_each(|&j| gram[(j, j)] = 1.0);
-    let norms: Vec<f64> = (0..d).map(|j| gram[(j, j)].sqrt()).collect();
+    let norms = collected((0..d).map(|j| gram[(j, j)].sqrt()), "norms of columns")?;
     for j in 0..d {
         for i in 0..d {
             gram[(i, j)] /= norms[i] * norms[j];

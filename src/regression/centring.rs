@@ -10,6 +10,7 @@ use super::sparse;
 use crate::error::Result;
 use crate::linalg::power_of_two_below;
 use crate::matrix::{Buffer, Dense, Real, Rows};
+use crate::memory::collected;
 use crate::parallel::Context;
 use crate::simd::{Element, Extended, axpy_extended, kernel};
 use std::ops::Range;
@@ -71,9 +72,9 @@ pub(super) fn centre<T: Real + Element>(
         full(column) && about.row[column] != 0.0 && spread <= (RCOND * mean * unit).powi(2)
     };
     Ok(Centre {
-        means: (0..d).map(mean).collect(),
-        target_means: (d..d + k).map(mean).collect(),
-        constant: (0..d).filter(is_constant).collect(),
+        means: collected((0..d).map(mean), "means of columns")?,
+        target_means: collected((d..d + k).map(mean), "means of columns")?,
+        constant: collected((0..d).filter(is_constant), "constant columns")?,
     })
 }
 

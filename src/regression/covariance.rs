@@ -17,11 +17,11 @@
 //! the condition of A.
 
 use super::design::{Design, Problem};
-use super::refine::{Group, Scaled};
+use super::refine::{Group, Scaled, TARGETS};
 use crate::error::{Error, Result};
 use crate::linalg::{self, Qr};
-use crate::matrix::{Dense, Mat, Real, Rows, TILE, zeros};
-use crate::memory::extend;
+use crate::matrix::{Dense, Mat, Real, Rows, TILE};
+use crate::memory::{collected, copied, extend, gathered, push, room_for, zeros};
 use crate::parallel::Context;
 use crate::simd::{Element, dot};
 use std::ops::Range;
@@ -46,17 +46,17 @@ pub struct Inference {
 
 impl Inference {
     /// What the design tells, before there is a factor.
-    pub(crate) fn of<T: Real + Element>(design: &Design<'_, T>) -> Self {
+    pub(crate) fn of<T: Real + Element>(design: &Design<'_, T>) -> Result<Self> {
         let norm = |target: usize| design.target_norm(target) / design.target_scale(target);
-        Self {
+        Ok(Self {
             factors: Vec::new(),
             ridges: Vec::new(),
-            factor_of: vec![0; design.ntargets()],
-            means: design.means().map(<[f64]>::to_vec),
+            factor_of: zeros(design.ntargets(), TARGETS)?,
+            means: design.means().map(|means| copied(means, "means of columns")).transpose()?,
             weight_norm: design.weight_norm(),
             observations: (0..design.nrows()).filter(|&row| design.root_weight(row) > 0.0).count(),
-            target_norm: (0..design.ntargets()).map(norm).collect(),
-        }
+            target_norm: collected((0..design.ntargets()).map(norm), TARGETS)?,
+        })
     }
 
     /// Takes the factor of a group of targets, in the caller's units; one that is just good enough to refine
@@ -68,7 +68,8 @@ impl Inference {
         exact: bool,
     ) -> Result<()> {
         let rows = scaled.factor.rows()?;
-        let kept: Vec<usize> = (0..rows.nrows()).filter(|row| !scaled.empty.contains(row)).collect();
+        let kept = (0..rows.nrows()).filter(|row| !scaled.empty.contains(row));
+        let kept = collected(kept, "an order of columns")?;
         let mut factor = Mat::from_fn(kept.len(), rows.ncols(), |i, j| rows[(kept[i], j)] * scaled.scale[j])?;
         if !exact {
             factor = exact_factor(group, &factor)?;
@@ -79,9 +80,8 @@ impl Inference {
             scale => factor[(i, j)] / scale,
         };
         group.targets.iter().for_each(|&target| self.factor_of[target] = self.factors.len());
-        self.factors.push(Mat::from_fn(kept.len(), rows.ncols(), entry)?);
-        self.ridges.push(group.ridge);
-        Ok(())
+        push(&mut self.factors, Mat::from_fn(kept.len(), rows.ncols(), entry)?, TARGETS)?;
+        push(&mut self.ridges, group.ridge, TARGETS)
     }
 }
 
@@ -129,7 +129,7 @@ const PINNED: f64 = 1.0 - 1e-10;
 pub fn covariance(fit: &Fit<'_>, residual_norms: &[f64]) -> Result<Covariance> {
     let basis = Basis::new(fit)?;
     let of = |norm: &f64| basis.lifted(&basis.gram, norm / basis.freedom.sqrt());
-    let matrices = residual_norms.iter().map(of).collect::<Result<_>>()?;
+    let matrices = gathered(residual_norms.iter().map(of), TARGETS)?;
     Ok(Covariance { matrices, freedom: basis.freedom, pinned: Vec::new() })
 }
 
@@ -150,10 +150,10 @@ pub fn robust_covariance<T: Real + Element>(
         _ => 1.0,
     };
     let mut pinned = Vec::new();
-    let mut matrices = Vec::with_capacity(design.ntargets());
+    let mut matrices = room_for(design.ntargets(), TARGETS)?;
     for target in 0..design.ntargets() {
         let scale = design.target_scale(target);
-        let coefficients: Vec<f64> = coefficients.col(target).iter().map(|x| x * scale).collect();
+        let coefficients = collected(coefficients.col(target).iter().map(|x| x * scale), "coefficients")?;
         let weigh = |seen: &mut Seen, tile: Dense<'_, f64>, first: usize, leverages: &mut [f64]| {
             for (i, leverage) in leverages.iter_mut().enumerate() {
                 let values = &tile.row(i).unwrap_or(&[])[..coefficients.len()];
@@ -163,14 +163,17 @@ pub fn robust_covariance<T: Real + Element>(
             }
         };
         let (meat, seen) =
-            linalg::weighted_whitened_gram(context, &samples, &basis.whitener, Seen::default, weigh)?;
+            linalg::weighted_whitened_gram(context, &samples, &basis.whitener, Seen::new, weigh)?;
         let trace: f64 = seen.iter().map(|seen| seen.leverages).sum();
         let familiar = (trace - basis.trace).abs() <= 0.01 * basis.trace;
         if !familiar || !meat.as_slice().iter().all(|value| value.is_finite()) {
             return Err(stranger(context, &design)?);
         }
         matrices.push(basis.lifted(&meat, correction / scale)?);
-        pinned = seen.into_iter().flat_map(|seen| seen.pinned).collect();
+        pinned.clear();
+        for seen in seen {
+            extend(&mut pinned, seen.pinned?, ROWS)?;
+        }
     }
     if matches!(robust, Robust::Hc0 | Robust::Hc1) {
         pinned.clear();
@@ -179,18 +182,26 @@ pub fn robust_covariance<T: Real + Element>(
 }
 
 /// What a pass finds beside the covariances.
-#[derive(Default)]
 struct Seen {
     /// Their sum.
     leverages: f64,
-    pinned: Vec<usize>,
+    pinned: Result<Vec<usize>>,
 }
 
+const ROWS: &str = "a list of rows";
+
 impl Seen {
+    fn new() -> Self {
+        Self { leverages: 0.0, pinned: Ok(Vec::new()) }
+    }
+
     fn add(&mut self, row: usize, leverage: f64) {
         self.leverages += leverage;
-        if leverage > PINNED {
-            self.pinned.push(row);
+        if leverage > PINNED
+            && let Ok(pinned) = &mut self.pinned
+            && let Err(error) = push(pinned, row, ROWS)
+        {
+            self.pinned = Err(error);
         }
     }
 }

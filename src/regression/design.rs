@@ -6,10 +6,9 @@ use super::sparse;
 use crate::error::{Error, Result};
 use crate::linalg::power_of_two_below;
 use crate::matrix::{Buffer, Dense, LinearOperator, Matrix, Real, Rows, Sparse, TILE};
-use crate::memory::{collected, prepare, room_for, zeros};
+use crate::memory::{collected, copied, filled, prepare, room_for, zeros};
 use crate::parallel::Context;
 use crate::simd::{Element, Extended, kernel};
-use std::iter::repeat_n;
 use std::ops::Range;
 
 /// min |W^(1/2) (b - A x)|^2 + ridge |x|^2 for every column b of the targets, as the caller states it.
@@ -116,7 +115,7 @@ impl<'a, T: Real + Element> Design<'a, T> {
             target_means: zeros(k, "the targets")?,
             constant: Vec::new(),
             column_scale: None,
-            target_scale: collected(repeat_n(1.0, k), "the targets")?,
+            target_scale: filled(1.0, k, "the targets")?,
             target_norm: zeros(k, "the targets")?,
             root_ridge: problem.ridge.iter().fold(0.0, |largest: f64, &ridge| largest.max(ridge)).sqrt(),
         };
@@ -205,14 +204,14 @@ impl<'a, T: Real + Element> Design<'a, T> {
     /// Rounding is relative to what columns were, so that every decision on the rank is about A with columns of norm one
     /// *before* centring, beside a column for the constant: that of least squares with a column of ones. A cut-off that
     /// is above rounding is about centred columns, as far as those are known to it.
-    pub fn left_by_centring(&self, lengths: &[f64], rcond: f64) -> Option<Vec<f64>> {
-        let means = self.means.as_ref()?;
+    pub fn left_by_centring(&self, lengths: &[f64], rcond: f64) -> Result<Option<Vec<f64>>> {
+        let Some(means) = &self.means else { return Ok(None) };
         let leeway = (rcond / RCOND).max(1.0);
         let left = |(j, length): (usize, &f64)| {
             let removed = self.weight_norm * means[j].abs() * self.column_scale(j);
             (length / length.hypot(removed) * leeway).min(1.0)
         };
-        Some(lengths.iter().enumerate().map(left).collect())
+        collected(lengths.iter().enumerate().map(left), COLUMNS).map(Some)
     }
 
     /// True if rows are weighted.
@@ -261,19 +260,20 @@ impl<'a, T: Real + Element> Design<'a, T> {
     }
 
     /// The same rows, all of weight one.
-    pub fn unweighted(&self) -> Self {
-        Self {
+    pub fn unweighted(&self) -> Result<Self> {
+        let copy = |numbers: &Vec<f64>| copied(numbers, COLUMNS);
+        Ok(Self {
             weights: None,
             root_weights: None,
             weight_norm: norm_of_weights(self.nrows(), None),
-            means: self.means.clone(),
-            constant: self.constant.clone(),
-            target_means: self.target_means.clone(),
-            column_scale: self.column_scale.clone(),
-            target_scale: self.target_scale.clone(),
-            target_norm: self.target_norm.clone(),
+            means: self.means.as_ref().map(copy).transpose()?,
+            constant: copied(&self.constant, COLUMNS)?,
+            target_means: copied(&self.target_means, "the targets")?,
+            column_scale: self.column_scale.as_ref().map(copy).transpose()?,
+            target_scale: copied(&self.target_scale, "the targets")?,
+            target_norm: copied(&self.target_norm, "the targets")?,
             ..*self
-        }
+        })
     }
 
     /// The matrix itself, when tiles of it are shown as they are.
@@ -287,7 +287,7 @@ impl<'a, T: Real + Element> Design<'a, T> {
 
     /// Blocks of rows for passes whose sums are as long as a row. Of a sparse matrix they are so few that the sums
     /// cost no more than its entries.
-    pub fn blocks(&self) -> Vec<Range<usize>> {
+    pub fn blocks(&self) -> Result<Vec<Range<usize>>> {
         match self.sparse() {
             Some((matrix, _)) => {
                 cut(self.nrows(), matrix.nnz() / self.ncols().saturating_mul(2).max(1 << 14))
@@ -303,7 +303,7 @@ impl<'a, T: Real + Element> Design<'a, T> {
         part: impl Fn(&mut Vec<f64>, Range<usize>, &mut [f64]) -> Result<()> + Sync,
         add: impl Fn(&mut f64, f64),
     ) -> Result<Buffer<f64>> {
-        let (blocks, d) = (self.blocks(), self.ncols());
+        let (blocks, d) = (self.blocks()?, self.ncols());
         let mut sums = Buffer::zeros(d, "sums over rows")?;
         let work = |buffer: &mut Vec<f64>, block: usize| {
             let mut sums = Buffer::zeros(d, "sums over rows")?;
@@ -403,14 +403,15 @@ impl<'a, T: Real + Element> Design<'a, T> {
 
     /// Multiplies columns whose largest magnitude is beyond 1e+-100 by a power of two from now on, but by none that
     /// would bring the square of the ridge's root out of range.
-    pub fn tame_columns(&mut self, largest: &[f64]) {
+    pub fn tame_columns(&mut self, largest: &[f64]) -> Result<()> {
         if self.is_wild(largest) {
             let most = power_of_two_below(LARGEST_ROOT / self.root_ridge.max(f64::MIN_POSITIVE));
             let tame = |&value: &f64| if wild(value) { power_of_two_below(value).recip() } else { 1.0 };
-            let mut scale: Vec<f64> = largest.iter().map(|value| tame(value).min(most)).collect();
+            let mut scale = collected(largest.iter().map(|value| tame(value).min(most)), COLUMNS)?;
             self.constant.iter().for_each(|&column| scale[column] = 0.0);
             self.column_scale = Some(scale);
         }
+        Ok(())
     }
 
     /// The power of two that brings a column of this largest magnitude near one, or as near as leaves the ridge on it in
@@ -457,12 +458,12 @@ impl<'a, T: Real + Element> Design<'a, T> {
     /// Weighted means of the columns and the targets; constant columns are zero from now on.
     fn centre(&mut self, context: &Context) -> Result<()> {
         let Centre { means, target_means, constant } =
-            centre(context, &self.matrix, self.targets, self.weights, &self.blocks())?;
+            centre(context, &self.matrix, self.targets, self.weights, &self.blocks()?)?;
         if let Some(column) = means.iter().position(|mean| !mean.is_finite()) {
             return Err(self.non_finite(column));
         }
         if !constant.is_empty() {
-            let mut scale = filled(means.len(), 1.0)?;
+            let mut scale = filled(1.0, means.len(), COLUMNS)?;
             constant.iter().for_each(|&column| scale[column] = 0.0);
             self.column_scale = Some(scale);
         }
@@ -471,12 +472,7 @@ impl<'a, T: Real + Element> Design<'a, T> {
     }
 }
 
-/// A vector of equal numbers.
-fn filled(len: usize, value: f64) -> Result<Vec<f64>> {
-    let mut vector = room_for(len, "scales of columns")?;
-    vector.resize(len, value);
-    Ok(vector)
-}
+const COLUMNS: &str = "means and scales of columns";
 
 /// Largest root of a ridge on a column whose square is summed.
 const LARGEST_ROOT: f64 = 1e140;
@@ -507,14 +503,15 @@ pub(super) fn no_tiles() -> ! {
 pub(crate) const TILE_ROWS: usize = 128;
 
 /// Cuts rows into blocks for passes over the matrix, by shape alone.
-pub(crate) fn row_blocks(nrows: usize, ncols: usize) -> Vec<Range<usize>> {
+pub(crate) fn row_blocks(nrows: usize, ncols: usize) -> Result<Vec<Range<usize>>> {
     cut(nrows, nrows.saturating_mul(ncols.max(1)) / (1 << 16))
 }
 
 /// So many blocks of rows, but at least one and at most 64.
-fn cut(nrows: usize, count: usize) -> Vec<Range<usize>> {
+fn cut(nrows: usize, count: usize) -> Result<Vec<Range<usize>>> {
     let step = nrows.div_ceil(count.clamp(1, 64)).next_multiple_of(TILE_ROWS).max(1);
-    (0..nrows).step_by(step).map(|start| start..(start + step).min(nrows)).collect()
+    let block = |start: usize| start..(start + step).min(nrows);
+    collected((0..nrows).step_by(step).map(block), "blocks of rows")
 }
 
 impl<T: Real + Element> Rows for Design<'_, T> {

@@ -8,6 +8,7 @@ use super::design::{Design, TILE_ROWS, row_blocks};
 use super::sparse;
 use crate::error::Result;
 use crate::matrix::{Buffer, Mat, Real, Rows};
+use crate::memory::{collected, gathered, room_for, zeros};
 use crate::parallel::Context;
 use crate::simd::{Element, Extended, axpy_extended, dot_extended};
 use std::ops::Range;
@@ -28,27 +29,27 @@ pub(super) fn exact_pass<T: Real + Element, N: Send>(
     context: &Context,
     design: &Design<'_, T>,
     [x, tail]: [&Mat<f64>; 2],
-    notes: impl Fn() -> N + Sync,
+    notes: impl Fn(Range<usize>) -> Result<N> + Sync,
     multiple: impl Fn(&mut N, usize, usize, Extended) -> Extended + Sync,
 ) -> Result<ExactPass<N>> {
     let (d, k) = (x.nrows(), x.ncols());
     let stored = |x: &Mat<f64>| Mat::from_fn(d, k, |j, side| x[(j, side)] * design.column_scale(j));
     let x = [stored(x)?, stored(tail)?];
     let is_sum = tail.as_slice().iter().any(|&x| x != 0.0);
-    let shift: Vec<Extended> =
-        (0..k).map(|side| at_means(design, [x[0].col(side), x[1].col(side)])).collect();
+    let at_means = |side: usize| at_means(design, [x[0].col(side), x[1].col(side)]);
+    let shift = collected((0..k).map(at_means), SUMS)?;
     let sweep = Sweep { design, x: &x[..1 + usize::from(is_sum)], shift: &shift, multiple: &multiple };
-    let blocks = row_blocks(design.nrows(), d);
+    let blocks = row_blocks(design.nrows(), d)?;
     let parts = context.map_with(blocks.len(), Vec::new, |buffer, block| {
-        let mut part =
-            Part { high: Mat::zeros(d, k)?, low: Mat::zeros(d, k)?, totals: shift.clone(), notes: notes() };
-        part.totals.fill(Extended::default());
-        sweep.add(&mut part, blocks[block].clone(), buffer)?;
+        let rows = blocks[block].clone();
+        let (high, low, totals) = (Mat::zeros(d, k)?, Mat::zeros(d, k)?, zeros(k, SUMS)?);
+        let mut part = Part { high, low, totals, notes: notes(rows.clone())? };
+        sweep.add(&mut part, rows, buffer)?;
         Ok(part)
     })?;
-    let mut sums = vec![vec![Extended::default(); d]; k];
-    let mut totals = vec![Extended::default(); k];
-    let mut noted = Vec::with_capacity(parts.len());
+    let mut sums: Vec<Vec<Extended>> = gathered((0..k).map(|_| zeros(d, SUMS)), SUMS)?;
+    let mut totals: Vec<Extended> = zeros(k, SUMS)?;
+    let mut noted = room_for(parts.len(), SUMS)?;
     for part in parts {
         let part = part?;
         for (side, sums) in sums.iter_mut().enumerate() {
@@ -68,6 +69,8 @@ pub(super) fn exact_pass<T: Real + Element, N: Send>(
     }
     Ok(ExactPass { gradient: sums, totals, notes: noted })
 }
+
+const SUMS: &str = "sums in twice the working precision";
 
 /// (b - r - A x - c; ridge x - A'W r; -1'W r) at the point (r; x; c), every entry right to its last digits. The constant
 /// c and its equation are there only if the design is centred; b counts as zero where there is no target.
@@ -95,7 +98,8 @@ pub(super) fn residual<T: Real + Element>(
         Extended::product(weight, r[row])
     };
     let (column, none) = (Mat::from_fn(d, 1, |j, _| x[j])?, Mat::zeros(d, 1)?);
-    let pass = exact_pass(context, design, [&column, &none], Vec::new, multiple)?;
+    let room = |rows: Range<usize>| room_for(rows.len(), "residuals of a block of rows");
+    let pass = exact_pass(context, design, [&column, &none], room, multiple)?;
     let mut out = Buffer::zeros(at.len(), "an augmented vector")?;
     let (upper, lower) = out.split_at_mut(n);
     upper.iter_mut().zip(pass.notes.into_iter().flatten()).for_each(|(out, residual)| *out = residual);
@@ -147,8 +151,7 @@ impl<T: Real + Element, M> Sweep<'_, '_, T, M> {
         M: Fn(&mut N, usize, usize, Extended) -> Extended,
     {
         if self.design.sparse().is_some() {
-            (0..self.shift.len()).for_each(|side| self.add_sparse(part, side, rows.clone()));
-            return Ok(());
+            return (0..self.shift.len()).try_for_each(|side| self.add_sparse(part, side, rows.clone()));
         }
         for start in rows.clone().step_by(TILE_ROWS) {
             let tile = self.design.exact_tile(start..(start + TILE_ROWS).min(rows.end), buffer)?;
@@ -167,24 +170,27 @@ impl<T: Real + Element, M> Sweep<'_, '_, T, M> {
         Ok(())
     }
 
-    fn add_sparse<N>(&self, part: &mut Part<N>, side: usize, rows: Range<usize>)
+    fn add_sparse<N>(&self, part: &mut Part<N>, side: usize, rows: Range<usize>) -> Result<()>
     where
         M: Fn(&mut N, usize, usize, Extended) -> Extended,
     {
-        let Some((matrix, _)) = self.design.sparse() else { return };
-        let mut images = vec![Extended::default(); rows.len()];
+        let Some((matrix, _)) = self.design.sparse() else { return Ok(()) };
+        let mut images: Vec<Extended> = zeros(rows.len(), SUMS)?;
         sparse::visit(&matrix, rows.clone(), |i, j, value| {
             for x in self.x {
                 images[i].add_multiple(value, Extended::from(x[(j, side)]));
             }
         });
-        let multiples: Vec<Extended> =
-            rows.clone().zip(images).map(|(row, image)| self.multiple(part, row, side, image)).collect();
+        for (row, image) in rows.clone().zip(&mut images) {
+            *image = self.multiple(part, row, side, *image);
+        }
+        let multiples = images;
         sparse::visit(&matrix, rows, |i, j, value| {
             let mut sum = Extended { high: part.high[(j, side)], low: part.low[(j, side)] };
             sum.add_multiple(value, multiples[i]);
             (part.high[(j, side)], part.low[(j, side)]) = (sum.high, sum.low);
         });
+        Ok(())
     }
 
     fn multiple<N>(&self, part: &mut Part<N>, row: usize, side: usize, mut image: Extended) -> Extended
@@ -236,7 +242,8 @@ mod tests {
         };
         for threads in [1, 2] {
             let pass =
-                exact_pass(&Context::new(threads), &design, [&x_in_units, &tail], || (), multiple).unwrap();
+                exact_pass(&Context::new(threads), &design, [&x_in_units, &tail], |_| Ok(()), multiple)
+                    .unwrap();
             for side in 0..2 {
                 let residual = |row: usize| {
                     let image = |j: usize| a[row * d + j] as i128 * x[(j, side)] as i128;

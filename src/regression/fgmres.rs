@@ -3,6 +3,7 @@
 
 use crate::error::Result;
 use crate::matrix::Buffer;
+use crate::memory::{copied, push, room_for};
 use crate::simd::{axpy, dot, norm_sq};
 
 /// A square system K z = b as [`fgmres`] sees it: multiplied from the left by what makes residuals comparable.
@@ -35,6 +36,8 @@ pub(crate) fn fgmres(
     krylov.solution(rhs.len())
 }
 
+const VECTOR: &str = "a Krylov vector";
+
 /// An orthonormal basis of the images so far, and the least-squares problem in it.
 struct Krylov {
     basis: Vec<Buffer<f64>>,
@@ -49,14 +52,14 @@ struct Krylov {
 
 impl Krylov {
     fn new(rhs: &[f64], size: f64) -> Result<Self> {
-        let mut first = Buffer::copy_of(rhs, "a Krylov vector")?;
+        let mut first = Buffer::copy_of(rhs, VECTOR)?;
         scale(&mut first, size);
         Ok(Self {
-            basis: vec![first],
+            basis: Vec::from([first]),
             directions: Vec::new(),
             triangle: Vec::new(),
             rotations: Vec::new(),
-            rotated: vec![size],
+            rotated: Vec::from([size]),
         })
     }
 
@@ -66,7 +69,7 @@ impl Krylov {
 
     /// Takes in the image of a direction; gives the size of the new residual, or nothing if the image is of no use.
     fn extend(&mut self, direction: Buffer<f64>, mut image: Buffer<f64>) -> Result<Option<f64>> {
-        let mut column = Vec::with_capacity(self.basis.len() + 1);
+        let mut column = room_for(self.basis.len() + 1, VECTOR)?;
         for vector in &self.basis {
             let component = dot(&image[..], vector);
             axpy(-component, &vector[..], &mut image);
@@ -88,26 +91,26 @@ impl Krylov {
         }
         let left = self.rotated[self.rotations.len()];
         self.rotated[self.rotations.len()] = c * left;
-        self.rotated.push(-s * left);
-        self.rotations.push((c, s));
-        self.triangle.push(column);
-        self.directions.push(direction);
+        push(&mut self.rotated, -s * left, VECTOR)?;
+        push(&mut self.rotations, (c, s), VECTOR)?;
+        push(&mut self.triangle, column, VECTOR)?;
+        push(&mut self.directions, direction, VECTOR)?;
         scale(&mut image, if rest > 0.0 { rest } else { 1.0 });
-        self.basis.push(image);
+        push(&mut self.basis, image, VECTOR)?;
         Ok(Some((s * left).abs()))
     }
 
     /// The combination of the directions with the smallest residual.
     fn solution(&self, len: usize) -> Result<Buffer<f64>> {
         let steps = self.directions.len();
-        let mut y = self.rotated[..steps].to_vec();
+        let mut y = copied(&self.rotated[..steps], VECTOR)?;
         for k in (0..steps).rev() {
             y[k] /= self.triangle[k][k];
             for i in 0..k {
                 y[i] -= self.triangle[k][i] * y[k];
             }
         }
-        let mut z = Buffer::zeros(len, "a Krylov vector")?;
+        let mut z = Buffer::zeros(len, VECTOR)?;
         for (y, direction) in y.iter().zip(&self.directions) {
             axpy(*y, &direction[..], &mut z);
         }

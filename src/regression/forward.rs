@@ -17,12 +17,13 @@
 //! The fit is bounded too: |A (x - x*)| <= |c| / sqrt(low), and with it the distance of the residual from the smallest.
 
 use super::exact::{ExactPass, exact_pass};
-use super::refine::{Group, Scaled};
+use super::refine::{Group, Scaled, TARGETS};
 use super::spectrum::{FAILURE, START, Spectrum, USELESS, rounding, spectrum};
 use super::spir::Side;
 use crate::certify::norm;
 use crate::error::Result;
 use crate::matrix::{Mat, Real, Rows};
+use crate::memory::{collected, filled, gathered, room_for, zeros};
 use crate::random::Stream;
 use crate::simd::{Element, Extended};
 
@@ -64,9 +65,9 @@ impl ForwardError {
         Ok(Self {
             coordinate_bound: Mat::zeros(d, k)?,
             error_estimate: Mat::zeros(d, k)?,
-            fit_bound: vec![0.0; k],
-            residual_bounds: vec![[0.0; 2]; k],
-            sensitivity: vec![1.0; k],
+            fit_bound: zeros(k, TARGETS)?,
+            residual_bounds: zeros(k, TARGETS)?,
+            sensitivity: filled(1.0, k, TARGETS)?,
             confidence: 1.0 - FAILURE,
             low: 1.0,
             objection: None,
@@ -208,17 +209,17 @@ impl Reach {
     ) -> Result<Corrected> {
         let whitened = &exact.whitened;
         let (order, k) = (whitened.nrows(), whitened.ncols());
-        let mut sides: Vec<Side> = (0..k).map(|side| Side::new(whitened.col(side))).collect();
+        let mut sides = gathered((0..k).map(|side| Side::new(whitened.col(side))), TARGETS)?;
         let mut solution = whitened.copy()?;
-        let mut left = vec![f64::INFINITY; k];
-        let mut running: Vec<usize> = (0..k).collect();
+        let mut left = filled(f64::INFINITY, k, TARGETS)?;
+        let mut running = collected(0..k, TARGETS)?;
         let mut reads = 0;
         while !running.is_empty() && reads < MOST_CORRECTIONS && self.is_known() {
             let direction = |side: usize| if reads == 0 { &sides[side].y } else { &sides[side].p };
             let stacked = Mat::from_fn(order, running.len(), |i, at| direction(running[at])[i])?;
             let products = group.normal_product(scaled, &stacked)?;
             reads += 1;
-            let mut going = Vec::new();
+            let mut going = room_for(running.len(), TARGETS)?;
             for (at, &side) in running.iter().enumerate() {
                 match reads {
                     1 => sides[side].begin(products.col(at)),
@@ -325,8 +326,13 @@ impl Exact {
             weighted.add_multiple(design.weight(row), residual);
             weighted
         };
-        let ExactPass { gradient: sums, notes: squares, .. } =
-            exact_pass(group.context, design, [&unscaled, &tail], || vec![0.0; targets.len()], multiple)?;
+        let ExactPass { gradient: sums, notes: squares, .. } = exact_pass(
+            group.context,
+            design,
+            [&unscaled, &tail],
+            |_| zeros(targets.len(), TARGETS),
+            multiple,
+        )?;
         let mut gradient = Mat::zeros(x.nrows(), targets.len())?;
         for (side, sums) in sums.into_iter().enumerate() {
             for (j, mut sum) in sums.into_iter().enumerate() {
@@ -339,7 +345,8 @@ impl Exact {
         }
         let total = |side: usize| squares.iter().map(|squares| squares[side]).sum::<f64>();
         let size = |side: usize, unit: &dyn Fn(usize) -> f64| {
-            norm(&unscaled.col(side).iter().enumerate().map(|(j, x)| x * unit(j)).collect::<Vec<_>>())
+            let squares = unscaled.col(side).iter().enumerate().map(|(j, x)| (x * unit(j)).powi(2));
+            squares.sum::<f64>().sqrt()
         };
         let sides = 0..targets.len();
         let sum_of = |side: usize| {
@@ -348,11 +355,11 @@ impl Exact {
         Ok(Self {
             whitened: scaled.factor.whiten(&gradient)?,
             gradient,
-            residual_norm: sides.clone().map(|side| total(side).sqrt()).collect(),
-            size: sides.clone().map(sum_of).collect(),
-            target_norm: targets.iter().map(|&target| design.target_norm(target)).collect(),
-            penalty: sides.clone().map(|side| size(side, &|j| group.root_ridge(j))).collect(),
-            solution_norm: sides.map(|side| size(side, &|j| scaled.scale[j])).collect(),
+            residual_norm: collected(sides.clone().map(|side| total(side).sqrt()), TARGETS)?,
+            size: collected(sides.clone().map(sum_of), TARGETS)?,
+            target_norm: collected(targets.iter().map(|&target| design.target_norm(target)), TARGETS)?,
+            penalty: collected(sides.clone().map(|side| size(side, &|j| group.root_ridge(j))), TARGETS)?,
+            solution_norm: collected(sides.map(|side| size(side, &|j| scaled.scale[j])), TARGETS)?,
         })
     }
 }

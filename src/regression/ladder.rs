@@ -18,12 +18,13 @@ use super::lsmr::Unfactored;
 use super::pass::{Pass, PassSum, Sides, fold};
 use super::products::product;
 use super::qr::{Truncated, normalise_columns, truncated};
-use super::refine::{Group, Refined, STAGNATION, Scaled};
+use super::refine::{Group, Refined, STAGNATION, Scaled, TARGETS};
 use super::stacked::{RootWeights, Targets};
 use crate::certify::Factor;
 use crate::error::Result;
 use crate::linalg::{self, Qr, power_of_two_below};
 use crate::matrix::{Dense, Mat, Real, Rows, Sparse};
+use crate::memory::{collected, filled};
 use crate::simd::Element;
 use crate::sketch::{Kind, Operand, Sketch};
 
@@ -88,7 +89,7 @@ impl Moments {
         precision: Precision,
         powers: Vec<f64>,
     ) -> Result<Self> {
-        let targets: Vec<usize> = (0..design.ntargets()).collect();
+        let targets = collected(0..design.ntargets(), TARGETS)?;
         let zeros = Mat::zeros(design.ncols(), targets.len())?;
         let part = || PassSum::new(design, &zeros, Sides::Targets(&targets));
         let visit = |part: &mut Result<PassSum<'_, '_, T>>, tile: Dense<'_, f64>, first: usize| {
@@ -113,22 +114,24 @@ impl Moments {
     fn factor<T: Real + Element>(&self, group: &Group<'_, '_, T>) -> Result<Option<Scaled>> {
         let d = self.gram.ncols();
         let ridge = |j: usize| (group.root_ridge(j) * self.powers[j]).powi(2);
-        let norms: Vec<f64> = (0..d)
-            .map(|j| match self.gram[(j, j)] + ridge(j) {
-                0.0 => 1.0,
-                square => square.sqrt(),
-            })
-            .collect();
+        let norm = |j: usize| match self.gram[(j, j)] + ridge(j) {
+            0.0 => 1.0,
+            square => square.sqrt(),
+        };
+        let norms = collected((0..d).map(norm), COLUMN_NORMS)?;
         let scaled = Mat::from_fn(d, d, |i, j| match (i == j, self.gram[(i, j)]) {
             (true, _) => 1.0,
             (false, g) => g / norms[i] / norms[j],
         })?;
-        let scale = norms.iter().zip(&self.powers).map(|(norm, power)| norm / power).collect();
-        let empty = (0..d).filter(|&j| self.gram[(j, j)] + ridge(j) == 0.0).collect();
+        let scale = norms.iter().zip(&self.powers).map(|(norm, power)| norm / power);
+        let scale = collected(scale, COLUMN_NORMS)?;
+        let empty = (0..d).filter(|&j| self.gram[(j, j)] + ridge(j) == 0.0);
+        let empty = collected(empty, COLUMN_NORMS)?;
         Ok(linalg::cholesky(&scaled)?.map(|r| Scaled { factor: Factor::Triangle(r), scale, empty, cut: 0.0 }))
     }
 }
 
+const COLUMN_NORMS: &str = "norms of columns";
 /// The gram rung for one group of targets, admissible up to the condition `limit`.
 pub(crate) fn gram<T: Real + Element>(
     group: &Group<'_, '_, T>,
@@ -143,8 +146,8 @@ pub(crate) fn gram<T: Real + Element>(
     let zeros = Mat::zeros(moments.gram.ncols(), group.targets.len())?;
     let mut pass = Pass {
         gradient: super::refine::columns(&moments.at_zero.gradient, group.targets)?,
-        squares: group.targets.iter().map(|&target| moments.at_zero.squares[target]).collect(),
-        totals: group.targets.iter().map(|&target| moments.at_zero.totals[target]).collect(),
+        squares: collected(group.targets.iter().map(|&target| moments.at_zero.squares[target]), TARGETS)?,
+        totals: collected(group.targets.iter().map(|&target| moments.at_zero.totals[target]), TARGETS)?,
     };
     group.to_scaled(&mut pass, &zeros, &scaled.scale);
     let refined = group.refine(&scaled, zeros, Some(pass), STAGNATION)?;
@@ -191,7 +194,7 @@ pub(crate) fn sketched<T: Real + Element + Sketchable>(
     let sketched_b =
         sketch.apply(group.context, &Operand::Dense(&Targets { design, targets: group.targets }), 0)?;
     let m = sketched_a.nrows();
-    let mut scale = vec![1.0; d];
+    let mut scale = filled(1.0, d, COLUMN_NORMS)?;
     for j in 0..d {
         let column = sketched_a.col_mut(j);
         let power = power_of_two_below(column.iter().fold(0.0, |m: f64, v| m.max(v.abs())));
@@ -202,13 +205,11 @@ pub(crate) fn sketched<T: Real + Element + Sketchable>(
         column.iter_mut().for_each(|v| *v /= scale[j]);
     }
     // Below the sketch: the ridge, and a unit row for every column of zeros.
-    let below: Vec<(usize, f64)> = (0..d)
-        .map(|j| {
-            let empty = group.root_ridge(j) == 0.0 && sketched_a.col(j).iter().all(|&v| v == 0.0);
-            (j, if empty { 1.0 } else { group.root_ridge(j) / scale[j] })
-        })
-        .filter(|&(_, value)| value != 0.0)
-        .collect();
+    let below = |j: usize| {
+        let empty = group.root_ridge(j) == 0.0 && sketched_a.col(j).iter().all(|&v| v == 0.0);
+        (j, if empty { 1.0 } else { group.root_ridge(j) / scale[j] })
+    };
+    let below = collected((0..d).map(below).filter(|&(_, value)| value != 0.0), "rows below a sketch")?;
     let stacked = Mat::from_fn(m + below.len(), d, |i, j| match i.checked_sub(m) {
         None => sketched_a[(i, j)],
         Some(row) => {
@@ -229,7 +230,8 @@ pub(crate) fn sketched<T: Real + Element + Sketchable>(
     if condition.is_finite() {
         linalg::solve_upper(r.as_ref(), x.as_mut());
     }
-    let empty: Vec<usize> = below.iter().filter(|_| group.ridge == 0.0).map(|&(column, _)| column).collect();
+    let empty = below.iter().filter(|_| group.ridge == 0.0).map(|&(column, _)| column);
+    let empty = collected(empty, COLUMN_NORMS)?;
     for &column in &empty {
         (0..k).for_each(|target| x[(column, target)] = 0.0);
     }
@@ -335,7 +337,7 @@ pub(crate) fn whitened<T: Real + Element>(
     let mut r = linalg::multiply_upper(r2.as_ref(), r1.as_ref())?;
     // The sketch knew the norms of the columns as well as it knows A.
     let (mut x, mut scale) = (x, scale);
-    for (j, norm) in normalise_columns(&mut r).into_iter().enumerate() {
+    for (j, norm) in normalise_columns(&mut r)?.into_iter().enumerate() {
         scale[j] *= norm;
         for side in 0..x.ncols() {
             x[(j, side)] *= norm;

@@ -113,7 +113,7 @@ impl<'a> Split<'a> {
             Ok(())
         };
         let outcomes = context.map_parts(parts, || (), |(), block, part| relate(block, part))?;
-        outcomes.into_iter().collect::<Result<()>>()?;
+        outcomes.into_iter().try_for_each(|outcome| outcome)?;
         self.w = w;
         Ok(())
     }

@@ -10,7 +10,8 @@ use super::pass::{Sides, pass};
 use super::qr::{RCOND, rank_of};
 use crate::error::Result;
 use crate::linalg;
-use crate::matrix::{Dense, Mat, Real, Rows, zeros};
+use crate::matrix::{Dense, Mat, Real, Rows};
+use crate::memory::{collected, zeros};
 use crate::parallel::Context;
 use crate::simd::Element;
 use std::ops::Range;
@@ -23,7 +24,7 @@ pub fn ridge_leave_one_out<T: Real + Element>(
 ) -> Result<Mat<f64>> {
     let design = Design::new(context, problem)?;
     let steps = Steps::new(context, &design, alphas)?;
-    let blocks = row_blocks(design.nrows(), design.ncols());
+    let blocks = row_blocks(design.nrows(), design.ncols())?;
     let partial = context.map_with(blocks.len(), Vec::new, |buffer, block| {
         let mut sums = zeros(steps.width(), "sums of squares")?;
         steps.each(blocks[block].clone(), buffer, |_, c, residual| sums[c] += residual * residual)?;
@@ -52,7 +53,7 @@ pub fn ridge_left_out<T: Real + Element>(
     let steps = Steps::new(context, &design, alphas)?;
     let width = steps.width();
     let mut residuals = Mat::zeros(width, design.nrows())?;
-    let blocks = row_blocks(design.nrows(), design.ncols());
+    let blocks = row_blocks(design.nrows(), design.ncols())?;
     let mut rest = residuals.as_mut_slice();
     let parts = blocks.iter().map(|rows| rest.split_off_mut(..rows.len() * width).unwrap_or_default());
     let done = context.map_parts(parts, Vec::new, |buffer, block, part: &mut [f64]| {
@@ -61,7 +62,7 @@ pub fn ridge_left_out<T: Real + Element>(
             part[(i - rows.start) * width + c] = residual / design.target_scale(c / alphas.len());
         })
     })?;
-    done.into_iter().collect::<Result<()>>()?;
+    done.into_iter().try_for_each(|done| done)?;
     Ok(residuals)
 }
 
@@ -101,10 +102,10 @@ impl Spectrum {
         let svd = linalg::svd(linalg::tsqr(context, design)?.as_ref())?;
         let rank = rank_of(&svd.s, RCOND);
         let whitener = Mat::from_fn(d, rank, |i, j| svd.v[(i, j)] / svd.s[j])?;
-        let targets: Vec<usize> = (0..k).collect();
+        let targets = collected(0..k, "the targets")?;
         let at_zero = pass(context, design, &Mat::zeros(d, k)?, Sides::Targets(&targets))?;
         let coordinates = linalg::product(whitener.as_ref().t(), at_zero.gradient.as_ref())?;
-        let squares = svd.s[..rank].iter().map(|s| s * s).collect();
+        let squares = collected(svd.s[..rank].iter().map(|s| s * s), "singular values")?;
         Ok(Self { squares, whitener, coordinates })
     }
 

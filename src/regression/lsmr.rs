@@ -23,12 +23,13 @@ use super::design::Design;
 use super::ladder::Outcome;
 use super::pass::{Sides, residuals};
 use super::products::{product, transposed_product};
-use super::refine::{Group, Refined, columns};
+use super::refine::{Group, Refined, TARGETS, columns};
 use super::spectrum::START;
 use crate::certify::{backward_error_of_image, norm};
 use crate::error::Result;
 use crate::linalg::power_of_two_below;
 use crate::matrix::{Mat, Real, Rows};
+use crate::memory::{collected, copied, filled, gathered, push, room_for, zeros};
 use crate::random::Stream;
 use crate::simd::Element;
 
@@ -67,6 +68,9 @@ const LONG: usize = 1000;
 const LITTLE: f64 = 1e-10;
 /// Backward error of the search for the random vector.
 const SEARCH: f64 = 1e-11;
+
+const COLUMNS: &str = "norms of columns";
+const VECTORS: &str = "vectors of an iteration";
 
 /// LSMR for one group of targets.
 pub(crate) fn lsmr<T: Real + Element>(
@@ -136,10 +140,10 @@ fn rounds<T: Real + Element>(
 ) -> Result<std::result::Result<Answers, (usize, usize)>> {
     let k = group.targets.len();
     let mut best = Refined { passes, ..Refined::starting_at(&x)? };
-    let mut bound = vec![f64::INFINITY; k];
+    let mut bound = filled(f64::INFINITY, k, TARGETS)?;
     let mut condition = 1.0f64;
-    let mut active: Vec<usize> = (0..k).collect();
-    let mut foretold = vec![f64::INFINITY; k];
+    let mut active = collected(0..k, TARGETS)?;
+    let mut foretold = filled(f64::INFINITY, k, TARGETS)?;
     for round in 0..MOST_ROUNDS {
         let mut sides = units.start(group, &columns(&x, &active)?, &active)?;
         best.passes += 1;
@@ -148,7 +152,7 @@ fn rounds<T: Real + Element>(
         if let Some(needed) = run(group, units, patience, group.tolerance, &mut sides, &mut best)? {
             return Ok(Err((best.passes, needed)));
         }
-        let mut going = Vec::new();
+        let mut going = room_for(active.len(), TARGETS)?;
         for (side, &position) in sides.iter().zip(&active) {
             condition = condition.max(side.largest / side.smallest);
             let last_error = best.backward_error[position];
@@ -197,7 +201,7 @@ fn shortest<T: Real + Element>(
     made: &mut usize,
 ) -> Result<Norm> {
     let x = &first.x;
-    let common = Units::common(group.design, units);
+    let common = Units::common(group.design, units)?;
     let ratio = |j: usize| units.scale[j] / common.scale[j];
     let mut ratios = (0..units.norms.len()).filter(|&j| units.norms[j] > 0.0).map(ratio);
     let one = ratios.next();
@@ -238,13 +242,15 @@ fn preimages<T: Real + Element>(
     let patience = Patience { reads: most, foresees: false };
     let mut z = Mat::zeros(x.nrows(), x.ncols())?;
     let zeros = Mat::zeros(x.nrows(), 1)?;
-    let mut sizes: Option<Vec<f64>> = None;
+    let mut sizes = Vec::new();
     for _ in 0..searches {
         let rest = Mat::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] - z[(i, j)])?;
         let images = product(group.context, group.design, &units.divided(&rest)?)?;
-        let sizes = sizes.get_or_insert_with(|| (0..x.ncols()).map(|j| norm(images.col(j))).collect());
+        if sizes.is_empty() {
+            sizes = collected((0..x.ncols()).map(|j| norm(images.col(j))), TARGETS)?;
+        }
         let side = |j: usize| Side::new(images.col(j), Vec::new(), zeros.col(0), sizes[j]);
-        let mut sides: Vec<Side> = (0..x.ncols()).map(side).collect();
+        let mut sides = gathered((0..x.ncols()).map(side), TARGETS)?;
         units.begin(group, &mut sides)?;
         let mut state = Refined { passes: *made + 1, ..Refined::starting_at(&zeros)? };
         run(group, units, patience, tolerance, &mut sides, &mut state)?;
@@ -285,7 +291,7 @@ fn run<T: Real + Element>(
     sides: &mut [Side],
     best: &mut Refined,
 ) -> Result<Option<usize>> {
-    let mut running: Vec<usize> = (0..sides.len()).filter(|&side| !sides[side].settled).collect();
+    let mut running = collected((0..sides.len()).filter(|&side| !sides[side].settled), TARGETS)?;
     while !running.is_empty() && best.passes < patience.reads {
         let v = gather(sides, &running, |side| &side.v)?;
         let image = product(group.context, group.design, &units.divided(&v)?)?;
@@ -295,7 +301,7 @@ fn run<T: Real + Element>(
         let u = gather(sides, &running, |side| &side.u)?;
         let gradient = transposed_product(group.context, group.design, &u)?;
         for (i, &side) in running.iter().enumerate() {
-            sides[side].take_gradient(gradient.col(i), units);
+            sides[side].take_gradient(gradient.col(i), units)?;
         }
         best.passes += 1;
         let window = WINDOW.max(best.passes / 8);
@@ -345,14 +351,14 @@ impl Units {
     fn new<T: Real + Element>(group: &Group<'_, '_, T>, seed: u64) -> Result<Self> {
         let (design, d) = (group.design, group.design.ncols());
         let norms = match design.operator() {
-            Some(_) => vec![norm_by_probes(group, seed)? / (d as f64).sqrt(); d],
-            None => design.column_norms(group.context)?.to_vec(),
+            Some(_) => filled(norm_by_probes(group, seed)? / (d as f64).sqrt(), d, COLUMNS)?,
+            None => copied(&design.column_norms(group.context)?, COLUMNS)?,
         };
         let doubt = if design.operator().is_some() { EXCESS } else { 1.0 };
-        let with_ridge: Vec<f64> = (0..d).map(|j| norms[j].hypot(group.root_ridge(j))).collect();
-        let scale: Vec<f64> = with_ridge.iter().map(|&norm| power_of_two_below(norm)).collect();
-        let root_ridge: Vec<f64> = match group.ridge > 0.0 {
-            true => (0..d).map(|j| group.root_ridge(j) / scale[j]).collect(),
+        let with_ridge = (0..d).map(|j| norms[j].hypot(group.root_ridge(j)));
+        let scale = collected(with_ridge.map(power_of_two_below), COLUMNS)?;
+        let root_ridge = match group.ridge > 0.0 {
+            true => collected((0..d).map(|j| group.root_ridge(j) / scale[j]), COLUMNS)?,
             false => Vec::new(),
         };
         let squares = norms.iter().zip(&scale).map(|(norm, scale)| (norm / scale).powi(2)).sum::<f64>();
@@ -362,13 +368,15 @@ impl Units {
     }
 
     /// The units of the caller, up to one factor for all columns.
-    fn common<T: Real + Element>(design: &Design<'_, T>, units: &Self) -> Self {
+    fn common<T: Real + Element>(design: &Design<'_, T>, units: &Self) -> Result<Self> {
         let tamed = |j: usize| units.norms[j] / design.column_scale(j);
         let largest = power_of_two_below((0..units.norms.len()).map(tamed).fold(0.0, f64::max));
-        let scale: Vec<f64> = (0..units.norms.len()).map(|j| largest * design.column_scale(j)).collect();
+        let scale = (0..units.norms.len()).map(|j| largest * design.column_scale(j));
+        let scale = collected(scale, COLUMNS)?;
         let frobenius =
             units.norms.iter().zip(&scale).map(|(norm, s)| (norm / s).powi(2)).sum::<f64>().sqrt();
-        Self { scale, norms: units.norms.clone(), root_ridge: Vec::new(), frobenius, surely: frobenius }
+        let norms = copied(&units.norms, COLUMNS)?;
+        Ok(Self { scale, norms, root_ridge: Vec::new(), frobenius, surely: frobenius })
     }
 
     /// diag(1 / scale) X
@@ -384,12 +392,13 @@ impl Units {
         active: &[usize],
     ) -> Result<Vec<Side>> {
         let design = group.design;
-        let targets: Vec<usize> = active.iter().map(|&position| group.targets[position]).collect();
+        let targets = collected(active.iter().map(|&position| group.targets[position]), TARGETS)?;
         let residual = residuals(group.context, design, &self.divided(x)?, Sides::Targets(&targets))?;
-        let mut sides: Vec<Side> = Vec::with_capacity(targets.len());
+        let mut sides = room_for(targets.len(), TARGETS)?;
         for (i, &target) in targets.iter().enumerate() {
-            let below = self.root_ridge.iter().zip(x.col(i)).map(|(root, x)| -root * x).collect();
-            let mut side = Side::new(residual.col(i), below, x.col(i), design.target_norm(target));
+            let below = self.root_ridge.iter().zip(x.col(i)).map(|(root, x)| -root * x);
+            let below = collected(below, VECTORS)?;
+            let mut side = Side::new(residual.col(i), below, x.col(i), design.target_norm(target))?;
             let size = norm(x.col(i));
             if size > 0.0 {
                 side.farthest = FAR.max(1e3 * T::UNIT_ROUNDOFF) * size;
@@ -406,7 +415,7 @@ impl Units {
 
     /// The first right vectors.
     fn begin<T: Real + Element>(&self, group: &Group<'_, '_, T>, sides: &mut [Side]) -> Result<()> {
-        let all: Vec<usize> = (0..sides.len()).collect();
+        let all = collected(0..sides.len(), TARGETS)?;
         let left = gather(sides, &all, |side| &side.u)?;
         let gradient = transposed_product(group.context, group.design, &left)?;
         for (i, side) in sides.iter_mut().enumerate() {
@@ -479,17 +488,17 @@ struct Side {
 }
 
 impl Side {
-    fn new(residual: &[f64], below: Vec<f64>, x: &[f64], target_norm: f64) -> Self {
-        let d = x.len();
+    fn new(residual: &[f64], below: Vec<f64>, x: &[f64], target_norm: f64) -> Result<Self> {
+        let zeros = || zeros(x.len(), VECTORS);
         let mut side = Self {
-            u: residual.to_vec(),
+            u: copied(residual, VECTORS)?,
             below,
-            v: vec![0.0; d],
+            v: zeros()?,
             alpha: 0.0,
             beta: 0.0,
-            x: vec![0.0; d],
-            h: vec![0.0; d],
-            hbar: vec![0.0; d],
+            x: zeros()?,
+            h: zeros()?,
+            hbar: zeros()?,
             zetabar: 0.0,
             alphabar: 0.0,
             rho: 1.0,
@@ -510,14 +519,14 @@ impl Side {
             residual_norm: 0.0,
             residual_total: 0.0,
             slope: 0.0,
-            start: x.to_vec(),
+            start: copied(x, VECTORS)?,
             target_norm,
             frobenius: 0.0,
         };
         side.normalise_left();
         side.residual_norm = side.beta;
         side.phibar = side.beta;
-        side
+        Ok(side)
     }
 
     /// Takes A'u of the first u.
@@ -579,7 +588,7 @@ impl Side {
     }
 
     /// The rest of an iteration: two plane rotations and the new dx.
-    fn take_gradient(&mut self, gradient: &[f64], units: &Units) {
+    fn take_gradient(&mut self, gradient: &[f64], units: &Units) -> Result<()> {
         self.next_right(gradient, units);
         self.exhausted = self.beta == 0.0 || self.alpha <= self.rounding;
         let (rho_before, rhobar_before) = (self.rho, self.rhobar);
@@ -595,7 +604,7 @@ impl Side {
         self.hbar.iter_mut().zip(&self.h).for_each(|(hbar, h)| *hbar = h - back * *hbar);
         if rhobar * WORST < largest || along.abs() * norm(&self.hbar) > self.farthest {
             self.lost = true;
-            return;
+            return Ok(());
         }
         (self.rho, self.rhobar, self.largest) = (rho, rhobar, largest);
         self.smallest = self.smallest.min(rhobar);
@@ -604,7 +613,7 @@ impl Side {
         if self.least_eigenvalue > 0.0 {
             self.unseen = rest / (self.least_eigenvalue * rest + (theta / rho).powi(2));
         }
-        self.energies.push((c * self.phibar).powi(2));
+        push(&mut self.energies, (c * self.phibar).powi(2), VECTORS)?;
         self.phibar *= s;
         (self.cbar, self.sbar) = (cbar, theta / rhobar);
         self.zetabar *= -self.sbar;
@@ -612,6 +621,7 @@ impl Side {
             self.x[j] += along * self.hbar[j];
             self.h[j] = self.v[j] - turn * self.h[j];
         }
+        Ok(())
     }
 
     /// |(A'A)^(-1/2) g| of x that would make its backward error the tolerance.

@@ -5,12 +5,13 @@ use super::design::Design;
 use super::forward::ForwardError;
 use super::lsmr::Unfactored;
 use super::plan::{Method, Params};
-use super::refine::{Group, Refined, Scaled};
+use super::refine::{Group, Refined, Scaled, TARGETS};
 use super::spectrum::FAILURE;
 use crate::certify::{ROUNDING, backward_error_of_change, floor_of, is_missed, norm};
 use crate::error::{Error, Result};
 use crate::linalg::{exponent_of, times_power_of_two};
 use crate::matrix::{Mat, Real, Rows};
+use crate::memory::{collected, zeros};
 use crate::simd::{Element, Extended};
 
 /// Answers and what is known of them.
@@ -101,15 +102,15 @@ impl Output {
         let target = params.tolerance.unwrap_or(T::UNIT_ROUNDOFF);
         Ok(Self {
             x: Mat::zeros(d, k)?,
-            intercept: vec![0.0; k],
-            residual_norm: vec![0.0; k],
+            intercept: zeros(k, TARGETS)?,
+            residual_norm: zeros(k, TARGETS)?,
             rank: None,
             constant: Vec::new(),
             method: params.method,
             n_iter: 0,
             sketch_size: None,
-            backward_error: vec![0.0; k],
-            backward_error_bound: vec![0.0; k],
+            backward_error: zeros(k, TARGETS)?,
+            backward_error_bound: zeros(k, TARGETS)?,
             condition: 1.0,
             target,
             floor: floor_of(T::UNIT_ROUNDOFF),
@@ -136,13 +137,13 @@ impl Output {
         condition: f64,
         rank: usize,
         sketch_size: Option<usize>,
-    ) {
+    ) -> Result<()> {
         self.take(group, &refined, &scaled.scale);
         // The estimate is within sqrt(2) of the truth for an exact factor; the factor is off by the rate.
         let looseness = 2f64.sqrt() / (1.0 - refined.rate.clamp(0.0, 0.5));
         for (position, &target) in group.targets.iter().enumerate() {
             let x = refined.x.col(position);
-            let change = self.round::<T>(group, target, x, &scaled.scale);
+            let change = self.round::<T>(group, target, x, &scaled.scale)?;
             let rounding = match change.iter().all(|&dx| dx == 0.0) {
                 true => 0.0,
                 false => backward_error_of_change(
@@ -160,6 +161,7 @@ impl Output {
         self.method = method;
         self.sketch_size = sketch_size;
         self.condition = self.condition.max(condition);
+        Ok(())
     }
 
     /// Takes over the answers of one group, their errors measured without a factor.
@@ -167,12 +169,12 @@ impl Output {
         &mut self,
         group: &Group<'_, '_, T>,
         answers: Unfactored,
-    ) {
+    ) -> Result<()> {
         self.take(group, &answers.refined, &answers.scale);
         for (position, &target) in group.targets.iter().enumerate() {
             // |A dx| <= |A|_F |dx|, and an answer x makes |A|_F |x| of room.
             let x = answers.refined.x.col(position);
-            let change = norm(&self.round::<T>(group, target, x, &answers.scale));
+            let change = norm(&self.round::<T>(group, target, x, &answers.scale)?);
             let rounding = if change == 0.0 { 0.0 } else { change / norm(x) };
             self.backward_error[target] = answers.refined.backward_error[position] + rounding;
             self.backward_error_bound[target] = answers.bound[position] + rounding + ROUNDING;
@@ -184,6 +186,7 @@ impl Output {
         self.rank = None;
         self.method = Method::Lsmr;
         self.condition = self.condition.max(answers.condition);
+        Ok(())
     }
 
     /// The answers of one group in the caller's units.
@@ -213,14 +216,14 @@ impl Output {
         target: usize,
         x: &[f64],
         scale: &[f64],
-    ) -> Vec<f64> {
+    ) -> Result<Vec<f64>> {
         let target_scale = exponent_of(group.design.target_scale(target));
         let change = |(j, out): (usize, &mut f64)| {
             *out = T::from_f64(*out).to_f64();
             let unit = target_scale - exponent_of(group.design.column_scale(j));
             (times_power_of_two(*out, unit) - x[j] / scale[j]) * scale[j]
         };
-        self.x.col_mut(target).iter_mut().enumerate().map(change).collect()
+        collected(self.x.col_mut(target).iter_mut().enumerate().map(change), "changes by rounding")
     }
 
     /// The constants of the fits, and what is to be said of all targets.

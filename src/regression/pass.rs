@@ -5,6 +5,7 @@ use super::products::{SparseSides, centre_and_scale, product, transposed_product
 use crate::error::Result;
 use crate::linalg;
 use crate::matrix::{Buffer, Dense, DenseMut, Mat, Real, Rows};
+use crate::memory::{collected, zeros};
 use crate::parallel::Context;
 use crate::simd::{Element, residual_cols, residual_rows};
 use std::ops::Range;
@@ -21,8 +22,9 @@ pub(crate) struct Pass {
 }
 
 impl Pass {
-    fn zeros(d: usize, k: usize) -> Result<Self> {
-        Ok(Self { gradient: Mat::zeros(d, k)?, squares: vec![0.0; k], totals: vec![0.0; k] })
+    /// Nothing summed yet.
+    pub fn zeros(d: usize, k: usize) -> Result<Self> {
+        Ok(Self { gradient: Mat::zeros(d, k)?, squares: zeros(k, SUMS)?, totals: zeros(k, SUMS)? })
     }
 
     fn add(&mut self, other: &Self) {
@@ -31,6 +33,8 @@ impl Pass {
         self.totals.iter_mut().zip(&other.totals).for_each(|(sum, total)| *sum += total);
     }
 }
+
+const SUMS: &str = "sums over rows";
 
 /// The right-hand sides of a pass.
 #[derive(Clone, Copy)]
@@ -50,14 +54,15 @@ pub(crate) fn pass<T: Real + Element>(
 ) -> Result<Pass> {
     if design.operator().is_some() {
         let residual = residuals(context, design, x, sides)?;
-        let squares = (0..x.ncols()).map(|side| crate::simd::norm_sq(residual.col(side))).collect();
+        let squares = (0..x.ncols()).map(|side| crate::simd::norm_sq(residual.col(side)));
+        let squares = collected(squares, SUMS)?;
         let gradient = transposed_product(context, design, &residual)?;
-        return Ok(Pass { gradient, squares, totals: vec![0.0; x.ncols()] });
+        return Ok(Pass { gradient, squares, totals: zeros(x.ncols(), SUMS)? });
     }
     if let Some(sparse) = SparseSides::new(design, x)? {
         return sparse_pass(context, &sparse, sides);
     }
-    let (blocks, len) = (design.blocks(), design.ncols() * x.ncols());
+    let (blocks, len) = (design.blocks()?, design.ncols() * x.ncols());
     let work = |buffer: &mut Vec<f64>, block: usize| {
         let mut sum = PassSum::new(design, x, sides)?;
         sum.add_block(blocks[block].clone(), buffer)?;
@@ -198,7 +203,7 @@ fn sparse_pass<T: Real + Element>(
     targets: Sides<'_>,
 ) -> Result<Pass> {
     let (design, k) = (sides.design(), sides.count());
-    let (d, blocks) = (design.ncols(), design.blocks());
+    let (d, blocks) = (design.ncols(), design.blocks()?);
     let mut total = Pass::zeros(d, k)?;
     let work = |_: &mut (), block: usize| {
         let rows: Range<usize> = blocks[block].clone();

@@ -7,6 +7,7 @@ use super::ladder::{Precision, SketchPlan};
 use super::lsmr::Patience;
 use crate::error::{Error, Result};
 use crate::matrix::{Real, Rows};
+use crate::memory::collected;
 use crate::simd::Element;
 use crate::sketch::Kind;
 
@@ -152,58 +153,66 @@ pub(super) struct Plan {
 
 impl Plan {
     /// The rungs in the order in which they are tried.
-    pub fn for_rows<T: Real + Element>(design: &Design<'_, T>, params: &Params, hint: Option<&Hint>) -> Self {
+    pub fn for_rows<T: Real + Element>(
+        design: &Design<'_, T>,
+        params: &Params,
+        hint: Option<&Hint>,
+    ) -> Result<Self> {
         let (n, d) = (design.nrows(), design.ncols());
         let (square, mut reasons) = (is_square(n, d), Vec::new());
         let costs = costs_of(design);
         let limits = match params.dtype_work {
-            Some(precision) => vec![(precision, precision.limit())],
-            None if params.keep_factor => vec![(Precision::Double, Precision::Double.limit())],
-            None => vec![(Precision::Single, 300.0), (Precision::Double, Precision::Double.limit())],
+            Some(precision) => [Some((precision, precision.limit())), None],
+            None if params.keep_factor => [Some((Precision::Double, Precision::Double.limit())), None],
+            None => [(Precision::Single, 300.0), (Precision::Double, Precision::Double.limit())].map(Some),
         };
         let last = Rung::Gram(params.dtype_work.unwrap_or(Precision::Double));
         let gram = |condition: f64| {
-            limits.iter().filter(move |&&(_, limit)| condition <= limit).map(|&(p, _)| Rung::Gram(p))
+            limits
+                .iter()
+                .flatten()
+                .filter(move |&&(_, limit)| condition <= limit)
+                .map(|&(p, _)| Rung::Gram(p))
         };
         let whitened = [Rung::Whitened { draw: 0 }, Rung::Whitened { draw: 1 }];
         let iterative = Rung::iterative;
         let augmented = |preconditioner| [0, 1].map(|draw| Rung::Augmented { draw, preconditioner });
         let condition = hint.map_or(f64::INFINITY, |hint| hint.condition);
         let mut rungs: Vec<Rung> = match params.method {
-            Method::Qr => vec![],
-            Method::Whitened => whitened.to_vec(),
-            Method::Spir => iterative(false).to_vec(),
-            Method::Fossils => iterative(true).to_vec(),
+            Method::Qr => Vec::new(),
+            Method::Whitened => whitened.into(),
+            Method::Spir => iterative(false).into(),
+            Method::Fossils => iterative(true).into(),
             Method::Lsmr | Method::Auto if unfactorable(design) => {
                 let many = || format!("{d} columns are too many to factor a sketch");
                 reasons.extend((params.method == Method::Auto).then(many));
-                return Self { rungs: vec![Rung::lsmr(params, n, d)], reasons };
+                return Ok(Self { rungs: [Rung::lsmr(params, n, d)].into(), reasons });
             }
-            Method::Lsmr => vec![Rung::lsmr(params, n, d)],
-            Method::FgmresWlsir => augmented(params.preconditioner.unwrap_or(Preconditioner::Split)).to_vec(),
-            Method::Gram if square => vec![last],
-            Method::Gram => gram(condition).chain([last]).take(2).chain(whitened).collect(),
+            Method::Lsmr => [Rung::lsmr(params, n, d)].into(),
+            Method::FgmresWlsir => augmented(params.preconditioner.unwrap_or(Preconditioner::Split)).into(),
+            Method::Gram if square => [last].into(),
+            Method::Gram => collected(gram(condition).chain([last]).take(2).chain(whitened), PLAN)?,
             Method::Auto if design.sparse().is_some() && d > FEWEST_COLUMNS => {
                 let few = Patience { reads: costs.reads_worth_a_factor(), foresees: true };
                 reasons.push(format!("a factor is worth up to {} iterations of lsmr", few.reads));
-                let rest = if square { vec![] } else { iterative(false).to_vec() };
-                [Rung::Lsmr(few)].into_iter().chain(rest).collect()
+                let rest = iterative(false).into_iter().filter(|_| !square);
+                collected([Rung::Lsmr(few)].into_iter().chain(rest), PLAN)?
             }
             Method::Auto if square => {
                 reasons.push(format!("{n} x {d} is too small or too square for anything but QR"));
-                vec![]
+                Vec::new()
             }
             Method::Auto => {
                 reasons.extend(hint.map(Hint::describe));
                 reasons.push(costs.describe());
                 let cheapest = costs.cheapest();
                 let cheaper = |&rung: &Rung| costs.of(rung) < costs.of(cheapest[0]);
-                gram(condition).filter(cheaper).chain(cheapest).collect()
+                collected(gram(condition).filter(cheaper).chain(cheapest), PLAN)?
             }
         };
         rungs.push(Rung::Qr);
         rungs.dedup();
-        Self { rungs, reasons }
+        Ok(Self { rungs, reasons })
     }
 
     /// The rungs for a linear operator. There is no QR to end with: the last answer is taken as it is.
@@ -213,13 +222,13 @@ impl Plan {
         }
         let few = Patience { reads: d / LSMR_SHARE, foresees: true };
         let rungs = match params.method {
-            Method::Auto if d > LARGEST_FACTOR => vec![Rung::lsmr(params, n, d)],
+            Method::Auto if d > LARGEST_FACTOR => [Rung::lsmr(params, n, d)].into(),
             Method::Auto if few.reads >= FEWEST_READS => {
-                [Rung::Lsmr(few)].into_iter().chain(Rung::iterative(false)).collect()
+                collected([Rung::Lsmr(few)].into_iter().chain(Rung::iterative(false)), PLAN)?
             }
-            Method::Auto | Method::Spir => Rung::iterative(false).to_vec(),
-            Method::Fossils => Rung::iterative(true).to_vec(),
-            Method::Lsmr => vec![Rung::lsmr(params, n, d)],
+            Method::Auto | Method::Spir => Rung::iterative(false).into(),
+            Method::Fossils => Rung::iterative(true).into(),
+            Method::Lsmr => [Rung::lsmr(params, n, d)].into(),
             Method::Gram | Method::Whitened | Method::FgmresWlsir | Method::Qr => {
                 return Err(Error::value(
                     "method",
@@ -239,9 +248,11 @@ impl Plan {
             ),
             _ => format!("a sketch takes {d} products, which is little"),
         });
-        Ok(Self { rungs, reasons: reason.into_iter().collect() })
+        Ok(Self { rungs, reasons: collected(reason, PLAN)? })
     }
 }
+
+const PLAN: &str = "a plan";
 
 /// True if there is nothing to gain over QR.
 fn is_square(n: usize, d: usize) -> bool {

@@ -22,7 +22,7 @@ pub fn predict<T: Real>(
         return Err(Error::shape("intercept", format!("length {}", intercept.len()), targets));
     }
     // By stored entries rather than by columns, so that a block is as much work whatever the width.
-    let blocks = row_blocks(a.nrows(), a.nnz().div_ceil(a.nrows().max(1)));
+    let blocks = row_blocks(a.nrows(), a.nnz().div_ceil(a.nrows().max(1)))?;
     let mut predicted = Mat::zeros(targets, a.nrows())?;
     let mut rest = predicted.as_mut_slice();
     let parts = blocks.iter().map(|rows| rest.split_off_mut(..rows.len() * targets).unwrap_or_default());

@@ -22,7 +22,7 @@ pub(crate) fn product<T: Real + Element>(
         weigh(design, &mut product);
         return Ok(product);
     }
-    let (k, blocks) = (x.ncols(), design.blocks());
+    let (k, blocks) = (x.ncols(), design.blocks()?);
     let sides = SparseSides::new(design, x)?;
     let mut product = Mat::zeros(design.nrows(), k)?;
     let work = |buffer: &mut Vec<f64>, block: usize| {
@@ -65,7 +65,7 @@ pub(crate) fn transposed_product<T: Real + Element>(
         weigh(design, &mut weighed);
         return operator.transposed_product(weighed);
     }
-    let (d, k, blocks) = (design.ncols(), y.ncols(), design.blocks());
+    let (d, k, blocks) = (design.ncols(), y.ncols(), design.blocks()?);
     let mut product = Mat::zeros(d, k)?;
     let mut totals = Buffer::zeros(k, "sums of targets")?;
     let work = |buffer: &mut Vec<f64>, block: usize| {

@@ -10,6 +10,7 @@ use crate::certify::{Factor, ROUNDING, norm};
 use crate::error::Result;
 use crate::linalg;
 use crate::matrix::{Dense, Mat, Real, Rows};
+use crate::memory::collected;
 use crate::simd::Element;
 
 /// Answers of a QR factorisation and what it says about A.
@@ -75,8 +76,8 @@ fn tall<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solve
     )?;
     let mut r = Mat::from_fn(d, d, |i, j| if i <= j { r_of_both[(i, j)] } else { 0.0 })?;
     let mut x = Mat::from_fn(d, k, |i, j| r_of_both[(i, d + j)])?;
-    let empty = empty_columns(&r);
-    let scale = normalise_columns(&mut r);
+    let empty = collected(empty_columns(&r), COLUMNS)?;
+    let scale = normalise_columns(&mut r)?;
     let mut scaled = Scaled { factor: Factor::Triangle(r), scale, empty: Vec::new(), cut: 0.0 };
     // The estimate may be off by a small factor: near the threshold the SVD decides.
     let doubt = doubt(group.design, &scaled, || condition_of(&scaled.factor), rcond)?;
@@ -88,7 +89,7 @@ fn tall<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solve
     }
     let mut scale = scaled.scale;
     let mut least = 0.0;
-    if let Some(left) = group.design.left_by_centring(&scale, rcond) {
+    if let Some(left) = group.design.left_by_centring(&scale, rcond)? {
         least = 1.0;
         for (j, left) in left.iter().enumerate() {
             r.col_mut(j).iter_mut().for_each(|value| *value *= left);
@@ -109,7 +110,7 @@ pub(super) fn doubt<T: Real + Element>(
     condition: impl FnOnce() -> Result<f64>,
     rcond: f64,
 ) -> Result<f64> {
-    match (&scaled.factor, design.left_by_centring(&scaled.scale, rcond)) {
+    match (&scaled.factor, design.left_by_centring(&scaled.scale, rcond)?) {
         (Factor::Triangle(r), Some(left)) => {
             let beside = |i: usize, j: usize| match (i, j) {
                 (0, 0) => 1.0,
@@ -136,12 +137,13 @@ pub(super) struct Truncated {
 
 /// Truncates R and solves R x = `images`. The largest singular value counts as no less than `least`.
 pub(super) fn truncated(r: &Mat<f64>, images: Dense<'_, f64>, rcond: f64, least: f64) -> Result<Truncated> {
-    let (d, svd) = (r.ncols(), linalg::svd(r.as_ref())?);
+    let (d, mut svd) = (r.ncols(), linalg::svd(r.as_ref())?);
     let rank = rank_beside(&svd.s, rcond, least);
     let null_space = Mat::from_fn(d, d - rank, |i, j| svd.v[(i, rank + j)])?;
     let leading = |a: &Mat<f64>| Mat::from_fn(d, rank, |i, j| a[(i, j)]);
-    let cut = cut_beyond(&svd.s, rank, (d - empty_columns(r).len()).max(rank));
-    let svd = linalg::Svd { u: leading(&svd.u)?, v: leading(&svd.v)?, s: svd.s[..rank].to_vec() };
+    let cut = cut_beyond(&svd.s, rank, (d - empty_columns(r).count()).max(rank));
+    svd.s.truncate(rank);
+    let svd = linalg::Svd { u: leading(&svd.u)?, v: leading(&svd.v)?, s: svd.s };
     let (factor, x) = pseudo_inverse(svd, images)?;
     Ok(Truncated { factor, x, null_space, cut })
 }
@@ -191,21 +193,23 @@ fn pseudo_inverse(svd: linalg::Svd, targets: Dense<'_, f64>) -> Result<(Factor, 
     Ok((factor, x))
 }
 
-fn empty_columns(a: &Mat<f64>) -> Vec<usize> {
-    (0..a.ncols()).filter(|&j| a.col(j).iter().all(|&v| v == 0.0)).collect()
+fn empty_columns(a: &Mat<f64>) -> impl Iterator<Item = usize> {
+    (0..a.ncols()).filter(|&j| a.col(j).iter().all(|&v| v == 0.0))
 }
 
+const COLUMNS: &str = "norms of columns";
+
 /// Divides columns by their norms and gives the norms; 1 for a column of zeros.
-pub(super) fn normalise_columns(a: &mut Mat<f64>) -> Vec<f64> {
-    (0..a.ncols())
-        .map(|j| {
-            let column = a.col_mut(j);
-            let length = norm(column);
-            let norm = if length > 0.0 { length } else { 1.0 };
-            column.iter_mut().for_each(|v| *v /= norm);
-            norm
-        })
-        .collect()
+pub(super) fn normalise_columns(a: &mut Mat<f64>) -> Result<Vec<f64>> {
+    let ncols = a.ncols();
+    let normalise = |j: usize| {
+        let column = a.col_mut(j);
+        let length = norm(column);
+        let norm = if length > 0.0 { length } else { 1.0 };
+        column.iter_mut().for_each(|v| *v /= norm);
+        norm
+    };
+    collected((0..ncols).map(normalise), COLUMNS)
 }
 
 /// Replaces answers (in scaled units) by those of the smallest norm in the caller's units.
@@ -216,7 +220,7 @@ fn shortest<T: Real + Element>(
     null_space: Option<Mat<f64>>,
 ) -> Result<()> {
     let Factor::Spectral(v, s) = &scaled.factor else { return Ok(()) };
-    let unit = units(group.design, &scaled.scale);
+    let unit = units(group.design, &scaled.scale)?;
     let factor = scaled.factor.rows()?;
     if least_norm::is_steep(&factor, &unit) {
         let noise = RCOND * (s.len() as f64).sqrt() * s.first().copied().unwrap_or(0.0);
@@ -243,16 +247,16 @@ fn shortest<T: Real + Element>(
 }
 
 /// What coefficients in scaled units are divided by for those of the caller, up to one factor for all.
-fn units<T: Real + Element>(design: &Design<'_, T>, scale: &[f64]) -> Vec<f64> {
+fn units<T: Real + Element>(design: &Design<'_, T>, scale: &[f64]) -> Result<Vec<f64>> {
     let tamed = |j: usize| design.column_scale(j);
     // Constant columns, which have no unit, are out of the way.
     let least = (0..scale.len()).map(tamed).filter(|&unit| unit > 0.0).fold(f64::INFINITY, f64::min);
     let unit = |j: usize| if tamed(j) > 0.0 { (least / tamed(j)).max(1e-150) } else { 1.0 };
-    scale.iter().enumerate().map(|(j, scale)| scale * unit(j)).collect()
+    collected(scale.iter().enumerate().map(|(j, scale)| scale * unit(j)), COLUMNS)
 }
 
 pub(super) fn normalised(mut a: Mat<f64>) -> Result<Mat<f64>> {
-    normalise_columns(&mut a);
+    normalise_columns(&mut a)?;
     Ok(a)
 }
 

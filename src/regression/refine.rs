@@ -5,6 +5,7 @@ use super::pass::{Pass, Sides, pass};
 use crate::certify::{Answer, Factor, norm};
 use crate::error::Result;
 use crate::matrix::{Mat, Real};
+use crate::memory::{collected, filled, room_for, zeros};
 use crate::parallel::Context;
 use crate::simd::Element;
 
@@ -58,15 +59,17 @@ const LITTLE: f64 = 4.0 * f64::UNIT_ROUNDOFF;
 /// Answers within this many tolerances are accepted once refinement has come to its end.
 const ACCEPTED: f64 = 4.0;
 
+pub(super) const TARGETS: &str = "figures of targets";
+
 impl Refined {
     /// Answers of which nothing is known yet.
     pub fn starting_at(x: &Mat<f64>) -> Result<Self> {
         let k = x.ncols();
         Ok(Self {
             x: x.copy()?,
-            backward_error: vec![f64::INFINITY; k],
-            residual_norm: vec![0.0; k],
-            residual_total: vec![0.0; k],
+            backward_error: filled(f64::INFINITY, k, TARGETS)?,
+            residual_norm: zeros(k, TARGETS)?,
+            residual_total: zeros(k, TARGETS)?,
             rate: 0.0,
             passes: 0,
             settled: false,
@@ -104,7 +107,7 @@ impl<T: Real + Element> Group<'_, '_, T> {
     /// the ridge problem, in scaled units; the squares are those of the residual with the ridge below it.
     pub fn pass(&self, scale: &[f64], x: &Mat<f64>, active: &[usize]) -> Result<Pass> {
         let unscaled = Mat::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] / scale[i])?;
-        let targets: Vec<usize> = active.iter().map(|&position| self.targets[position]).collect();
+        let targets = collected(active.iter().map(|&position| self.targets[position]), TARGETS)?;
         let mut pass = pass(self.context, self.design, &unscaled, Sides::Targets(&targets))?;
         self.to_scaled(&mut pass, &unscaled, scale);
         Ok(pass)
@@ -158,8 +161,8 @@ impl<T: Real + Element> Group<'_, '_, T> {
         let k = self.targets.len();
         let mut state = Refined::starting_at(&x)?;
         let mut trial = x;
-        let mut active: Vec<usize> = (0..k).collect();
-        let mut last_step = vec![f64::NAN; k];
+        let mut active = collected(0..k, TARGETS)?;
+        let mut last_step = filled(f64::NAN, k, TARGETS)?;
         let mut made = first;
         let ridged = self.ridge_dominates(&scaled.scale);
         while !active.is_empty() && state.passes < self.max_passes {
@@ -173,7 +176,7 @@ impl<T: Real + Element> Group<'_, '_, T> {
             };
             let whitened = scaled.factor.whiten(&pass.gradient)?;
             let step = scaled.factor.unwhiten(&whitened)?;
-            let mut going = Vec::new();
+            let mut going = room_for(active.len(), TARGETS)?;
             for (side, &position) in active.iter().enumerate() {
                 let answer = self.answer(&pass, &whitened, &part, side, position);
                 let length = norm(whitened.col(side));

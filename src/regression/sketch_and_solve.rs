@@ -16,6 +16,7 @@ use crate::certify;
 use crate::error::{Error, Result};
 use crate::linalg::{self, Qr, largest_of, power_of_two_below};
 use crate::matrix::{Mat, Real};
+use crate::memory::{collected, room_for, zeros};
 use crate::parallel::Context;
 
 /// Errors of the triangle and of the solve, in units of roundoff: far below those of sketching unless b is in the
@@ -73,7 +74,7 @@ pub fn sketch_and_solve(
         x: Mat::zeros(d, k)?,
         half_width: Mat::zeros(d, k)?,
         simultaneous: Mat::zeros(d, k)?,
-        residual_norm: Vec::with_capacity(k),
+        residual_norm: room_for(k, "figures of targets")?,
         rank: inverse.rank,
         estimate: 0.0,
         unit: 0.0,
@@ -81,7 +82,7 @@ pub fn sketch_and_solve(
     };
     for target in 0..k {
         context.tick()?;
-        let mut fit = inverse.fit(triangle.col(d + target), m);
+        let mut fit = inverse.fit(triangle.col(d + target), m)?;
         fit.standard_error.iter_mut().for_each(|error| *error *= excess);
         answers.add(target, &fit, &inverse, quantiles, roundoff);
     }
@@ -136,9 +137,11 @@ struct Inverse {
 
 impl Inverse {
     fn new(triangle: &Mat<f64>, d: usize, ridge: f64, m: usize) -> Result<Self> {
-        let norms: Vec<f64> = (0..d).map(|j| size(&triangle.col(j)[..=j]).hypot(ridge.sqrt())).collect();
-        let scale: Vec<f64> = norms.iter().map(|&norm| if norm > 0.0 { norm } else { 1.0 }).collect();
-        let penalty: Vec<f64> = scale.iter().map(|scale| ridge.sqrt() / scale).collect();
+        let norms = (0..d).map(|j| size(&triangle.col(j)[..=j]).hypot(ridge.sqrt()));
+        let norms = collected(norms, COLUMNS)?;
+        let scale = norms.iter().map(|&norm| if norm > 0.0 { norm } else { 1.0 });
+        let scale = collected(scale, COLUMNS)?;
+        let penalty = collected(scale.iter().map(|scale| ridge.sqrt() / scale), COLUMNS)?;
         let below = if ridge > 0.0 { d } else { 0 };
         let stacked = Mat::from_fn(d + below, d, |i, j| match i {
             _ if i <= j => triangle[(i, j)] / scale[j],
@@ -165,39 +168,43 @@ impl Inverse {
             }
         }
         let solve = linalg::product(top.as_ref(), root.as_ref().t())?;
-        let reach = (0..d).map(|j| size(solve.col(j))).collect();
+        let reach = collected((0..d).map(|j| size(solve.col(j))), COLUMNS)?;
         let freedom: f64 = top.as_slice().iter().map(|t| t * t).sum();
         let norm = norm_of(&root)? * (1.0 - (freedom / m as f64).sqrt());
         Ok(Self { rank, scale, penalty, whiten, root, top, reach, freedom, norm })
     }
 
     /// The answer for the target whose column of the triangle is `column`, from a sketch of m rows.
-    fn fit(&self, column: &[f64], m: usize) -> Fit {
+    fn fit(&self, column: &[f64], m: usize) -> Result<Fit> {
         let d = self.scale.len();
         // A power of two keeps the squares of small and large targets in range.
         let unit = power_of_two_below(largest_of(column));
-        let column: Vec<f64> = column.iter().map(|v| v / unit).collect();
+        let column = collected(column.iter().map(|v| v / unit), COLUMNS)?;
         let (z, w) = column.split_at(d);
-        let coefficients = transposed(&self.top, z);
-        let inside = combine(&self.top, &coefficients);
-        let outside: Vec<f64> = z.iter().zip(&inside).map(|(z, inside)| z - inside).collect();
+        let coefficients = transposed(&self.top, z)?;
+        let inside = combine(&self.top, &coefficients)?;
+        let outside = collected(z.iter().zip(&inside).map(|(z, inside)| z - inside), COLUMNS)?;
         let left = certify::norm(&outside).hypot(certify::norm(w));
         let sigma = left / (m as f64 - self.freedom).max(1.0).sqrt();
         let residual = sigma * (m as f64).sqrt();
         // D x and, with P the penalties, P D x and D^-1 C D^-1 P^2 D x: the error is due to the residual and to A'r*.
-        let scaled = combine(&self.whiten, &coefficients);
-        let penalised: Vec<f64> = scaled.iter().zip(&self.penalty).map(|(x, penalty)| x * penalty).collect();
-        let pulled: Vec<f64> = penalised.iter().zip(&self.penalty).map(|(x, penalty)| x * penalty).collect();
-        let pull = combine(&self.root, &transposed(&self.whiten, &pulled));
+        let scaled = combine(&self.whiten, &coefficients)?;
+        let penalised =
+            |x: &[f64]| collected(x.iter().zip(&self.penalty).map(|(x, penalty)| x * penalty), COLUMNS);
+        let penalised_once = penalised(&scaled)?;
+        let pulled = penalised(&penalised_once)?;
+        let pull = combine(&self.root, &transposed(&self.whiten, &pulled)?)?;
         let error = |j: usize| (sigma * self.reach[j]).hypot(pull[j] / (m as f64).sqrt());
         let rounding = ROUNDING * f64::UNIT_ROUNDOFF * (certify::norm(z) + certify::norm(&scaled));
-        Fit {
-            x: combine(&self.root, &coefficients).iter().map(|x| x * unit).collect(),
-            standard_error: (0..d).map(|j| error(j) * unit).collect(),
-            rounding: self.reach.iter().map(|reach| rounding * reach * unit).collect(),
+        let mut x = combine(&self.root, &coefficients)?;
+        x.iter_mut().for_each(|x| *x *= unit);
+        Ok(Fit {
+            x,
+            standard_error: collected((0..d).map(|j| error(j) * unit), COLUMNS)?,
+            rounding: collected(self.reach.iter().map(|reach| rounding * reach * unit), COLUMNS)?,
             residual_norm: residual * unit,
-            augmented_norm: residual.hypot(certify::norm(&penalised)) * unit,
-        }
+            augmented_norm: residual.hypot(certify::norm(&penalised_once)) * unit,
+        })
     }
 }
 
@@ -214,18 +221,21 @@ struct Fit {
 }
 
 /// A v
-fn combine(a: &Mat<f64>, v: &[f64]) -> Vec<f64> {
-    let mut sum = vec![0.0; a.nrows()];
+fn combine(a: &Mat<f64>, v: &[f64]) -> Result<Vec<f64>> {
+    let mut sum = zeros(a.nrows(), COLUMNS)?;
     for (j, &factor) in v.iter().enumerate() {
         sum.iter_mut().zip(a.col(j)).for_each(|(sum, entry)| *sum += factor * entry);
     }
-    sum
+    Ok(sum)
 }
 
 /// A'v
-fn transposed(a: &Mat<f64>, v: &[f64]) -> Vec<f64> {
-    (0..a.ncols()).map(|j| a.col(j).iter().zip(v).map(|(entry, v)| entry * v).sum()).collect()
+fn transposed(a: &Mat<f64>, v: &[f64]) -> Result<Vec<f64>> {
+    let product = |j: usize| a.col(j).iter().zip(v).map(|(entry, v)| entry * v).sum();
+    collected((0..a.ncols()).map(product), COLUMNS)
 }
+
+const COLUMNS: &str = "figures of coefficients";
 
 /// The norm of a vector of any magnitude.
 fn size(v: &[f64]) -> f64 {

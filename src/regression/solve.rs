@@ -11,11 +11,12 @@ use super::lsmr::{PROBES, Unfactored, lsmr};
 use super::output::{Output, Stage};
 use super::plan::{Method, Params, Plan, Rung, wants_hint};
 use super::qr::{Factored, RCOND, doubt, qr, shortened};
-use super::refine::{Group, Refined, Scaled};
+use super::refine::{Group, Refined, Scaled, TARGETS};
 use super::spir::{Inner, spir};
 use crate::certify::{LOOSENESS, floor_of};
 use crate::error::{Error, Result};
 use crate::matrix::{Buffer, Real, Rows};
+use crate::memory::{collected, copied, filled, push};
 use crate::parallel::Context;
 use crate::simd::Element;
 use std::time::Instant;
@@ -49,9 +50,9 @@ where
     let mut driver = Driver::new(context, &mut design, params)?;
     driver.stages.push(Stage { name: "plan", seconds: start.elapsed().as_secs_f64(), reads: driver.reads });
     let mut output = Output::empty::<T>(d, k, params)?;
-    output.inference = params.keep_factor.then(|| Inference::of(&design));
+    output.inference = params.keep_factor.then(|| Inference::of(&design)).transpose()?;
     output.forward = params.certify.then(|| ForwardError::none(d, k)).transpose()?;
-    for (ridge, targets) in groups(&design, problem.ridge) {
+    for (ridge, targets) in groups(&design, problem.ridge)? {
         driver.solve(&design, &targets, ridge, &mut output)?;
     }
     if output.backward_error.is_empty() || (0..k).all(|target| design.target_norm(target) == 0.0) {
@@ -64,7 +65,7 @@ where
             .push(format!("{count} constant columns, the first of them column {first}, are left out"));
     }
     output.finish::<T>(&design)?;
-    output.constant = design.constant().to_vec();
+    output.constant = copied(design.constant(), "constant columns")?;
     output.explanation = driver.explanation.join("; ");
     output.stages = driver.stages;
     context.progress(output.n_iter + 1, output.n_iter + 1, &[])?;
@@ -72,16 +73,19 @@ where
 }
 
 /// Targets of one ridge each; targets of norm zero have the answer zero already.
-pub(crate) fn groups<T: Real + Element>(design: &Design<'_, T>, ridge: &[f64]) -> Vec<(f64, Vec<usize>)> {
+pub(crate) fn groups<T: Real + Element>(
+    design: &Design<'_, T>,
+    ridge: &[f64],
+) -> Result<Vec<(f64, Vec<usize>)>> {
     let mut groups: Vec<(f64, Vec<usize>)> = Vec::new();
     for target in (0..design.ntargets()).filter(|&target| design.target_norm(target) > 0.0) {
         let ridge = if ridge.len() == 1 { ridge[0] } else { ridge[target] };
         match groups.iter_mut().find(|(other, _)| *other == ridge) {
-            Some((_, targets)) => targets.push(target),
-            None => groups.push((ridge, vec![target])),
+            Some((_, targets)) => push(targets, target, TARGETS)?,
+            None => push(&mut groups, (ridge, Vec::from([target])), TARGETS)?,
         }
     }
-    groups
+    Ok(groups)
 }
 
 /// What stays the same for all groups of targets.
@@ -116,8 +120,8 @@ impl<'p> Driver<'p> {
         let mut driver = Self {
             context,
             params,
-            rungs: vec![Rung::Qr],
-            powers: vec![1.0; d],
+            rungs: Vec::from([Rung::Qr]),
+            powers: filled(1.0, d, "powers of two")?,
             moments: None,
             tolerance,
             rcond,
@@ -141,12 +145,9 @@ impl<'p> Driver<'p> {
                 &read
             }
         };
-        driver.powers = largest
-            .iter()
-            .enumerate()
-            .map(|(j, &value)| design.taming_power(j, value * design.column_scale(j)))
-            .collect();
-        driver.follow(Plan::for_rows(design, params, sampled.as_ref()));
+        let power = |(j, &value): (usize, &f64)| design.taming_power(j, value * design.column_scale(j));
+        driver.powers = collected(largest.iter().enumerate().map(power), "powers of two")?;
+        driver.follow(Plan::for_rows(design, params, sampled.as_ref())?);
         Ok(driver)
     }
 
@@ -159,7 +160,7 @@ impl<'p> Driver<'p> {
     fn read_largest<T: Real + Element>(&mut self, design: &mut Design<'_, T>) -> Result<Buffer<f64>> {
         self.reads += 1;
         let largest = design.largest_in_columns(self.context)?;
-        design.tame_columns(&largest);
+        design.tame_columns(&largest)?;
         Ok(largest)
     }
 
@@ -231,7 +232,7 @@ impl<'p> Driver<'p> {
                         Some(sharpened) => (Method::FgmresWlsir, sharpened),
                         None => (rung.method(), refined),
                     };
-                    output.accept(group, method, refined, &scaled, condition, rank, sketch_size);
+                    output.accept(group, method, refined, &scaled, condition, rank, sketch_size)?;
                     self.certify(group, &scaled, condition, output)?;
                     return self.keep(group, &scaled, self.is_exact(rung, condition), output);
                 }
@@ -240,7 +241,7 @@ impl<'p> Driver<'p> {
                     if !answers.is_shortest {
                         self.explanation.push("there may be shorter answers".into());
                     }
-                    output.accept_unfactored(group, answers);
+                    output.accept_unfactored(group, answers)?;
                     return self.factor_apart(group, output);
                 }
                 Outcome::Refined(refined, _, condition)
@@ -357,7 +358,7 @@ impl<'p> Driver<'p> {
         *sketch_size = Some(plan.rows);
         let (sketched, doubt) = match rung {
             Rung::Augmented { preconditioner: Preconditioner::Left, .. } => {
-                let unweighted = group.design.unweighted();
+                let unweighted = group.design.unweighted()?;
                 self.sketched(&Group { design: &unweighted, ..*group }, plan)?
             }
             _ => self.sketched(group, plan)?,
@@ -448,7 +449,8 @@ impl<'p> Driver<'p> {
         precision: Precision,
     ) -> Result<Moments> {
         self.reads += 1;
-        let moments = Moments::new(self.context, group.design, precision, self.powers.clone())?;
+        let moments =
+            Moments::new(self.context, group.design, precision, copied(&self.powers, "powers of two")?)?;
         if moments.is_finite() {
             return Ok(moments);
         }
@@ -456,8 +458,8 @@ impl<'p> Driver<'p> {
         self.reads += 2;
         let largest = group.design.largest_in_columns(self.context)?;
         let power = |(j, &value): (usize, &f64)| group.design.taming_power(j, value);
-        self.powers = largest.iter().enumerate().map(power).collect();
-        Moments::new(self.context, group.design, precision, self.powers.clone())
+        self.powers = collected(largest.iter().enumerate().map(power), "powers of two")?;
+        Moments::new(self.context, group.design, precision, copied(&self.powers, "powers of two")?)
     }
 
     /// Of the products of the whitened Gram matrix.

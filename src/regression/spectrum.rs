@@ -19,6 +19,7 @@ use crate::certify::norm;
 use crate::error::Result;
 use crate::linalg::eigh;
 use crate::matrix::{Mat, Real};
+use crate::memory::{copied, gathered, push, zeros};
 use crate::random::Stream;
 use crate::simd::{Element, axpy, dot};
 
@@ -56,7 +57,7 @@ pub(crate) fn spectrum<T: Real + Element>(
             low = f64::NAN;
             break;
         }
-        lanczos.extend(product.col(0));
+        lanczos.extend(product.col(0))?;
         let ritz = lanczos.ritz_values()?;
         low = ritz[0] - if step == order { 0.0 } else { lanczos.margin(&ritz, order) };
         if low.is_nan() || ritz[0] < USELESS || low >= 0.5 * ritz[0] {
@@ -70,6 +71,8 @@ pub(crate) fn spectrum<T: Real + Element>(
 pub(crate) fn rounding(scaled: &Scaled, condition: f64) -> f64 {
     (16.0 + 4.0 * (scaled.factor.rank() as f64).sqrt()) * condition * f64::UNIT_ROUNDOFF
 }
+
+const VECTOR: &str = "a Lanczos vector";
 
 /// The Lanczos iteration with full orthogonalisation.
 struct Lanczos {
@@ -87,12 +90,13 @@ impl Lanczos {
         let unit = |i: usize, k: usize| if i == scaled.empty[k] { 1.0 } else { 0.0 };
         let units = Mat::from_fn(scaled.scale.len(), scaled.empty.len(), unit)?;
         let whitened = scaled.factor.whiten(&units)?;
-        let empty = (0..scaled.empty.len()).map(|k| normalised(whitened.col(k).to_vec()).0).collect();
+        let empty = (0..scaled.empty.len()).map(|k| Ok(normalised(copied(whitened.col(k), VECTOR)?).0));
+        let empty = gathered(empty, VECTOR)?;
         let mut lanczos = Self { empty, basis: Vec::new(), alpha: Vec::new(), beta: Vec::new() };
-        let mut first = vec![0.0; scaled.factor.rank()];
+        let mut first = zeros(scaled.factor.rank(), VECTOR)?;
         start.normals_of_row(0, &mut first);
         lanczos.orthogonalise(&mut first);
-        lanczos.basis.push(normalised(first).0);
+        push(&mut lanczos.basis, normalised(first).0, VECTOR)?;
         Ok(lanczos)
     }
 
@@ -111,13 +115,13 @@ impl Lanczos {
     }
 
     /// Takes the product of M with the last vector of the basis.
-    fn extend(&mut self, product: &[f64]) {
-        let mut next = product.to_vec();
-        self.alpha.push(dot(&next, &self.basis[self.basis.len() - 1]));
+    fn extend(&mut self, product: &[f64]) -> Result<()> {
+        let mut next = copied(product, VECTOR)?;
+        push(&mut self.alpha, dot(&next, &self.basis[self.basis.len() - 1]), VECTOR)?;
         self.orthogonalise(&mut next);
         let (next, length) = normalised(next);
-        self.beta.push(length);
-        self.basis.push(next);
+        push(&mut self.beta, length, VECTOR)?;
+        push(&mut self.basis, next, VECTOR)
     }
 
     fn ritz_values(&self) -> Result<Vec<f64>> {
@@ -167,7 +171,7 @@ mod tests {
             .map(|_| {
                 let last = &lanczos.basis[lanczos.basis.len() - 1];
                 let product: Vec<f64> = last.iter().zip(values).map(|(q, value)| q * value).collect();
-                lanczos.extend(&product);
+                lanczos.extend(&product).unwrap();
                 let ritz = lanczos.ritz_values().unwrap();
                 ritz[0] - lanczos.margin(&ritz, values.len())
             })

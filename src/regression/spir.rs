@@ -7,11 +7,12 @@
 //! make the answer backward stable. Every inner iteration is one read of A.
 
 use super::ladder::{Outcome, Sketched};
-use super::refine::{Group, Refined, Scaled, columns};
+use super::refine::{Group, Refined, Scaled, TARGETS, columns};
 use crate::certify::{Factor, norm};
 use crate::error::Result;
 use crate::linalg;
 use crate::matrix::{Mat, Real};
+use crate::memory::{collected, copied, gathered, room_for, zeros};
 use crate::simd::Element;
 
 /// The inner iteration.
@@ -56,10 +57,10 @@ pub(crate) fn spir<T: Real + Element>(
     let scaled = if condition > 1e12 { spectral(scaled)? } else { scaled };
     let k = group.targets.len();
     let mut state = Rounds::new(group, &scaled, x)?;
-    let mut active: Vec<usize> = (0..k).collect();
+    let mut active = collected(0..k, TARGETS)?;
     state.look(&active, None)?;
     for round in 0..MOST_ROUNDS {
-        let before = state.best.backward_error.clone();
+        let before = copied(&state.best.backward_error, TARGETS)?;
         active.retain(|&position| !state.met(position));
         if active.is_empty() {
             break;
@@ -111,10 +112,10 @@ impl<'g, 'p, 'a, T: Real + Element> Rounds<'g, 'p, 'a, T> {
     }
 
     /// Measures x + R^-1 y of the active answers, keeps what is better, and gives |r|.
-    fn look(&mut self, active: &[usize], y: Option<&[Vec<f64>]>) -> Result<()> {
+    fn look(&mut self, active: &[usize], sides: Option<&[Side]>) -> Result<()> {
         let mut x = columns(&self.x, active)?;
-        if let Some(y) = y {
-            let step = self.scaled.factor.unwhiten(&gather(y, active)?)?;
+        if let Some(sides) = sides {
+            let step = self.scaled.factor.unwhiten(&gather(active, |position| &sides[position].y)?)?;
             x.as_mut_slice().iter_mut().zip(step.as_slice()).for_each(|(x, step)| *x += step);
         }
         let pass = self.group.pass(&self.scaled.scale, &x, active)?;
@@ -139,27 +140,27 @@ impl<'g, 'p, 'a, T: Real + Element> Rounds<'g, 'p, 'a, T> {
         for &position in active {
             self.x.col_mut(position).copy_from_slice(self.best.x.col(position));
         }
-        let mut running: Vec<usize> = active.to_vec();
-        let mut sides: Vec<Side> = (0..k).map(|position| Side::new(self.start.col(position))).collect();
-        let tolerance: Vec<f64> = (0..k)
-            .map(|position| {
-                let size = norm(self.x.col(position)) * (self.x.nrows() as f64).sqrt();
-                let noise = 0.04 * condition * self.best.residual_norm[position];
-                10.0 * (size + noise) * self.group.tolerance
-            })
-            .collect();
+        let mut running = copied(active, TARGETS)?;
+        let side = |position: usize| Side::new(self.start.col(position));
+        let mut sides = gathered((0..k).map(side), TARGETS)?;
+        let tolerance = |position: usize| {
+            let size = norm(self.x.col(position)) * (self.x.nrows() as f64).sqrt();
+            let noise = 0.04 * condition * self.best.residual_norm[position];
+            10.0 * (size + noise) * self.group.tolerance
+        };
+        let tolerance = collected((0..k).map(tolerance), TARGETS)?;
         let products = self.normal_product(&running, |position| &sides[position].y)?;
         for (side, &position) in running.iter().enumerate() {
             sides[position].begin(products.col(side));
         }
-        let mut errors = self.best.backward_error.clone();
-        let mut idle = vec![0; k];
+        let mut errors = copied(&self.best.backward_error, TARGETS)?;
+        let mut idle: Vec<usize> = zeros(k, TARGETS)?;
         for iteration in 1..=MOST_ITERATIONS {
             let products = match inner {
                 Inner::ConjugateGradients => self.normal_product(&running, |position| &sides[position].p)?,
                 Inner::HeavyBall { .. } => self.normal_product(&running, |position| &sides[position].y)?,
             };
-            let mut going = Vec::new();
+            let mut going = room_for(running.len(), TARGETS)?;
             for (side, &position) in running.iter().enumerate() {
                 let update = match inner {
                     Inner::ConjugateGradients => sides[position].conjugate_step(products.col(side)),
@@ -175,8 +176,7 @@ impl<'g, 'p, 'a, T: Real + Element> Rounds<'g, 'p, 'a, T> {
             }
             let check = !first && iteration % CHECK_EVERY == 0;
             if check && !going.is_empty() {
-                let y: Vec<Vec<f64>> = sides.iter().map(|side| side.y.clone()).collect();
-                self.look(&going, Some(&y))?;
+                self.look(&going, Some(&sides))?;
                 going.retain(|&position| {
                     let error = self.best.backward_error[position];
                     idle[position] = if error < 0.5 * errors[position] { 0 } else { idle[position] + 1 };
@@ -190,10 +190,9 @@ impl<'g, 'p, 'a, T: Real + Element> Rounds<'g, 'p, 'a, T> {
                 break;
             }
         }
-        let y: Vec<Vec<f64>> = sides.into_iter().map(|side| side.y).collect();
-        let unmet: Vec<usize> = active.iter().copied().filter(|&position| !self.met(position)).collect();
+        let unmet = collected(active.iter().copied().filter(|&position| !self.met(position)), TARGETS)?;
         if !unmet.is_empty() {
-            self.look(&unmet, Some(&y))?;
+            self.look(&unmet, Some(&sides))?;
         }
         Ok(())
     }
@@ -204,16 +203,15 @@ impl<'g, 'p, 'a, T: Real + Element> Rounds<'g, 'p, 'a, T> {
         running: &[usize],
         y: impl Fn(usize) -> &'v Vec<f64>,
     ) -> Result<Mat<f64>> {
-        let first = y(running[0]).len();
-        let stacked = Mat::from_fn(first, running.len(), |i, side| y(running[side])[i])?;
+        let stacked = gather(running, y)?;
         self.best.passes += 1;
         self.group.normal_product(self.scaled, &stacked)
     }
 }
 
-fn gather(vectors: &[Vec<f64>], which: &[usize]) -> Result<Mat<f64>> {
-    let len = which.first().map_or(0, |&first| vectors[first].len());
-    Mat::from_fn(len, which.len(), |i, j| vectors[which[j]][i])
+fn gather<'v>(which: &[usize], vector: impl Fn(usize) -> &'v Vec<f64>) -> Result<Mat<f64>> {
+    let len = which.first().map_or(0, |&first| vector(first).len());
+    Mat::from_fn(len, which.len(), |i, j| vector(which[j])[i])
 }
 
 /// The inner iteration of one answer: M y = c.
@@ -229,9 +227,9 @@ pub(crate) struct Side {
 
 impl Side {
     /// y = c
-    pub fn new(c: &[f64]) -> Self {
-        let c = c.to_vec();
-        Self { y: c.clone(), previous: c.clone(), q: c.clone(), p: c.clone(), c }
+    pub fn new(c: &[f64]) -> Result<Self> {
+        let copy = || copied(c, "vectors of an iteration");
+        Ok(Self { c: copy()?, y: copy()?, previous: copy()?, q: copy()?, p: copy()? })
     }
 
     /// Takes M y for the first y.

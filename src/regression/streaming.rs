@@ -9,7 +9,9 @@ use crate::parallel::Context;
 use crate::sketch::{Accumulator, Kind, Operand, Saved as SavedRows, Sketch, Weights};
 use crate::state;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// What is asked of the answers, before a row has come.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,7 +47,7 @@ pub struct Block<'a, T> {
     /// Whether the caller thinks of the targets as one vector.
     pub vector: bool,
     /// Names of the columns of the design, if they have any.
-    pub names: Option<Vec<String>>,
+    pub names: Option<Arc<Vec<String>>>,
 }
 
 /// What a stream has come to.
@@ -58,7 +60,7 @@ pub struct Stream {
 struct Seen {
     shape: Shape,
     /// Of the columns of A, from the first block on that had names.
-    names: Option<Vec<String>>,
+    names: Option<Arc<Vec<String>>>,
     rows: Accumulator,
 }
 
@@ -177,7 +179,7 @@ impl Stream {
                     let columns = |shape: Shape| format!("{} columns and {} targets", shape.d, shape.k);
                     return Err(Error::shape("other", columns(other.shape), columns(seen.shape)));
                 }
-                let names = same_names("other", seen.names.as_deref(), other.names.as_deref())?;
+                let names = same_names("other", seen.names.as_ref(), other.names.as_ref())?;
                 let single = seen.shape.single && other.shape.single;
                 let rows = seen.rows.merged(context, &other.rows)?;
                 Some(Seen { shape: Shape { single, ..seen.shape }, names, rows })
@@ -228,7 +230,7 @@ impl Stream {
 
 impl Seen {
     /// Shape and names once a block is in, if it fits those before.
-    fn with<T: Real>(&self, block: &Block<'_, T>) -> Result<(Shape, Option<Vec<String>>)> {
+    fn with<T: Real>(&self, block: &Block<'_, T>) -> Result<(Shape, Option<Arc<Vec<String>>>)> {
         let (ours, theirs) = (self.shape, block.shape());
         if theirs.d != ours.d {
             return Err(Error::shape("A", format!("{} columns", theirs.d), ours.d));
@@ -236,7 +238,7 @@ impl Seen {
         if theirs.k != ours.k {
             return Err(Error::shape("b", format!("{} columns", theirs.k), ours.k));
         }
-        let names = same_names("A", self.names.as_deref(), block.names.as_deref())?;
+        let names = same_names("A", self.names.as_ref(), block.names.as_ref())?;
         Ok((Shape { single: ours.single && theirs.single, ..ours }, names))
     }
 
@@ -248,9 +250,9 @@ impl Seen {
 /// The names of both, which must be the same where both have any.
 fn same_names(
     argument: &'static str,
-    ours: Option<&[String]>,
-    theirs: Option<&[String]>,
-) -> Result<Option<Vec<String>>> {
+    ours: Option<&Arc<Vec<String>>>,
+    theirs: Option<&Arc<Vec<String>>>,
+) -> Result<Option<Arc<Vec<String>>>> {
     if let (Some(ours), Some(theirs)) = (ours, theirs)
         && let Some(j) = (0..ours.len().max(theirs.len())).find(|&j| ours.get(j) != theirs.get(j))
     {
@@ -258,7 +260,7 @@ fn same_names(
         let found = format!("a matrix whose column {j} is {}", name(theirs));
         return Err(Error::value(argument, found, format!("{} there, as in the rows before", name(ours))));
     }
-    Ok(ours.or(theirs).map(<[String]>::to_vec))
+    Ok(ours.or(theirs).cloned())
 }
 
 impl Request {
@@ -420,7 +422,7 @@ pub struct Saved<'a> {
 #[derive(Serialize, Deserialize)]
 struct SavedSeen<'a> {
     shape: Shape,
-    names: Option<Vec<String>>,
+    names: Option<Cow<'a, [String]>>,
     #[serde(borrow)]
     rows: SavedRows<'a>,
 }
@@ -436,8 +438,8 @@ impl Stream {
     pub fn save(&self, context: &Context) -> Result<Saved<'_>> {
         let seen = match &self.seen {
             Some(seen) => {
-                let (shape, names) = (seen.shape, seen.names.clone());
-                Some(SavedSeen { shape, names, rows: seen.rows.save(context)? })
+                let names = seen.names.as_ref().map(|names| Cow::Borrowed(names.as_slice()));
+                Some(SavedSeen { shape: seen.shape, names, rows: seen.rows.save(context)? })
             }
             None => None,
         };
@@ -459,6 +461,7 @@ impl Stream {
             {
                 return Err(unsound());
             }
+            let names = names.map(|names| Arc::new(names.into_owned()));
             stream.seen = Some(Seen { shape, names, rows });
         }
         Ok(stream)
@@ -555,7 +558,7 @@ mod tests {
         wider.seen.as_mut().unwrap().shape.d = D + 1;
         assert!(refused(&wider));
         let mut named = stream.save(&context()).unwrap();
-        named.seen.as_mut().unwrap().names = Some(vec!["a".into()]);
+        named.seen.as_mut().unwrap().names = Some(Cow::Owned(vec!["a".into()]));
         assert!(refused(&named));
     }
 
@@ -595,7 +598,7 @@ mod tests {
             targets: Dense::column_major(&[1.0, 2.0], 2, 1),
             weights: None,
             vector: true,
-            names: Some(names.map(String::from).to_vec()),
+            names: Some(Arc::new(names.map(String::from).to_vec())),
         };
         let (mut here, mut there) = (stream(), stream());
         here.partial_fit(&context(), &block(["x", "y"]), None).unwrap();

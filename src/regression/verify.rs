@@ -13,13 +13,14 @@ use super::design::{Design, Problem};
 use super::forward::Exact;
 use super::ladder::{SketchPlan, Sketchable, Sketched, sketched};
 use super::qr::{RCOND, qr, rank_of};
-use super::refine::{Group, Scaled};
+use super::refine::{Group, Scaled, TARGETS};
 use super::solve::groups;
 use super::spectrum::{FAILURE, START, USELESS, spectrum};
 use crate::certify::{Answer, Factor};
 use crate::error::Result;
 use crate::linalg;
 use crate::matrix::{Mat, Real, Rows};
+use crate::memory::{collected, copied, zeros};
 use crate::parallel::Context;
 use crate::random::Stream;
 use crate::simd::Element;
@@ -60,11 +61,9 @@ pub fn verify<T: Real + Element + Sketchable>(
 ) -> Result<Verification> {
     let start = Instant::now();
     if problem.design.nrows() == 0 || problem.design.ncols() == 0 {
-        let exact = vec![0.0; x.ncols()];
-        let (backward_error, bound) = (exact.clone(), exact);
         return Ok(Verification {
-            backward_error,
-            bound,
+            backward_error: zeros(x.ncols(), TARGETS)?,
+            bound: zeros(x.ncols(), TARGETS)?,
             rank: 0,
             cut: 0.0,
             confidence: 1.0,
@@ -74,11 +73,11 @@ pub fn verify<T: Real + Element + Sketchable>(
     }
     let mut design = Design::new(context, problem)?;
     let largest = design.largest_in_columns(context)?;
-    design.tame_columns(&largest);
+    design.tame_columns(&largest)?;
     let wrong = |target: usize| if x.col(target).iter().all(|&x| x == 0.0) { 0.0 } else { f64::INFINITY };
-    let of_zero_targets: Vec<f64> = (0..x.ncols()).map(wrong).collect();
+    let of_zero_targets = collected((0..x.ncols()).map(wrong), TARGETS)?;
     let mut found = Verification {
-        backward_error: of_zero_targets.clone(),
+        backward_error: copied(&of_zero_targets, TARGETS)?,
         bound: of_zero_targets,
         rank: design.ncols(),
         cut: 0.0,
@@ -86,7 +85,7 @@ pub fn verify<T: Real + Element + Sketchable>(
         reads: 1,
         seconds: 0.0,
     };
-    for (ridge, targets) in groups(&design, problem.ridge) {
+    for (ridge, targets) in groups(&design, problem.ridge)? {
         let group =
             Group { context, design: &design, targets: &targets, ridge, tolerance: 0.0, max_passes: 0 };
         found.measure(&group, x, rcond.unwrap_or(RCOND), seed)?;

@@ -7,7 +7,7 @@ use super::design::Design;
 use crate::error::Result;
 use crate::linalg::{self, Svd};
 use crate::matrix::{Dense, DenseMut, Mat, Real, Rows, TILE};
-use crate::memory::{gathered, prepare, zeros};
+use crate::memory::{collected, extend, prepare, zeros};
 use crate::parallel::Context;
 use crate::simd::Element;
 use std::convert::identity;
@@ -30,18 +30,20 @@ impl<'p, 'a, T: Real + Element> Transposed<'p, 'a, T> {
         let (n, d) = (design.nrows(), design.ncols());
         let width = block_columns(n);
         let squares = context.map_with(d.div_ceil(width), Vec::new, |buffer, block| {
-            let mut squares = zeros(d.min((block + 1) * width) - block * width, "norms of columns")?;
+            let mut squares: Vec<f64> = zeros(d.min((block + 1) * width) - block * width, COLUMNS)?;
             let tile = design.tile(0..n, block * width..block * width + squares.len(), buffer)?;
             for row in (0..n).filter_map(|i| tile.row(i)) {
                 squares.iter_mut().zip(row).for_each(|(sum, value)| *sum += value * value);
             }
             Ok(squares)
         })?;
-        let squares = gathered(squares, "norms of columns")?;
-        let mut norms: Vec<f64> = squares.into_iter().flatten().map(f64::sqrt).collect();
-        let empty: Vec<usize> = (0..d).filter(|&j| norms[j] == 0.0).collect();
+        let mut norms = Vec::new();
+        for squares in squares {
+            extend(&mut norms, squares?.into_iter().map(f64::sqrt), COLUMNS)?;
+        }
+        let empty = collected((0..d).filter(|&j| norms[j] == 0.0), COLUMNS)?;
         empty.iter().for_each(|&j| norms[j] = 1.0);
-        let left = design.left_by_centring(&norms, rcond);
+        let left = design.left_by_centring(&norms, rcond)?;
         let least = if left.is_some() { 1.0 } else { 0.0 };
         left.iter().for_each(|left| norms.iter_mut().zip(left).for_each(|(norm, left)| *norm /= left));
         Ok(Self { design, norms, empty, least })
@@ -51,12 +53,12 @@ impl<'p, 'a, T: Real + Element> Transposed<'p, 'a, T> {
     /// the rest.
     pub(super) fn svd(&self, context: &Context, rcond: f64) -> Result<(Svd, f64)> {
         let r = linalg::tsqr(context, self)?;
-        let Svd { s, v: u, .. } = linalg::svd(r.as_ref())?;
+        let Svd { mut s, v: u, .. } = linalg::svd(r.as_ref())?;
         let rank = super::qr::rank_beside(&s, rcond, self.least);
         let possible = (self.norms.len() - self.empty.len()).max(rank);
         let cut = super::qr::cut_beyond(&s, rank, possible);
         let u = Mat::from_fn(u.nrows(), rank, |i, j| u[(i, j)])?;
-        let s = s[..rank].to_vec();
+        s.truncate(rank);
         let to_basis = Mat::from_fn(u.nrows(), rank, |i, j| u[(i, j)] / s[j])?;
         let v = self.product(context, &to_basis)?;
         // V is orthonormal up to rounding times the condition number.
@@ -115,6 +117,8 @@ impl<T: Real + Element> Rows for Transposed<'_, '_, T> {
         Ok(Dense::row_major(buffer, height, width))
     }
 }
+
+const COLUMNS: &str = "norms of columns";
 
 /// Up to this condition number, what a triangle leaves is orthonormal to rounding.
 const GOOD: f64 = 30.0;

@@ -5,6 +5,7 @@ use crate::certify::norm;
 use crate::error::{Error, Result};
 use crate::linalg::{Qr, exponent_of, largest_of, power_of_two_below, svd, times_power_of_two};
 use crate::matrix::{Mat, Rows};
+use crate::memory::{collected, filled, room_for};
 
 /// A_i = C diag(2^exponents), and U S V' of C diag(1/norms), with r directions kept.
 ///
@@ -40,15 +41,16 @@ impl Factor {
         let (tamed, exponents) = tame(copy(factor)?, number, cutoff.is_some())?;
         let (n, d) = (tamed.nrows(), tamed.ncols());
         let norm_of = |j: usize| if cutoff.is_some() { norm(tamed.col(j)) } else { 1.0 };
-        let norms: Vec<f64> = (0..d).map(norm_of).map(|norm| if norm > 0.0 { norm } else { 1.0 }).collect();
+        let norms = (0..d).map(norm_of).map(|norm| if norm > 0.0 { norm } else { 1.0 });
+        let norms = collected(norms, COLUMNS)?;
         let scaled = Mat::from_fn(n, d, |i, j| tamed[(i, j)] / norms[j])?;
-        let svd = svd(scaled.as_ref())?;
+        let mut svd = svd(scaled.as_ref())?;
         let largest = svd.s[0];
         let limit = cutoff.map_or(f64::NEG_INFINITY, |cutoff| cutoff * largest);
         let rank = svd.s.iter().take_while(|&&s| s > limit).count();
         if rank == 0 {
             let left = Mat::from_fn(n, 1, |i, _| svd.u[(i, 0)])?;
-            let (to_basis, back, singular) = (Mat::zeros(d, 1)?, Mat::zeros(d, 1)?, vec![1.0]);
+            let (to_basis, back, singular) = (Mat::zeros(d, 1)?, Mat::zeros(d, 1)?, filled(1.0, 1, COLUMNS)?);
             return Ok(Self {
                 tamed,
                 exponents,
@@ -63,20 +65,24 @@ impl Factor {
             });
         }
         let left = Mat::from_fn(n, rank, |i, j| svd.u[(i, j)])?;
-        let empty: Vec<bool> = (0..d).map(|j| tamed.col(j).iter().all(|&value| value == 0.0)).collect();
+        let empty = (0..d).map(|j| tamed.col(j).iter().all(|&value| value == 0.0));
+        let empty = collected(empty, COLUMNS)?;
         let to_basis = Mat::from_fn(d, rank, |i, j| if empty[i] { 0.0 } else { svd.v[(i, j)] / norms[i] })?;
         let back = if cutoff.is_some() && rank < d {
             shortest(&to_basis, &norms, &exponents)?
         } else {
             to_basis.copy()?
         };
-        let singular = svd.s[..rank].to_vec();
-        let condition = largest / singular[rank - 1];
+        let condition = largest / svd.s[rank - 1];
         let possible = n.min(empty.iter().filter(|&&empty| !empty).count());
         let cut = if cutoff.is_some() { cut_beyond(&svd.s, rank, possible.max(rank)) } else { 0.0 };
+        svd.s.truncate(rank);
+        let singular = svd.s;
         Ok(Self { tamed, exponents, norms, left, singular, to_basis, back, rank, condition, cut })
     }
 }
+
+const COLUMNS: &str = "norms of columns";
 
 fn copy(factor: &dyn Rows) -> Result<Mat<f64>> {
     let (n, d) = (factor.nrows(), factor.ncols());
@@ -100,7 +106,7 @@ fn tame(mut a: Mat<f64>, number: usize, each: bool) -> Result<(Mat<f64>, Vec<i32
         return Err(Error::non_finite("factors", a.as_slice()[place], position));
     }
     let common = power_of_two_below(largest_of(a.as_slice()));
-    let mut exponents = Vec::with_capacity(a.ncols());
+    let mut exponents = room_for(a.ncols(), COLUMNS)?;
     for j in 0..a.ncols() {
         let unit = if each { power_of_two_below(largest_of(a.col(j))) } else { common };
         a.col_mut(j).iter_mut().for_each(|value| *value *= unit.recip());

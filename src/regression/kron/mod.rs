@@ -33,6 +33,7 @@ use crate::certify::{ROUNDING, damped_ratio, floor_of, norm};
 use crate::error::{Error, Result};
 use crate::linalg::{exponent_of, largest_of, power_of_two_below, times_power_of_two};
 use crate::matrix::{Buffer, Dense, Mat, Matrix, Real, Rows};
+use crate::memory::{collected, filled, gathered, room_for, zeros};
 use crate::parallel::Context;
 use crate::sketch::TensorSrht;
 use factor::Factor;
@@ -99,6 +100,10 @@ pub struct KronOutput {
     pub condition: f64,
 }
 
+const EXPONENTS: &str = "exponents of columns";
+const FACTORS: &str = "a list of factors";
+const TARGETS: &str = "figures of targets";
+
 /// Reads of the targets at most.
 const MOST_READS: usize = 6;
 /// Steps that improve the error by less than this have come down to rounding errors.
@@ -164,7 +169,7 @@ impl<'p, T: Real> Solver<'p, T> {
             let cutoff = if ridged { None } else { Some(rcond) };
             Factor::new(i, problem.factors[i], cutoff)
         })?;
-        let factors = made.into_iter().collect::<Result<Vec<_>>>()?;
+        let factors = gathered(made, FACTORS)?;
         let exponent: i32 = if ridged { factors.iter().map(|factor| factor.exponents[0]).sum() } else { 0 };
         let root_ridge = times_power_of_two(problem.ridge.sqrt(), -exponent);
         if root_ridge > 1e150 {
@@ -200,7 +205,7 @@ impl<'p, T: Real> Solver<'p, T> {
             frobenius,
             cut,
             column_norms,
-            target_scale: vec![1.0; problem.count],
+            target_scale: filled(1.0, problem.count, TARGETS)?,
             target_norm: Vec::new(),
         };
         let projection = solver.look_at_targets()?;
@@ -209,21 +214,21 @@ impl<'p, T: Real> Solver<'p, T> {
 
     /// Learns the norms of the targets, and brings those that are beyond 1e+-100 near one.
     fn look_at_targets(&mut self) -> Result<Projection> {
-        let left: Vec<&Mat<f64>> = self.factors.iter().map(|factor| &factor.left).collect();
+        let left = collected(self.factors.iter().map(|factor| &factor.left), FACTORS)?;
         let mut projection = project(self.context, &self.targets(None), &left)?;
         if !projection.squares.iter().all(|squares| (1e-200..=1e200).contains(squares)) {
-            let largest = self.largest_in_targets()?;
-            self.target_scale = largest.into_iter().map(|value| power_of_two_below(value).recip()).collect();
+            self.target_scale = self.largest_in_targets()?;
+            self.target_scale.iter_mut().for_each(|value| *value = power_of_two_below(*value).recip());
             projection = project(self.context, &self.targets(None), &left)?;
         }
-        self.target_norm = projection.squares.iter().map(|squares| squares.sqrt()).collect();
+        self.target_norm = collected(projection.squares.iter().map(|squares| squares.sqrt()), TARGETS)?;
         Ok(projection)
     }
 
     /// The largest magnitude in every target; refuses what is not finite.
     fn largest_in_targets(&self) -> Result<Vec<f64>> {
         let b = self.problem.targets;
-        let mut largest = vec![0.0f64; self.problem.count];
+        let mut largest: Vec<f64> = zeros(self.problem.count, TARGETS)?;
         for i in 0..b.nrows() {
             self.context.tick()?;
             for j in 0..b.ncols() {
@@ -265,7 +270,7 @@ impl<'p, T: Real> Solver<'p, T> {
 
     /// From coordinates in the bases V to unknowns.
     fn back(&self, y: &[f64]) -> Result<Buffer<f64>> {
-        let back: Vec<_> = self.factors.iter().map(|factor| factor.back.as_ref()).collect();
+        let back = collected(self.factors.iter().map(|factor| factor.back.as_ref()), FACTORS)?;
         let mut x = along(self.context, y, self.problem.count, &back)?;
         self.round(&mut x)?;
         Ok(x)
@@ -276,7 +281,7 @@ impl<'p, T: Real> Solver<'p, T> {
         let (k, d) = (self.problem.count, self.column_norms.len());
         let mut trial = start;
         let mut best = Mat::zeros(d, k)?;
-        let (mut error, mut residual) = (vec![f64::INFINITY; k], vec![0.0; k]);
+        let (mut error, mut residual) = (filled(f64::INFINITY, k, TARGETS)?, zeros(k, TARGETS)?);
         let mut reads = 1;
         loop {
             let mut measured = self.measure(&trial)?;
@@ -312,10 +317,10 @@ impl<'p, T: Real> Solver<'p, T> {
     fn sketched(&self, rows: Option<usize>) -> Result<KronOutput> {
         let d = self.column_norms.len();
         let rows = rows.unwrap_or_else(|| (4 * d).max(d + 32));
-        let dims = self.factors.iter().map(|factor| factor.left.nrows()).collect();
+        let dims = collected(self.factors.iter().map(|factor| factor.left.nrows()), FACTORS)?;
         let sketch = TensorSrht::new(rows, dims, self.params.seed)?;
-        let tamed: Vec<_> = self.factors.iter().map(|factor| factor.tamed.as_ref()).collect();
-        let tamed: Vec<&dyn Rows> = tamed.iter().map(|factor| factor as &dyn Rows).collect();
+        let tamed = collected(self.factors.iter().map(|factor| factor.tamed.as_ref()), FACTORS)?;
+        let tamed = collected(tamed.iter().map(|factor| factor as &dyn Rows), FACTORS)?;
         let a = sketch.apply_factors(self.context, &tamed)?;
         let b = sketch.apply(self.context, &self.targets(None))?;
         let problem = Problem {
@@ -342,14 +347,14 @@ impl<'p, T: Real> Solver<'p, T> {
             fitted = Some(expand(self.context, t, factor.tamed.as_ref())?);
         }
         let fit = Fit { a: &self.factors[0].tamed, t: fitted.as_deref().unwrap_or(x) };
-        let tamed: Vec<&Mat<f64>> = self.factors.iter().map(|factor| &factor.tamed).collect();
+        let tamed = collected(self.factors.iter().map(|factor| &factor.tamed), FACTORS)?;
         let Projection { y: mut gradient, squares, .. } =
             project(self.context, &self.targets(Some(fit)), &tamed)?;
         let ridge = times_power_of_two(self.problem.ridge, -2 * self.ridge_exponent);
         gradient.iter_mut().zip(x).for_each(|(gradient, x)| *gradient -= ridge * x);
-        let bases: Vec<_> = self.factors.iter().map(|factor| factor.to_basis.as_ref().t()).collect();
+        let bases = collected(self.factors.iter().map(|factor| factor.to_basis.as_ref().t()), FACTORS)?;
         let mut step = along(self.context, &gradient, k, &bases)?;
-        let (mut backward_error, mut residual_norm) = (Vec::new(), Vec::new());
+        let (mut backward_error, mut residual_norm) = (room_for(k, TARGETS)?, room_for(k, TARGETS)?);
         for (target, step) in step.chunks_mut(r).enumerate() {
             let x = &x[target * d..][..d];
             let scaled: f64 = x.iter().zip(&*self.column_norms).map(|(x, norm)| (x * norm).powi(2)).sum();
@@ -369,7 +374,7 @@ impl<'p, T: Real> Solver<'p, T> {
         if !self.params.single {
             return Ok(());
         }
-        let exponents = self.exponents();
+        let exponents = self.exponents()?;
         for (x, scale) in x.chunks_mut(exponents.len()).zip(&self.target_scale) {
             for (x, unit) in x.iter_mut().zip(&exponents) {
                 let unit = unit + exponent_of(*scale);
@@ -380,13 +385,16 @@ impl<'p, T: Real> Solver<'p, T> {
     }
 
     /// Exponents of the powers of two that the columns of the product were divided by.
-    fn exponents(&self) -> Vec<i32> {
-        let mut exponents = vec![0];
+    fn exponents(&self) -> Result<Vec<i32>> {
+        let mut exponents = zeros(1, EXPONENTS)?;
         for factor in &self.factors {
-            let with = |sum: i32| factor.exponents.iter().map(move |exponent| sum + exponent);
-            exponents = exponents.into_iter().flat_map(with).collect();
+            let mut sums = room_for(exponents.len() * factor.exponents.len(), EXPONENTS)?;
+            for sum in exponents {
+                sums.extend(factor.exponents.iter().map(|exponent| sum + exponent));
+            }
+            exponents = sums;
         }
-        exponents
+        Ok(exponents)
     }
 
     /// Brings answers and residuals back to the caller's units.
@@ -399,7 +407,7 @@ impl<'p, T: Real> Solver<'p, T> {
         reads: usize,
         sketch_size: Option<usize>,
     ) -> Result<KronOutput> {
-        let exponents = self.exponents();
+        let exponents = self.exponents()?;
         for (target, scale) in self.target_scale.iter().enumerate() {
             for (x, unit) in x.col_mut(target).iter_mut().zip(&exponents) {
                 *x = times_power_of_two(*x, -unit - exponent_of(*scale));
@@ -410,7 +418,8 @@ impl<'p, T: Real> Solver<'p, T> {
         let worst = largest_of(&backward_error);
         self.context.progress(MOST_READS, MOST_READS, &[("backward_error", worst)])?;
         let condition = self.factors.iter().map(|factor| factor.condition).product();
-        let backward_error_bound = backward_error.iter().map(|error| LOOSENESS * error + ROUNDING).collect();
+        let bounds = backward_error.iter().map(|error| LOOSENESS * error + ROUNDING);
+        let backward_error_bound = collected(bounds, TARGETS)?;
         Ok(KronOutput {
             x,
             residual_norm,

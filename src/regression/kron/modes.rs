@@ -7,7 +7,7 @@
 use crate::error::Result;
 use crate::linalg::matmul;
 use crate::matrix::{Buffer, Dense, DenseMut, Mat, Real, Rows, TILE};
-use crate::memory::{gathered, prepare, reset};
+use crate::memory::{gathered, prepare, reset, zeros};
 use crate::parallel::Context;
 use crate::simd::kernel;
 use std::ops::Range;
@@ -22,14 +22,16 @@ fn tile_columns(columns: usize) -> usize {
 
 /// `T' M`, row-major, for an n x rest matrix T: the first axis becomes the last.
 pub(super) fn contract(context: &Context, t: &dyn Rows, m: &Mat<f64>) -> Result<Buffer<f64>> {
-    contract_and_see(context, t, m, |(), _| ()).map(|(product, _)| product)
+    contract_and_see(context, t, m, |_| Ok(()), |(), _| ()).map(|(product, _)| product)
 }
 
-/// [`contract`] that shows every tile of T to `see` on the way, with a state of its own for each range of columns.
-fn contract_and_see<S: Default + Send>(
+/// [`contract`] that shows every tile of T to `see` on the way, with a state of its own for each range of columns,
+/// which `begin` makes for so many of them.
+fn contract_and_see<S: Send>(
     context: &Context,
     t: &dyn Rows,
     m: &Mat<f64>,
+    begin: impl Fn(usize) -> Result<S> + Sync,
     see: impl Fn(&mut S, Dense<'_, f64>) + Sync,
 ) -> Result<(Buffer<f64>, Vec<S>)> {
     let (n, rest, r) = (t.nrows(), t.ncols(), m.ncols());
@@ -38,7 +40,7 @@ fn contract_and_see<S: Default + Send>(
     let scratch = || (Vec::new(), Vec::new());
     let seen = context.map_parts(product.chunks_mut(width * r), scratch, |(buffer, sum), block, out| {
         let cols = block * width..block * width + out.len() / r;
-        let mut seen = S::default();
+        let mut seen = begin(cols.len())?;
         // Its rows are long, as those of T are; the columns of the product may be few.
         reset(sum, r * cols.len(), "a mode product")?;
         for start in (0..n).step_by(ROWS) {
@@ -177,12 +179,13 @@ pub(super) fn project<T: Real>(
     targets: &Targets<'_, T>,
     matrices: &[&Mat<f64>],
 ) -> Result<Projection> {
-    let (mut y, seen) = contract_and_see(context, targets, matrices[0], see_squares)?;
+    let squares = |columns: usize| zeros(columns, "squares of targets");
+    let (mut y, seen) = contract_and_see(context, targets, matrices[0], squares, see_squares)?;
     for m in &matrices[1..] {
         y = contract(context, &Dense::row_major(&y, m.nrows(), y.len() / m.nrows()), m)?;
     }
     let k = targets.scale.len();
-    let mut squares = vec![0.0; k];
+    let mut squares = zeros(k, "squares of targets")?;
     for (column, column_squares) in seen.iter().flatten().enumerate() {
         squares[column % k] += column_squares;
     }
@@ -190,7 +193,6 @@ pub(super) fn project<T: Real>(
 }
 
 fn see_squares(squares: &mut Vec<f64>, tile: Dense<'_, f64>) {
-    squares.resize(tile.ncols(), 0.0);
     (0..tile.nrows()).filter_map(|i| tile.row(i)).for_each(|row| add_squares(row, squares));
 }
 
