@@ -12,6 +12,7 @@
 use crate::error::Result;
 use crate::linalg::{self, Qr};
 use crate::matrix::{Mat, Real};
+use crate::memory::{collected, filled, zeros};
 use crate::parallel::Context;
 
 /// A stand-in for A'A: R'R for an upper triangle, or V S^2 V' where only some directions are kept.
@@ -61,11 +62,12 @@ impl Factor {
             Self::Triangle(r) => linalg::invert_upper(r.as_ref())?,
             Self::Spectral(v, s) => Mat::from_fn(v.nrows(), s.len(), |i, j| v[(i, j)] / s[j])?,
         };
-        let mut squares = vec![0.0; rows.nrows()];
+        let mut norms = zeros(rows.nrows(), "norms of rows")?;
         for j in 0..rows.ncols() {
-            squares.iter_mut().zip(rows.col(j)).for_each(|(sum, value)| *sum += value * value);
+            norms.iter_mut().zip(rows.col(j)).for_each(|(sum, value)| *sum += value * value);
         }
-        Ok(squares.into_iter().map(f64::sqrt).collect())
+        norms.iter_mut().for_each(|norm: &mut f64| *norm = norm.sqrt());
+        Ok(norms)
     }
 
     /// Rows F with F'F = A'A: R, or S V'.
@@ -108,16 +110,16 @@ impl Factor {
     }
 
     /// |A dx| for a change dx of the unknowns.
-    pub fn image_norm(&self, dx: &[f64]) -> f64 {
+    pub fn image_norm(&self, dx: &[f64]) -> Result<f64> {
         match self {
             Self::Triangle(r) => {
-                let mut image = vec![0.0; r.nrows()];
+                let mut image = zeros(r.nrows(), "an image")?;
                 dx.iter().enumerate().for_each(|(j, &dx)| crate::simd::axpy(dx, r.col(j), &mut image));
-                norm(&image)
+                Ok(norm(&image))
             }
             Self::Spectral(v, s) => {
                 let image = |j: usize| s[j] * crate::simd::dot(v.col(j), dx);
-                norm(&(0..s.len()).map(image).collect::<Vec<_>>())
+                Ok(norm(&collected((0..s.len()).map(image), "an image")?))
             }
         }
     }
@@ -147,7 +149,7 @@ impl Factor {
 fn damped_triangle(r: &Mat<f64>, damping: f64, frobenius: f64) -> Result<Mat<f64>> {
     let d = r.ncols();
     if damping > 1e-6 * frobenius && frobenius.is_finite() {
-        let ones = vec![1.0; d];
+        let ones = filled(1.0, d, "column scales")?;
         let (mut gram, _) =
             linalg::gram::<f64, ()>(&Context::new(1), &r.as_ref(), &ones, || (), |(), _, _| ())?;
         (0..d).for_each(|j| gram[(j, j)] += damping * damping);
@@ -239,8 +241,14 @@ pub(crate) fn damped_ratio(frobenius: f64, solution_norm: f64, target_norm: f64)
 }
 
 /// What a change dx of the answer x adds to its backward error at most: the gradient moves by A'A dx.
-pub fn backward_error_of_change(factor: &Factor, dx: &[f64], solution_norm: f64, target_norm: f64) -> f64 {
-    backward_error_of_image(factor.frobenius_norm(), factor.image_norm(dx), solution_norm, target_norm)
+pub fn backward_error_of_change(
+    factor: &Factor,
+    dx: &[f64],
+    solution_norm: f64,
+    target_norm: f64,
+) -> Result<f64> {
+    let image_norm = factor.image_norm(dx)?;
+    Ok(backward_error_of_image(factor.frobenius_norm(), image_norm, solution_norm, target_norm))
 }
 
 /// The quick bound, from |(A'A)^(-1/2) g| alone: what the residual would change by if x were moved to the minimiser.

@@ -36,7 +36,10 @@ pub fn collected<T>(items: impl IntoIterator<Item = T>, purpose: &'static str) -
 }
 
 /// [`collected`] of items that are had or not; the first error is the result.
-pub fn gathered<T>(items: impl IntoIterator<Item = Result<T>>, purpose: &'static str) -> Result<Vec<T>> {
+pub fn gathered<T, E: From<Error>>(
+    items: impl IntoIterator<Item = std::result::Result<T, E>>,
+    purpose: &'static str,
+) -> std::result::Result<Vec<T>, E> {
     let items = items.into_iter();
     let mut vector = room_for(items.size_hint().0, purpose)?;
     for item in items {
@@ -80,8 +83,16 @@ pub fn prepare<T>(buffer: &mut Vec<T>, len: usize, purpose: &'static str) -> Res
 
 /// Makes a buffer one of `len` zeros, or leaves it empty with [`Error::Allocation`].
 pub fn reset<T: Clone + Default>(buffer: &mut Vec<T>, len: usize, purpose: &'static str) -> Result<()> {
-    prepare(buffer, len, purpose)?;
-    buffer.resize(len, T::default());
+    buffer.clear();
+    resize(buffer, len, T::default(), purpose)
+}
+
+/// Cuts a vector to `len` elements or fills it up with more of the same, or leaves it as it was with
+/// [`Error::Allocation`].
+pub fn resize<T: Clone>(vector: &mut Vec<T>, len: usize, value: T, purpose: &'static str) -> Result<()> {
+    let more = len.saturating_sub(vector.len());
+    vector.try_reserve_exact(more).map_err(|_| failed::<T>(len, purpose))?;
+    vector.resize(len, value);
     Ok(())
 }
 
@@ -99,7 +110,7 @@ mod tests {
         assert_eq!(zeros::<f64>(1 << 60, "a test"), Err(refused.clone()));
         assert_eq!(filled(1.0, 1 << 60, "a test"), Err(refused.clone()));
         assert_eq!(collected((0..1u64 << 60).map(|i| i as f64), "a test"), Err(refused.clone()));
-        assert_eq!(gathered((0..1u64 << 60).map(Ok), "a test"), Err(refused.clone()));
+        assert_eq!(gathered((0..1u64 << 60).map(Ok::<_, Error>), "a test"), Err(refused.clone()));
         let mut kept = vec![7.0];
         assert!(extend(&mut kept, std::iter::repeat_n(0.0, 1 << 60), "a test").is_err());
         assert_eq!(kept, [7.0]);
@@ -112,7 +123,7 @@ mod tests {
         assert_eq!(zeros::<u32>(3, "a test"), Ok(vec![0; 3]));
         assert_eq!(collected((0..100).filter(|i| i % 7 == 0), "a test"), Ok((0..100).step_by(7).collect()));
         assert_eq!(copied(&[1, 2], "a test"), Ok(vec![1, 2]));
-        assert_eq!(gathered([Ok(1), Ok(2)], "a test"), Ok(vec![1, 2]));
+        assert_eq!(gathered([Ok::<_, Error>(1), Ok(2)], "a test"), Ok(vec![1, 2]));
         assert_eq!(gathered([Ok(1), Err(Error::Interrupted)], "a test"), Err(Error::Interrupted));
         let mut buffer = vec![1.0];
         extend(&mut buffer, (0..3).map(f64::from), "a test").unwrap();
@@ -122,5 +133,9 @@ mod tests {
         buffer.push(1.0);
         reset(&mut buffer, 2, "a test").unwrap();
         assert_eq!(buffer, [0.0, 0.0]);
+        resize(&mut buffer, 3, 1.0, "a test").unwrap();
+        assert_eq!(buffer, [0.0, 0.0, 1.0]);
+        resize(&mut buffer, 1, 1.0, "a test").unwrap();
+        assert_eq!(buffer, [0.0]);
     }
 }

@@ -13,7 +13,7 @@
 //! sense. Nothing is allocated that the bytes at hand do not fill.
 
 use crate::error::{Error, Result};
-use crate::matrix::room_for;
+use crate::memory::zeros;
 use crate::parallel::Context;
 use postcard::ser_flavors::Flavor;
 use serde::de::{Error as _, Visitor};
@@ -46,17 +46,19 @@ pub fn write(
     if written? != 0 {
         return Err(too_few());
     }
-    let fields = [&kind_field(kind)[..], &version.to_le_bytes(), &(length as u64).to_le_bytes()].concat();
-    let sum = checksum(context, &fields, body)?.to_le_bytes();
-    header.copy_from_slice(&[&MAGIC[..], &fields, &sum].concat());
+    let (magic, header) = header.split_at_mut(MAGIC.len());
+    let (fields, sum) = header.split_at_mut(KIND + 4 + 8);
+    magic.copy_from_slice(&MAGIC);
+    fields[..KIND].copy_from_slice(&kind_field(kind));
+    fields[KIND..KIND + 4].copy_from_slice(&version.to_le_bytes());
+    fields[KIND + 4..].copy_from_slice(&(length as u64).to_le_bytes());
+    sum.copy_from_slice(&checksum(context, fields, body)?.to_le_bytes());
     Ok(())
 }
 
 /// The bytes of a state. `kind` has at most 16 bytes.
 pub fn to_bytes(context: &Context, kind: &str, version: u32, payload: &impl Serialize) -> Result<Vec<u8>> {
-    let size = size(payload)?;
-    let mut bytes = room_for(size, "the bytes of a state")?;
-    bytes.resize(size, 0);
+    let mut bytes = zeros(size(payload)?, "the bytes of a state")?;
     write(context, kind, version, payload, &mut bytes)?;
     Ok(bytes)
 }

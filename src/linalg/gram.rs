@@ -10,6 +10,7 @@
 use super::kernel::{HEIGHT, Kernel};
 use crate::error::Result;
 use crate::matrix::{Buffer, Dense, Mat, Rows};
+use crate::memory::{collected, push};
 use crate::parallel::Context;
 use crate::simd::kernel;
 use std::ops::Range;
@@ -43,6 +44,7 @@ pub(crate) fn gram<E: Kernel, P: Send>(
             visit(part, chunk, row + start);
         }
         sum.multiply(tile.nrows());
+        Ok(())
     })
 }
 
@@ -59,25 +61,25 @@ pub(super) fn sum_over_slabs<E: Kernel, P: Send>(
     rows: &dyn Rows,
     order: usize,
     part: impl Fn() -> P + Sync,
-    add: impl Fn(&mut GramSum<E>, &mut P, Dense<'_, f64>, usize) + Sync,
+    add: impl Fn(&mut GramSum<E>, &mut P, Dense<'_, f64>, usize) -> Result<()> + Sync,
 ) -> Result<(Mat<f64>, Vec<P>)> {
     let (ncols, block) = (rows.ncols(), block_rows::<E>(order));
-    let slabs = slabs(rows.nrows(), order, block);
+    let slabs = slabs(rows.nrows(), order, block)?;
     let scratch = || (Vec::new(), None);
     let partial = context.map_with(slabs.len(), scratch, |(buffer, packed), slab| {
         let (mut sum, mut part) = (GramSum::<E>::new(order, block, packed.take())?, part());
         for start in slabs[slab].clone().step_by(block) {
             let end = (start + block).min(slabs[slab].end);
-            add(&mut sum, &mut part, rows.tile(start..end, 0..ncols, buffer)?, start);
+            add(&mut sum, &mut part, rows.tile(start..end, 0..ncols, buffer)?, start)?;
         }
         *packed = Some(sum.packed);
         Ok((sum.tiles, part))
     })?;
     let mut total: Option<Buffer<f64>> = None;
-    let mut parts = Vec::with_capacity(slabs.len());
+    let mut parts = Vec::new();
     for slab in partial {
         let (tiles, part) = slab?;
-        parts.push(part);
+        push(&mut parts, part, "a Gram matrix")?;
         match &mut total {
             None => total = Some(tiles),
             Some(total) => total.iter_mut().zip(&*tiles).for_each(|(sum, &tile)| *sum += tile),
@@ -88,11 +90,11 @@ pub(super) fn sum_over_slabs<E: Kernel, P: Send>(
 }
 
 /// Slabs of whole blocks: enough for many threads, few enough that their sums stay below a sixteenth of a tall A.
-pub(super) fn slabs(nrows: usize, ncols: usize, block: usize) -> Vec<Range<usize>> {
+pub(super) fn slabs(nrows: usize, ncols: usize, block: usize) -> Result<Vec<Range<usize>>> {
     let fewest = if nrows < 2 * ncols { 1 } else { 2 };
     let count = (nrows / (8 * ncols.max(1))).clamp(fewest, 32);
     let step = nrows.div_ceil(count).next_multiple_of(block).max(1);
-    (0..nrows).step_by(step).map(|start| start..(start + step).min(nrows)).collect()
+    collected((0..nrows).step_by(step).map(|start| start..(start + step).min(nrows)), "a Gram matrix")
 }
 
 /// The running sum over the rows of one slab: the tiles of the upper triangle, column panel by column panel.

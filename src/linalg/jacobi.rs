@@ -6,7 +6,8 @@
 
 use super::{Qr, Svd};
 use crate::error::Result;
-use crate::matrix::{Mat, Real, room_for, zeros};
+use crate::matrix::{Mat, Real, zeros};
+use crate::memory::collected;
 use crate::simd::{dot, norm_sq};
 use std::cmp::Ordering;
 
@@ -88,8 +89,7 @@ fn pairs(n: usize) -> impl Iterator<Item = (usize, usize)> {
 
 /// 0..n in the order of a comparison.
 fn sorted(n: usize, compare: impl Fn(usize, usize) -> Ordering) -> Result<Vec<usize>> {
-    let mut order = room_for(n, "an order of columns")?;
-    order.extend(0..n);
+    let mut order = collected(0..n, "an order of columns")?;
     order.sort_unstable_by(|&i, &j| compare(i, j).then(i.cmp(&j)));
     Ok(order)
 }

@@ -9,10 +9,15 @@
 use super::householder::{Factorisation, Shape, Workspace};
 use super::scaling::{SMALLEST, larger, largest_of, scale, unit_of};
 use crate::error::Result;
-use crate::matrix::{Dense, Mat, Rows, zeros};
+use crate::matrix::{Dense, Mat, Rows};
+use crate::memory::{collected, filled, gathered, zeros};
 use crate::parallel::Context;
 use crate::simd::kernel;
+use std::convert::identity;
 use std::ops::Range;
+
+/// What memory is for.
+const PURPOSE: &str = "a QR factorisation";
 
 /// Rows of a block: enough for the products to run at full speed, few enough for a block to stay in cache.
 fn block_rows(d: usize) -> usize {
@@ -31,9 +36,8 @@ pub fn tsqr(ctx: &Context, rows: &dyn Rows) -> Result<Mat<f64>> {
     let (n, d) = (rows.nrows(), rows.ncols());
     let block = block_rows(d);
     let slabs = (n / (8 * d.max(block))).clamp(1, 32);
-    let mut triangles = (0..slabs)
-        .map(|s| Triangle::new(d, n * s / slabs..n * (s + 1) / slabs))
-        .collect::<Result<Vec<_>>>()?;
+    let slab = |s| n * s / slabs..n * (s + 1) / slabs;
+    let mut triangles = gathered((0..slabs).map(|s| Triangle::new(d, slab(s))), PURPOSE)?;
     let blocks = ROUND / (2.0 * block as f64 * d as f64 * d as f64);
     let round = block * blocks.clamp(1.0, 1e6) as usize;
     for _ in (0..n.div_ceil(slabs)).step_by(round) {
@@ -42,7 +46,7 @@ pub fn tsqr(ctx: &Context, rows: &dyn Rows) -> Result<Mat<f64>> {
             let scratch = scratch.as_mut().map_err(|error| error.clone())?;
             triangle.append_rows(rows, round, scratch)
         })?;
-        outcomes.into_iter().collect::<Result<()>>()?;
+        outcomes.into_iter().try_for_each(identity)?;
     }
     combine(ctx, triangles)
 }
@@ -59,8 +63,8 @@ fn combine(ctx: &Context, mut triangles: Vec<Triangle>) -> Result<Mat<f64>> {
                 _ => Ok(()),
             },
         )?;
-        outcomes.into_iter().collect::<Result<()>>()?;
-        triangles = triangles.into_iter().step_by(2).collect();
+        outcomes.into_iter().try_for_each(identity)?;
+        triangles = collected(triangles.into_iter().step_by(2), PURPOSE)?;
     }
     let mut last = triangles.swap_remove(0);
     last.unscale();
@@ -90,15 +94,14 @@ impl Scratch {
             t: Factorisation::room_for_t(d)?,
             work: Workspace::new(rows, d)?,
             tile: Vec::new(),
-            largest: zeros(d, "a QR factorisation")?,
+            largest: zeros(d, PURPOSE)?,
         })
     }
 }
 
 impl Triangle {
     fn new(d: usize, rows: Range<usize>) -> Result<Self> {
-        let mut units = zeros(d, "a QR factorisation")?;
-        units.fill(SMALLEST);
+        let units = filled(SMALLEST, d, PURPOSE)?;
         Ok(Self { r: Mat::zeros(d, d)?, units, left: rows })
     }
 

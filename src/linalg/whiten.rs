@@ -8,7 +8,8 @@
 use super::gram::{CHUNK, GramSum, sum_over_slabs};
 use super::kernel::{HEIGHT, Kernel};
 use crate::error::Result;
-use crate::matrix::{Buffer, Dense, Mat, Rows, room_for};
+use crate::matrix::{Buffer, Dense, Mat, Rows};
+use crate::memory::{push, room_for, zeros};
 use crate::parallel::Context;
 use crate::simd::norm_sq;
 
@@ -24,10 +25,11 @@ pub(crate) fn whitened_gram<E: Kernel, P: Send>(
     sum_over_slabs(context, rows, whitener.ncols(), part, |sum: &mut GramSum<E>, part, tile, row| {
         for start in (0..tile.nrows()).step_by(CHUNK) {
             let chunk = tile.rows(start..(start + CHUNK).min(tile.nrows()));
-            panels.multiply(chunk, |i, column, products| sum.pack_tile(start + i, column, products));
+            panels.multiply(chunk, |i, column, products| sum.pack_tile(start + i, column, products))?;
             visit(part, chunk, row + start);
         }
         sum.multiply(tile.nrows());
+        Ok(())
     })
 }
 
@@ -51,13 +53,17 @@ pub(crate) fn weighted_whitened_gram<P: Send>(
                 for (norm, row) in weights[i..].iter_mut().zip(products.chunks_exact(f64::WIDTH)) {
                     *norm += norm_sq(row);
                 }
-            });
+            })?;
             weigh(part, chunk, row + start, &mut weights[..chunk.nrows()]);
             sum.scale_rows(start, &weights[..chunk.nrows()]);
         }
         sum.multiply(tile.nrows());
+        Ok(())
     })
 }
+
+/// What memory is for.
+const PACKED: &str = "a packed triangle";
 
 /// A matrix in panels of columns; each panel stops at its last row that is not zero.
 struct Panels {
@@ -70,13 +76,14 @@ impl Panels {
     fn new(matrix: &Mat<f64>) -> Result<Self> {
         let (order, width) = (matrix.ncols(), f64::WIDTH);
         let height_of = |j: usize| matrix.col(j).iter().rposition(|&value| value != 0.0).map_or(0, |i| i + 1);
-        let mut starts = room_for(order / width + 2, "a packed triangle")?;
-        starts.push(0);
+        let (mut starts, mut end) = (room_for(order / width + 2, PACKED)?, 0);
         for first in (0..order).step_by(width) {
             let height = (first..(first + width).min(order)).map(height_of).max().unwrap_or(0);
-            starts.push(starts[starts.len() - 1] + height * width);
+            push(&mut starts, end, PACKED)?;
+            end += height * width;
         }
-        let mut packed = Buffer::zeros(starts[starts.len() - 1], "a packed triangle")?;
+        push(&mut starts, end, PACKED)?;
+        let mut packed = Buffer::zeros(end, PACKED)?;
         for j in 0..order {
             for (k, &value) in matrix.col(j)[..height_of(j)].iter().enumerate() {
                 packed[starts[j / width] + k * width + j % width] = value;
@@ -87,10 +94,10 @@ impl Panels {
 
     /// Hands over `rows` times the matrix, `HEIGHT` rows and the columns of a panel at a time, with where they
     /// start; what is past the end of either is zero.
-    fn multiply(&self, rows: Dense<'_, f64>, mut take: impl FnMut(usize, usize, &[f64])) {
+    fn multiply(&self, rows: Dense<'_, f64>, mut take: impl FnMut(usize, usize, &[f64])) -> Result<()> {
         let (width, kernel) = (f64::WIDTH, f64::tile_fn());
         let whole = rows.nrows() / HEIGHT * HEIGHT;
-        let rest = self.padded(rows.rows(whole..rows.nrows()));
+        let rest = self.padded(rows.rows(whole..rows.nrows()))?;
         let mut products = [0.0; HEIGHT * f64::WIDTH];
         for (panel, start) in self.starts[..self.starts.len() - 1].iter().enumerate() {
             let packed = &self.packed[*start..self.starts[panel + 1]];
@@ -118,17 +125,19 @@ impl Panels {
                 take(i, panel * width, &products);
             }
         }
+        Ok(())
     }
 
     /// The last few rows, filled up with zeros to a whole group.
-    fn padded(&self, rows: Dense<'_, f64>) -> Vec<f64> {
-        let mut padded = vec![0.0; if rows.nrows() == 0 { 0 } else { HEIGHT * self.nrows }];
+    fn padded(&self, rows: Dense<'_, f64>) -> Result<Vec<f64>> {
+        let len = if rows.nrows() == 0 { 0 } else { HEIGHT * self.nrows };
+        let mut padded = zeros(len, "a group of rows")?;
         for (i, out) in padded.chunks_exact_mut(self.nrows.max(1)).take(rows.nrows()).enumerate() {
             if let Some(row) = rows.row(i) {
                 out.copy_from_slice(row);
             }
         }
-        padded
+        Ok(padded)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Dense, DenseMut, Real};
 use crate::error::{Error, Result};
-use crate::memory::room_for;
+use crate::memory::{filled, resize};
 use crate::parallel::Context;
 
 #[derive(Clone, Copy)]
@@ -22,8 +22,7 @@ impl<T: Real> Buffer<T> {
         let bytes = len as u128 * size_of::<T>() as u128;
         let failed = || Error::Allocation { bytes, purpose };
         let count = usize::try_from(bytes.div_ceil(64)).map_err(|_| failed())?;
-        let mut lines = room_for(count, purpose)?;
-        lines.resize(count, CacheLine([0; 64]));
+        let lines = filled(CacheLine([0; 64]), count, purpose)?;
         Ok(Self { lines, len, element: std::marker::PhantomData })
     }
 
@@ -44,7 +43,8 @@ impl<T: Real> Buffer<T> {
         for piece in slice.chunks(PIECE * 64 / size_of::<T>()) {
             context.tick()?;
             let before = copy.len;
-            copy.lines.resize(copy.lines.len() + size_of_val(piece).div_ceil(64), CacheLine([0; 64]));
+            let lines = copy.lines.len() + size_of_val(piece).div_ceil(64);
+            resize(&mut copy.lines, lines, CacheLine([0; 64]), purpose)?;
             copy.len += piece.len();
             copy[before..].copy_from_slice(piece);
         }

@@ -2,7 +2,7 @@
 
 use super::Real;
 use crate::error::{Error, Result};
-use crate::memory::{prepare, room_for};
+use crate::memory::{prepare, push, room_for};
 
 /// What memory is for.
 const COPY: &str = "a sparse matrix with sorted indices";
@@ -218,7 +218,7 @@ impl<'a, T: Real> Sparse<'a, T> {
             indices: room_for(self.nnz(), COPY)?,
             data: room_for(self.nnz(), COPY)?,
         };
-        canonical.indptr.push(0);
+        push(&mut canonical.indptr, 0, COPY)?;
         let mut entries = Vec::new();
         for line in 0..self.lines {
             prepare(&mut entries, self.extent(line).len(), COPY)?;
@@ -227,10 +227,10 @@ impl<'a, T: Real> Sparse<'a, T> {
             entries.sort_unstable_by_key(|&(index, position, _)| (index, position));
             for repeated in entries.chunk_by(|(i, ..), (j, ..)| i == j) {
                 let sum: f64 = repeated.iter().map(|(.., value)| value.to_f64()).sum();
-                canonical.indices.push(repeated[0].0 as i64);
-                canonical.data.push(T::from_f64(sum));
+                push(&mut canonical.indices, repeated[0].0 as i64, COPY)?;
+                push(&mut canonical.data, T::from_f64(sum), COPY)?;
             }
-            canonical.indptr.push(canonical.indices.len() as i64);
+            push(&mut canonical.indptr, canonical.indices.len() as i64, COPY)?;
         }
         Ok(canonical)
     }

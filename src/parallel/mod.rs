@@ -20,6 +20,7 @@ pub use float_mode::standard_rounding;
 pub use kept::{Kept, Pending};
 
 use crate::error::{Error, Result};
+use crate::memory::{collected, gathered};
 use pool::{Job, is_worker, pool};
 use std::any::Any;
 use std::cell::Cell;
@@ -103,7 +104,7 @@ impl<'a> Context<'a> {
         self.tick()?;
         let next = AtomicUsize::new(0);
         let stop = AtomicBool::new(false);
-        let slots: Vec<Mutex<Option<T>>> = (0..blocks).map(|_| Mutex::new(None)).collect();
+        let slots = collected((0..blocks).map(|_| Mutex::new(None)), RESULTS)?;
         let body = || {
             let mut scratch = scratch();
             while !stop.load(Ordering::Relaxed) {
@@ -124,11 +125,9 @@ impl<'a> Context<'a> {
             return Err(FORKED);
         }
         outcome?;
-        slots
-            .into_iter()
-            .map(|slot| slot.into_inner().ok().flatten())
-            .collect::<Option<Vec<T>>>()
-            .ok_or_else(|| Error::Internal("a worker ended before its blocks were done".into()))
+        let undone = || Error::Internal("a worker ended before its blocks were done".into());
+        let done = |slot: Mutex<Option<T>>| slot.into_inner().ok().flatten().ok_or_else(undone);
+        gathered(slots.into_iter().map(done), RESULTS)
     }
 
     /// Hands `work(0), …, work(blocks - 1)` to `add` in block order, at most `alive` of them, or two a thread, made
@@ -161,14 +160,15 @@ impl<'a> Context<'a> {
         // SAFETY: `running` is not dropped before every job has sent what became of it, which is the last thing that a
         // job does, or its worker has ceased to exist. So no job uses `body` longer than it lives.
         let body = unsafe { std::mem::transmute::<&(dyn Fn() + Sync), &'static (dyn Fn() + Sync)>(body) };
-        pool.start((0..workers).map(|_| {
+        let jobs = (0..workers).map(|_| {
             let sender = sender.clone();
             let job: Job = Box::new(move || {
                 // There is no receiver only after a fork, and then no worker either.
                 let _ = sender.send(catch_unwind(AssertUnwindSafe(body)));
             });
             job
-        }));
+        });
+        pool.start(jobs).inspect_err(|_| running.left = 0)?;
         let mut outcome = Ok(());
         let mut panic = None;
         while running.left > 0 {
@@ -197,15 +197,13 @@ impl<'a> Context<'a> {
         scratch: impl Fn() -> S + Sync,
         work: impl Fn(&mut S, usize, P) -> T + Sync,
     ) -> Result<Vec<T>> {
-        let parts: Vec<Mutex<Option<P>>> = parts.into_iter().map(|part| Mutex::new(Some(part))).collect();
+        let parts = collected(parts.into_iter().map(|part| Mutex::new(Some(part))), RESULTS)?;
         let outputs = self.map_with(parts.len(), scratch, |scratch, i| {
-            let part = parts[i].lock().ok().and_then(|mut part| part.take())?;
-            Some(work(scratch, i, part))
+            let part = parts[i].lock().ok().and_then(|mut part| part.take());
+            let part = part.ok_or_else(|| Error::Internal("a part was taken twice".into()))?;
+            Ok(work(scratch, i, part))
         })?;
-        outputs
-            .into_iter()
-            .collect::<Option<Vec<T>>>()
-            .ok_or_else(|| Error::Internal("a part was taken twice".into()))
+        gathered(outputs, RESULTS)
     }
 
     fn map_in_sequence<S, T>(
@@ -215,14 +213,16 @@ impl<'a> Context<'a> {
         work: impl Fn(&mut S, usize) -> T,
     ) -> Result<Vec<T>> {
         let mut scratch = scratch();
-        (0..blocks)
-            .map(|block| {
-                self.tick()?;
-                Ok(work(&mut scratch, block))
-            })
-            .collect()
+        let done = |block| {
+            self.tick()?;
+            Ok(work(&mut scratch, block))
+        };
+        gathered((0..blocks).map(done), RESULTS)
     }
 }
+
+/// What memory is for.
+const RESULTS: &str = "the results of blocks";
 
 /// What became of a job.
 type Ended = std::result::Result<(), Box<dyn Any + Send>>;

@@ -75,13 +75,17 @@ impl Pool {
         Ok(())
     }
 
-    /// Hands jobs to the threads.
-    pub fn start(&self, jobs: impl IntoIterator<Item = Job>) {
+    /// Hands jobs to the threads, all of them or, short of memory, none.
+    pub fn start(&self, jobs: impl ExactSizeIterator<Item = Job>) -> Result<()> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = jobs.len() as u128 * size_of::<Job>() as u128;
+        let failed = |_| Error::Allocation { bytes, purpose: "a queue of jobs" };
+        queue.jobs.try_reserve(jobs.len()).map_err(failed)?;
         for job in jobs {
             queue.jobs.push_back(job);
             self.arrived.notify_one();
         }
+        Ok(())
     }
 
     fn work(&self) {

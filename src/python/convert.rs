@@ -110,7 +110,7 @@ impl<T: Real + Element> Input<T> {
         let shown = |array: &Bound<'_, PyUntypedArray>| {
             // SAFETY: the reference to the array goes into the same `Input` as the view.
             let view = unsafe { dense_view::<T>(array) }?;
-            let owners = vec![array.clone().into_any().unbind()];
+            let owners = Vec::from([array.clone().into_any().unbind()]);
             Some(Self { view: Matrix::Dense(view), _memory: Memory::Python { _owners: owners } })
         };
         match shown(array) {
@@ -140,7 +140,7 @@ impl<T: Real + Element> Input<T> {
             })
         })?;
         let Some(canonical) = canonical else {
-            let owners = vec![indptr.into_owner(), indices.into_owner(), data.owner];
+            let owners = Vec::from([indptr.into_owner(), indices.into_owner(), data.owner]);
             return Ok(Self { view: Matrix::Sparse(view), _memory: Memory::Python { _owners: owners } });
         };
         // SAFETY: the buffers of `canonical` are on the heap, go into the same `Input` as the view, and
@@ -310,7 +310,7 @@ unsafe fn dense_view<T: Real + Element>(array: &Bound<'_, PyUntypedArray>) -> Op
     if nrows == 0 || ncols == 0 {
         return same_type::<T>(array).then(|| Dense::row_major(&[], nrows, ncols));
     }
-    let [row_stride, col_stride] = strides_in_elements::<T>(array)?[..] else { return None };
+    let [row_stride, col_stride] = strides_in_elements::<T, 2>(array)?;
     // A stride that is never taken may hold anything.
     let (row_stride, col_stride) = match (nrows, ncols) {
         (1, _) => (ncols * col_stride, col_stride),
@@ -336,23 +336,25 @@ unsafe fn vector_view<T: Element>(array: &Bound<'_, PyUntypedArray>) -> Option<&
     if len == 0 {
         return same_type::<T>(array).then_some(&[]);
     }
-    let strides = strides_in_elements::<T>(array)?;
+    let strides = strides_in_elements::<T, 1>(array)?;
     // SAFETY: as in `dense_view`.
     (len == 1 || strides == [1]).then(|| unsafe { std::slice::from_raw_parts(first_entry(array), len) })
 }
 
 /// Strides in elements, unless the array is of another type or byte order, misaligned, or reversed.
-fn strides_in_elements<T: Element>(array: &Bound<'_, PyUntypedArray>) -> Option<Vec<usize>> {
+fn strides_in_elements<T: Element, const N: usize>(array: &Bound<'_, PyUntypedArray>) -> Option<[usize; N]> {
     let aligned = first_entry::<T>(array).is_aligned();
-    if !same_type::<T>(array) || !aligned {
+    if !same_type::<T>(array) || !aligned || array.ndim() != N {
         return None;
     }
-    let in_elements = |(&stride, &len): (&isize, &usize)| match usize::try_from(stride) {
-        _ if len <= 1 => Some(1),
-        Ok(stride) if stride % size_of::<T>() == 0 => Some(stride / size_of::<T>()),
-        _ => None,
-    };
-    array.strides().iter().zip(array.shape()).map(in_elements).collect()
+    let mut strides = [1; N];
+    for ((stride, &bytes), &len) in strides.iter_mut().zip(array.strides()).zip(array.shape()) {
+        if len > 1 {
+            let bytes = usize::try_from(bytes).ok()?;
+            *stride = bytes.is_multiple_of(size_of::<T>()).then_some(bytes / size_of::<T>())?;
+        }
+    }
+    Some(strides)
 }
 
 fn same_type<T: Element>(array: &Bound<'_, PyUntypedArray>) -> bool {

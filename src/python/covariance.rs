@@ -5,6 +5,7 @@ use super::enter::enter;
 use super::names::robust_named;
 use super::regression::Call;
 use crate::matrix::Mat;
+use crate::memory::gathered;
 use crate::regression::{self, Covariance, Fit};
 use pyo3::prelude::*;
 
@@ -84,5 +85,5 @@ impl Kept {
 
 fn to_tuple(py: Python<'_>, found: Covariance) -> PyResult<Found<'_>> {
     let matrices = found.matrices.into_iter().map(|matrix| to_numpy::<f64>(py, matrix));
-    Ok((matrices.collect::<PyResult<_>>()?, found.freedom, found.pinned))
+    Ok((gathered(matrices, "covariances")?, found.freedom, found.pinned))
 }

@@ -6,6 +6,7 @@ use super::names::named;
 use super::sketch::checked;
 use crate::error::{Error, Result};
 use crate::matrix::{Real, Rows};
+use crate::memory::{collected, gathered};
 use crate::parallel::Context;
 use crate::regression::{self, KronMethod, KronOutput, KronParams, KronProblem};
 use crate::sketch;
@@ -77,13 +78,12 @@ fn solve<T: Real + numpy::Element>(
 }
 
 fn extract(factors: &[Bound<'_, PyAny>]) -> PyResult<Vec<AnyInput>> {
-    factors.iter().map(|factor| AnyInput::extract(factor, "factors")).collect()
+    gathered(factors.iter().map(|factor| AnyInput::extract(factor, "factors")), "factors")
 }
 
-fn with_rows<R>(inputs: &[AnyInput], work: impl FnOnce(&[&dyn Rows]) -> R) -> R {
-    let views: Vec<Box<dyn Rows + '_>> = inputs.iter().map(AnyInput::rows).collect();
-    let rows: Vec<&dyn Rows> = views.iter().map(|view| &**view).collect();
-    work(&rows)
+fn with_rows<R>(inputs: &[AnyInput], work: impl FnOnce(&[&dyn Rows]) -> Result<R>) -> Result<R> {
+    let views = collected(inputs.iter().map(AnyInput::rows), "factors")?;
+    work(&collected(views.iter().map(|view| &**view), "factors")?)
 }
 
 /// A sketching operator for Kronecker products; see `nearlin.sketch.TensorSRHT`.
@@ -106,8 +106,8 @@ impl TensorSketch {
     }
 
     #[getter]
-    fn dims(&self) -> Vec<usize> {
-        self.operator.dims().to_vec()
+    fn dims(&self) -> &[usize] {
+        self.operator.dims()
     }
 
     #[getter]

@@ -6,11 +6,12 @@ use super::names::{method_named, precision_named, preconditioner_named, sketch_n
 use super::operator::Operator;
 use crate::error::Error;
 use crate::matrix::{LinearOperator, Real};
+use crate::memory::gathered;
 use crate::regression::{self, ForwardError, Inference, Output, Params, Problem, Sketchable};
 use crate::simd;
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyList};
 
 /// Least squares; see `nearlin.lstsq`.
 #[pyfunction]
@@ -274,8 +275,8 @@ fn to_dict(py: Python<'_>, output: Output, single: bool) -> PyResult<Bound<'_, P
     dict.set_item("cut", output.cut)?;
     dict.set_item("columns", output.columns.describe())?;
     dict.set_item("explanation", output.explanation)?;
-    let stages: Vec<_> = output.stages.iter().map(|stage| (stage.name, stage.seconds, stage.reads)).collect();
-    dict.set_item("stages", stages)?;
+    let stages = output.stages.iter().map(|stage| (stage.name, stage.seconds, stage.reads));
+    dict.set_item("stages", PyList::new(py, stages)?)?;
     dict.set_item("fallback_reason", output.fallback)?;
     dict.set_item("settled", output.settled)?;
     dict.set_item("redraws", output.redraws)?;
@@ -300,7 +301,7 @@ fn forward_to_dict(py: Python<'_>, forward: ForwardError) -> PyResult<Bound<'_, 
 fn inference_to_dict(py: Python<'_>, inference: Inference) -> PyResult<Bound<'_, PyDict>> {
     let factors = inference.factors.into_iter().map(|factor| to_numpy::<f64>(py, factor));
     let dict = PyDict::new(py);
-    dict.set_item("factors", factors.collect::<PyResult<Vec<_>>>()?)?;
+    dict.set_item("factors", gathered(factors, "factors")?)?;
     dict.set_item("ridges", inference.ridges)?;
     dict.set_item("factor_of", inference.factor_of)?;
     dict.set_item("means", inference.means.map(|means| means.into_pyarray(py)))?;

@@ -5,6 +5,7 @@ use super::enter::{enter, enter_and_commit, snapshot};
 use super::names::named;
 use crate::error::{Error, Result};
 use crate::matrix::{Mat, Matrix};
+use crate::memory::collected;
 use crate::parallel::{Context, Kept};
 use crate::sketch::{self, Kind, Operand, Weights};
 use crate::state;
@@ -201,7 +202,7 @@ impl Accumulator {
     /// The rows so far, as pairs of the first one and the one after the last.
     #[getter]
     fn covered(&self, py: Python<'_>) -> PyResult<Vec<(u64, u64)>> {
-        Ok(self.snapshot(py)?.covered().map(|rows| (rows.start, rows.end)).collect())
+        Ok(collected(self.snapshot(py)?.covered().map(|rows| (rows.start, rows.end)), "ranges of rows")?)
     }
 
     #[pyo3(signature = (a, *, row_offset, threads))]

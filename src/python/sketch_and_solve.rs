@@ -6,6 +6,7 @@ use super::names::{name_of_sketch, sketch_named};
 use super::sketch::new_bytes;
 use crate::error::{Error, Result};
 use crate::matrix::Real;
+use crate::memory::collected;
 use crate::parallel::{Context, Kept, Pending};
 use crate::regression::{self, Block, Quantiles, Request, Shape, Stream};
 use numpy::IntoPyArray;
@@ -79,7 +80,7 @@ impl LeastSquaresStream {
     /// The rows so far, as pairs of the first one and the one after the last.
     #[getter]
     fn covered(&self, py: Python<'_>) -> PyResult<Vec<(u64, u64)>> {
-        Ok(self.snapshot(py)?.covered().map(|rows| (rows.start, rows.end)).collect())
+        Ok(collected(self.snapshot(py)?.covered().map(|rows| (rows.start, rows.end)), "ranges of rows")?)
     }
 
     #[pyo3(signature = (a, b, *, sample_weight, vector, names, row_offset, threads, progress))]

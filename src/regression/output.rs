@@ -151,7 +151,7 @@ impl Output {
                     &change,
                     norm(x),
                     group.design.target_norm(target),
-                ),
+                )?,
             };
             self.backward_error[target] = refined.backward_error[position] + rounding;
             self.backward_error_bound[target] = self.backward_error[target] * looseness + ROUNDING;

@@ -4,6 +4,7 @@ use super::cover::Cover;
 use super::{Operand, Operator, Sketch, Tiles};
 use crate::error::{Error, Result};
 use crate::matrix::{Buffer, Dense, Mat};
+use crate::memory::collected;
 use crate::parallel::Context;
 use crate::simd;
 use crate::state::{self, Floats};
@@ -111,10 +112,11 @@ impl Accumulator {
         let chunk = self.operator.chunk() as u64;
         if chunk > 1 && block.nrows() > 0 {
             let ends = [first / chunk, (first + block.nrows() as u64 - 1) / chunk];
-            let new: Vec<u64> = ends.into_iter().filter(|c| !self.open.contains_key(c)).collect();
-            let opened = new.iter().try_for_each(|&c| self.open_chunk(c).map(drop));
+            let new = ends.map(|c| (!self.open.contains_key(&c)).then_some(c));
+            let new = new.iter().flatten();
+            let opened = new.clone().try_for_each(|&c| self.open_chunk(c).map(drop));
             if opened.is_err() {
-                new.iter().for_each(|c| drop(self.open.remove(c)));
+                new.for_each(|c| drop(self.open.remove(c)));
             }
             opened?;
         }
@@ -175,7 +177,7 @@ impl Accumulator {
             sketch: self.sketch.clone(),
             operator: Arc::clone(&self.operator),
             sums: self.sums.copy(ctx)?,
-            cover: self.cover.clone(),
+            cover: self.cover.copy()?,
             open,
         })
     }
@@ -193,7 +195,7 @@ impl Accumulator {
                 format!("no row past n = {limit}"),
             )
         })?;
-        let mut cover = self.cover.clone();
+        let mut cover = self.cover.copy()?;
         cover.insert("row_offset", first..end)?;
         Ok(cover)
     }
@@ -339,8 +341,9 @@ impl Accumulator {
         if !self.is_finite(ctx)? {
             return Err(overflow());
         }
-        let open = self.open.iter().map(|(&c, rows)| (c, Floats::Numbers(rows))).collect();
-        let (sketch, cover) = (self.sketch.clone(), self.cover.clone());
+        let open = self.open.iter().map(|(&c, rows)| (c, Floats::Numbers(rows)));
+        let open = collected(open, "a state")?;
+        let (sketch, cover) = (self.sketch.clone(), self.cover.copy()?);
         Ok(Saved { sketch, d: self.d(), cover, sums: Floats::Numbers(self.sums.as_slice()), open })
     }
 
@@ -388,10 +391,9 @@ impl Accumulator {
     /// How many chunks that holds for. Only those at the ends of ranges can be open.
     fn count_open(&self) -> usize {
         let chunk = self.operator.chunk() as u64;
-        let mut ends: Vec<u64> =
-            self.cover.ranges().flat_map(|rows| [rows.start / chunk, (rows.end - 1) / chunk]).collect();
-        // In increasing order, as the ranges are.
-        ends.dedup();
-        ends.into_iter().filter(|&c| self.is_open(c)).count()
+        let ends = self.cover.ranges().flat_map(|rows| [rows.start / chunk, (rows.end - 1) / chunk]);
+        // They increase, as the ranges do, but not each of them.
+        let mut before = None;
+        ends.filter(|&c| before.replace(c) != Some(c) && self.is_open(c)).count()
     }
 }

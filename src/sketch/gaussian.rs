@@ -64,7 +64,7 @@ impl Operator for Gaussian {
             let first = first + (start - rows.start) as u64;
             let normals = ctx.map((end - start) / CHUNK, |c| self.columns(first + (c * CHUNK) as u64))?;
             let normals = gathered(normals, "a sketch")?;
-            let added = ctx.map_parts(y.parts_mut(PARTS), Vec::new, |buffer, _, part| {
+            let added = ctx.map_parts(y.parts_mut(PARTS)?, Vec::new, |buffer, _, part| {
                 for (c, normals) in normals.iter().enumerate() {
                     let rows = start + c * CHUNK..start + (c + 1) * CHUNK;
                     let tile = a.tile(rows, part.cols.clone(), buffer)?;

@@ -19,7 +19,7 @@
 use super::{Operator, Tiles};
 use crate::error::{Error, Result};
 use crate::matrix::{Buffer, Dense, Rows};
-use crate::memory::{collected, room_for, zeros};
+use crate::memory::{collected, gathered, push, resize, room_for, zeros};
 use crate::parallel::Context;
 use crate::random::Stream;
 use crate::simd::{self, kernel};
@@ -103,8 +103,8 @@ impl Hadamard {
             if k.is_multiple_of(TICKING) {
                 ctx.tick()?;
             }
-            i.push(chunk);
-            j.push(row);
+            push(&mut i, chunk, SKETCH)?;
+            push(&mut j, row, SKETCH)?;
         }
         let signs = Stream::new(seed, op_id, SIGNS);
         Ok(Self { m, chunk, scale: 1.0 / (m as f64).sqrt(), signs, rule: Rule::Sampled { i, j } })
@@ -149,7 +149,8 @@ fn sample(ctx: &Context, stream: Stream, m: u64, length: u64) -> Result<Vec<u64>
     let mut table: Vec<u64> = room_for(slots, SKETCH)?;
     while table.len() < slots {
         ctx.tick()?;
-        table.resize(slots.min(table.len() + (TICKING << 6)), u64::MAX);
+        let len = slots.min(table.len() + (TICKING << 6));
+        resize(&mut table, len, u64::MAX, SKETCH)?;
     }
     let shift = 64 - slots.trailing_zeros();
     let mut insert = |number: u64| {
@@ -170,7 +171,7 @@ fn sample(ctx: &Context, stream: Stream, m: u64, length: u64) -> Result<Vec<u64>
         if new == last {
             insert(last);
         }
-        chosen.push(new);
+        push(&mut chosen, new, SKETCH)?;
     }
     Ok(chosen)
 }
@@ -193,10 +194,10 @@ fn sort_in_pieces<T: Copy, K: Ord>(ctx: &Context, items: &mut [T], key: impl Fn(
                     ctx.tick()?;
                 }
                 if r == right.len() || l < left.len() && key(&left[l]) <= key(&right[r]) {
-                    other.push(left[l]);
+                    push(&mut other, left[l], SKETCH)?;
                     l += 1;
                 } else {
-                    other.push(right[r]);
+                    push(&mut other, right[r], SKETCH)?;
                     r += 1;
                 }
             }
@@ -240,7 +241,7 @@ impl Operator for Hadamard {
         let batch = (STEPS_AHEAD / self.chunk).max(1);
         for (k, starts) in starts.chunks(batch).enumerate() {
             let steps = ctx.map(starts.len(), |i| self.step(number + (k * batch + i) as u64))?;
-            let steps = steps.into_iter().collect::<Result<Vec<_>>>()?;
+            let steps = gathered(steps, SKETCH)?;
             let cols = y.all_cols();
             let added =
                 ctx.map_parts(y.tiles_mut().zip(cols), Scratch::default, |scratch, _, (y, cols)| {

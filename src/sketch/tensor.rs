@@ -13,7 +13,7 @@
 
 use crate::error::{Error, Result};
 use crate::matrix::{Buffer, Dense, Mat, Rows};
-use crate::memory::{collected, prepare, push, room_for, zeros};
+use crate::memory::{collected, copied, extend, gathered, prepare, push, resize, room_for, zeros};
 use crate::parallel::Context;
 use crate::random::Stream;
 use crate::simd::fwht;
@@ -68,17 +68,17 @@ impl TensorSrht {
 
     /// `S (A_1 (x) ... (x) A_q)`, from the factors alone. Refuses entries that are not finite.
     pub fn apply_factors(&self, context: &Context, factors: &[&dyn Rows]) -> Result<Mat<f64>> {
-        let rows: Vec<usize> = factors.iter().map(|factor| factor.nrows()).collect();
+        let rows = collected(factors.iter().map(|factor| factor.nrows()), "a sketch")?;
         if rows != self.dims {
             return Err(Error::shape("factors", format!("{rows:?} rows"), format!("{:?}", self.dims)));
         }
         let one = Mat::<f64>::identity(1)?;
         let one = one.as_ref();
-        let mut padded = factors.to_vec();
-        if padded.len() == 1 {
-            padded.push(&one);
-        }
-        let product = self.tree(context)?.of_factors(context, &padded)?;
+        let tree = self.tree(context)?;
+        let product = match factors {
+            [factor] => tree.of_factors(context, &[*factor, &one])?,
+            _ => tree.of_factors(context, factors)?,
+        };
         if !product.as_slice().iter().all(|v| v.is_finite()) {
             for (f, factor) in factors.iter().enumerate() {
                 if let Some((i, j, value)) = first_non_finite(*factor)? {
@@ -155,7 +155,8 @@ fn signs(context: &Context, stream: Stream, row: u64, count: usize) -> Result<Ve
             context.tick()?;
         }
         let bits = (count - 32 * k).min(32);
-        signs.extend((0..bits).map(|bit| f64::from(1 - 2 * (word >> bit & 1) as i32)));
+        let of_word = (0..bits).map(|bit| f64::from(1 - 2 * (word >> bit & 1) as i32));
+        extend(&mut signs, of_word, "a sketch")?;
     }
     Ok(signs)
 }
@@ -174,7 +175,7 @@ impl Pair {
                 None
             };
             let rows = if below.is_some() { m } else { dims[0] };
-            Ok(Side { dims: dims.to_vec(), below, signs: signs(context, of_signs, row, rows)? })
+            Ok(Side { dims: copied(dims, "a sketch")?, below, signs: signs(context, of_signs, row, rows)? })
         };
         let (left, right) = (side(left, 0)?, side(right, 1)?);
         let index = |row: u64, side: &Side| of_picks.index(row, side.padded() as u64) as usize;
@@ -183,7 +184,7 @@ impl Pair {
             if k.is_multiple_of(TICKING) {
                 context.tick()?;
             }
-            picks.push((index(2 * k, &left), index(2 * k + 1, &right)));
+            push(&mut picks, (index(2 * k, &left), index(2 * k + 1, &right)), "a sketch")?;
         }
         Ok(Self { left, right, m, picks })
     }
@@ -321,13 +322,14 @@ impl Side {
                 prepare(tile, self.padded() * cols.len(), "a sketch")?;
                 let block = x.tile(0..x.nrows(), cols.clone(), rows)?;
                 for (i, sign) in self.signs.iter().enumerate() {
-                    tile.extend(block.row(i).unwrap_or(&[]).iter().map(|value| sign * value));
+                    let row = block.row(i).unwrap_or(&[]);
+                    extend(tile, row.iter().map(|value| sign * value), "a sketch")?;
                 }
-                tile.resize(self.padded() * cols.len(), 0.0);
+                resize(tile, self.padded() * cols.len(), 0.0, "a sketch")?;
                 fwht(tile, self.padded(), cols.len());
                 take(part, cols, tile)
             })?;
-        taken.into_iter().collect()
+        gathered(taken, "a sketch")
     }
 }
 

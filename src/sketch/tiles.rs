@@ -3,8 +3,12 @@
 use super::accumulator::all_finite;
 use crate::error::{Error, Result};
 use crate::matrix::{Buffer, Mat};
+use crate::memory::{gathered, push, room_for};
 use crate::parallel::Context;
 use std::ops::Range;
+
+/// What memory is for.
+const SKETCH: &str = "a sketch";
 
 /// An m x d matrix of sums. Tile `t` holds the columns `t width .. (t + 1) width`, as many of them as there
 /// are, as a row-major matrix without gaps.
@@ -23,17 +27,20 @@ pub(crate) struct Part<'a> {
     pub entries: &'a mut [f64],
 }
 
+/// What a tile holds of some rows, row-major without gaps, and its width.
+pub(crate) type Held<'a> = (&'a mut [f64], usize);
+
 impl Tiles {
     /// All zeros.
     pub fn zeros(m: usize, d: usize, width: usize) -> Result<Self> {
-        let too_large = Error::Allocation { bytes: m as u128 * d as u128 * 8, purpose: "a sketch" };
+        let too_large = Error::Allocation { bytes: m as u128 * d as u128 * 8, purpose: SKETCH };
         let len = m.checked_mul(d).ok_or(too_large)?;
-        Ok(Self { m, d, width, data: Buffer::zeros(len, "a sketch")? })
+        Ok(Self { m, d, width, data: Buffer::zeros(len, SKETCH)? })
     }
 
     /// Another matrix with the same entries.
     pub fn copy(&self, ctx: &Context) -> Result<Self> {
-        Ok(Self { data: Buffer::copy_in_pieces(ctx, &self.data, "a sketch")?, ..*self })
+        Ok(Self { data: Buffer::copy_in_pieces(ctx, &self.data, SKETCH)?, ..*self })
     }
 
     /// Number of columns.
@@ -53,33 +60,34 @@ impl Tiles {
     }
 
     /// Disjoint parts: whole tiles or, where those are fewer than `wanted`, ranges of rows of them.
-    pub fn parts_mut(&mut self, wanted: usize) -> Vec<Part<'_>> {
+    pub fn parts_mut(&mut self, wanted: usize) -> Result<Vec<Part<'_>>> {
         let (m, all_cols) = (self.m, self.all_cols());
         let ranges = wanted.div_ceil(all_cols.size_hint().0.max(1)).clamp(1, m.max(1));
-        let mut parts = Vec::new();
+        let mut parts = room_for(ranges * all_cols.size_hint().0, SKETCH)?;
         for (mut tile, cols) in self.tiles_mut().zip(all_cols) {
             for r in 0..ranges {
                 let rows = r * m / ranges..(r + 1) * m / ranges;
                 let (entries, rest) = tile.split_at_mut(rows.len() * cols.len());
-                parts.push(Part { cols: cols.clone(), rows, entries });
+                push(&mut parts, Part { cols: cols.clone(), rows, entries }, SKETCH)?;
                 tile = rest;
             }
         }
-        parts
+        Ok(parts)
     }
 
-    /// For each of some successive ranges that are all the rows, what every tile holds of it, with its width.
-    pub fn rows_mut(&mut self, ranges: &[Range<usize>]) -> Vec<Vec<(&mut [f64], usize)>> {
-        let widths: Vec<_> = self.all_cols().map(|cols| cols.len()).collect();
-        let mut parts: Vec<_> = ranges.iter().map(|_| Vec::with_capacity(widths.len())).collect();
+    /// For each of some successive ranges that are all the rows, what every tile holds of it.
+    pub fn rows_mut(&mut self, ranges: &[Range<usize>]) -> Result<Vec<Vec<Held<'_>>>> {
+        let widths = self.all_cols().map(|cols| cols.len());
+        let empty = |_| room_for(widths.size_hint().0, SKETCH);
+        let mut parts = gathered(ranges.iter().map(empty), SKETCH)?;
         for (mut tile, width) in self.tiles_mut().zip(widths) {
             for (part, range) in parts.iter_mut().zip(ranges) {
                 let (rows, rest) = tile.split_at_mut(range.len() * width);
-                part.push((rows, width));
+                push(part, (rows, width), SKETCH)?;
                 tile = rest;
             }
         }
-        parts
+        Ok(parts)
     }
 
     /// All entries, tile after tile.
@@ -95,8 +103,11 @@ impl Tiles {
     /// Whether no entry is NaN or infinite.
     pub fn is_finite(&self, ctx: &Context) -> Result<bool> {
         const PIECE: usize = 1 << 16;
-        let pieces: Vec<_> = self.data.chunks(PIECE).collect();
-        Ok(ctx.map(pieces.len(), |k| all_finite(pieces[k]))?.into_iter().all(|finite| finite))
+        let pieces = self.data.chunks(PIECE);
+        Ok(ctx
+            .map(pieces.len(), |k| pieces.clone().nth(k).is_none_or(all_finite))?
+            .into_iter()
+            .all(|finite| finite))
     }
 
     /// The matrix times `scale`.

@@ -3,7 +3,7 @@
 use super::Operator;
 use crate::error::Result;
 use crate::matrix::{Buffer, Dense, Mat, Rows};
-use crate::memory::{collected, prepare, reset};
+use crate::memory::{collected, gathered, push, reset, room_for};
 use crate::parallel::Context;
 use std::convert::identity;
 use std::ops::Range;
@@ -49,18 +49,16 @@ pub(super) fn apply(
 
 fn row_major_tiles(y: &dyn Rows) -> Result<Vec<Buffer<f64>>> {
     let (m, d, mut buffer) = (y.nrows(), y.ncols(), Vec::new());
-    (0..d)
-        .step_by(WIDTH)
-        .map(|start| {
-            let cols = start..d.min(start + WIDTH);
-            let mut copy = Buffer::zeros(m * cols.len(), "a sketch")?;
-            let tile = y.tile(0..m, cols.clone(), &mut buffer)?;
-            for (i, row) in copy.chunks_exact_mut(cols.len()).enumerate() {
-                row.copy_from_slice(&tile.data()[i * tile.row_stride()..][..cols.len()]);
-            }
-            Ok(copy)
-        })
-        .collect()
+    let copied = |start| {
+        let cols = start..d.min(start + WIDTH);
+        let mut copy = Buffer::zeros(m * cols.len(), "a sketch")?;
+        let tile = y.tile(0..m, cols.clone(), &mut buffer)?;
+        for (i, row) in copy.chunks_exact_mut(cols.len()).enumerate() {
+            row.copy_from_slice(&tile.data()[i * tile.row_stride()..][..cols.len()]);
+        }
+        Ok(copy)
+    };
+    gathered((0..d).step_by(WIDTH).map(copied), "a sketch")
 }
 
 /// For each of the successive ranges of rows of these lengths, what every column has there.
@@ -69,14 +67,11 @@ fn split_columns(
     lens: impl Iterator<Item = usize> + Clone,
 ) -> Result<Vec<Vec<&mut [f64]>>> {
     let (nrows, ncols) = (a.nrows().max(1), a.ncols());
-    let mut parts = collected(lens.clone().map(|_| Vec::new()), "a sketch")?;
-    for part in &mut parts {
-        prepare(part, ncols, "a sketch")?;
-    }
+    let mut parts = gathered(lens.clone().map(|_| room_for(ncols, "a sketch")), "a sketch")?;
     for mut column in a.as_mut_slice().chunks_exact_mut(nrows) {
         for (part, len) in parts.iter_mut().zip(lens.clone()) {
             let (head, rest) = column.split_at_mut(len);
-            part.push(head);
+            push(part, head, "a sketch")?;
             column = rest;
         }
     }

@@ -58,7 +58,7 @@ impl<T: Real> Entries<'_, T> {
             y.all_cols().enumerate().flat_map(|(t, cols)| cols.clone().map(move |j| (t, j - cols.start)));
         let homes = collected(homes, "a sketch")?;
         ctx.map_parts(
-            y.rows_mut(&ranges),
+            y.rows_mut(&ranges)?,
             || (),
             |(), part, mut tiles| {
                 let (l, mine) = (part / shares, ranges[part].clone());
@@ -82,7 +82,7 @@ impl<T: Real> Entries<'_, T> {
 
     fn add_by_columns(&self, ctx: &Context, y: &mut Tiles) -> Result<()> {
         ctx.map_parts(
-            y.parts_mut(ctx.threads()),
+            y.parts_mut(ctx.threads())?,
             || (),
             |(), _, part| {
                 let width = part.cols.len();

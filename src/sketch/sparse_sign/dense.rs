@@ -8,7 +8,7 @@
 use super::{SparseSign, sign, target};
 use crate::error::Result;
 use crate::matrix::{Dense, Rows};
-use crate::memory::{collected, room_for, zeros};
+use crate::memory::{collected, gathered, push, resize, room_for, zeros};
 use crate::parallel::Context;
 use crate::simd::kernel;
 use crate::simd::lanes::Lanes;
@@ -66,14 +66,16 @@ pub(super) fn add(
             let words = s.words(first + (blocks[b].start - rows.start) as u64, blocks[b].len())?;
             Ok(if sorted { Order::Sorted(Plan::new(s, &words)?) } else { Order::AsTheyCome(words) })
         })?;
-        let orders = orders.into_iter().collect::<Result<Vec<_>>>()?;
-        let added = ctx.map_parts(y.parts_mut(ctx.threads()), Scratch::default, |scratch, _, part| {
+        let orders = gathered(orders, "a sketch")?;
+        let added = ctx.map_parts(y.parts_mut(ctx.threads())?, Scratch::default, |scratch, _, part| {
             for (block, order) in blocks.iter().zip(&orders) {
                 let tile = a.tile(block.clone(), part.cols.clone(), &mut scratch.tile)?;
                 match order {
                     Order::AsTheyCome(words) => scatter(s, words, tile, part.rows.clone(), part.entries),
                     Order::Sorted(plan) => {
-                        let lines = pack(tile, &mut scratch.packed);
+                        let lines = tile.ncols().div_ceil(8);
+                        resize(&mut scratch.packed, tile.nrows() * lines, Line([0.0; 8]), "a sketch")?;
+                        pack(tile, &mut scratch.packed, lines);
                         add_planned(plan, part.rows.clone(), &scratch.packed, lines, part.entries);
                     }
                 }
@@ -158,7 +160,7 @@ impl Plan {
             }
             let mut start = (l * rows) as u32;
             for next in &mut next {
-                starts.push(start);
+                push(&mut starts, start, "a sketch")?;
                 start += std::mem::replace(next, start);
             }
             for (i, &word) in words.iter().enumerate() {
@@ -167,7 +169,7 @@ impl Plan {
                 *next += 1;
             }
         }
-        starts.push(entries.len() as u32);
+        push(&mut starts, entries.len() as u32, "a sketch")?;
         Ok(Self { starts, entries })
     }
 
@@ -177,11 +179,9 @@ impl Plan {
 }
 
 kernel! {
-    /// Copies a tile row after row, each into as many lines as it takes, and returns how many.
-    fn pack<V>(tile: Dense<'_, f64>, packed: &mut Vec<Line>) -> usize {
+    /// Copies a tile row after row, each into `lines` lines.
+    fn pack<V>(tile: Dense<'_, f64>, packed: &mut [Line], lines: usize) {
         let (width, stride) = (tile.ncols(), tile.row_stride());
-        let lines = width.div_ceil(8);
-        packed.resize(tile.nrows() * lines, Line([0.0; 8]));
         for (i, packed) in packed.chunks_exact_mut(lines).enumerate() {
             for k in 0..lines {
                 V::prefetch(tile.data().as_ptr().wrapping_add((i + AHEAD) * stride + 8 * k));
@@ -194,7 +194,6 @@ kernel! {
                 V::load_head(rest).store(&mut packed[whole.len()].0);
             }
         }
-        lines
     }
 }
 

@@ -13,7 +13,7 @@ mod dense;
 use super::{Operator, Tiles};
 use crate::error::Result;
 use crate::matrix::{Dense, Real, Rows, Sparse};
-use crate::memory::{room_for, zeros};
+use crate::memory::{extend, room_for, zeros};
 use crate::parallel::Context;
 use crate::random::Stream;
 use crate::simd::axpy;
@@ -59,7 +59,7 @@ impl SparseSign {
             let lane = || zeros(rows, "a sketch");
             let mut lanes = [lane()?, lane()?, lane()?, lane()?];
             self.stream.words_of_rows(first, draw as u32, lanes.each_mut().map(Vec::as_mut_slice));
-            words.extend(lanes);
+            extend(&mut words, lanes, "a sketch")?;
         }
         words.truncate(self.zeta);
         Ok(words)
