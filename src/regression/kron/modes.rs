@@ -180,7 +180,10 @@ pub(super) fn project<T: Real>(
     matrices: &[&Mat<f64>],
 ) -> Result<Projection> {
     let squares = |columns: usize| zeros(columns, "squares of targets");
-    let (mut y, seen) = contract_and_see(context, targets, matrices[0], squares, see_squares)?;
+    let see = |squares: &mut Vec<f64>, tile: Dense<'_, f64>| {
+        (0..tile.nrows()).filter_map(|i| tile.row(i)).for_each(|row| add_squares(row, squares));
+    };
+    let (mut y, seen) = contract_and_see(context, targets, matrices[0], squares, see)?;
     for m in &matrices[1..] {
         y = contract(context, &Dense::row_major(&y, m.nrows(), y.len() / m.nrows()), m)?;
     }
@@ -190,10 +193,6 @@ pub(super) fn project<T: Real>(
         squares[column % k] += column_squares;
     }
     Ok(Projection { y, squares })
-}
-
-fn see_squares(squares: &mut Vec<f64>, tile: Dense<'_, f64>) {
-    (0..tile.nrows()).filter_map(|i| tile.row(i)).for_each(|row| add_squares(row, squares));
 }
 
 kernel! {
