@@ -4,6 +4,8 @@
 //! of a matrix with [`TALL`] rows, by one thread and by two. `benches/python/linalg.py` runs this beside
 //! SciPy. Without `--bench`, as under `cargo test`, orders are tiny.
 
+#![allow(clippy::disallowed_macros, clippy::disallowed_methods)]
+
 use nearlin::error::Result;
 use nearlin::linalg::{self, Qr, Svd};
 use nearlin::matrix::{Dense, Mat};

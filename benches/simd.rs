@@ -1,5 +1,7 @@
 //! Bytes per second of the kernels beside a plain read of memory, on one and two threads.
 
+#![allow(clippy::disallowed_macros, clippy::disallowed_methods)]
+
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use nearlin::parallel::Context;
 use nearlin::simd;

@@ -3,6 +3,8 @@
 //! A read is one thread's sum of the whole array by our own kernel, which takes about 0.7 times as long as NumPy's
 //! `A.sum()`. The floor of a dense sketch is the read on both threads; of a Gaussian one the multiplications.
 
+#![allow(clippy::disallowed_macros, clippy::disallowed_methods)]
+
 use nearlin::linalg::matmul;
 use nearlin::matrix::{Axis, Dense, DenseMut, Indices, Sparse};
 use nearlin::parallel::Context;

@@ -18,6 +18,8 @@
 //!
 //! Above them all, with the feature of that name, stands `python`: the extension module.
 
+#![cfg_attr(test, allow(clippy::disallowed_macros, clippy::disallowed_methods))]
+
 pub mod certify;
 pub mod error;
 pub mod linalg;

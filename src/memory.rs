@@ -1,5 +1,7 @@
 //! Vectors whose length the caller's numbers decide: an error instead of an abort when memory runs out.
 
+#![expect(clippy::disallowed_methods, reason = "each is preceded by what may fail")]
+
 use crate::error::{Error, Result};
 
 /// An empty vector with room for `len` elements, or [`Error::Allocation`].

@@ -1,6 +1,8 @@
 //! Fuzz targets: functions of any bytes that must not panic, hang or take what makes no sense, run on a corpus of sound
 //! inputs and on seeded mutations of them. A fuzzer may call the same functions.
 
+#![allow(clippy::disallowed_macros, clippy::disallowed_methods)]
+
 use nearlin::error::Error;
 use nearlin::matrix::{Axis, Dense, Indices, Matrix, Rows, Sparse};
 use nearlin::parallel::Context;

@@ -1,5 +1,7 @@
 //! Least squares through the public interface of the crate, without Python.
 
+#![allow(clippy::disallowed_macros, clippy::disallowed_methods)]
+
 use nearlin::error::Error;
 use nearlin::linalg::{eigh, matmul};
 use nearlin::matrix::{Axis, Dense, Indices, LinearOperator, Mat, Matrix, Sparse};

@@ -1,6 +1,8 @@
 //! Every family of operators: what they are in the mean, what they do to subspaces, and that nothing but the
 //! operator and the rows shows in the bits.
 
+#![allow(clippy::disallowed_macros, clippy::disallowed_methods)]
+
 use nearlin::error::{Error, Result};
 use nearlin::linalg::svd;
 use nearlin::matrix::{Axis, Dense, Indices, Mat, Sparse};

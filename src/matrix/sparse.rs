@@ -222,6 +222,7 @@ impl<'a, T: Real> Sparse<'a, T> {
         let mut entries = Vec::new();
         for line in 0..self.lines {
             prepare(&mut entries, self.extent(line).len(), COPY)?;
+            #[expect(clippy::disallowed_methods, reason = "there is room for them")]
             self.visit_line(line, |index, value| entries.push((index, entries.len(), value)));
             // By index and then by position: a stable sort would allocate.
             entries.sort_unstable_by_key(|&(index, position, _)| (index, position));

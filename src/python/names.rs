@@ -5,6 +5,7 @@ use crate::regression::{Method, Precision, Preconditioner, Robust};
 use crate::sketch::{Kind, Weights};
 
 /// What `name` stands for, or an error that lists the names that are known.
+#[expect(clippy::disallowed_methods, reason = "a few words")]
 pub fn named<T: Copy>(argument: &'static str, name: &str, known: &[(&str, T)]) -> Result<T> {
     known.iter().find(|(known, _)| *known == name).map(|&(_, value)| value).ok_or_else(|| {
         let names: Vec<&str> = known.iter().map(|&(name, _)| name).collect();

@@ -7,7 +7,7 @@ use super::design::Design;
 use crate::error::Result;
 use crate::linalg::{self, power_of_two_below};
 use crate::matrix::{Buffer, Dense, Real, Rows, TILE};
-use crate::memory::{collected, prepare};
+use crate::memory::{collected, extend, prepare};
 use crate::parallel::Context;
 use crate::random::Stream;
 use crate::simd::Element;
@@ -106,7 +106,7 @@ impl<T: Real + Element> Rows for Sample<'_, '_, T> {
         for i in rows {
             let position = self.position(i);
             let tile = self.design.tile(position..position + 1, cols.clone(), &mut row)?;
-            buffer.extend_from_slice(tile.row(0).unwrap_or(&[]));
+            extend(buffer, tile.row(0).unwrap_or(&[]).iter().copied(), TILE)?;
         }
         Ok(Dense::row_major(buffer, nrows, ncols))
     }

@@ -169,7 +169,7 @@ pub fn robust_covariance<T: Real + Element>(
         if !familiar || !meat.as_slice().iter().all(|value| value.is_finite()) {
             return Err(stranger(context, &design)?);
         }
-        matrices.push(basis.lifted(&meat, correction / scale)?);
+        push(&mut matrices, basis.lifted(&meat, correction / scale)?, TARGETS)?;
         pinned.clear();
         for seen in seen {
             extend(&mut pinned, seen.pinned?, ROWS)?;

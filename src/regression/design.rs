@@ -6,7 +6,7 @@ use super::sparse;
 use crate::error::{Error, Result};
 use crate::linalg::power_of_two_below;
 use crate::matrix::{Buffer, Dense, LinearOperator, Matrix, Real, Rows, Sparse, TILE};
-use crate::memory::{collected, copied, filled, prepare, room_for, zeros};
+use crate::memory::{collected, copied, extend, filled, prepare, room_for, zeros};
 use crate::parallel::Context;
 use crate::simd::{Element, Extended, kernel};
 use std::ops::Range;
@@ -542,7 +542,8 @@ impl<T: Real + Element> Rows for Design<'_, T> {
                 Some(borrowed) => {
                     prepare(buffer, shape.0 * shape.1, TILE)?;
                     for i in 0..borrowed.nrows() {
-                        buffer.extend_from_slice(&borrowed.row(i).unwrap_or(&[])[cols.clone()]);
+                        let row = &borrowed.row(i).unwrap_or(&[])[cols.clone()];
+                        extend(buffer, row.iter().copied(), TILE)?;
                     }
                 }
                 None => {

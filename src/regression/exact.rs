@@ -8,7 +8,7 @@ use super::design::{Design, TILE_ROWS, row_blocks};
 use super::sparse;
 use crate::error::Result;
 use crate::matrix::{Buffer, Mat, Real, Rows};
-use crate::memory::{collected, gathered, room_for, zeros};
+use crate::memory::{collected, gathered, push, room_for, zeros};
 use crate::parallel::Context;
 use crate::simd::{Element, Extended, axpy_extended, dot_extended};
 use std::ops::Range;
@@ -58,7 +58,7 @@ pub(super) fn exact_pass<T: Real + Element, N: Send>(
             }
             totals[side].add_multiple(1.0, part.totals[side]);
         }
-        noted.push(part.notes);
+        push(&mut noted, part.notes, SUMS)?;
     }
     for (sums, &total) in sums.iter_mut().zip(&totals) {
         for (j, sum) in sums.iter_mut().enumerate() {
@@ -84,6 +84,7 @@ pub(super) fn residual<T: Real + Element>(
     let (n, d) = (design.nrows(), design.ncols());
     let (r, lower) = at.split_at(n);
     let (x, constant) = lower.split_at(d);
+    #[expect(clippy::disallowed_methods, reason = "there is room for the residuals of a block")]
     let multiple = |residuals: &mut Vec<f64>, row: usize, _: usize, image: Extended| {
         let weight = design.weight(row);
         if weight == 0.0 {

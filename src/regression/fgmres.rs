@@ -73,7 +73,7 @@ impl Krylov {
         for vector in &self.basis {
             let component = dot(&image[..], vector);
             axpy(-component, &vector[..], &mut image);
-            column.push(component);
+            push(&mut column, component, VECTOR)?;
         }
         let rest = norm_sq(&image[..]).sqrt();
         for (i, &(c, s)) in self.rotations.iter().enumerate() {

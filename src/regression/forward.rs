@@ -23,7 +23,7 @@ use super::spir::Side;
 use crate::certify::norm;
 use crate::error::Result;
 use crate::matrix::{Mat, Real, Rows};
-use crate::memory::{collected, filled, gathered, room_for, zeros};
+use crate::memory::{collected, filled, gathered, push, room_for, zeros};
 use crate::random::Stream;
 use crate::simd::{Element, Extended};
 
@@ -232,7 +232,7 @@ impl Reach {
                     left[side] = found;
                     solution.col_mut(side).copy_from_slice(&sides[side].y);
                     if shrunk && found > SOLVED.max(2.0 * self.rounding) * size {
-                        going.push(side);
+                        push(&mut going, side, TARGETS)?;
                     }
                 }
             }

@@ -13,6 +13,7 @@
 use crate::error::{Error, Result};
 use crate::linalg::{self, Qr};
 use crate::matrix::{Dense, Mat, room_for, zeros};
+use crate::memory::{collected, copied, extend};
 use crate::parallel::Context;
 use crate::simd::{axpy, dot, norm_sq};
 
@@ -171,22 +172,21 @@ fn choose(
     let (r, d) = (factor.nrows(), factor.ncols());
     let mut sizes: Vec<f64> = zeros(d, ORDER)?;
     sizes.iter_mut().enumerate().for_each(|(j, size)| *size = norm_sq(factor.col(j)).sqrt() * units[j]);
-    let mut queue: Vec<usize> = room_for(d, ORDER)?;
-    queue.extend((0..d).filter(|&j| sizes[j] > 0.0));
+    let mut queue = collected((0..d).filter(|&j| sizes[j] > 0.0), ORDER)?;
     queue.sort_unstable_by(|&i, &j| sizes[j].total_cmp(&sizes[i]).then(i.cmp(&j)));
 
-    let (mut chosen, mut others) = (room_for(2 * r, ORDER)?, room_for(d, ORDER)?);
     let mut looked_at = 2 * r;
-    chosen.extend(queue.iter().take(looked_at));
+    let mut chosen = copied(&queue[..looked_at.min(queue.len())], ORDER)?;
+    let mut others = room_for(d, ORDER)?;
     loop {
         let smallest = pivot(context, factor, units, noise, &mut chosen)?;
-        others.extend(chosen.drain(r..));
+        extend(&mut others, chosen.drain(r..), ORDER)?;
         let rest = queue.get(looked_at..).unwrap_or(&[]);
         if rest.first().is_none_or(|&j| sizes[j] <= GROWTH * (r as f64).sqrt() * smallest) {
-            others.extend(rest);
+            extend(&mut others, rest.iter().copied(), ORDER)?;
             return Ok((chosen, others));
         }
-        chosen.extend(rest.iter().take(r));
+        extend(&mut chosen, rest.iter().take(r).copied(), ORDER)?;
         looked_at += r;
     }
 }

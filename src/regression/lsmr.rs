@@ -179,7 +179,7 @@ fn rounds<T: Real + Element>(
             // Rounded here, so that what is measured is what is returned.
             let moved = x.col_mut(position).iter_mut().zip(&side.x);
             moved.for_each(|(x, step)| *x = T::from_f64(*x + step).to_f64());
-            going.push(position);
+            push(&mut going, position, TARGETS)?;
         }
         active = going;
         if active.is_empty() || last {
@@ -407,7 +407,7 @@ impl Units {
                 let entries = residual.col(i).iter().enumerate();
                 side.residual_total = entries.map(|(row, value)| value * design.root_weight(row)).sum();
             }
-            sides.push(side);
+            push(&mut sides, side, TARGETS)?;
         }
         self.begin(group, &mut sides)?;
         Ok(sides)

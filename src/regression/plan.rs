@@ -153,6 +153,7 @@ pub(super) struct Plan {
 
 impl Plan {
     /// The rungs in the order in which they are tried.
+    #[expect(clippy::disallowed_methods, reason = "there are few rungs and reasons")]
     pub fn for_rows<T: Real + Element>(
         design: &Design<'_, T>,
         params: &Params,

@@ -5,7 +5,7 @@ use super::pass::{Pass, Sides, pass};
 use crate::certify::{Answer, Factor, norm};
 use crate::error::Result;
 use crate::matrix::{Mat, Real};
-use crate::memory::{collected, filled, room_for, zeros};
+use crate::memory::{collected, filled, push, room_for, zeros};
 use crate::parallel::Context;
 use crate::simd::Element;
 
@@ -200,7 +200,7 @@ impl<T: Real + Element> Group<'_, '_, T> {
                 }
                 last_step[position] = length;
                 trial.col_mut(position).iter_mut().zip(step.col(side)).for_each(|(x, step)| *x += step);
-                going.push(position);
+                push(&mut going, position, TARGETS)?;
             }
             active = going;
             state.report(self.context, self.max_passes)?;

@@ -12,11 +12,12 @@
 //! C is root root', the answer is root T'Z, and what it leaves of S B has the norm of [Z - T T'Z; W].
 
 use super::qr::{RCOND, normalised, project, rank_of};
+use super::refine::TARGETS;
 use crate::certify;
 use crate::error::{Error, Result};
 use crate::linalg::{self, Qr, largest_of, power_of_two_below};
 use crate::matrix::{Mat, Real};
-use crate::memory::{collected, room_for, zeros};
+use crate::memory::{collected, push, room_for, zeros};
 use crate::parallel::Context;
 
 /// Errors of the triangle and of the solve, in units of roundoff: far below those of sketching unless b is in the
@@ -74,7 +75,7 @@ pub fn sketch_and_solve(
         x: Mat::zeros(d, k)?,
         half_width: Mat::zeros(d, k)?,
         simultaneous: Mat::zeros(d, k)?,
-        residual_norm: room_for(k, "figures of targets")?,
+        residual_norm: room_for(k, TARGETS)?,
         rank: inverse.rank,
         estimate: 0.0,
         unit: 0.0,
@@ -84,7 +85,7 @@ pub fn sketch_and_solve(
         context.tick()?;
         let mut fit = inverse.fit(triangle.col(d + target), m)?;
         fit.standard_error.iter_mut().for_each(|error| *error *= excess);
-        answers.add(target, &fit, &inverse, quantiles, roundoff);
+        answers.add(target, &fit, &inverse, quantiles, roundoff)?;
     }
     let largest = if roundoff < f32::UNIT_ROUNDOFF { f64::MAX } else { f64::from(f32::MAX) };
     if answers.x.as_slice().iter().all(|x| x.abs() <= largest) {
@@ -95,7 +96,14 @@ pub fn sketch_and_solve(
 }
 
 impl Sketched {
-    fn add(&mut self, target: usize, fit: &Fit, inverse: &Inverse, quantiles: &Quantiles, roundoff: f64) {
+    fn add(
+        &mut self,
+        target: usize,
+        fit: &Fit,
+        inverse: &Inverse,
+        quantiles: &Quantiles,
+        roundoff: f64,
+    ) -> Result<()> {
         for (j, &x) in fit.x.iter().enumerate() {
             let rounding = fit.rounding[j] + roundoff * x.abs();
             let width = |quantile: f64| quantile * fit.standard_error[j] + rounding;
@@ -105,11 +113,12 @@ impl Sketched {
             self.estimate = self.estimate.max(width(quantiles.median));
         }
         let unit = fit.augmented_norm * inverse.norm / (fit.x.len() as f64).sqrt();
-        self.residual_norm.push(fit.residual_norm);
+        push(&mut self.residual_norm, fit.residual_norm, TARGETS)?;
         self.unit = self.unit.max(unit);
         if unit > 0.0 {
             self.eps = self.eps.max(quantiles.simultaneous * largest_of(&fit.standard_error) / unit);
         }
+        Ok(())
     }
 }
 

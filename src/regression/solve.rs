@@ -48,7 +48,7 @@ where
     let start = Instant::now();
     let mut design = Design::new(context, problem)?;
     let mut driver = Driver::new(context, &mut design, params)?;
-    driver.stages.push(Stage { name: "plan", seconds: start.elapsed().as_secs_f64(), reads: driver.reads });
+    driver.end_stage("plan", start, driver.reads);
     let mut output = Output::empty::<T>(d, k, params)?;
     output.inference = params.keep_factor.then(|| Inference::of(&design)).transpose()?;
     output.forward = params.certify.then(|| ForwardError::none(d, k)).transpose()?;
@@ -60,9 +60,7 @@ where
     }
     if let Some(first) = design.constant().first() {
         let count = design.constant().len();
-        driver
-            .explanation
-            .push(format!("{count} constant columns, the first of them column {first}, are left out"));
+        driver.explain(format!("{count} constant columns, the first of them column {first}, are left out"));
     }
     output.finish::<T>(&design)?;
     output.constant = copied(design.constant(), "constant columns")?;
@@ -183,7 +181,7 @@ impl<'p> Driver<'p> {
         let rungs = self.rungs.clone();
         match self.climb(&group, &rungs, output) {
             Err(Error::Allocation { bytes, .. }) if self.spares_memory(design) => {
-                self.explanation.push(format!("no memory for {bytes} bytes more"));
+                self.explain(format!("no memory for {bytes} bytes more"));
                 self.climb(&group, &[Rung::lsmr(self.params, design.nrows(), design.ncols())], output)
             }
             outcome => outcome,
@@ -215,7 +213,7 @@ impl<'p> Driver<'p> {
             self.reads = 0;
             let outcome = self.attempt(group, rung, &mut sketch_size)?;
             let products = if design.operator().is_some() { 2 } else { 1 };
-            self.end_stage(rung, start, products * outcome.passes());
+            self.end_stage(rung.describe(), start, self.reads + products * outcome.passes());
             let last = rungs.last() == Some(&rung);
             let clear = last || self.is_clear(design, &outcome)?;
             match outcome {
@@ -227,7 +225,7 @@ impl<'p> Driver<'p> {
                         };
                     }
                     let rank = scaled.factor.rank() - scaled.empty.len();
-                    self.explanation.push(format!("{}: rank {rank}, {}", rung.describe(), summary(&refined)));
+                    self.explain(format!("{}: rank {rank}, {}", rung.describe(), summary(&refined)));
                     let (method, refined) = match self.sharpened(group, rung, &refined, &scaled, condition)? {
                         Some(sharpened) => (Method::FgmresWlsir, sharpened),
                         None => (rung.method(), refined),
@@ -237,26 +235,24 @@ impl<'p> Driver<'p> {
                     return self.keep(group, &scaled, self.is_exact(rung, condition), output);
                 }
                 Outcome::Unfactored(answers) if last || answers.refined.settled => {
-                    self.explanation.push(format!("lsmr: {}", summary(&answers.refined)));
+                    self.explain(format!("lsmr: {}", summary(&answers.refined)));
                     if !answers.is_shortest {
-                        self.explanation.push("there may be shorter answers".into());
+                        self.explain("there may be shorter answers".into());
                     }
                     output.accept_unfactored(group, answers)?;
                     return self.factor_apart(group, output);
                 }
                 Outcome::Refined(refined, _, condition)
-                | Outcome::Unfactored(Unfactored { refined, condition, .. }) => {
-                    self.explanation.push(format!(
-                        "{}: {} at condition {condition:.1e}, not accepted",
-                        rung.describe(),
-                        summary(&refined)
-                    ))
-                }
-                Outcome::Slow { made, needed } => self.explanation.push(format!(
+                | Outcome::Unfactored(Unfactored { refined, condition, .. }) => self.explain(format!(
+                    "{}: {} at condition {condition:.1e}, not accepted",
+                    rung.describe(),
+                    summary(&refined)
+                )),
+                Outcome::Slow { made, needed } => self.explain(format!(
                     "{}: given up after {made} reads, as it would need {needed}",
                     rung.describe()
                 )),
-                Outcome::Inadmissible(condition) => self.explanation.push(format!(
+                Outcome::Inadmissible(condition) => self.explain(format!(
                     "{}: a factor of condition {condition:.1e} is not admissible",
                     rung.describe()
                 )),
@@ -276,7 +272,7 @@ impl<'p> Driver<'p> {
         let Some(forward) = &mut output.forward else { return Ok(()) };
         let start = Instant::now();
         let reads = forward.measure(group, scaled, condition, &output.x, self.params.seed)?;
-        self.stages.push(Stage { name: "certify", seconds: start.elapsed().as_secs_f64(), reads });
+        self.end_stage("certify", start, reads);
         Ok(())
     }
 
@@ -299,20 +295,24 @@ impl<'p> Driver<'p> {
         {
             return Ok(None);
         }
-        self.explanation
-            .push(format!("weights that differ by {spread:.0e} cost digits at condition {condition:.1e}"));
+        self.explain(format!("weights that differ by {spread:.0e} cost digits at condition {condition:.1e}"));
         let start = Instant::now();
         let sharpened = augmented(group, refined, scaled, Preconditioner::Split)?;
         let rung = Rung::Augmented { draw: rung.draw(), preconditioner: Preconditioner::Split };
         self.reads = 0;
-        self.end_stage(rung, start, sharpened.passes - refined.passes);
-        self.explanation.push(format!("{}: {}", rung.describe(), summary(&sharpened)));
+        self.end_stage(rung.describe(), start, self.reads + sharpened.passes - refined.passes);
+        self.explain(format!("{}: {}", rung.describe(), summary(&sharpened)));
         Ok(sharpened.settled.then_some(sharpened))
     }
 
-    fn end_stage(&mut self, rung: Rung, start: Instant, passes: usize) {
-        let (name, seconds) = (rung.describe(), start.elapsed().as_secs_f64());
-        self.stages.push(Stage { name, seconds, reads: self.reads + passes });
+    #[expect(clippy::disallowed_methods, reason = "there are few stages")]
+    fn end_stage(&mut self, name: &'static str, start: Instant, reads: usize) {
+        self.stages.push(Stage { name, seconds: start.elapsed().as_secs_f64(), reads });
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a sentence for each of a few rungs")]
+    fn explain(&mut self, sentence: String) {
+        self.explanation.push(sentence);
     }
 
     fn attempt<T: Real + Element + ladder::Sketchable>(
@@ -492,7 +492,7 @@ impl<'p> Driver<'p> {
             qr(&Group { targets: &[], max_passes: 0, ..*group }, self.rcond)?;
         output.rank = Some(rank);
         self.reads = 1;
-        self.end_stage(Rung::Qr, start, 0);
+        self.end_stage(Rung::Qr.describe(), start, self.reads);
         self.certify(group, &scaled, condition, output)?;
         self.keep(group, &scaled, true, output)
     }
@@ -509,8 +509,7 @@ impl<'p> Driver<'p> {
         let start = Instant::now();
         inference.keep(group, scaled, exact)?;
         if !exact {
-            let seconds = start.elapsed().as_secs_f64();
-            self.stages.push(Stage { name: "exact factor", seconds, reads: 1 });
+            self.end_stage("exact factor", start, 1);
         }
         Ok(())
     }
@@ -530,7 +529,7 @@ impl<'p> Driver<'p> {
             tolerance: self.tolerance,
             max_passes: 0,
         };
-        self.explanation.push("every target is zero".into());
+        self.explain("every target is zero".into());
         let factorless = matches!(self.rungs[0], Rung::Lsmr(_)) && output.inference.is_none();
         if design.operator().is_some() || factorless {
             output.method = Method::Lsmr;

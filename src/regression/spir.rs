@@ -12,7 +12,7 @@ use crate::certify::{Factor, norm};
 use crate::error::Result;
 use crate::linalg;
 use crate::matrix::{Mat, Real};
-use crate::memory::{collected, copied, gathered, room_for, zeros};
+use crate::memory::{collected, copied, gathered, push, room_for, zeros};
 use crate::simd::Element;
 
 /// The inner iteration.
@@ -171,7 +171,7 @@ impl<'g, 'p, 'a, T: Real + Element> Rounds<'g, 'p, 'a, T> {
                 let diverged =
                     !update.is_finite() || norm(&sides[position].y) > DIVERGENCE * norm(&sides[position].c);
                 if !diverged && update > 0.0 && (!first || update > tolerance[position]) {
-                    going.push(position);
+                    push(&mut going, position, TARGETS)?;
                 }
             }
             let check = !first && iteration % CHECK_EVERY == 0;

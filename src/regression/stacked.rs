@@ -3,7 +3,7 @@
 use super::design::Design;
 use crate::error::Result;
 use crate::matrix::{Dense, Real, Rows, TILE};
-use crate::memory::prepare;
+use crate::memory::{extend, prepare};
 use crate::simd::Element;
 use std::ops::Range;
 
@@ -99,7 +99,7 @@ fn filled(
     let (nrows, ncols) = (rows.len(), cols.len());
     prepare(buffer, nrows * ncols, TILE)?;
     for row in rows {
-        buffer.extend(cols.clone().map(|column| entry(row, column)));
+        extend(buffer, cols.clone().map(|column| entry(row, column)), TILE)?;
     }
     Ok(Dense::row_major(buffer, nrows, ncols))
 }

@@ -4,7 +4,7 @@ use super::row_count::row_count;
 use super::sketch_and_solve::{Quantiles, Sketched, sketch_and_solve};
 use crate::error::{Error, Result};
 use crate::matrix::{Buffer, Dense, Matrix, Real, Rows, TILE};
-use crate::memory::prepare;
+use crate::memory::{extend, prepare};
 use crate::parallel::Context;
 use crate::sketch::{Accumulator, Kind, Operand, Saved as SavedRows, Sketch, Weights};
 use crate::state;
@@ -399,9 +399,9 @@ impl<T: Real> Rows for Weighted<'_, '_, T> {
         prepare(buffer, count * width, TILE)?;
         for (i, row) in rows.enumerate() {
             let root = self.roots.as_ref().map_or(1.0, |roots| roots[row]);
-            buffer.extend(design.row(i).unwrap_or(&[]).iter().map(|entry| entry * root));
+            extend(buffer, design.row(i).unwrap_or(&[]).iter().map(|entry| entry * root), TILE)?;
             let target = |column: usize| self.block.targets.get(row, column - d).to_f64() * root;
-            buffer.extend(of_targets.clone().map(target));
+            extend(buffer, of_targets.clone().map(target), TILE)?;
         }
         Ok(Dense::row_major(buffer, count, width))
     }

@@ -112,7 +112,7 @@ impl<T: Real + Element> Rows for Transposed<'_, '_, T> {
         let tile = self.design.tile(cols, rows.clone(), &mut scratch)?;
         prepare(buffer, height * width, TILE)?;
         for (j, norm) in self.norms[rows].iter().enumerate() {
-            buffer.extend((0..width).map(|i| tile.get(i, j) / norm));
+            extend(buffer, (0..width).map(|i| tile.get(i, j) / norm), TILE)?;
         }
         Ok(Dense::row_major(buffer, height, width))
     }

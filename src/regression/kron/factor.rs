@@ -5,7 +5,7 @@ use crate::certify::norm;
 use crate::error::{Error, Result};
 use crate::linalg::{Qr, exponent_of, largest_of, power_of_two_below, svd, times_power_of_two};
 use crate::matrix::{Mat, Rows};
-use crate::memory::{collected, filled, room_for};
+use crate::memory::{collected, filled, push, room_for};
 
 /// A_i = C diag(2^exponents), and U S V' of C diag(1/norms), with r directions kept.
 ///
@@ -110,7 +110,7 @@ fn tame(mut a: Mat<f64>, number: usize, each: bool) -> Result<(Mat<f64>, Vec<i32
     for j in 0..a.ncols() {
         let unit = if each { power_of_two_below(largest_of(a.col(j))) } else { common };
         a.col_mut(j).iter_mut().for_each(|value| *value *= unit.recip());
-        exponents.push(exponent_of(unit));
+        push(&mut exponents, exponent_of(unit), COLUMNS)?;
     }
     Ok((a, exponents))
 }

@@ -33,7 +33,7 @@ use crate::certify::{ROUNDING, damped_ratio, floor_of, norm};
 use crate::error::{Error, Result};
 use crate::linalg::{exponent_of, largest_of, power_of_two_below, times_power_of_two};
 use crate::matrix::{Buffer, Dense, Mat, Matrix, Real, Rows};
-use crate::memory::{collected, filled, gathered, room_for, zeros};
+use crate::memory::{collected, extend, filled, gathered, push, room_for, zeros};
 use crate::parallel::Context;
 use crate::sketch::TensorSrht;
 use factor::Factor;
@@ -248,6 +248,7 @@ impl<'p, T: Real> Solver<'p, T> {
     }
 
     /// Names an entry of the targets by its place in the tensor.
+    #[expect(clippy::disallowed_methods, reason = "a text of a few numbers")]
     fn non_finite(&self, i: usize, j: usize, value: f64) -> Error {
         let mut rest = (i * self.problem.targets.ncols() + j) / self.problem.count;
         let mut position = Vec::new();
@@ -362,8 +363,8 @@ impl<'p, T: Real> Solver<'p, T> {
             let damping = damped * squares[target].sqrt().hypot(self.root_ridge * norm(x));
             let whitened = step.iter().zip(&*self.delta).map(|(c, delta)| c / delta.hypot(damping));
             let error = damped / self.frobenius * whitened.map(|c| c * c).sum::<f64>().sqrt();
-            backward_error.push(if self.target_norm[target] == 0.0 { 0.0 } else { error });
-            residual_norm.push(squares[target].sqrt());
+            push(&mut backward_error, if self.target_norm[target] == 0.0 { 0.0 } else { error }, TARGETS)?;
+            push(&mut residual_norm, squares[target].sqrt(), TARGETS)?;
             step.iter_mut().zip(&*self.delta).for_each(|(c, delta)| *c = *c / delta / delta);
         }
         Ok(Measured { backward_error, residual_norm, step })
@@ -390,7 +391,7 @@ impl<'p, T: Real> Solver<'p, T> {
         for factor in &self.factors {
             let mut sums = room_for(exponents.len() * factor.exponents.len(), EXPONENTS)?;
             for sum in exponents {
-                sums.extend(factor.exponents.iter().map(|exponent| sum + exponent));
+                extend(&mut sums, factor.exponents.iter().map(|exponent| sum + exponent), EXPONENTS)?;
             }
             exponents = sums;
         }

@@ -7,7 +7,7 @@
 use crate::error::Result;
 use crate::linalg::matmul;
 use crate::matrix::{Buffer, Dense, DenseMut, Mat, Real, Rows, TILE};
-use crate::memory::{gathered, prepare, reset, zeros};
+use crate::memory::{extend, gathered, prepare, reset, zeros};
 use crate::parallel::Context;
 use crate::simd::kernel;
 use std::ops::Range;
@@ -148,8 +148,8 @@ impl<T: Real> Rows for Targets<'_, T> {
         prepare(buffer, height * width, TILE)?;
         for i in 0..height {
             match part.row(i) {
-                Some(row) => buffer.extend(row.iter().map(|value| value.to_f64())),
-                None => buffer.extend((0..width).map(|j| part.get(i, j).to_f64())),
+                Some(row) => extend(buffer, row.iter().map(|value| value.to_f64()), TILE)?,
+                None => extend(buffer, (0..width).map(|j| part.get(i, j).to_f64()), TILE)?,
             }
             if !tame {
                 let row = &mut buffer[i * width..];
