@@ -15,7 +15,7 @@ from ._config import resolve_threads
 from ._frames import naming_columns
 from ._sparse import is_sparse
 from ._validation import Float, Matrix, as_rhs, as_samples, as_seed, check_bool
-from .exceptions import InvalidInputError, InvalidTypeError, NearlinError
+from .exceptions import AllocationError, InvalidInputError, InvalidTypeError, NearlinError
 from .regression import Solution, certificate_of, solve
 
 __all__ = ["LeastSquares", "named_for_estimators"]
@@ -137,8 +137,10 @@ def in_our_words(names: str) -> Generator[None]:
     """Raise as errors of nearlin what scikit-learn finds wrong with these arguments."""
     try:
         yield
-    except (NearlinError, MemoryError, Warning):
+    except (NearlinError, Warning):
         raise
+    except MemoryError as error:
+        raise AllocationError(f"could not allocate a copy of {names}: {error}") from error
     except Exception as error:  # whatever the code of the caller raises as it becomes an array
         kind = InvalidTypeError if isinstance(error, TypeError) else InvalidInputError
         raise kind(f"{names}: {error}") from error

@@ -7,7 +7,8 @@ which refuses NaN and infinity in its first pass.
 
 import math
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Generator, Sequence
+from contextlib import contextmanager
 from numbers import Real
 from operator import index
 from typing import Any, TypeAlias
@@ -17,7 +18,14 @@ import numpy.typing as npt
 
 from ._frames import check_frame, frame_values, is_frame
 from ._sparse import compressed, is_sparse, sparse_dtype
-from .exceptions import InvalidInputError, InvalidTypeError, NearlinError, NonFiniteError, ShapeError
+from .exceptions import (
+    AllocationError,
+    InvalidInputError,
+    InvalidTypeError,
+    NearlinError,
+    NonFiniteError,
+    ShapeError,
+)
 
 __all__ = [
     "LARGEST",
@@ -172,7 +180,8 @@ def as_vector(
         raise ShapeError(f"`{name}` has {array.ndim} dimensions, expected 1")
     if length is not None and array.shape[0] != length:
         raise ShapeError(f"`{name}` has length {array.shape[0]}, expected {length}")
-    return np.ascontiguousarray(_as_float(array, name, dtype))
+    with copying(name):
+        return np.ascontiguousarray(_as_float(array, name, dtype))
 
 
 def as_sample_weight(
@@ -339,12 +348,13 @@ def as_array(A: object, name: str) -> npt.NDArray[Any]:
     if isinstance(A, np.ma.MaskedArray) and A.dtype.names is None and np.ma.is_masked(A):
         raise InvalidInputError(f"`{name}` has masked entries, expected a value in every entry")
     try:
-        if is_frame(A):
-            check_frame(A, name)
-            array = frame_values(A)
-        else:
-            array = np.asarray(A.to_numpy() if hasattr(A, "to_numpy") else A)
-    except (NearlinError, MemoryError, Warning):
+        with copying(name):
+            if is_frame(A):
+                check_frame(A, name)
+                array = frame_values(A)
+            else:
+                array = np.asarray(A.to_numpy() if hasattr(A, "to_numpy") else A)
+    except (NearlinError, Warning):
         raise
     except Exception as error:  # whatever the code of the caller raises
         kind = type(A).__name__
@@ -354,18 +364,29 @@ def as_array(A: object, name: str) -> npt.NDArray[Any]:
     return array
 
 
+@contextmanager
+def copying(name: str) -> Generator[None]:
+    """Raise as an error of nearlin that there is no memory for a copy of an argument."""
+    try:
+        yield
+    except AllocationError:
+        raise
+    except MemoryError as error:
+        raise AllocationError(f"could not allocate a copy of `{name}`: {error}") from error
+
+
 def _as_float(array: npt.NDArray[Any], name: str, dtype: npt.DTypeLike | None = None) -> Float:
     """Return the array as float32 or float64, or as ``dtype``."""
     wanted = float_dtype(array.dtype, name) if dtype is None else np.dtype(dtype)
     float_dtype(array.dtype, name)
     if array.dtype == wanted and array.dtype.isnative:
         return np.asarray(array)
-    with np.errstate(over="ignore"):
+    with copying(name), np.errstate(over="ignore"):
         cast: Float = array.astype(wanted)
-    if wanted.itemsize < array.dtype.itemsize and array.dtype.kind == "f":
-        overflow = np.isinf(cast) & np.isfinite(array)
-        if overflow.any():
-            raise InvalidInputError(f"`{name}` has entries too large for {wanted}")
+        if wanted.itemsize < array.dtype.itemsize and array.dtype.kind == "f":
+            overflow = np.isinf(cast) & np.isfinite(array)
+            if overflow.any():
+                raise InvalidInputError(f"`{name}` has entries too large for {wanted}")
     return cast
 
 

@@ -16,6 +16,7 @@ use crate::matrix::{Axis, Dense, Indices, Mat, Matrix, Real, Rows, Sparse, Spars
 use crate::parallel::standard_rounding;
 use numpy::ndarray::{ArrayView2, ShapeBuilder};
 use numpy::{Element, PyArray2, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods, dtype};
+use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 use pyo3::types::IntoPyDict;
 
@@ -210,8 +211,8 @@ impl IndexVector {
             (b'i', 4) => Vector::extract(object, argument).map(Self::I32),
             (b'i', 8) => Vector::extract(object, argument).map(Self::I64),
             (b'i' | b'u', _) => {
-                let cast = object.call_method1("astype", (dtype::<i64>(object.py()),))?;
-                Vector::extract(&cast, argument).map(Self::I64)
+                let cast = object.call_method1("astype", (dtype::<i64>(object.py()),));
+                Vector::extract(&in_our_words(array, cast)?, argument).map(Self::I64)
             }
             _ => Err(type_error(argument, format!("sparse with indices of dtype {found}"), "int32 or int64")),
         }
@@ -377,7 +378,22 @@ fn copy_in_c_order<'py, T: Element>(
     }
     let options = [("order", "C")].into_py_dict(array.py())?;
     options.set_item("subok", false)?;
-    Ok(array.call_method("astype", (wanted,), Some(&options))?.cast_into()?)
+    let copy = array.call_method("astype", (wanted,), Some(&options));
+    Ok(in_our_words(array, copy)?.cast_into()?)
+}
+
+/// A copy of an array that NumPy made, or [`Error::Allocation`] where it had no memory for one.
+fn in_our_words<'py>(
+    array: &Bound<'py, PyUntypedArray>,
+    copy: PyResult<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    copy.map_err(|error| match error.is_instance_of::<PyMemoryError>(array.py()) {
+        true => {
+            let bytes = array.len() as u128 * array.dtype().itemsize() as u128;
+            Error::Allocation { bytes, purpose: "a copy of an array" }.into()
+        }
+        false => error,
+    })
 }
 
 fn wrong_ndim(argument: &'static str, found: usize, expected: usize) -> PyErr {

@@ -31,6 +31,8 @@ def run(*arguments, timeout=110):
     "call",
     [
         "nearlin.lstsq(Z, np.ones(2))",
+        "nearlin.lstsq(Z.view(np.int64), np.ones(2))",
+        "nearlin.lstsq(np.broadcast_to(np.ones((3, 1)), (3, far))[::2], np.ones(2))",
         "nearlin.lstsq(np.ones((2, 1)), Z)",
         "nearlin.lstsq(operator, np.ones(60))",
         "nearlin.sketch.PHT(4, rng=0).apply(Z)",
