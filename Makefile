@@ -16,6 +16,7 @@ guarantee: build  ## the statements of the theorems, over many seeds
 
 fuzz: build  ## random and hostile input, for a long time
 	$(PYTHON) -m pytest -m fuzz
+	cargo test --locked --test fuzz -- --ignored
 
 peers: build  ## the tests of NumPy, SciPy and scikit-learn with ours in the place of theirs
 	$(PYTHON) -m pytest -m peers -W default -o xfail_strict=false tests/python/peers

@@ -76,14 +76,16 @@ fn sparse_checks(bytes: &[u8]) -> bool {
     let indices: Vec<i64> = (3 + offsets..bytes.len()).map(number).collect();
     let short: Vec<i32> = indices.iter().map(|&index| index as i32).collect();
     let data = vec![1.0; indices.len()];
-    let made = [Indices::I64(&indices), Indices::I32(&short)]
-        .map(|indices| Sparse::new("A", axis, (nrows, ncols), Indices::I64(&indptr), indices, &data));
+    let context = Context::new(1);
+    let made = [Indices::I64(&indices), Indices::I32(&short)].map(|indices| {
+        Sparse::new(&context, "A", axis, (nrows, ncols), Indices::I64(&indptr), indices, &data)
+    });
     assert_eq!(made[0].is_ok(), made[1].is_ok());
     let Ok(a) = &made[0] else { return false };
     for line in 0..lines {
         a.visit_line(line, |index, _| assert!(index < if axis == Axis::Rows { ncols } else { nrows }));
     }
-    if a.is_canonical() || axis == Axis::Rows {
+    if a.is_canonical(&context).unwrap() || axis == Axis::Rows {
         let mut buffer = Vec::new();
         let tile = a.tile(0..nrows, 0..ncols, &mut buffer).unwrap();
         assert_eq!(tile.data().iter().sum::<f64>(), a.nnz() as f64);
@@ -174,6 +176,12 @@ fn run(target: fn(&[u8]) -> bool, corpus: &[Vec<u8>], cases: u64) {
 #[test]
 fn the_decoder_of_states_refuses_or_understands_any_bytes() {
     run(state_decoder, &states(), 20_000);
+}
+
+#[test]
+#[ignore = "minutes: a million cases"]
+fn the_decoder_of_states_at_length() {
+    run(state_decoder, &states(), 1_000_000);
 }
 
 #[test]

@@ -138,8 +138,16 @@ fn sparse_and_dense_agree() {
     let values: Vec<f64> = stored.iter().map(|&k| dense[k]).collect();
     let indices: Vec<i32> = stored.iter().map(|&k| (k % d) as i32).collect();
     let indptr: Vec<i32> = (0..=n).map(|i| stored.partition_point(|&k| k < i * d) as i32).collect();
-    let csr =
-        Sparse::new("A", Axis::Rows, (n, d), Indices::I32(&indptr), Indices::I32(&indices), &values).unwrap();
+    let csr = Sparse::new(
+        &Context::new(1),
+        "A",
+        Axis::Rows,
+        (n, d),
+        Indices::I32(&indptr),
+        Indices::I32(&indices),
+        &values,
+    )
+    .unwrap();
     let expected = solve(&problem(&dense, &b, d), Method::Qr);
     for method in METHODS {
         for fit_intercept in [false, true] {

@@ -173,7 +173,8 @@ fn compressed_lines_agree_with_dense_rows() {
     let weights: Vec<f64> = (0..n).map(|i| (i % 7) as f64).collect();
     let weighted: Vec<f64> = (0..n * d).map(|k| a.dense[k] * weights[k / d]).collect();
     let view = |axis, (indptr, indices, data): &'static (Vec<i64>, Vec<i64>, Vec<f64>)| {
-        Sparse::new("A", axis, (n, d), Indices::I64(indptr), Indices::I64(indices), data).unwrap()
+        Sparse::new(&Context::new(1), "A", axis, (n, d), Indices::I64(indptr), Indices::I64(indices), data)
+            .unwrap()
     };
     let (csr, csc) = (Box::leak(Box::new(a.csr)), Box::leak(Box::new(a.csc)));
     for kind in KINDS {

@@ -2,16 +2,17 @@
 
 use super::{Dense, DenseMut, Real};
 use crate::error::{Error, Result};
-use crate::memory::{filled, resize};
 use crate::parallel::Context;
+use std::alloc::{Layout, alloc_zeroed};
 
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-struct CacheLine(#[allow(dead_code)] [u8; 64]);
+/// Words of a cache line.
+const LINE: usize = 8;
 
 /// A zeroed buffer of `len` numbers that starts on a cache line.
 pub struct Buffer<T> {
-    lines: Vec<CacheLine>,
+    /// A line longer than is needed, to begin at its `first` word.
+    words: Vec<u64>,
+    first: usize,
     len: usize,
     element: std::marker::PhantomData<T>,
 }
@@ -21,9 +22,10 @@ impl<T: Real> Buffer<T> {
     pub fn zeros(len: usize, purpose: &'static str) -> Result<Self> {
         let bytes = len as u128 * size_of::<T>() as u128;
         let failed = || Error::Allocation { bytes, purpose };
-        let count = usize::try_from(bytes.div_ceil(64)).map_err(|_| failed())?;
-        let lines = filled(CacheLine([0; 64]), count, purpose)?;
-        Ok(Self { lines, len, element: std::marker::PhantomData })
+        let count = usize::try_from(bytes.div_ceil(8)).map_err(|_| failed())?;
+        let words = untouched(count.saturating_add(LINE)).ok_or_else(failed)?;
+        let first = words.as_ptr().align_offset(64);
+        Ok(Self { words, first, len, element: std::marker::PhantomData })
     }
 
     /// A copy of a slice, or [`Error::Allocation`].
@@ -35,18 +37,10 @@ impl<T: Real> Buffer<T> {
 
     /// [`Buffer::copy_of`] that can be interrupted.
     pub fn copy_in_pieces(context: &Context, slice: &[T], purpose: &'static str) -> Result<Self> {
-        const PIECE: usize = 1 << 16;
-        let mut copy = Self::zeros(0, purpose)?;
-        let bytes = size_of_val(slice);
-        let failed = |_| Error::Allocation { bytes: bytes as u128, purpose };
-        copy.lines.try_reserve_exact(bytes.div_ceil(64)).map_err(failed)?;
-        for piece in slice.chunks(PIECE * 64 / size_of::<T>()) {
-            context.tick()?;
-            let before = copy.len;
-            let lines = copy.lines.len() + size_of_val(piece).div_ceil(64);
-            resize(&mut copy.lines, lines, CacheLine([0; 64]), purpose)?;
-            copy.len += piece.len();
-            copy[before..].copy_from_slice(piece);
+        let mut copy = Self::zeros(slice.len(), purpose)?;
+        for piece in context.pieces(0..slice.len()) {
+            let piece = piece?;
+            copy[piece.clone()].copy_from_slice(&slice[piece]);
         }
         Ok(copy)
     }
@@ -55,17 +49,26 @@ impl<T: Real> Buffer<T> {
 impl<T: Real> std::ops::Deref for Buffer<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
-        // SAFETY: the lines hold at least `len` numbers, are aligned to 64 bytes, and every bit pattern
+        // SAFETY: there are at least `len` numbers from the first word on, which is aligned, and every bit pattern
         // is a number (`Real` is implemented for `f32` and `f64` only).
-        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+        unsafe { std::slice::from_raw_parts(self.words.as_ptr().add(self.first).cast(), self.len) }
     }
 }
 
 impl<T: Real> std::ops::DerefMut for Buffer<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: as in `deref`, and `self` is borrowed mutably.
-        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+        unsafe { std::slice::from_raw_parts_mut(self.words.as_mut_ptr().add(self.first).cast(), self.len) }
     }
+}
+
+/// Zeros as the system hands them out, page by page when they are first used: nobody waits for them here.
+fn untouched(len: usize) -> Option<Vec<u64>> {
+    let layout = Layout::array::<u64>(len).ok().filter(|layout| layout.size() > 0)?;
+    // SAFETY: the layout is not empty.
+    let start = unsafe { alloc_zeroed(layout) };
+    // SAFETY: so many words, all initialised, of the allocator and layout of a vector.
+    (!start.is_null()).then(|| unsafe { Vec::from_raw_parts(start.cast(), len, len) })
 }
 
 /// An owned matrix, column-major without gaps.

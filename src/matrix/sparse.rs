@@ -3,6 +3,8 @@
 use super::Real;
 use crate::error::{Error, Result};
 use crate::memory::{prepare, push, room_for};
+use crate::parallel::Context;
+use std::ops::Range;
 
 /// What memory is for.
 const COPY: &str = "a sparse matrix with sorted indices";
@@ -47,21 +49,23 @@ impl Indices<'_> {
         }
     }
 
-    /// The first of the first `count` that is not in [0, width).
-    fn first_outside(&self, count: usize, width: usize) -> Option<usize> {
+    /// The first in a range that is not in [0, width).
+    fn first_outside(&self, range: Range<usize>, width: usize) -> Option<usize> {
         // A negative number is a large one without its sign. The largest of all is found faster than the first.
-        match self {
+        let start = range.start;
+        let found = match self {
             Self::I32(slice) => {
                 let outside = |&i: &i32| i as u32 as usize >= width;
-                let largest = slice[..count].iter().fold(0, |largest: u32, &i| largest.max(i as u32));
-                (largest as usize >= width).then(|| slice[..count].iter().position(outside)).flatten()
+                let largest = slice[range.clone()].iter().fold(0, |largest: u32, &i| largest.max(i as u32));
+                (largest as usize >= width).then(|| slice[range].iter().position(outside)).flatten()
             }
             Self::I64(slice) => {
                 let outside = |&i: &i64| i as u64 as usize >= width;
-                let largest = slice[..count].iter().fold(0, |largest: u64, &i| largest.max(i as u64));
-                (largest as usize >= width).then(|| slice[..count].iter().position(outside)).flatten()
+                let largest = slice[range.clone()].iter().fold(0, |largest: u64, &i| largest.max(i as u64));
+                (largest as usize >= width).then(|| slice[range].iter().position(outside)).flatten()
             }
-        }
+        };
+        found.map(|k| start + k)
     }
 
     fn signed(&self, k: usize) -> i64 {
@@ -85,6 +89,7 @@ pub struct Sparse<'a, T> {
 
 /// Refuses indices that lead out of a matrix of `lines` lines of length `width` with `stored` entries.
 pub fn check_indices(
+    context: &Context,
     argument: &'static str,
     (lines, width): (usize, usize),
     indptr: Indices<'_>,
@@ -100,17 +105,21 @@ pub fn check_indices(
     if last != 0 {
         return Err(Error::value(argument, format!("sparse with indptr[0] = {last}"), "0"));
     }
-    for k in 1..=lines {
-        let next = indptr.signed(k);
-        if next < last || next > stored {
-            let found = format!("sparse with indptr[{k}] = {next}");
-            return Err(Error::value(argument, found, format!("a value in [{last}, {stored}]")));
+    for piece in context.pieces(1..lines + 1) {
+        for k in piece? {
+            let next = indptr.signed(k);
+            if next < last || next > stored {
+                let found = format!("sparse with indptr[{k}] = {next}");
+                return Err(Error::value(argument, found, format!("a value in [{last}, {stored}]")));
+            }
+            last = next;
         }
-        last = next;
     }
-    if let Some(k) = indices.first_outside(last as usize, width) {
-        let found = format!("sparse with index {} at position {k}", indices.signed(k));
-        return Err(Error::value(argument, found, format!("an index in [0, {width})")));
+    for piece in context.pieces(0..last as usize) {
+        if let Some(k) = indices.first_outside(piece?, width) {
+            let found = format!("sparse with index {} at position {k}", indices.signed(k));
+            return Err(Error::value(argument, found, format!("an index in [0, {width})")));
+        }
     }
     Ok(())
 }
@@ -118,6 +127,7 @@ pub fn check_indices(
 impl<'a, T: Real> Sparse<'a, T> {
     /// A view of SciPy's three arrays, after every index has been checked once.
     pub fn new(
+        context: &Context,
         argument: &'static str,
         axis: Axis,
         (nrows, ncols): (usize, usize),
@@ -126,7 +136,7 @@ impl<'a, T: Real> Sparse<'a, T> {
         data: &'a [T],
     ) -> Result<Self> {
         let (lines, width) = if axis == Axis::Rows { (nrows, ncols) } else { (ncols, nrows) };
-        check_indices(argument, (lines, width), indptr, indices, data.len())?;
+        check_indices(context, argument, (lines, width), indptr, indices, data.len())?;
         Ok(Self { axis, lines, width, indptr, indices, data })
     }
 
@@ -151,12 +161,12 @@ impl<'a, T: Real> Sparse<'a, T> {
     }
 
     /// The positions that line `line` occupies in the stored entries.
-    pub fn extent(&self, line: usize) -> std::ops::Range<usize> {
+    pub fn extent(&self, line: usize) -> Range<usize> {
         self.indptr.get(line)..self.indptr.get(line + 1)
     }
 
     /// The positions of the entries of a sorted line whose index is in `range`.
-    pub fn extent_within(&self, line: usize, range: std::ops::Range<usize>) -> std::ops::Range<usize> {
+    pub fn extent_within(&self, line: usize, range: Range<usize>) -> Range<usize> {
         let extent = self.extent(line);
         let below = |bound: usize| match self.indices {
             Indices::I32(indices) => indices[extent.clone()].partition_point(|&i| (i as usize) < bound),
@@ -178,7 +188,7 @@ impl<'a, T: Real> Sparse<'a, T> {
     /// Visits the entries at `positions` as (index within the line, value). The index type is settled
     /// once, outside the loop.
     #[inline]
-    pub fn visit(&self, positions: std::ops::Range<usize>, mut visitor: impl FnMut(usize, T)) {
+    pub fn visit(&self, positions: Range<usize>, mut visitor: impl FnMut(usize, T)) {
         let values = &self.data[positions.clone()];
         match self.indices {
             Indices::I32(indices) => {
@@ -201,15 +211,28 @@ impl<'a, T: Real> Sparse<'a, T> {
     }
 
     /// True when the indices of every line strictly increase.
-    pub fn is_canonical(&self) -> bool {
-        (0..self.lines).all(|line| match self.indices {
+    pub fn is_canonical(&self, context: &Context) -> Result<bool> {
+        let increase = |line| match self.indices {
             Indices::I32(indices) => indices[self.extent(line)].is_sorted_by(|i, j| i < j),
             Indices::I64(indices) => indices[self.extent(line)].is_sorted_by(|i, j| i < j),
-        })
+        };
+        for lines in self.lines_in_pieces(context) {
+            if !lines?.all(increase) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// All lines, a few at a time; interrupts are heard in between.
+    fn lines_in_pieces(&self, context: &Context) -> impl Iterator<Item = Result<Range<usize>>> {
+        let (count, few) = (self.lines, (self.lines << 16) / self.nnz().max(self.lines).max(1));
+        let piece = move |start| context.tick().map(|()| start..count.min(start + few.max(1)));
+        (0..count).step_by(few.max(1)).map(piece)
     }
 
     /// A copy with the indices of every line sorted and repeated entries added up.
-    pub fn to_canonical(&self) -> Result<SparseBuf<T>> {
+    pub fn to_canonical(&self, context: &Context) -> Result<SparseBuf<T>> {
         let mut canonical = SparseBuf {
             axis: self.axis,
             lines: self.lines,
@@ -221,6 +244,7 @@ impl<'a, T: Real> Sparse<'a, T> {
         push(&mut canonical.indptr, 0, COPY)?;
         let mut entries = Vec::new();
         for line in 0..self.lines {
+            context.tick()?;
             prepare(&mut entries, self.extent(line).len(), COPY)?;
             #[expect(clippy::disallowed_methods, reason = "there is room for them")]
             self.visit_line(line, |index, value| entries.push((index, entries.len(), value)));
@@ -268,7 +292,9 @@ mod tests {
     #[test]
     fn canonical_form_sorts_and_adds() {
         let indices = [2, 0, 2, 1];
+        let context = Context::new(1);
         let a = Sparse::new(
+            &context,
             "A",
             Axis::Rows,
             (2, 3),
@@ -277,10 +303,10 @@ mod tests {
             &[1.0, 2.0, 3.0, 4.0],
         )
         .unwrap();
-        assert!(!a.is_canonical());
-        let canonical = a.to_canonical().unwrap();
+        assert!(!a.is_canonical(&context).unwrap());
+        let canonical = a.to_canonical(&context).unwrap();
         let view = canonical.as_ref();
-        assert!(view.is_canonical());
+        assert!(view.is_canonical(&context).unwrap());
         let mut seen = Vec::new();
         view.visit_line(0, |j, v| seen.push((j, v)));
         assert_eq!((seen, view.nnz()), (vec![(0, 2.0), (2, 4.0)], 3));
@@ -289,8 +315,8 @@ mod tests {
     #[test]
     fn bad_indices_are_refused() {
         let view = |indptr: &[i64], indices: &[i64]| {
-            Sparse::new("A", Axis::Columns, (4, 2), Indices::I64(indptr), Indices::I64(indices), &[1.0f32; 3])
-                .is_ok()
+            let (indptr, indices) = (Indices::I64(indptr), Indices::I64(indices));
+            Sparse::new(&Context::new(1), "A", Axis::Columns, (4, 2), indptr, indices, &[1.0f32; 3]).is_ok()
         };
         assert!(view(&[0, 1, 3], &[3, 0, 2]));
         assert!(!view(&[0, 1, 3], &[4, 0, 2]));

@@ -50,11 +50,13 @@ impl<T: Real> Rows for Sparse<'_, T> {
 mod tests {
     use super::super::Indices;
     use super::*;
+    use crate::parallel::Context;
 
     #[test]
     fn rows_and_columns_give_the_same_tile() {
         // [[1, 0, 2], [0, 3, 0], [4, 0, 5]]
         let csr = Sparse::new(
+            &Context::new(1),
             "A",
             Axis::Rows,
             (3, 3),
@@ -64,6 +66,7 @@ mod tests {
         )
         .unwrap();
         let csc = Sparse::new(
+            &Context::new(1),
             "A",
             Axis::Columns,
             (3, 3),

@@ -24,6 +24,7 @@ use crate::memory::{collected, gathered};
 use pool::{Job, is_worker, pool};
 use std::any::Any;
 use std::cell::Cell;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
@@ -31,6 +32,9 @@ use std::time::{Duration, Instant};
 
 /// How often the host is asked whether to stop.
 pub const TICK: Duration = Duration::from_millis(50);
+
+/// Steps of a serial loop between two looks at the clock.
+const PIECE: usize = 1 << 16;
 
 /// What the core asks of whoever called it.
 pub trait Host {
@@ -75,6 +79,12 @@ impl<'a> Context<'a> {
     pub fn check(&self) -> Result<()> {
         self.last_tick.set(Instant::now());
         self.host.map_or(Ok(()), Host::check)
+    }
+
+    /// A range in pieces, for serial work as long as the caller's data: an interrupt is heard before each.
+    pub fn pieces(&self, range: Range<usize>) -> impl Iterator<Item = Result<Range<usize>>> + '_ {
+        let end = range.end;
+        range.step_by(PIECE).map(move |start| self.tick().map(|()| start..end.min(start + PIECE)))
     }
 
     /// Reports progress to the host.
@@ -331,6 +341,17 @@ mod tests {
             let mut loops = (0..1000).map(|_| context.for_each(2, |_| std::thread::sleep(TICK / 10)));
             assert!(loops.any(|outcome| outcome == Err(Error::Interrupted)));
         }
+    }
+
+    #[test]
+    fn pieces_are_the_range_and_hear_an_interrupt() {
+        let range = 5..5 + 3 * PIECE + 1;
+        let pieces = Context::new(1).pieces(range.clone()).collect::<Result<Vec<_>>>().unwrap();
+        assert_eq!(pieces.len(), 4);
+        assert!(pieces.into_iter().flatten().eq(range));
+        let stopped = Context::with_host(1, &StopAtOnce);
+        std::thread::sleep(TICK);
+        assert_eq!(stopped.pieces(0..1).next(), Some(Err(Error::Interrupted)));
     }
 
     #[test]

@@ -11,9 +11,8 @@
 
 use super::enter::enter;
 use super::errors::type_error;
-use crate::error::{Error, Result, catch_panic};
+use crate::error::{Error, Result};
 use crate::matrix::{Axis, Dense, Indices, Mat, Matrix, Real, Rows, Sparse, SparseBuf, check_indices};
-use crate::parallel::standard_rounding;
 use numpy::ndarray::{ArrayView2, ShapeBuilder};
 use numpy::{Element, PyArray2, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods, dtype};
 use pyo3::exceptions::PyMemoryError;
@@ -130,15 +129,11 @@ impl<T: Real + Element> Input<T> {
         let indices = IndexVector::extract(&object.getattr("indices")?, argument)?;
         let data = Vector::<T>::extract(&object.getattr("data")?, argument)?;
         // Another thread may write to the indices after they have been checked.
-        let (view, canonical) = object.py().detach(|| {
-            standard_rounding(|| {
-                catch_panic(|| {
-                    let (shape, entries) = ((nrows, ncols), data.slice);
-                    let view =
-                        Sparse::new(argument, axis, shape, indptr.indices(), indices.indices(), entries)?;
-                    Ok((view, (!view.is_canonical()).then(|| view.to_canonical()).transpose()?))
-                })
-            })
+        let (view, canonical) = enter(object.py(), 1, None, |context| {
+            let (shape, indptr, indices) = ((nrows, ncols), indptr.indices(), indices.indices());
+            let view = Sparse::new(context, argument, axis, shape, indptr, indices, data.slice)?;
+            let sorted = view.is_canonical(context)?;
+            Ok((view, (!sorted).then(|| view.to_canonical(context)).transpose()?))
         })?;
         let Some(canonical) = canonical else {
             let owners = Vec::from([indptr.into_owner(), indices.into_owner(), data.owner]);
@@ -154,8 +149,16 @@ impl<T: Real + Element> Input<T> {
 /// A copy of a dense matrix in double precision.
 pub fn owned(object: &Bound<'_, PyAny>, argument: &'static str) -> PyResult<Mat<f64>> {
     let input = Input::<f64>::extract(object, argument)?;
-    let view = input.dense_view(argument)?;
-    Ok(Mat::from_fn(view.nrows(), view.ncols(), |i, j| view.get(i, j))?)
+    enter(object.py(), 1, None, |context| {
+        let view = input.dense_view(argument)?;
+        let mut copy = Mat::zeros(view.nrows(), view.ncols())?;
+        for j in 0..view.ncols() {
+            for rows in context.pieces(0..view.nrows()) {
+                rows?.for_each(|i| copy[(i, j)] = view.get(i, j));
+            }
+        }
+        Ok(copy)
+    })
 }
 
 /// A contiguous view of the caller's vector together with what keeps its memory alive.
@@ -246,8 +249,8 @@ pub fn check_sparse(
     let (argument, py) = ("A", indptr.py());
     let indptr = IndexVector::extract(indptr, argument)?;
     let indices = IndexVector::extract(indices, argument)?;
-    enter(py, 1, None, |_| {
-        check_indices(argument, (lines, width), indptr.indices(), indices.indices(), stored)
+    enter(py, 1, None, |context| {
+        check_indices(context, argument, (lines, width), indptr.indices(), indices.indices(), stored)
     })
 }
 
@@ -256,8 +259,14 @@ pub fn to_numpy<T: Real + Element>(py: Python<'_>, a: Mat<f64>) -> PyResult<Boun
     if T::as_f64(&[]).is_some() {
         return adopt(py, a).map(Bound::into_any);
     }
-    let rounded = py.detach(|| {
-        standard_rounding(|| Mat::<T>::from_fn(a.nrows(), a.ncols(), |i, j| T::from_f64(a[(i, j)])))
+    let rounded = enter(py, 1, None, |context| {
+        let mut rounded = Mat::<T>::zeros(a.nrows(), a.ncols())?;
+        for piece in context.pieces(0..a.as_slice().len()) {
+            let piece = piece?;
+            let entries = rounded.as_mut_slice()[piece.clone()].iter_mut().zip(&a.as_slice()[piece]);
+            entries.for_each(|(out, &entry)| *out = T::from_f64(entry));
+        }
+        Ok(rounded)
     })?;
     adopt(py, rounded).map(Bound::into_any)
 }

@@ -34,7 +34,7 @@ pub(super) fn centre<T: Real + Element>(
     blocks: &[Range<usize>],
 ) -> Result<Centre> {
     let (n, d, k) = (matrix.nrows(), matrix.ncols(), targets.ncols());
-    let shares = Shares::new(n, weights);
+    let shares = Shares::new(context, n, weights)?;
     let about = About::new(matrix, shares.heaviest)?;
     let part = |buffer: &mut Vec<f64>, block: usize| {
         let mut sums = Sums::new(d, k)?;
@@ -91,21 +91,26 @@ struct Shares<'a> {
 }
 
 impl<'a> Shares<'a> {
-    fn new(n: usize, weights: Option<&'a [f64]>) -> Self {
+    fn new(context: &Context, n: usize, weights: Option<&'a [f64]>) -> Result<Self> {
         let count = (2.0 * n as f64).log2().ceil().exp2().recip();
         let Some(given) = weights else {
             let total = Extended::from(n as f64 * count);
-            return Self { weights, units: [1.0, count], total, heaviest: 0, present: n as f64 };
+            return Ok(Self { weights, units: [1.0, count], total, heaviest: 0, present: n as f64 });
         };
-        let heaviest = (0..n).fold(0, |best, row| if given[row] > given[best] { row } else { best });
+        let mut heaviest = 0;
+        for rows in context.pieces(0..n) {
+            heaviest = rows?.fold(heaviest, |best, row| if given[row] > given[best] { row } else { best });
+        }
         let units = [power_of_two_below(given[heaviest]).recip(), count];
         let mut shares = Self { weights, units, total: Extended::default(), heaviest, present: 0.0 };
-        for row in 0..n {
-            shares.total.add(shares.of(row));
-            shares.present += f64::from(shares.of(row) > 0.0);
+        for rows in context.pieces(0..n) {
+            for row in rows? {
+                shares.total.add(shares.of(row));
+                shares.present += f64::from(shares.of(row) > 0.0);
+            }
         }
         shares.total = shares.total.normalised();
-        shares
+        Ok(shares)
     }
 
     fn of(&self, row: usize) -> f64 {

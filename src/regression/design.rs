@@ -103,13 +103,12 @@ impl<'a, T: Real + Element> Design<'a, T> {
         let matrix: Source<'a, T> = problem.design.into();
         // Every method holds several times as much: a shape that is beyond any memory ends here.
         room_for::<f64>(matrix.ncols().saturating_mul(k.max(1)), "the coefficients")?;
-        let root = |weights: &[f64]| collected(weights.iter().map(|w| w.sqrt()), "the roots of the weights");
-        let root_weights = problem.weights.map(root).transpose()?;
+        let root_weights = problem.weights.map(|weights| roots(context, weights)).transpose()?;
         let mut design = Self {
             matrix,
             targets: problem.targets,
             weights: problem.weights,
-            weight_norm: norm_of_weights(n, root_weights.as_deref()),
+            weight_norm: norm_of_weights(context, n, root_weights.as_deref())?,
             root_weights,
             means: None,
             target_means: zeros(k, "the targets")?,
@@ -130,9 +129,12 @@ impl<'a, T: Real + Element> Design<'a, T> {
             design.centre(context)?;
         }
         for target in 0..k {
-            let largest = design.largest_target(target)?;
+            let largest = design.largest_target(context, target)?;
             design.target_scale[target] = power_of_two_below(largest).recip();
-            let squares: f64 = (0..n).map(|i| design.target(i, target).powi(2)).sum();
+            let mut squares = 0.0;
+            for rows in context.pieces(0..n) {
+                squares = rows?.fold(squares, |sum, row| sum + design.target(row, target).powi(2));
+            }
             design.target_norm[target] = squares.sqrt();
         }
         Ok(design)
@@ -265,7 +267,7 @@ impl<'a, T: Real + Element> Design<'a, T> {
         Ok(Self {
             weights: None,
             root_weights: None,
-            weight_norm: norm_of_weights(self.nrows(), None),
+            weight_norm: (self.nrows() as f64).sqrt(),
             means: self.means.as_ref().map(copy).transpose()?,
             constant: copied(&self.constant, COLUMNS)?,
             target_means: copied(&self.target_means, "the targets")?,
@@ -360,13 +362,13 @@ impl<'a, T: Real + Element> Design<'a, T> {
         };
         if let (Some((matrix, _)), true) = (self.sparse(), self.means.is_some()) {
             let stored = self.sum_over_entries(context, |_, _, _| 1.0, |sum, one| *sum += one)?;
-            let weight = (0..self.nrows()).map(|row| self.root_weight(row)).fold(0.0, f64::max);
+            let weight = largest_of(context, self.root_weights.as_deref().unwrap_or(&[1.0]))?;
             for j in (0..matrix.ncols()).filter(|&j| stored[j] < matrix.nrows() as f64) {
                 keep(&mut largest[j], (weight * self.centred(j, 0.0)).abs());
             }
         }
         if let Some(column) = largest.iter().position(|value| !value.is_finite()) {
-            return Err(self.non_finite(column));
+            return Err(self.non_finite(context, column)?);
         }
         Ok(largest)
     }
@@ -424,33 +426,36 @@ impl<'a, T: Real + Element> Design<'a, T> {
     }
 
     /// Names the first entry of a column that is not finite.
-    fn non_finite(&self, column: usize) -> Error {
+    fn non_finite(&self, context: &Context, column: usize) -> Result<Error> {
         let mut buffer = Vec::new();
-        let raw = |row: usize| match &self.matrix {
+        let mut raw = |row: usize| match &self.matrix {
             Source::Dense(matrix) => Ok(matrix.get(row, column).to_f64()),
             Source::Sparse(matrix) => {
                 matrix.tile(row..row + 1, column..column + 1, &mut buffer).map(|tile| tile.get(0, 0))
             }
             Source::Operator(_) => no_tiles(),
         };
-        let mut entries = (0..self.nrows()).map(raw).enumerate();
-        match entries.find(|(_, value)| !value.as_ref().is_ok_and(|value| value.is_finite())) {
-            Some((row, Ok(value))) => Error::non_finite("A", value, format!("[{row}, {column}]")),
-            Some((_, Err(error))) => error,
-            None => {
-                Error::value("A", format!("too large in column {column}"), "entries whose sums are finite")
+        for rows in context.pieces(0..self.nrows()) {
+            for row in rows? {
+                let value = raw(row)?;
+                if !value.is_finite() {
+                    return Ok(Error::non_finite("A", value, format!("[{row}, {column}]")));
+                }
             }
         }
+        Ok(Error::value("A", format!("too large in column {column}"), "entries whose sums are finite"))
     }
 
-    fn largest_target(&self, target: usize) -> Result<f64> {
+    fn largest_target(&self, context: &Context, target: usize) -> Result<f64> {
         let mut largest = 0.0f64;
-        for row in 0..self.nrows() {
-            let value = self.targets.get(row, target).to_f64();
-            if !value.is_finite() {
-                return Err(Error::non_finite("b", value, format!("[{row}, {target}]")));
+        for rows in context.pieces(0..self.nrows()) {
+            for row in rows? {
+                let value = self.targets.get(row, target).to_f64();
+                if !value.is_finite() {
+                    return Err(Error::non_finite("b", value, format!("[{row}, {target}]")));
+                }
+                largest = largest.max(self.target(row, target).abs());
             }
-            largest = largest.max(self.target(row, target).abs());
         }
         Ok(largest)
     }
@@ -460,7 +465,7 @@ impl<'a, T: Real + Element> Design<'a, T> {
         let Centre { means, target_means, constant } =
             centre(context, &self.matrix, self.targets, self.weights, &self.blocks()?)?;
         if let Some(column) = means.iter().position(|mean| !mean.is_finite()) {
-            return Err(self.non_finite(column));
+            return Err(self.non_finite(context, column)?);
         }
         if !constant.is_empty() {
             let mut scale = filled(1.0, means.len(), COLUMNS)?;
@@ -477,11 +482,28 @@ const COLUMNS: &str = "means and scales of columns";
 /// Largest root of a ridge on a column whose square is summed.
 const LARGEST_ROOT: f64 = 1e140;
 
+fn roots(context: &Context, weights: &[f64]) -> Result<Vec<f64>> {
+    let mut roots = room_for(weights.len(), "the roots of the weights")?;
+    for rows in context.pieces(0..weights.len()) {
+        extend(&mut roots, weights[rows?].iter().map(|weight| weight.sqrt()), "the roots of the weights")?;
+    }
+    Ok(roots)
+}
+
+fn largest_of(context: &Context, numbers: &[f64]) -> Result<f64> {
+    context
+        .pieces(0..numbers.len())
+        .try_fold(0.0, |largest, piece| Ok(numbers[piece?].iter().copied().fold(largest, f64::max)))
+}
+
 /// Of root weights, or of so many ones.
-fn norm_of_weights(n: usize, root_weights: Option<&[f64]>) -> f64 {
-    let Some(weights) = root_weights else { return (n as f64).sqrt() };
-    let unit = power_of_two_below(weights.iter().copied().fold(0.0, f64::max));
-    weights.iter().map(|weight| (weight / unit).powi(2)).sum::<f64>().sqrt() * unit
+fn norm_of_weights(context: &Context, n: usize, root_weights: Option<&[f64]>) -> Result<f64> {
+    let Some(weights) = root_weights else { return Ok((n as f64).sqrt()) };
+    let unit = power_of_two_below(largest_of(context, weights)?);
+    let squares = context.pieces(0..n).try_fold(0.0, |sum, rows| -> Result<f64> {
+        Ok(weights[rows?].iter().fold(sum, |sum, weight| sum + (weight / unit).powi(2)))
+    })?;
+    Ok(squares.sqrt() * unit)
 }
 
 /// True if squares of such a magnitude may overflow or vanish.

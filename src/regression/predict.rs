@@ -52,6 +52,7 @@ mod tests {
     fn predictions_are_those_of_the_dense_matrix_in_both_orientations() {
         // [1 0 2; 0 3 4], stored by rows and by columns.
         let by_rows = Sparse::new(
+            &Context::new(1),
             "A",
             Axis::Rows,
             (2, 3),
@@ -60,6 +61,7 @@ mod tests {
             &[1.0, 2.0, 3.0, 4.0],
         );
         let by_columns = Sparse::new(
+            &Context::new(1),
             "A",
             Axis::Columns,
             (2, 3),

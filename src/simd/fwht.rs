@@ -29,6 +29,37 @@ kernel! {
     }
 }
 
+kernel! {
+    /// Three stages at once, or two or one: the transform of length 8, 4 or 2 of what so many rows of equal length
+    /// hold. Panics for another number of rows.
+    pub fn fwht_across<V>(rows: &mut [&mut [f64]]) {
+        match rows.len() {
+            8 => across::<V, 8>(rows),
+            4 => across::<V, 4>(rows),
+            2 => across::<V, 2>(rows),
+            count => panic!("a transform across {count} rows"),
+        }
+    }
+}
+
+#[inline(always)]
+fn across<V: Lanes, const R: usize>(rows: &mut [&mut [f64]]) {
+    let len = rows[0].len();
+    for start in (0..len).step_by(8) {
+        let lanes = start..len.min(start + 8);
+        let mut v = [V::splat(0.0); R];
+        for k in 0..R {
+            v[k] = V::load_head(&rows[k][lanes.clone()]);
+        }
+        stage::<V, R, 1>(&mut v);
+        stage::<V, R, 2>(&mut v);
+        stage::<V, R, 4>(&mut v);
+        for k in 0..R {
+            v[k].store_head(&mut rows[k][lanes.clone()]);
+        }
+    }
+}
+
 /// All stages from `first` on, in passes of at most `radix` rows.
 #[inline(always)]
 fn stages<V: Lanes>(tile: &mut [f64], width: usize, first: usize, radix: usize) {

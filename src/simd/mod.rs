@@ -12,7 +12,7 @@
 //! | `vector` | [`dot`], [`axpy`], [`sum`], [`norm_sq`] |
 //! | `extended` | [`Extended`]: sums in twice the working precision |
 //! | `residual` | residual and gradient of a least-squares problem in one read of the matrix |
-//! | `fwht` | [`fwht()`]: the Walsh-Hadamard transform of a tile |
+//! | `fwht` | [`fwht()`]: the Walsh-Hadamard transform of a tile; [`fwht_across`]: a few of its stages |
 //! | `sparse` | [`gather_dot`] and [`scatter_add`] on compressed lines |
 
 mod extended;
@@ -23,7 +23,7 @@ mod sparse;
 mod vector;
 
 pub use extended::{Extended, axpy_extended, dot_extended};
-pub use fwht::fwht;
+pub use fwht::{fwht, fwht_across};
 pub use lanes::Element;
 pub use residual::{residual_cols, residual_rows};
 pub use sparse::{Index, gather_dot, scatter_add};

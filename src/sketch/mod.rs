@@ -25,6 +25,7 @@ mod accumulator;
 mod cover;
 mod gaussian;
 mod hadamard;
+mod long;
 mod operand;
 mod sparse_sign;
 mod tensor;

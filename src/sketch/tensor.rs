@@ -11,6 +11,8 @@
 //! | the factors of A | a transform of each, and m times the number of columns of A |
 //! | any x of all rows | a transform along every axis of x |
 
+use super::accumulator::all_finite;
+use super::long::{BLOCK, LONG, loaded_and_transformed};
 use crate::error::{Error, Result};
 use crate::matrix::{Buffer, Dense, Mat, Rows};
 use crate::memory::{collected, copied, extend, gathered, prepare, push, resize, room_for, zeros};
@@ -79,9 +81,9 @@ impl TensorSrht {
             [factor] => tree.of_factors(context, &[*factor, &one])?,
             _ => tree.of_factors(context, factors)?,
         };
-        if !product.as_slice().iter().all(|v| v.is_finite()) {
+        if !all_finite(product.as_slice()) {
             for (f, factor) in factors.iter().enumerate() {
-                if let Some((i, j, value)) = first_non_finite(*factor)? {
+                if let Some((i, j, value)) = first_non_finite(context, *factor)? {
                     return Err(Error::non_finite("factors", value, format!("[{f}][{i}, {j}]")));
                 }
             }
@@ -99,8 +101,8 @@ impl TensorSrht {
             return Err(Error::shape("A", found, format!("a multiple of {rows}")));
         }
         let y = self.tree(context)?.of_tensor(context, x)?;
-        if !y.iter().all(|v| v.is_finite())
-            && let Some((i, j, value)) = first_non_finite(x)?
+        if !all_finite(&y)
+            && let Some((i, j, value)) = first_non_finite(context, x)?
         {
             let entry = i * x.ncols() + j;
             return Err(Error::non_finite("A", value, format!("[{}, {}]", entry / p, entry % p)));
@@ -114,12 +116,14 @@ impl TensorSrht {
     }
 }
 
-fn first_non_finite(x: &dyn Rows) -> Result<Option<(usize, usize, f64)>> {
+fn first_non_finite(context: &Context, x: &dyn Rows) -> Result<Option<(usize, usize, f64)>> {
     let mut buffer = Vec::new();
-    for i in 0..x.nrows() {
-        let tile = x.tile(i..i + 1, 0..x.ncols(), &mut buffer)?;
-        if let Some(j) = (0..tile.ncols()).find(|&j| !tile.get(0, j).is_finite()) {
-            return Ok(Some((i, j, tile.get(0, j))));
+    for rows in context.pieces(0..x.nrows()) {
+        for i in rows? {
+            let tile = x.tile(i..i + 1, 0..x.ncols(), &mut buffer)?;
+            if let Some(j) = (0..tile.ncols()).find(|&j| !tile.get(0, j).is_finite()) {
+                return Ok(Some((i, j, tile.get(0, j))));
+            }
         }
     }
     Ok(None)
@@ -315,6 +319,9 @@ impl Side {
         parts: impl IntoIterator<Item = P>,
         take: impl Fn(P, Range<usize>, &[f64]) -> Result<R> + Sync,
     ) -> Result<Vec<R>> {
+        if self.padded() * x.ncols().min(STRIP) > LONG {
+            return self.transformed_one_by_one(context, x, parts, take);
+        }
         let taken =
             context.map_parts(parts, Default::default, |scratch: &mut [Vec<f64>; 2], strip, part| {
                 let [rows, tile] = scratch;
@@ -330,6 +337,34 @@ impl Side {
                 take(part, cols, tile)
             })?;
         gathered(taken, "a sketch")
+    }
+
+    /// The same for long columns: all threads work on one strip.
+    fn transformed_one_by_one<P, R>(
+        &self,
+        context: &Context,
+        x: &dyn Rows,
+        parts: impl IntoIterator<Item = P>,
+        take: impl Fn(P, Range<usize>, &[f64]) -> Result<R>,
+    ) -> Result<Vec<R>> {
+        let mut taken = room_for(x.ncols().div_ceil(STRIP), "a sketch")?;
+        for (strip, part) in parts.into_iter().enumerate() {
+            let cols = strip * STRIP..x.ncols().min((strip + 1) * STRIP);
+            let width = cols.len();
+            let mut tile = Buffer::zeros(self.padded() * width, "a sketch")?;
+            loaded_and_transformed(context, &mut tile, width, |buffer, first, out| {
+                let rows = first.min(x.nrows())..x.nrows().min(first + BLOCK);
+                prepare(buffer, rows.len() * width, "a sketch")?;
+                let block = x.tile(rows.clone(), cols.clone(), buffer)?;
+                for ((i, sign), out) in self.signs[rows].iter().enumerate().zip(out.chunks_exact_mut(width)) {
+                    let row = block.row(i).unwrap_or(&[]);
+                    out.iter_mut().zip(row).for_each(|(out, value)| *out = sign * value);
+                }
+                Ok(())
+            })?;
+            push(&mut taken, take(part, cols, &tile)?, "a sketch")?;
+        }
+        Ok(taken)
     }
 }
 

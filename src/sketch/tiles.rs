@@ -116,30 +116,53 @@ impl Tiles {
         if self.m == 0 || self.d == 0 {
             return Ok(out);
         }
-        let tiles = self.data.chunks(self.m * self.width);
-        let columns = out.as_mut_slice().chunks_mut(self.m * self.width);
+        let rows = ((1 << 18) / self.d).max(1024);
+        let starts = (0..self.m).step_by(rows);
+        let parts = split_columns(&mut out, starts.map(|start| rows.min(self.m - start)))?;
         ctx.map_parts(
-            tiles.zip(columns),
+            parts,
             || (),
-            |(), _, (tile, columns)| transpose(tile, columns, self.m, scale),
+            |(), k, mut columns| {
+                let tiles = self.data.chunks(self.m * self.width);
+                for (tile, columns) in tiles.zip(columns.chunks_mut(self.width)) {
+                    transpose(&tile[k * rows * columns.len()..], columns, scale);
+                }
+            },
         )?;
         Ok(out)
     }
 }
 
-/// The row-major `tile` times `scale` as columns of length `m`.
-fn transpose(tile: &[f64], columns: &mut [f64], m: usize, scale: f64) {
+/// The rows of a row-major tile times `scale` as parts of its columns.
+fn transpose(tile: &[f64], columns: &mut [&mut [f64]], scale: f64) {
     const ROWS: usize = 64;
-    let width = tile.len() / m;
+    let (width, m) = (columns.len(), columns[0].len());
     for start in (0..m).step_by(ROWS) {
         let rows = start..m.min(start + ROWS);
-        for (j, column) in columns.chunks_exact_mut(m).enumerate() {
+        for (j, column) in columns.iter_mut().enumerate() {
             let entries = tile[start * width + j..].iter().step_by(width);
             for (out, &value) in column[rows.clone()].iter_mut().zip(entries) {
                 *out = value * scale;
             }
         }
     }
+}
+
+/// For each of the successive ranges of rows of these lengths, what every column has there.
+pub(super) fn split_columns(
+    a: &mut Mat<f64>,
+    lens: impl Iterator<Item = usize> + Clone,
+) -> Result<Vec<Vec<&mut [f64]>>> {
+    let (nrows, ncols) = (a.nrows().max(1), a.ncols());
+    let mut parts = gathered(lens.clone().map(|_| room_for(ncols, "a sketch")), "a sketch")?;
+    for mut column in a.as_mut_slice().chunks_exact_mut(nrows) {
+        for (part, len) in parts.iter_mut().zip(lens.clone()) {
+            let (head, rest) = column.split_at_mut(len);
+            push(part, head, "a sketch")?;
+            column = rest;
+        }
+    }
+    Ok(parts)
 }
 
 #[cfg(test)]

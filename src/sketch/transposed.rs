@@ -1,9 +1,10 @@
 //! Products with the transpose: rows of S' Y, block by block.
 
 use super::Operator;
+use super::tiles::split_columns;
 use crate::error::Result;
 use crate::matrix::{Buffer, Dense, Mat, Rows};
-use crate::memory::{collected, gathered, push, reset, room_for};
+use crate::memory::{collected, gathered, reset};
 use crate::parallel::Context;
 use std::convert::identity;
 use std::ops::Range;
@@ -59,21 +60,4 @@ fn row_major_tiles(y: &dyn Rows) -> Result<Vec<Buffer<f64>>> {
         Ok(copy)
     };
     gathered((0..d).step_by(WIDTH).map(copied), "a sketch")
-}
-
-/// For each of the successive ranges of rows of these lengths, what every column has there.
-fn split_columns(
-    a: &mut Mat<f64>,
-    lens: impl Iterator<Item = usize> + Clone,
-) -> Result<Vec<Vec<&mut [f64]>>> {
-    let (nrows, ncols) = (a.nrows().max(1), a.ncols());
-    let mut parts = gathered(lens.clone().map(|_| room_for(ncols, "a sketch")), "a sketch")?;
-    for mut column in a.as_mut_slice().chunks_exact_mut(nrows) {
-        for (part, len) in parts.iter_mut().zip(lens.clone()) {
-            let (head, rest) = column.split_at_mut(len);
-            push(part, head, "a sketch")?;
-            column = rest;
-        }
-    }
-    Ok(parts)
 }

@@ -53,8 +53,8 @@ def check_frame(seed: int, largest: float = 2e7) -> None:
 
 
 def test_frames_of_factors_have_their_rank_and_the_least_norm() -> None:
-    for seed in range(30):
-        check_frame(seed, 2e6)
+    for seed in range(20):
+        check_frame(seed, 5e5)
 
 
 @pytest.mark.guarantee
@@ -69,7 +69,7 @@ def test_frames_of_factors_at_length(chunk: int) -> None:
 @pytest.mark.parametrize("levels", [2, 3, 10])
 def test_one_factor_lacks_a_rank(levels: int, method: str) -> None:
     rng = np.random.default_rng(levels)
-    X = one_hot(rng, 20_000, levels)
+    X = one_hot(rng, 20_000 if levels == 3 else 2000, levels)
     y = X @ np.arange(levels) + rng.standard_normal(len(X))
     for weights in (None, rng.random(len(X)) + 0.1):
         rank, slopes, _ = least_norm(X, y, weights)
@@ -102,7 +102,7 @@ def test_combinations_that_are_constant_lack_a_rank() -> None:
 @pytest.mark.parametrize("value", [1.0, 0.1, 1 / 3, 3.7, 100.0, 1e10, 1e-8, -0.1])
 def test_a_constant_column_is_left_out_and_named(value: float) -> None:
     rng = np.random.default_rng(2)
-    for n in (50, 20_000):
+    for n in (50, 20_000 if value == 0.1 else 2000):
         data = rng.standard_normal((n, 3))
         y = data @ [1.0, 2.0, 3.0] + 5 + rng.standard_normal(n)
         X = np.c_[data[:, :1], np.full(n, value), data[:, 1:]]
