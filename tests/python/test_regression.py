@@ -333,7 +333,7 @@ def test_ctrl_c_interrupts_and_the_process_goes_on():
         ("rng.standard_normal((2**17, 128))", 0.2),
         ("np.asfortranarray(rng.standard_normal((2**17, 128)))", 0.2),
         ("rng.standard_normal((2**17, 128), np.float32)", 0.4),
-        ("scipy.sparse.random_array((2**20, 50), density=1e-2, format='csr', rng=rng)", 4.0),
+        ("scipy.sparse.random_array((2**18, 50), density=4e-2, format='csr', rng=rng)", 2.0),
     ],
     ids=["C", "F", "float32", "CSR"],
 )
