@@ -147,7 +147,13 @@ def test_arrays_that_another_thread_writes_to_end_in_an_answer_or_an_error_of_ou
         ):
             yield lambda S=S: S.apply(M, n_jobs=2)
             yield lambda S=S: S.accumulate(30).partial_fit(M[:7000] if M is X else M).result()
-        yield lambda: nearlin.StreamingLeastSquares(sketch_size=99, rng=0).partial_fit(M, y, w).result()
+        yield (
+            lambda: (
+                nearlin.StreamingLeastSquares(sketch_size=99, rng=0)
+                .partial_fit(M, y, sample_weight=w)
+                .result()
+            )
+        )
         yield lambda: nearlin.sketch_and_solve(M, y, sample_weight=w, sketch_size=99, rng=0)
         yield lambda: nearlin.lstsq(M, y, sample_weight=w, certify=True, verify=True, rng=0)
         yield lambda: nearlin.RidgeCV().fit(M, y, w)
