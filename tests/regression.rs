@@ -13,12 +13,13 @@ use nearlin::regression::{
 };
 use proptest::prelude::*;
 
-const METHODS: [Method; 7] = [
+const METHODS: [Method; 8] = [
     Method::Auto,
     Method::Gram,
     Method::Whitened,
     Method::Spir,
     Method::Fossils,
+    Method::Lsmr,
     Method::FgmresWlsir,
     Method::Qr,
 ];

@@ -72,6 +72,12 @@ def check_indices(A: Any, name: str) -> None:
             offsets, data = _array(A.offsets, "offsets", 1, "iu"), _array(A.data, "data", 2)
             if len(offsets) != len(data):
                 raise ShapeError(f"`A` has {len(offsets)} offsets, expected {len(data)}, as it has diagonals")
+            n, d = A.shape
+            for offset in offsets:
+                if not -n < offset < d:
+                    raise InvalidInputError(
+                        f"`A` is sparse with a diagonal at offset {offset}, expected one in ({-n}, {d})"
+                    )
         elif A.format == "lil":
             lengths = [list(map(len, A.rows)), list(map(len, A.data))]
             if lengths[0] != lengths[1] or len(lengths[0]) != A.shape[0]:

@@ -225,7 +225,7 @@ def lstsq(
         The penalty lambda, one for all right-hand sides or one for each.
     rcond : float, optional
         Singular values of the column-scaled `A` below `rcond` times the largest are taken for zero.
-        The default is 30 u, u being the unit roundoff of float64.
+        The default is max(30, min(n, d)) u, u being the unit roundoff of float64.
     sketch : {"sparse_sign", "srht", "pht", "count_sketch", "gaussian"}, optional
         Sketch for the methods that draw one; the default is ``"sparse_sign"``.
     sketch_size : int, optional

@@ -1,7 +1,7 @@
 //! The problem as it is solved: rows times root weights, columns centred, magnitudes tamed.
 
 use super::centring::{Centre, centre};
-use super::qr::RCOND;
+use super::qr::cut_off;
 use super::sparse;
 use crate::error::{Error, Result};
 use crate::linalg::power_of_two_below;
@@ -208,7 +208,7 @@ impl<'a, T: Real + Element> Design<'a, T> {
     /// is above rounding is about centred columns, as far as those are known to it.
     pub fn left_by_centring(&self, lengths: &[f64], rcond: f64) -> Result<Option<Vec<f64>>> {
         let Some(means) = &self.means else { return Ok(None) };
-        let leeway = (rcond / RCOND).max(1.0);
+        let leeway = (rcond / cut_off(self.nrows(), self.ncols())).max(1.0);
         let left = |(j, length): (usize, &f64)| {
             let removed = self.weight_norm * means[j].abs() * self.column_scale(j);
             (length / length.hypot(removed) * leeway).min(1.0)
@@ -287,13 +287,10 @@ impl<'a, T: Real + Element> Design<'a, T> {
         }
     }
 
-    /// Blocks of rows for passes whose sums are as long as a row. Of a sparse matrix they are so few that the sums
-    /// cost no more than its entries.
+    /// Blocks of rows for passes whose sums are as long as a row.
     pub fn blocks(&self) -> Result<Vec<Range<usize>>> {
         match self.sparse() {
-            Some((matrix, _)) => {
-                cut(self.nrows(), matrix.nnz() / self.ncols().saturating_mul(2).max(1 << 14))
-            }
+            Some((matrix, _)) => sparse_blocks(&matrix),
             None => row_blocks(self.nrows(), self.ncols()),
         }
     }
@@ -527,6 +524,11 @@ pub(crate) const TILE_ROWS: usize = 128;
 /// Cuts rows into blocks for passes over the matrix, by shape alone.
 pub(crate) fn row_blocks(nrows: usize, ncols: usize) -> Result<Vec<Range<usize>>> {
     cut(nrows, nrows.saturating_mul(ncols.max(1)) / (1 << 16))
+}
+
+/// The same for a sparse matrix: so few that what is as long as a row costs no more than the entries.
+pub(super) fn sparse_blocks<T: Real>(matrix: &Sparse<'_, T>) -> Result<Vec<Range<usize>>> {
+    cut(matrix.nrows(), matrix.nnz() / matrix.ncols().saturating_mul(2).max(1 << 14))
 }
 
 /// So many blocks of rows, but at least one and at most 64.

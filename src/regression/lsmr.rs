@@ -14,6 +14,9 @@
 //! along them, as far as one likes. So a round ends where its numbers have come down to rounding, where its matrix has
 //! become singular, or where it would move far from the answer that it has started from.
 //!
+//! Where a ridge exceeds a column by far, the backward error does not tell whether its coefficient is right, which is
+//! the product of column and residual over the ridge, and is made so in the end.
+//!
 //! Columns are scaled by powers of two, in whose units the answer has the least norm. Where a random vector of these
 //! units is not found again from its image, A has directions that it does not see, and the shortest answer in the units
 //! of the caller is sought by LSMR without scales: that takes the iterations of an unscaled problem in addition. The
@@ -57,15 +60,21 @@ const WORST: f64 = 1e7;
 /// A step longer than this beside an answer that a round has started from, or many roundings of it, leads along
 /// directions that A does not see.
 const FAR: f64 = 1e-6;
+const HIDDEN_COLUMNS: &str = "columns that the ridge hides";
 /// A coefficient of a random vector that LSMR finds again to within this is in the row space of A.
 const FOUND: f64 = 1e-4;
 /// Times that LSMR starts to search for the shortest answer: it is easily deceived by columns that are not scaled.
 const SEARCHES: usize = 3;
-/// Reads that they may take, in those that the answer took, and the most of them that are no matter.
+/// Reads that they may take, in those that the answer took, where no more numbers than so many are read; else as many
+/// as those.
 const LONGER: usize = 8;
-const LONG: usize = 1000;
+const CHEAP: usize = 200_000_000;
 /// A search that moves its answer by less than this was the last.
 const LITTLE: f64 = 1e-10;
+/// Columns shorter than this beside the root of the ridge have their coefficients from the residual.
+const HIDDEN: f64 = 1e-4;
+/// Coefficients of theirs that a step changes by less are right.
+const RESOLVED: f64 = 1e-13;
 /// Backward error of the search for the random vector.
 const SEARCH: f64 = 1e-11;
 
@@ -92,12 +101,13 @@ pub(crate) fn lsmr<T: Real + Element>(
     let mut made = first.refined.passes;
     let answers = match shortest(group, &units, &first.refined, seed, &mut made)? {
         Norm::Least => Answers { refined: Refined { passes: made, ..first.refined }, ..first },
-        Norm::Unknown => Answers { is_shortest: false, ..first },
+        Norm::Unknown => first.although_longer(made),
         Norm::Less(x) => {
             let again = Patience { reads: made + patience.reads, foresees: false };
             match rounds(group, &units, again, x, made)? {
                 Ok(answers) if answers.refined.settled => answers,
-                _ => Answers { is_shortest: false, ..first },
+                Ok(answers) => first.although_longer(answers.refined.passes),
+                Err((made, _)) => first.although_longer(made),
             }
         }
     };
@@ -123,6 +133,11 @@ struct Answers {
 }
 
 impl Answers {
+    /// With the reads that the search for shorter ones has taken in vain.
+    fn although_longer(self, passes: usize) -> Self {
+        Self { refined: Refined { passes, ..self.refined }, is_shortest: false, ..self }
+    }
+
     fn in_units(self, units: Units) -> Unfactored {
         let Self { refined, bound, condition, is_shortest } = self;
         Unfactored { refined, bound, scale: units.scale, condition, is_shortest }
@@ -144,16 +159,19 @@ fn rounds<T: Real + Element>(
     let mut condition = 1.0f64;
     let mut active = collected(0..k, TARGETS)?;
     let mut foretold = filled(f64::INFINITY, k, TARGETS)?;
+    let (hidden, resolution) = (units.hidden()?, RESOLVED.max(4.0 * T::UNIT_ROUNDOFF));
+    let mut moved = filled(false, k, TARGETS)?;
     for round in 0..MOST_ROUNDS {
         let mut sides = units.start(group, &columns(&x, &active)?, &active)?;
         best.passes += 1;
         let last = best.passes >= patience.reads;
+        let steps = hidden_steps(&hidden, units, &sides)?;
         let patience = Patience { foresees: patience.foresees && round == 0, ..patience };
         if let Some(needed) = run(group, units, patience, group.tolerance, &mut sides, &mut best)? {
             return Ok(Err((best.passes, needed)));
         }
         let mut going = room_for(active.len(), TARGETS)?;
-        for (side, &position) in sides.iter().zip(&active) {
+        for ((side, steps), &position) in sides.iter().zip(&steps).zip(&active) {
             condition = condition.max(side.largest / side.smallest);
             let last_error = best.backward_error[position];
             // An x that is far too long makes any backward error small; it does not leave the residual foretold.
@@ -162,7 +180,7 @@ fn rounds<T: Real + Element>(
                 continue;
             }
             let error = side.backward_error(units, side.settled);
-            if error < last_error {
+            if error < last_error || moved[position] && error <= last_error.max(group.tolerance) {
                 best.backward_error[position] = error;
                 best.residual_norm[position] = side.residual_norm;
                 best.residual_total[position] = side.residual_total;
@@ -173,12 +191,21 @@ fn rounds<T: Real + Element>(
             // Under a ridge that dominates, zero is as good an answer as the backward error can tell.
             let is_trivial = round == 0 && group.ridge_dominates(&units.scale) && side.slope > 0.0;
             if error <= group.tolerance && !is_trivial || stagnated || error.is_nan() {
+                let is_resolved =
+                    |(&j, step): (&usize, &f64)| step.abs() <= resolution * x[(j, position)].abs();
+                if !moved[position] && !hidden.iter().zip(steps).all(is_resolved) {
+                    for (&j, step) in hidden.iter().zip(steps) {
+                        x[(j, position)] = T::from_f64(x[(j, position)] + step).to_f64();
+                    }
+                    (moved[position], foretold[position]) = (true, f64::INFINITY);
+                    push(&mut going, position, TARGETS)?;
+                }
                 continue;
             }
             foretold[position] = if side.settled { side.phibar } else { f64::INFINITY };
             // Rounded here, so that what is measured is what is returned.
-            let moved = x.col_mut(position).iter_mut().zip(&side.x);
-            moved.for_each(|(x, step)| *x = T::from_f64(*x + step).to_f64());
+            let steps = x.col_mut(position).iter_mut().zip(&side.x);
+            steps.for_each(|(x, step)| *x = T::from_f64(*x + step).to_f64());
             push(&mut going, position, TARGETS)?;
         }
         active = going;
@@ -188,6 +215,16 @@ fn rounds<T: Real + Element>(
     }
     best.settled = (0..k).all(|position| group.is_accepted(&best, position));
     Ok(Ok(Answers { refined: best, bound, condition, is_shortest: true }))
+}
+
+/// What the coefficients of hidden columns are off by, for every side.
+fn hidden_steps(hidden: &[usize], units: &Units, sides: &[Side]) -> Result<Vec<Vec<f64>>> {
+    let step = |side: &Side, j: usize| {
+        let own = (units.norms[j] / units.scale[j]).hypot(units.root_ridge[j]);
+        side.alpha * side.beta * side.v[j] / own / own
+    };
+    let steps = |side: &Side| collected(hidden.iter().map(|&j| step(side, j)), HIDDEN_COLUMNS);
+    gathered(sides.iter().map(steps), TARGETS)
 }
 
 /// The answers of least norm in the units of the caller, where those found, of least norm in the units of the columns,
@@ -221,7 +258,8 @@ fn shortest<T: Real + Element>(
         }
     }
     let images = Mat::from_fn(d, x.ncols(), |j, side| x[(j, side)] / ratio(j))?;
-    let most = *made + (LONGER * first.passes).min(LONG.max(first.passes));
+    let numbers = group.design.sparse().map_or(n.saturating_mul(d), |(matrix, _)| matrix.nnz() + n + d);
+    let most = *made + (LONGER * first.passes).min((CHEAP / numbers.max(1)).max(first.passes));
     let (found, is_found) = preimages(group, &common, most, (SEARCHES, f64::UNIT_ROUNDOFF), &images, made)?;
     if !is_found {
         return Ok(Norm::Unknown);
@@ -365,6 +403,12 @@ impl Units {
         let ridge = norm(&root_ridge);
         let (frobenius, surely) = (squares.sqrt().hypot(ridge), (squares / doubt).sqrt().hypot(ridge));
         Ok(Self { scale, norms, root_ridge, frobenius, surely })
+    }
+
+    /// Columns of which the ridge leaves next to nothing to see.
+    fn hidden(&self) -> Result<Vec<usize>> {
+        let is_hidden = |&j: &usize| self.norms[j] / self.scale[j] <= HIDDEN * self.root_ridge[j];
+        collected((0..self.root_ridge.len()).filter(is_hidden), HIDDEN_COLUMNS)
     }
 
     /// The units of the caller, up to one factor for all columns.

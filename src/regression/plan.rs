@@ -54,7 +54,7 @@ impl Method {
 pub struct Params {
     /// How to solve.
     pub method: Method,
-    /// Singular values of the column-scaled A below this times the largest count as zero; `None`: 30 u.
+    /// Singular values of the column-scaled A below this times the largest count as zero; `None`: max(30, min(n, d)) u.
     pub rcond: Option<f64>,
     /// Kind of sketch; `None`: sparse signs, eight to a column.
     pub sketch: Option<Kind>,

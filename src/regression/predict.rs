@@ -1,9 +1,9 @@
 //! What a linear model says of sparse samples.
 
-use super::design::row_blocks;
+use super::design::{row_blocks, sparse_blocks};
 use super::sparse::{add_product, visit};
 use crate::error::{Error, Result};
-use crate::matrix::{Mat, Real, Sparse};
+use crate::matrix::{Axis, Mat, Real, Sparse};
 use crate::parallel::Context;
 use crate::simd::axpy;
 
@@ -21,8 +21,12 @@ pub fn predict<T: Real>(
     if intercept.len() != targets {
         return Err(Error::shape("intercept", format!("length {}", intercept.len()), targets));
     }
-    // By stored entries rather than by columns, so that a block is as much work whatever the width.
-    let blocks = row_blocks(a.nrows(), a.nnz().div_ceil(a.nrows().max(1)))?;
+    // By stored entries rather than by columns, so that a block is as much work whatever the width; each visits all
+    // lines of columns.
+    let blocks = match a.axis() {
+        Axis::Rows => row_blocks(a.nrows(), a.nnz().div_ceil(a.nrows().max(1))),
+        Axis::Columns => sparse_blocks(a),
+    }?;
     let mut predicted = Mat::zeros(targets, a.nrows())?;
     let mut rest = predicted.as_mut_slice();
     let parts = blocks.iter().map(|rows| rest.split_off_mut(..rows.len() * targets).unwrap_or_default());
@@ -46,7 +50,7 @@ pub fn predict<T: Real>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matrix::{Axis, Indices};
+    use crate::matrix::Indices;
 
     #[test]
     fn predictions_are_those_of_the_dense_matrix_in_both_orientations() {

@@ -3,7 +3,7 @@
 
 use super::design::{Design, TILE_ROWS, parts_alive};
 use super::sparse;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::linalg;
 use crate::matrix::{Buffer, Dense, DenseMut, Mat, Real, Rows, Sparse};
 use crate::parallel::Context;
@@ -18,6 +18,7 @@ pub(crate) fn product<T: Real + Element>(
 ) -> Result<Mat<f64>> {
     if let Some(operator) = design.operator() {
         context.tick()?;
+        check_range(x)?;
         let mut product = operator.product(x.copy()?)?;
         weigh(design, &mut product);
         return Ok(product);
@@ -63,6 +64,7 @@ pub(crate) fn transposed_product<T: Real + Element>(
         context.tick()?;
         let mut weighed = y.copy()?;
         weigh(design, &mut weighed);
+        check_range(&weighed)?;
         return operator.transposed_product(weighed);
     }
     let (d, k, blocks) = (design.ncols(), y.ncols(), design.blocks()?);
@@ -98,6 +100,18 @@ pub(crate) fn transposed_product<T: Real + Element>(
         (0..k).for_each(|side| centre_and_scale(design, totals[side], product.col_mut(side)));
     }
     Ok(product)
+}
+
+/// Refuses to ask an operator for products with what is out of range.
+fn check_range(x: &Mat<f64>) -> Result<()> {
+    match x.as_slice().iter().all(|x| x.is_finite()) {
+        true => Ok(()),
+        false => Err(Error::value(
+            "A",
+            "a linear operator whose products are out of range",
+            "one of another scale",
+        )),
+    }
 }
 
 /// sums += part

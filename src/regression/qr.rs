@@ -3,7 +3,7 @@
 use super::design::Design;
 use super::ladder::condition_of;
 use super::least_norm;
-use super::refine::{Group, Refined, Scaled};
+use super::refine::{Group, Refined, Scaled, TARGETS};
 use super::stacked::{Stacked, Targets};
 use super::wide::{Transposed, orthonormal};
 use crate::certify::{Factor, ROUNDING, norm};
@@ -36,7 +36,7 @@ pub(crate) fn qr<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Res
     let patient = Group { max_passes: PASSES, ..*group };
     let mut refined = patient.refine(&scaled, x, None, 0.9)?;
     if rank < d {
-        refined = shortened(group, refined, &scaled, null_space, &empty)?;
+        refined = shortened(group, refined, &scaled, null_space.as_ref(), &empty)?;
     }
     Ok(Factored { condition: condition_of(&scaled.factor)?, rank, refined, scaled })
 }
@@ -46,16 +46,35 @@ pub(crate) fn shortened<T: Real + Element>(
     group: &Group<'_, '_, T>,
     refined: Refined,
     scaled: &Scaled,
-    null_space: Option<Mat<f64>>,
+    null_space: Option<&Mat<f64>>,
     empty: &[usize],
 ) -> Result<Refined> {
-    let mut x = refined.x;
-    shortest(group, &mut x, scaled, null_space)?;
-    for &column in empty {
-        (0..x.ncols()).for_each(|target| x[(column, target)] = 0.0);
+    let all = collected(0..group.targets.len(), TARGETS)?;
+    let shortest = |x: Mat<f64>| {
+        let mut x = shortest(group, x, scaled, null_space)?;
+        for &column in empty {
+            (0..x.ncols()).for_each(|target| x[(column, target)] = 0.0);
+        }
+        Ok(x)
+    };
+    let mut x = shortest(refined.x)?;
+    let at = group.pass(&scaled.scale, &x, &all)?;
+    let mut found = group.measured(&scaled.factor, &x, &at)?;
+    found.passes = refined.passes + 1;
+    if !found.settled {
+        // The rounding of the move is mended by a step, which is so short that its own does not matter.
+        let step = shortest(scaled.factor.unwhiten(&scaled.factor.whiten(&at.gradient)?)?)?;
+        x.as_mut_slice().iter_mut().zip(step.as_slice()).for_each(|(x, step)| *x += step);
+        let at = group.pass(&scaled.scale, &x, &all)?;
+        let mended = group.measured(&scaled.factor, &x, &at)?;
+        found.passes += 1;
+        for &position in &all {
+            let error = mended.backward_error[position];
+            found.keep_better(position, error, &at, &x, position);
+        }
+        found.settled = all.iter().all(|&position| group.is_accepted(&found, position));
     }
-    let again = Group { max_passes: 1, ..*group }.refine(scaled, x, None, 0.9)?;
-    Ok(Refined { passes: refined.passes + again.passes, rate: refined.rate, ..again })
+    Ok(Refined { rate: refined.rate, ..found })
 }
 
 /// A first answer, in scaled units.
@@ -170,7 +189,14 @@ fn wide<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solve
     Ok(Solved { scaled, x, null_space: None, empty: transposed.empty })
 }
 
-/// Singular values of a column-scaled matrix below this times the largest count as zero, unless the caller says otherwise.
+/// Singular values of a column-scaled n x d matrix below this times the largest count as zero, unless the caller says
+/// otherwise. What QR leaves of directions that A does not see grows with its order: up to d / 24 roundoffs for a
+/// one-hot factor of d levels beside a column of ones, and up to d / 8 for one that is centred.
+pub(super) fn cut_off(n: usize, d: usize) -> f64 {
+    RCOND.max(n.min(d) as f64 * f64::UNIT_ROUNDOFF)
+}
+
+/// The least cut-off.
 pub(super) const RCOND: f64 = 30.0 * f64::UNIT_ROUNDOFF;
 
 /// Number of singular values above `rcond` times the largest.
@@ -212,20 +238,19 @@ pub(super) fn normalise_columns(a: &mut Mat<f64>) -> Result<Vec<f64>> {
     collected((0..ncols).map(normalise), COLUMNS)
 }
 
-/// Replaces answers (in scaled units) by those of the smallest norm in the caller's units.
+/// The answers (in scaled units) of the smallest norm in the caller's units that are as good as `x`.
 fn shortest<T: Real + Element>(
     group: &Group<'_, '_, T>,
-    x: &mut Mat<f64>,
+    x: Mat<f64>,
     scaled: &Scaled,
-    null_space: Option<Mat<f64>>,
-) -> Result<()> {
-    let Factor::Spectral(v, s) = &scaled.factor else { return Ok(()) };
+    null_space: Option<&Mat<f64>>,
+) -> Result<Mat<f64>> {
+    let Factor::Spectral(v, s) = &scaled.factor else { return Ok(x) };
     let unit = units(group.design, &scaled.scale)?;
     let factor = scaled.factor.rows()?;
     if least_norm::is_steep(&factor, &unit) {
         let noise = RCOND * (s.len() as f64).sqrt() * s.first().copied().unwrap_or(0.0);
-        *x = least_norm::shortest(group.context, &factor, &unit, noise, x)?;
-        return Ok(());
+        return least_norm::shortest(group.context, &factor, &unit, noise, &x);
     }
     let mut unscaled = Mat::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] / unit[i])?;
     match null_space {
@@ -242,8 +267,7 @@ fn shortest<T: Real + Element>(
             unscaled = project(&orthonormal(group.context, normalised(row_space)?)?, &unscaled)?;
         }
     }
-    *x = Mat::from_fn(x.nrows(), x.ncols(), |i, j| unscaled[(i, j)] * unit[i])?;
-    Ok(())
+    Mat::from_fn(x.nrows(), x.ncols(), |i, j| unscaled[(i, j)] * unit[i])
 }
 
 /// What coefficients in scaled units are divided by for those of the caller, up to one factor for all.

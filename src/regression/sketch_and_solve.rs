@@ -11,7 +11,7 @@
 //! divided by their norms D first. With the SVD T s V' of that, T being its first d rows, and root = D^-1 V s^-1,
 //! C is root root', the answer is root T'Z, and what it leaves of S B has the norm of [Z - T T'Z; W].
 
-use super::qr::{RCOND, normalised, project, rank_of};
+use super::qr::{cut_off, normalised, project, rank_of};
 use super::refine::TARGETS;
 use crate::certify;
 use crate::error::{Error, Result};
@@ -158,7 +158,7 @@ impl Inverse {
             _ => 0.0,
         })?;
         let svd = linalg::svd(stacked.as_ref())?;
-        let rank = rank_of(&svd.s, RCOND);
+        let rank = rank_of(&svd.s, cut_off(d, d));
         let whiten = Mat::from_fn(d, rank, |i, j| svd.v[(i, j)] / svd.s[j])?;
         // Singular vectors are good to a roundoff of one: where a ridge leaves them next to nothing, a product is better.
         let rows = Mat::from_fn(d, d, |i, j| stacked[(i, j)])?;

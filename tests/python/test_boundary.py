@@ -92,6 +92,7 @@ CALLS = {
     "lstsq-whitened": Call(lambda A, b: nearlin.lstsq(A, b, method="whitened", rng=0).x, **SOLUTION, **EMPTY),
     "lstsq-spir": Call(lambda A, b: nearlin.lstsq(A, b, method="spir", rng=0).x, **SOLUTION, **EMPTY),
     "lstsq-qr": Call(lambda A, b: nearlin.lstsq(A, b, method="qr", rng=0).x, **SOLUTION, **EMPTY),
+    "lstsq-lsmr": Call(lambda A, b: nearlin.lstsq(A, b, method="lsmr", rng=0).x, **SOLUTION, **EMPTY),
     "LinearRegression": Call(fitted(nearlin.LinearRegression()), **SOLUTION, **SCIKIT_LEARN),
     "Ridge": Call(fitted(nearlin.Ridge(alpha=1.0)), ridge, scale=(-1, 1), **SCIKIT_LEARN),
     "SRHT": sketched(sketch.SRHT),

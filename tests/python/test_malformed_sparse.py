@@ -124,6 +124,10 @@ def test_other_formats_with_parts_that_do_not_fit():
     for matrix in (dia, lil):
         with pytest.raises(InvalidInputError, match="`A` has"):
             nearlin.lstsq(matrix, Y)
+    for offset in (-N, D, 2**31 - 1, -(2**31)):
+        dia = sp.dia_array((np.ones((1, D)), [offset]), shape=(N, D))
+        with pytest.raises(InvalidInputError, match=f"diagonal at offset {offset}, expected one in"):
+            nearlin.lstsq(dia, Y)
     lil = sp.lil_array(DENSE.astype(float))
     lil.rows[3] = [2**40] * len(lil.rows[3])
     with pytest.raises(InvalidInputError, match="`A` is"):

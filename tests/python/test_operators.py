@@ -232,6 +232,11 @@ def test_what_the_operator_raises_comes_through():
             r"contains NaN at \[7\]",
         ),
         (lambda A, x: (A @ x)[1:], ShapeError, r"has shape \(599,\), expected \(600,\)"),
+        (
+            lambda A, x: np.ma.array(A @ x, mask=np.arange(len(A)) == 7),
+            InvalidInputError,
+            "has masked entries, expected a value in every entry",
+        ),
         (lambda A, x: 1j * (A @ x), InvalidTypeError, "has dtype complex128, expected real numbers"),
     ],
 )
@@ -316,6 +321,21 @@ def test_lsmr_claims_no_more_than_it_has_under_a_tiny_ridge(wide, ridge):
         assert error <= 2 * result.certificate.bound
 
 
+@pytest.mark.parametrize("wrap", [np.asarray, scipy.sparse.csr_array])
+@pytest.mark.parametrize("size", [1e-4, 1e-9, 1e-120])
+@pytest.mark.parametrize("ridge", [1e-20, 1.0, 1e8])
+def test_lsmr_finds_the_coefficients_of_columns_that_the_ridge_hides(ridge, size, wrap):
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((50, 4)) * [1.0, size, 10 * size, 1.0]
+    b = rng.standard_normal((50, 2))
+    model = nearlin.lstsq(wrap(A), b, method="lsmr", ridge=ridge, rng=0)
+    M = A.T @ A + ridge * np.eye(4)
+    # Equilibrated, as columns of the Gram matrix are far apart in size.
+    root = 1 / np.sqrt(np.diag(M))
+    expected = root[:, None] * np.linalg.solve(root[:, None] * M * root, root[:, None] * (A.T @ b))
+    np.testing.assert_allclose(model.x, expected, rtol=1e-7 if size == 1e-9 and ridge == 1e-20 else 1e-11)
+
+
 def test_bounds_for_operators_allow_for_the_norm_that_they_guess():
     """A of rank one but for a little, whose norm is hardest to tell."""
     for seed in range(100):
@@ -392,6 +412,71 @@ nearlin.lstsq(Double(), np.ones(50))
 assert not any(name.startswith("scipy") for name in sys.modules), "SciPy was loaded"
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_operators_out_of_range_are_not_blamed_for_what_they_are_given():
+    A, b = problem(400, 5)
+    for method in ["spir", "lsmr"]:
+        with pytest.raises(InvalidInputError, match="products are out of range, expected"):
+            nearlin.lstsq(Products(A * 1e-315), b, method=method, rng=0)
+
+
+class Shared(LinearOperator):
+    """SciPy's, whose products share their memory; it makes those with several columns of single ones."""
+
+    def __init__(self, A):
+        super().__init__(A.dtype, A.shape)
+        self.A, self.image, self.gradient = A, np.empty(len(A)), np.empty(A.shape[1])
+
+    def _matvec(self, x):
+        return np.dot(self.A, x.ravel(), out=self.image)
+
+    def _rmatvec(self, y):
+        return np.dot(self.A.T, y.ravel(), out=self.gradient)
+
+
+class SharedAdjoint(Shared):
+    def _adjoint(self):
+        return Shared(self.A.T.copy())
+
+
+SHARED = {
+    "a subclass": Shared,
+    "a subclass with its adjoint": SharedAdjoint,
+    "functions": lambda A: LinearOperator(A.shape, matvec=Shared(A)._matvec, rmatvec=Shared(A)._rmatvec),
+    "a sum": lambda A: Shared(A - 1.0) + aslinearoperator(np.ones(A.shape)),
+    "a product": lambda A: Shared(A) @ aslinearoperator(np.eye(A.shape[1])),
+    "twice the transpose": lambda A: Shared(A.T.copy()).T,
+}
+
+
+@pytest.mark.parametrize("wrap", SHARED.values(), ids=SHARED)
+@pytest.mark.parametrize("method", ["spir", "lsmr"])
+def test_products_of_scipy_may_share_their_memory(method, wrap):
+    rng = np.random.default_rng(0)
+    A, B = rng.standard_normal((300, 6)), rng.standard_normal((300, 2))
+    result = nearlin.lstsq(wrap(A), B, method=method, rng=0)
+    np.testing.assert_allclose(result.x, np.linalg.lstsq(A, B, rcond=None)[0], rtol=1e-12)
+
+
+def test_several_columns_at_once_where_somebody_has_written_that():
+    rng = np.random.default_rng(0)
+    A, B = rng.standard_normal((300, 6)), rng.standard_normal((300, 2))
+    widths = set()
+
+    class Written(Shared):
+        def _matmat(self, X):
+            widths.add(X.shape[1])
+            return self.A @ X
+
+    written = Written(A)
+    functions = LinearOperator(
+        A.shape, matvec=A.dot, rmatvec=A.T.dot, matmat=written._matmat, rmatmat=A.T.dot
+    )
+    for operator in [written, functions]:
+        widths.clear()
+        nearlin.lstsq(operator, B, method="spir", rng=0)
+        assert max(widths) == 6
 
 
 @pytest.mark.parametrize("method", ["auto", "spir", "fossils", "lsmr"])

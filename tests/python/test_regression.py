@@ -31,7 +31,7 @@ from nearlin.exceptions import (
     ShapeError,
 )
 
-METHODS = ["auto", "gram", "whitened", "spir", "fossils", "fgmres_wlsir", "qr"]
+METHODS = ["auto", "gram", "whitened", "spir", "fossils", "lsmr", "fgmres_wlsir", "qr"]
 
 
 def problem(n=500, d=8, k=None, *, dtype=float, seed=0):
@@ -350,9 +350,9 @@ def test_little_memory_is_taken_beside_the_data(make, allowed):
         nearlin.lstsq(A[:5000], b[:5000], n_jobs=2)
         size = A.nbytes if isinstance(A, np.ndarray) else A.data.nbytes + A.indices.nbytes
         shares = {{}}
-        # FGMRES keeps two vectors of n numbers for each step: little beside dense rows only.
+        # FGMRES keeps two vectors of n numbers for each step, LSMR a few: little beside dense rows only.
         for method in {METHODS}:
-            if method == "fgmres_wlsir" and not isinstance(A, np.ndarray):
+            if method in ("fgmres_wlsir", "lsmr") and not isinstance(A, np.ndarray):
                 continue
             peak = memory_probe()
             nearlin.lstsq(A, b, method=method, rng=0, n_jobs=2)

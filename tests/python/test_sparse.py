@@ -2,13 +2,15 @@
 
 import sys
 import time
+import warnings
 
 import numpy as np
 import pytest
 import scipy.sparse
-from reference import sparse
+from reference import layouts, sparse
 
 import nearlin
+from nearlin.exceptions import AccuracyWarning, FallbackWarning
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="limits on the address space")
 
@@ -67,6 +69,92 @@ def test_time_grows_with_the_entries(layout):
             best = min(best, time.process_time() - start)
         seconds.append(best)
     assert max(seconds) < 8 * min(seconds)
+
+
+@pytest.mark.parametrize("layout", [scipy.sparse.csr_array, scipy.sparse.csc_array])
+def test_time_does_not_grow_with_rows_times_columns(layout):
+    """Blocks of rows are no reason to visit half a million columns, nor are rows."""
+    d, seconds = 500_000, {"fit": [], "predict": []}
+    for n in [2_000, 200_000]:
+        A, y = layout(sparse.uniform(n, d, 200_000 // n)), np.arange(n) % 7.0
+        best = dict.fromkeys(seconds, np.inf)
+        for _ in range(2):
+            start = time.process_time()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", AccuracyWarning)
+                model = nearlin.Ridge(1e3, method="lsmr", max_iter=2, n_jobs=1).fit(A, y)
+            middle = time.process_time()
+            model.predict(A)
+            best["fit"] = min(best["fit"], middle - start)
+            best["predict"] = min(best["predict"], time.process_time() - middle)
+        for name, time_taken in best.items():
+            seconds[name].append(time_taken)
+    for few_rows, many_rows in seconds.values():
+        assert many_rows < 5 * few_rows
+
+
+# In all: d > n, a column and rows of zeros, stored zeros, and more.
+NEIGHBOURS = {
+    "tall": (60, 5),
+    "wide": (12, 60),
+    "one row": (1, 7),
+    "one column": (40, 1),
+    "square": (9, 9),
+}
+FORMS = {
+    "CSC": scipy.sparse.csc_array,
+    "CSR, 64 bits": layouts.of_64_bits,
+    "duplicates, unsorted": layouts.doubled,
+    "stored zeros": lambda A: scipy.sparse.csr_array(
+        (A.ravel(), np.tile(np.arange(A.shape[1]), len(A)), A.shape[1] * np.arange(len(A) + 1)), shape=A.shape
+    ),
+    "float32": lambda A: scipy.sparse.csr_array(A.astype(np.float32)),
+    "int8": lambda A: scipy.sparse.csc_array(A.astype(np.int8)),
+    "bool": lambda A: scipy.sparse.csr_array(A.astype(bool)),
+}
+FITS = {
+    "lstsq": lambda A, b, w: nearlin.lstsq(A, b, sample_weight=w, rng=0),
+    "lsmr": lambda A, b, w: nearlin.lstsq(A, b, sample_weight=w, method="lsmr", rng=0),
+    "LinearRegression": lambda A, b, w: nearlin.LinearRegression().fit(A, b, w),
+    "without intercept": lambda A, b, w: nearlin.LinearRegression(fit_intercept=False).fit(A, b, w),
+    "by lsmr": lambda A, b, w: nearlin.LinearRegression(method="lsmr").fit(A, b, w),
+    "Ridge": lambda A, b, w: nearlin.Ridge(0.1).fit(A, b, w),
+    "RidgeCV": lambda A, b, w: nearlin.RidgeCV([0.1, 10.0]).fit(A, b, w),
+}
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("form", FORMS)
+def test_sparse_answers_are_those_of_dense_data(form, fit):
+    rng = np.random.default_rng(0)
+    for name, (n, d) in NEIGHBOURS.items():
+        # Deficient ranks are where lsmr says that there may be shorter answers.
+        if (fit == "RidgeCV" and n == 1) or ("lsmr" in fit and name in ("wide", "square")):
+            continue
+        A = rng.integers(-4, 5, (n, d)) * (rng.random((n, d)) < 0.5).astype(float)
+        A[n // 2 : n // 2 + 2] *= n < 3
+        A[:, d // 2] *= d < 3
+        A = A.astype(bool).astype(float) if form == "bool" else A
+        for k, weighted in [((), False), ((1,), True), ((3,), True)]:
+            b = rng.standard_normal((n, *k)).astype(np.float32 if form == "float32" else float)
+            w = np.arange(n) % 3 + (n == 1) if weighted else None
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", (FallbackWarning, AccuracyWarning))
+                found, expected = (FITS[fit](form_of(A), b, w) for form_of in (FORMS[form], np.asarray))
+            # The search for the shortest answer is as exact as the condition and no more.
+            tolerance = 2e-5 if form == "float32" else 1e-6 if "lsmr" in fit else 1e-10
+            pairs = (
+                [(found.x, expected.x)]
+                if hasattr(found, "x")
+                else [
+                    (found.coef_, expected.coef_),
+                    (found.intercept_, expected.intercept_),
+                    (found.predict(FORMS[form](A)), expected.predict(A)),
+                ]
+            )
+            for left, right in pairs:
+                size = max(np.abs(right).max(), 1e-3)
+                np.testing.assert_allclose(left, right, rtol=0, atol=tolerance * size, err_msg=f"{name}, {k}")
 
 
 def test_zero_targets_need_no_factor():

@@ -27,7 +27,7 @@ mod factor;
 mod modes;
 
 use super::design::Problem;
-use super::qr::RCOND;
+use super::qr::{RCOND, cut_off};
 use super::{Params, lstsq};
 use crate::certify::{ROUNDING, damped_ratio, floor_of, norm};
 use crate::error::{Error, Result};
@@ -66,7 +66,7 @@ pub struct KronParams {
     /// How the answer is had.
     pub method: KronMethod,
     /// Singular values of a factor, its columns scaled to unit norm, below this times the largest are zero; None
-    /// takes 30 unit roundoffs.
+    /// takes as many unit roundoffs as the widest has columns, and 30 at least.
     pub rcond: Option<f64>,
     /// Backward error to be reached.
     pub tolerance: f64,
@@ -117,7 +117,9 @@ pub fn lstsq_kron<T: Real>(
     problem: &KronProblem<'_, T>,
     params: &KronParams,
 ) -> Result<KronOutput> {
-    let rcond = params.rcond.unwrap_or(RCOND);
+    let rcond = params.rcond.unwrap_or_else(|| {
+        problem.factors.iter().map(|factor| cut_off(factor.nrows(), factor.ncols())).fold(RCOND, f64::max)
+    });
     let (solver, projection) = Solver::new(context, problem, params, rcond)?;
     match params.method {
         KronMethod::Exact => solver.refine(solver.first(projection)?),
