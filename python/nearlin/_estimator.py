@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
-from sklearn.utils import Tags
+from sklearn.utils import Tags, check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import _core
 from ._certificate import Certificate
 from ._config import resolve_threads
-from ._frames import naming_columns
+from ._frames import is_frame, naming_columns
 from ._sparse import is_sparse
 from ._validation import Float, Matrix, as_rhs, as_samples, as_seed, check_bool
 from .exceptions import AllocationError, InvalidInputError, InvalidTypeError, NearlinError
@@ -44,14 +44,7 @@ class LeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):
             Predicted values.
         """
         check_is_fitted(self)
-        with in_our_words("`X`"):
-            matrix = validate_data(
-                self,
-                as_samples(X, "X"),
-                accept_sparse=("csr", "csc"),
-                dtype=[np.float64, np.float32],
-                reset=False,
-            )
+        matrix = self._samples(X, reset=False, finite=True)
         if not is_sparse(matrix):
             predicted: Float = matrix @ self.coef_.T + self.intercept_
             return predicted
@@ -73,20 +66,28 @@ class LeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return Certificate(**self._certificate)
 
     def _validate(self, X: object, y: object, *, reset: bool = True) -> tuple[Matrix, Float, bool]:
-        """Return X, the targets as columns, and whether y was a vector; entries of X are left to the core."""
-        with in_our_words("`X` or `y`"):
-            matrix, targets = validate_data(
-                self,
+        """Return X, the targets as columns, and whether y was a vector; the core looks at their entries."""
+        matrix = self._samples(X, reset=reset)
+        if y is None:
+            raise InvalidTypeError(
+                f"`y` is None: {type(self).__name__} requires y to be passed, but the target y is None"
+            )
+        return matrix, *as_rhs(y, matrix.shape[0], matrix.dtype, "y")
+
+    def _samples(self, X: object, *, reset: bool, finite: bool = False) -> Matrix:
+        """Return X, its features being those of the fit unless they are `reset`."""
+        with in_our_words("`X`"):
+            matrix = check_array(
                 as_samples(X, "X"),
-                None if y is None else as_samples(y, "y", accept_sparse=False),
                 accept_sparse=("csr", "csc"),
                 dtype=[np.float64, np.float32],
-                ensure_all_finite=False,
-                multi_output=True,
-                y_numeric=True,
-                reset=reset,
+                ensure_all_finite=finite,
+                input_name="X",
+                estimator=self,
             )
-        return matrix, *as_rhs(targets, matrix.shape[0], matrix.dtype, "y")
+            named = X if is_frame(X) else matrix
+            validate_data(self, named, "no_validation", reset=reset, skip_check_array=True)
+        return matrix
 
     def _solution(self, X: Matrix, y: Float, **options: Any) -> Solution:
         """Solve for coefficients."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -62,14 +62,15 @@ def check_frame(frame: Any, name: str) -> None:
 
 
 def frame_values(frame: Any) -> npt.NDArray[Any]:
-    """Return what a frame or series of numbers holds, missing values as NaN."""
+    """Return what a frame or series of numbers holds, missing values as NaN where there is a dtype for it."""
     values = np.asarray(frame.to_numpy())
     if values.dtype != object:
         return values
     if library_of(frame) == "pandas":
         # Columns of nullable dtypes have no common NumPy dtype, although their values have.
-        return np.asarray(frame.to_numpy(dtype=np.float64, na_value=np.nan))
-    return values.astype(np.float64)
+        with suppress(TypeError, ValueError, OverflowError):
+            return np.asarray(frame.to_numpy(dtype=np.float64, na_value=np.nan))
+    return values
 
 
 @contextmanager

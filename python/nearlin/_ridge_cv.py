@@ -17,7 +17,7 @@ from ._config import resolve_threads
 from ._estimator import LeastSquares, named_for_estimators
 from ._linear_model import Ridge
 from ._validation import Float, Matrix, as_sample_weight, as_vector, check_bool, check_choice, check_finite
-from .exceptions import InvalidInputError
+from .exceptions import AllocationError, InvalidInputError
 
 __all__ = ["RidgeCV"]
 
@@ -245,15 +245,21 @@ class RidgeCV(LeastSquares):
         return (given if _takes_weights(self._scorer()) else {}), {}
 
     def _core(self, function: Any, X: Matrix, y: Float, weights: Array | None, alphas: Array) -> Any:
-        with named_for_estimators(getattr(self, "feature_names_in_", None)):
-            return function(
-                X,
-                y,
-                alphas=alphas,
-                sample_weight=weights,
-                fit_intercept=check_bool(self.fit_intercept, "fit_intercept"),
-                threads=resolve_threads(self.n_jobs),
-            )
+        try:
+            with named_for_estimators(getattr(self, "feature_names_in_", None)):
+                return function(
+                    X,
+                    y,
+                    alphas=alphas,
+                    sample_weight=weights,
+                    fit_intercept=check_bool(self.fit_intercept, "fit_intercept"),
+                    threads=resolve_threads(self.n_jobs),
+                )
+        except AllocationError as error:
+            raise AllocationError(
+                f"{error}: RidgeCV makes a dense factor of `X`, with and without `cv`; "
+                "Ridge does not for sparse `X`, and scikit-learn's GridSearchCV finds its alpha"
+            ) from error
 
     def _path(self, X: Matrix, y: Float, weights: Array | None, alphas: Array) -> list[Ridge]:
         """A fitted model for each penalty, from one factorisation."""

@@ -1,5 +1,6 @@
 """Least squares from a sketch alone: one read of the rows, and an interval for each coefficient."""
 
+import textwrap
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -108,6 +109,41 @@ class SketchAndSolveResult(NotATuple):
         """
         half_width = self.simultaneous_half_width if simultaneous else self.half_width
         return self.x - half_width, self.x + half_width
+
+    def explain(self) -> str:
+        """Tell what stood for the rows, what is proved about that, and how far coefficients may be off.
+
+        Returns
+        -------
+        str
+            A few lines, to be printed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nearlin
+        >>> rng = np.random.default_rng(0)
+        >>> A, b = rng.standard_normal((20_000, 5)), rng.standard_normal(20_000)
+        >>> print(nearlin.sketch_and_solve(A, b, sketch="gaussian", rng=0).explain())  # doctest: +ELLIPSIS
+        a gaussian sketch of ... rows stood for all rows; its rank is 5
+        any one coefficient is within ... of that of all rows with confidence 0.95
+        all coefficients are within ... of those of all rows with confidence 0.95
+        proved: with probability 0.99, max |x - x*| <= ...
+        """
+        if self.sketch is None:
+            lines = [f"all rows were solved by lstsq; their rank is {self.rank}"]
+        else:
+            drawn = f"a {self.sketch} sketch of {self.sketch_size} rows"
+            lines = [f"{drawn} stood for all rows; its rank is {self.rank}"]
+            widest, together = np.max(self.half_width), np.max(self.simultaneous_half_width)
+            if self.certificate.confidence is not None:
+                lines += [
+                    f"any one coefficient is within {widest:.1e} of that of all rows "
+                    f"with confidence {self.level:g}",
+                    f"all coefficients are within {together:.1e} of those of all rows "
+                    f"with confidence {self.level:g}",
+                ]
+        return "\n".join([*lines, *textwrap.wrap(self.guarantee, 80, subsequent_indent="  ")])
 
     def __repr__(self) -> str:
         return listing({field.name: getattr(self, field.name) for field in fields(self)})

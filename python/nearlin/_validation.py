@@ -61,12 +61,15 @@ Matrix: TypeAlias = Any
 LARGEST = 2**63 - 1
 """No count of anything is larger."""
 
+MISREAD = (str, bytes, np.complexfloating, np.datetime64, np.timedelta64, np.ndarray)
+"""Objects that NumPy turns into some real number, although they are none."""
+
 
 def as_matrix(A: object, name: str = "A", *, accept_sparse: bool = True, allow_empty: bool = False) -> Matrix:
     """Return ``A`` as a float32 or float64 matrix, without copying one that is that already.
 
-    float16 becomes float32; booleans, integers and extended precision are rounded to float64. Frames
-    give their values, sparse matrices other than CSR and CSC become CSR.
+    float16 becomes float32; booleans, integers, extended precision and Python objects that are real numbers
+    are rounded to float64. Frames give their values, sparse matrices other than CSR and CSC become CSR.
     """
     if is_sparse(A):
         if not accept_sparse:
@@ -83,21 +86,15 @@ def as_matrix(A: object, name: str = "A", *, accept_sparse: bool = True, allow_e
     return matrix
 
 
-def as_samples(X: object, name: str, *, accept_sparse: bool = True) -> object:
+def as_samples(X: object, name: str) -> Matrix:
     """Return ``X`` as scikit-learn's validation may see it: nothing that it would misread is left.
 
     It looks past masks, takes dates and text for numbers, and trusts the indices of sparse matrices.
     """
     if is_sparse(X):
-        return as_matrix(X, name, accept_sparse=accept_sparse, allow_empty=True)
-    if is_frame(X):
-        check_frame(X, name)
-        return X
+        return as_matrix(X, name, allow_empty=True)
     array = as_array(X, name)
-    if array.dtype != object:
-        float_dtype(array.dtype, name)
-    elif any(isinstance(entry, str | bytes) for entry in array.flat):
-        raise InvalidTypeError(f"`{name}` has entries that are text, expected numbers")
+    float_dtype(array.dtype, name)
     return array
 
 
@@ -212,7 +209,8 @@ def as_penalties(ridge: npt.ArrayLike, columns: int, name: str = "ridge") -> npt
     penalties: npt.NDArray[np.float64] = as_vector(ridge, name)  # type: ignore[assignment]
     if len(penalties) not in (1, columns):
         raise ShapeError(
-            f"`{name}` has length {len(penalties)}, expected 1 or {columns}, one for each target"
+            f"`{name}` has length {len(penalties)}, expected one number"
+            + f" or {columns}, one for each target" * (columns > 1)
         )
     check_finite(penalties, name)
     if penalties.min() < 0.0:
@@ -361,7 +359,24 @@ def as_array(A: object, name: str) -> npt.NDArray[Any]:
         raise InvalidTypeError(f"`{name}` is a {kind} that cannot be read as an array: {error}") from error
     if array.ndim == 0:
         raise InvalidTypeError(f"`{name}` is of type {type(A).__name__}, expected an array")
-    return array
+    return array if array.dtype != object else _numbers(array, name)
+
+
+def _numbers(array: npt.NDArray[Any], name: str) -> npt.NDArray[np.float64]:
+    """Return what an array of Python objects holds, if it is real numbers: missing ones as NaN."""
+    kinds = dict.fromkeys(map(type, array.flat))
+    for kind in kinds:
+        if issubclass(kind, MISREAD):
+            raise InvalidTypeError(f"`{name}` has entries of type {kind.__name__}, expected real numbers")
+    if any(kind.__name__ == "NAType" for kind in kinds):
+        entries = [None if type(entry).__name__ == "NAType" else entry for entry in array.flat]
+        array = np.array(entries, dtype=object).reshape(array.shape)
+    try:
+        return array.astype(np.float64)
+    except OverflowError as error:
+        raise InvalidInputError(f"`{name}` has entries too large for float64: {error}") from error
+    except Exception as error:  # whatever the code of the caller raises
+        raise InvalidTypeError(f"`{name}` has entries that are no real numbers: {error}") from error
 
 
 @contextmanager

@@ -270,8 +270,9 @@ impl Basis {
         let trace: f64 = (0..gram.ncols()).map(|j| gram[(j, j)]).sum();
         let freedom = fit.observations as f64 - trace;
         if freedom < 1e-8 * fit.observations as f64 {
-            let found = format!("{} rows for {trace:.4} free coefficients", fit.observations);
-            return Err(Error::shape("A", found, "more rows (of positive weight) than that"));
+            let (n, p) = (fit.observations, trace.round());
+            let found = format!("{n} rows of positive weight for {p} independent coefficients");
+            return Err(Error::shape("A", found, "more rows than that"));
         }
         Ok(Self { whitener, lift, gram, trace, freedom })
     }

@@ -547,5 +547,6 @@ const EXACT_GRAM: f64 = 3e3;
 
 fn summary(refined: &Refined) -> String {
     let error = refined.backward_error.iter().fold(0.0f64, |m, &e| m.max(e));
-    format!("backward error {error:.1e} after {} reads", refined.passes)
+    let passes = if refined.passes == 1 { "pass" } else { "passes" };
+    format!("backward error {error:.1e} after {} {passes}", refined.passes)
 }

@@ -1,5 +1,7 @@
 """What the converters of `_validation` accept, what they make of it, and what they say when they refuse."""
 
+from datetime import date
+from decimal import Decimal
 from fractions import Fraction
 from functools import partial
 
@@ -9,7 +11,7 @@ import polars as pl
 import pytest
 import scipy.sparse as sp
 
-from nearlin import LinearRegression, Ridge, RidgeCV, lstsq
+from nearlin import LinearRegression, Ridge, RidgeCV, lstsq, sketch_and_solve
 from nearlin import _validation as validation
 from nearlin.exceptions import InvalidInputError, InvalidTypeError, NonFiniteError, ShapeError
 from nearlin.sketch import SparseSign, TensorSRHT
@@ -46,13 +48,42 @@ def test_other_numbers_are_cast_once(given, becomes):
     np.testing.assert_array_equal(matrix, A.astype(given))
 
 
-@pytest.mark.parametrize("dtype", [complex, object, str, "S3", "datetime64[s]"])
+@pytest.mark.parametrize("dtype", [complex, str, "S3", "datetime64[s]"])
 def test_entries_that_are_no_real_numbers_are_refused(dtype):
     matrix = A.astype(int).astype(dtype)
     with pytest.raises(InvalidTypeError, match="`X` has dtype"):
         validation.as_matrix(matrix, "X")
     with pytest.raises(InvalidTypeError, match="`y` has dtype"):
         validation.as_rhs(matrix, 4, np.float64, "y")
+
+
+OBJECTS = [1, 2.5, True, np.float32(0.1), Decimal("0.1"), Fraction(1, 4)]
+
+
+def test_objects_that_are_real_numbers_are_rounded_and_missing_ones_are_nan():
+    given = np.array(OBJECTS, dtype=object)
+    expected = [1.0, 2.5, 1.0, float(np.float32(0.1)), 0.1, 0.25]
+    np.testing.assert_array_equal(validation.as_matrix(given.reshape(3, 2)), np.reshape(expected, (3, 2)))
+    np.testing.assert_array_equal(validation.as_vector(given, "v"), expected)
+    holes = np.array([None, pd.NA, 1], dtype=object)
+    np.testing.assert_array_equal(validation.as_vector(holes, "v"), [np.nan, np.nan, 1.0])
+
+
+MISREAD = ["1.5", b"1", 1j, np.complex128(1), np.datetime64(1, "ns"), np.timedelta64(1, "s"), np.ones(1), {}]
+
+
+@pytest.mark.parametrize(
+    "entry", [*MISREAD, date(2020, 1, 1), 10**400], ids=lambda entry: type(entry).__name__
+)
+def test_objects_that_are_no_real_numbers_are_refused_alike(entry):
+    given = np.empty((8, 2), dtype=object)
+    given[:] = 1.0
+    given[3, 1] = entry
+    for taker in (lstsq, LinearRegression().fit, sketch_and_solve):
+        with pytest.raises(InvalidInputError, match=r"`[AX]` has entries"):
+            taker(given, np.ones(8))
+        with pytest.raises(InvalidInputError, match=r"`[by]` has entries"):
+            taker(np.ones((8, 2)), given[:, 1])
 
 
 @pytest.mark.parametrize("thing", [None, 3.0, "text", {"a": 1}, [[1.0], [1.0, 2.0]], object()])

@@ -21,7 +21,7 @@ def global_random_seed():
 
 
 def borrowed(module, home, ours):
-    """Tests and fixtures of a module, executed while the names in `home` lead to `ours`."""
+    """Tests, classes of tests and fixtures of a module, executed while the names in `home` lead to `ours`."""
     spec = importlib.util.find_spec(module)
     copy = importlib.util.module_from_spec(spec)
     with patch.multiple(home, **ours):
@@ -29,7 +29,11 @@ def borrowed(module, home, ours):
     kept = {}
     for name, value in vars(copy).items():
         fixture = type(value).__name__ == "FixtureFunctionDefinition"
-        if fixture or (name.startswith("test") and callable(value) and uses(value, ours)):
+        if isinstance(value, type):
+            taken = name.startswith("Test") and any(uses(method, ours) for method in methods(value))
+        else:
+            taken = fixture or (name.startswith("test") and callable(value) and uses(value, ours))
+        if taken:
             kept[name] = value
     return copy, kept
 
@@ -38,6 +42,12 @@ def uses(test, ours):
     """Whether a test mentions any of the names, or is given something that they lead to."""
     given = [argument for mark in getattr(test, "pytestmark", []) for argument in mark.args[1:2]]
     return bool(mentioned(test.__code__) & set(ours)) or any(ours_in(given, ours))
+
+
+def methods(cls):
+    """The functions of a class, those that it inherits among them."""
+    members = (getattr(value, "__func__", value) for base in cls.__mro__ for value in vars(base).values())
+    return (member for member in members if hasattr(member, "__code__"))
 
 
 def mentioned(code):
