@@ -18,7 +18,7 @@ fuzz: build  ## random and hostile input, for a long time
 	$(PYTHON) -m pytest -m fuzz
 	cargo test --locked --test fuzz -- --ignored
 
-peers: build  ## the tests of NumPy, SciPy and scikit-learn with ours in the place of theirs
+peers: build  ## the tests of NumPy, SciPy, scikit-learn and statsmodels with ours in the place of theirs
 	$(PYTHON) -m pytest -m peers -W default -o xfail_strict=false tests/python/peers
 
 lint:

@@ -1,7 +1,7 @@
 """The compiled part of nearlin: private, no promise is made about it."""
 
 from collections.abc import Callable
-from typing import Any, final
+from typing import Any, Protocol, TypeVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,20 @@ __all__ = [
 ]
 
 __version__: str
+
+_Result = TypeVar("_Result", covariant=True)
+
+class _Ridges(Protocol[_Result]):
+    def __call__(
+        self,
+        a: Any,
+        b: Any,
+        *,
+        alphas: npt.NDArray[np.float64],
+        sample_weight: npt.NDArray[np.float64] | None,
+        fit_intercept: bool,
+        threads: int,
+    ) -> _Result: ...
 
 @final
 class Sketch:
@@ -194,33 +208,13 @@ def verify(
 def predict(
     a: Any, coefficients: Any, intercept: Any, *, single: bool, threads: int
 ) -> npt.NDArray[np.floating[Any]]: ...
-def ridge_left_out(
-    a: Any,
-    b: Any,
-    *,
-    alphas: npt.NDArray[np.float64],
-    sample_weight: npt.NDArray[np.float64] | None,
-    fit_intercept: bool,
-    threads: int,
-) -> npt.NDArray[np.float64]: ...
-def ridge_loo(
-    a: Any,
-    b: Any,
-    *,
-    alphas: npt.NDArray[np.float64],
-    sample_weight: npt.NDArray[np.float64] | None,
-    fit_intercept: bool,
-    threads: int,
-) -> npt.NDArray[np.float64]: ...
-def ridge_path(
-    a: Any,
-    b: Any,
-    *,
-    alphas: npt.NDArray[np.float64],
-    sample_weight: npt.NDArray[np.float64] | None,
-    fit_intercept: bool,
-    threads: int,
-) -> tuple[npt.NDArray[np.float64], list[float]]: ...
+
+# For all of `alphas`: leave-one-out residuals times root weights, (n, targets alphas); their mean squares,
+# (alphas, targets); coefficients, (d, alphas targets), and intercepts, (alphas targets).
+ridge_left_out: _Ridges[npt.NDArray[np.float64]]
+ridge_loo: _Ridges[npt.NDArray[np.float64]]
+ridge_path: _Ridges[tuple[npt.NDArray[np.float64], list[float]]]
+
 def covariance(
     factor: npt.NDArray[np.float64],
     residual_norm: npt.NDArray[np.float64],

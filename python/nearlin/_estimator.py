@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.metrics import r2_score
 from sklearn.utils import Tags, check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -14,7 +15,16 @@ from ._certificate import Certificate
 from ._config import resolve_threads
 from ._frames import is_frame, naming_columns
 from ._sparse import is_sparse
-from ._validation import Float, Matrix, as_rhs, as_samples, as_seed, check_bool
+from ._validation import (
+    Float,
+    Matrix,
+    as_rhs,
+    as_sample_weight,
+    as_samples,
+    as_seed,
+    check_bool,
+    check_finite,
+)
 from .exceptions import AllocationError, InvalidInputError, InvalidTypeError, NearlinError
 from .regression import Solution, certificate_of, solve
 
@@ -58,6 +68,30 @@ class LeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 threads=resolve_threads(self.n_jobs),
             )
         return predicted if self.coef_.ndim == 2 else predicted[:, 0]
+
+    def score(self, X: object, y: object, sample_weight: object = None) -> float:
+        """Return the coefficient of determination of the predictions, as scikit-learn defines it.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (n_samples, n_features)
+            Samples.
+        y : array_like of shape (n_samples,) or (n_samples, n_targets)
+            Their true targets.
+        sample_weight : array_like of shape (n_samples,) or float, optional
+            Weight of each squared residual.
+
+        Returns
+        -------
+        float
+            R squared about the mean of y, with or without an intercept; the mean over the targets.
+        """
+        predicted = self.predict(X)
+        targets = as_rhs(y, len(predicted), np.float64, "y")[0]
+        check_finite(targets, "y")
+        weights = as_sample_weight(sample_weight, len(predicted))
+        with in_our_words("`y`"):
+            return float(r2_score(targets, predicted, sample_weight=weights))
 
     @property
     def certificate_(self) -> Certificate:

@@ -46,7 +46,8 @@ class Inference(LeastSquares):
         X : array_like or sparse matrix of shape (n_samples, n_features)
             Samples, not copied if float32 or float64; sparse ones as CSR or CSC.
         y : array_like of shape (n_samples,) or (n_samples, n_targets)
-            Targets, taken in the dtype of X.
+            Targets, taken in the dtype of X. A single column stays one in `coef_` and predictions, as with
+            scikit-learn's LinearRegression, where its Ridge and RidgeCV take it for a vector.
         sample_weight : array_like of shape (n_samples,) or float, optional
             Weight of each squared residual.
 

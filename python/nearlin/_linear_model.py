@@ -43,7 +43,8 @@ class LinearRegression(Inference):
     n_jobs : int, optional
         Number of threads; it does not change a bit of the result.
     random_state : None, int, RandomState or Generator, optional
-        Source of the seed of all random choices, which change the result by no more than rounding.
+        Source of the seed of all random choices, which change the result by no more than rounding. Each fit
+        takes one number from a RandomState or Generator, and from NumPy's global state for None.
     positive : bool, default=False
         Whether coefficients are kept from being negative: not here. True is refused with a word about
         :func:`scipy.optimize.nnls`.
@@ -153,7 +154,8 @@ class Ridge(Inference):
     n_jobs : int, optional
         Number of threads; it does not change a bit of the result.
     random_state : None, int, RandomState or Generator, optional
-        Source of the seed of all random choices, which change the result by no more than rounding.
+        Source of the seed of all random choices, which change the result by no more than rounding. Each fit
+        takes one number from a RandomState or Generator, and from NumPy's global state for None.
     solver : {"auto"}, default="auto"
         Accepted as scikit-learn's; its other solvers are refused: `method` names those that there are here.
     positive : bool, default=False

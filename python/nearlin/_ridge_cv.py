@@ -31,7 +31,8 @@ class RidgeCV(LeastSquares):
 
     The leave-one-out errors of all penalties and rows come from one factorisation of X, exactly, and not from
     fits that each leave a row out; with `cv` there is one factorisation a fold for all penalties. A final fit
-    with the chosen penalty has its own certificate.
+    with the chosen penalty has its own certificate. The factor is dense, for sparse X too: where it has no
+    memory, search with scikit-learn's GridSearchCV and :class:`Ridge`.
 
     Parameters
     ----------
@@ -60,7 +61,8 @@ class RidgeCV(LeastSquares):
     n_jobs : int, optional
         Number of threads; it does not change a bit of the result.
     random_state : None, int, RandomState or Generator, optional
-        Source of the seed of all random choices, which change the result by no more than rounding.
+        Source of the seed of all random choices, which change the result by no more than rounding. Each fit
+        takes one number from a RandomState or Generator, and from NumPy's global state for None.
 
     Attributes
     ----------
@@ -145,7 +147,8 @@ class RidgeCV(LeastSquares):
         X : array_like or sparse matrix of shape (n_samples, n_features)
             Samples, not copied if float32 or float64; sparse ones as CSR or CSC.
         y : array_like of shape (n_samples,) or (n_samples, n_targets)
-            Targets, taken in the dtype of X.
+            Targets, taken in the dtype of X. A single column stays one in `coef_` and predictions, as with
+            scikit-learn's LinearRegression, where its Ridge and RidgeCV take it for a vector.
         sample_weight : array_like of shape (n_samples,) or float, optional
             Weight of each squared residual.
         **params : dict
@@ -155,6 +158,13 @@ class RidgeCV(LeastSquares):
         -------
         RidgeCV
             The estimator itself.
+
+        Raises
+        ------
+        InvalidInputError
+            If an argument is out of its domain, has the wrong shape, or holds NaN or infinity.
+        AllocationError
+            If there is no memory for a factor of X.
         """
         self._check_options()
         matrix, targets, single = self._validate(X, y)

@@ -179,11 +179,11 @@ def lstsq(
     ----------
     A : array_like, sparse matrix or linear operator of shape (n, d)
         float32 or float64 in any memory layout, or SciPy CSR or CSC, none of which is copied; data
-        frames of numbers give their values, and other numbers are rounded to float64. `A` need not be taller
-        than wide, but what is fast here is made for n much above d; it may be empty. Anything that has
-        ``shape``, ``matvec`` and ``rmatvec``, as :class:`scipy.sparse.linalg.LinearOperator` has, is asked
-        for products only, many at a time if it has ``matmat`` and ``rmatmat``, always from the calling
-        thread.
+        frames of numbers give their values, float16 becomes float32, and other numbers, Python objects among
+        them, are rounded to float64. `A` need not be taller than wide, but what is fast here is made for n
+        much above d; it may be empty. Anything that has ``shape``, ``matvec`` and ``rmatvec``, as
+        :class:`scipy.sparse.linalg.LinearOperator` has, is asked for products only, many at a time if it has
+        ``matmat`` and ``rmatmat``, always from the calling thread.
     b : array_like of shape (n,) or (n, k)
         Right-hand sides, taken in the dtype of `A`.
     method : {"auto", "gram", "whitened", "spir", "fossils", "lsmr", "fgmres_wlsir", "qr"}, default="auto"

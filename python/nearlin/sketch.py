@@ -1098,7 +1098,8 @@ class Accumulator(RowStream):
         Parameters
         ----------
         A : array_like or sparse matrix of shape (rows, d)
-            As :meth:`Sketch.apply` takes it. There may be no rows.
+            As :meth:`Sketch.apply` takes it, columns by position: names of a frame are not looked at. There
+            may be no rows.
         row_offset : int, optional
             Which row of the stream the first row of `A` is; by default the one after the last row so far.
         n_jobs : int, optional

@@ -116,7 +116,7 @@ class Draw(random.Random):
         given = self.relaid(array) if self.random() < 0.7 else array
         if self.random() < 0.02:
             return self.choice(SCALARS), None
-        clear = clear and array.dtype.kind in "fiub" and not np.ma.is_masked(given)
+        clear = clear and array.dtype.kind in "fiubO" and not np.ma.is_masked(given)
         return given, array.astype(float) if clear else None
 
     def numbers(self, shape, dtype):
@@ -219,6 +219,7 @@ def lstsq(draw):
     check_fit(None if options else numbers, result.x)
     assert repr(result)
     assert result.explain()
+    assert str(result.certificate)
 
 
 class Operator:
@@ -286,6 +287,10 @@ def sketch_and_solve(draw):
     result = nearlin.sketch_and_solve(A, b, **weights, **options)
     check_fit(None if options else numbers, result.x)
     assert repr(result)
+    assert result.explain()
+    low, high = result.interval(simultaneous=draw.random() < 0.5)
+    if result.certificate.confidence is not None and not np.all(low <= high):
+        raise Wrong("an interval ends before it begins")
 
 
 def unchanged_if_refused(stream, add):
@@ -389,6 +394,8 @@ def estimator(cls, **parameters):
         if known is not None and known.shape[1:] == (D,):
             check_equal(predicted, known @ model.coef_.T + model.intercept_)
         assert repr(model.certificate_)
+        if np.shape(known) == (N, D):
+            model.score(X, draw.choice([b, draw.dense((N,))[0]]), draw.choice([None, *weights.values()]))
         if cls is not nearlin.RidgeCV:
             kind = draw.choice(["nonrobust", "HC0", "HC1", "HC2", "HC3", *SCALARS[:8]])
             assert repr(model.summary(kind, A, b, **weights, **draw.options(level=[0.9])))
