@@ -43,9 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.plot:
             plot(options.plot, quick=options.quick)
             return 0
-        for block in BLOCKS:
-            if not options.columns or block.name in options.columns:
-                show(block, quick=options.quick)
+        chosen = [block for block in BLOCKS if not options.columns or block.name in options.columns]
+        for i, block in enumerate(chosen):
+            print("\n" * (i > 0), end="")
+            show(block, quick=options.quick)
     except Unavailable as reason:
         print(reason, file=sys.stderr)
         return 1

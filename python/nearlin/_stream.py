@@ -3,7 +3,7 @@
 from typing import Any, ClassVar, Self
 
 from ._config import resolve_threads
-from .exceptions import InvalidTypeError
+from .exceptions import InvalidTypeError, StateError
 
 __all__ = ["RowStream"]
 
@@ -120,7 +120,11 @@ class RowStream:
         """
         if not isinstance(data, bytes | bytearray | memoryview):
             raise InvalidTypeError(f"`data` is of type {type(data).__name__}, expected bytes")
-        return cls._wrap(cls._State.from_bytes(bytes(data)))
+        try:
+            return cls._wrap(cls._State.from_bytes(bytes(data)))
+        except StateError as error:
+            error.args = (f"`data`: {error}",)
+            raise
 
     @classmethod
     def _wrap(cls, state: Any) -> Self:

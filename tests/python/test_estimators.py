@@ -286,3 +286,26 @@ def test_serves_in_pipelines_of_mixed_columns(estimator):
     assert_allclose(
         pickle.loads(pickle.dumps(pipeline.fit(frame, y))).predict(frame), pipeline.predict(frame)
     )
+
+
+@pytest.mark.parametrize("columns", [(), (2,)])
+def test_scores_are_those_of_scikit_learn_and_refuse_in_our_words(columns):
+    rng = np.random.default_rng(0)
+    X, y, w = rng.standard_normal((50, 3)), rng.standard_normal((50, *columns)), rng.uniform(size=50)
+    ours, theirs = Ridge().fit(X, y), sklearn.linear_model.Ridge().fit(X, y)
+    for sample_weight in (None, w):
+        assert_allclose(ours.score(X, y, sample_weight), theirs.score(X, y, sample_weight), rtol=1e-10)
+    for bad, said in ((y[:9], "has shape"), (y * np.nan, "contains NaN"), (y.astype(str), "has dtype")):
+        with pytest.raises(InvalidInputError, match=f"`y` {said}"):
+            ours.score(X, bad)
+    with pytest.raises(InvalidInputError, match="`sample_weight`"):
+        ours.score(X, y, -w)
+
+
+@pytest.mark.parametrize("name", ["X", "y"])
+def test_the_argument_at_fault_is_named(name):
+    good = {"X": np.eye(9, 2), "y": np.arange(9.0)}
+    for bad in (None, 1.0, "text", good[name][..., np.newaxis, np.newaxis], good[name][:5], good[name] * 1j):
+        for model in (LinearRegression(), Ridge(), RidgeCV()):
+            with pytest.raises(InvalidInputError, match=f"`{name}`|`y` has shape"):
+                model.fit(**{**good, name: bad})

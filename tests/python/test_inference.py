@@ -339,5 +339,5 @@ def test_bad_states_are_named():
     with pytest.raises(InvalidTypeError, match="`inference` is of type str"):
         LinearRegression(inference="yes").fit(X, y)
     for rows in (5, 6):
-        with pytest.raises(ShapeError, match=r"`X` has .* rows for .* free coefficients"):
+        with pytest.raises(ShapeError, match=r"has \d rows of positive weight for \d independent"):
             LinearRegression().fit(X[:rows], y[:rows]).cov_params()

@@ -13,7 +13,7 @@ from sklearn.metrics import make_scorer, mean_squared_error
 from sklearn.model_selection import GroupKFold, KFold, LeaveOneOut
 
 from nearlin import Ridge, RidgeCV
-from nearlin.exceptions import InvalidInputError
+from nearlin.exceptions import AllocationError, InvalidInputError
 
 ALPHAS = np.logspace(-5, 3, 5)
 SHAPES = {"tall": (16, 5), "wide": (8, 20), "square but for the constant": (12, 11)}
@@ -183,3 +183,12 @@ def test_copies_and_pickles():
     again = pickle.loads(pickle.dumps(model))
     assert again.best_score_ == model.best_score_
     assert_allclose(again.predict(X), model.predict(X), rtol=0)
+
+
+def test_without_memory_for_a_factor_the_way_out_is_named(monkeypatch):
+    def no_memory(*_, **__):
+        raise AllocationError("could not allocate 8 bytes for a matrix")
+
+    monkeypatch.setattr("nearlin._core.ridge_loo", no_memory)
+    with pytest.raises(AllocationError, match=r"8 bytes for a matrix.* GridSearchCV"):
+        RidgeCV().fit(*problem())

@@ -418,7 +418,7 @@ def test_damaged_bytes_are_noticed():
         damaged[bit // 8] ^= 1 << bit % 8
         with pytest.raises(StateError):
             StreamingLeastSquares.from_bytes(damaged)
-    with pytest.raises(StateError, match="not of a least squares"):
+    with pytest.raises(StateError, match=r"`data`: .*not of a least squares"):
         StreamingLeastSquares.from_bytes(PHT(9, rng=0).accumulate(2).to_bytes())
     with pytest.raises(InvalidTypeError, match="`data` is of type str"):
         StreamingLeastSquares.from_bytes("text")

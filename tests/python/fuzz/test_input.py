@@ -125,7 +125,7 @@ class Draw(random.Random):
         if dtype.kind in "biuOMm":
             values = np.round(10 * np.abs(values)).astype(int)
         try:
-            return values.astype(dtype)
+            return np.asarray(values.astype(dtype), dtype)
         except (TypeError, ValueError):
             return np.zeros(shape, dtype)
 
