@@ -462,7 +462,7 @@ GOOD = problem(40, 3)
         ({"A": np.ones(40)}, ShapeError, "`A` has 1 dimension"),
         ({"A": np.ones((2, 2, 2))}, ShapeError, "`A` has 3 dimensions"),
         ({"A": GOOD[0].astype(complex)}, InvalidTypeError, "`A` has dtype complex"),
-        ({"A": GOOD[0].astype(object)}, InvalidTypeError, "`A` has dtype object"),
+        ({"A": np.full((40, 3), "1.5", object)}, InvalidTypeError, "`A` has entries of type str"),
         ({"A": "a matrix"}, InvalidTypeError, "`A` is of type str"),
         ({"b": GOOD[1][:-1]}, ShapeError, "`b` has shape"),
         ({"b": np.ones((40, 2, 2))}, ShapeError, "`b` has 3 dimensions"),
