@@ -102,7 +102,8 @@ def lstsq_kron(
     rcond : float, optional
         Singular values of a factor, its columns scaled to unit norm, below `rcond` times the largest are
         taken for zero; with a ridge this applies to the whole problem. The default is as many unit
-        roundoffs of float64 as the widest factor has columns, 30 at least.
+        roundoffs of float64 as the widest factor has columns, 30 at least, and two of float32 for factors in
+        that precision.
     sketch_size : int, optional
         Number of rows of the sketch, four times that of the unknowns by default.
     tol : float, optional

@@ -312,8 +312,10 @@ def sketch_and_solve(
 class StreamingLeastSquares(RowStream):
     """Approximate least squares of rows that arrive in blocks, are read once, and are not kept.
 
-    The answer is that of :func:`sketch_and_solve` on all rows. Blocks that come in order give the same bits
-    as one call with the same sketch does, wherever the stream is cut.
+    The answer is that of :func:`sketch_and_solve` on all rows with the same `sketch_size`. Blocks that come in
+    order give the same bits as that call does, wherever the stream is cut. Of few rows there is a sketch, too:
+    where they turn out to be fewer than twice its rows, keep them for :func:`lstsq`, which has no error of
+    sampling; :func:`sketch_and_solve` knows their number beforehand, and does so if it chooses the sketch.
 
     Parameters
     ----------
@@ -529,7 +531,8 @@ class StreamingLeastSquares(RowStream):
             bound=bound,
             confidence=None if sparse else level,
             measured="Student's intervals from the residual and the triangular factor of the sketch",
-            target=parameters["eps"] * answer["unit"] if parameters["guarantee"] else None,
+            # Rounding, which no sketch can help, is not what was asked about.
+            target=parameters["eps"] * answer["unit"] + answer["rounding"] if parameters["guarantee"] else None,
             note=None if guarantee.startswith("proved") else _NOTES[sparse],
             details={
                 "eps": float(answer["eps"]),

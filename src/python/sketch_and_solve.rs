@@ -138,6 +138,7 @@ impl LeastSquaresStream {
         dict.set_item("rank", answers.rank)?;
         dict.set_item("estimate", answers.estimate)?;
         dict.set_item("unit", answers.unit)?;
+        dict.set_item("rounding", answers.rounding)?;
         dict.set_item("eps", answers.eps)?;
         if let Some((rows, one)) = chunk {
             dict.set_item("chunk", rows)?;

@@ -208,7 +208,7 @@ impl<'a, T: Real + Element> Design<'a, T> {
     /// is above rounding is about centred columns, as far as those are known to it.
     pub fn left_by_centring(&self, lengths: &[f64], rcond: f64) -> Result<Option<Vec<f64>>> {
         let Some(means) = &self.means else { return Ok(None) };
-        let leeway = (rcond / cut_off(self.nrows(), self.ncols())).max(1.0);
+        let leeway = (rcond / cut_off(self.nrows(), self.ncols(), T::UNIT_ROUNDOFF)).max(1.0);
         let left = |(j, length): (usize, &f64)| {
             let removed = self.weight_norm * means[j].abs() * self.column_scale(j);
             (length / length.hypot(removed) * leeway).min(1.0)
@@ -251,14 +251,54 @@ impl<'a, T: Real + Element> Design<'a, T> {
         Extended { high: centred.high * scale, low: centred.low * scale }
     }
 
-    /// Rows as the caller gave them: without weights, means and column scales.
+    /// Rows as the caller gave them, without weights and means, but times the column scales, which are powers of two; rows
+    /// of weight zero, whose entries may be of any magnitude, are zeros where there are scales.
     pub fn exact_tile<'b>(&'b self, rows: Range<usize>, buffer: &'b mut Vec<f64>) -> Result<Dense<'b, f64>> {
         let columns = 0..self.ncols();
+        let Some(scale) = &self.column_scale else {
+            return match &self.matrix {
+                Source::Dense(matrix) => matrix.tile(rows, columns, buffer),
+                Source::Sparse(matrix) => matrix.tile(rows, columns, buffer),
+                Source::Operator(_) => no_tiles(),
+            };
+        };
+        let (nrows, ncols) = (rows.len(), columns.len());
+        self.copy_rows(rows.clone(), columns, buffer)?;
+        for (row, values) in rows.zip(buffer.chunks_exact_mut(ncols.max(1))) {
+            match self.weight(row) {
+                0.0 => values.fill(0.0),
+                _ => multiply(scale, values),
+            }
+        }
+        Ok(Dense::row_major(buffer, nrows, ncols))
+    }
+
+    /// An entry of the caller's as [`Design::exact_tile`] has it.
+    pub fn exact_entry(&self, row: usize, column: usize, value: f64) -> f64 {
+        match &self.column_scale {
+            None => value,
+            Some(_) if self.weight(row) == 0.0 => 0.0,
+            Some(scale) => value * scale[column],
+        }
+    }
+
+    /// Entries as the caller gave them.
+    fn copy_rows(&self, rows: Range<usize>, cols: Range<usize>, buffer: &mut Vec<f64>) -> Result<()> {
         match &self.matrix {
-            Source::Dense(matrix) => matrix.tile(rows, columns, buffer),
-            Source::Sparse(matrix) => matrix.tile(rows, columns, buffer),
+            Source::Dense(matrix) => match matrix.rows(rows.clone()).row_major_f64() {
+                Some(borrowed) => {
+                    prepare(buffer, rows.len() * cols.len(), TILE)?;
+                    for i in 0..borrowed.nrows() {
+                        let row = &borrowed.row(i).unwrap_or(&[])[cols.clone()];
+                        extend(buffer, row.iter().copied(), TILE)?;
+                    }
+                }
+                None => _ = matrix.tile(rows, cols, buffer)?,
+            },
+            Source::Sparse(matrix) => _ = matrix.tile(rows, cols, buffer)?,
             Source::Operator(_) => no_tiles(),
         }
+        Ok(())
     }
 
     /// The same rows, all of weight one.
@@ -561,24 +601,7 @@ impl<T: Real + Element> Rows for Design<'_, T> {
             return Ok(borrowed.cols(cols));
         }
         let shape = (rows.len(), cols.len());
-        match &self.matrix {
-            Source::Dense(matrix) => match matrix.rows(rows.clone()).row_major_f64() {
-                Some(borrowed) => {
-                    prepare(buffer, shape.0 * shape.1, TILE)?;
-                    for i in 0..borrowed.nrows() {
-                        let row = &borrowed.row(i).unwrap_or(&[])[cols.clone()];
-                        extend(buffer, row.iter().copied(), TILE)?;
-                    }
-                }
-                None => {
-                    matrix.tile(rows.clone(), cols.clone(), buffer)?;
-                }
-            },
-            Source::Sparse(matrix) => {
-                matrix.tile(rows.clone(), cols.clone(), buffer)?;
-            }
-            Source::Operator(_) => no_tiles(),
-        }
+        self.copy_rows(rows.clone(), cols.clone(), buffer)?;
         let scale = self.column_scale.as_ref().map(|scale| &scale[cols.clone()]);
         let means = self.means.as_ref().map(|means| &means[cols]);
         for (row, values) in rows.zip(buffer.chunks_exact_mut(shape.1.max(1))) {
@@ -588,8 +611,11 @@ impl<T: Real + Element> Rows for Design<'_, T> {
             if let Some(scale) = scale {
                 multiply(scale, values);
             }
-            if self.root_weights.is_some() {
-                scale_by(self.root_weight(row), values);
+            match self.root_weight(row) {
+                // Entries of any magnitude, which a scale may have sent out of range.
+                0.0 => values.fill(0.0),
+                _ if self.root_weights.is_none() => (),
+                root => scale_by(root, values),
             }
         }
         Ok(Dense::row_major(buffer, shape.0, shape.1))

@@ -2,7 +2,8 @@
 //! a point leaves of the augmented system.
 //!
 //! The gradient of a good answer is what is left of sums that cancel to the last digit: in working precision it is
-//! mostly rounding, good for a step of refinement but not for saying how far the minimiser is.
+//! mostly rounding, good for a step of refinement but not for saying how far the minimiser is. What products lose must
+//! be a number itself: columns of extreme magnitudes are taken times the powers of two of the design.
 
 use super::design::{Design, TILE_ROWS, row_blocks};
 use super::sparse;
@@ -33,12 +34,11 @@ pub(super) fn exact_pass<T: Real + Element, N: Send>(
     multiple: impl Fn(&mut N, usize, usize, Extended) -> Extended + Sync,
 ) -> Result<ExactPass<N>> {
     let (d, k) = (x.nrows(), x.ncols());
-    let stored = |x: &Mat<f64>| Mat::from_fn(d, k, |j, side| x[(j, side)] * design.column_scale(j));
-    let x = [stored(x)?, stored(tail)?];
     let is_sum = tail.as_slice().iter().any(|&x| x != 0.0);
-    let at_means = |side: usize| at_means(design, [x[0].col(side), x[1].col(side)]);
+    let at_means = |side: usize| at_means(design, [x.col(side), tail.col(side)]);
     let shift = collected((0..k).map(at_means), SUMS)?;
-    let sweep = Sweep { design, x: &x[..1 + usize::from(is_sum)], shift: &shift, multiple: &multiple };
+    let sweep =
+        Sweep { design, x: &[x, tail][..1 + usize::from(is_sum)], shift: &shift, multiple: &multiple };
     let blocks = row_blocks(design.nrows(), d)?;
     let parts = context.map_with(blocks.len(), Vec::new, |buffer, block| {
         let rows = blocks[block].clone();
@@ -62,9 +62,8 @@ pub(super) fn exact_pass<T: Real + Element, N: Send>(
     }
     for (sums, &total) in sums.iter_mut().zip(&totals) {
         for (j, sum) in sums.iter_mut().enumerate() {
-            sum.add_multiple(-design.means().map_or(0.0, |means| means[j]), total);
-            let scale = design.column_scale(j);
-            *sum = Extended { high: sum.high * scale, low: sum.low * scale };
+            let mean = design.means().map_or(0.0, |means| means[j] * design.column_scale(j));
+            sum.add_multiple(-mean, total);
         }
     }
     Ok(ExactPass { gradient: sums, totals, notes: noted })
@@ -119,8 +118,8 @@ pub(super) fn residual<T: Real + Element>(
 fn at_means<T: Real + Element>(design: &Design<'_, T>, x: [&[f64]; 2]) -> Extended {
     let mut sum = Extended::default();
     for part in x {
-        for (mean, x) in design.means().unwrap_or(&[]).iter().zip(part) {
-            sum.add_multiple(*mean, Extended::from(*x));
+        for (j, (mean, x)) in design.means().unwrap_or(&[]).iter().zip(part).enumerate() {
+            sum.add_multiple(mean * design.column_scale(j), Extended::from(*x));
         }
     }
     sum
@@ -129,8 +128,8 @@ fn at_means<T: Real + Element>(design: &Design<'_, T>, x: [&[f64]; 2]) -> Extend
 /// What is the same for all rows.
 struct Sweep<'s, 'a, T, M> {
     design: &'s Design<'a, T>,
-    /// The parts of x, in the units of the matrix as it is stored.
-    x: &'s [Mat<f64>],
+    /// The parts of x.
+    x: &'s [&'s Mat<f64>],
     /// mean'x.
     shift: &'s [Extended],
     multiple: &'s M,
@@ -177,9 +176,10 @@ impl<T: Real + Element, M> Sweep<'_, '_, T, M> {
     {
         let Some((matrix, _)) = self.design.sparse() else { return Ok(()) };
         let mut images: Vec<Extended> = zeros(rows.len(), SUMS)?;
+        let (first, design) = (rows.start, self.design);
         sparse::visit(&matrix, rows.clone(), |i, j, value| {
             for x in self.x {
-                images[i].add_multiple(value, Extended::from(x[(j, side)]));
+                images[i].add_multiple(design.exact_entry(first + i, j, value), Extended::from(x[(j, side)]));
             }
         });
         for (row, image) in rows.clone().zip(&mut images) {
@@ -188,7 +188,7 @@ impl<T: Real + Element, M> Sweep<'_, '_, T, M> {
         let multiples = images;
         sparse::visit(&matrix, rows, |i, j, value| {
             let mut sum = Extended { high: part.high[(j, side)], low: part.low[(j, side)] };
-            sum.add_multiple(value, multiples[i]);
+            sum.add_multiple(design.exact_entry(first + i, j, value), multiples[i]);
             (part.high[(j, side)], part.low[(j, side)]) = (sum.high, sum.low);
         });
         Ok(())

@@ -22,6 +22,7 @@ use super::spectrum::{FAILURE, START, Spectrum, USELESS, rounding, spectrum};
 use super::spir::Side;
 use crate::certify::norm;
 use crate::error::Result;
+use crate::linalg::{exponent_of, times_power_of_two};
 use crate::matrix::{Mat, Real, Rows};
 use crate::memory::{collected, filled, gathered, push, room_for, zeros};
 use crate::random::Stream;
@@ -119,20 +120,31 @@ impl ForwardError {
     ) {
         let (design, size) = (group.design, norm(exact.whitened.col(side)));
         let known = if reach.is_known() && size.is_finite() { 1.0 } else { f64::NAN };
-        let unit = known / design.target_scale(target);
-        for j in 0..scaled.scale.len() {
-            let unit = unit * design.column_scale(j) / scaled.scale[j];
+        let unit = -exponent_of(design.target_scale(target));
+        for j in (0..scaled.scale.len()).filter(|&j| design.column_scale(j) > 0.0) {
+            let (known, unit) = (known / scaled.scale[j], unit + exponent_of(design.column_scale(j)));
             let step = corrected.step[(j, side)];
-            self.coordinate_bound[(j, target)] = unit * (step.abs() + reach.of(j) * corrected.left[side]);
-            self.error_estimate[(j, target)] = -unit * step;
+            let most = known * (step.abs() + reach.of(j) * corrected.left[side]);
+            self.coordinate_bound[(j, target)] = rounded_up(most, unit);
+            self.error_estimate[(j, target)] = times_power_of_two(-known * step, unit);
         }
         let (fit, residual) = (size / reach.low.sqrt(), exact.residual_norm[side]);
         let range = match group.ridge {
             0.0 => [((residual - fit).max(0.0) * (residual + fit)).sqrt(), residual],
             _ => [(residual - fit).max(0.0), residual + fit],
         };
-        self.fit_bound[target] = unit * fit;
-        self.residual_bounds[target] = range.map(|bound| unit * bound);
+        self.fit_bound[target] = rounded_up(known * fit, unit);
+        let [low, high] = range.map(|bound| known * bound);
+        self.residual_bounds[target] =
+            [times_power_of_two(low, unit).next_down().max(0.0), rounded_up(high, unit)];
+    }
+}
+
+/// x times 2^exponent or, among numbers so small that they have fewer digits, one that is not smaller.
+fn rounded_up(x: f64, exponent: i32) -> f64 {
+    match times_power_of_two(x, exponent) {
+        scaled if x > 0.0 && scaled < f64::MIN_POSITIVE => scaled.next_up(),
+        scaled => scaled,
     }
 }
 
@@ -311,7 +323,10 @@ impl Exact {
             match x[(j, targets[side])] {
                 // Constant columns have no scale.
                 0.0 => 0.0,
-                x => x * design.target_scale(targets[side]) / design.column_scale(j),
+                x => times_power_of_two(
+                    x,
+                    exponent_of(design.target_scale(targets[side])) - exponent_of(design.column_scale(j)),
+                ),
             }
         })?;
         let tail = Mat::from_fn(x.nrows(), targets.len(), |j, side| {

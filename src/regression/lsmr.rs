@@ -7,8 +7,9 @@
 //! LSMR restarts from the explicit residual of its answer until the answer is backward stable. A restart measures
 //! where it starts: the numbers phi_j of the bidiagonalisation add up to |(A'A)^(-1/2) g|^2, all but what later
 //! iterations would still add, and a round goes on until the latest of them no longer matter. The estimate of
-//! the backward error is made of that sum. Its bound is Stewart's |g| / |r|, for which nothing is estimated; under a
-//! ridge, which bounds the spectrum from below, what is left of the sum is bounded too (Gauss and Radau).
+//! the backward error is made of that sum. Its bound is Stewart's |g| / |r|, for which nothing is estimated, or less where
+//! what is left of such a sum can be bounded too (Gauss and Radau): under a ridge, which bounds the spectrum from below,
+//! and in the estimate of Karlson and Walden, where w^2 does so.
 //!
 //! The directions that A does not see are rounding, and a bidiagonalisation that goes on beyond its Krylov space walks
 //! along them, as far as one likes. So a round ends where its numbers have come down to rounding, where its matrix has
@@ -28,13 +29,14 @@ use super::pass::{Sides, residuals};
 use super::products::{product, transposed_product};
 use super::refine::{Group, Refined, TARGETS, columns};
 use super::spectrum::START;
-use crate::certify::{backward_error_of_image, norm};
+use crate::certify::{backward_error_of_image, damped_ratio, norm};
 use crate::error::Result;
 use crate::linalg::power_of_two_below;
 use crate::matrix::{Mat, Real, Rows};
 use crate::memory::{collected, copied, filled, gathered, push, room_for, zeros};
 use crate::random::Stream;
 use crate::simd::Element;
+use std::f64::consts::SQRT_2;
 
 /// How long LSMR may go on.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -505,6 +507,8 @@ struct Side {
     phibar: f64,
     /// phi_j squared.
     energies: Vec<f64>,
+    /// rho_j and theta_(j+1) squared, of the triangle of the bidiagonal matrix.
+    triangle: Vec<[f64; 2]>,
     /// A bound on what later iterations add to them, over the square of what is left of the gradient: after Gauss and
     /// Radau, from the ridge as a bound on the spectrum. Infinite without one.
     unseen: f64,
@@ -551,6 +555,7 @@ impl Side {
             sbar: 0.0,
             phibar: 0.0,
             energies: Vec::new(),
+            triangle: Vec::new(),
             unseen: f64::INFINITY,
             least_eigenvalue: 0.0,
             exhausted: false,
@@ -657,6 +662,7 @@ impl Side {
         if self.least_eigenvalue > 0.0 {
             self.unseen = rest / (self.least_eigenvalue * rest + (theta / rho).powi(2));
         }
+        push(&mut self.triangle, [rho * rho, theta * theta], VECTORS)?;
         push(&mut self.energies, (c * self.phibar).powi(2), VECTORS)?;
         self.phibar *= s;
         (self.cbar, self.sbar) = (cbar, theta / rhobar);
@@ -733,7 +739,19 @@ impl Side {
 
     fn bound(&self, units: &Units) -> f64 {
         let image = if self.least_eigenvalue > 0.0 { self.image() } else { f64::INFINITY };
-        self.error_of(units.surely, self.residual_norm.min(image))
+        self.error_of(units.surely, self.residual_norm.min(image)).min(self.damped_bound(units.surely))
+    }
+
+    /// The bound of Karlson and Walden's estimate: w^2 is one on the spectrum of A'A + w^2 I, so that after Gauss and Radau
+    /// no continuation of the bidiagonal matrix makes |(A'A + w^2 I)^(-1/2) g| larger than one that is singular next.
+    fn damped_bound(&self, frobenius: f64) -> f64 {
+        let size = norm(&self.start);
+        let damping = (damped_ratio(frobenius, size, self.target_norm) * self.residual_norm).powi(2);
+        let pivot = |below: f64, &[rho, theta]: &[f64; 2]| damping + rho * below / (below + theta);
+        let pivot = self.triangle.iter().rev().fold(damping, pivot);
+        let image = self.slope * self.residual_norm / pivot.sqrt();
+        let bound = SQRT_2 * backward_error_of_image(frobenius, image, size, self.target_norm);
+        if bound.is_nan() { f64::INFINITY } else { bound }
     }
 
     fn error_of(&self, frobenius: f64, image: f64) -> f64 {

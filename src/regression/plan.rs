@@ -54,7 +54,8 @@ impl Method {
 pub struct Params {
     /// How to solve.
     pub method: Method,
-    /// Singular values of the column-scaled A below this times the largest count as zero; `None`: max(30, min(n, d)) u.
+    /// Singular values of the column-scaled A below this times the largest count as zero; `None`: max(30, min(n, d)) u, or
+    /// the spacing of single precision at 1 if that is the element type and more.
     pub rcond: Option<f64>,
     /// Kind of sketch; `None`: sparse signs, eight to a column.
     pub sketch: Option<Kind>,

@@ -191,9 +191,11 @@ fn wide<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solve
 
 /// Singular values of a column-scaled n x d matrix below this times the largest count as zero, unless the caller says
 /// otherwise. What QR leaves of directions that A does not see grows with its order: up to d / 24 roundoffs for a
-/// one-hot factor of d levels beside a column of ones, and up to d / 8 for one that is centred.
-pub(super) fn cut_off(n: usize, d: usize) -> f64 {
-    RCOND.max(n.min(d) as f64 * f64::UNIT_ROUNDOFF)
+/// one-hot factor of d levels beside a column of ones, and up to d / 8 for one that is centred. Nor is there anything
+/// but rounding in what is no larger than the spacing at 1 of the precision in which entries are stored, its unit
+/// roundoff being `u`.
+pub(super) fn cut_off(n: usize, d: usize, u: f64) -> f64 {
+    RCOND.max(n.min(d) as f64 * f64::UNIT_ROUNDOFF).max(2.0 * u)
 }
 
 /// The least cut-off.

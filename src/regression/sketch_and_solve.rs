@@ -52,6 +52,8 @@ pub struct Sketched {
     /// The largest |b - A x*| |A^+| / sqrt(d) of all targets, in which the theorem measures errors; with a ridge,
     /// both norms are those of the problem with the ridge as rows. Estimated from below.
     pub unit: f64,
+    /// The largest share of rounding in a half width.
+    pub rounding: f64,
     /// Bound on the error of sketching of a target, in its own such unit; the largest of all targets.
     pub eps: f64,
 }
@@ -70,7 +72,7 @@ pub fn sketch_and_solve(
     let (m, k) = (y.nrows(), y.ncols() - d);
     let triangle = linalg::tsqr(context, &y.as_ref())?;
     context.tick()?;
-    let inverse = Inverse::new(&triangle, d, ridge, m)?;
+    let inverse = Inverse::new(&triangle, d, ridge, m, roundoff)?;
     let mut answers = Sketched {
         x: Mat::zeros(d, k)?,
         half_width: Mat::zeros(d, k)?,
@@ -79,6 +81,7 @@ pub fn sketch_and_solve(
         rank: inverse.rank,
         estimate: 0.0,
         unit: 0.0,
+        rounding: 0.0,
         eps: 0.0,
     };
     for target in 0..k {
@@ -106,6 +109,7 @@ impl Sketched {
     ) -> Result<()> {
         for (j, &x) in fit.x.iter().enumerate() {
             let rounding = fit.rounding[j] + roundoff * x.abs();
+            self.rounding = self.rounding.max(rounding);
             let width = |quantile: f64| quantile * fit.standard_error[j] + rounding;
             self.x.col_mut(target)[j] = x;
             self.half_width.col_mut(target)[j] = width(quantiles.pointwise);
@@ -145,7 +149,7 @@ struct Inverse {
 }
 
 impl Inverse {
-    fn new(triangle: &Mat<f64>, d: usize, ridge: f64, m: usize) -> Result<Self> {
+    fn new(triangle: &Mat<f64>, d: usize, ridge: f64, m: usize, roundoff: f64) -> Result<Self> {
         let norms = (0..d).map(|j| size(&triangle.col(j)[..=j]).hypot(ridge.sqrt()));
         let norms = collected(norms, COLUMNS)?;
         let scale = norms.iter().map(|&norm| if norm > 0.0 { norm } else { 1.0 });
@@ -158,7 +162,7 @@ impl Inverse {
             _ => 0.0,
         })?;
         let svd = linalg::svd(stacked.as_ref())?;
-        let rank = rank_of(&svd.s, cut_off(d, d));
+        let rank = rank_of(&svd.s, cut_off(d, d, roundoff));
         let whiten = Mat::from_fn(d, rank, |i, j| svd.v[(i, j)] / svd.s[j])?;
         // Singular vectors are good to a roundoff of one: where a ridge leaves them next to nothing, a product is better.
         let rows = Mat::from_fn(d, d, |i, j| stacked[(i, j)])?;

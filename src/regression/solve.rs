@@ -114,7 +114,7 @@ impl<'p> Driver<'p> {
         let within =
             |target: f64| if target > floor_of(T::UNIT_ROUNDOFF) { target / LOOSENESS } else { target };
         let tolerance = params.tolerance.map_or(T::UNIT_ROUNDOFF, within);
-        let rcond = params.rcond.unwrap_or(cut_off(n, d));
+        let rcond = params.rcond.unwrap_or(cut_off(n, d, T::UNIT_ROUNDOFF));
         let mut driver = Self {
             context,
             params,

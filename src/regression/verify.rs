@@ -88,7 +88,12 @@ pub fn verify<T: Real + Element + Sketchable>(
     for (ridge, targets) in groups(&design, problem.ridge)? {
         let group =
             Group { context, design: &design, targets: &targets, ridge, tolerance: 0.0, max_passes: 0 };
-        found.measure(&group, x, rcond.unwrap_or(cut_off(design.nrows(), design.ncols())), seed)?;
+        found.measure(
+            &group,
+            x,
+            rcond.unwrap_or(cut_off(design.nrows(), design.ncols(), T::UNIT_ROUNDOFF)),
+            seed,
+        )?;
     }
     found.seconds = start.elapsed().as_secs_f64();
     Ok(found)

@@ -66,7 +66,7 @@ pub struct KronParams {
     /// How the answer is had.
     pub method: KronMethod,
     /// Singular values of a factor, its columns scaled to unit norm, below this times the largest are zero; None
-    /// takes as many unit roundoffs as the widest has columns, and 30 at least.
+    /// takes as many unit roundoffs as the widest has columns, and 30 at least; two of single precision for factors in that.
     pub rcond: Option<f64>,
     /// Backward error to be reached.
     pub tolerance: f64,
@@ -118,7 +118,11 @@ pub fn lstsq_kron<T: Real>(
     params: &KronParams,
 ) -> Result<KronOutput> {
     let rcond = params.rcond.unwrap_or_else(|| {
-        problem.factors.iter().map(|factor| cut_off(factor.nrows(), factor.ncols())).fold(RCOND, f64::max)
+        problem
+            .factors
+            .iter()
+            .map(|factor| cut_off(factor.nrows(), factor.ncols(), T::UNIT_ROUNDOFF))
+            .fold(RCOND, f64::max)
     });
     let (solver, projection) = Solver::new(context, problem, params, rcond)?;
     match params.method {
