@@ -312,10 +312,12 @@ def sketch_and_solve(
 class StreamingLeastSquares(RowStream):
     """Approximate least squares of rows that arrive in blocks, are read once, and are not kept.
 
-    The answer is that of :func:`sketch_and_solve` on all rows with the same `sketch_size`. Blocks that come in
-    order give the same bits as that call does, wherever the stream is cut. Of few rows there is a sketch, too:
-    where they turn out to be fewer than twice its rows, keep them for :func:`lstsq`, which has no error of
-    sampling; :func:`sketch_and_solve` knows their number beforehand, and does so if it chooses the sketch.
+    The answer is that of :func:`sketch_and_solve` on all rows with the same `sketch_size`. Blocks that come
+    in order give the same bits as that call does, wherever the stream is cut.
+
+    A stream has a sketch of few rows, too, be it larger than they are. :func:`sketch_and_solve` knows the
+    number of rows beforehand: if `sketch_size` is left to it, it solves fewer than twice the rows of the
+    sketch by :func:`lstsq`, without an error of sampling.
 
     Parameters
     ----------
@@ -525,14 +527,15 @@ class StreamingLeastSquares(RowStream):
             for name in ("half_width", "simultaneous", "estimate", "eps"):
                 answer[name] = answer[name] * np.nan
         bound = float(np.max(answer["simultaneous"]))
+        # No sketch can help what rounding adds.
+        asked = parameters["eps"] * answer["unit"] + answer["rounding"]
         certificate = Certificate(
             quantity="largest error of a coefficient",
             estimate=float(answer["estimate"]),
             bound=bound,
             confidence=None if sparse else level,
             measured="Student's intervals from the residual and the triangular factor of the sketch",
-            # Rounding, which no sketch can help, is not what was asked about.
-            target=parameters["eps"] * answer["unit"] + answer["rounding"] if parameters["guarantee"] else None,
+            target=asked if parameters["guarantee"] else None,
             note=None if guarantee.startswith("proved") else _NOTES[sparse],
             details={
                 "eps": float(answer["eps"]),

@@ -4,6 +4,7 @@ use super::design::Design;
 use super::pass::{Pass, Sides, pass};
 use crate::certify::{Answer, Factor, norm};
 use crate::error::Result;
+use crate::linalg::{largest_of, power_of_two_below};
 use crate::matrix::{Mat, Real};
 use crate::memory::{collected, filled, push, room_for, zeros};
 use crate::parallel::Context;
@@ -115,12 +116,19 @@ impl<T: Real + Element> Group<'_, '_, T> {
 
     /// R'^-1 (A'A + ridge) R^-1 Y by one read of A: the normal equations in the coordinates of the factor.
     pub fn normal_product(&self, scaled: &Scaled, y: &Mat<f64>) -> Result<Mat<f64>> {
-        let x = scaled.factor.unwhiten(y)?;
+        // Vectors near one: products of short ones with small entries would lose digits.
+        let unit = |side: usize| power_of_two_below(largest_of(y.col(side)));
+        let units = collected((0..y.ncols()).map(unit), TARGETS)?;
+        let x = scaled
+            .factor
+            .unwhiten(&Mat::from_fn(y.nrows(), y.ncols(), |i, side| y[(i, side)] / units[side])?)?;
         let unscaled = Mat::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] / scaled.scale[i])?;
         let mut product = pass(self.context, self.design, &unscaled, Sides::Zeros)?;
         self.to_scaled(&mut product, &unscaled, &scaled.scale);
         let mut product = scaled.factor.whiten(&product.gradient)?;
-        product.as_mut_slice().iter_mut().for_each(|v| *v = -*v);
+        for (side, unit) in units.into_iter().enumerate() {
+            product.col_mut(side).iter_mut().for_each(|v| *v *= -unit);
+        }
         Ok(product)
     }
 

@@ -117,3 +117,22 @@ def test_the_rank_does_not_depend_on_the_targets() -> None:
         for b in (np.zeros(50), np.ones(50)):
             assert lstsq(A, b, ridge=1.0).rank == 3
             assert lstsq(A, b).rank == 1
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("n", [100, 20_000])
+@pytest.mark.parametrize("others", [(0, 1, 2), (0, 1.1, 0), (-1, 1, 0)], ids=["shift", "multiple", "sum"])
+def test_what_rounding_to_single_precision_leaves_is_no_direction(others, n, layout):
+    rng = np.random.default_rng(n)
+    X = rng.standard_normal((n, 4)).astype(np.float32)
+    first, second, shift = np.float32(others)
+    X[:, 3] = first * X[:, 1] + second * X[:, 2] + shift
+    y = (X @ np.arange(1.0, 5.0) + rng.standard_normal(n)).astype(np.float32)
+    with_ones = np.column_stack([X, np.ones(n, np.float32)])
+    model = LinearRegression(random_state=0).fit(layout(X), y)
+    assert model.rank_ == 3
+    assert abs(model.coef_).max() < 10
+    assert Ridge(0.0, random_state=0).fit(layout(X), y).rank_ == 3
+    assert lstsq(layout(with_ones), y, rng=0, verify=True).rank == 4
+    assert lstsq(layout(with_ones), y, rng=0, rcond=1e-14).rank == 5
+    assert LinearRegression(random_state=0).fit(layout(X.astype(float)), y.astype(float)).rank_ == 4

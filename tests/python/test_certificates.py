@@ -1,6 +1,7 @@
 """What certificates say of coefficients: bounds that hold for any input, honesty where there are none."""
 
 import json
+import warnings
 from fractions import Fraction
 
 import numpy as np
@@ -10,7 +11,7 @@ import scipy.sparse.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import regression as reference
-from reference.exact import Exact
+from reference.exact import Exact, fractions
 
 import nearlin
 from nearlin import _core
@@ -85,6 +86,58 @@ def test_bounds_do_not_depend_on_units(scale):
         assert np.allclose(
             scaled.coordinate_bound * (factor / side), plain.coordinate_bound, rtol=1e-6, atol=0
         )
+
+
+ENDS = [
+    (5e-324, 5e-324),
+    (1e-320, 1e-320),
+    (2.0**-1022, 2.0**-1022),
+    (1e-306, 1e-300),
+    (1e-310, 1e-10),
+    (1.0, 1e-310),
+    (1e200, 1e-120),
+]
+
+
+@pytest.mark.parametrize("method", ["auto", "fgmres_wlsir", "lsmr"])
+@pytest.mark.parametrize(("of_A", "of_b"), ENDS)
+def test_bounds_hold_at_the_ends_of_the_range(of_A, of_b, method):
+    """Where products, numbers or answers have fewer digits than others."""
+    rng = np.random.default_rng(3)
+    A, b = rng.standard_normal((30, 3)) * of_A, rng.standard_normal(30) * of_b
+    exact = Exact(A, b)
+    # Products of subnormal entries that are sparse overflow, and nothing is certified.
+    for matrix in (A, scipy.sparse.csc_array(A))[: 1 + (of_A > 1e-308)]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AccuracyWarning)
+            result = nearlin.lstsq(matrix, b, method=method, rng=0, certify=True)
+        bound = fractions(result.certificate.coordinate_bound)
+        assert np.all(abs(fractions(result.x) - exact.minimiser()) <= bound * (1 + Fraction(1e-9)))
+        assert exact.error(result.x) <= 2 * result.certificate.bound
+
+
+@pytest.mark.parametrize("method", ["auto", "gram", "spir", "fgmres_wlsir", "lsmr"])
+def test_rows_of_weight_zero_may_be_of_any_magnitude(method):
+    rng = np.random.default_rng(4)
+    A, b = rng.standard_normal((600, 3)) * 1e-300, rng.standard_normal(600)
+    A[7], weights = 1e10, np.ones(600)
+    weights[7] = 0.0
+    rest = np.arange(600) != 7
+    expected = nearlin.lstsq(A[rest] * 2.0**990, b[rest], rng=0).x * 2.0**990
+    result = nearlin.lstsq(A, b, sample_weight=weights, method=method, rng=0, certify=True)
+    assert np.allclose(result.x, expected, rtol=1e-12, atol=0)
+    assert np.all(result.certificate.coordinate_bound < 1e-12 * abs(expected).max())
+
+
+def test_lsmr_knows_a_small_residual_from_a_large_error():
+    """Stewart's bound is of the order u |b| / |b - A x|."""
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        A = rng.standard_normal((40, 4)) * rng.integers(0, 2, (40, 4)) + np.eye(40, 4)
+        b = A @ np.ones(4) + 1e-3 * rng.standard_normal(40)
+        result = nearlin.lstsq(scipy.sparse.csr_array(A), b, method="lsmr", rng=0)
+        assert result.certificate.met is nearlin.lstsq(A, b, rng=0).certificate.met is True
+        assert Exact(A, b).error(result.x) <= 2 * result.certificate.bound
 
 
 def test_many_right_hand_sides_have_the_bounds_of_each():

@@ -133,6 +133,18 @@ def test_an_answer_without_residual_is_exact_at_any_scale_and_its_intervals_know
     assert 0.1 < result.eps < 1
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [7, 100, 2000])
+def test_rounding_is_no_miss_of_a_sketch(n, dtype):
+    """Of few rows, a stream has a sketch that is larger than they are."""
+    rng = np.random.default_rng(n)
+    A, noise = rng.standard_normal((n, 5)).astype(dtype), rng.standard_normal(n).astype(dtype)
+    b = A @ np.ones(5, dtype)
+    for target, small, met in [(b, 490, True), (b + noise, 490, True), (b + noise, 12, False)]:
+        stream = nearlin.StreamingLeastSquares(sketch_size=small, rng=0).partial_fit(A, target)
+        assert stream.result().certificate.met is met
+
+
 def test_columns_of_any_scale():
     A, b = problem()
     scale = np.array([1e-150, 1e150, 1.0, 1e-8, 1e100])
