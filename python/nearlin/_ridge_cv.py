@@ -37,9 +37,9 @@ class RidgeCV(LeastSquares):
     Parameters
     ----------
     alphas : array_like of shape (n_alphas,), default=(0.1, 1.0, 10.0)
-        Penalties to choose from, all positive, or with `cv` none negative. They are tried by one factorisation
-        in the units of `X`, to which singular values below 3e-15 of the largest are zero: where columns
-        differ by more than that, penalties far below 1 need columns of like units.
+        Penalties to choose from, all positive, or with `cv` none negative. One factorisation serves for all,
+        in the units of `X`, and takes singular values below 3e-15 of the largest for zero: under small
+        penalties, columns that differ by more than that need like units.
     fit_intercept : bool, default=True
         Whether to fit a constant term.
     scoring : str or callable, optional

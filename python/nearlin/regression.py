@@ -62,7 +62,8 @@ class LstsqResult(NotATuple):
         ``ridge`` is not part of it.
     rank : int or None
         Rank of ``A`` with columns scaled to unit norm, singular values below ``rcond`` times the
-        largest taken for zero; None by ``"lsmr"``, which cannot tell.
+        largest taken for zero; None by ``"lsmr"``, which cannot tell. Rows of a ridge count as rows of
+        ``A``; of several ridges it is one of a right-hand side that is not zero.
     method : str
         The method whose answer this is.
     n_iter : int
