@@ -145,13 +145,13 @@ fn compressed(out: &mut impl Write, n: usize, d: usize) {
             Some(*sum)
         })
         .collect();
+    let ctx = &Context::new(THREADS);
     let view = |axis, indptr, indices| {
         let (indptr, indices) = (Indices::I64(indptr), Indices::I32(indices));
-        Sparse::new("A", axis, (n, d), indptr, indices, &data).expect("sound indices")
+        Sparse::new(ctx, "A", axis, (n, d), indptr, indices, &data).expect("sound indices")
     };
     let csr = view(Axis::Rows, &csr_indptr[..], &csr_indices[..]);
     let csc = view(Axis::Columns, &csc_indptr[..], &csc_indices[..]);
-    let ctx = &Context::new(THREADS);
     let mut works: Vec<(String, Work<'_>)> = vec![(
         "read of values and indices, one thread".into(),
         Box::new(|| {
