@@ -71,6 +71,11 @@ fn gradient_norm(a: &[f64], b: &[f64], x: &[f64]) -> f64 {
     norm(&gradient) / norm(a) / (norm(b) + norm(a) * norm(x))
 }
 
+/// The rank is as expected, or not known to the one method that has no factor.
+fn has_rank(output: &Output, method: Method, expected: usize) -> bool {
+    output.rank.map_or(matches!(method, Method::Lsmr), |rank| rank == expected)
+}
+
 fn close(left: &Mat<f64>, right: &Mat<f64>, tolerance: f64) -> bool {
     let size = right.as_slice().iter().fold(1e-300, |m: f64, v| m.max(v.abs()));
     left.as_slice().iter().zip(right.as_slice()).all(|(x, y)| (x - y).abs() <= tolerance * size)
@@ -85,7 +90,7 @@ fn every_method_reaches_its_target_whatever_the_condition() {
             let output = solve(&problem(&a, &b, d), method);
             assert!(output.backward_error[0] <= 4.0 * output.target, "{method:?} {condition:e}");
             assert!(gradient_norm(&a, &b, output.x.col(0)) < 1e-14, "{method:?} {condition:e}");
-            assert_eq!(output.rank, Some(d));
+            assert!(has_rank(&output, method, d), "{method:?} {condition:e}");
         }
     }
 }
@@ -190,7 +195,7 @@ fn ranks_and_shortest_answers() {
     let b = normals(n, 1, 1.0, 10);
     for method in METHODS {
         let output = solve(&problem(&a, &b, d), method);
-        assert_eq!(output.rank, Some(3), "{method:?}");
+        assert!(has_rank(&output, method, 3), "{method:?}");
         assert_eq!(output.x[(2, 0)], 0.0);
         assert!((output.x[(0, 0)] - output.x[(4, 0)]).abs() < 1e-13);
         assert!(gradient_norm(&a, &b, output.x.col(0)) < 1e-14);
@@ -258,7 +263,7 @@ proptest! {
         let (a, b) = (normals(n, d, 1e3, 17), normals(n, k, 1.0, 18));
         let targets = Dense::row_major(&b, n, k);
         let output = solve(&Problem { targets, ..problem(&a, &[0.0].repeat(n), d) }, METHODS[which]);
-        prop_assert_eq!(output.rank, Some(n.min(d)));
+        prop_assert!(has_rank(&output, METHODS[which], n.min(d)));
         for target in 0..k {
             let b: Vec<f64> = (0..n).map(|i| b[i * k + target]).collect();
             prop_assert!(gradient_norm(&a, &b, output.x.col(target)) < 1e-13);
