@@ -80,6 +80,8 @@ pub(crate) struct Design<'a, T> {
     root_weights: Option<Vec<f64>>,
     /// Norm of the root weights.
     weight_norm: f64,
+    /// The least root weight that is not zero, over the largest.
+    lightest: f64,
     means: Option<Vec<f64>>,
     target_means: Vec<f64>,
     /// Columns that are constant, where all are centred.
@@ -109,6 +111,7 @@ impl<'a, T: Real + Element> Design<'a, T> {
             targets: problem.targets,
             weights: problem.weights,
             weight_norm: norm_of_weights(context, n, root_weights.as_deref())?,
+            lightest: lightest_of(context, root_weights.as_deref())?,
             root_weights,
             means: None,
             target_means: zeros(k, "the targets")?,
@@ -208,12 +211,18 @@ impl<'a, T: Real + Element> Design<'a, T> {
     /// is above rounding is about centred columns, as far as those are known to it.
     pub fn left_by_centring(&self, lengths: &[f64], rcond: f64) -> Result<Option<Vec<f64>>> {
         let Some(means) = &self.means else { return Ok(None) };
-        let leeway = (rcond / cut_off(self.nrows(), self.ncols(), T::UNIT_ROUNDOFF)).max(1.0);
+        let leeway = (rcond / self.cut_off()).max(1.0);
         let left = |(j, length): (usize, &f64)| {
             let removed = self.weight_norm * means[j].abs() * self.column_scale(j);
             (length / length.hypot(removed) * leeway).min(1.0)
         };
         collected(lengths.iter().enumerate().map(left), COLUMNS).map(Some)
+    }
+
+    /// Singular values below this times the largest count as zero, unless the caller says otherwise. What rounding of
+    /// entries leaves in heavy rows must not hide what light ones say.
+    pub fn cut_off(&self) -> f64 {
+        cut_off(self.nrows(), self.ncols(), T::UNIT_ROUNDOFF * self.lightest)
     }
 
     /// True if rows are weighted.
@@ -308,6 +317,7 @@ impl<'a, T: Real + Element> Design<'a, T> {
             weights: None,
             root_weights: None,
             weight_norm: (self.nrows() as f64).sqrt(),
+            lightest: 1.0,
             means: self.means.as_ref().map(copy).transpose()?,
             constant: copied(&self.constant, COLUMNS)?,
             target_means: copied(&self.target_means, "the targets")?,
@@ -541,6 +551,15 @@ fn norm_of_weights(context: &Context, n: usize, root_weights: Option<&[f64]>) ->
         Ok(weights[rows?].iter().fold(sum, |sum, weight| sum + (weight / unit).powi(2)))
     })?;
     Ok(squares.sqrt() * unit)
+}
+
+/// The least root weight that is not zero, over the largest.
+fn lightest_of(context: &Context, root_weights: Option<&[f64]>) -> Result<f64> {
+    let Some(weights) = root_weights else { return Ok(1.0) };
+    let least = context.pieces(0..weights.len()).try_fold(f64::INFINITY, |least, rows| -> Result<f64> {
+        Ok(weights[rows?].iter().copied().filter(|&weight| weight > 0.0).fold(least, f64::min))
+    })?;
+    Ok((least / largest_of(context, weights)?).min(1.0))
 }
 
 /// True if squares of such a magnitude may overflow or vanish.

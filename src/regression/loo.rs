@@ -7,7 +7,7 @@
 
 use super::design::{Design, Problem, TILE_ROWS, row_blocks};
 use super::pass::{Sides, pass};
-use super::qr::{cut_off, rank_of};
+use super::qr::rank_of;
 use crate::error::Result;
 use crate::linalg;
 use crate::matrix::{Dense, Mat, Real, Rows};
@@ -100,7 +100,7 @@ impl Spectrum {
         let (d, k) = (design.ncols(), design.ntargets());
         design.largest_in_columns(context)?;
         let svd = linalg::svd(linalg::tsqr(context, design)?.as_ref())?;
-        let rank = rank_of(&svd.s, cut_off(design.nrows(), d, T::UNIT_ROUNDOFF));
+        let rank = rank_of(&svd.s, design.cut_off());
         let whitener = Mat::from_fn(d, rank, |i, j| svd.v[(i, j)] / svd.s[j])?;
         let targets = collected(0..k, "the targets")?;
         let at_zero = pass(context, design, &Mat::zeros(d, k)?, Sides::Targets(&targets))?;

@@ -734,7 +734,7 @@ impl Side {
     /// Of x: the estimate if the sum of energies is complete, else the bound.
     fn backward_error(&self, units: &Units, complete: bool) -> f64 {
         let image = if complete { self.image() } else { self.residual_norm };
-        self.error_of(units.frobenius, image)
+        self.error_of(units.frobenius, image).min(self.damped_bound(units.frobenius))
     }
 
     fn bound(&self, units: &Units) -> f64 {

@@ -10,7 +10,7 @@ use super::ladder::{self, Moments, Outcome, Precision, SketchPlan, Sketched, WOR
 use super::lsmr::{PROBES, Unfactored, lsmr};
 use super::output::{Output, Stage};
 use super::plan::{Method, Params, Plan, Rung, wants_hint};
-use super::qr::{Factored, cut_off, doubt, qr, shortened};
+use super::qr::{Factored, doubt, qr, shortened};
 use super::refine::{Group, Refined, Scaled, TARGETS};
 use super::spir::{Inner, spir};
 use crate::certify::{LOOSENESS, floor_of};
@@ -114,7 +114,7 @@ impl<'p> Driver<'p> {
         let within =
             |target: f64| if target > floor_of(T::UNIT_ROUNDOFF) { target / LOOSENESS } else { target };
         let tolerance = params.tolerance.map_or(T::UNIT_ROUNDOFF, within);
-        let rcond = params.rcond.unwrap_or(cut_off(n, d, T::UNIT_ROUNDOFF));
+        let rcond = params.rcond.unwrap_or(design.cut_off());
         let mut driver = Self {
             context,
             params,

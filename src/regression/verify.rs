@@ -12,7 +12,7 @@
 use super::design::{Design, Problem};
 use super::forward::Exact;
 use super::ladder::{SketchPlan, Sketchable, Sketched, sketched};
-use super::qr::{cut_off, qr, rank_of};
+use super::qr::{qr, rank_of};
 use super::refine::{Group, Scaled, TARGETS};
 use super::solve::groups;
 use super::spectrum::{FAILURE, START, USELESS, spectrum};
@@ -88,12 +88,7 @@ pub fn verify<T: Real + Element + Sketchable>(
     for (ridge, targets) in groups(&design, problem.ridge)? {
         let group =
             Group { context, design: &design, targets: &targets, ridge, tolerance: 0.0, max_passes: 0 };
-        found.measure(
-            &group,
-            x,
-            rcond.unwrap_or(cut_off(design.nrows(), design.ncols(), T::UNIT_ROUNDOFF)),
-            seed,
-        )?;
+        found.measure(&group, x, rcond.unwrap_or(design.cut_off()), seed)?;
     }
     found.seconds = start.elapsed().as_secs_f64();
     Ok(found)

@@ -467,7 +467,7 @@ def bad_sparse(indices, indptr):
         (np.ones((10, 0)), ShapeError, "`A`.*at least one column"),
         (np.ones((10, 3, 1)), ShapeError, "`A` has 3 dimensions"),
         (np.ones((10, 3), complex), InvalidTypeError, "`A` has dtype complex"),
-        (np.ones((10, 3), object), InvalidTypeError, "`A` has dtype object"),
+        (np.full((10, 3), "1.5", object), InvalidTypeError, "`A` has entries of type str"),
         (np.array([["a"]] * 10), InvalidTypeError, "`A` has dtype"),
         (3.0, InvalidTypeError, "`A`"),
         (None, InvalidTypeError, "`A`"),
