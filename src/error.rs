@@ -84,10 +84,13 @@ impl Error {
     }
 }
 
-/// Runs `work`; a panic in it becomes [`Error::Internal`], or [`Error::Changed`] where an index was out of range: all
-/// indices are checked when a call begins.
+/// Runs `work`; a panic in it becomes the error that it carries, else [`Error::Internal`], or [`Error::Changed`] where an
+/// index was out of range: all indices are checked when a call begins.
 pub fn catch_panic<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+        if let Some(error) = payload.downcast_ref::<Error>() {
+            return Err(error.clone());
+        }
         let text = payload.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
         let text = text.unwrap_or("a panic without a message").to_string();
@@ -111,5 +114,7 @@ mod tests {
             assert_eq!(outcome, Err(Error::Internal("block 5 is lost".into())));
         }
         assert_eq!(catch_panic(|| Ok(1)), Ok(1));
+        let thrown = Error::Internal("an error that unwinds".into());
+        assert_eq!(catch_panic::<()>(|| std::panic::panic_any(thrown.clone())), Err(thrown));
     }
 }

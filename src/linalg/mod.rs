@@ -20,9 +20,8 @@
 //! is a second algorithm behind the first, and Jacobi's method behind both.
 //!
 //! Shapes are the caller's responsibility: functions without a `Result` panic on shapes that do not fit,
-//! as slices do. Values never panic, whatever they are, and memory that cannot be had is an error. (All but
-//! one: faer's products keep a buffer for each thread, address space of twice the last-level cache of which
-//! little is touched, and allocate it themselves.)
+//! as slices do. Values never panic, whatever they are, and memory that cannot be had is an error;
+//! where that is the buffer which faer's products keep for each thread, twice the last-level cache, it unwinds.
 
 mod cholesky;
 mod condition;

@@ -3,8 +3,12 @@
 use super::Scalar;
 use crate::error::{Error, Result};
 use crate::matrix::{Dense, DenseMut};
+use crate::memory::room_for;
 use faer::dyn_stack::{MemBuffer, StackReq};
-use faer::{MatMut, MatRef};
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
+use std::cell::Cell;
+use std::panic::resume_unwind;
 
 /// A faer view of the same memory.
 pub(super) fn view<T: Scalar>(a: Dense<'_, T>) -> MatRef<'_, T> {
@@ -15,13 +19,40 @@ pub(super) fn view<T: Scalar>(a: Dense<'_, T>) -> MatRef<'_, T> {
     unsafe { MatRef::from_raw_parts(a.data().as_ptr(), nrows, ncols, row_stride, col_stride) }
 }
 
-/// A mutable faer view of the same memory.
+/// A mutable faer view of the same memory, on a thread that has a workspace.
 pub(super) fn view_mut<T: Scalar>(mut a: DenseMut<'_, T>) -> MatMut<'_, T> {
+    ensure_workspace();
     let (nrows, ncols) = (a.nrows(), a.ncols());
     let [row_stride, col_stride] = strides(a.as_ref());
     // SAFETY: as in `view`; distinct entries are distinct elements, because a `DenseMut` is a window, or
     // its transpose, of a matrix stored without overlap; and `a`, the only way to its slice, ends here.
     unsafe { MatMut::from_raw_parts_mut(a.data().as_mut_ptr(), nrows, ncols, row_stride, col_stride) }
+}
+
+/// Address space that is free when faer takes its workspace: twice the last-level cache of a thread, on all but the largest
+/// machines.
+const WORKSPACE: usize = 1 << 26;
+
+thread_local! {
+    static HAS_WORKSPACE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Lets faer allocate what its products pack into, which it does at the first of a thread, for good, and with an abort if
+/// there is no memory. Nobody on the way here returns a `Result`, so an error unwinds to
+/// [`crate::error::catch_panic`].
+fn ensure_workspace() {
+    if HAS_WORKSPACE.get() {
+        return;
+    }
+    if let Err(error) = room_for::<u8>(WORKSPACE, "the workspace of dense products") {
+        resume_unwind(Box::new(error));
+    }
+    HAS_WORKSPACE.set(true);
+    const ORDER: usize = 48; // enough to be packed
+    let (ones, mut product) = ([1.0f64; ORDER * ORDER], [0.0f64; ORDER * ORDER]);
+    let ones = MatRef::from_column_major_slice(&ones, ORDER, ORDER);
+    let product = MatMut::from_column_major_slice_mut(&mut product, ORDER, ORDER);
+    matmul(product, Accum::Replace, ones, ones, 1.0, Par::Seq);
 }
 
 /// The strides as faer wants them, 1 along an axis with nothing to step over.

@@ -733,7 +733,7 @@ impl Side {
 
     /// Of x: the estimate if the sum of energies is complete, else the bound.
     fn backward_error(&self, units: &Units, complete: bool) -> f64 {
-        let image = if complete { self.image() } else { self.residual_norm };
+        let image = if complete { self.image().min(self.residual_norm) } else { self.residual_norm };
         self.error_of(units.frobenius, image).min(self.damped_bound(units.frobenius))
     }
 
