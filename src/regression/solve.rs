@@ -184,6 +184,11 @@ impl<'p> Driver<'p> {
                 self.explain(format!("no memory for {bytes} bytes more"));
                 self.climb(&group, &[Rung::lsmr(self.params, design.nrows(), design.ncols())], output)
             }
+            Err(of_a_factor @ Error::NonFinite { argument: "A", .. }) if design.operator().is_none() => {
+                // A position in what was factored; a read of A knows that in A.
+                design.largest_in_columns(self.context)?;
+                Err(of_a_factor)
+            }
             outcome => outcome,
         }
     }
