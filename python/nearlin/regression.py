@@ -527,8 +527,8 @@ def certificate_of(solution: Solution, *, fit_intercept: bool = False, single: b
         notes.append(verdict(second, solution))
     if forward and forward["objection"] is not None:
         notes.append(f"no bounds for coefficients: {forward['objection']}")
-    elif forward and solution["rank"] < (d := len(solution["x"])):
-        notes.append(f"rank {solution['rank']} of {d}: bounds are for the directions that were kept")
+    elif forward and (rank := solution["rank"]) is not None and rank < (d := len(solution["x"])):
+        notes.append(f"rank {rank} of {d}: bounds are for the directions that were kept")
     quantity = "backward error / |A|_F"
     if solution["cut"] > 0.0:
         quantity += " of the truncated problem"

@@ -131,6 +131,7 @@ impl<'a, T: Real + Element> Design<'a, T> {
             }
             design.centre(context)?;
         }
+        design.refuse_faint_weights(context)?;
         for target in 0..k {
             let largest = design.largest_target(context, target)?;
             design.target_scale[target] = power_of_two_below(largest).recip();
@@ -494,17 +495,38 @@ impl<'a, T: Real + Element> Design<'a, T> {
     }
 
     fn largest_target(&self, context: &Context, target: usize) -> Result<f64> {
-        let mut largest = 0.0f64;
+        let (mut largest, mut faint) = (0.0f64, 0.0f64);
         for rows in context.pieces(0..self.nrows()) {
             for row in rows? {
                 let value = self.targets.get(row, target).to_f64();
                 if !value.is_finite() {
                     return Err(Error::non_finite("b", value, format!("[{row}, {target}]")));
                 }
-                largest = largest.max(self.target(row, target).abs());
+                let of_row = self.target(row, target).abs();
+                largest = largest.max(of_row);
+                if of_row < FAINT && self.root_weight(row) > 0.0 {
+                    faint = faint.max((value - self.target_means[target]).abs());
+                }
             }
         }
-        Ok(largest)
+        if self.is_weighted() && largest < FAINT && faint > largest {
+            Err(faint_weights("b"))
+        } else {
+            Ok(largest)
+        }
+    }
+
+    /// Refuses weights so small that the columns vanish beside them.
+    fn refuse_faint_weights(&self, context: &Context) -> Result<()> {
+        let Some(weights) = &self.root_weights else { return Ok(()) };
+        let heaviest = largest_of(context, weights)?;
+        if heaviest >= FAINT_ROOT || self.operator().is_some() {
+            return Ok(());
+        }
+        let keep = |largest: &mut f64, value: f64| *largest = largest.max(value);
+        let largest = self.unweighted()?.sum_over_entries(context, |_, _, value| value.abs(), keep)?;
+        let is_faint = |&value: &f64| value > 0.0 && value * heaviest < FAINT;
+        if largest.iter().any(is_faint) { Err(faint_weights("A")) } else { Ok(()) }
     }
 
     /// Weighted means of the columns and the targets; constant columns are zero from now on.
@@ -525,6 +547,20 @@ impl<'a, T: Real + Element> Design<'a, T> {
 }
 
 const COLUMNS: &str = "means and scales of columns";
+
+/// Products below this lose digits, and vanish in the end.
+const FAINT: f64 = 1e-290;
+
+/// Roots of weights below this are looked at beside the columns.
+const FAINT_ROOT: f64 = 1e-8;
+
+fn faint_weights(argument: &'static str) -> Error {
+    Error::value(
+        "sample_weight",
+        format!("so small that it makes `{argument}` vanish"),
+        "weights near one: only their ratios, and those to a ridge, matter",
+    )
+}
 
 /// Largest root of a ridge on a column whose square is summed.
 const LARGEST_ROOT: f64 = 1e140;

@@ -244,6 +244,9 @@ impl Output {
             self.backward_error_bound.iter_mut().for_each(|bound| *bound += rounding);
             self.floor += rounding;
         }
+        for (error, &bound) in self.backward_error.iter_mut().zip(&self.backward_error_bound) {
+            *error = error.min(bound);
+        }
         let missed = |(&error, &bound): (&f64, &f64)| is_missed(error, bound, self.target, self.floor);
         self.settled = !self.backward_error.iter().zip(&self.backward_error_bound).any(missed);
         if self.x.as_slice().iter().chain(&self.intercept).all(|value| value.is_finite()) {

@@ -3,10 +3,12 @@
 
 use super::design::{Design, TILE_ROWS, parts_alive};
 use super::sparse;
+use crate::certify::norm;
 use crate::error::{Error, Result};
 use crate::linalg;
 use crate::matrix::{Buffer, Dense, DenseMut, Mat, Real, Rows, Sparse};
 use crate::parallel::Context;
+use crate::random::Stream;
 use crate::simd::{Element, axpy, dot};
 use std::ops::Range;
 
@@ -53,6 +55,34 @@ pub(crate) fn product<T: Real + Element>(
     context.fold_with(blocks.len(), blocks.len(), Vec::new, work, add)?;
     Ok(product)
 }
+
+/// Refuses an operator whose products y'(A x) and (A'y)'x differ for random x and y: where A' is not the transpose of A, an
+/// answer looks exact and is not.
+pub(crate) fn check_adjoint<T: Real + Element>(context: &Context, design: &Design<'_, T>) -> Result<()> {
+    let random = |len: usize, column: u64| {
+        let numbers = Stream::new(0, 0, ADJOINT);
+        Mat::from_fn(len, 1, |i, _| numbers.normal(i as u64, column))
+    };
+    let (x, y) = (random(design.ncols(), 0)?, random(design.nrows(), 1)?);
+    let (image, slope) = (product(context, design, &x)?, transposed_product(context, design, &y)?);
+    let [left, right] = [dot(image.as_slice(), y.as_slice()), dot(slope.as_slice(), x.as_slice())];
+    let slack = MISFIT * (norm(image.as_slice()) + norm(slope.as_slice()));
+    if (left - right).abs() > slack {
+        let expected = "the transpose in `rmatvec` and `rmatmat`";
+        return Err(Error::value(
+            "A",
+            format!("an operator with y'(A x) = {left:.3e}, (A'y)'x = {right:.3e}"),
+            expected,
+        ));
+    }
+    Ok(())
+}
+
+/// Purpose of the random stream of x and y.
+const ADJOINT: u8 = 8;
+
+/// How far the two products may be apart, in units of what they are for numbers of size one: far above single precision.
+const MISFIT: f64 = 1e-3;
 
 /// The transposed design times Y (n x k).
 pub(crate) fn transposed_product<T: Real + Element>(

@@ -10,6 +10,7 @@ use super::ladder::{self, Moments, Outcome, Precision, SketchPlan, Sketched, WOR
 use super::lsmr::{PROBES, Unfactored, lsmr};
 use super::output::{Output, Stage};
 use super::plan::{Method, Params, Plan, Rung, wants_hint};
+use super::products::check_adjoint;
 use super::qr::{Factored, doubt, qr, shortened};
 use super::refine::{Group, Refined, Scaled, TARGETS};
 use super::spir::{Inner, spir};
@@ -129,6 +130,8 @@ impl<'p> Driver<'p> {
         };
         if design.operator().is_some() {
             driver.follow(Plan::for_products(n, d, params)?);
+            driver.reads += 2;
+            check_adjoint(context, design)?;
             return Ok(driver);
         }
         let sampled = wants_hint(design, params).then(|| hint(context, design)).transpose()?;

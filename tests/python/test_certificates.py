@@ -481,3 +481,10 @@ def test_a_second_look_gives_the_same_bits_with_any_number_of_threads():
     A, b = problem(4000, 30)
     looks = [nearlin.lstsq(A, b, rng=0, verify=True, n_jobs=jobs).certificate for jobs in (1, 2, 3)]
     assert looks[0] == looks[1] == looks[2]
+
+
+@pytest.mark.parametrize("d", [1, 2])
+def test_bounds_without_a_rank(d):
+    result = nearlin.lstsq(np.zeros((30, d)), np.zeros(30), method="lsmr", certify=True)
+    assert not result.x.any()
+    assert result.certificate.met

@@ -492,3 +492,14 @@ def test_products_may_share_their_memory(method):
 
     result = nearlin.lstsq(Frugal(), B, method=method, rng=0)
     np.testing.assert_allclose(result.x, np.linalg.lstsq(A, B, rcond=None)[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["auto", "spir", "lsmr"])
+@pytest.mark.parametrize("factor", [0.0, -1.0, 2.0])
+def test_an_operator_with_another_transpose_is_refused(method, factor):
+    A = np.random.default_rng(0).standard_normal((60, 3))
+    operator = LinearOperator(
+        A.shape, matvec=lambda x: A @ x, rmatvec=lambda y: factor * (A.T @ y), dtype=float
+    )
+    with pytest.raises(InvalidInputError, match="`A` is an operator with y'"):
+        nearlin.lstsq(operator, A @ np.ones(3), method=method)

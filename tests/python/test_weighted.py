@@ -196,3 +196,18 @@ def test_a_preconditioner_for_another_method_is_refused():
         InvalidInputError, match="`preconditioner` is 'right', expected one of 'split', 'left'"
     ):
         solve(A, b, weight, preconditioner="right")
+
+
+@pytest.mark.parametrize(
+    ("of_A", "of_b", "weight", "vanishing"),
+    [(1.0, 1e-200, 1e-300, "b"), (1.0, 1e-300, 1e-40, "b"), (1e-200, 1e-200, 1e-300, "A")],
+)
+@pytest.mark.parametrize("layout", [np.asarray, scipy.sparse.csr_array])
+def test_weights_that_make_data_vanish_are_refused(of_A, of_b, weight, vanishing, layout):
+    A = np.random.default_rng(0).standard_normal((60, 3))
+    b, weights = A @ [1.0, 2.0, 3.0], np.full(60, weight)
+    assert np.allclose(nearlin.lstsq(layout(A), b, sample_weight=weights).x, [1, 2, 3], rtol=1e-12)
+    with pytest.raises(
+        InvalidInputError, match=f"`sample_weight` is so small that it makes `{vanishing}` vanish"
+    ):
+        nearlin.lstsq(layout(A * of_A), b * of_b, sample_weight=weights)
