@@ -23,9 +23,14 @@ def is_frame(A: object) -> bool:
 
 def library_of(A: object) -> str | None:
     """Return whose frame or series ``A`` is."""
-    homes = {base.__module__.partition(".")[0] for base in type(A).__mro__}
-    looks = all(hasattr(A, name) for name in ("to_numpy", "shape", "dtype" if ndim(A) == 1 else "dtypes"))
-    return next((library for library in ("pandas", "polars") if looks and library in homes), None)
+    try:
+        # Not type(A): a proxy says whose class it stands for, as to isinstance.
+        homes = {base.__module__.partition(".")[0] for base in A.__class__.__mro__}
+        library = next((library for library in ("pandas", "polars") if library in homes), None)
+        looks = ("to_numpy", "shape", "dtype" if library and ndim(A) == 1 else "dtypes")
+        return library if library and all(hasattr(A, name) for name in looks) else None
+    except Exception:  # whatever the code of the caller raises
+        return None
 
 
 def ndim(A: Any) -> int:

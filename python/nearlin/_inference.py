@@ -215,6 +215,9 @@ class Inference(LeastSquares):
             names = ["(intercept)" if "intercept" in names else "intercept", *names]
             coef = np.column_stack([np.atleast_1d(self.intercept_), coef])
         identified = kept.identified()
+        left_out = np.zeros_like(identified)
+        left_out[self.constant_features_ + (kept.means is not None)] = True
+        left_out &= ~identified
         std_err = np.sqrt(np.diagonal(matrices, axis1=1, axis2=2))
         std_err = np.where(identified, std_err, np.nan)
         half = stdtrit(freedom, (1.0 + level) / 2.0)[:, np.newaxis] * std_err
@@ -237,6 +240,7 @@ class Inference(LeastSquares):
         return RegressionSummary(
             names=tuple(names),
             identified=identified,
+            left_out=left_out,
             **{name: values[0] if single else values for name, values in by_target.items()},
             n=kept.observations,
             rank=len(kept.factors[0]) + (kept.means is not None),

@@ -13,7 +13,10 @@ __all__ = ["LinearRegression", "Ridge"]
 
 
 class LinearRegression(Inference):
-    """Ordinary least squares, as accurate as a QR factorisation and many times faster.
+    """Ordinary least squares, as accurate as a QR factorisation and many times faster on tall data.
+
+    The speed is that of tall X of tens of features and more. With few features, and on wide sparse X, it is
+    slower than scikit-learn's LinearRegression.
 
     Parameters
     ----------
@@ -62,7 +65,8 @@ class LinearRegression(Inference):
     n_iter_ : int
         Passes over X once its factor was had.
     method_ : str
-        The method whose answer this is.
+        The method whose answer this is: "qr", whatever was asked for, where all targets are zero, or
+        constant under an intercept.
     certificate_ : Certificate
         Backward error of the fit, the worst of all targets.
     n_features_in_ : int
@@ -176,7 +180,8 @@ class Ridge(Inference):
     n_iter_ : int
         Passes over X once its factor was had.
     method_ : str
-        The method whose answer this is.
+        The method whose answer this is: "qr", whatever was asked for, where all targets are zero, or
+        constant under an intercept.
     certificate_ : Certificate
         Backward error of the fit, the worst of all targets.
     n_features_in_ : int

@@ -88,7 +88,8 @@ class RidgeCV(LeastSquares):
     n_iter_ : int
         Passes over X in the final fit, once the factor was had.
     method_ : str
-        The method of the final fit.
+        The method of the final fit: "qr", whatever was asked for, where all targets are zero, or constant
+        under an intercept.
     certificate_ : Certificate
         Backward error of the final fit, the worst of all targets.
     n_features_in_ : int

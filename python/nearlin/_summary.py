@@ -32,6 +32,8 @@ class RegressionSummary:
         Which of them the data determine: False where columns of X (and the constant) depend on each other, so
         that another value would fit as well, and for a constant feature that was left out for the intercept.
         Those have no standard error: theirs, and what is made of it, is NaN.
+    left_out : ndarray of bool of shape (p,)
+        Which of those are constant features, left out for the intercept.
     std_err : ndarray of shape (p,) or (n_targets, p)
         Their standard errors.
     t : ndarray of shape (p,) or (n_targets, p)
@@ -77,6 +79,7 @@ class RegressionSummary:
     names: tuple[str, ...]
     coef: Array
     identified: npt.NDArray[np.bool_]
+    left_out: npt.NDArray[np.bool_]
     std_err: Array
     t: Array
     p_value: Array
@@ -194,7 +197,12 @@ class RegressionSummary:
 
     def _foot(self) -> list[str]:
         """What is to be said of rows without figures."""
-        return [] if self.identified.all() else ["-: not identified, columns of X depend on each other"]
+        dependent = ~(self.identified | self.left_out)
+        reasons = {
+            "-: not identified, columns of X depend on each other": dependent,
+            "-: constant, left out for the intercept": self.left_out,
+        }
+        return [reason for reason, rows in reasons.items() if rows.any()]
 
     def _table(self, target: Any) -> str:
         rows = self._rows(target)

@@ -65,7 +65,7 @@ class LstsqResult(NotATuple):
         largest taken for zero; None by ``"lsmr"``, which cannot tell. Rows of a ridge count as rows of
         ``A``; of several ridges it is one of a right-hand side that is not zero.
     method : str
-        The method whose answer this is.
+        The method whose answer this is: "qr", whatever was asked for, where all of ``b`` is zero.
     n_iter : int
         Passes over ``A`` once its factor was had: one for each refinement step or inner iteration, and for
         each time that an answer was measured.
@@ -172,7 +172,7 @@ def lstsq(
     n_jobs: int | None = None,
     progress: bool | Progress = False,
 ) -> LstsqResult:
-    r"""Solve least-squares problems as accurately as a QR factorisation, and many times faster.
+    r"""Solve least-squares problems as accurately as a QR factorisation, and many times faster on tall data.
 
     Minimises :math:`\sum_i w_i (a_i^T x - b_i)^2 + \lambda |x|^2` for each column of `b`.
 
@@ -358,11 +358,12 @@ def lstsq(
     >>> bool(np.all(result.certificate.coordinate_bound < 1e-13 * np.abs(result.x)))
     True
     """
+    verify = check_bool(verify, "verify")
     matrix: Matrix = Operator(A) if is_operator(A) else as_matrix(A, allow_empty=True)
     if verify and isinstance(matrix, Operator):
         raise InvalidInputError("`verify` is True for a linear operator, expected False, or `A` as an array")
     columns, single = as_rhs(b, matrix.shape[0], matrix.dtype, allow_empty=True)
-    seed, verify = as_seed(rng), check_bool(verify, "verify")
+    seed = as_seed(rng)
     with naming_columns(column_names(A)):
         solution = solve(
             matrix,

@@ -10,7 +10,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 import nearlin
-from nearlin.exceptions import InvalidTypeError, NonFiniteError
+from nearlin import _frames
+from nearlin.exceptions import InvalidInputError, InvalidTypeError, NonFiniteError
 
 rng = np.random.default_rng(0)
 N = 40
@@ -124,3 +125,52 @@ def test_text_in_arrays_is_no_number_for_estimators_either():
         ):
             with pytest.raises(InvalidTypeError, match=r"`[Xy]` has"):
                 fit(given, Y)
+
+
+class Proxy:
+    """Stands for a frame as wrapt's proxies do: in all but its type."""
+
+    def __init__(self, frame):
+        self._frame = frame
+
+    @property
+    def __class__(self):
+        return type(self._frame)
+
+    def __getattr__(self, name):
+        return getattr(self._frame, name)
+
+    def __len__(self):
+        return len(self._frame)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self._frame, dtype=dtype)
+
+
+@pytest.mark.parametrize("library", [pd, pl])
+def test_the_names_of_a_proxy_are_those_of_its_frame(library):
+    frame = library.DataFrame({"u": NUMBERS[:, 0], "v": NUMBERS[:, 1]})
+    model = nearlin.LinearRegression().fit(Proxy(frame), Y)
+    np.testing.assert_array_equal(model.coef_, nearlin.LinearRegression().fit(frame, Y).coef_)
+    assert model.feature_names_in_.tolist() == ["u", "v"]
+    with pytest.raises(InvalidInputError, match="same order"):
+        model.predict(Proxy(frame[["v", "u"]]))
+    stream = nearlin.StreamingLeastSquares(sketch_size=20).partial_fit(Proxy(frame), Y)
+    with pytest.raises(InvalidInputError, match='column 0 is "v"'):
+        stream.partial_fit(Proxy(frame[["v", "u"]]), Y)
+
+
+@pytest.mark.parametrize("name", ["__class__", "shape", "to_numpy", "dtypes"])
+def test_an_object_that_cannot_be_asked_is_no_frame(name):
+    class Failing(Proxy):
+        @property
+        def __class__(self):
+            return self.__getattr__("__class__")
+
+        def __getattr__(self, asked):
+            if asked == name:
+                raise ValueError(asked)
+            return getattr(self._frame, asked)
+
+    assert _frames.is_frame(Proxy(pd.DataFrame(NUMBERS)))
+    assert not _frames.is_frame(Failing(pd.DataFrame(NUMBERS)))

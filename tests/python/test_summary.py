@@ -99,6 +99,22 @@ def test_a_constant_feature_is_left_out_for_the_intercept():
     assert_allclose(table.f_value, alone.f_value, rtol=1e-12)
 
 
+def test_the_foot_says_why_a_coefficient_has_no_standard_error():
+    X, y, _ = problem()
+    constant, dependent = "constant, left out for the intercept", "columns of X depend on each other"
+    for extra, reasons in {
+        (): [False, False],
+        ("constant",): [True, False],
+        ("double",): [False, True],
+        ("constant", "double"): [True, True],
+    }.items():
+        columns = {"constant": np.full(len(X), 3.7), "double": 2.0 * X[:, 0]}
+        table = LinearRegression().fit(np.column_stack([X, *map(columns.get, extra)]), y).summary()
+        for text in (str(table), table._repr_html_()):
+            assert [constant in text, dependent in text] == reasons
+        assert table.left_out.tolist() == [False] * 5 + [name == "constant" for name in extra]
+
+
 def test_with_a_penalty_everything_is_identified_and_no_f_is_claimed():
     X, y, _ = problem()
     table = Ridge(1.0).fit(np.column_stack([X, X[:, 0]]), y).summary()

@@ -294,6 +294,8 @@ def test_choices_and_truth_values():
     assert validation.check_bool(np.True_, "flag") is True
     with pytest.raises(InvalidTypeError, match="`flag` is of type int"):
         validation.check_bool(1, "flag")
+    with pytest.raises(InvalidTypeError, match="`verify` is of type ndarray, expected True or False"):
+        lstsq(A, A[:, 0], verify=np.array([]))
 
 
 class Raising:
