@@ -64,12 +64,17 @@ pub(super) fn centre<T: Real + Element>(
     let mut sums = Sums::new(d, k)?;
     context.fold_with(blocks.len(), parts_alive(4 * d), Vec::new, part, |part| sums.absorb(&part))?;
     let mean = |column: usize| ratio(sums.sum(column), shares.total);
-    let full = |column: usize| !matches!(matrix, Source::Sparse(_)) || sums.stored[column] == shares.present;
+    let full = |column: usize| {
+        // Entries that are not stored are no deviations from zero.
+        !matches!(matrix, Source::Sparse(_))
+            || about.row[column] == 0.0
+            || sums.stored[column] == shares.present
+    };
     let is_constant = |&column: &usize| {
         let (unit, mean) = (about.units[column], mean(column));
         let moved = (mean - about.row[column]) * unit;
         let spread = sums.squares[column] / shares.total.high - moved * moved;
-        full(column) && about.row[column] != 0.0 && spread <= (RCOND * mean * unit).powi(2)
+        full(column) && spread <= (RCOND * mean * unit).powi(2)
     };
     Ok(Centre {
         means: collected((0..d).map(mean), "means of columns")?,
@@ -121,7 +126,8 @@ impl<'a> Shares<'a> {
 /// A row of large weight, from which deviations are counted.
 struct About {
     row: Buffer<f64>,
-    /// Powers of two that bring its entries near one.
+    /// Powers of two that bring its entries near one, as large as can be for those that are zero: no deviation from them
+    /// is rounding.
     units: Buffer<f64>,
 }
 
@@ -141,7 +147,9 @@ impl About {
             }
         }
         let units = about.units.iter_mut().zip(&about.row[..]);
-        units.for_each(|(unit, value)| *unit = power_of_two_below(value.abs()).recip());
+        units.for_each(|(unit, &value)| {
+            *unit = if value == 0.0 { 2f64.powi(1023) } else { power_of_two_below(value.abs()).recip() };
+        });
         Ok(about)
     }
 }
@@ -178,14 +186,18 @@ impl Sums {
     fn add_row(&mut self, share: f64, row: &[f64], about: &About) {
         let d = row.len();
         axpy_extended(Extended::from(share), row, &mut self.high[..d], &mut self.low[..d]);
-        add_squares(share, row, &about.row, &about.units, &mut self.squares);
+        if share > 0.0 {
+            add_squares(share, row, &about.row, &about.units, &mut self.squares);
+        }
     }
 
     fn add_entry(&mut self, column: usize, share: f64, value: f64, about: &About) {
         self.add(column, share, value);
-        let deviation = (value - about.row[column]) * about.units[column];
-        self.squares[column] += share * deviation * deviation;
-        self.stored[column] += f64::from(share > 0.0);
+        if share > 0.0 {
+            let deviation = (value - about.row[column]) * about.units[column];
+            self.squares[column] += share * deviation * deviation;
+            self.stored[column] += 1.0;
+        }
     }
 
     fn add(&mut self, column: usize, share: f64, value: f64) {
@@ -279,7 +291,11 @@ mod tests {
         let scales = [1.0, 1e-6, 1e-13, 1e-15, 0.0];
         let a = Mat::from_fn(5000, 5, |i, j| 1e-200 * (1.0 + scales[j] * wave(i))).unwrap();
         assert_eq!(centred(&a, None).constant, [3, 4]);
-        let zeros = Mat::from_fn(50, 2, |i, j| f64::from(i > 0) * 1e-200 * j as f64).unwrap();
-        assert_eq!(centred(&zeros, None).constant, [] as [usize; 0]);
+        let sizes = [0.0, 1e-200, 5e-324, 1e300];
+        let zeros = Mat::from_fn(50, 4, |i, j| f64::from(i > 0) * sizes[j]).unwrap();
+        assert_eq!(centred(&zeros, None).constant, [0]);
+        // Rows of weight zero are no data.
+        let weights: Vec<f64> = (0..50).map(|i| f64::from(i == 0)).collect();
+        assert_eq!(centred(&zeros, Some(&weights)).constant, [0, 1, 2, 3]);
     }
 }

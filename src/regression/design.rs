@@ -237,6 +237,18 @@ impl<'a, T: Real + Element> Design<'a, T> {
         positive().fold(0.0, f64::max) / positive().fold(f64::INFINITY, f64::min)
     }
 
+    /// The most that the rank can be for the number of rows of positive weight; centring takes a direction.
+    pub fn most_rank(&self, context: &Context) -> Result<usize> {
+        let mut present = self.nrows();
+        if self.weights.is_some() {
+            present = 0;
+            for rows in context.pieces(0..self.nrows()) {
+                present += rows?.filter(|&row| self.weight(row) > 0.0).count();
+            }
+        }
+        Ok(present.saturating_sub(usize::from(self.means.is_some())))
+    }
+
     /// The weight of a row.
     pub fn weight(&self, row: usize) -> f64 {
         self.weights.map_or(1.0, |weights| weights[row])

@@ -174,10 +174,12 @@ pub(crate) struct Sketched {
 }
 
 impl Sketched {
-    /// R1 without its singular values below `rcond` times the largest, and the answers of least norm.
-    pub fn truncated(self, rcond: f64) -> Result<Self> {
+    /// R1 without its singular values below `rcond` times the largest, at most `most` and unit rows for columns of zeros
+    /// apart, and the answers of least norm.
+    pub fn truncated(self, rcond: f64, most: usize) -> Result<Self> {
         let Factor::Triangle(r) = &self.scaled.factor else { return Ok(self) };
-        let Truncated { factor, x, cut, .. } = truncated(r, self.image.as_ref(), rcond, 0.0)?;
+        let Truncated { factor, x, cut, .. } =
+            truncated(r, self.image.as_ref(), rcond, 0.0, most.saturating_add(self.scaled.empty.len()))?;
         let condition = condition_of(&factor)?;
         Ok(Self { scaled: Scaled { factor, cut, ..self.scaled }, x, condition, image: self.image })
     }
@@ -230,7 +232,7 @@ pub(crate) fn sketched<T: Real + Element + Sketchable>(
     if condition.is_finite() {
         linalg::solve_upper(r.as_ref(), x.as_mut());
     }
-    let empty = below.iter().filter(|_| group.ridge == 0.0).map(|&(column, _)| column);
+    let empty = below.iter().map(|&(column, _)| column).filter(|&column| group.root_ridge(column) == 0.0);
     let empty = collected(empty, COLUMN_NORMS)?;
     for &column in &empty {
         (0..k).for_each(|target| x[(column, target)] = 0.0);

@@ -197,9 +197,11 @@ impl Output {
             for (j, out) in self.x.col_mut(target).iter_mut().enumerate() {
                 let x = refined.x[(j, position)] / scales[j];
                 penalty += (group.root_ridge(j) * x).powi(2);
-                let unit = exponent_of(group.design.column_scale(j)) - exponent_of(scale);
-                // Constant columns have no unit.
-                *out = if x == 0.0 { 0.0 } else { times_power_of_two(x, unit) };
+                let unit = group.design.column_scale(j);
+                // Constant columns have no unit, and no part in the answer.
+                let is_zero = x == 0.0 || unit == 0.0;
+                *out =
+                    if is_zero { 0.0 } else { times_power_of_two(x, exponent_of(unit) - exponent_of(scale)) };
             }
             let squares = refined.residual_norm[position].powi(2) - penalty;
             self.residual_norm[target] = squares.max(0.0).sqrt() / scale;
@@ -220,7 +222,11 @@ impl Output {
         let target_scale = exponent_of(group.design.target_scale(target));
         let change = |(j, out): (usize, &mut f64)| {
             *out = T::from_f64(*out).to_f64();
-            let unit = target_scale - exponent_of(group.design.column_scale(j));
+            let unit = group.design.column_scale(j);
+            if unit == 0.0 {
+                return 0.0;
+            }
+            let unit = target_scale - exponent_of(unit);
             (times_power_of_two(*out, unit) - x[j] / scale[j]) * scale[j]
         };
         collected(self.x.col_mut(target).iter_mut().enumerate().map(change), "changes by rounding")

@@ -96,12 +96,13 @@ fn tall<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solve
     let mut r = Mat::from_fn(d, d, |i, j| if i <= j { r_of_both[(i, j)] } else { 0.0 })?;
     let mut x = Mat::from_fn(d, k, |i, j| r_of_both[(i, d + j)])?;
     let empty = collected(empty_columns(&r), COLUMNS)?;
+    let most = group.most_rank()?;
     let scale = normalise_columns(&mut r)?;
     let mut scaled = Scaled { factor: Factor::Triangle(r), scale, empty: Vec::new(), cut: 0.0 };
     // The estimate may be off by a small factor: near the threshold the SVD decides.
     let doubt = doubt(group.design, &scaled, || condition_of(&scaled.factor), rcond)?;
     let Factor::Triangle(mut r) = scaled.factor else { unreachable!("it has just been made") };
-    if doubt < 0.1 / rcond {
+    if doubt < 0.1 / rcond && most >= d {
         linalg::solve_upper(r.as_ref(), x.as_mut());
         scaled.factor = Factor::Triangle(r);
         return Ok(Solved { scaled, x, null_space: None, empty });
@@ -115,7 +116,7 @@ fn tall<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solve
             scale[j] /= left;
         }
     }
-    let Truncated { factor, x, null_space, cut } = truncated(&r, x.as_ref(), rcond, least)?;
+    let Truncated { factor, x, null_space, cut } = truncated(&r, x.as_ref(), rcond, least, most)?;
     let scaled = Scaled { factor, scale, empty: Vec::new(), cut };
     Ok(Solved { scaled, x, null_space: Some(null_space), empty })
 }
@@ -154,13 +155,25 @@ pub(super) struct Truncated {
     pub cut: f64,
 }
 
-/// Truncates R and solves R x = `images`. The largest singular value counts as no less than `least`.
-pub(super) fn truncated(r: &Mat<f64>, images: Dense<'_, f64>, rcond: f64, least: f64) -> Result<Truncated> {
+/// Truncates R and solves R x = `images`. The largest singular value counts as no less than `least`, and the rank
+/// is at most `most`, and the number of columns that are not zero: what is beyond is rounding, whatever the cut-off.
+pub(super) fn truncated(
+    r: &Mat<f64>,
+    images: Dense<'_, f64>,
+    rcond: f64,
+    least: f64,
+    most: usize,
+) -> Result<Truncated> {
     let (d, mut svd) = (r.ncols(), linalg::svd(r.as_ref())?);
-    let rank = rank_beside(&svd.s, rcond, least);
+    let empty = collected(empty_columns(r), COLUMNS)?;
+    let possible = most.min(d - empty.len());
+    let rank = rank_beside(&svd.s[..possible], rcond, least);
+    for &i in &empty {
+        (0..rank).for_each(|j| svd.v[(i, j)] = 0.0);
+    }
     let null_space = Mat::from_fn(d, d - rank, |i, j| svd.v[(i, rank + j)])?;
     let leading = |a: &Mat<f64>| Mat::from_fn(d, rank, |i, j| a[(i, j)]);
-    let cut = cut_beyond(&svd.s, rank, (d - empty_columns(r).count()).max(rank));
+    let cut = cut_beyond(&svd.s, rank, possible);
     svd.s.truncate(rank);
     let svd = linalg::Svd { u: leading(&svd.u)?, v: leading(&svd.v)?, s: svd.s };
     let (factor, x) = pseudo_inverse(svd, images)?;
@@ -168,7 +181,7 @@ pub(super) fn truncated(r: &Mat<f64>, images: Dense<'_, f64>, rcond: f64, least:
 }
 
 /// Norm of the singular values after the first `rank`, relative to that of all, and what rounding adds to it. Beyond
-/// the first `possible`, those of columns without zeros, nothing is cut off.
+/// the first `possible` there is but rounding, and nothing is cut off.
 pub(super) fn cut_beyond(singular_values: &[f64], rank: usize, possible: usize) -> f64 {
     let (kept, cut) = singular_values[..possible.min(singular_values.len())].split_at(rank);
     if cut.is_empty() || kept.is_empty() {
@@ -221,7 +234,7 @@ fn pseudo_inverse(svd: linalg::Svd, targets: Dense<'_, f64>) -> Result<(Factor, 
     Ok((factor, x))
 }
 
-fn empty_columns(a: &Mat<f64>) -> impl Iterator<Item = usize> {
+pub(super) fn empty_columns(a: &Mat<f64>) -> impl Iterator<Item = usize> {
     (0..a.ncols()).filter(|&j| a.col(j).iter().all(|&v| v == 0.0))
 }
 

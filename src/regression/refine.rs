@@ -5,7 +5,7 @@ use super::pass::{Pass, Sides, pass};
 use crate::certify::{Answer, Factor, norm};
 use crate::error::Result;
 use crate::linalg::{largest_of, power_of_two_below};
-use crate::matrix::{Mat, Real};
+use crate::matrix::{Mat, Real, Rows};
 use crate::memory::{collected, filled, push, room_for, zeros};
 use crate::parallel::Context;
 use crate::simd::Element;
@@ -148,6 +148,11 @@ impl<T: Real + Element> Group<'_, '_, T> {
     /// Root of the ridge on the coefficient of column `j`, in the units of the solvers.
     pub fn root_ridge(&self, j: usize) -> f64 {
         self.design.root_ridge(self.ridge, j)
+    }
+
+    /// The most that the rank can be for the number of rows.
+    pub fn most_rank(&self) -> Result<usize> {
+        if self.ridge > 0.0 { Ok(self.design.ncols()) } else { self.design.most_rank(self.context) }
     }
 
     /// True if the ridge makes up most of the length of some column. What such a column has to say of x is lost in the

@@ -223,7 +223,7 @@ impl<'p> Driver<'p> {
             let products = if design.operator().is_some() { 2 } else { 1 };
             self.end_stage(rung.describe(), start, self.reads + products * outcome.passes());
             let last = rungs.last() == Some(&rung);
-            let clear = last || self.is_clear(design, &outcome)?;
+            let clear = last || self.is_clear(group, &outcome)?;
             match outcome {
                 Outcome::Refined(refined, scaled, condition) if last || refined.settled && clear => {
                     if rung.method() != wanted && self.params.method != Method::Auto {
@@ -376,7 +376,7 @@ impl<'p> Driver<'p> {
             return self.iterate_by_products(group, sketched, doubt, heavy_ball, plan.rows);
         }
         self.reads += 1;
-        if !self.is_far_from_deficient(group.design, doubt) {
+        if !self.is_far_from_deficient(group, &sketched.scaled, doubt)? {
             if !sketched.x.as_slice().iter().all(|v| v.is_finite()) {
                 group.design.largest_in_columns(self.context)?;
             }
@@ -412,10 +412,11 @@ impl<'p> Driver<'p> {
     }
 
     /// True if the factor that an answer was had with shows that the columns are independent.
-    fn is_clear<T: Real + Element>(&self, design: &Design<'_, T>, outcome: &Outcome) -> Result<bool> {
+    fn is_clear<T: Real + Element>(&self, group: &Group<'_, '_, T>, outcome: &Outcome) -> Result<bool> {
         match outcome {
             Outcome::Refined(_, scaled, condition) => {
-                Ok(self.is_far_from_deficient(design, doubt(design, scaled, || Ok(*condition), self.rcond)?))
+                let doubt = doubt(group.design, scaled, || Ok(*condition), self.rcond)?;
+                self.is_far_from_deficient(group, scaled, doubt)
             }
             _ => Ok(true),
         }
@@ -423,10 +424,17 @@ impl<'p> Driver<'p> {
 
     /// Sums of n terms are rounded to more than the cut-off, by the root of n, and so are centred entries: nearer to it,
     /// QR and the SVD decide.
-    fn is_far_from_deficient<T: Real + Element>(&self, design: &Design<'_, T>, condition: f64) -> bool {
+    fn is_far_from_deficient<T: Real + Element>(
+        &self,
+        group: &Group<'_, '_, T>,
+        scaled: &Scaled,
+        condition: f64,
+    ) -> Result<bool> {
+        let design = group.design;
         let terms = (30.0 / (design.nrows() as f64).sqrt()).clamp(0.03, 1.0);
         let near = if design.means().is_some() { 0.03 } else { terms };
-        condition * self.rcond < near
+        let enough_rows = design.ncols() - scaled.empty.len() <= group.most_rank()?;
+        Ok(enough_rows && condition * self.rcond < near)
     }
 
     /// SPIR or FOSSILS on a linear operator: with no QR to fall back on, they bear deficient ranks themselves.
@@ -439,8 +447,10 @@ impl<'p> Driver<'p> {
         rows: usize,
     ) -> Result<Outcome> {
         let d = group.design.ncols();
-        let is_deficient = doubt.is_nan() || doubt * self.rcond >= 1.0;
-        let sketched = if is_deficient { sketched.truncated(self.rcond)? } else { sketched };
+        let most = group.most_rank()?;
+        let is_deficient =
+            d - sketched.scaled.empty.len() > most || !(doubt.is_finite() && doubt * self.rcond < 1.0);
+        let sketched = if is_deficient { sketched.truncated(self.rcond, most)? } else { sketched };
         let outcome = spir(group, sketched, Inner::of(heavy_ball, d, rows))?;
         match outcome {
             Outcome::Refined(refined, scaled, condition) if scaled.factor.rank() < d => {

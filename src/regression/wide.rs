@@ -4,6 +4,7 @@
 //! sequence is n x n.
 
 use super::design::Design;
+use super::qr::{cut_beyond, empty_columns, rank_beside};
 use crate::error::Result;
 use crate::linalg::{self, Svd};
 use crate::matrix::{Dense, DenseMut, Mat, Real, Rows, TILE};
@@ -54,9 +55,12 @@ impl<'p, 'a, T: Real + Element> Transposed<'p, 'a, T> {
     pub(super) fn svd(&self, context: &Context, rcond: f64) -> Result<(Svd, f64)> {
         let r = linalg::tsqr(context, self)?;
         let Svd { mut s, v: u, .. } = linalg::svd(r.as_ref())?;
-        let rank = super::qr::rank_beside(&s, rcond, self.least);
-        let possible = (self.norms.len() - self.empty.len()).max(rank);
-        let cut = super::qr::cut_beyond(&s, rank, possible);
+        // What is beyond the columns and rows that are not zero is rounding, and so is a direction that centring took.
+        let rows = r.ncols() - empty_columns(&r).count();
+        let rows = rows.saturating_sub(usize::from(self.design.means().is_some()));
+        let possible = rows.min(self.norms.len() - self.empty.len());
+        let rank = rank_beside(&s[..possible], rcond, self.least);
+        let cut = cut_beyond(&s, rank, possible);
         let u = Mat::from_fn(u.nrows(), rank, |i, j| u[(i, j)])?;
         s.truncate(rank);
         let to_basis = Mat::from_fn(u.nrows(), rank, |i, j| u[(i, j)] / s[j])?;

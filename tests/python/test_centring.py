@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose
 from reference import one_hot
+from sklearn.datasets import load_digits
 from sklearn.linear_model import LinearRegression as Peer
 
 from nearlin import LinearRegression, Ridge, RidgeCV, lstsq
@@ -136,3 +137,32 @@ def test_what_rounding_to_single_precision_leaves_is_no_direction(others, n, lay
     assert lstsq(layout(with_ones), y, rng=0, verify=True).rank == 4
     assert lstsq(layout(with_ones), y, rng=0, rcond=1e-14).rank == 5
     assert LinearRegression(random_state=0).fit(layout(X.astype(float)), y.astype(float)).rank_ == 4
+
+
+@pytest.mark.filterwarnings("ignore::nearlin.exceptions.FallbackWarning")
+@pytest.mark.parametrize("method", ["auto", "qr", "gram", "whitened", "spir", "fossils", "lsmr"])
+@pytest.mark.parametrize("layout", [np.asarray, sp.csr_array, sp.csc_array])
+@pytest.mark.parametrize("model", [LinearRegression, Ridge])
+def test_columns_of_zeros_are_constant(model: Any, layout: Any, method: str) -> None:
+    rng = np.random.default_rng(0)
+    a = rng.integers(0, 3, (60, 9)).astype(float)
+    a[:, [0, 4]] = 0.0
+    a[:, 5] = a[:, 6]  # what is nearly decided by rounding must not reach the zeros
+    fit = model(method=method, random_state=1).fit(layout(a), rng.standard_normal(60))
+    assert fit.constant_features_.tolist() == [0, 4]
+    assert fit.coef_[[0, 4]].tolist() == [0.0, 0.0]
+    # Columns that are zero where rows count.
+    weights = np.ones(60)
+    weights[:3] = 0.0
+    a[:3, 0] = 7.0
+    fit = model(method=method, random_state=1).fit(layout(a), rng.standard_normal(60), sample_weight=weights)
+    assert fit.constant_features_.tolist() == [0, 4]
+    assert fit.coef_[[0, 4]].tolist() == [0.0, 0.0]
+
+
+def test_blank_pixels_are_constant() -> None:
+    digits, target = load_digits(return_X_y=True)
+    fit = LinearRegression(random_state=0).fit(digits, target)
+    assert fit.constant_features_.tolist() == [0, 32, 39]
+    assert fit.coef_[[0, 32, 39]].tolist() == [0.0, 0.0, 0.0]
+    assert fit.rank_ == np.linalg.matrix_rank(digits - digits.mean(axis=0))

@@ -16,6 +16,7 @@ from reference.sketch import tensor_srht
 
 import nearlin
 from nearlin.exceptions import (
+    AccuracyWarning,
     AllocationError,
     InvalidInputError,
     InvalidTypeError,
@@ -150,6 +151,18 @@ def test_columns_of_zeros_have_coefficients_of_zero():
     X = nearlin.lstsq_kron(factors, B).tensor
     assert not X[1].any()
     assert X[[0, 2]].all()
+
+
+@pytest.mark.parametrize(("large", "small"), [(1e100, 1e-290), (1e20, 1e-295)])
+@pytest.mark.parametrize("method", ["exact", "sketch"])
+def test_answers_below_the_normal_range_are_not_said_to_be_right(large, small, method):
+    factors = [np.array([[large], [large]]), np.array([[1.0], [2.0]])]
+    b = np.array([1, 2, 3, 5.0]) * small
+    fit = nearlin.lstsq_kron(factors, b, method=method)
+    assert fit.certificate.met in (False, None)
+    with pytest.warns(AccuracyWarning):
+        plain = nearlin.lstsq(np.kron(*factors), b)
+    assert fit.certificate.bound >= 0.5 * plain.certificate.bound
 
 
 def test_a_ridge_decides_what_is_negligible():

@@ -186,3 +186,44 @@ def test_bits_do_not_depend_on_threads():
     A, b = draw(90, 4000, k=2)
     first, *others = [nearlin.lstsq(A, b, n_jobs=n).x for n in (1, 2, 5)]
     assert all(np.array_equal(other, first) for other in others)
+
+
+@pytest.mark.filterwarnings("ignore::nearlin.exceptions.FallbackWarning")
+@pytest.mark.parametrize("rcond", [0.0, 1e-300, 1e-30])
+@pytest.mark.parametrize(
+    ("a", "b", "weights", "x"),
+    [
+        ([[-0.02, 0, 0, 0], [-0.01, 0, 0, 2e10], [-0.01, 0, 0, 0]], [1, 2, 2], None, [-80, 0, 0, 6e-11]),
+        ([[-2, 0, 0], [1, 0, 0]], [0, -1], [1, 1e11], [-1 / (1 + 4e-11), 0, 0]),
+        ([[0.1, 0, 0, 0], [0.3, 0, 0, 5], [0.7, 0, 0, 0]], [1, 2, 2], None, [3, 0, 0, 0.22]),
+        ([[1, 0, 0], [3, 0, 0]], [1, 2], None, [0.7, 0, 0]),
+        ([[0, 0], [1, 0], [3, 0]], [5, 1, 2], None, [0.7, 0]),
+    ],
+)
+@pytest.mark.parametrize("method", ["auto", "qr", "gram", "whitened"])
+def test_no_cut_off_finds_more_directions_than_columns_that_are_not_zero(a, b, weights, x, rcond, method):
+    a = np.array(a, dtype=float)
+    b = np.array(b, dtype=float)
+    rank = np.count_nonzero(a.any(axis=0))
+    fit = nearlin.lstsq(a, b, rcond=rcond, sample_weight=weights, method=method, rng=0)
+    np.testing.assert_allclose(fit.x, x, rtol=1e-12)
+    assert fit.rank == rank
+    several = nearlin.lstsq(
+        a, np.stack([b, 2 * b], 1), rcond=rcond, sample_weight=weights, method=method, rng=0
+    )
+    np.testing.assert_allclose(several.x, np.outer(x, [1, 2]), rtol=1e-12)
+    single = nearlin.lstsq(
+        a.astype(np.float32), b.astype(np.float32), rcond=rcond, sample_weight=weights, method=method, rng=0
+    )
+    np.testing.assert_allclose(single.x, x, rtol=1e-5)
+    product = nearlin.lstsq_kron([a, np.ones((1, 1))], b, rcond=rcond)
+    assert product.rank == rank
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_no_cut_off_finds_a_direction_that_centring_took(n):
+    rng = np.random.default_rng(n)
+    a, b = rng.standard_normal((n, 3)), rng.standard_normal(n)
+    fit = nearlin.LinearRegression(rcond=0.0, random_state=0).fit(a, b)
+    assert fit.rank_ == n - 1
+    np.testing.assert_allclose(fit.predict(a), b, atol=1e-12)

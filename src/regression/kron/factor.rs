@@ -47,7 +47,12 @@ impl Factor {
         let mut svd = svd(scaled.as_ref())?;
         let largest = svd.s[0];
         let limit = cutoff.map_or(f64::NEG_INFINITY, |cutoff| cutoff * largest);
-        let rank = svd.s.iter().take_while(|&&s| s > limit).count();
+        let empty = (0..d).map(|j| tamed.col(j).iter().all(|&value| value == 0.0));
+        let empty = collected(empty, COLUMNS)?;
+        // What is beyond the columns that are not zero is rounding, whatever the cut-off.
+        let used = empty.iter().filter(|&&empty| !empty).count();
+        let possible = if cutoff.is_some() { n.min(used) } else { svd.s.len() };
+        let rank = svd.s[..possible].iter().take_while(|&&s| s > limit).count();
         if rank == 0 {
             let left = Mat::from_fn(n, 1, |i, _| svd.u[(i, 0)])?;
             let (to_basis, back, singular) = (Mat::zeros(d, 1)?, Mat::zeros(d, 1)?, filled(1.0, 1, COLUMNS)?);
@@ -65,8 +70,6 @@ impl Factor {
             });
         }
         let left = Mat::from_fn(n, rank, |i, j| svd.u[(i, j)])?;
-        let empty = (0..d).map(|j| tamed.col(j).iter().all(|&value| value == 0.0));
-        let empty = collected(empty, COLUMNS)?;
         let to_basis = Mat::from_fn(d, rank, |i, j| if empty[i] { 0.0 } else { svd.v[(i, j)] / norms[i] })?;
         let back = if cutoff.is_some() && rank < d {
             shortest(&to_basis, &norms, &exponents)?
@@ -74,8 +77,7 @@ impl Factor {
             to_basis.copy()?
         };
         let condition = largest / svd.s[rank - 1];
-        let possible = n.min(empty.iter().filter(|&&empty| !empty).count());
-        let cut = if cutoff.is_some() { cut_beyond(&svd.s, rank, possible.max(rank)) } else { 0.0 };
+        let cut = if cutoff.is_some() { cut_beyond(&svd.s, rank, possible) } else { 0.0 };
         svd.s.truncate(rank);
         let singular = svd.s;
         Ok(Self { tamed, exponents, norms, left, singular, to_basis, back, rank, condition, cut })

@@ -376,16 +376,14 @@ impl<'p, T: Real> Solver<'p, T> {
         Ok(Measured { backward_error, residual_norm, step })
     }
 
-    /// Rounds answers to single precision in the caller's units, if they will be returned in it.
+    /// Rounds answers to what will be returned: numbers of the caller's units, in single precision if that is wanted.
     fn round(&self, x: &mut [f64]) -> Result<()> {
-        if !self.params.single {
-            return Ok(());
-        }
+        let rounded = |x: f64| if self.params.single { f64::from(x as f32) } else { x };
         let exponents = self.exponents()?;
         for (x, scale) in x.chunks_mut(exponents.len()).zip(&self.target_scale) {
             for (x, unit) in x.iter_mut().zip(&exponents) {
                 let unit = unit + exponent_of(*scale);
-                *x = times_power_of_two(f64::from(times_power_of_two(*x, -unit) as f32), unit);
+                *x = times_power_of_two(rounded(times_power_of_two(*x, -unit)), unit);
             }
         }
         all_finite(x)
