@@ -229,6 +229,7 @@ def robust_covariance(
     b: Any,
     factor: npt.NDArray[np.float64],
     coefficients: npt.NDArray[np.float64],
+    residual_norm: npt.NDArray[np.float64],
     *,
     kind: str,
     ridge: float,

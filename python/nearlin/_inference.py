@@ -336,9 +336,10 @@ class _Kept:
 
     def robust_covariance(self, group: int, X: Matrix, y: Float, coef: Array, **options: Any) -> Covariances:
         """Covariances for the targets of a factor, from all their residuals."""
+        norms = self.residual_norm[self.targets_of(group)]
         if len(self.factors) > 1:
             y, coef = y[:, self.targets_of(group)], coef[:, self.targets_of(group)]
-        return _core.robust_covariance(X, y, self.factors[group], coef, **options, **self._fit(group))
+        return _core.robust_covariance(X, y, self.factors[group], coef, norms, **options, **self._fit(group))
 
     def identified(self) -> npt.NDArray[np.bool_]:
         """Which of the intercept and the coefficients no direction that X is blind to moves."""

@@ -34,13 +34,14 @@ pub fn covariance<'py>(
 
 /// Covariances for noise of any variances; see `nearlin.LinearRegression.cov_params`.
 #[pyfunction]
-#[pyo3(signature = (a, b, factor, coefficients, *, kind, ridge, means, weight_norm, observations, sample_weight, threads))]
+#[pyo3(signature = (a, b, factor, coefficients, residual_norm, *, kind, ridge, means, weight_norm, observations, sample_weight, threads))]
 pub fn robust_covariance<'py>(
     py: Python<'py>,
     a: &Bound<'py, PyAny>,
     b: &Bound<'py, PyAny>,
     factor: &Bound<'py, PyAny>,
     coefficients: &Bound<'py, PyAny>,
+    residual_norm: &Bound<'py, PyAny>,
     kind: &str,
     ridge: f64,
     means: Option<&Bound<'py, PyAny>>,
@@ -53,12 +54,14 @@ pub fn robust_covariance<'py>(
     let kept = Kept::extract(factor, means)?;
     let fit = kept.fit(ridge, weight_norm, observations);
     let coefficients = owned(coefficients, "coefficients")?;
+    let norms = Vector::<f64>::extract(residual_norm, "residual_norm")?;
     let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
     let call = Call { weights: weights.as_ref(), ridge: &[ridge], fit_intercept: fit.means.is_some() };
     let found = either_precision!(AnyInput::extract(a, "A")?, |a| {
         let b = Input::extract(b, "b")?;
         enter(py, threads, None, |context| {
-            regression::robust_covariance(context, &call.problem(&a, &b)?, &fit, &coefficients, robust)
+            let problem = call.problem(&a, &b)?;
+            regression::robust_covariance(context, &problem, &fit, &coefficients, norms.as_slice(), robust)
         })?
     });
     to_tuple(py, found)

@@ -36,7 +36,11 @@ impl Sketch {
         weights: &str,
         chunk: Option<usize>,
     ) -> PyResult<Self> {
-        let weights = named("weights", weights, &[("signs", Weights::Signs), ("normals", Weights::Normals)])?;
+        let weights = named(
+            "weights",
+            weights,
+            &[Weights::Signs, Weights::Normals].map(|weights| (weights.name(), weights)),
+        )?;
         let kinds = [
             Kind::SparseSign { zeta },
             Kind::CountSketch,
@@ -44,13 +48,13 @@ impl Sketch {
             Kind::Pht { weights, chunk },
             Kind::Gaussian,
         ];
-        let kind = named("kind", kind, &kinds.map(|kind| (name_of(kind), kind)))?;
+        let kind = named("kind", kind, &kinds.map(|kind| (kind.name(), kind)))?;
         Ok(Self { operator: sketch::Sketch::new(kind, m, n, seed, 0)? })
     }
 
     #[getter]
     fn kind(&self) -> &'static str {
-        name_of(self.operator.kind())
+        self.operator.kind().name()
     }
 
     #[getter]
@@ -77,8 +81,7 @@ impl Sketch {
         match self.operator.kind() {
             Kind::SparseSign { zeta } => parameters.set_item("zeta", zeta)?,
             Kind::Pht { weights, chunk } => {
-                parameters
-                    .set_item("weights", if weights == Weights::Signs { "signs" } else { "normals" })?;
+                parameters.set_item("weights", weights.name())?;
                 parameters.set_item("chunk", chunk)?;
             }
             Kind::CountSketch | Kind::Srht | Kind::Gaussian => {}
@@ -119,17 +122,6 @@ impl Sketch {
             checked(context, self.operator.apply_transposed(context, &*y.rows(), start..stop)?, single, "Y")
         })?;
         to_array(py, product, single)
-    }
-}
-
-/// The name that Python has for the class of a family.
-fn name_of(kind: Kind) -> &'static str {
-    match kind {
-        Kind::SparseSign { .. } => "sparse_sign",
-        Kind::CountSketch => "count_sketch",
-        Kind::Srht => "srht",
-        Kind::Pht { .. } => "pht",
-        Kind::Gaussian => "gaussian",
     }
 }
 

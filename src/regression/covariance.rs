@@ -133,12 +133,14 @@ pub fn covariance(fit: &Fit<'_>, residual_norms: &[f64]) -> Result<Covariance> {
     Ok(Covariance { matrices, freedom: basis.freedom, pinned: Vec::new() })
 }
 
-/// Covariances for noise of any variances, `coefficients` (d x k) being the fit: one read of A for every target.
+/// Covariances for noise of any variances, `coefficients` (d x k) being the fit, which left residuals of these norms:
+/// one read of A for every target.
 pub fn robust_covariance<T: Real + Element>(
     context: &Context,
     problem: &Problem<'_, T>,
     fit: &Fit<'_>,
     coefficients: &Mat<f64>,
+    residual_norms: &[f64],
     robust: Robust,
 ) -> Result<Covariance> {
     let design = Design::new(context, problem)?;
@@ -149,6 +151,8 @@ pub fn robust_covariance<T: Real + Element>(
         Robust::Hc1 => (fit.observations as f64 / basis.freedom).sqrt(),
         _ => 1.0,
     };
+    let sizes = (0..fit.factor.ncols()).map(|j| crate::certify::norm(fit.factor.col(j)));
+    let sizes = collected(sizes, "norms of columns")?;
     let mut pinned = Vec::new();
     let mut matrices = room_for(design.ntargets(), TARGETS)?;
     for target in 0..design.ntargets() {
@@ -158,7 +162,7 @@ pub fn robust_covariance<T: Real + Element>(
             for (i, leverage) in leverages.iter_mut().enumerate() {
                 let values = &tile.row(i).unwrap_or(&[])[..coefficients.len()];
                 let residual = design.target(first + i, target) - dot(values, &coefficients);
-                seen.add(first + i, *leverage);
+                seen.add(first + i, residual, *leverage);
                 *leverage = robust.root_variance(residual, *leverage);
             }
         };
@@ -168,6 +172,15 @@ pub fn robust_covariance<T: Real + Element>(
         let familiar = (trace - basis.trace).abs() <= 0.01 * basis.trace;
         if !familiar || !meat.as_slice().iter().all(|value| value.is_finite()) {
             return Err(stranger(context, &design)?);
+        }
+        let residual = seen.iter().map(|seen| seen.squares).sum::<f64>().sqrt();
+        let mean = design.target_means()[target].abs() * scale * fit.weight_norm;
+        let rounding = mean + sizes.iter().zip(&coefficients).map(|(size, x)| size * x.abs()).sum::<f64>();
+        let doubt = 1e-6 * design.target_norm(target) + 8.0 * T::UNIT_ROUNDOFF * rounding;
+        // In this order NaN is refused.
+        if !((residual - residual_norms[target] * scale).abs() <= doubt) {
+            let found = "not what was fitted: it leaves other residuals than the fit had";
+            return Err(Error::value("b", found, "the data of the fit, with its `sample_weight`"));
         }
         push(&mut matrices, basis.lifted(&meat, correction / scale)?, TARGETS)?;
         pinned.clear();
@@ -185,6 +198,8 @@ pub fn robust_covariance<T: Real + Element>(
 struct Seen {
     /// Their sum.
     leverages: f64,
+    /// Sum of the squared residuals.
+    squares: f64,
     pinned: Result<Vec<usize>>,
 }
 
@@ -192,11 +207,12 @@ const ROWS: &str = "a list of rows";
 
 impl Seen {
     fn new() -> Self {
-        Self { leverages: 0.0, pinned: Ok(Vec::new()) }
+        Self { leverages: 0.0, squares: 0.0, pinned: Ok(Vec::new()) }
     }
 
-    fn add(&mut self, row: usize, leverage: f64) {
+    fn add(&mut self, row: usize, residual: f64, leverage: f64) {
         self.leverages += leverage;
+        self.squares += residual * residual;
         if leverage > PINNED
             && let Ok(pinned) = &mut self.pinned
             && let Err(error) = push(pinned, row, ROWS)

@@ -6,7 +6,9 @@ use crate::error::{Error, Result};
 use crate::matrix::{Buffer, Dense, Matrix, Real, Rows, TILE};
 use crate::memory::{extend, prepare};
 use crate::parallel::Context;
-use crate::sketch::{Accumulator, Kind, Operand, Saved as SavedRows, Sketch, Weights};
+use crate::sketch::{
+    Accumulator, Kind, Operand, Parameter, Saved as SavedRows, Sketch, Weights, same_parameters, shown,
+};
 use crate::state;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -167,10 +169,9 @@ impl Stream {
 
     /// This one with the rows of another stream, all of which must be new to it.
     pub fn merged(&self, context: &Context, other: &Self) -> Result<Self> {
+        same_parameters(other.request.parameters(), self.request.parameters())?;
         if self.request != other.request {
-            let (found, expected) =
-                (format!("for {:?}", other.request), format!("one for {:?}", self.request));
-            return Err(Error::value("other", found, expected));
+            return Err(Error::value("other", "a stream for another request", "one for the same"));
         }
         let seen = match (&self.seen, &other.seen) {
             (seen, None) | (None, seen) => seen.as_ref().map(|seen| seen.copy(context)).transpose()?,
@@ -264,6 +265,27 @@ fn same_names(
 }
 
 impl Request {
+    /// In the words of the caller.
+    fn parameters(&self) -> [Parameter; 9] {
+        let Self { kind, m, n, seed, eps, delta, level, coordinatewise, ridge } = self;
+        let sketch = match kind {
+            Kind::Pht { weights: Weights::Normals, .. } => "pht_normals",
+            kind => kind.name(),
+        };
+        let guarantee = coordinatewise.then_some("linf");
+        [
+            ("sketch", sketch.into()),
+            ("sketch_size", shown(*m)),
+            ("n", shown(*n)),
+            ("rng", seed.to_string()),
+            ("eps", eps.to_string()),
+            ("delta", delta.to_string()),
+            ("level", level.to_string()),
+            ("guarantee", shown(guarantee)),
+            ("ridge", ridge.to_string()),
+        ]
+    }
+
     /// Refuses parameters out of their domains.
     fn check(&self) -> Result<()> {
         let positive = |number: f64| number.is_finite() && number > 0.0;

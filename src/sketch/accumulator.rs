@@ -1,6 +1,7 @@
 //! Streams: Y so far, and the rows of the chunks that are still open.
 
 use super::cover::Cover;
+use super::parameters::same_parameters;
 use super::{Operand, Operator, Sketch, Tiles};
 use crate::error::{Error, Result};
 use crate::matrix::{Buffer, Dense, Mat};
@@ -127,9 +128,9 @@ impl Accumulator {
 
     /// This one with what another stream of the same operator has come to. All its rows must be new to this one.
     pub fn merged(&self, ctx: &Context, other: &Self) -> Result<Self> {
+        same_parameters(other.sketch.parameters(), self.sketch.parameters())?;
         if self.sketch != other.sketch {
-            let (found, expected) = (format!("by {:?}", other.sketch), format!("one by {:?}", self.sketch));
-            return Err(Error::value("other", found, expected));
+            return Err(Error::value("other", "a stream by another sketch", "one by the same"));
         }
         if self.d() != other.d() {
             return Err(Error::shape("other", format!("{} columns", other.d()), self.d()));

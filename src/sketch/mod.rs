@@ -19,7 +19,7 @@
 //! [`TensorSrht`] is made for Kronecker products instead, of which it needs no more than the factors.
 //!
 //! Files: `tiles` (the layout of Y), `accumulator` (streams, and `apply`, which is a stream of one block),
-//! `operand` (what can be sketched), then one file per family of operators.
+//! `operand` (what can be sketched), `parameters` (in the words of the caller), then one file per family of operators.
 
 mod accumulator;
 mod cover;
@@ -27,6 +27,7 @@ mod gaussian;
 mod hadamard;
 mod long;
 mod operand;
+mod parameters;
 mod sparse_sign;
 mod tensor;
 mod tiles;
@@ -35,6 +36,7 @@ mod transposed;
 pub use accumulator::{Accumulator, Saved};
 pub use hadamard::Weights;
 pub use operand::Operand;
+pub(crate) use parameters::{Parameter, same_parameters, shown};
 pub use tensor::TensorSrht;
 pub(crate) use tiles::Tiles;
 

@@ -218,15 +218,37 @@ def test_other_data_are_needed_again_unless_the_factor_is_kept(model, form, d):
 def test_data_of_another_fit_are_refused():
     X, y = problem()
     w = weights(len(X))
-    other = "`X` is not what was fitted|leave other residuals"
+    other = "`X` is not what was fitted|leaves? other residuals"
     for inference in (True, False):
         model = LinearRegression(inference=inference).fit(X, y, w)
-        for data in [(X, y), (X[::-1], y, w), (X[:-1], y[:-1], w[:-1]), (X**2, y, w)]:
+        for data in [(X, y), (X[::-1], y, w), (X[:-1], y[:-1], w[:-1]), (X**2, y, w), (X, 2.0 * y, w)]:
             with pytest.raises(InvalidInputError, match=other):
                 model.cov_params("HC1", *data)
         model = LinearRegression(fit_intercept=False, inference=inference).fit(X, y)
         with pytest.raises(InvalidInputError, match=other):
             model.cov_params("HC3", X + 1.0, y)
+
+
+@pytest.mark.parametrize("inference", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("k", [None, 3])
+def test_targets_of_other_rows_are_refused_and_rows_in_another_order_are_not(inference, dtype, k):
+    X, y = problem(k=k)
+    X, y = X.astype(dtype), y.astype(dtype)
+    w, order = weights(len(X)), np.random.default_rng(1).permutation(len(X))
+    w[::7] = 0.0
+    single = y.copy()
+    single[(..., -1) if k else ...] = single[(order, -1) if k else order]
+    for model in (LinearRegression(inference=inference), Ridge(3.0, inference=inference)):
+        model.fit(X, y, w)
+        for kind in KINDS[1:]:
+            for other in (y[::-1], single):
+                with pytest.raises(InvalidInputError, match=r"leaves? other residuals than the fit had"):
+                    model.summary(kind, X, other, w)
+            expected = model.cov_params(kind, X, y, w)
+            permuted = model.cov_params(kind, X[order], y[order], w[order])
+            for found, wanted in zip(np.atleast_3d(permuted.T).T, np.atleast_3d(expected.T).T, strict=True):
+                assert_close(found, wanted, 1e-4 if dtype == np.float32 else 1e-9)
 
 
 # --- the table ----------------------------------------------------------------------------------------------

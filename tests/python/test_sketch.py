@@ -248,6 +248,7 @@ def test_what_is_refused_changes_nothing(cls):
     spoiled = A[1300:].copy()
     spoiled[-1, 2] = np.nan
     other = S.accumulate(4).partial_fit(A[1200:])
+    other_seed = "^`other` is a stream with rng seed 6, expected 5; streams to be merged need the same `rng`$"
     refused = [
         (InvalidInputError, "row_offset.*in already", lambda: stream.partial_fit(A[:2], row_offset=1299)),
         (InvalidInputError, "row_offset.*in already", lambda: stream.partial_fit(A, row_offset=0)),
@@ -261,7 +262,7 @@ def test_what_is_refused_changes_nothing(cls):
         (InvalidInputError, "other.*in already", lambda: stream.merge(other)),
         (InvalidInputError, "other.*in already", lambda: stream.merge(stream)),
         (ShapeError, "other", lambda: stream.merge(S.accumulate(5))),
-        (InvalidInputError, "other", lambda: stream.merge(cls(30, 3000, rng=6).accumulate(4))),
+        (InvalidInputError, other_seed, lambda: stream.merge(cls(30, 3000, rng=6).accumulate(4))),
         (InvalidTypeError, "other", lambda: stream.merge(S)),
     ]
     for error, message, call in refused:

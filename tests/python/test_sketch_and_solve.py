@@ -545,8 +545,13 @@ def test_streams_that_cannot_be_merged():
     A, b = problem()
     parts = stream().partial_fit(A, b)
     for other, message in [
-        (stream(rng=8).partial_fit(A, b, row_offset=3000), "`other` is for"),
-        (stream(eps=0.1).partial_fit(A, b, row_offset=3000), "`other` is for"),
+        (stream(rng=8), "stream with rng seed 8, expected 7; streams to be merged need the same `rng`$"),
+        (stream(eps=0.1), "`other` is a stream with eps 0.1, expected 0.5"),
+        (stream(sketch="gaussian"), "sketch gaussian, expected pht;"),
+        (stream(sketch="pht_normals"), "sketch pht_normals, expected pht;"),
+        (stream(sketch_size=None), "sketch_size None, expected 120;"),
+        (stream(guarantee=None), "guarantee None, expected linf;"),
+        (stream(ridge=2.0), "ridge 2, expected 0;"),
         (stream().partial_fit(A[:, :4], b, row_offset=3000), "`other` has 4 columns"),
         (stream().partial_fit(A, b, row_offset=2999), "`other` is rows 2999"),
         ("stream", "`other` is of type str"),
