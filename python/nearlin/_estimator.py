@@ -111,11 +111,12 @@ class LeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _samples(self, X: object, *, reset: bool, finite: bool = False) -> Matrix:
         """Return X, its features being those of the fit unless they are `reset`."""
         with in_our_words("`X`"):
+            samples = as_samples(X, "X")
             matrix = check_array(
-                as_samples(X, "X"),
+                samples,
                 accept_sparse=("csr", "csc"),
                 dtype=[np.float64, np.float32],
-                ensure_all_finite=finite,
+                ensure_all_finite=finite and not is_sparse(samples),  # the core sees it as it multiplies
                 input_name="X",
                 estimator=self,
             )

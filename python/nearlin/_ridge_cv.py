@@ -306,7 +306,8 @@ class RidgeCV(LeastSquares):
             kept = None if weights is None else weights[train]
             extra = {name: _rows(value, test, X.shape[0]) for name, value in for_scorer.items()}
             models = self._path(X[train], y[train], kept, alphas)
-            scores.append([scorer(model, X[test], y[test], **extra) for model in models])
+            samples, observed = X[test], y[test]
+            scores.append([scorer(model, samples, observed, **extra) for model in models])
         mean: Array = np.mean(scores, axis=0)
         return mean
 

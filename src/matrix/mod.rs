@@ -6,6 +6,7 @@
 //! | [`Mat`] | owned, column-major, cache-line aligned, allocated fallibly |
 //! | [`zeros()`], [`room_for`] | vectors, from [`crate::memory`] |
 //! | [`Sparse`] | compressed lines (CSR or CSC) with 32- or 64-bit indices |
+//! | [`Unchecked`] | the same before its indices have been checked |
 //! | [`Matrix`] | dense or sparse, as it came from the caller |
 //! | [`LinearOperator`] | products with a matrix that is nowhere written down |
 //! | [`Rows`] | anything that can show a tile of its rows as row-major `f64` |
@@ -23,7 +24,7 @@ pub(crate) use dense::TILE;
 pub use dense::{Dense, DenseMut, Rows};
 pub use operator::LinearOperator;
 pub use owned::{Buffer, Mat};
-pub use sparse::{Axis, Indices, Sparse, SparseBuf, check_indices};
+pub use sparse::{Axis, Indices, Sparse, SparseBuf, Unchecked, check_indices};
 
 /// The element types of the library.
 pub trait Real: Copy + Default + PartialOrd + Send + Sync + std::fmt::Debug + 'static {

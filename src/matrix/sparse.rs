@@ -49,6 +49,14 @@ impl Indices<'_> {
         }
     }
 
+    /// How many come before the first that is not below `bound`, if they increase.
+    pub fn partition_point(&self, bound: usize) -> usize {
+        match self {
+            Self::I32(slice) => slice.partition_point(|&i| (i as usize) < bound),
+            Self::I64(slice) => slice.partition_point(|&i| (i as usize) < bound),
+        }
+    }
+
     /// The first in a range that is not in [0, width).
     fn first_outside(&self, range: Range<usize>, width: usize) -> Option<usize> {
         // A negative number is a large one without its sign. The largest of all is found faster than the first.
@@ -73,6 +81,31 @@ impl Indices<'_> {
             Self::I32(slice) => i64::from(slice[k]),
             Self::I64(slice) => slice[k],
         }
+    }
+}
+
+/// SciPy's three arrays, whose indices nobody has looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Unchecked<'a, T> {
+    /// The name that errors give it.
+    pub argument: &'static str,
+    /// CSR or CSC.
+    pub axis: Axis,
+    /// Rows and columns.
+    pub shape: (usize, usize),
+    /// Where lines begin and end.
+    pub indptr: Indices<'a>,
+    /// Positions within the lines.
+    pub indices: Indices<'a>,
+    /// Stored values.
+    pub data: &'a [T],
+}
+
+impl<'a, T: Real> Unchecked<'a, T> {
+    /// A view, after every index has been checked.
+    pub fn check(&self, context: &Context) -> Result<Sparse<'a, T>> {
+        let Self { argument, axis, shape, indptr, indices, data } = *self;
+        Sparse::new(context, argument, axis, shape, indptr, indices, data)
     }
 }
 

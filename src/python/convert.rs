@@ -12,7 +12,9 @@
 use super::enter::enter;
 use super::errors::type_error;
 use crate::error::{Error, Result};
-use crate::matrix::{Axis, Dense, Indices, Mat, Matrix, Real, Rows, Sparse, SparseBuf, check_indices};
+use crate::matrix::{
+    Axis, Dense, Indices, Mat, Matrix, Real, Rows, Sparse, SparseBuf, Unchecked, check_indices,
+};
 use numpy::ndarray::{ArrayView2, ShapeBuilder};
 use numpy::{Element, PyArray2, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods, dtype};
 use pyo3::exceptions::PyMemoryError;
@@ -41,8 +43,7 @@ pub enum AnyInput {
 impl AnyInput {
     /// A two-dimensional NumPy array, or a SciPy matrix or array in CSR or CSC form.
     pub fn extract(object: &Bound<'_, PyAny>, argument: &'static str) -> PyResult<Self> {
-        let entries = if is_sparse(object) { &object.getattr("data")? } else { object };
-        if as_array(entries, argument)?.dtype().itemsize() == size_of::<f32>() {
+        if is_single(object, argument)? {
             Input::extract(object, argument).map(Self::F32)
         } else {
             Input::extract(object, argument).map(Self::F64)
@@ -94,14 +95,6 @@ impl<T: Real + Element> Input<T> {
         }
     }
 
-    /// The matrix, or an error if it is dense.
-    pub fn sparse_view(&self, argument: &'static str) -> Result<Sparse<'_, T>> {
-        match self.view {
-            Matrix::Sparse(view) => Ok(view),
-            Matrix::Dense(_) => Err(Error::value(argument, "dense", "a sparse matrix")),
-        }
-    }
-
     fn dense(object: &Bound<'_, PyAny>, argument: &'static str) -> PyResult<Self> {
         let array = as_array(object, argument)?;
         if array.ndim() != 2 {
@@ -120,29 +113,67 @@ impl<T: Real + Element> Input<T> {
     }
 
     fn sparse(object: &Bound<'_, PyAny>, argument: &'static str) -> PyResult<Self> {
-        let axis = if object.getattr("format")?.eq("csr")? { Axis::Rows } else { Axis::Columns };
-        let shape: Vec<usize> = object.getattr("shape")?.extract()?;
-        let &[nrows, ncols] = shape.as_slice() else {
-            return Err(wrong_ndim(argument, shape.len(), 2));
-        };
-        let indptr = IndexVector::extract(&object.getattr("indptr")?, argument)?;
-        let indices = IndexVector::extract(&object.getattr("indices")?, argument)?;
-        let data = Vector::<T>::extract(&object.getattr("data")?, argument)?;
+        let arrays = Arrays::<T>::extract(object, argument)?;
         // Another thread may write to the indices after they have been checked.
         let (view, canonical) = enter(object.py(), 1, None, |context| {
-            let (shape, indptr, indices) = ((nrows, ncols), indptr.indices(), indices.indices());
-            let view = Sparse::new(context, argument, axis, shape, indptr, indices, data.slice)?;
+            let view = arrays.unchecked().check(context)?;
             let sorted = view.is_canonical(context)?;
             Ok((view, (!sorted).then(|| view.to_canonical(context)).transpose()?))
         })?;
         let Some(canonical) = canonical else {
-            let owners = Vec::from([indptr.into_owner(), indices.into_owner(), data.owner]);
+            let owners =
+                Vec::from([arrays.indptr.into_owner(), arrays.indices.into_owner(), arrays.data.owner]);
             return Ok(Self { view: Matrix::Sparse(view), _memory: Memory::Python { _owners: owners } });
         };
         // SAFETY: the buffers of `canonical` are on the heap, go into the same `Input` as the view, and
         // are not touched again before they are dropped with it.
         let view = unsafe { std::mem::transmute::<Sparse<'_, T>, Sparse<'static, T>>(canonical.as_ref()) };
         Ok(Self { view: Matrix::Sparse(view), _memory: Memory::Rust { _canonical: canonical } })
+    }
+}
+
+/// True for a matrix in single precision.
+pub fn is_single(object: &Bound<'_, PyAny>, argument: &'static str) -> PyResult<bool> {
+    let entries = if is_sparse(object) { &object.getattr("data")? } else { object };
+    Ok(as_array(entries, argument)?.dtype().itemsize() == size_of::<f32>())
+}
+
+/// The arrays of a CSR or CSC matrix as they are.
+pub struct Arrays<T: 'static> {
+    argument: &'static str,
+    axis: Axis,
+    shape: (usize, usize),
+    indptr: IndexVector,
+    indices: IndexVector,
+    data: Vector<T>,
+}
+
+impl<T: Real + Element> Arrays<T> {
+    /// What such a matrix of SciPy stores.
+    pub fn extract(object: &Bound<'_, PyAny>, argument: &'static str) -> PyResult<Self> {
+        if !is_sparse(object) {
+            return Err(Error::value(argument, "dense", "a sparse matrix").into());
+        }
+        let axis = if object.getattr("format")?.eq("csr")? { Axis::Rows } else { Axis::Columns };
+        let shape: Vec<usize> = object.getattr("shape")?.extract()?;
+        let &[nrows, ncols] = shape.as_slice() else {
+            return Err(wrong_ndim(argument, shape.len(), 2));
+        };
+        Ok(Self {
+            argument,
+            axis,
+            shape: (nrows, ncols),
+            indptr: IndexVector::extract(&object.getattr("indptr")?, argument)?,
+            indices: IndexVector::extract(&object.getattr("indices")?, argument)?,
+            data: Vector::extract(&object.getattr("data")?, argument)?,
+        })
+    }
+
+    /// The matrix, whose indices may be anything. As long as this, as [`Input::view`].
+    pub fn unchecked(&self) -> Unchecked<'static, T> {
+        let Self { argument, axis, shape, .. } = *self;
+        let (indptr, indices) = (self.indptr.indices(), self.indices.indices());
+        Unchecked { argument, axis, shape, indptr, indices, data: self.data.slice }
     }
 }
 

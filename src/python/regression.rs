@@ -1,6 +1,8 @@
 //! Bindings of [`crate::regression`].
 
-use super::convert::{AnyInput, Input, Vector, either_precision, owned, to_array, to_numpy};
+use super::convert::{
+    AnyInput, Arrays, Input, Vector, either_precision, is_single, owned, to_array, to_numpy,
+};
 use super::enter::enter;
 use super::names::{method_named, precision_named, preconditioner_named, sketch_named};
 use super::operator::Operator;
@@ -114,12 +116,18 @@ pub fn predict<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let coefficients = owned(coefficients, "coefficients")?;
     let intercept = Vector::<f64>::extract(intercept, "intercept")?;
-    let predicted = either_precision!(AnyInput::extract(a, "A")?, |a| {
+    let intercept = intercept.as_slice();
+    let predicted = if is_single(a, "A")? {
+        let a = Arrays::<f32>::extract(a, "A")?;
         enter(py, threads, None, |context| {
-            let a = a.sparse_view("A")?;
-            regression::predict(context, &a, &coefficients, intercept.as_slice())
+            regression::predict(context, &a.unchecked(), &coefficients, intercept)
         })?
-    });
+    } else {
+        let a = Arrays::<f64>::extract(a, "A")?;
+        enter(py, threads, None, |context| {
+            regression::predict(context, &a.unchecked(), &coefficients, intercept)
+        })?
+    };
     to_array(py, predicted, single)?.getattr("T")
 }
 

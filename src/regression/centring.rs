@@ -12,7 +12,7 @@ use crate::linalg::power_of_two_below;
 use crate::matrix::{Buffer, Dense, Real, Rows};
 use crate::memory::collected;
 use crate::parallel::Context;
-use crate::simd::{Element, Extended, axpy_extended, kernel};
+use crate::simd::{Element, Extended, add_product, dot_extended, kernel};
 use std::ops::Range;
 
 /// What one read of A and B tells of their columns.
@@ -36,28 +36,30 @@ pub(super) fn centre<T: Real + Element>(
     let (n, d, k) = (matrix.nrows(), matrix.ncols(), targets.ncols());
     let shares = Shares::new(context, n, weights)?;
     let about = About::new(matrix, shares.heaviest)?;
+    let columns = targets.t();
     let part = |buffer: &mut Vec<f64>, block: usize| {
         let mut sums = Sums::new(d, k)?;
         let rows = blocks[block].clone();
-        match matrix {
-            Source::Sparse(matrix) => {
-                sparse::visit(matrix, rows.clone(), |i, j, value| {
-                    sums.add_entry(j, shares.of(rows.start + i), value, &about);
-                });
-            }
-            _ => {
-                for start in rows.clone().step_by(TILE_ROWS) {
-                    let part = start..(start + TILE_ROWS).min(rows.end);
-                    let tile = spread_rows(matrix, part.clone(), buffer)?;
-                    for (i, row) in part.enumerate() {
-                        sums.add_row(shares.of(row), tile.row(i).unwrap_or(&[]), &about);
-                    }
+        if let Source::Sparse(matrix) = matrix {
+            sparse::visit(matrix, rows.clone(), |i, j, value| {
+                sums.add_entry(j, shares.of(rows.start + i), value, &about);
+            });
+        }
+        for start in rows.clone().step_by(TILE_ROWS) {
+            let part = start..(start + TILE_ROWS).min(rows.end);
+            let shares: [f64; TILE_ROWS] = std::array::from_fn(|i| shares.of((start + i).min(part.end - 1)));
+            let shares = &shares[..part.len()];
+            if !matches!(matrix, Source::Sparse(_)) {
+                let tile = spread_rows(matrix, part.clone(), buffer)?;
+                let step = (ROWS_AT_ONCE / d.max(1)).clamp(4, TILE_ROWS);
+                for (first, shares) in (0..).step_by(step).zip(shares.chunks(step)) {
+                    add_rows(tile.rows(first..first + shares.len()), shares, &about, &mut sums);
                 }
             }
-        }
-        for row in rows {
-            let share = shares.of(row);
-            (0..k).for_each(|target| sums.add(d + target, share, targets.get(row, target).to_f64()));
+            for target in 0..k {
+                let column = columns.tile(target..target + 1, part.clone(), buffer)?;
+                sums.absorb_sum(d + target, dot_extended(column.row(0).unwrap_or(&[]), shares));
+            }
         }
         Ok(sums)
     };
@@ -183,14 +185,6 @@ impl Sums {
         (self.high[column], self.low[column]) = (sum.high, sum.low);
     }
 
-    fn add_row(&mut self, share: f64, row: &[f64], about: &About) {
-        let d = row.len();
-        axpy_extended(Extended::from(share), row, &mut self.high[..d], &mut self.low[..d]);
-        if share > 0.0 {
-            add_squares(share, row, &about.row, &about.units, &mut self.squares);
-        }
-    }
-
     fn add_entry(&mut self, column: usize, share: f64, value: f64, about: &About) {
         self.add(column, share, value);
         if share > 0.0 {
@@ -207,23 +201,42 @@ impl Sums {
     }
 
     fn absorb(&mut self, other: &Self) {
-        for column in 0..self.high.len() {
-            let mut sum = self.sum(column);
-            sum.add(other.high[column]);
-            sum.low += other.low[column];
-            self.set(column, sum);
-        }
+        (0..self.high.len()).for_each(|column| self.absorb_sum(column, other.sum(column)));
         self.squares.iter_mut().zip(&other.squares[..]).for_each(|(sum, part)| *sum += part);
         self.stored.iter_mut().zip(&other.stored[..]).for_each(|(sum, part)| *sum += part);
     }
+
+    fn absorb_sum(&mut self, column: usize, part: Extended) {
+        let mut sum = self.sum(column);
+        sum.add(part.high);
+        sum.low += part.low;
+        self.set(column, sum);
+    }
 }
 
+/// Entries of rows that are added up eight columns after eight columns: half of what the nearest cache holds.
+const ROWS_AT_ONCE: usize = 1 << 11;
+
 kernel! {
-    /// squares += share ((row - about) units)^2
-    fn add_squares<V>(share: f64, row: &[f64], about: &[f64], units: &[f64], squares: &mut [f64]) {
-        for k in 0..row.len().min(about.len()).min(units.len()).min(squares.len()) {
-            let deviation = (row[k] - about[k]) * units[k];
-            squares[k] += share * deviation * deviation;
+    /// Adds rows, each times its share, to the sums and the squares, which stay in registers.
+    fn add_rows<V>(rows: Dense<'_, f64>, shares: &[f64], about: &About, sums: &mut Sums) {
+        let d = rows.ncols();
+        for start in (0..d).step_by(8) {
+            let columns = start..d.min(start + 8);
+            let (at, units) = (V::load_head(&about.row[columns.clone()]), V::load_head(&about.units[columns.clone()]));
+            let (high, low) = (&mut sums.high[columns.clone()], &mut sums.low[columns.clone()]);
+            let squares = &mut sums.squares[columns.clone()];
+            let mut sum = (V::load_head(high), V::load_head(low));
+            let mut square = V::load_head(squares);
+            for (row, &share) in (0..rows.nrows()).filter_map(|i| rows.row(i)).zip(shares) {
+                let (row, share) = (V::load_head(&row[columns.clone()]), V::splat(share));
+                sum = add_product(sum, row, share);
+                let deviation = row.sub(at).mul(units);
+                square = share.mul(deviation).mul_add(deviation, square);
+            }
+            sum.0.store_head(high);
+            sum.1.store_head(low);
+            square.store_head(squares);
         }
     }
 }

@@ -6,7 +6,7 @@ use super::sparse;
 use crate::error::{Error, Result};
 use crate::linalg::power_of_two_below;
 use crate::matrix::{Buffer, Dense, LinearOperator, Matrix, Real, Rows, Sparse, TILE};
-use crate::memory::{collected, copied, extend, filled, prepare, room_for, zeros};
+use crate::memory::{collected, copied, extend, filled, prepare, resize, room_for, zeros};
 use crate::parallel::Context;
 use crate::simd::{Element, Extended, kernel};
 use std::ops::Range;
@@ -668,13 +668,23 @@ impl<T: Real + Element> Rows for Design<'_, T> {
             return Ok(borrowed.cols(cols));
         }
         let shape = (rows.len(), cols.len());
-        self.copy_rows(rows.clone(), cols.clone(), buffer)?;
-        let scale = self.column_scale.as_ref().map(|scale| &scale[cols.clone()]);
-        let means = self.means.as_ref().map(|means| &means[cols]);
+        let means = self.means.as_ref().map(|means| &means[cols.clone()]);
+        let as_given = match &self.matrix {
+            Source::Dense(matrix) => matrix.rows(rows.clone()).row_major_f64(),
+            Source::Sparse(_) | Source::Operator(_) => None,
+        };
+        if let (Some(as_given), Some(means)) = (as_given, means) {
+            resize(buffer, shape.0 * shape.1, 0.0, TILE)?;
+            subtracted(as_given.cols(cols.clone()), means, buffer);
+        } else {
+            self.copy_rows(rows.clone(), cols.clone(), buffer)?;
+            means.into_iter().for_each(|means| subtract(means, buffer));
+        }
+        let scale = self.column_scale.as_ref().map(|scale| &scale[cols]);
+        if scale.is_none() && self.root_weights.is_none() {
+            return Ok(Dense::row_major(buffer, shape.0, shape.1));
+        }
         for (row, values) in rows.zip(buffer.chunks_exact_mut(shape.1.max(1))) {
-            if let Some(means) = means {
-                subtract(means, values);
-            }
             if let Some(scale) = scale {
                 multiply(scale, values);
             }
@@ -690,9 +700,24 @@ impl<T: Real + Element> Rows for Design<'_, T> {
 }
 
 kernel! {
+    /// Rows less the means, one after the other.
+    fn subtracted<V>(rows: Dense<'_, f64>, means: &[f64], values: &mut [f64]) {
+        let values = values.chunks_exact_mut(means.len().max(1));
+        for (row, values) in (0..rows.nrows()).filter_map(|i| rows.row(i)).zip(values) {
+            for k in 0..values.len().min(row.len()).min(means.len()) {
+                values[k] = row[k] - means[k];
+            }
+        }
+    }
+}
+
+kernel! {
+    /// The same where they are.
     fn subtract<V>(means: &[f64], values: &mut [f64]) {
-        for k in 0..values.len().min(means.len()) {
-            values[k] -= means[k];
+        for values in values.chunks_exact_mut(means.len().max(1)) {
+            for k in 0..values.len().min(means.len()) {
+                values[k] -= means[k];
+            }
         }
     }
 }

@@ -102,7 +102,7 @@ kernel! {
 
 /// The sum and its errors after one more product.
 #[inline(always)]
-fn add_product<V: Lanes>((high, low): (V, V), x: V, y: V) -> (V, V) {
+pub(crate) fn add_product<V: Lanes>((high, low): (V, V), x: V, y: V) -> (V, V) {
     let product = x.mul(y);
     let lost = x.mul_add(y, V::splat(0.0).sub(product));
     let sum = high.add(product);

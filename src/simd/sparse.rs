@@ -55,6 +55,72 @@ kernel! {
     }
 }
 
+kernel! {
+    /// y_l += sum of v_k x\[i_k\] over the entries of line l, which end where those of the next one begin. False, and
+    /// anything in y, if a line leads out of the entries or an index out of x.
+    pub fn add_lines<V, P: Index, I: Index, T: Element>(
+        ends: &[P],
+        indices: &[I],
+        values: &[T],
+        x: &[f64],
+        y: &mut [f64],
+    ) -> bool {
+        for (y, ends) in y.iter_mut().zip(ends.windows(2)) {
+            let line = ends[0].offset()..ends[1].offset();
+            let (Some(indices), Some(values)) = (indices.get(line.clone()), values.get(line)) else {
+                return false;
+            };
+            let ((indices, indices_tail), (values, values_tail)) = (indices.as_chunks::<4>(), values.as_chunks::<4>());
+            let (mut sums, mut sum) = ([0.0; 4], 0.0);
+            for (indices, values) in indices.iter().zip(values) {
+                for k in 0..4 {
+                    let Some(&x) = x.get(indices[k].offset()) else { return false };
+                    sums[k] = values[k].widen().mul_add(x, sums[k]);
+                }
+            }
+            for (index, value) in indices_tail.iter().zip(values_tail) {
+                let Some(&x) = x.get(index.offset()) else { return false };
+                sum = value.widen().mul_add(x, sum);
+            }
+            *y += (sums[0] + sums[1]) + (sums[2] + sums[3]) + sum;
+        }
+        true
+    }
+}
+
+kernel! {
+    /// [`add_lines`] for so many columns at once: x and y are row-major.
+    pub fn add_lines_of_many<V, P: Index, I: Index, T: Element>(
+        ends: &[P],
+        indices: &[I],
+        values: &[T],
+        columns: usize,
+        x: &[f64],
+        y: &mut [f64],
+    ) -> bool {
+        let height = x.len() / columns;
+        for (y, ends) in y.chunks_exact_mut(columns).zip(ends.windows(2)) {
+            let line = ends[0].offset()..ends[1].offset();
+            let (Some(indices), Some(values)) = (indices.get(line.clone()), values.get(line)) else {
+                return false;
+            };
+            for (y, first) in y.chunks_mut(8).zip((0..).step_by(8)) {
+                let mut sum = V::load_head(y);
+                for (index, value) in indices.iter().zip(values) {
+                    let index = index.offset();
+                    if index >= height {
+                        return false;
+                    }
+                    let x = V::load_head(&x[index * columns + first..][..y.len()]);
+                    sum = V::splat(value.widen()).mul_add(x, sum);
+                }
+                sum.store_head(y);
+            }
+        }
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +151,62 @@ mod tests {
                 assert!(same_bits(outcome, &outcomes[0]));
                 assert!(same_bits(&outcome[..97], &y));
                 assert!((outcome[97] - dot).abs() <= 1e-13);
+            }
+        }
+    }
+
+    #[test]
+    fn lines_are_added_up_for_one_column_and_for_many() {
+        let lengths = [0, 1, 3, 4, 5, 0, 8, 13, 40];
+        let ends: Vec<i32> = lengths.iter().fold(vec![0], |mut ends, len| {
+            ends.push(ends[ends.len() - 1] + len);
+            ends
+        });
+        let indices: Vec<i64> = (0..74).map(|k| k * k % 23).collect();
+        let values: Vec<f32> = (0..74).map(|k| (k as f32 + 0.3).sin()).collect();
+        for columns in [1, 2, 8, 11, 20] {
+            let x: Vec<f64> = (0..23 * columns).map(|k| (k as f64).cos()).collect();
+            let start: Vec<f64> = (0..9 * columns).map(|k| k as f64).collect();
+            let outcomes = on_every_path(|| {
+                let mut y = start.clone();
+                assert!(add_lines_of_many(&ends, &indices, &values, columns, &x, &mut y));
+                let mut one = start.clone();
+                assert!(columns > 1 || add_lines(&ends, &indices, &values, &x, &mut one));
+                (y, one)
+            });
+            let mut y = start.clone();
+            for (line, ends) in ends.windows(2).enumerate() {
+                for k in ends[0] as usize..ends[1] as usize {
+                    (0..columns).for_each(|c| {
+                        y[line * columns + c] += f64::from(values[k]) * x[indices[k] as usize * columns + c]
+                    });
+                }
+            }
+            let close = |left: &[f64]| left.iter().zip(&y).all(|(left, right)| (left - right).abs() < 1e-12);
+            for (many, one) in &outcomes {
+                assert!(close(many) && (columns > 1 || close(one)));
+                assert!(same_bits(many, &outcomes[0].0) && same_bits(one, &outcomes[0].1));
+            }
+        }
+    }
+
+    #[test]
+    fn lines_and_indices_that_lead_out_are_noticed() {
+        let found = |ends: &[i64], indices: &[i32]| {
+            let one = add_lines(ends, indices, &[1.0; 6], &[1.0; 3], &mut [0.0; 2]);
+            let many = add_lines_of_many(ends, indices, &[1.0; 6], 2, &[1.0; 6], &mut [0.0; 4]);
+            assert_eq!(one, many);
+            one
+        };
+        assert!(found(&[0, 5, 6], &[0, 1, 2, 0, 1, 2]));
+        assert!(!found(&[0, 5, 7], &[0, 1, 2, 0, 1, 2, 0]));
+        assert!(!found(&[0, 5, 4], &[0; 6]));
+        assert!(!found(&[-1, 5, 6], &[0; 6]));
+        for bad in [3, -1, i32::MIN, i32::MAX] {
+            for position in 0..6 {
+                let mut indices = [0; 6];
+                indices[position] = bad;
+                assert!(!found(&[0, 5, 6], &indices), "{bad} at {position}");
             }
         }
     }
