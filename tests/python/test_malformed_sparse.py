@@ -188,3 +188,17 @@ def test_the_number_of_threads_does_not_change_a_bit_of_predictions():
         models = [nearlin.Ridge(n_jobs=n).fit(X, y) for n in (1, 2, 5)]
         assert len({model.predict(X).tobytes() for model in models}) == 1
         assert_allclose(models[0].predict(X), X @ models[0].coef_.T + models[0].intercept_, rtol=1e-12)
+
+
+@pytest.mark.parametrize("form", ["csr", "csc"])
+@pytest.mark.parametrize("y", [np.arange(N), np.ones((N, 3))], ids=["vector", "columns"])
+def test_predictions_notice_numbers_that_are_not_finite_and_no_others(form, y):
+    model = nearlin.LinearRegression().fit(DENSE.astype(float), y)
+    for bad, words in [(np.nan, "NaN"), (-np.inf, "infinity")]:
+        X = np.array(DENSE, dtype=float)
+        X[3, 1] = bad
+        with pytest.raises(nearlin.exceptions.NonFiniteError, match=rf"`X`.*{words} at \[3, 1\]"):
+            model.predict(sp.coo_array(X).asformat(form))
+    huge = sp.coo_array(([1e300], ([0], [0])), shape=DENSE.shape).asformat(form)
+    model.coef_ = np.full_like(model.coef_, 1e300)
+    assert np.isposinf(model.predict(huge)[0]).all()
