@@ -214,8 +214,8 @@ impl Sums {
     }
 }
 
-/// Entries of rows that are added up eight columns after eight columns: half of what the nearest cache holds.
-const ROWS_AT_ONCE: usize = 1 << 11;
+/// Entries of rows that are added up eight columns after eight columns: what the second cache holds some of.
+const ROWS_AT_ONCE: usize = 1 << 14;
 
 kernel! {
     /// Adds rows, each times its share, to the sums and the squares, which stay in registers.
