@@ -229,10 +229,12 @@ kernel! {
             let mut sum = (V::load_head(high), V::load_head(low));
             let mut square = V::load_head(squares);
             for (row, &share) in (0..rows.nrows()).filter_map(|i| rows.row(i)).zip(shares) {
-                let (row, share) = (V::load_head(&row[columns.clone()]), V::splat(share));
-                sum = add_product(sum, row, share);
-                let deviation = row.sub(at).mul(units);
-                square = share.mul(deviation).mul_add(deviation, square);
+                let (row, of_row) = (V::load_head(&row[columns.clone()]), V::splat(share));
+                sum = add_product(sum, row, of_row);
+                if share > 0.0 {
+                    let deviation = row.sub(at).mul(units);
+                    square = of_row.mul(deviation).mul_add(deviation, square);
+                }
             }
             sum.0.store_head(high);
             sum.1.store_head(low);
