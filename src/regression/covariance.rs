@@ -177,8 +177,8 @@ pub fn robust_covariance<T: Real + Element>(
         let mean = design.target_means()[target].abs() * scale * fit.weight_norm;
         let rounding = mean + sizes.iter().zip(&coefficients).map(|(size, x)| size * x.abs()).sum::<f64>();
         let doubt = 1e-6 * design.target_norm(target) + 8.0 * T::UNIT_ROUNDOFF * rounding;
-        // In this order NaN is refused.
-        if !((residual - residual_norms[target] * scale).abs() <= doubt) {
+        let is_that_of_the_fit = (residual - residual_norms[target] * scale).abs() <= doubt;
+        if !is_that_of_the_fit {
             let found = "not what was fitted: it leaves other residuals than the fit had";
             return Err(Error::value("b", found, "the data of the fit, with its `sample_weight`"));
         }
