@@ -339,7 +339,15 @@ fn covariances_are_those_of_the_textbook() {
             assert!(close(&found.matrices[0], &sandwich(&problem, ridge[0], None), 1e-10), "{method:?}");
             for robust in [Robust::Hc0, Robust::Hc1, Robust::Hc2, Robust::Hc3] {
                 let found = |threads| -> Covariance {
-                    robust_covariance(&Context::new(threads), &problem, &fit, &output.x, robust).unwrap()
+                    robust_covariance(
+                        &Context::new(threads),
+                        &problem,
+                        &fit,
+                        &output.x,
+                        &output.residual_norm,
+                        robust,
+                    )
+                    .unwrap()
                 };
                 let (one, three) = (found(1), found(3));
                 assert_eq!(one.matrices[0].as_slice(), three.matrices[0].as_slice());
@@ -348,7 +356,17 @@ fn covariances_are_those_of_the_textbook() {
                 assert!(one.pinned.is_empty());
             }
             let other = Problem { weights: Some(&vec![0.5; n]), ..problem };
-            assert!(robust_covariance(&Context::new(1), &other, &fit, &output.x, Robust::Hc0).is_err());
+            assert!(
+                robust_covariance(
+                    &Context::new(1),
+                    &other,
+                    &fit,
+                    &output.x,
+                    &output.residual_norm,
+                    Robust::Hc0
+                )
+                .is_err()
+            );
         }
     }
 }
@@ -362,7 +380,9 @@ fn rows_that_the_fit_passes_through_are_told() {
     let (output, factor) = kept(&problem, Method::Qr);
     let fit =
         Fit { factor: &factor, ridge: 0.0, means: None, weight_norm: (n as f64).sqrt(), observations: n };
-    let found = robust_covariance(&Context::new(1), &problem, &fit, &output.x, Robust::Hc3).unwrap();
+    let found =
+        robust_covariance(&Context::new(1), &problem, &fit, &output.x, &output.residual_norm, Robust::Hc3)
+            .unwrap();
     assert_eq!(found.pinned, [17]);
     assert!(found.matrices[0].as_slice().iter().all(|v| v.is_finite()));
     let square = Fit { observations: d, ..fit };
