@@ -229,7 +229,8 @@ def lstsq(
         The default is max(30, min(n, d)) u, u being the unit roundoff of float64, and at least the spacing of
         float32 at 1 for an `A` of float32, as a direction no larger than that holds nothing but the rounding
         of entries (times the root of the lightest weight over the heaviest, so that heavy rows hide nothing
-        that light ones say). A copy of the same numbers in float64 keeps it.
+        that light ones say). A copy of the same numbers in float64 keeps it. No value goes below u, as what
+        is smaller is rounding.
     sketch : {"sparse_sign", "srht", "pht", "count_sketch", "gaussian"}, optional
         Sketch for the methods that draw one; the default is ``"sparse_sign"``.
     sketch_size : int, optional

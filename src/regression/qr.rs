@@ -211,7 +211,10 @@ pub(super) fn cut_off(n: usize, d: usize, u: f64) -> f64 {
     RCOND.max(n.min(d) as f64 * f64::UNIT_ROUNDOFF).max(2.0 * u)
 }
 
-/// The least cut-off.
+/// The least cut-off that a caller gets: singular values below are rounding, and answers made of them are none.
+pub(super) const LEAST: f64 = f64::UNIT_ROUNDOFF;
+
+/// The least cut-off by default.
 pub(super) const RCOND: f64 = 30.0 * f64::UNIT_ROUNDOFF;
 
 /// Number of singular values above `rcond` times the largest.

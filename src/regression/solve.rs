@@ -11,7 +11,7 @@ use super::lsmr::{PROBES, Unfactored, lsmr};
 use super::output::{Output, Stage};
 use super::plan::{Method, Params, Plan, Rung, wants_hint};
 use super::products::check_adjoint;
-use super::qr::{Factored, doubt, qr, shortened};
+use super::qr::{Factored, LEAST, doubt, qr, shortened};
 use super::refine::{Group, Refined, Scaled, TARGETS};
 use super::spir::{Inner, spir};
 use crate::certify::{LOOSENESS, floor_of};
@@ -115,7 +115,7 @@ impl<'p> Driver<'p> {
         let within =
             |target: f64| if target > floor_of(T::UNIT_ROUNDOFF) { target / LOOSENESS } else { target };
         let tolerance = params.tolerance.map_or(T::UNIT_ROUNDOFF, within);
-        let rcond = params.rcond.unwrap_or(design.cut_off());
+        let rcond = params.rcond.unwrap_or(design.cut_off()).max(LEAST);
         let mut driver = Self {
             context,
             params,

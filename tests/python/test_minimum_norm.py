@@ -227,3 +227,15 @@ def test_no_cut_off_finds_a_direction_that_centring_took(n):
     fit = nearlin.LinearRegression(rcond=0.0, random_state=0).fit(a, b)
     assert fit.rank_ == n - 1
     np.testing.assert_allclose(fit.predict(a), b, atol=1e-12)
+
+
+@pytest.mark.parametrize("rcond", [0.0, 1e-30, 1e-17])
+@pytest.mark.parametrize("method", ["auto", "qr", "gram"])
+@pytest.mark.filterwarnings("ignore::nearlin.exceptions.FallbackWarning")
+def test_no_cut_off_makes_a_direction_of_rounding(rcond, method):
+    a, b = np.zeros((3, 5)), np.array([3.0, -1, 1])
+    a[:, :2] = [[-0.02, -0.04], [0, 0], [0.03, 0.06]]
+    fit = nearlin.lstsq(a, b, rcond=rcond, method=method, rng=0)
+    assert fit.rank == 1
+    np.testing.assert_allclose(fit.x, np.linalg.lstsq(a, b, rcond=None)[0], rtol=1e-12)
+    assert nearlin.lstsq_kron([a, np.ones((1, 1))], b, rcond=rcond).rank == 1

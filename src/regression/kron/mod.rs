@@ -27,7 +27,7 @@ mod factor;
 mod modes;
 
 use super::design::Problem;
-use super::qr::{RCOND, cut_off};
+use super::qr::{LEAST, RCOND, cut_off};
 use super::{Params, lstsq};
 use crate::certify::{ROUNDING, damped_ratio, floor_of, norm};
 use crate::error::{Error, Result};
@@ -124,6 +124,7 @@ pub fn lstsq_kron<T: Real>(
             .map(|factor| cut_off(factor.nrows(), factor.ncols(), T::UNIT_ROUNDOFF))
             .fold(RCOND, f64::max)
     });
+    let rcond = rcond.max(LEAST);
     let (solver, projection) = Solver::new(context, problem, params, rcond)?;
     match params.method {
         KronMethod::Exact => solver.refine(solver.first(projection)?),
