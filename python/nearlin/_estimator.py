@@ -24,8 +24,9 @@ from ._validation import (
     as_seed,
     check_bool,
     check_finite,
+    copying,
 )
-from .exceptions import AllocationError, InvalidInputError, InvalidTypeError, NearlinError
+from .exceptions import InvalidInputError, InvalidTypeError, NearlinError
 from .regression import Solution, certificate_of, solve
 
 __all__ = ["LeastSquares", "named_for_estimators"]
@@ -90,7 +91,7 @@ class LeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):
         targets = as_rhs(y, len(predicted), np.float64, "y")[0]
         check_finite(targets, "y")
         weights = as_sample_weight(sample_weight, len(predicted))
-        with in_our_words("`y`"):
+        with in_our_words("y"):
             return float(r2_score(targets, predicted, sample_weight=weights))
 
     @property
@@ -110,7 +111,7 @@ class LeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _samples(self, X: object, *, reset: bool, finite: bool = False) -> Matrix:
         """Return X, its features being those of the fit unless they are `reset`."""
-        with in_our_words("`X`"):
+        with in_our_words("X"):
             samples = as_samples(X, "X")
             matrix = check_array(
                 samples,
@@ -169,14 +170,13 @@ def named_for_estimators(columns: Sequence[str] | None = None) -> Generator[None
 
 
 @contextmanager
-def in_our_words(names: str) -> Generator[None]:
-    """Raise as errors of nearlin what scikit-learn finds wrong with these arguments."""
+def in_our_words(name: str) -> Generator[None]:
+    """Raise as errors of nearlin what scikit-learn finds wrong with this argument."""
     try:
-        yield
+        with copying(name):
+            yield
     except (NearlinError, Warning):
         raise
-    except MemoryError as error:
-        raise AllocationError(f"could not allocate a copy of {names}: {error}") from error
     except Exception as error:  # whatever the code of the caller raises as it becomes an array
         kind = InvalidTypeError if isinstance(error, TypeError) else InvalidInputError
-        raise kind(f"{names}: {error}") from error
+        raise kind(f"`{name}`: {error}") from error

@@ -48,6 +48,7 @@ __all__ = [
     "check_finite",
     "check_int",
     "check_real",
+    "copying",
     "float_dtype",
     "shown",
 ]

@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import signal
 import struct
 import subprocess
 import sys
@@ -11,7 +10,6 @@ import threading
 import time
 import warnings
 import zlib
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +17,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from reference.processor import denormals_flushed, machine_code
-from reference.signals import interrupted
+from reference.signals import exit_code, handled, interrupted
 
 import nearlin
 from nearlin import sketch
@@ -46,31 +44,6 @@ STREAMS = {
 HEAD, ALL = slice(0, 900), slice(900, None)
 
 posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and signals")
-
-
-@contextmanager
-def handled(seconds, work):
-    """Run `work` in a signal handler after so many seconds of the block."""
-    former = signal.signal(signal.SIGALRM, lambda number, frame: work())
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, former)
-
-
-def exit_code(child, seconds=20):
-    """What a child ended with; None after so many seconds."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.01)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return None
 
 
 @posix
@@ -137,7 +110,7 @@ def test_a_child_forked_while_another_thread_changes_a_stream_has_the_state_or_i
                         code = use()
                 finally:
                     os._exit(code)
-            assert exit_code(child) == 0
+            assert exit_code(child, 20) == 0
     finally:
         done.set()
         thread.join()
@@ -170,7 +143,7 @@ def test_a_child_forked_by_a_handler_in_the_middle_of_a_call_works_or_says_so(n_
     finally:
         if os.getpid() != parent:
             os._exit(code)
-    assert exit_code(children[0]) == 0
+    assert exit_code(children[0], 20) == 0
 
 
 @posix

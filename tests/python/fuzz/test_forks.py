@@ -9,6 +9,7 @@ import warnings
 
 import numpy as np
 import pytest
+from reference.signals import exit_code
 
 import nearlin
 from nearlin import sketch
@@ -49,19 +50,6 @@ def solutions(n_jobs):
     )
 
 
-def exit_code(child, seconds=60):
-    """Return what a child ended with; None after so many seconds."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.01)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return None
-
-
 def in_a_child(work):
     """Fork, and return what a child that does the work ends with: 0 if it returns True."""
     child = os.fork()
@@ -72,7 +60,7 @@ def in_a_child(work):
                 code = 0 if work() else 1
         finally:
             os._exit(code)
-    return exit_code(child)
+    return exit_code(child, 60)
 
 
 @pytest.mark.parametrize("busy", [*STREAMS, "lstsq"])
@@ -145,7 +133,7 @@ def test_a_child_forked_by_a_handler_works_or_says_why_not(call, n_jobs):
                 os._exit(code)
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, former)
-        return code, exit_code(children[0])
+        return code, exit_code(children[0], 60)
 
     start = time.perf_counter()
     work(STREAMS.get(call, STREAMS["gaussian"])())
