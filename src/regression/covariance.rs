@@ -54,7 +54,7 @@ impl Inference {
             factor_of: zeros(design.ntargets(), TARGETS)?,
             means: design.means().map(|means| copied(means, "means of columns")).transpose()?,
             weight_norm: design.weight_norm(),
-            observations: (0..design.nrows()).filter(|&row| design.root_weight(row) > 0.0).count(),
+            observations: design.rows_present(),
             target_norm: collected((0..design.ntargets()).map(norm), TARGETS)?,
         })
     }

@@ -80,8 +80,7 @@ pub(crate) struct Design<'a, T> {
     root_weights: Option<Vec<f64>>,
     /// Norm of the root weights.
     weight_norm: f64,
-    /// The least root weight that is not zero, over the largest.
-    lightest: f64,
+    spread: Spread,
     means: Option<Vec<f64>>,
     target_means: Vec<f64>,
     /// Columns that are constant, where all are centred.
@@ -106,12 +105,13 @@ impl<'a, T: Real + Element> Design<'a, T> {
         // Every method holds several times as much: a shape that is beyond any memory ends here.
         room_for::<f64>(matrix.ncols().saturating_mul(k.max(1)), "the coefficients")?;
         let root_weights = problem.weights.map(|weights| roots(context, weights)).transpose()?;
+        let spread = Spread::of(context, n, root_weights.as_deref())?;
         let mut design = Self {
             matrix,
             targets: problem.targets,
             weights: problem.weights,
-            weight_norm: norm_of_weights(context, n, root_weights.as_deref())?,
-            lightest: lightest_of(context, root_weights.as_deref())?,
+            weight_norm: norm_of_weights(context, n, root_weights.as_deref(), spread.heaviest)?,
+            spread,
             root_weights,
             means: None,
             target_means: zeros(k, "the targets")?,
@@ -223,7 +223,7 @@ impl<'a, T: Real + Element> Design<'a, T> {
     /// Singular values below this times the largest count as zero, unless the caller says otherwise. What rounding of
     /// entries leaves in heavy rows must not hide what light ones say.
     pub fn cut_off(&self) -> f64 {
-        cut_off(self.nrows(), self.ncols(), T::UNIT_ROUNDOFF * self.lightest)
+        cut_off(self.nrows(), self.ncols(), T::UNIT_ROUNDOFF * self.spread.lightest)
     }
 
     /// True if rows are weighted.
@@ -237,16 +237,14 @@ impl<'a, T: Real + Element> Design<'a, T> {
         positive().fold(0.0, f64::max) / positive().fold(f64::INFINITY, f64::min)
     }
 
-    /// The most that the rank can be for the number of rows of positive weight; centring takes a direction.
-    pub fn most_rank(&self, context: &Context) -> Result<usize> {
-        let mut present = self.nrows();
-        if self.weights.is_some() {
-            present = 0;
-            for rows in context.pieces(0..self.nrows()) {
-                present += rows?.filter(|&row| self.weight(row) > 0.0).count();
-            }
-        }
-        Ok(present.saturating_sub(usize::from(self.means.is_some())))
+    /// Number of rows of positive weight.
+    pub fn rows_present(&self) -> usize {
+        self.spread.present
+    }
+
+    /// The most that the rank can be for their number; centring takes a direction.
+    pub fn most_rank(&self) -> usize {
+        self.rows_present().saturating_sub(usize::from(self.means.is_some()))
     }
 
     /// The weight of a row.
@@ -330,7 +328,7 @@ impl<'a, T: Real + Element> Design<'a, T> {
             weights: None,
             root_weights: None,
             weight_norm: (self.nrows() as f64).sqrt(),
-            lightest: 1.0,
+            spread: Spread::even(self.nrows()),
             means: self.means.as_ref().map(copy).transpose()?,
             constant: copied(&self.constant, COLUMNS)?,
             target_means: copied(&self.target_means, "the targets")?,
@@ -422,7 +420,7 @@ impl<'a, T: Real + Element> Design<'a, T> {
         };
         if let (Some((matrix, _)), true) = (self.sparse(), self.means.is_some()) {
             let stored = self.sum_over_entries(context, |_, _, _| 1.0, |sum, one| *sum += one)?;
-            let weight = largest_of(context, self.root_weights.as_deref().unwrap_or(&[1.0]))?;
+            let weight = self.spread.heaviest;
             for j in (0..matrix.ncols()).filter(|&j| stored[j] < matrix.nrows() as f64) {
                 keep(&mut largest[j], (weight * self.centred(j, 0.0)).abs());
             }
@@ -530,8 +528,7 @@ impl<'a, T: Real + Element> Design<'a, T> {
 
     /// Refuses weights so small that the columns vanish beside them.
     fn refuse_faint_weights(&self, context: &Context) -> Result<()> {
-        let Some(weights) = &self.root_weights else { return Ok(()) };
-        let heaviest = largest_of(context, weights)?;
+        let heaviest = self.spread.heaviest;
         if heaviest >= FAINT_ROOT || self.operator().is_some() {
             return Ok(());
         }
@@ -585,29 +582,45 @@ fn roots(context: &Context, weights: &[f64]) -> Result<Vec<f64>> {
     Ok(roots)
 }
 
-fn largest_of(context: &Context, numbers: &[f64]) -> Result<f64> {
-    context
-        .pieces(0..numbers.len())
-        .try_fold(0.0, |largest, piece| Ok(numbers[piece?].iter().copied().fold(largest, f64::max)))
+/// What one read of the root weights tells.
+#[derive(Clone, Copy)]
+struct Spread {
+    /// The largest.
+    heaviest: f64,
+    /// The least that is not zero, over the largest.
+    lightest: f64,
+    /// How many are not zero.
+    present: usize,
+}
+
+impl Spread {
+    fn of(context: &Context, n: usize, root_weights: Option<&[f64]>) -> Result<Self> {
+        let Some(weights) = root_weights else { return Ok(Self::even(n)) };
+        let (mut heaviest, mut least, mut present) = (0.0f64, f64::INFINITY, 0);
+        for rows in context.pieces(0..weights.len()) {
+            for &weight in weights[rows?].iter().filter(|&&weight| weight > 0.0) {
+                heaviest = heaviest.max(weight);
+                least = least.min(weight);
+                present += 1;
+            }
+        }
+        Ok(Self { heaviest, lightest: (least / heaviest).min(1.0), present })
+    }
+
+    /// Of so many ones.
+    fn even(n: usize) -> Self {
+        Self { heaviest: 1.0, lightest: 1.0, present: n }
+    }
 }
 
 /// Of root weights, or of so many ones.
-fn norm_of_weights(context: &Context, n: usize, root_weights: Option<&[f64]>) -> Result<f64> {
+fn norm_of_weights(context: &Context, n: usize, root_weights: Option<&[f64]>, heaviest: f64) -> Result<f64> {
     let Some(weights) = root_weights else { return Ok((n as f64).sqrt()) };
-    let unit = power_of_two_below(largest_of(context, weights)?);
+    let unit = power_of_two_below(heaviest);
     let squares = context.pieces(0..n).try_fold(0.0, |sum, rows| -> Result<f64> {
         Ok(weights[rows?].iter().fold(sum, |sum, weight| sum + (weight / unit).powi(2)))
     })?;
     Ok(squares.sqrt() * unit)
-}
-
-/// The least root weight that is not zero, over the largest.
-fn lightest_of(context: &Context, root_weights: Option<&[f64]>) -> Result<f64> {
-    let Some(weights) = root_weights else { return Ok(1.0) };
-    let least = context.pieces(0..weights.len()).try_fold(f64::INFINITY, |least, rows| -> Result<f64> {
-        Ok(weights[rows?].iter().copied().filter(|&weight| weight > 0.0).fold(least, f64::min))
-    })?;
-    Ok((least / largest_of(context, weights)?).min(1.0))
 }
 
 /// True if squares of such a magnitude may overflow or vanish.

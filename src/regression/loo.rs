@@ -144,7 +144,7 @@ impl<'s, 'a, T: Real + Element> Steps<'s, 'a, T> {
         let spectrum = Spectrum::new(context, design)?;
         let k = design.ntargets();
         let intercept = design.means().is_some();
-        let rows = (0..design.nrows()).filter(|&row| design.root_weight(row) > 0.0).count();
+        let rows = design.rows_present();
         let complete = spectrum.rank() + usize::from(intercept) >= rows;
         let shrink = |j: usize, alpha: f64| {
             if complete { -spectrum.lost(j, alpha) } else { spectrum.kept(j, alpha) }

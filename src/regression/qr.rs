@@ -96,7 +96,7 @@ fn tall<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solve
     let mut r = Mat::from_fn(d, d, |i, j| if i <= j { r_of_both[(i, j)] } else { 0.0 })?;
     let mut x = Mat::from_fn(d, k, |i, j| r_of_both[(i, d + j)])?;
     let empty = collected(empty_columns(&r), COLUMNS)?;
-    let most = group.most_rank()?;
+    let most = group.most_rank();
     let scale = normalise_columns(&mut r)?;
     let mut scaled = Scaled { factor: Factor::Triangle(r), scale, empty: Vec::new(), cut: 0.0 };
     // The estimate may be off by a small factor: near the threshold the SVD decides.

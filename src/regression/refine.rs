@@ -151,8 +151,8 @@ impl<T: Real + Element> Group<'_, '_, T> {
     }
 
     /// The most that the rank can be for the number of rows.
-    pub fn most_rank(&self) -> Result<usize> {
-        if self.ridge > 0.0 { Ok(self.design.ncols()) } else { self.design.most_rank(self.context) }
+    pub fn most_rank(&self) -> usize {
+        if self.ridge > 0.0 { self.design.ncols() } else { self.design.most_rank() }
     }
 
     /// True if the ridge makes up most of the length of some column. What such a column has to say of x is lost in the

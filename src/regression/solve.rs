@@ -433,7 +433,7 @@ impl<'p> Driver<'p> {
         let design = group.design;
         let terms = (30.0 / (design.nrows() as f64).sqrt()).clamp(0.03, 1.0);
         let near = if design.means().is_some() { 0.03 } else { terms };
-        let enough_rows = design.ncols() - scaled.empty.len() <= group.most_rank()?;
+        let enough_rows = design.ncols() - scaled.empty.len() <= group.most_rank();
         Ok(enough_rows && condition * self.rcond < near)
     }
 
@@ -447,7 +447,7 @@ impl<'p> Driver<'p> {
         rows: usize,
     ) -> Result<Outcome> {
         let d = group.design.ncols();
-        let most = group.most_rank()?;
+        let most = group.most_rank();
         let is_deficient =
             d - sketched.scaled.empty.len() > most || !(doubt.is_finite() && doubt * self.rcond < 1.0);
         let sketched = if is_deficient { sketched.truncated(self.rcond, most)? } else { sketched };
