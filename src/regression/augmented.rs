@@ -101,7 +101,7 @@ pub(crate) fn augmented<T: Real + Element>(
         pass.squares[position] = at[..n].iter().enumerate().map(weighted).sum::<f64>() + penalty;
         pass.totals[position] = at.get(n + d).map_or(0.0, |constant| constant * root_total.powi(2));
     }
-    let mut refined = group.measured(&scaled.factor, &x, &pass)?;
+    let mut refined = group.measured(scaled, &x, &pass)?;
     (refined.passes, refined.rate) = (start.passes + system.reads, start.rate);
     Ok(refined)
 }

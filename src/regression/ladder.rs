@@ -174,14 +174,17 @@ pub(crate) struct Sketched {
 }
 
 impl Sketched {
-    /// R1 without its singular values below `rcond` times the largest, at most `most` and unit rows for columns of zeros
-    /// apart, and the answers of least norm.
+    /// R1 without its singular values below `rcond` times the largest, of which it keeps `most`, and without unit rows, and
+    /// the answers of least norm.
     pub fn truncated(self, rcond: f64, most: usize) -> Result<Self> {
-        let Factor::Triangle(r) = &self.scaled.factor else { return Ok(self) };
-        let Truncated { factor, x, cut, .. } =
-            truncated(r, self.image.as_ref(), rcond, 0.0, most.saturating_add(self.scaled.empty.len()))?;
+        let Self { scaled: Scaled { factor: Factor::Triangle(mut r), scale, empty, .. }, image, .. } = self
+        else {
+            return Ok(self);
+        };
+        empty.iter().for_each(|&column| r.col_mut(column).fill(0.0));
+        let Truncated { factor, x, cut, .. } = truncated(&r, image.as_ref(), rcond, 0.0, most)?;
         let condition = condition_of(&factor)?;
-        Ok(Self { scaled: Scaled { factor, cut, ..self.scaled }, x, condition, image: self.image })
+        Ok(Self { scaled: Scaled { factor, scale, empty: Vec::new(), cut }, x, condition, image })
     }
 }
 

@@ -57,6 +57,8 @@ const WINDOW: usize = 5;
 const EXHAUSTED: f64 = 100.0 * f64::UNIT_ROUNDOFF;
 /// The same from zero on, where vectors far shorter than A are rounded no better, and another round follows.
 const EXHAUSTED_AT_FIRST: f64 = 1e-11;
+/// Gradients below this times |A|_F and the residual are rounding, and where they lead is not to a minimiser alone.
+const STATIONARY: f64 = 2.0 * f64::UNIT_ROUNDOFF;
 /// Beyond this condition of the bidiagonal matrix there is nothing but the rounding of the gradient, times its square.
 const WORST: f64 = 1e7;
 /// A step longer than this beside an answer that a round has started from, or many roundings of it, leads along
@@ -67,9 +69,7 @@ const HIDDEN_COLUMNS: &str = "columns that the ridge hides";
 const FOUND: f64 = 1e-4;
 /// Times that LSMR starts to search for the shortest answer: it is easily deceived by columns that are not scaled.
 const SEARCHES: usize = 3;
-/// Reads that they may take, in those that the answer took, where no more numbers than so many are read; else as many
-/// as those.
-const LONGER: usize = 8;
+/// Numbers that they may read, or as many as the answer took.
 const CHEAP: usize = 200_000_000;
 /// A search that moves its answer by less than this was the last.
 const LITTLE: f64 = 1e-10;
@@ -261,7 +261,7 @@ fn shortest<T: Real + Element>(
     }
     let images = Mat::from_fn(d, x.ncols(), |j, side| x[(j, side)] / ratio(j))?;
     let numbers = group.design.sparse().map_or(n.saturating_mul(d), |(matrix, _)| matrix.nnz() + n + d);
-    let most = *made + (LONGER * first.passes).min((CHEAP / numbers.max(1)).max(first.passes));
+    let most = *made + first.passes.max(CHEAP / numbers.max(1));
     let (found, is_found) = preimages(group, &common, most, (SEARCHES, f64::UNIT_ROUNDOFF), &images, made)?;
     if !is_found {
         return Ok(Norm::Unknown);
@@ -331,7 +331,7 @@ fn run<T: Real + Element>(
     sides: &mut [Side],
     best: &mut Refined,
 ) -> Result<Option<usize>> {
-    let mut running = collected((0..sides.len()).filter(|&side| !sides[side].settled), TARGETS)?;
+    let mut running = collected((0..sides.len()).filter(|&side| !sides[side].has_ended()), TARGETS)?;
     while !running.is_empty() && best.passes < patience.reads {
         let v = gather(sides, &running, |side| &side.v)?;
         let image = product(group.context, group.design, &units.divided(&v)?)?;
@@ -415,10 +415,12 @@ impl Units {
 
     /// The units of the caller, up to one factor for all columns.
     fn common<T: Real + Element>(design: &Design<'_, T>, units: &Self) -> Result<Self> {
-        let tamed = |j: usize| units.norms[j] / design.column_scale(j);
-        let largest = power_of_two_below((0..units.norms.len()).map(tamed).fold(0.0, f64::max));
-        let scale = (0..units.norms.len()).map(|j| largest * design.column_scale(j));
-        let scale = collected(scale, COLUMNS)?;
+        let d = units.norms.len();
+        // Constant columns have no unit.
+        let unit = |j: usize| if units.norms[j] > 0.0 { design.column_scale(j) } else { 1.0 };
+        let tamed = (0..d).map(|j| units.norms[j] / unit(j));
+        let largest = power_of_two_below(tamed.fold(0.0, f64::max));
+        let scale = collected((0..d).map(|j| largest * unit(j)), COLUMNS)?;
         let frobenius =
             units.norms.iter().zip(&scale).map(|(norm, s)| (norm / s).powi(2)).sum::<f64>().sqrt();
         let norms = copied(&units.norms, COLUMNS)?;
@@ -516,6 +518,8 @@ struct Side {
     exhausted: bool,
     /// Alphas and betas that are nothing else.
     rounding: f64,
+    /// A gradient that is little else.
+    least_gradient: f64,
     /// Longest step.
     farthest: f64,
     /// Whether the rest of the bidiagonal matrix is rounding.
@@ -560,6 +564,7 @@ impl Side {
             least_eigenvalue: 0.0,
             exhausted: false,
             rounding: 0.0,
+            least_gradient: 0.0,
             farthest: f64::INFINITY,
             lost: false,
             largest: 0.0,
@@ -594,6 +599,9 @@ impl Side {
             false if from_zero => EXHAUSTED_AT_FIRST * units.frobenius,
             false => EXHAUSTED * units.frobenius,
         };
+        if !from_zero && self.rounding > 0.0 {
+            self.least_gradient = STATIONARY * units.frobenius * self.beta;
+        }
         self.next_right(gradient, units);
         self.slope = self.alpha;
         self.h.clone_from(&self.v);
@@ -705,7 +713,12 @@ impl Side {
             None => self.fall(window).is_some_and(little),
         };
         self.settled = !broken && (self.exhausted || complete);
-        self.settled || broken
+        self.has_ended() || broken
+    }
+
+    /// Whether more iterations would gain nothing: what they would start from is rounding.
+    fn has_ended(&self) -> bool {
+        self.settled || self.zetabar.abs() <= self.least_gradient
     }
 
     /// Iterations needed in all by the same reckoning; 0 while it is too early to tell.

@@ -7,7 +7,7 @@ use super::lsmr::Unfactored;
 use super::plan::{Method, Params};
 use super::refine::{Group, Refined, Scaled, TARGETS};
 use super::spectrum::FAILURE;
-use crate::certify::{ROUNDING, backward_error_of_change, floor_of, is_missed, norm};
+use crate::certify::{ROUNDING, backward_error_of_image, floor_of, is_missed, norm};
 use crate::error::{Error, Result};
 use crate::linalg::{exponent_of, times_power_of_two};
 use crate::matrix::{Mat, Real, Rows};
@@ -146,12 +146,13 @@ impl Output {
             let change = self.round::<T>(group, target, x, &scaled.scale)?;
             let rounding = match change.iter().all(|&dx| dx == 0.0) {
                 true => 0.0,
-                false => backward_error_of_change(
-                    &scaled.factor,
-                    &change,
+                // The gradient moves by A'A dx.
+                false => backward_error_of_image(
+                    scaled.frobenius_norm(),
+                    scaled.factor.image_norm(&change)?,
                     norm(x),
                     group.design.target_norm(target),
-                )?,
+                ),
             };
             self.backward_error[target] = refined.backward_error[position] + rounding;
             self.backward_error_bound[target] = self.backward_error[target] * looseness + ROUNDING;

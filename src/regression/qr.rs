@@ -59,14 +59,14 @@ pub(crate) fn shortened<T: Real + Element>(
     };
     let mut x = shortest(refined.x)?;
     let at = group.pass(&scaled.scale, &x, &all)?;
-    let mut found = group.measured(&scaled.factor, &x, &at)?;
+    let mut found = group.measured(scaled, &x, &at)?;
     found.passes = refined.passes + 1;
     if !found.settled {
         // The rounding of the move is mended by a step, which is so short that its own does not matter.
         let step = shortest(scaled.factor.unwhiten(&scaled.factor.whiten(&at.gradient)?)?)?;
         x.as_mut_slice().iter_mut().zip(step.as_slice()).for_each(|(x, step)| *x += step);
         let at = group.pass(&scaled.scale, &x, &all)?;
-        let mended = group.measured(&scaled.factor, &x, &at)?;
+        let mended = group.measured(scaled, &x, &at)?;
         found.passes += 1;
         for &position in &all {
             let error = mended.backward_error[position];

@@ -35,6 +35,17 @@ pub(crate) struct Scaled {
     pub cut: f64,
 }
 
+impl Scaled {
+    /// |A|_F, for a triangle without its unit rows.
+    pub fn frobenius_norm(&self) -> f64 {
+        let norm = self.factor.frobenius_norm();
+        match self.empty.len() {
+            0 => norm,
+            rows => (norm * norm - rows as f64).max(0.0).sqrt(),
+        }
+    }
+}
+
 /// Answers to all targets of a group, in scaled units.
 pub(crate) struct Refined {
     /// diag(s) x, d x k.
@@ -191,7 +202,7 @@ impl<T: Real + Element> Group<'_, '_, T> {
             let step = scaled.factor.unwhiten(&whitened)?;
             let mut going = room_for(active.len(), TARGETS)?;
             for (side, &position) in active.iter().enumerate() {
-                let answer = self.answer(&pass, &whitened, &part, side, position);
+                let answer = self.answer(scaled, &pass, &whitened, &part, side, position);
                 let length = norm(whitened.col(side));
                 let rate = length / last_step[position];
                 let may_be_last = rate > STAGNATION || state.passes == self.max_passes;
@@ -223,12 +234,12 @@ impl<T: Real + Element> Group<'_, '_, T> {
     }
 
     /// Answers in scaled units with what a pass at all of them has measured.
-    pub fn measured(&self, factor: &Factor, x: &Mat<f64>, pass: &Pass) -> Result<Refined> {
+    pub fn measured(&self, scaled: &Scaled, x: &Mat<f64>, pass: &Pass) -> Result<Refined> {
         let mut state = Refined::starting_at(x)?;
-        let whitened = factor.whiten(&pass.gradient)?;
+        let whitened = scaled.factor.whiten(&pass.gradient)?;
         for position in 0..x.ncols() {
-            let answer = self.answer(pass, &whitened, x, position, position);
-            let error = self.estimate(&answer, factor, true)?;
+            let answer = self.answer(scaled, pass, &whitened, x, position, position);
+            let error = self.estimate(&answer, &scaled.factor, true)?;
             state.keep_better(position, error, pass, x, position);
         }
         state.settled = (0..x.ncols()).all(|position| self.is_accepted(&state, position));
@@ -243,6 +254,7 @@ impl<T: Real + Element> Group<'_, '_, T> {
     /// What the backward error of the answer in column `side` of `x` is made of.
     pub fn answer<'r>(
         &self,
+        scaled: &Scaled,
         pass: &'r Pass,
         whitened: &'r Mat<f64>,
         x: &Mat<f64>,
@@ -255,12 +267,13 @@ impl<T: Real + Element> Group<'_, '_, T> {
             residual_norm: pass.squares[side].sqrt(),
             solution_norm: norm(x.col(side)),
             target_norm: self.design.target_norm(self.targets[position]),
+            frobenius: scaled.frobenius_norm(),
         }
     }
 
     /// The quick bound where it settles the matter, or where the answer is hardly the last one.
     fn estimate(&self, answer: &Answer<'_>, factor: &Factor, may_be_last: bool) -> Result<f64> {
-        let quick = answer.quick_backward_error(factor);
+        let quick = answer.quick_backward_error();
         if quick <= self.tolerance || !may_be_last && quick > 1e3 * self.tolerance || !quick.is_finite() {
             return Ok(quick);
         }

@@ -448,13 +448,14 @@ impl<'p> Driver<'p> {
     ) -> Result<Outcome> {
         let d = group.design.ncols();
         let most = group.most_rank();
-        let is_deficient =
-            d - sketched.scaled.empty.len() > most || !(doubt.is_finite() && doubt * self.rcond < 1.0);
-        let sketched = if is_deficient { sketched.truncated(self.rcond, most)? } else { sketched };
-        let outcome = spir(group, sketched, Inner::of(heavy_ball, d, rows))?;
-        match outcome {
-            Outcome::Refined(refined, scaled, condition) if scaled.factor.rank() < d => {
-                let refined = shortened(group, refined, &scaled, None, &scaled.empty)?;
+        let possible = d - sketched.scaled.empty.len();
+        if possible <= most && doubt.is_finite() && doubt * self.rcond < 1.0 {
+            return spir(group, sketched, Inner::of(heavy_ball, d, rows));
+        }
+        let empty = copied(&sketched.scaled.empty, "columns of zeros")?;
+        match spir(group, sketched.truncated(self.rcond, most)?, Inner::of(heavy_ball, d, rows))? {
+            Outcome::Refined(refined, scaled, condition) if scaled.factor.rank() < possible => {
+                let refined = shortened(group, refined, &scaled, None, &empty)?;
                 Ok(Outcome::Refined(refined, scaled, condition))
             }
             outcome => Ok(outcome),

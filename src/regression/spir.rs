@@ -122,8 +122,8 @@ impl<'g, 'p, 'a, T: Real + Element> Rounds<'g, 'p, 'a, T> {
         self.best.passes += 1;
         let whitened = self.scaled.factor.whiten(&pass.gradient)?;
         for (side, &position) in active.iter().enumerate() {
-            let answer = self.group.answer(&pass, &whitened, &x, side, position);
-            let mut error = answer.quick_backward_error(&self.scaled.factor);
+            let answer = self.group.answer(self.scaled, &pass, &whitened, &x, side, position);
+            let mut error = answer.quick_backward_error();
             if error > self.group.tolerance && error.is_finite() {
                 error = answer.backward_error(&self.scaled.factor)?;
             }

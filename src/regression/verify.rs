@@ -127,6 +127,7 @@ impl Verification {
                 residual_norm: exact.residual_norm[side].hypot(exact.penalty[side]),
                 solution_norm: exact.solution_norm[side],
                 target_norm: group.design.target_norm(target),
+                frobenius: fresh.scaled.frobenius_norm(),
             };
             self.backward_error[target] = answer.backward_error(factor)?;
             self.bound[target] = looseness * self.backward_error[target];

@@ -488,3 +488,22 @@ def test_bounds_without_a_rank(d):
     result = nearlin.lstsq(np.zeros((30, d)), np.zeros(30), method="lsmr", certify=True)
     assert not result.x.any()
     assert result.certificate.met
+
+
+@pytest.mark.parametrize("method", [*METHODS, "lsmr", "fgmres_wlsir"])
+@pytest.mark.parametrize("wrap", [np.asarray, scipy.sparse.csr_array])
+def test_columns_of_zeros_are_no_part_of_the_norm(method, wrap):
+    """A certificate relative to |A|_F stays as it is beside any number of them."""
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((40, 2)).astype(np.float32)
+    b = A @ rng.standard_normal(2).astype(np.float32)
+    beside = np.hstack([np.zeros((40, 30), np.float32), A])
+    alone, among = (
+        nearlin.lstsq(wrap(M), b, method=method, rng=0, verify=method != "lsmr") for M in (A, beside)
+    )
+    true = Exact(beside, b).error(among.x)
+    assert true > 1e-10
+    assert true <= among.certificate.bound * (1 + 1e-9)
+    np.testing.assert_array_equal(among.x[:30], 0)
+    # The exact error is the same, and what a sketch knows of the norm is as good.
+    np.testing.assert_allclose(among.certificate.bound, alone.certificate.bound, rtol=0.25)

@@ -305,6 +305,28 @@ def test_lsmr_gives_the_shortest_answer_in_the_units_of_the_caller():
             np.testing.assert_allclose(result.x, expected, atol=1e-6 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("wrap", [np.asarray, scipy.sparse.csr_array])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+@pytest.mark.parametrize("decades", [0, 2])
+def test_lsmr_gives_the_shortest_answer_beside_zero_columns_and_equal_rows(decades, fit_intercept, wrap):
+    for seed in range(24):
+        rng = np.random.default_rng(seed)
+        n, d = ((12, 60), (60, 20))[seed % 2]
+        A = rng.integers(-4, 5, (n, d)) * (rng.random((n, d)) < 0.5) * 10.0 ** rng.integers(0, decades + 1, d)
+        A[:, d // 2], A[:, d - 1] = 0, A[:, 0] + A[:, 1]
+        if seed % 3:
+            A[n // 2 :] = A[: n - n // 2]
+        b, w = rng.standard_normal((n, 3)), np.arange(n) % 3.0 if seed % 5 else np.ones(n)
+        root = np.sqrt(w)[:, None]
+        C, c = (root * (M - fit_intercept * (w @ M) / w.sum()) for M in (A, b))
+        expected = reference.minimum_norm(C, c, 1e-11).T
+        model = nearlin.LinearRegression(method="lsmr", fit_intercept=fit_intercept, random_state=0)
+        model.fit(wrap(A), b, sample_weight=w)
+        assert model.method_ == "lsmr"
+        assert model.certificate_.met
+        np.testing.assert_allclose(model.coef_, expected, rtol=0, atol=1e-10 * np.abs(expected).max())
+
+
 @pytest.mark.parametrize("ridge", [1e-4, 1e-10, 1e-16, 1e-20])
 @pytest.mark.parametrize("wide", [True, False])
 def test_lsmr_claims_no_more_than_it_has_under_a_tiny_ridge(wide, ridge):
