@@ -24,16 +24,20 @@
 //! where that is the buffer which faer's products keep for each thread, twice the last-level cache, it unwinds.
 
 mod cholesky;
+mod columns;
 mod condition;
 mod doubt;
 mod eigh;
+mod factor;
 mod gram;
 mod householder;
 mod jacobi;
 mod kernel;
 mod panel;
+mod precision;
 mod products;
 mod qr;
+mod rank;
 mod scaling;
 mod svd;
 #[cfg(test)]
@@ -44,11 +48,18 @@ mod view;
 mod whiten;
 
 pub use cholesky::cholesky;
+pub(crate) use columns::{normalise_columns, normalised, project};
 pub use condition::{condition_of_upper, norm_of_upper};
 pub use eigh::eigh;
+pub use factor::{Factor, norm};
 pub(crate) use gram::gram;
+pub use precision::Precision;
 pub use products::{Scalar, matmul, product, syrk};
 pub use qr::Qr;
+pub(crate) use rank::{
+    LEAST, RCOND, Truncated, cut_beyond, cut_off, empty_columns, pseudo_inverse, rank_beside, rank_of,
+    truncated,
+};
 pub(crate) use scaling::{exponent_of, largest_of, power_of_two_below, times_power_of_two};
 pub use svd::{Svd, svd};
 pub use triangle::{invert_upper, multiply_upper, solve_upper, solve_upper_transposed};

@@ -16,13 +16,16 @@
 //! few rows at a time and never stored; nothing is squared that is not orthonormal, so that no digit is lost to
 //! the condition of A.
 
-use super::design::{Design, Problem};
-use super::refine::{Group, Scaled, TARGETS};
 use crate::error::{Error, Result};
 use crate::linalg::{self, Qr};
 use crate::matrix::{Dense, Mat, Real, Rows, TILE};
 use crate::memory::{collected, copied, extend, gathered, push, room_for, zeros};
 use crate::parallel::Context;
+use crate::regression::design::Design;
+use crate::regression::problem::Problem;
+use crate::regression::refine::Group;
+use crate::regression::refine::Scaled;
+use crate::regression::refine::TARGETS;
 use crate::simd::{Element, dot};
 use std::ops::Range;
 
@@ -151,7 +154,7 @@ pub fn robust_covariance<T: Real + Element>(
         Robust::Hc1 => (fit.observations as f64 / basis.freedom).sqrt(),
         _ => 1.0,
     };
-    let sizes = (0..fit.factor.ncols()).map(|j| crate::certify::norm(fit.factor.col(j)));
+    let sizes = (0..fit.factor.ncols()).map(|j| crate::linalg::norm(fit.factor.col(j)));
     let sizes = collected(sizes, "norms of columns")?;
     let mut pinned = Vec::new();
     let mut matrices = room_for(design.ntargets(), TARGETS)?;
@@ -323,7 +326,7 @@ impl Basis {
     ) -> Result<()> {
         let near = |found: f64, fitted: f64, size: f64| (found - fitted).abs() <= 1e-6 * size;
         let same_weight = near(design.weight_norm(), fit.weight_norm, fit.weight_norm);
-        let spread = |j: usize| crate::certify::norm(fit.factor.col(j)) / fit.weight_norm;
+        let spread = |j: usize| crate::linalg::norm(fit.factor.col(j)) / fit.weight_norm;
         let same_means = match (design.means(), fit.means) {
             (Some(found), Some(fitted)) => (0..found.len())
                 .all(|j| near(found[j], fitted[j], spread(j) + fitted[j].abs() + f64::MIN_POSITIVE)),

@@ -5,14 +5,18 @@
 //! at a row that is left out is its residual over 1 - h_ii. U is made from A, V and S one tile at a time and never
 //! stored. Cost: one QR, then n d (d + alphas (1 + targets)) multiply-adds.
 
-use super::design::{Design, Problem, TILE_ROWS, row_blocks};
-use super::pass::{Sides, pass};
-use super::qr::rank_of;
 use crate::error::Result;
 use crate::linalg;
+use crate::linalg::rank_of;
 use crate::matrix::{Dense, Mat, Real, Rows};
 use crate::memory::{collected, zeros};
 use crate::parallel::Context;
+use crate::regression::design::Design;
+use crate::regression::design::blocks::TILE_ROWS;
+use crate::regression::design::blocks::row_blocks;
+use crate::regression::design::pass::Sides;
+use crate::regression::design::pass::pass;
+use crate::regression::problem::Problem;
 use crate::simd::Element;
 use std::ops::Range;
 

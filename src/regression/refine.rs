@@ -1,13 +1,16 @@
 //! Refinement by a factor of A'A, and what its steps tell about the error.
 
-use super::design::Design;
-use super::pass::{Pass, Sides, pass};
-use crate::certify::{Answer, Factor, norm};
+use crate::certify::Answer;
 use crate::error::Result;
+use crate::linalg::{Factor, norm};
 use crate::linalg::{largest_of, power_of_two_below};
 use crate::matrix::{Mat, Real, Rows};
 use crate::memory::{collected, filled, push, room_for, zeros};
 use crate::parallel::Context;
+use crate::regression::design::Design;
+use crate::regression::design::pass::Pass;
+use crate::regression::design::pass::Sides;
+use crate::regression::design::pass::pass;
 use crate::simd::Element;
 
 /// What the solvers of one group of targets share: the design, the column scale s that its factors are
@@ -71,7 +74,10 @@ const LITTLE: f64 = 4.0 * f64::UNIT_ROUNDOFF;
 /// Answers within this many tolerances are accepted once refinement has come to its end.
 const ACCEPTED: f64 = 4.0;
 
-pub(super) const TARGETS: &str = "figures of targets";
+/// Purpose of the random start.
+pub(crate) const START: u8 = 7;
+
+pub(crate) const TARGETS: &str = "figures of targets";
 
 impl Refined {
     /// Answers of which nothing is known yet.
@@ -284,4 +290,20 @@ impl<T: Real + Element> Group<'_, '_, T> {
 /// Some columns of a matrix.
 pub(crate) fn columns(a: &Mat<f64>, which: &[usize]) -> Result<Mat<f64>> {
     Mat::from_fn(a.nrows(), which.len(), |i, j| a[(i, which[j])])
+}
+
+/// Targets of one ridge each; targets of norm zero have the answer zero already.
+pub(crate) fn groups<T: Real + Element>(
+    design: &Design<'_, T>,
+    ridge: &[f64],
+) -> Result<Vec<(f64, Vec<usize>)>> {
+    let mut groups: Vec<(f64, Vec<usize>)> = Vec::new();
+    for target in (0..design.ntargets()).filter(|&target| design.target_norm(target) > 0.0) {
+        let ridge = if ridge.len() == 1 { ridge[0] } else { ridge[target] };
+        match groups.iter_mut().find(|(other, _)| *other == ridge) {
+            Some((_, targets)) => push(targets, target, TARGETS)?,
+            None => push(&mut groups, (ridge, Vec::from([target])), TARGETS)?,
+        }
+    }
+    Ok(groups)
 }

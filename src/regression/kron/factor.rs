@@ -1,8 +1,10 @@
 //! What is made of one factor: its columns in tame units, and their singular value decomposition.
 
-use super::super::qr::{cut_beyond, normalised, project};
-use crate::certify::norm;
 use crate::error::{Error, Result};
+use crate::linalg::cut_beyond;
+use crate::linalg::norm;
+use crate::linalg::normalised;
+use crate::linalg::project;
 use crate::linalg::{Qr, exponent_of, largest_of, power_of_two_below, svd, times_power_of_two};
 use crate::matrix::{Mat, Rows};
 use crate::memory::{collected, filled, push, room_for};
@@ -10,7 +12,7 @@ use crate::memory::{collected, filled, push, room_for};
 /// A_i = C diag(2^exponents), and U S V' of C diag(1/norms), with r directions kept.
 ///
 /// A factor of zeros keeps one direction that leads nowhere, so that no tensor is ever empty.
-pub(super) struct Factor {
+pub(crate) struct Factor {
     /// C, n x d.
     pub tamed: Mat<f64>,
     /// What the columns of C were divided by, as exponents of two.
@@ -37,7 +39,7 @@ pub(super) struct Factor {
 impl Factor {
     /// Factor `number`; with a `cutoff`, columns are scaled to unit norm and singular values below it, relative to the
     /// largest, are dropped. Without one, all columns are left in one common unit and nothing is dropped.
-    pub(super) fn new(number: usize, factor: &dyn Rows, cutoff: Option<f64>) -> Result<Self> {
+    pub(crate) fn new(number: usize, factor: &dyn Rows, cutoff: Option<f64>) -> Result<Self> {
         let (tamed, exponents) = tame(copy(factor)?, number, cutoff.is_some())?;
         let (n, d) = (tamed.nrows(), tamed.ncols());
         let norm_of = |j: usize| if cutoff.is_some() { norm(tamed.col(j)) } else { 1.0 };

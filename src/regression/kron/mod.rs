@@ -26,15 +26,18 @@
 mod factor;
 mod modes;
 
-use super::design::Problem;
-use super::qr::{LEAST, RCOND, cut_off};
 use super::{Params, lstsq};
-use crate::certify::{ROUNDING, damped_ratio, floor_of, norm};
+use crate::certify::{ROUNDING, damped_ratio, floor_of};
 use crate::error::{Error, Result};
+use crate::linalg::LEAST;
+use crate::linalg::RCOND;
+use crate::linalg::cut_off;
+use crate::linalg::norm;
 use crate::linalg::{exponent_of, largest_of, power_of_two_below, times_power_of_two};
 use crate::matrix::{Buffer, Dense, Mat, Matrix, Real, Rows};
 use crate::memory::{collected, extend, filled, gathered, push, room_for, zeros};
 use crate::parallel::Context;
+use crate::regression::problem::Problem;
 use crate::sketch::TensorSrht;
 use factor::Factor;
 use modes::{Fit, Projection, Targets, along, expand, project};

@@ -21,7 +21,7 @@ fn tile_columns(columns: usize) -> usize {
 }
 
 /// `T' M`, row-major, for an n x rest matrix T: the first axis becomes the last.
-pub(super) fn contract(context: &Context, t: &dyn Rows, m: &Mat<f64>) -> Result<Buffer<f64>> {
+pub(crate) fn contract(context: &Context, t: &dyn Rows, m: &Mat<f64>) -> Result<Buffer<f64>> {
     contract_and_see(context, t, m, |_| Ok(()), |(), _| ()).map(|(product, _)| product)
 }
 
@@ -60,7 +60,7 @@ fn contract_and_see<S: Send>(
 }
 
 /// `M T'`, row-major, for a rest x d matrix T in C order: the last axis becomes the first.
-pub(super) fn expand(context: &Context, t: &[f64], m: Dense<'_, f64>) -> Result<Buffer<f64>> {
+pub(crate) fn expand(context: &Context, t: &[f64], m: Dense<'_, f64>) -> Result<Buffer<f64>> {
     let (n, d) = (m.nrows(), m.ncols());
     let rest = t.len() / d;
     let t = Dense::row_major(t, rest, d).t();
@@ -79,7 +79,7 @@ pub(super) fn expand(context: &Context, t: &[f64], m: Dense<'_, f64>) -> Result<
 }
 
 /// Takes the axes of every target, the first axis of `t` numbering `k` of them, through one matrix each.
-pub(super) fn along(
+pub(crate) fn along(
     context: &Context,
     t: &[f64],
     k: usize,
@@ -93,7 +93,7 @@ pub(super) fn along(
 }
 
 /// A tensor in C order with its last axis of length `last` moved to the front.
-pub(super) fn last_to_front(t: &[f64], last: usize) -> Result<Buffer<f64>> {
+pub(crate) fn last_to_front(t: &[f64], last: usize) -> Result<Buffer<f64>> {
     let rest = t.len() / last;
     let mut moved = Buffer::zeros(t.len(), "a tensor")?;
     if last == 1 {
@@ -109,7 +109,7 @@ pub(super) fn last_to_front(t: &[f64], last: usize) -> Result<Buffer<f64>> {
 /// The targets B as a matrix, its first axis by the rest, in units that tame them; less a fit, if there is one.
 ///
 /// The last axis numbers the targets.
-pub(super) struct Targets<'t, T> {
+pub(crate) struct Targets<'t, T> {
     pub b: Dense<'t, T>,
     /// Powers of two, one for each target.
     pub scale: &'t [f64],
@@ -118,7 +118,7 @@ pub(super) struct Targets<'t, T> {
 
 /// The product of A, n x d, and T', for T rest x d in C order.
 #[derive(Clone, Copy)]
-pub(super) struct Fit<'t> {
+pub(crate) struct Fit<'t> {
     pub a: &'t Mat<f64>,
     pub t: &'t [f64],
 }
@@ -166,7 +166,7 @@ impl<T: Real> Rows for Targets<'_, T> {
 }
 
 /// What [`project`] makes of the targets.
-pub(super) struct Projection {
+pub(crate) struct Projection {
     /// `(U_1 (x) ... (x) U_q)' B`, one target after the other.
     pub y: Buffer<f64>,
     /// Sum of the squares of every target.
@@ -174,7 +174,7 @@ pub(super) struct Projection {
 }
 
 /// Takes every axis of the targets through the transpose of its matrix.
-pub(super) fn project<T: Real>(
+pub(crate) fn project<T: Real>(
     context: &Context,
     targets: &Targets<'_, T>,
     matrices: &[&Mat<f64>],

@@ -1,0 +1,265 @@
+//! One read of A: residuals R = B - A X and gradients A'R for any number of right-hand sides.
+
+use crate::error::Result;
+use crate::linalg;
+use crate::matrix::{Buffer, Dense, DenseMut, Mat, Real, Rows};
+use crate::memory::{collected, zeros};
+use crate::parallel::Context;
+use crate::regression::design::Design;
+use crate::regression::design::blocks::TILE_ROWS;
+use crate::regression::design::blocks::parts_alive;
+use crate::regression::design::products::SparseSides;
+use crate::regression::design::products::centre_and_scale;
+use crate::regression::design::products::product;
+use crate::regression::design::products::transposed_product;
+use crate::simd::{Element, residual_cols, residual_rows};
+use std::ops::Range;
+
+/// What one read of A gives for a number of right-hand sides.
+pub(crate) struct Pass {
+    /// A'(B - A X), d x k.
+    pub gradient: Mat<f64>,
+    /// |b - A x|^2 of every right-hand side.
+    pub squares: Vec<f64>,
+    /// Sums of the residuals, each times its root weight: zero but for the rounding of the means where there is an
+    /// intercept, and not looked at where there is none.
+    pub totals: Vec<f64>,
+}
+
+impl Pass {
+    /// Nothing summed yet.
+    pub fn zeros(d: usize, k: usize) -> Result<Self> {
+        Ok(Self { gradient: Mat::zeros(d, k)?, squares: zeros(k, SUMS)?, totals: zeros(k, SUMS)? })
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.gradient.as_mut_slice().iter_mut().zip(other.gradient.as_slice()).for_each(|(sum, g)| *sum += g);
+        self.squares.iter_mut().zip(&other.squares).for_each(|(sum, square)| *sum += square);
+        self.totals.iter_mut().zip(&other.totals).for_each(|(sum, total)| *sum += total);
+    }
+}
+
+const SUMS: &str = "sums over rows";
+
+/// The right-hand sides of a pass.
+#[derive(Clone, Copy)]
+pub(crate) enum Sides<'a> {
+    /// These targets of the problem.
+    Targets(&'a [usize]),
+    /// Zeros: the gradient is -A'A X.
+    Zeros,
+}
+
+/// B - A X for the columns of `x` (d x k).
+pub(crate) fn pass<T: Real + Element>(
+    context: &Context,
+    design: &Design<'_, T>,
+    x: &Mat<f64>,
+    sides: Sides<'_>,
+) -> Result<Pass> {
+    if design.operator().is_some() {
+        let residual = residuals(context, design, x, sides)?;
+        let squares = (0..x.ncols()).map(|side| crate::simd::norm_sq(residual.col(side)));
+        let squares = collected(squares, SUMS)?;
+        let gradient = transposed_product(context, design, &residual)?;
+        return Ok(Pass { gradient, squares, totals: zeros(x.ncols(), SUMS)? });
+    }
+    if let Some(sparse) = SparseSides::new(design, x)? {
+        return sparse_pass(context, &sparse, sides);
+    }
+    let (blocks, len) = (design.blocks()?, design.ncols() * x.ncols());
+    let work = |buffer: &mut Vec<f64>, block: usize| {
+        let mut sum = PassSum::new(design, x, sides)?;
+        sum.add_block(blocks[block].clone(), buffer)?;
+        Ok(sum.pass)
+    };
+    let mut total: Option<Pass> = None;
+    context.fold_with(blocks.len(), parts_alive(len), Vec::new, work, |part| match &mut total {
+        None => total = Some(part),
+        Some(total) => total.add(&part),
+    })?;
+    total.map_or_else(|| Pass::zeros(design.ncols(), x.ncols()), Ok)
+}
+
+/// B - A X (n x k), where the residuals themselves are wanted.
+pub(crate) fn residuals<T: Real + Element>(
+    context: &Context,
+    design: &Design<'_, T>,
+    x: &Mat<f64>,
+    sides: Sides<'_>,
+) -> Result<Mat<f64>> {
+    let mut residual = product(context, design, x)?;
+    let mut target = Buffer::zeros(design.nrows(), "a target")?;
+    for side in 0..x.ncols() {
+        load(design, sides, side, 0, &mut target);
+        residual.col_mut(side).iter_mut().zip(&*target).for_each(|(value, target)| *value = target - *value);
+    }
+    Ok(residual)
+}
+
+/// Adds up the partial passes of consecutive rows.
+pub(crate) fn fold<T: Real + Element>(
+    design: &Design<'_, T>,
+    partial: impl IntoIterator<Item = Result<Pass>>,
+) -> Result<Pass> {
+    let mut total: Option<Pass> = None;
+    for partial in partial {
+        let partial = partial?;
+        match &mut total {
+            None => total = Some(partial),
+            Some(total) => total.add(&partial),
+        }
+    }
+    total.map_or_else(|| Pass::zeros(design.ncols(), 0), Ok)
+}
+
+/// The running sums of a pass over consecutive rows.
+pub(crate) struct PassSum<'p, 'a, T> {
+    design: &'p Design<'a, T>,
+    x: &'p Mat<f64>,
+    sides: Sides<'p>,
+    residual: Buffer<f64>,
+    /// The sums so far.
+    pub pass: Pass,
+}
+
+impl<'p, 'a, T: Real + Element> PassSum<'p, 'a, T> {
+    /// Nothing summed yet.
+    pub fn new(design: &'p Design<'a, T>, x: &'p Mat<f64>, sides: Sides<'p>) -> Result<Self> {
+        let residual = Buffer::zeros(MOST_ROWS * x.ncols(), "residuals of a block of rows")?;
+        Ok(Self { design, x, sides, residual, pass: Pass::zeros(design.ncols(), x.ncols())? })
+    }
+
+    /// Adds rows, by the kernel made for how they are stored.
+    fn add_block(&mut self, rows: Range<usize>, buffer: &mut Vec<f64>) -> Result<()> {
+        let one_side = self.x.ncols() == 1;
+        let step = if one_side { MOST_ROWS } else { TILE_ROWS };
+        for start in rows.clone().step_by(step) {
+            let part = start..(start + step).min(rows.end);
+            match self.design.untouched() {
+                Some(matrix) if one_side && matrix.col_stride() == 1 => {
+                    self.add_rows(matrix.rows(part), start)
+                }
+                Some(matrix) if one_side && matrix.row_stride() == 1 => {
+                    self.add_columns(matrix.rows(part), start)
+                }
+                _ => {
+                    for start in part.clone().step_by(TILE_ROWS) {
+                        let tile = start..(start + TILE_ROWS).min(part.end);
+                        self.add_tile(self.design.tile(tile, 0..self.design.ncols(), buffer)?, start);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the rows of a row-major tile of the design, the first of which is row `first`.
+    pub fn add_tile(&mut self, tile: Dense<'_, f64>, first: usize) {
+        if self.x.ncols() == 1 {
+            self.add_rows(tile, first);
+        } else if self.x.ncols() > 1 {
+            for start in (0..tile.nrows()).step_by(MOST_ROWS) {
+                self.add_product_tile(tile.rows(start..(start + MOST_ROWS).min(tile.nrows())), first + start);
+            }
+        }
+    }
+
+    fn add_rows<E: Real + Element>(&mut self, tile: Dense<'_, E>, first: usize) {
+        for start in (0..tile.nrows()).step_by(MOST_ROWS) {
+            let rows = tile.rows(start..(start + MOST_ROWS).min(tile.nrows()));
+            let residual =
+                load(self.design, self.sides, 0, first + start, &mut self.residual[..rows.nrows()]);
+            let gradient = self.pass.gradient.as_mut_slice();
+            self.pass.squares[0] +=
+                residual_rows(rows.data(), rows.row_stride(), self.x.as_slice(), residual, gradient);
+            self.pass.totals[0] += total(self.design, first + start, residual);
+        }
+    }
+
+    fn add_columns(&mut self, part: Dense<'_, T>, first: usize) {
+        let residual = load(self.design, self.sides, 0, first, &mut self.residual[..part.nrows()]);
+        let gradient = self.pass.gradient.as_mut_slice();
+        self.pass.squares[0] +=
+            residual_cols(part.data(), part.col_stride(), self.x.as_slice(), residual, gradient);
+    }
+
+    /// Many right-hand sides: two matrix products on a tile that stays in the cache.
+    fn add_product_tile(&mut self, tile: Dense<'_, f64>, first: usize) {
+        let (rows, k) = (tile.nrows(), self.x.ncols());
+        let residual = &mut self.residual[..rows * k];
+        for (side, residual) in residual.chunks_exact_mut(rows).enumerate() {
+            load(self.design, self.sides, side, first, residual);
+        }
+        let mut residual = DenseMut::column_major(residual, rows, k);
+        linalg::matmul(residual.reborrow(), true, tile, self.x.as_ref(), -1.0);
+        linalg::matmul(self.pass.gradient.as_mut(), true, tile.t(), residual.as_ref(), 1.0);
+        for (side, residual) in self.residual[..rows * k].chunks_exact(rows).enumerate() {
+            self.pass.squares[side] += crate::simd::norm_sq(residual);
+            self.pass.totals[side] += total(self.design, first, residual);
+        }
+    }
+}
+
+/// The pass over sparse rows, which are never made dense.
+fn sparse_pass<T: Real + Element>(
+    context: &Context,
+    sides: &SparseSides<'_, '_, T>,
+    targets: Sides<'_>,
+) -> Result<Pass> {
+    let (design, k) = (sides.design(), sides.count());
+    let (d, blocks) = (design.ncols(), design.blocks()?);
+    let mut total = Pass::zeros(d, k)?;
+    let work = |_: &mut (), block: usize| {
+        let rows: Range<usize> = blocks[block].clone();
+        let mut sum = Pass::zeros(d, k)?;
+        let mut residual = Buffer::zeros(rows.len(), "residuals of a block of rows")?;
+        let mut image = Buffer::zeros(rows.len(), "residuals of a block of rows")?;
+        for side in 0..k {
+            load(design, targets, side, rows.start, &mut residual);
+            image.fill(0.0);
+            sides.product(rows.clone(), side, &mut image);
+            for ((row, residual), image) in rows.clone().zip(residual.iter_mut()).zip(&*image) {
+                *residual -= image;
+                sum.squares[side] += *residual * *residual;
+                *residual *= design.root_weight(row);
+            }
+            sum.totals[side] = residual.iter().sum();
+            sides.add_transposed(rows.clone(), &residual, sum.gradient.col_mut(side));
+        }
+        Ok(sum)
+    };
+    context.fold_with(blocks.len(), parts_alive(d * k), || (), work, |part: Pass| total.add(&part))?;
+    (0..k).for_each(|side| centre_and_scale(design, total.totals[side], total.gradient.col_mut(side)));
+    Ok(total)
+}
+
+/// Most rows whose residuals are held at once.
+const MOST_ROWS: usize = 1024;
+
+/// Sum of residuals times root weights, where there is an intercept that wants it.
+fn total<T: Real + Element>(design: &Design<'_, T>, first: usize, residual: &[f64]) -> f64 {
+    if design.means().is_none() {
+        return 0.0;
+    }
+    residual.iter().enumerate().map(|(i, residual)| residual * design.root_weight(first + i)).sum()
+}
+
+/// Right-hand side `side` on the rows from `first` on, in the units of the solvers.
+fn load<'r, T: Real + Element>(
+    design: &Design<'_, T>,
+    sides: Sides<'_>,
+    side: usize,
+    first: usize,
+    residual: &'r mut [f64],
+) -> &'r mut [f64] {
+    match sides {
+        Sides::Zeros => residual.fill(0.0),
+        Sides::Targets(targets) => {
+            for (i, residual) in residual.iter_mut().enumerate() {
+                *residual = design.target(first + i, targets[side]);
+            }
+        }
+    }
+    residual
+}

@@ -1,0 +1,105 @@
+//! What is sketched or factored beside A itself, as rows: the targets, the root weights, and [A, B] over the ridge.
+
+use crate::error::Result;
+use crate::matrix::{Dense, Real, Rows, TILE};
+use crate::memory::{extend, prepare};
+use crate::regression::design::Design;
+use crate::simd::Element;
+use std::ops::Range;
+
+/// The targets, one column each.
+pub(crate) struct Targets<'p, 'a, T> {
+    pub design: &'p Design<'a, T>,
+    pub targets: &'p [usize],
+}
+
+/// The root weights, one column.
+pub(crate) struct RootWeights<'p, 'a, T> {
+    pub design: &'p Design<'a, T>,
+}
+
+/// [A, B] and, with a ridge, d more rows [sqrt(ridge) I, 0].
+pub(crate) struct Stacked<'p, 'a, T> {
+    pub design: &'p Design<'a, T>,
+    pub targets: &'p [usize],
+    pub ridge: f64,
+}
+
+impl<T: Real + Element> Rows for Targets<'_, '_, T> {
+    fn nrows(&self) -> usize {
+        self.design.nrows()
+    }
+
+    fn ncols(&self) -> usize {
+        self.targets.len()
+    }
+
+    fn tile<'b>(
+        &'b self,
+        rows: Range<usize>,
+        cols: Range<usize>,
+        buffer: &'b mut Vec<f64>,
+    ) -> Result<Dense<'b, f64>> {
+        filled(rows, cols, buffer, |row, column| self.design.target(row, self.targets[column]))
+    }
+}
+
+impl<T: Real + Element> Rows for RootWeights<'_, '_, T> {
+    fn nrows(&self) -> usize {
+        self.design.nrows()
+    }
+
+    fn ncols(&self) -> usize {
+        1
+    }
+
+    fn tile<'b>(
+        &'b self,
+        rows: Range<usize>,
+        cols: Range<usize>,
+        buffer: &'b mut Vec<f64>,
+    ) -> Result<Dense<'b, f64>> {
+        filled(rows, cols, buffer, |row, _| self.design.root_weight(row))
+    }
+}
+
+impl<T: Real + Element> Rows for Stacked<'_, '_, T> {
+    fn nrows(&self) -> usize {
+        self.design.nrows() + if self.ridge > 0.0 { self.design.ncols() } else { 0 }
+    }
+
+    fn ncols(&self) -> usize {
+        self.design.ncols() + self.targets.len()
+    }
+
+    fn tile<'b>(
+        &'b self,
+        rows: Range<usize>,
+        cols: Range<usize>,
+        buffer: &'b mut Vec<f64>,
+    ) -> Result<Dense<'b, f64>> {
+        let (n, d) = (self.design.nrows(), self.design.ncols());
+        let (first, mut scratch) = (rows.start, Vec::new());
+        let tile = self.design.tile(rows.start.min(n)..rows.end.min(n), 0..d, &mut scratch)?;
+        filled(rows, cols, buffer, |row, column| match (row < n, column < d) {
+            (true, true) => tile.get(row - first, column),
+            (true, false) => self.design.target(row, self.targets[column - d]),
+            (false, _) if row - n == column => self.design.root_ridge(self.ridge, column),
+            (false, _) => 0.0,
+        })
+    }
+}
+
+fn filled(
+    rows: Range<usize>,
+    cols: Range<usize>,
+    buffer: &mut Vec<f64>,
+    entry: impl Fn(usize, usize) -> f64,
+) -> Result<Dense<'_, f64>> {
+    let (nrows, ncols) = (rows.len(), cols.len());
+    prepare(buffer, nrows * ncols, TILE)?;
+    for row in rows {
+        extend(buffer, cols.clone().map(|column| entry(row, column)), TILE)?;
+    }
+    Ok(Dense::row_major(buffer, nrows, ncols))
+}

@@ -1,0 +1,157 @@
+//! What every method costs on a shape.
+
+/// Rates of one core; their ratios are what matters.
+///
+/// Fitted to what `python benches/python/cost_model.py` measures, by least squares on the logarithm of predicted over
+/// measured seconds, on one x86-64 core with AVX-512: eleven shapes, 8 to 1024 columns, two of them sparse. Most
+/// predictions then lie within a factor 1.4 of the measurement. Run it after a change of a kernel.
+struct Rates {
+    /// Gram matrices in single and double precision: flops, half of the products saved.
+    gram_single: Rate,
+    gram_double: Rate,
+    /// Flops of Householder QR, of A block by block, and of a sketch as a whole.
+    tall_qr: Rate,
+    qr: Rate,
+    /// Bytes of A read by a step of refinement.
+    read: f64,
+    /// Entries of A sketched with eight nonzeros to a column.
+    sketch: Rate,
+    /// Stored entries of a sparse matrix visited once in a pass, and once in a sketch.
+    sparse_pass: f64,
+    sparse_sketch: f64,
+    /// Entries of a sparse matrix spread out into dense tiles.
+    spread: f64,
+}
+
+/// Flops or entries per second that tend to `limit`, and come to half of it at `half` columns.
+struct Rate {
+    limit: f64,
+    half: f64,
+}
+
+impl Rate {
+    fn at(&self, columns: f64) -> f64 {
+        self.limit * columns / (columns + self.half)
+    }
+}
+
+const RATES: Rates = Rates {
+    gram_single: Rate { limit: 126e9, half: 72.0 },
+    gram_double: Rate { limit: 74e9, half: 61.0 },
+    tall_qr: Rate { limit: 83e9, half: 560.0 },
+    qr: Rate { limit: 43e9, half: 330.0 },
+    read: 15.5e9,
+    sketch: Rate { limit: 3e9, half: 350.0 },
+    sparse_pass: 0.36e9,
+    sparse_sketch: 0.047e9,
+    spread: 4.4e9,
+};
+
+/// Predicted seconds of every method on one shape.
+pub(crate) struct Costs {
+    pub gram_single: f64,
+    pub gram_double: f64,
+    pub whitened: f64,
+    pub spir: f64,
+    pub qr: f64,
+    /// One read of A by refinement.
+    pub read: f64,
+}
+
+impl Costs {
+    /// What is said of them.
+    pub fn describe(&self) -> String {
+        format!(
+            "predicted seconds: gram {} (single) or {} (double), whitened {}, spir {}, qr {}",
+            Seconds(self.gram_single),
+            Seconds(self.gram_double),
+            Seconds(self.whitened),
+            Seconds(self.spir),
+            Seconds(self.qr)
+        )
+    }
+}
+
+/// Seconds with two significant digits.
+struct Seconds(f64);
+
+impl std::fmt::Display for Seconds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let digits = (1 - self.0.max(1e-6).log10().floor() as i32).max(0) as usize;
+        write!(f, "{:.digits$}", self.0)
+    }
+}
+
+/// Reads of A that refinement usually takes after each factor.
+const PASSES: [f64; 3] = [3.0, 2.0, 3.0];
+/// Inner iterations and looks of SPIR with m = 12 d.
+pub(crate) const SPIR_PASSES: f64 = 32.0;
+/// Time of an inner iteration, in reads by refinement, which measures the answer too: about 0.65 while A is in cache,
+/// 0.9 when it comes from memory on one core. Reads and the QR of the sketch gain less from more cores than products
+/// do, which is why it counts for a third more.
+const INNER_READ: f64 = 1.2;
+
+/// The model: flops of the factor, reads of A, flops on the triangle. For one core whatever the machine, so that the
+/// choice, and with it the bits of the answer, does not depend on the number of threads.
+pub(crate) fn costs(n: usize, d: usize, stored: Option<usize>) -> Costs {
+    let (n, d) = (n as f64, d as f64);
+    let products = n * d * d;
+    let qr = RATES.qr.at(d);
+    let triangle = d * d * d / 3.0 / qr;
+    let (read, sketch, spread) = match stored {
+        None => (8.0 * n * d / RATES.read, n * d / RATES.sketch.at(d), 0.0),
+        Some(stored) => {
+            let stored = stored as f64;
+            (2.0 * stored / RATES.sparse_pass, stored / RATES.sparse_sketch, n * d / RATES.spread)
+        }
+    };
+    let qr_of_sketch = |ratio: f64| 2.0 * ratio * d * d * d / qr;
+    let (single, double) = (products / RATES.gram_single.at(d), products / RATES.gram_double.at(d));
+    Costs {
+        gram_single: single + spread + PASSES[0] * read + triangle,
+        gram_double: double + spread + PASSES[1] * read + triangle,
+        whitened: sketch + qr_of_sketch(2.0) + single + double + spread + PASSES[2] * read + 3.0 * triangle,
+        spir: sketch
+            + qr_of_sketch(if stored.is_some() { 4.0 } else { 12.0 })
+            + SPIR_PASSES * INNER_READ * read,
+        qr: 2.0 * products / RATES.tall_qr.at(d) + spread + read,
+        read,
+    }
+}
+
+/// True if refinement of the augmented system is worth its reads of A although the backward error is small already.
+///
+/// Errors of x against exact arithmetic, rows of which a few, fewer than columns, weigh more by a factor; the ladder and
+/// QR both have a backward error at rounding level, and refinement leaves 1e-16 throughout:
+///
+/// | factor | 1e4 | 1e8 | 1e12 | 1e16 |
+/// |---|---|---|---|---|
+/// | Gaussian, d = 8: condition | 3e1 | 3e3 | 3e5 | 3e7 |
+/// | ladder | 2e-15 | 9e-15 | 2e-15 | 4e-15 |
+/// | QR | 3e-15 | 9e-14 | 1e-11 | 2e-9 |
+/// | Vandermonde, d = 8: condition | 2e6 | 1e8 | 7e9 | 5e11 |
+/// | ladder | 5e-10 | 2e-7 | 1e-6 | 1e-5 |
+/// | QR | 6e-10 | 2e-7 | 1e-6 | 3e-6 |
+///
+/// Weights spread evenly over 24 orders leave the condition near one and cost nothing.
+pub(crate) fn weights_cost_digits(weight_spread: f64, condition: f64) -> bool {
+    weight_spread > 1e8 && condition > 1e4
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_model_knows_the_regimes() {
+        let tall = costs(1 << 18, 512, None);
+        assert!(tall.gram_single < tall.gram_double && tall.gram_double < tall.whitened);
+        assert!(tall.whitened < tall.spir && tall.whitened < tall.qr);
+        let narrow = costs(1 << 20, 8, None);
+        assert!(narrow.qr < narrow.spir && narrow.qr < narrow.whitened);
+        let common = costs(1 << 17, 64, None);
+        assert!(common.whitened < common.spir && common.whitened < common.qr);
+        let sparse = costs(1_000_000, 500, Some(5_000_000));
+        assert!(sparse.spir < sparse.whitened && sparse.spir < sparse.gram_single);
+    }
+}

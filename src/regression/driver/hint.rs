@@ -1,0 +1,116 @@
+//! A condition estimate from a few rows.
+//!
+//! A wrong one costs time only: every step judges the factor that it really uses, and hands on to the next one when the
+//! factor is not admissible.
+
+use crate::error::Result;
+use crate::linalg::{self, power_of_two_below};
+use crate::matrix::{Buffer, Dense, Real, Rows, TILE};
+use crate::memory::{collected, extend, prepare};
+use crate::parallel::Context;
+use crate::random::Stream;
+use crate::regression::design::Design;
+use crate::simd::Element;
+use std::ops::Range;
+
+/// What a few rows tell of the whole matrix.
+pub(crate) struct Hint {
+    /// Estimated condition of A with columns of norm one; infinity where the rows do not tell.
+    pub condition: f64,
+    /// Rows looked at.
+    pub rows: usize,
+    /// The largest magnitude in every column of them.
+    pub largest: Buffer<f64>,
+}
+
+impl Hint {
+    /// What is said of it.
+    pub fn describe(&self) -> String {
+        let condition = match self.condition.is_finite() {
+            true => format!("about {:.1e}", self.condition),
+            false => "beyond 1e8".into(),
+        };
+        format!("condition {condition} by {} sampled rows", self.rows)
+    }
+}
+
+/// Looks at 4 d rows (2 d where d > 512, to keep the share of their Gram matrix small) at fixed pseudo-random
+/// positions. The condition of so few rows exceeds that of all by (1 + sqrt(d / m)) / (1 - sqrt(d / m)) when no row
+/// stands out, which is divided out.
+pub(crate) fn hint<T: Real + Element>(context: &Context, design: &Design<'_, T>) -> Result<Hint> {
+    let d = design.ncols();
+    let sample = Sample::of(design);
+    let rows = sample.nrows();
+    let mut largest: Buffer<f64> = Buffer::zeros(d, "magnitudes of columns")?;
+    let mut buffer = Vec::new();
+    for i in 0..rows {
+        let tile = sample.tile(i..i + 1, 0..d, &mut buffer)?;
+        let row = tile.row(0).unwrap_or(&[]);
+        largest.iter_mut().zip(row).for_each(|(largest, value)| *largest = largest.max(value.abs()));
+    }
+    let powers = largest.iter().map(|&value| power_of_two_below(value).recip());
+    let powers = collected(powers, "magnitudes of columns")?;
+    let (mut gram, _) = linalg::gram::<f64, ()>(context, &sample, &powers, || (), |(), _, _| ())?;
+    design.constant().iter().for_each(|&j| gram[(j, j)] = 1.0);
+    let norms = collected((0..d).map(|j| gram[(j, j)].sqrt()), "norms of columns")?;
+    for j in 0..d {
+        for i in 0..d {
+            gram[(i, j)] /= norms[i] * norms[j];
+        }
+    }
+    let condition = match linalg::cholesky(&gram)? {
+        Some(r) => linalg::condition_of_upper(r.as_ref())?,
+        None => f64::INFINITY,
+    };
+    let spread = (d as f64 / rows as f64).sqrt();
+    Ok(Hint { condition: (condition * (1.0 - spread) / (1.0 + spread)).max(1.0), rows, largest })
+}
+
+/// The rows that are looked at; never more of them in memory than a tile.
+struct Sample<'p, 'a, T> {
+    design: &'p Design<'a, T>,
+    rows: usize,
+    positions: Stream,
+}
+
+impl<'p, 'a, T: Real + Element> Sample<'p, 'a, T> {
+    fn of(design: &'p Design<'a, T>) -> Self {
+        let (n, d) = (design.nrows(), design.ncols());
+        let rows = (if d > 512 { 2 * d } else { 4 * d } + 32).min(n);
+        Self { design, rows, positions: Stream::new(0, 0, HINT) }
+    }
+
+    fn position(&self, i: usize) -> usize {
+        let n = self.design.nrows();
+        if self.rows == n { i } else { self.positions.index(i as u64, n as u64) as usize }
+    }
+}
+
+impl<T: Real + Element> Rows for Sample<'_, '_, T> {
+    fn nrows(&self) -> usize {
+        self.rows
+    }
+
+    fn ncols(&self) -> usize {
+        self.design.ncols()
+    }
+
+    fn tile<'b>(
+        &'b self,
+        rows: Range<usize>,
+        cols: Range<usize>,
+        buffer: &'b mut Vec<f64>,
+    ) -> Result<Dense<'b, f64>> {
+        let (nrows, ncols, mut row) = (rows.len(), cols.len(), Vec::new());
+        prepare(buffer, nrows * ncols, TILE)?;
+        for i in rows {
+            let position = self.position(i);
+            let tile = self.design.tile(position..position + 1, cols.clone(), &mut row)?;
+            extend(buffer, tile.row(0).unwrap_or(&[]).iter().copied(), TILE)?;
+        }
+        Ok(Dense::row_major(buffer, nrows, ncols))
+    }
+}
+
+/// Purpose of the random stream that picks the rows.
+const HINT: u8 = 1;

@@ -1,0 +1,330 @@
+//! What is asked for, and the methods in the order in which they are tried.
+
+use crate::error::{Error, Result};
+use crate::linalg::Precision;
+use crate::matrix::{Real, Rows};
+use crate::memory::collected;
+use crate::regression::design::Design;
+use crate::regression::driver::cost::Costs;
+use crate::regression::driver::cost::SPIR_PASSES;
+use crate::regression::driver::cost::costs;
+use crate::regression::driver::hint::Hint;
+use crate::regression::methods::lsmr::Patience;
+use crate::regression::methods::sketched::SketchPlan;
+use crate::regression::problem::Preconditioner;
+use crate::simd::Element;
+use crate::sketch::Kind;
+
+/// How the problem is to be solved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// The cheapest that the conditioning allows.
+    #[default]
+    Auto,
+    /// Cholesky factor of A'A in single, then double precision.
+    Gram,
+    /// Cholesky factor of the sketch-whitened A.
+    Whitened,
+    /// SketchFactor preconditioned conjugate gradients with refinement.
+    Spir,
+    /// SketchFactor heavy-ball iteration with refinement.
+    Fossils,
+    /// LSMR: no factor, no sketch.
+    Lsmr,
+    /// Refinement of the augmented system by FGMRES.
+    FgmresWlsir,
+    /// Tall-skinny Householder QR.
+    Qr,
+}
+
+impl Method {
+    /// The name that users type.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Gram => "gram",
+            Self::Whitened => "whitened",
+            Self::Spir => "spir",
+            Self::Fossils => "fossils",
+            Self::Lsmr => "lsmr",
+            Self::FgmresWlsir => "fgmres_wlsir",
+            Self::Qr => "qr",
+        }
+    }
+}
+
+/// Everything but the problem.
+#[derive(Clone, Debug, Default)]
+pub struct Params {
+    /// How to solve.
+    pub method: Method,
+    /// Singular values of the column-scaled A below this times the largest count as zero; `None`: max(30, min(n, d)) u, or
+    /// the spacing of single precision at 1 if that is the element type and more.
+    pub rcond: Option<f64>,
+    /// Kind of sketch; `None`: sparse signs, eight to a column.
+    pub sketch: Option<Kind>,
+    /// Rows of the sketch; `None`: by the method.
+    pub sketch_size: Option<usize>,
+    /// Backward error relative to |A|_F to be reached; `None`: the unit roundoff of the element type.
+    pub tolerance: Option<f64>,
+    /// Most reads of A in one refinement; `None`: 7.
+    pub max_iter: Option<usize>,
+    /// Of every random choice.
+    pub seed: u64,
+    /// Keep the factor, exact to rounding, for covariances of the coefficients; may take one more read of A.
+    pub keep_factor: bool,
+    /// Of the products that factors are made of; `None`: by the condition of A.
+    pub dtype_work: Option<Precision>,
+    /// For [`Method::FgmresWlsir`]; `None`: the one that bears any weights.
+    pub preconditioner: Option<Preconditioner>,
+    /// Bound the distance of every coefficient from the minimiser's.
+    pub certify: bool,
+}
+
+/// One step of the climb.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) enum Rung {
+    Gram(Precision),
+    Whitened { draw: u32 },
+    Iterative { draw: u32, heavy_ball: bool },
+    Lsmr(Patience),
+    Augmented { draw: u32, preconditioner: Preconditioner },
+    Qr,
+}
+
+impl Rung {
+    pub fn method(self) -> Method {
+        match self {
+            Self::Gram(_) => Method::Gram,
+            Self::Whitened { .. } => Method::Whitened,
+            Self::Iterative { heavy_ball: false, .. } => Method::Spir,
+            Self::Iterative { heavy_ball: true, .. } => Method::Fossils,
+            Self::Lsmr(_) => Method::Lsmr,
+            Self::Augmented { .. } => Method::FgmresWlsir,
+            Self::Qr => Method::Qr,
+        }
+    }
+
+    /// A sketch, and another one should it fail.
+    pub fn iterative(heavy_ball: bool) -> [Self; 2] {
+        [0, 1].map(|draw| Self::Iterative { draw, heavy_ball })
+    }
+
+    /// LSMR for as long as it may take.
+    pub fn lsmr(params: &Params, n: usize, d: usize) -> Self {
+        let reads = params.max_iter.unwrap_or(n.min(d).saturating_mul(10).saturating_add(100).min(LONGEST));
+        Self::Lsmr(Patience { reads, foresees: false })
+    }
+
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Gram(Precision::Single) => "gram (single precision)",
+            Self::Gram(Precision::Double) => "gram (double precision)",
+            Self::Augmented { preconditioner: Preconditioner::Split, .. } => "fgmres_wlsir (split)",
+            Self::Augmented { preconditioner: Preconditioner::Left, .. } => "fgmres_wlsir (left)",
+            _ => self.method().name(),
+        }
+    }
+
+    /// Number of the draw of its sketch.
+    pub fn draw(self) -> u32 {
+        match self {
+            Self::Whitened { draw } | Self::Iterative { draw, .. } | Self::Augmented { draw, .. } => draw,
+            Self::Gram(_) | Self::Lsmr(_) | Self::Qr => 0,
+        }
+    }
+
+    /// m = 2 d suffices where the whole Gram matrix follows; iterations want a better embedding.
+    pub fn sketch<T: Real + Element>(self, design: &Design<'_, T>, params: &Params) -> SketchPlan {
+        let (n, d, draw) = (design.nrows(), design.ncols(), self.draw());
+        let kind = params.sketch.unwrap_or(Kind::SparseSign { zeta: 8 });
+        let ratio = match self {
+            Self::Whitened { .. } | Self::Augmented { .. } => 2,
+            _ if design.sparse().is_some() || n < 40 * d => 4,
+            _ => 12,
+        };
+        let rows = params.sketch_size.unwrap_or_else(|| (ratio * d).max(d + 32).next_multiple_of(8));
+        SketchPlan { kind, rows: rows << draw.min(1), seed: params.seed, draw }
+    }
+}
+
+/// The climb.
+pub(crate) struct Plan {
+    /// Never empty.
+    pub rungs: Vec<Rung>,
+    /// Why these.
+    pub reasons: Vec<String>,
+}
+
+impl Plan {
+    /// The rungs in the order in which they are tried.
+    #[expect(clippy::disallowed_methods, reason = "there are few rungs and reasons")]
+    pub fn for_rows<T: Real + Element>(
+        design: &Design<'_, T>,
+        params: &Params,
+        hint: Option<&Hint>,
+    ) -> Result<Self> {
+        let (n, d) = (design.nrows(), design.ncols());
+        let (square, mut reasons) = (is_square(n, d), Vec::new());
+        let costs = costs_of(design);
+        let limits = match params.dtype_work {
+            Some(precision) => [Some((precision, precision.limit())), None],
+            None if params.keep_factor => [Some((Precision::Double, Precision::Double.limit())), None],
+            None => [(Precision::Single, 300.0), (Precision::Double, Precision::Double.limit())].map(Some),
+        };
+        let last = Rung::Gram(params.dtype_work.unwrap_or(Precision::Double));
+        let gram = |condition: f64| {
+            limits
+                .iter()
+                .flatten()
+                .filter(move |&&(_, limit)| condition <= limit)
+                .map(|&(p, _)| Rung::Gram(p))
+        };
+        let whitened = [Rung::Whitened { draw: 0 }, Rung::Whitened { draw: 1 }];
+        let iterative = Rung::iterative;
+        let augmented = |preconditioner| [0, 1].map(|draw| Rung::Augmented { draw, preconditioner });
+        let condition = hint.map_or(f64::INFINITY, |hint| hint.condition);
+        let mut rungs: Vec<Rung> = match params.method {
+            Method::Qr => Vec::new(),
+            Method::Whitened => whitened.into(),
+            Method::Spir => iterative(false).into(),
+            Method::Fossils => iterative(true).into(),
+            Method::Lsmr | Method::Auto if unfactorable(design) => {
+                let many = || format!("{d} columns are too many to factor a sketch");
+                reasons.extend((params.method == Method::Auto).then(many));
+                return Ok(Self { rungs: [Rung::lsmr(params, n, d)].into(), reasons });
+            }
+            Method::Lsmr => [Rung::lsmr(params, n, d)].into(),
+            Method::FgmresWlsir => augmented(params.preconditioner.unwrap_or(Preconditioner::Split)).into(),
+            Method::Gram if square => [last].into(),
+            Method::Gram => collected(gram(condition).chain([last]).take(2).chain(whitened), PLAN)?,
+            Method::Auto if design.sparse().is_some() && d > FEWEST_COLUMNS => {
+                let few = Patience { reads: costs.reads_worth_a_factor(), foresees: true };
+                reasons.push(format!("a factor is worth up to {} iterations of lsmr", few.reads));
+                let rest = iterative(false).into_iter().filter(|_| !square);
+                collected([Rung::Lsmr(few)].into_iter().chain(rest), PLAN)?
+            }
+            Method::Auto if square => {
+                reasons.push(format!("{n} x {d} is too small or too square for anything but QR"));
+                Vec::new()
+            }
+            Method::Auto => {
+                reasons.extend(hint.map(Hint::describe));
+                reasons.push(costs.describe());
+                let cheapest = costs.cheapest();
+                let cheaper = |&rung: &Rung| costs.of(rung) < costs.of(cheapest[0]);
+                collected(gram(condition).filter(cheaper).chain(cheapest), PLAN)?
+            }
+        };
+        rungs.push(Rung::Qr);
+        rungs.dedup();
+        Ok(Self { rungs, reasons })
+    }
+
+    /// The rungs for a linear operator. There is no QR to end with: the last answer is taken as it is.
+    pub fn for_products(n: usize, d: usize, params: &Params) -> Result<Self> {
+        if params.certify {
+            return Err(Error::value("certify", "true for a linear operator", "false, or `A` as an array"));
+        }
+        let few = Patience { reads: d / LSMR_SHARE, foresees: true };
+        let rungs = match params.method {
+            Method::Auto if d > LARGEST_FACTOR => [Rung::lsmr(params, n, d)].into(),
+            Method::Auto if few.reads >= FEWEST_READS => {
+                collected([Rung::Lsmr(few)].into_iter().chain(Rung::iterative(false)), PLAN)?
+            }
+            Method::Auto | Method::Spir => Rung::iterative(false).into(),
+            Method::Fossils => Rung::iterative(true).into(),
+            Method::Lsmr => [Rung::lsmr(params, n, d)].into(),
+            Method::Gram | Method::Whitened | Method::FgmresWlsir | Method::Qr => {
+                return Err(Error::value(
+                    "method",
+                    format!("'{}' for a linear operator", params.method.name()),
+                    "one that asks for products only, 'auto', 'spir', 'fossils' or 'lsmr', or `A` as an array",
+                ));
+            }
+        };
+        let reason = (params.method == Method::Auto).then(|| match rungs[0] {
+            Rung::Lsmr(Patience { foresees: false, .. }) => {
+                format!("{d} columns are too many to factor a sketch")
+            }
+            Rung::Lsmr(few) => format!(
+                "a sketch takes {d} products and about {} more: lsmr is worth up to {} iterations",
+                2.0 * SPIR_PASSES,
+                few.reads
+            ),
+            _ => format!("a sketch takes {d} products, which is little"),
+        });
+        Ok(Self { rungs, reasons: collected(reason, PLAN)? })
+    }
+}
+
+const PLAN: &str = "a plan";
+
+/// True if there is nothing to gain over QR.
+fn is_square(n: usize, d: usize) -> bool {
+    n < d.saturating_mul(4) || n.saturating_mul(d) <= SMALL
+}
+
+/// True if the condition of A decides what is tried.
+pub(crate) fn wants_hint<T: Real + Element>(design: &Design<'_, T>, params: &Params) -> bool {
+    let (n, d) = (design.nrows(), design.ncols());
+    match params.method {
+        _ if is_square(n, d) => false,
+        Method::Gram => true,
+        Method::Auto if design.sparse().is_some() => {
+            let costs = costs_of(design);
+            d <= FEWEST_COLUMNS && costs.gram_single < costs.of(costs.cheapest()[0])
+        }
+        method => method == Method::Auto,
+    }
+}
+
+fn costs_of<T: Real + Element>(design: &Design<'_, T>) -> Costs {
+    costs(design.nrows(), design.ncols(), design.sparse().map(|(matrix, _)| matrix.nnz()))
+}
+
+/// True for sparse matrices of which a factor would be larger than anyone wants.
+fn unfactorable<T: Real + Element>(design: &Design<'_, T>) -> bool {
+    design.sparse().is_some() && design.ncols() > LARGEST_FACTOR
+}
+
+/// Up to this many entries, QR is as fast as anything.
+const SMALL: usize = 1 << 14;
+
+/// LSMR is tried for 1 / 20 of the products that a sketch of a linear operator takes: products with many vectors at
+/// once cost less.
+const LSMR_SHARE: usize = 20;
+/// With fewer iterations LSMR has no chance.
+const FEWEST_READS: usize = 10;
+/// Columns of a sparse matrix from which on a factor takes seconds, so that LSMR is tried before.
+const FEWEST_COLUMNS: usize = 4096;
+/// Reads after which LSMR is not expected to come to an end, if the caller does not say how many.
+const LONGEST: usize = 10_000;
+/// Columns from which on a factor of a sketch takes more memory (12 GB) and time than one would want.
+const LARGEST_FACTOR: usize = 20_000;
+
+impl Costs {
+    /// The cheapest rungs that serve for any condition.
+    fn cheapest(&self) -> [Rung; 2] {
+        let robust = [[0, 1].map(|draw| Rung::Whitened { draw }), Rung::iterative(false), [Rung::Qr; 2]];
+        let of = |rungs: &[Rung; 2]| self.of(rungs[0]);
+        robust.into_iter().min_by(|left, right| of(left).total_cmp(&of(right))).unwrap_or([Rung::Qr; 2])
+    }
+
+    /// Iterations of LSMR in half the time that the cheapest factor takes.
+    fn reads_worth_a_factor(&self) -> usize {
+        ((0.5 * self.of(self.cheapest()[0]) / self.read) as usize).clamp(FEWEST_READS, LONGEST)
+    }
+
+    fn of(&self, rung: Rung) -> f64 {
+        match rung {
+            Rung::Gram(Precision::Single) => self.gram_single,
+            Rung::Gram(Precision::Double) => self.gram_double,
+            Rung::Whitened { .. } | Rung::Augmented { .. } => self.whitened,
+            Rung::Iterative { .. } => self.spir,
+            // Nothing tells how many iterations there will be: never the cheapest.
+            Rung::Lsmr(_) => f64::INFINITY,
+            Rung::Qr => self.qr,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The `gram` step: A'A in one read, its Cholesky factor, refinement.
+
+use crate::error::Result;
+use crate::linalg::Factor;
+use crate::linalg::Precision;
+use crate::linalg::{self};
+use crate::matrix::{Dense, Mat, Real, Rows};
+use crate::memory::collected;
+use crate::regression::design::Design;
+use crate::regression::design::pass::Pass;
+use crate::regression::design::pass::PassSum;
+use crate::regression::design::pass::Sides;
+use crate::regression::design::pass::fold;
+use crate::regression::methods::outcome::Outcome;
+use crate::regression::refine::Group;
+use crate::regression::refine::STAGNATION;
+use crate::regression::refine::Scaled;
+use crate::regression::refine::TARGETS;
+use crate::simd::Element;
+
+/// A'A and A'B in one read of A, to be shared by all ridges.
+pub(crate) struct Moments {
+    /// (A 2^e)'(A 2^e)
+    gram: Mat<f64>,
+    /// 2^e
+    powers: Vec<f64>,
+    /// The pass at x = 0 for all targets.
+    at_zero: Pass,
+}
+
+impl Moments {
+    /// Reads A once. `powers` are powers of two that bring the columns near one.
+    pub fn new<T: Real + Element>(
+        context: &crate::parallel::Context,
+        design: &Design<'_, T>,
+        precision: Precision,
+        powers: Vec<f64>,
+    ) -> Result<Self> {
+        let targets = collected(0..design.ntargets(), TARGETS)?;
+        let zeros = Mat::zeros(design.ncols(), targets.len())?;
+        let part = || PassSum::new(design, &zeros, Sides::Targets(&targets));
+        let visit = |part: &mut Result<PassSum<'_, '_, T>>, tile: Dense<'_, f64>, first: usize| {
+            if let Ok(sum) = part {
+                sum.add_tile(tile, first);
+            }
+        };
+        let (gram, parts) = match precision {
+            Precision::Single => linalg::gram::<f32, _>(context, design, &powers, part, visit)?,
+            Precision::Double => linalg::gram::<f64, _>(context, design, &powers, part, visit)?,
+        };
+        let at_zero = fold(design, parts.into_iter().map(|part| part.map(|sum| sum.pass)))?;
+        Ok(Self { gram, powers, at_zero })
+    }
+
+    /// False if something overflowed or was not finite to begin with.
+    pub fn is_finite(&self) -> bool {
+        (0..self.gram.ncols()).all(|j| self.gram[(j, j)].is_finite())
+    }
+
+    /// R of the scaled columns with the ridge of the group; columns of zeros keep a unit row.
+    fn factor<T: Real + Element>(&self, group: &Group<'_, '_, T>) -> Result<Option<Scaled>> {
+        let d = self.gram.ncols();
+        let ridge = |j: usize| (group.root_ridge(j) * self.powers[j]).powi(2);
+        let norm = |j: usize| match self.gram[(j, j)] + ridge(j) {
+            0.0 => 1.0,
+            square => square.sqrt(),
+        };
+        let norms = collected((0..d).map(norm), COLUMN_NORMS)?;
+        let scaled = Mat::from_fn(d, d, |i, j| match (i == j, self.gram[(i, j)]) {
+            (true, _) => 1.0,
+            (false, g) => g / norms[i] / norms[j],
+        })?;
+        let scale = norms.iter().zip(&self.powers).map(|(norm, power)| norm / power);
+        let scale = collected(scale, COLUMN_NORMS)?;
+        let empty = (0..d).filter(|&j| self.gram[(j, j)] + ridge(j) == 0.0);
+        let empty = collected(empty, COLUMN_NORMS)?;
+        Ok(linalg::cholesky(&scaled)?.map(|r| Scaled { factor: Factor::Triangle(r), scale, empty, cut: 0.0 }))
+    }
+}
+
+const COLUMN_NORMS: &str = "norms of columns";
+/// The gram rung for one group of targets, admissible up to the condition `limit`.
+pub(crate) fn gram<T: Real + Element>(
+    group: &Group<'_, '_, T>,
+    moments: &Moments,
+    limit: f64,
+) -> Result<Outcome> {
+    let Some(scaled) = moments.factor(group)? else { return Ok(Outcome::Inadmissible(f64::INFINITY)) };
+    let condition = scaled.factor.condition()?;
+    if condition.is_nan() || condition > limit {
+        return Ok(Outcome::Inadmissible(condition));
+    }
+    let zeros = Mat::zeros(moments.gram.ncols(), group.targets.len())?;
+    let mut pass = Pass {
+        gradient: crate::regression::refine::columns(&moments.at_zero.gradient, group.targets)?,
+        squares: collected(group.targets.iter().map(|&target| moments.at_zero.squares[target]), TARGETS)?,
+        totals: collected(group.targets.iter().map(|&target| moments.at_zero.totals[target]), TARGETS)?,
+    };
+    group.to_scaled(&mut pass, &zeros, &scaled.scale);
+    let refined = group.refine(&scaled, zeros, Some(pass), STAGNATION)?;
+    Ok(Outcome::Refined(refined, scaled, condition))
+}

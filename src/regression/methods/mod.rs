@@ -1,0 +1,26 @@
+//! The ladder of Cholesky-refined least squares: `gram` in single and in double precision, and `whitened`.
+//!
+//! A rung is a factor R of A'A that costs about one product A'A and a few reads of A to refine with. What is
+//! refined with a factor that is too ill-conditioned for its precision would look right without being right
+//! (the small singular values of R are rounding noise then, and so is any error estimate made from them).
+//! Hence every rung is entered only with an *admissible* factor, judged by the condition of the very R in use.
+//!
+//! | rung | products | admissible for | contraction of one refinement |
+//! |---|---|---|---|
+//! | gram, single | f32, summed in f64 | cond(R) <= 1e3 | 1e-8 cond^2 |
+//! | gram, double | f64 | cond(R) <= 1e7 | 1e-16 cond^2 |
+//! | whitened | sketch, then f64 and f32 | any cond | 1e-6 |
+//!
+//! Conditions are those of A with columns of norm one.
+
+pub(crate) mod augmented;
+pub(crate) mod fgmres;
+pub(crate) mod gram;
+pub(crate) mod least_norm;
+pub(crate) mod lsmr;
+pub(crate) mod outcome;
+pub(crate) mod qr;
+pub(crate) mod sketched;
+pub(crate) mod spir;
+pub(crate) mod whitened;
+pub(crate) mod wide;

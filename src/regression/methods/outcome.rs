@@ -1,0 +1,41 @@
+//! What a method comes to.
+
+use crate::regression::refine::Refined;
+use crate::regression::refine::Scaled;
+
+/// What a rung says of itself.
+#[allow(clippy::large_enum_variant)] // one of them is alive at a time
+pub(crate) enum Outcome {
+    /// Refined answers, settled or not, and the condition of the scaled A.
+    Refined(Refined, Scaled, f64),
+    /// Answers without a factor.
+    Unfactored(Unfactored),
+    /// The factor broke down or is too ill-conditioned; its condition estimate.
+    Inadmissible(f64),
+    /// Iterations were given up after so many reads, as they would need too many.
+    Slow { made: usize, needed: usize },
+}
+
+impl Outcome {
+    /// Reads of A that refined the answers.
+    pub fn passes(&self) -> usize {
+        match self {
+            Self::Refined(refined, ..) | Self::Unfactored(Unfactored { refined, .. }) => refined.passes,
+            Self::Slow { made, .. } => *made,
+            Self::Inadmissible(_) => 0,
+        }
+    }
+}
+
+/// Answers without a factor of A.
+pub(crate) struct Unfactored {
+    pub refined: Refined,
+    /// Of the backward error of every answer.
+    pub bound: Vec<f64>,
+    /// The units of the answers.
+    pub scale: Vec<f64>,
+    /// Of the bidiagonal matrix: a lower bound on that of A.
+    pub condition: f64,
+    /// False if there may be shorter answers.
+    pub is_shortest: bool,
+}

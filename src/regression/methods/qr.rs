@@ -1,0 +1,208 @@
+//! Tall-skinny QR, the rank decision, and minimum-norm answers.
+
+use crate::linalg::{
+    RCOND, Truncated, empty_columns, normalise_columns, normalised, project, pseudo_inverse, truncated,
+};
+use crate::regression::design::Design;
+
+use crate::error::Result;
+use crate::linalg;
+use crate::linalg::Factor;
+use crate::matrix::{Mat, Real, Rows};
+use crate::memory::collected;
+use crate::regression::design::stacked::Stacked;
+use crate::regression::design::stacked::Targets;
+use crate::regression::methods::least_norm;
+use crate::regression::methods::wide::Transposed;
+use crate::regression::methods::wide::orthonormal;
+use crate::regression::refine::Group;
+use crate::regression::refine::Refined;
+use crate::regression::refine::Scaled;
+use crate::regression::refine::TARGETS;
+use crate::simd::Element;
+
+/// Answers of a QR factorisation and what it says about A.
+pub(crate) struct Factored {
+    pub refined: Refined,
+    pub scaled: Scaled,
+    pub condition: f64,
+    pub rank: usize,
+}
+
+/// Reads of A that measure the answer, and mend what rounding left.
+const PASSES: usize = 3;
+
+/// QR of [A, B] with the ridge below, singular values below `rcond` times the largest cut off.
+pub(crate) fn qr<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Factored> {
+    let d = group.design.ncols();
+    let Solved { scaled, x, null_space, empty } = if group.design.nrows() < d && group.ridge == 0.0 {
+        wide(group, rcond)?
+    } else {
+        tall(group, rcond)?
+    };
+    let rank = scaled.factor.rank();
+    let patient = Group { max_passes: PASSES, ..*group };
+    let mut refined = patient.refine(&scaled, x, None, 0.9)?;
+    if rank < d {
+        refined = shortened(group, refined, &scaled, null_space.as_ref(), &empty)?;
+    }
+    Ok(Factored { condition: scaled.factor.condition()?, rank, refined, scaled })
+}
+
+/// Moves answers of a deficient factor to those of least norm, and measures them again.
+pub(crate) fn shortened<T: Real + Element>(
+    group: &Group<'_, '_, T>,
+    refined: Refined,
+    scaled: &Scaled,
+    null_space: Option<&Mat<f64>>,
+    empty: &[usize],
+) -> Result<Refined> {
+    let all = collected(0..group.targets.len(), TARGETS)?;
+    let shortest = |x: Mat<f64>| {
+        let mut x = shortest(group, x, scaled, null_space)?;
+        for &column in empty {
+            (0..x.ncols()).for_each(|target| x[(column, target)] = 0.0);
+        }
+        Ok(x)
+    };
+    let mut x = shortest(refined.x)?;
+    let at = group.pass(&scaled.scale, &x, &all)?;
+    let mut found = group.measured(scaled, &x, &at)?;
+    found.passes = refined.passes + 1;
+    if !found.settled {
+        // The rounding of the move is mended by a step, which is so short that its own does not matter.
+        let step = shortest(scaled.factor.unwhiten(&scaled.factor.whiten(&at.gradient)?)?)?;
+        x.as_mut_slice().iter_mut().zip(step.as_slice()).for_each(|(x, step)| *x += step);
+        let at = group.pass(&scaled.scale, &x, &all)?;
+        let mended = group.measured(scaled, &x, &at)?;
+        found.passes += 1;
+        for &position in &all {
+            let error = mended.backward_error[position];
+            found.keep_better(position, error, &at, &x, position);
+        }
+        found.settled = all.iter().all(|&position| group.is_accepted(&found, position));
+    }
+    Ok(Refined { rate: refined.rate, ..found })
+}
+
+/// A first answer, in scaled units.
+struct Solved {
+    scaled: Scaled,
+    x: Mat<f64>,
+    /// Right singular vectors that were cut off, where they are at hand.
+    null_space: Option<Mat<f64>>,
+    /// Columns of zeros.
+    empty: Vec<usize>,
+}
+
+fn tall<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solved> {
+    let (d, k) = (group.design.ncols(), group.targets.len());
+    let r_of_both = linalg::tsqr(
+        group.context,
+        &Stacked { design: group.design, targets: group.targets, ridge: group.ridge },
+    )?;
+    let mut r = Mat::from_fn(d, d, |i, j| if i <= j { r_of_both[(i, j)] } else { 0.0 })?;
+    let mut x = Mat::from_fn(d, k, |i, j| r_of_both[(i, d + j)])?;
+    let empty = collected(empty_columns(&r), COLUMNS)?;
+    let most = group.most_rank();
+    let scale = normalise_columns(&mut r)?;
+    let mut scaled = Scaled { factor: Factor::Triangle(r), scale, empty: Vec::new(), cut: 0.0 };
+    // The estimate may be off by a small factor: near the threshold the SVD decides.
+    let doubt = doubt(group.design, &scaled, || scaled.factor.condition(), rcond)?;
+    let Factor::Triangle(mut r) = scaled.factor else { unreachable!("it has just been made") };
+    if doubt < 0.1 / rcond && most >= d {
+        linalg::solve_upper(r.as_ref(), x.as_mut());
+        scaled.factor = Factor::Triangle(r);
+        return Ok(Solved { scaled, x, null_space: None, empty });
+    }
+    let mut scale = scaled.scale;
+    let mut least = 0.0;
+    if let Some(left) = group.design.left_by_centring(&scale, rcond)? {
+        least = 1.0;
+        for (j, left) in left.iter().enumerate() {
+            r.col_mut(j).iter_mut().for_each(|value| *value *= left);
+            scale[j] /= left;
+        }
+    }
+    let Truncated { factor, x, null_space, cut } = truncated(&r, x.as_ref(), rcond, least, most)?;
+    let scaled = Scaled { factor, scale, empty: Vec::new(), cut };
+    Ok(Solved { scaled, x, null_space: Some(null_space), empty })
+}
+
+/// Condition of a factor where it decides on the rank: beside the constant, if there is one, and with columns of norm one
+/// before they were centred;
+/// `condition` is that with columns of norm one as they are.
+pub(crate) fn doubt<T: Real + Element>(
+    design: &Design<'_, T>,
+    scaled: &Scaled,
+    condition: impl FnOnce() -> Result<f64>,
+    rcond: f64,
+) -> Result<f64> {
+    match (&scaled.factor, design.left_by_centring(&scaled.scale, rcond)?) {
+        (Factor::Triangle(r), Some(left)) => {
+            let beside = |i: usize, j: usize| match (i, j) {
+                (0, 0) => 1.0,
+                (0, _) | (_, 0) => 0.0,
+                (i, j) if i > j => 0.0,
+                (i, j) => r[(i - 1, j - 1)] * left[j - 1],
+            };
+            linalg::condition_of_upper(Mat::from_fn(r.nrows() + 1, r.ncols() + 1, beside)?.as_ref())
+        }
+        _ => condition(),
+    }
+}
+
+/// Fewer rows than columns: by the QR factorisation of A'.
+fn wide<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solved> {
+    let transposed = Transposed::new(group.context, group.design, rcond)?;
+    let (svd, cut) = transposed.svd(group.context, rcond)?;
+    let mut buffer = Vec::new();
+    let targets = Targets { design: group.design, targets: group.targets };
+    let targets = targets.tile(0..group.design.nrows(), 0..group.targets.len(), &mut buffer)?;
+    let (factor, x) = pseudo_inverse(svd, targets)?;
+    let scaled = Scaled { factor, scale: transposed.norms, empty: Vec::new(), cut };
+    Ok(Solved { scaled, x, null_space: None, empty: transposed.empty })
+}
+
+const COLUMNS: &str = "norms of columns";
+
+/// The answers (in scaled units) of the smallest norm in the caller's units that are as good as `x`.
+fn shortest<T: Real + Element>(
+    group: &Group<'_, '_, T>,
+    x: Mat<f64>,
+    scaled: &Scaled,
+    null_space: Option<&Mat<f64>>,
+) -> Result<Mat<f64>> {
+    let Factor::Spectral(v, s) = &scaled.factor else { return Ok(x) };
+    let unit = units(group.design, &scaled.scale)?;
+    let factor = scaled.factor.rows()?;
+    if least_norm::is_steep(&factor, &unit) {
+        let noise = RCOND * (s.len() as f64).sqrt() * s.first().copied().unwrap_or(0.0);
+        return least_norm::shortest(group.context, &factor, &unit, noise, &x);
+    }
+    let mut unscaled = Mat::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] / unit[i])?;
+    match null_space {
+        // x - N N'x: rows that no null vector touches stay as they are, to the last bit.
+        Some(null_space) if null_space.ncols() <= v.ncols() => {
+            let null =
+                Mat::from_fn(null_space.nrows(), null_space.ncols(), |i, j| null_space[(i, j)] / unit[i])?;
+            let null = orthonormal(group.context, normalised(null)?)?;
+            let excess = project(&null, &unscaled)?;
+            unscaled.as_mut_slice().iter_mut().zip(excess.as_slice()).for_each(|(x, excess)| *x -= excess);
+        }
+        _ => {
+            let row_space = Mat::from_fn(v.nrows(), v.ncols(), |i, j| v[(i, j)] * unit[i])?;
+            unscaled = project(&orthonormal(group.context, normalised(row_space)?)?, &unscaled)?;
+        }
+    }
+    Mat::from_fn(x.nrows(), x.ncols(), |i, j| unscaled[(i, j)] * unit[i])
+}
+
+/// What coefficients in scaled units are divided by for those of the caller, up to one factor for all.
+fn units<T: Real + Element>(design: &Design<'_, T>, scale: &[f64]) -> Result<Vec<f64>> {
+    let tamed = |j: usize| design.column_scale(j);
+    // Constant columns, which have no unit, are out of the way.
+    let least = (0..scale.len()).map(tamed).filter(|&unit| unit > 0.0).fold(f64::INFINITY, f64::min);
+    let unit = |j: usize| if tamed(j) > 0.0 { (least / tamed(j)).max(1e-150) } else { 1.0 };
+    collected(scale.iter().enumerate().map(|(j, scale)| scale * unit(j)), COLUMNS)
+}

@@ -1,0 +1,88 @@
+//! The `whitened` step: the Gram matrix of A R1^-1, R1 that of a sketch, so that no condition number is squared.
+
+use crate::error::Result;
+use crate::linalg::Factor;
+use crate::linalg::Precision;
+use crate::linalg::normalise_columns;
+use crate::linalg::{self};
+use crate::matrix::{Dense, Mat, Real};
+use crate::regression::design::pass::PassSum;
+use crate::regression::design::pass::Sides;
+use crate::regression::design::pass::fold;
+use crate::regression::methods::outcome::Outcome;
+use crate::regression::methods::sketched::SketchFactor;
+use crate::regression::refine::Group;
+use crate::regression::refine::Scaled;
+use crate::simd::Element;
+
+/// The whitened rung for one group of targets, its Gram matrix summed from products of this precision. A sketch that
+/// leaves A R1^-1 with a condition above `worst` has failed.
+pub(crate) fn whitened<T: Real + Element>(
+    group: &Group<'_, '_, T>,
+    sketched: SketchFactor,
+    precision: Precision,
+    worst: f64,
+) -> Result<Outcome> {
+    let SketchFactor { scaled: Scaled { factor, scale, empty, .. }, x, condition, .. } = sketched;
+    let Factor::Triangle(r1) = factor else { return Ok(Outcome::Inadmissible(condition)) };
+    let d = r1.ncols();
+    let mut whitener = linalg::invert_upper(r1.as_ref())?;
+    for j in 0..d {
+        whitener.col_mut(j).iter_mut().zip(&scale).for_each(|(w, s)| *w /= s);
+    }
+    let unscaled = Mat::from_fn(d, x.ncols(), |i, j| x[(i, j)] / scale[i])?;
+    let part = || PassSum::new(group.design, &unscaled, Sides::Targets(group.targets));
+    let visit = |part: &mut Result<PassSum<'_, '_, T>>, tile: Dense<'_, f64>, first: usize| {
+        if let Ok(sum) = part {
+            sum.add_tile(tile, first);
+        }
+    };
+    let (context, design) = (group.context, group.design);
+    let (mut gram, parts) = match precision {
+        Precision::Single => linalg::whitened_gram::<f32, _>(context, design, &whitener, part, visit)?,
+        Precision::Double => linalg::whitened_gram::<f64, _>(context, design, &whitener, part, visit)?,
+    };
+    let mut pass = fold(design, parts.into_iter().map(|part| part.map(|sum| sum.pass)))?;
+    group.to_scaled(&mut pass, &unscaled, &scale);
+    add_ridge(group, &whitener, &mut gram)?;
+    let Some(r2) = linalg::cholesky(&gram)? else { return Ok(Outcome::Inadmissible(condition)) };
+    if linalg::condition_of_upper(r2.as_ref())? > worst {
+        return Ok(Outcome::Inadmissible(condition));
+    }
+    let mut r = linalg::multiply_upper(r2.as_ref(), r1.as_ref())?;
+    // The sketch knew the norms of the columns as well as it knows A.
+    let (mut x, mut scale) = (x, scale);
+    for (j, norm) in normalise_columns(&mut r)?.into_iter().enumerate() {
+        scale[j] *= norm;
+        for side in 0..x.ncols() {
+            x[(j, side)] *= norm;
+            pass.gradient[(j, side)] /= norm;
+        }
+    }
+    let scaled = Scaled { factor: Factor::Triangle(r), scale, empty, cut: 0.0 };
+    let condition = scaled.factor.condition()?;
+    let refined = group.refine(&scaled, x, Some(pass), 0.9)?;
+    Ok(Outcome::Refined(refined, scaled, condition))
+}
+
+/// What a sketch of A itself may leave at most.
+pub(crate) const WORST_SKETCH: f64 = 30.0;
+
+/// gram += ridge W'W, and a unit for columns of zeros, whose sketch was given one.
+fn add_ridge<T: Real + Element>(
+    group: &Group<'_, '_, T>,
+    whitener: &Mat<f64>,
+    gram: &mut Mat<f64>,
+) -> Result<()> {
+    if group.ridge > 0.0 {
+        let d = whitener.ncols();
+        let rows = Mat::from_fn(d, d, |i, j| group.root_ridge(i) * whitener[(i, j)])?;
+        linalg::matmul(gram.as_mut(), true, rows.as_ref().t(), rows.as_ref(), 1.0);
+    }
+    for j in 0..gram.ncols() {
+        if gram[(j, j)] == 0.0 {
+            gram[(j, j)] = 1.0;
+        }
+    }
+    Ok(())
+}

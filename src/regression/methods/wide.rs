@@ -1,0 +1,173 @@
+//! Fewer rows than columns: singular vectors of A from the QR factorisation of its transpose.
+//!
+//! A and what is made of it are only ever met in blocks of columns, spread over the threads; what is decomposed in
+//! sequence is n x n.
+
+use crate::error::Result;
+use crate::linalg::cut_beyond;
+use crate::linalg::empty_columns;
+use crate::linalg::rank_beside;
+use crate::linalg::{self, Svd};
+use crate::matrix::{Dense, DenseMut, Mat, Real, Rows, TILE};
+use crate::memory::{collected, extend, prepare, zeros};
+use crate::parallel::Context;
+use crate::regression::design::Design;
+use crate::simd::Element;
+use std::convert::identity;
+use std::ops::Range;
+
+/// diag(1/norms) A', as rows.
+pub(crate) struct Transposed<'p, 'a, T> {
+    design: &'p Design<'a, T>,
+    /// Norms of the columns of A before they were centred, 1 for a column of zeros.
+    pub norms: Vec<f64>,
+    /// Columns of zeros.
+    pub empty: Vec<usize>,
+    /// What the largest singular value counts as at least.
+    least: f64,
+}
+
+impl<'p, 'a, T: Real + Element> Transposed<'p, 'a, T> {
+    /// Reads A for the norms of its columns.
+    pub(crate) fn new(context: &Context, design: &'p Design<'a, T>, rcond: f64) -> Result<Self> {
+        let (n, d) = (design.nrows(), design.ncols());
+        let width = block_columns(n);
+        let squares = context.map_with(d.div_ceil(width), Vec::new, |buffer, block| {
+            let mut squares: Vec<f64> = zeros(d.min((block + 1) * width) - block * width, COLUMNS)?;
+            let tile = design.tile(0..n, block * width..block * width + squares.len(), buffer)?;
+            for row in (0..n).filter_map(|i| tile.row(i)) {
+                squares.iter_mut().zip(row).for_each(|(sum, value)| *sum += value * value);
+            }
+            Ok(squares)
+        })?;
+        let mut norms = Vec::new();
+        for squares in squares {
+            extend(&mut norms, squares?.into_iter().map(f64::sqrt), COLUMNS)?;
+        }
+        let empty = collected((0..d).filter(|&j| norms[j] == 0.0), COLUMNS)?;
+        empty.iter().for_each(|&j| norms[j] = 1.0);
+        let left = design.left_by_centring(&norms, rcond)?;
+        let least = if left.is_some() { 1.0 } else { 0.0 };
+        left.iter().for_each(|left| norms.iter_mut().zip(left).for_each(|(norm, left)| *norm /= left));
+        Ok(Self { design, norms, empty, least })
+    }
+
+    /// U S V' = A diag(1/norms), as much of it as is above `rcond` times the largest singular value, and the size of
+    /// the rest.
+    pub(crate) fn svd(&self, context: &Context, rcond: f64) -> Result<(Svd, f64)> {
+        let r = linalg::tsqr(context, self)?;
+        let Svd { mut s, v: u, .. } = linalg::svd(r.as_ref())?;
+        // What is beyond the columns and rows that are not zero is rounding, and so is a direction that centring took.
+        let rows = r.ncols() - empty_columns(&r).count();
+        let rows = rows.saturating_sub(usize::from(self.design.means().is_some()));
+        let possible = rows.min(self.norms.len() - self.empty.len());
+        let rank = rank_beside(&s[..possible], rcond, self.least);
+        let cut = cut_beyond(&s, rank, possible);
+        let u = Mat::from_fn(u.nrows(), rank, |i, j| u[(i, j)])?;
+        s.truncate(rank);
+        let to_basis = Mat::from_fn(u.nrows(), rank, |i, j| u[(i, j)] / s[j])?;
+        let v = self.product(context, &to_basis)?;
+        // V is orthonormal up to rounding times the condition number.
+        if rank == 0 || s[0] < GOOD * s[rank - 1] {
+            return Ok((Svd { u, s, v }, cut));
+        }
+        // With a positive diagonal its triangle is near the identity, and no column changes its sign.
+        let r = linalg::tsqr(context, &v.as_ref())?;
+        let r = Mat::from_fn(rank, rank, |i, j| r[(i, j)] * r[(i, i)].signum())?;
+        Ok((Svd { u, s, v: over(context, &v, &r)? }, cut))
+    }
+
+    /// The product with an n x r matrix.
+    fn product(&self, context: &Context, m: &Mat<f64>) -> Result<Mat<f64>> {
+        let (n, d, r) = (m.nrows(), self.norms.len(), m.ncols());
+        let width = block_columns(n);
+        let mut transposed = Mat::zeros(r, d)?;
+        let parts = transposed.as_mut_slice().chunks_mut((r * width).max(1));
+        let done = context.map_parts(parts, Vec::new, |buffer, block, part| {
+            let columns = block * width..block * width + part.len() / r;
+            let tile = self.design.tile(0..n, columns.clone(), buffer)?;
+            let out = DenseMut::column_major(&mut *part, r, columns.len());
+            linalg::matmul(out, false, m.as_ref().t(), tile, 1.0);
+            for (row, norm) in part.chunks_mut(r).zip(&self.norms[columns]) {
+                row.iter_mut().for_each(|value| *value /= norm);
+            }
+            Ok(())
+        })?;
+        done.into_iter().try_for_each(identity)?;
+        Mat::from_fn(d, r, |i, j| transposed[(j, i)])
+    }
+}
+
+impl<T: Real + Element> Rows for Transposed<'_, '_, T> {
+    fn nrows(&self) -> usize {
+        self.norms.len()
+    }
+
+    fn ncols(&self) -> usize {
+        self.design.nrows()
+    }
+
+    fn tile<'b>(
+        &'b self,
+        rows: Range<usize>,
+        cols: Range<usize>,
+        buffer: &'b mut Vec<f64>,
+    ) -> Result<Dense<'b, f64>> {
+        let (height, width) = (rows.len(), cols.len());
+        let mut scratch = Vec::new();
+        let tile = self.design.tile(cols, rows.clone(), &mut scratch)?;
+        prepare(buffer, height * width, TILE)?;
+        for (j, norm) in self.norms[rows].iter().enumerate() {
+            extend(buffer, (0..width).map(|i| tile.get(i, j) / norm), TILE)?;
+        }
+        Ok(Dense::row_major(buffer, height, width))
+    }
+}
+
+const COLUMNS: &str = "norms of columns";
+
+/// Up to this condition number, what a triangle leaves is orthonormal to rounding.
+const GOOD: f64 = 30.0;
+
+/// Columns of A in a tile that fits into a cache.
+fn block_columns(n: usize) -> usize {
+    ((1 << 15) / n).clamp(16, 1024)
+}
+
+/// An orthonormal basis of the range of a matrix of full column rank.
+pub(crate) fn orthonormal(context: &Context, a: Mat<f64>) -> Result<Mat<f64>> {
+    if a.ncols() == 0 {
+        return Ok(a);
+    }
+    let r = linalg::tsqr(context, &a.as_ref())?;
+    let condition = linalg::condition_of_upper(r.as_ref())?;
+    if condition > 1e6 {
+        return linalg::Qr::new(a)?.thin_q();
+    }
+    let basis = over(context, &a, &r)?;
+    if condition < GOOD {
+        return Ok(basis);
+    }
+    over(context, &basis, &linalg::tsqr(context, &basis.as_ref())?)
+}
+
+/// A R^-1
+fn over(context: &Context, a: &Mat<f64>, r: &Mat<f64>) -> Result<Mat<f64>> {
+    const COLUMNS: usize = 64;
+    let inverse = linalg::invert_upper(r.as_ref())?;
+    let mut quotient = Mat::zeros(a.nrows(), a.ncols())?;
+    let parts = quotient.as_mut_slice().chunks_mut(a.nrows() * COLUMNS);
+    context.map_parts(
+        parts,
+        || (),
+        |(), block, part| {
+            let columns = block * COLUMNS..block * COLUMNS + part.len() / a.nrows();
+            let out = DenseMut::column_major(part, a.nrows(), columns.len());
+            // The inverse is a triangle: rows below its last column here are zeros.
+            let rows = 0..columns.end;
+            let inverse = inverse.as_ref().window(rows.clone(), columns);
+            linalg::matmul(out, false, a.as_ref().cols(rows), inverse, 1.0);
+        },
+    )?;
+    Ok(quotient)
+}
