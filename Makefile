@@ -25,7 +25,7 @@ lint:
 	.ci/lint
 
 bench: build
-	for bench in benches/python/*.py; do $(PYTHON) $$bench || exit 1; done
+	for bench in benches/python/*/*.py; do $(PYTHON) $$bench || exit 1; done
 	cargo bench --locked
 
 docs:

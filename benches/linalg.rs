@@ -1,7 +1,7 @@
 //! Seconds and errors of the dense factorisations, one line of `key=value` for each operation and order.
 //!
 //! `cargo bench --bench linalg` measures everything; `-- qr 256` one operation at one order. The tall QR is
-//! of a matrix with [`TALL`] rows, by one thread and by two. `benches/python/linalg.py` runs this beside
+//! of a matrix with [`TALL`] rows, by one thread and by two. `benches/python/floors/linalg.py` runs this beside
 //! SciPy. Without `--bench`, as under `cargo test`, orders are tiny.
 
 #![allow(clippy::disallowed_macros, clippy::disallowed_methods)]

@@ -2,7 +2,7 @@
 
 /// Rates of one core; their ratios are what matters.
 ///
-/// Fitted to what `python benches/python/cost_model.py` measures, by least squares on the logarithm of predicted over
+/// Fitted to what `python benches/python/regression/cost_model.py` measures, by least squares on the logarithm of predicted over
 /// measured seconds, on one x86-64 core with AVX-512: eleven shapes, 8 to 1024 columns, two of them sparse. Most
 /// predictions then lie within a factor 1.4 of the measurement. Run it after a change of a kernel.
 struct Rates {

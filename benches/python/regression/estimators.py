@@ -1,7 +1,7 @@
 """Estimators beside scikit-learn and SciPy: fits with an intercept, and predictions for sparse samples.
 
-    python benches/python/estimators.py          all cases, a minute or two
-    python benches/python/estimators.py --smoke  toy sizes: does everything run?
+    python benches/python/regression/estimators.py          all cases, a minute or two
+    python benches/python/regression/estimators.py --smoke  toy sizes: does everything run?
 
 Contenders take turns, round after round, each with two threads; of every one the least processor time, the
 least time on the clock, and the error are printed. The right coefficients and intercept of a fit are whole

@@ -1,9 +1,9 @@
 """Least squares beside its peers: seconds, peak memory and true backward error, in one run.
 
-    python benches/python/regression.py                     all shapes, a few minutes
-    python benches/python/regression.py --shapes 131072x64  one of them
-    python benches/python/regression.py --full              with SciPy's solvers too, which are slow
-    python benches/python/regression.py --smoke             toy sizes: does everything run?
+    python benches/python/regression/lstsq.py                     all shapes, a few minutes
+    python benches/python/regression/lstsq.py --shapes 131072x64  one of them
+    python benches/python/regression/lstsq.py --full              with SciPy's solvers too, which are slow
+    python benches/python/regression/lstsq.py --smoke             toy sizes: does everything run?
 
 Contenders take turns, round after round, each with two threads; medians are reported, in seconds and in reads
 of the matrix, the unit being A.sum() timed in the same rounds. Extra memory is what the kernel's mark of peak

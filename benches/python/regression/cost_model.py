@@ -1,8 +1,8 @@
 """The cost model of ``method="auto"`` beside the clock: predicted over measured seconds, and what auto loses.
 
-    python benches/python/cost_model.py                     all shapes, some minutes
-    python benches/python/cost_model.py --shapes 131072x64  one of them
-    python benches/python/cost_model.py --smoke             toy sizes: does everything run?
+    python benches/python/regression/cost_model.py                     all shapes, some minutes
+    python benches/python/regression/cost_model.py --shapes 131072x64  one of them
+    python benches/python/regression/cost_model.py --smoke             toy sizes: does everything run?
 
 Methods take turns on one thread, round after round; medians count. The constants of `src/regression/auto.rs`
 are chosen so that the ratios of one shape are alike: a factor that all of them share changes no choice. The
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sparse
-from regression import make, shape
+from lstsq import make, shape
 
 import nearlin
 

@@ -18,7 +18,7 @@ import pytest
 
 import nearlin
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MODULES = [
     module.name
     for module in pkgutil.walk_packages(nearlin.__path__, "nearlin.")

@@ -1,8 +1,8 @@
 """Standard errors beside statsmodels: seconds, peak memory and true error of the fit with them, in one run.
 
-    python benches/python/standard_errors.py                     2^20 x 50, some minutes
-    python benches/python/standard_errors.py --shapes 131072x20  another shape
-    python benches/python/standard_errors.py --smoke             toy sizes: does everything run?
+    python benches/python/regression/standard_errors.py                     2^20 x 50, some minutes
+    python benches/python/regression/standard_errors.py --shapes 131072x20  another shape
+    python benches/python/regression/standard_errors.py --smoke             toy sizes: does everything run?
 
 Contenders take turns, round after round, each with two threads; medians are reported. statsmodels gets a
 matrix that has the constant already. The error is the largest relative one of all standard errors, the truth
@@ -17,7 +17,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from regression import extra_memory, shape, timed, verdict
+from lstsq import extra_memory, shape, timed, verdict
 from threadpoolctl import threadpool_limits
 
 import nearlin

@@ -17,7 +17,7 @@ import numpy as np
 import scipy.linalg as sl
 from threadpoolctl import threadpool_limits
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OPERATIONS = ["gemm", "syrk", "trsm", "cholesky", "qr", "svd", "eigh", "tall-1", "tall-2"]
 MOST_RUNS = 2000
 

@@ -1,7 +1,7 @@
 """Least squares with Kronecker products beside what one writes in NumPy: seconds, peak memory, true error.
 
-    python benches/python/kron.py            all shapes, a minute
-    python benches/python/kron.py --smoke    toy sizes: does everything run?
+    python benches/python/regression/kron.py            all shapes, a minute
+    python benches/python/regression/kron.py --smoke    toy sizes: does everything run?
 
 Contenders take turns, round after round, each with two threads; medians are reported, and how many times
 as fast each is as QR factorisations of the factors with products along the axes in NumPy. Extra memory is
@@ -17,7 +17,7 @@ import statistics
 from functools import reduce
 
 import numpy as np
-from regression import extra_memory, timed
+from lstsq import extra_memory, timed
 from threadpoolctl import threadpool_limits
 
 import nearlin
