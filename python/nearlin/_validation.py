@@ -33,11 +33,9 @@ __all__ = [
     "Matrix",
     "as_array",
     "as_columns",
-    "as_factors",
+    "as_float",
     "as_float_dtype",
-    "as_folded",
     "as_matrix",
-    "as_penalties",
     "as_rhs",
     "as_sample_weight",
     "as_samples",
@@ -81,7 +79,7 @@ def as_matrix(A: object, name: str = "A", *, accept_sparse: bool = True, allow_e
     else:
         array = as_array(A, name)
         _check_ndim(array.shape, name)
-        matrix = _as_float(array, name)
+        matrix = as_float(array, name)
     if not allow_empty and 0 in matrix.shape:
         raise ShapeError(f"`{name}` has shape {matrix.shape}, expected at least one row and one column")
     return matrix
@@ -125,41 +123,8 @@ def as_rhs(
         raise ShapeError(f"`{name}` has shape {array.shape}, expected {rows} rows, as many as the matrix has")
     if array.ndim == 2 and array.shape[1] == 0 and not allow_empty:
         raise ShapeError(f"`{name}` has shape {array.shape}, expected at least one column")
-    columns = _as_float(array if array.ndim == 2 else array[:, np.newaxis], name, dtype)
+    columns = as_float(array if array.ndim == 2 else array[:, np.newaxis], name, dtype)
     return columns, array.ndim == 1
-
-
-def as_factors(factors: object, name: str = "factors") -> list[Matrix]:
-    """Return a sequence of matrices as :func:`as_matrix` returns each."""
-    if (
-        is_sparse(factors)
-        or not isinstance(factors, Sequence | np.ndarray)
-        or isinstance(factors, str | bytes)
-        or getattr(factors, "ndim", 1) == 0
-    ):
-        raise InvalidTypeError(f"`{name}` is of type {type(factors).__name__}, expected a list of matrices")
-    if len(factors) == 0:
-        raise ShapeError(f"`{name}` is empty, expected at least one matrix")
-    return [as_matrix(factor, f"{name}[{i}]") for i, factor in enumerate(factors)]
-
-
-def as_folded(B: object, dims: Sequence[int], name: str = "B") -> tuple[Float, int | None]:
-    """Return a tensor as a matrix of ``dims[0]`` rows in C order.
-
-    Its axes may be those in ``dims`` or all in one, and one more may number tensors: how many is the second
-    thing returned, None for one without that axis.
-    """
-    if is_sparse(B):
-        raise InvalidTypeError(f"`{name}` is sparse, expected a dense array; use its toarray()")
-    array = _as_float(as_array(B, name), name)
-    dims, rows = tuple(dims), math.prod(dims)
-    for shape in (dims, (rows,)):
-        for count in (None, array.shape[-1] if array.shape[-1] > 0 else None):
-            if array.shape == (shape if count is None else (*shape, count)):
-                return array.reshape(dims[0], -1), count
-    raise ShapeError(
-        f"`{name}` has shape {array.shape}, expected {dims} or {(rows,)}, or one more axis for several"
-    )
 
 
 def as_vector(
@@ -179,7 +144,7 @@ def as_vector(
     if length is not None and array.shape[0] != length:
         raise ShapeError(f"`{name}` has length {array.shape[0]}, expected {length}")
     with copying(name):
-        return np.ascontiguousarray(_as_float(array, name, dtype))
+        return np.ascontiguousarray(as_float(array, name, dtype))
 
 
 def as_sample_weight(
@@ -200,23 +165,6 @@ def as_sample_weight(
         raise InvalidInputError(f"`{name}` is zero everywhere, expected at least one positive weight")
     checked: npt.NDArray[np.float64] = weights
     return checked
-
-
-def as_penalties(ridge: npt.ArrayLike, columns: int, name: str = "ridge") -> npt.NDArray[np.float64]:
-    """Return one penalty for all right-hand sides, or one for each."""
-    given: object = ridge
-    if given is None or isinstance(given, str | Real) or getattr(given, "shape", None) == ():
-        return np.array([check_real(ridge, name, at_least=0.0)])
-    penalties: npt.NDArray[np.float64] = as_vector(ridge, name)  # type: ignore[assignment]
-    if len(penalties) not in (1, columns):
-        raise ShapeError(
-            f"`{name}` has length {len(penalties)}, expected one number"
-            + f" or {columns}, one for each target" * (columns > 1)
-        )
-    check_finite(penalties, name)
-    if penalties.min() < 0.0:
-        raise InvalidInputError(f"`{name}` has {penalties.min()}, expected no negative penalty")
-    return penalties
 
 
 def as_seed(rng: object, name: str = "rng") -> int:
@@ -391,7 +339,7 @@ def copying(name: str) -> Generator[None]:
         raise AllocationError(f"could not allocate a copy of `{name}`: {error}") from error
 
 
-def _as_float(array: npt.NDArray[Any], name: str, dtype: npt.DTypeLike | None = None) -> Float:
+def as_float(array: npt.NDArray[Any], name: str, dtype: npt.DTypeLike | None = None) -> Float:
     """Return the array as float32 or float64, or as ``dtype``."""
     wanted = float_dtype(array.dtype, name) if dtype is None else np.dtype(dtype)
     float_dtype(array.dtype, name)

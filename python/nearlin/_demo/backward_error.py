@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nearlin._demo.block import Arrays, as_arrays
+from nearlin._demo.block import as_arrays
+from nearlin._demo.process import Arrays
 
 __all__ = ["judge", "measure"]
 

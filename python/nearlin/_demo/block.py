@@ -8,15 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nearlin._demo.process import Failure, Measured, run
+from nearlin._demo.process import Answer, Arrays, Failure, Measured, run
 
-__all__ = ["Answer", "Arrays", "Block", "Unavailable", "as_arrays", "show"]
-
-Arrays = Mapping[str, NDArray[Any]]
-Answer = tuple[Arrays, str]
-"""Arrays of an answer, and what its certificate says in a dozen letters."""
+__all__ = ["Block", "Unavailable", "as_arrays", "show"]
 
 
 class Unavailable(Exception):

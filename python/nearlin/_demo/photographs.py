@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nearlin._demo.block import Arrays, Unavailable, as_arrays
+from nearlin._demo.block import Unavailable, as_arrays
+from nearlin._demo.process import Arrays
 
 __all__ = ["SIDE", "count", "patches", "photographs"]
 

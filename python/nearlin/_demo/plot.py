@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nearlin._demo.block import Arrays, Unavailable
+from nearlin._demo.block import Unavailable
+from nearlin._demo.process import Arrays
 from nearlin._demo.regression import Data
 from nearlin._demo.sketch_and_solve import SKETCH_AND_SOLVE, largest_error, unit
 

@@ -9,18 +9,19 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from nearlin._demo.block import Arrays
+__all__ = ["Answer", "Arrays", "Failure", "Measured", "memory_probe", "pack", "run", "unpack"]
 
-__all__ = ["Failure", "Measured", "memory_probe", "run"]
+Arrays = Mapping[str, NDArray[Any]]
+Answer = tuple[Arrays, str]
+"""Arrays of an answer, and what its certificate says in a dozen letters."""
 
 
 class Failure(Exception):
@@ -39,12 +40,12 @@ class Measured:
 
 def run(block: str, method: str, source: Arrays) -> Measured:
     """Run a block's method, or its judge, in a new process."""
-    command = [sys.executable, "-m", "nearlin._demo.process", block, method]
-    done = subprocess.run(command, input=_pack(source), capture_output=True, check=False)
+    command = [sys.executable, "-m", "nearlin._demo.child", block, method]
+    done = subprocess.run(command, input=pack(source), capture_output=True, check=False)
     if done.returncode != 0:
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
         raise Failure("failed: " + "".join(last or [f"exit status {done.returncode}"]))
-    arrays = _unpack(done.stdout)
+    arrays = unpack(done.stdout)
     memory = int(arrays.pop("memory"))
     return Measured(
         certificate=str(arrays.pop("certificate")),
@@ -52,23 +53,6 @@ def run(block: str, method: str, source: Arrays) -> Measured:
         memory=None if memory < 0 else memory,
         arrays=arrays,
     )
-
-
-def _child(block_name: str, method: str) -> None:
-    from nearlin._demo import BLOCKS
-
-    block = next(block for block in BLOCKS if block.name == block_name)
-    data = block.build(_unpack(sys.stdin.buffer.read()))
-    if method == "judge":
-        result: dict[str, Any] = {**block.judge(data), "certificate": "", "seconds": 0.0, "memory": -1}
-    else:
-        solve = block.methods[method]()
-        peak = memory_probe()
-        start = time.perf_counter()
-        arrays, certificate = solve(data)
-        seconds = time.perf_counter() - start
-        result = {**arrays, "certificate": certificate, "seconds": seconds, "memory": peak()}
-    sys.stdout.buffer.write(_pack(result))
 
 
 def memory_probe() -> Callable[[], int]:
@@ -98,16 +82,12 @@ def _status(field: str) -> int:
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith(field + ":"))
 
 
-def _pack(arrays: Any) -> bytes:
+def pack(arrays: Any) -> bytes:
     file = io.BytesIO()
     np.savez(file, **arrays)
     return file.getvalue()
 
 
-def _unpack(data: bytes) -> dict[str, Any]:
+def unpack(data: bytes) -> dict[str, Any]:
     with np.load(io.BytesIO(data)) as file:
         return {name: file[name] for name in file.files}
-
-
-if __name__ == "__main__":
-    _child(*sys.argv[1:])

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearlin._demo.backward_error import judge, measure
-from nearlin._demo.block import Answer, Arrays, Block, as_arrays
+from nearlin._demo.block import Block, as_arrays
 from nearlin._demo.photographs import SIDE, count, patches, photographs
-from nearlin._demo.process import Measured
+from nearlin._demo.process import Answer, Arrays, Measured
 
 __all__ = ["REGRESSION"]
 

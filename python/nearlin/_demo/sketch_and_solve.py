@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from nearlin._demo import regression
 from nearlin._demo.backward_error import judge
-from nearlin._demo.block import Answer, Arrays, Block, as_arrays
+from nearlin._demo.block import Block, as_arrays
 from nearlin._demo.photographs import SIDE, count, photographs
-from nearlin._demo.process import Measured
+from nearlin._demo.process import Answer, Arrays, Measured
 from nearlin._demo.regression import Data, Method, numpy_lstsq
 
 __all__ = ["SKETCH_AND_SOLVE", "largest_error", "unit"]

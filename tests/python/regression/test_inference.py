@@ -22,7 +22,7 @@ from nearlin.exceptions import (
     NonFiniteError,
     ShapeError,
 )
-from nearlin.regression import METHODS
+from nearlin.regression._solve import METHODS
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -12,12 +12,21 @@ from sklearn.metrics import check_scoring, get_scorer
 from sklearn.model_selection import check_cv
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
-from . import _core
-from ._config import resolve_threads
+from nearlin import _core
+from nearlin._config import resolve_threads
+from nearlin._validation import (
+    Float,
+    Matrix,
+    as_sample_weight,
+    as_vector,
+    check_bool,
+    check_choice,
+    check_finite,
+)
+from nearlin.exceptions import AllocationError, InvalidInputError
+
 from ._estimator import LeastSquares, named_for_estimators
 from ._linear_model import Ridge
-from ._validation import Float, Matrix, as_sample_weight, as_vector, check_bool, check_choice, check_finite
-from .exceptions import AllocationError, InvalidInputError
 
 __all__ = ["RidgeCV"]
 

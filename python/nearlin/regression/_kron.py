@@ -5,13 +5,15 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 import numpy.typing as npt
 
-from . import _core
-from ._certificate import Certificate
-from ._config import Progress, resolve_progress, resolve_threads
-from ._listing import NotATuple, listing
-from ._validation import Float, as_factors, as_folded, as_seed, check_choice, check_int, check_real
-from .exceptions import InvalidInputError
-from .regression import truncation
+from nearlin import _core
+from nearlin._certificate import Certificate
+from nearlin._config import Progress, resolve_progress, resolve_threads
+from nearlin._listing import NotATuple, listing
+from nearlin._tensor_arguments import as_factors, as_folded
+from nearlin._validation import Float, as_seed, check_choice, check_int, check_real
+from nearlin.exceptions import InvalidInputError
+
+from ._solve import truncation
 
 __all__ = ["LstsqKronResult", "lstsq_kron"]
 

@@ -10,12 +10,12 @@ from sklearn.metrics import r2_score
 from sklearn.utils import Tags, check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from . import _core
-from ._certificate import Certificate
-from ._config import resolve_threads
-from ._frames import is_frame, naming_columns
-from ._sparse import is_sparse
-from ._validation import (
+from nearlin import _core
+from nearlin._certificate import Certificate
+from nearlin._config import resolve_threads
+from nearlin._frames import is_frame, naming_columns
+from nearlin._sparse import is_sparse
+from nearlin._validation import (
     Float,
     Matrix,
     as_rhs,
@@ -26,8 +26,9 @@ from ._validation import (
     check_finite,
     copying,
 )
-from .exceptions import InvalidInputError, InvalidTypeError, NearlinError
-from .regression import Solution, certificate_of, solve
+from nearlin.exceptions import InvalidInputError, InvalidTypeError, NearlinError
+
+from ._solve import Solution, certificate_of, solve
 
 __all__ = ["LeastSquares", "named_for_estimators"]
 

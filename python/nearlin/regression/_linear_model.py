@@ -4,10 +4,11 @@ from typing import Any
 
 import numpy.typing as npt
 
+from nearlin._validation import Float, Matrix, check_bool, check_choice
+from nearlin.exceptions import InvalidInputError
+
 from ._inference import Inference
-from ._validation import Float, Matrix, check_bool, check_choice
-from .exceptions import InvalidInputError
-from .regression import Solution
+from ._solve import Solution
 
 __all__ = ["LinearRegression", "Ridge"]
 

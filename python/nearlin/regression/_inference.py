@@ -8,14 +8,15 @@ import numpy.typing as npt
 from scipy.special import fdtrc, stdtr, stdtrit
 from sklearn.utils.validation import check_is_fitted
 
-from . import _core
-from ._config import resolve_threads
+from nearlin import _core
+from nearlin._config import resolve_threads
+from nearlin._validation import Float, Matrix, as_sample_weight, check_bool, check_choice, check_real
+from nearlin._warn import warn
+from nearlin.exceptions import InvalidInputError, LeverageWarning, ShapeError
+
 from ._estimator import LeastSquares, named_for_estimators
+from ._solve import Solution
 from ._summary import RegressionSummary
-from ._validation import Float, Matrix, as_sample_weight, check_bool, check_choice, check_real
-from ._warn import warn
-from .exceptions import InvalidInputError, LeverageWarning, ShapeError
-from .regression import Solution
 
 __all__ = ["Inference"]
 

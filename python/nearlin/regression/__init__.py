@@ -1,0 +1,34 @@
+"""Least squares on tall data: to machine accuracy in a few passes over the rows, or from one read of them."""
+
+from typing import TYPE_CHECKING
+
+from nearlin._lazy import loaded_when_used
+
+from ._kron import LstsqKronResult, lstsq_kron
+from ._lstsq import LstsqResult, lstsq
+from ._sketch_and_solve import sketch_and_solve
+from ._streaming import SketchAndSolveResult, StreamingLeastSquares
+from ._summary import RegressionSummary
+
+if TYPE_CHECKING:
+    from ._linear_model import LinearRegression, Ridge
+    from ._ridge_cv import RidgeCV
+
+__all__ = [
+    "LinearRegression",
+    "LstsqKronResult",
+    "LstsqResult",
+    "RegressionSummary",
+    "Ridge",
+    "RidgeCV",
+    "SketchAndSolveResult",
+    "StreamingLeastSquares",
+    "lstsq",
+    "lstsq_kron",
+    "sketch_and_solve",
+]
+
+# These need scikit-learn.
+__getattr__, __dir__ = loaded_when_used(
+    __name__, {"_linear_model": ("LinearRegression", "Ridge"), "_ridge_cv": ("RidgeCV",)}
+)
