@@ -145,15 +145,12 @@ macro_rules! vectorised {
             fn avx2(this: $This $(, $argument: $Type)*) {
                 $name(this $(, $argument)*);
             }
-            if is_x86_feature_detected!("avx512dq") && is_x86_feature_detected!("avx512bw")
-                && is_x86_feature_detected!("avx512vl")
-            {
-                // SAFETY: the features were just detected (dq, bw and vl imply f).
-                return unsafe { avx512($this $(, $argument)*) };
-            }
-            if is_x86_feature_detected!("avx2") {
-                // SAFETY: the feature was just detected.
-                return unsafe { avx2($this $(, $argument)*) };
+            match crate::simd::instruction_set() {
+                // SAFETY: this machine has all that the name stands for.
+                crate::simd::InstructionSet::Avx512 => return unsafe { avx512($this $(, $argument)*) },
+                // SAFETY: this machine has AVX2.
+                crate::simd::InstructionSet::Avx2 => return unsafe { avx2($this $(, $argument)*) },
+                crate::simd::InstructionSet::Portable => {}
             }
         }
         $name($this $(, $argument)*)

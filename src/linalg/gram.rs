@@ -7,7 +7,7 @@
 //!
 //! Cost: n d^2 flops and one read of A. Memory: at most a sixteenth of a tall A for the partial sums.
 
-use super::kernel::{HEIGHT, Kernel};
+use super::kernel::{HEIGHT, Kernel, add_tile};
 use crate::error::Result;
 use crate::matrix::{Buffer, Dense, Mat, Rows};
 use crate::memory::{collected, push};
@@ -230,25 +230,13 @@ kernel! {
 
 /// `out += left panel' x right panel` over the first `depth` rows.
 fn tile_of<E: Kernel>(packed: &[E], capacity: usize, left: usize, right: usize, depth: usize, out: &mut [E]) {
-    let (width, kernel) = (E::WIDTH, E::tile_fn());
+    let width = E::WIDTH;
     let panel = |p: usize| &packed[p * capacity * width..(p + 1) * capacity * width];
     let (left, right) = (panel(left), panel(right));
-    assert!(depth <= capacity && out.len() == width * width);
     for k in (0..depth).step_by(DEPTH) {
         let run = DEPTH.min(depth - k);
         for i in (0..width).step_by(HEIGHT) {
-            // SAFETY: both panels hold `capacity >= k + run` rows of `width`, `i + HEIGHT <= width`, and
-            // `out` holds `width` rows; `tile_fn` chose a kernel that this machine can run.
-            unsafe {
-                kernel(
-                    run,
-                    left.as_ptr().add(k * width + i),
-                    width,
-                    1,
-                    right.as_ptr().add(k * width),
-                    out.as_mut_ptr().add(i * width),
-                );
-            }
+            add_tile(run, &left[k * width + i..], width, 1, &right[k * width..], &mut out[i * width..]);
         }
     }
 }

@@ -6,7 +6,7 @@
 //! Cost for a triangle of order d: n d^2 flops in `f64`, as many in the precision of the sum, one read of A.
 
 use super::gram::{CHUNK, GramSum, sum_over_slabs};
-use super::kernel::{HEIGHT, Kernel};
+use super::kernel::{HEIGHT, Kernel, add_tile};
 use crate::error::Result;
 use crate::matrix::{Buffer, Dense, Mat, Rows};
 use crate::memory::{push, room_for, zeros};
@@ -95,7 +95,7 @@ impl Panels {
     /// Hands over `rows` times the matrix, `HEIGHT` rows and the columns of a panel at a time, with where they
     /// start; what is past the end of either is zero.
     fn multiply(&self, rows: Dense<'_, f64>, mut take: impl FnMut(usize, usize, &[f64])) -> Result<()> {
-        let (width, kernel) = (f64::WIDTH, f64::tile_fn());
+        let width = f64::WIDTH;
         let whole = rows.nrows() / HEIGHT * HEIGHT;
         let rest = self.padded(rows.rows(whole..rows.nrows()))?;
         let mut products = [0.0; HEIGHT * f64::WIDTH];
@@ -110,18 +110,7 @@ impl Panels {
                 };
                 products.fill(0.0);
                 assert!(group.nrows() == HEIGHT && group.col_stride() == 1 && depth <= group.ncols());
-                // SAFETY: the group holds HEIGHT rows of at least `depth` contiguous entries, the panel `depth`
-                // rows of `width`, the products HEIGHT rows of `width`; the kernel runs on this machine.
-                unsafe {
-                    kernel(
-                        depth,
-                        group.data().as_ptr(),
-                        1,
-                        group.row_stride(),
-                        packed.as_ptr(),
-                        products.as_mut_ptr(),
-                    );
-                }
+                add_tile(depth, group.data(), 1, group.row_stride(), packed, &mut products);
                 take(i, panel * width, &products);
             }
         }

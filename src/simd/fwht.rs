@@ -23,9 +23,9 @@ kernel! {
         }
         let block = rows.min(BLOCK);
         for tile in tile.chunks_exact_mut(block * width) {
-            stages::<V>(tile, width, 1, V::RADIX);
+            stages::<V>(tile, width, 1, V::ROOM);
         }
-        stages::<V>(tile, width, block, V::RADIX.min(FAR_RADIX));
+        stages::<V>(tile, width, block, V::ROOM.min(FAR_RADIX));
     }
 }
 

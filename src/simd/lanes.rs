@@ -1,26 +1,24 @@
-//! Eight `f64` in registers.
+//! Eight `f64` or sixteen `f32` in registers: the one set of lanes of the library.
 
-/// Eight `f64` lanes. Values of the vector types exist only inside functions compiled for their
-/// instructions: see [`kernel!`](super::kernel).
-pub trait Lanes: Copy {
-    /// Rows of a butterfly that the registers hold: a power of two up to 16.
-    const RADIX: usize;
-    /// Eight equal numbers.
-    fn splat(value: f64) -> Self;
-    /// Eight numbers.
-    fn load(from: &[f64; 8]) -> Self;
-    /// Eight numbers, widened.
-    fn load_f32(from: &[f32; 8]) -> Self;
-    /// At most eight numbers, then zeros.
-    fn load_head(from: &[f64]) -> Self;
-    /// At most eight numbers, widened, then zeros.
-    fn load_head_f32(from: &[f32]) -> Self;
-    /// Eight numbers from anywhere, by way of the registers.
-    fn set(values: [f64; 8]) -> Self;
+/// Sixty-four bytes of numbers of one type, on which all operations go lane by lane and round once. Values of the
+/// vector types exist only inside functions compiled for their instructions: see [`kernel!`](super::kernel).
+pub trait Register: Copy {
+    /// `f64` or `f32`.
+    type Number: Copy;
+    /// As many numbers as there are lanes.
+    type Chunk;
+    /// How many these are.
+    const COUNT: usize;
+    /// Equal numbers.
+    fn splat(value: Self::Number) -> Self;
+    /// A number for each lane.
+    fn load(from: &Self::Chunk) -> Self;
+    /// At most so many numbers, then zeros.
+    fn load_head(from: &[Self::Number]) -> Self;
     /// All lanes.
-    fn store(self, to: &mut [f64; 8]);
-    /// As many lanes, at most eight, as the slice is long.
-    fn store_head(self, to: &mut [f64]);
+    fn store(self, to: &mut Self::Chunk);
+    /// As many lanes, at most all, as the slice is long.
+    fn store_head(self, to: &mut [Self::Number]);
     /// self + other
     fn add(self, other: Self) -> Self;
     /// self - other
@@ -29,6 +27,20 @@ pub trait Lanes: Copy {
     fn mul(self, other: Self) -> Self;
     /// self * factor + term, rounded once.
     fn mul_add(self, factor: Self, term: Self) -> Self;
+}
+
+/// Eight `f64` lanes, and what an instruction set has beside them.
+pub trait Lanes: Register<Number = f64, Chunk = [f64; 8]> {
+    /// Sixteen `f32` lanes of the same instruction set.
+    type Singles: Register<Number = f32, Chunk = [f32; 16]>;
+    /// Registers that a kernel may fill with sums, or with rows of a butterfly: a power of two up to 16.
+    const ROOM: usize;
+    /// Eight numbers, widened.
+    fn load_f32(from: &[f32; 8]) -> Self;
+    /// At most eight numbers, widened, then zeros.
+    fn load_head_f32(from: &[f32]) -> Self;
+    /// Eight numbers from anywhere, by way of the registers.
+    fn set(values: [f64; 8]) -> Self;
     /// ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7))
     fn sum(self) -> f64;
     /// Lane i is `rows[i].sum()`, to the bit.
@@ -47,6 +59,9 @@ pub trait Lanes: Copy {
 
 /// An element type that the lanes can be loaded from.
 pub trait Element: Copy + Send + Sync + 'static {
+    /// Lanes of this type.
+    #[doc(hidden)]
+    type In<V: Lanes>: Register<Number = Self>;
     /// Eight numbers.
     #[doc(hidden)]
     fn load<V: Lanes>(from: &[Self; 8]) -> V;
@@ -59,6 +74,7 @@ pub trait Element: Copy + Send + Sync + 'static {
 }
 
 impl Element for f64 {
+    type In<V: Lanes> = V;
     #[inline(always)]
     fn load<V: Lanes>(from: &[f64; 8]) -> V {
         V::load(from)
@@ -74,6 +90,7 @@ impl Element for f64 {
 }
 
 impl Element for f32 {
+    type In<V: Lanes> = V::Singles;
     #[inline(always)]
     fn load<V: Lanes>(from: &[f32; 8]) -> V {
         V::load_f32(from)
@@ -90,32 +107,69 @@ impl Element for f32 {
 
 /// Any machine. Without hardware for fused multiply-add this is slow but rounds the same.
 #[derive(Clone, Copy)]
-pub struct Portable([f64; 8]);
+pub struct Portable<T, const COUNT: usize>([T; COUNT]);
 
-impl Portable {
-    #[inline(always)]
-    fn lanes(lane: impl Fn(usize) -> f64) -> Self {
-        Self(std::array::from_fn(lane))
-    }
+macro_rules! portable {
+    ($number:ty, $count:literal) => {
+        impl Portable<$number, $count> {
+            #[inline(always)]
+            fn lanes(lane: impl Fn(usize) -> $number) -> Self {
+                Self(std::array::from_fn(lane))
+            }
+        }
+
+        impl Register for Portable<$number, $count> {
+            type Number = $number;
+            type Chunk = [$number; $count];
+            const COUNT: usize = $count;
+            #[inline(always)]
+            fn splat(value: $number) -> Self {
+                Self([value; $count])
+            }
+            #[inline(always)]
+            fn load(from: &[$number; $count]) -> Self {
+                Self(*from)
+            }
+            #[inline(always)]
+            fn load_head(from: &[$number]) -> Self {
+                Self::lanes(|k| from.get(k).copied().unwrap_or(0.0))
+            }
+            #[inline(always)]
+            fn store(self, to: &mut [$number; $count]) {
+                *to = self.0;
+            }
+            #[inline(always)]
+            fn store_head(self, to: &mut [$number]) {
+                to.copy_from_slice(&self.0[..to.len()]);
+            }
+            #[inline(always)]
+            fn add(self, other: Self) -> Self {
+                Self::lanes(|k| self.0[k] + other.0[k])
+            }
+            #[inline(always)]
+            fn sub(self, other: Self) -> Self {
+                Self::lanes(|k| self.0[k] - other.0[k])
+            }
+            #[inline(always)]
+            fn mul(self, other: Self) -> Self {
+                Self::lanes(|k| self.0[k] * other.0[k])
+            }
+            #[inline(always)]
+            fn mul_add(self, factor: Self, term: Self) -> Self {
+                Self::lanes(|k| self.0[k].mul_add(factor.0[k], term.0[k]))
+            }
+        }
+    };
 }
+portable!(f64, 8);
+portable!(f32, 16);
 
-impl Lanes for Portable {
-    const RADIX: usize = 4;
-    #[inline(always)]
-    fn splat(value: f64) -> Self {
-        Self([value; 8])
-    }
-    #[inline(always)]
-    fn load(from: &[f64; 8]) -> Self {
-        Self(*from)
-    }
+impl Lanes for Portable<f64, 8> {
+    type Singles = Portable<f32, 16>;
+    const ROOM: usize = 4;
     #[inline(always)]
     fn load_f32(from: &[f32; 8]) -> Self {
         Self::lanes(|k| f64::from(from[k]))
-    }
-    #[inline(always)]
-    fn load_head(from: &[f64]) -> Self {
-        Self::lanes(|k| from.get(k).copied().unwrap_or(0.0))
     }
     #[inline(always)]
     fn load_head_f32(from: &[f32]) -> Self {
@@ -124,30 +178,6 @@ impl Lanes for Portable {
     #[inline(always)]
     fn set(values: [f64; 8]) -> Self {
         Self(values)
-    }
-    #[inline(always)]
-    fn store(self, to: &mut [f64; 8]) {
-        *to = self.0;
-    }
-    #[inline(always)]
-    fn store_head(self, to: &mut [f64]) {
-        to.copy_from_slice(&self.0[..to.len()]);
-    }
-    #[inline(always)]
-    fn add(self, other: Self) -> Self {
-        Self::lanes(|k| self.0[k] + other.0[k])
-    }
-    #[inline(always)]
-    fn sub(self, other: Self) -> Self {
-        Self::lanes(|k| self.0[k] - other.0[k])
-    }
-    #[inline(always)]
-    fn mul(self, other: Self) -> Self {
-        Self::lanes(|k| self.0[k] * other.0[k])
-    }
-    #[inline(always)]
-    fn mul_add(self, factor: Self, term: Self) -> Self {
-        Self::lanes(|k| self.0[k].mul_add(factor.0[k], term.0[k]))
     }
     #[inline(always)]
     fn sum(self) -> f64 {
@@ -162,46 +192,126 @@ impl Lanes for Portable {
     fn prefetch<T>(_: *const T) {}
 }
 
-#[cfg(target_arch = "x86_64")]
-pub use x86::{Avx2, Avx512};
+/// The lanes that [`kernel!`](super::kernel) compiles for.
+pub(crate) mod sets {
+    pub type Portable = super::Portable<f64, 8>;
+    #[cfg(target_arch = "x86_64")]
+    pub type Avx2 = super::x86::Avx2<std::arch::x86_64::__m256d>;
+    #[cfg(target_arch = "x86_64")]
+    pub type Avx512 = super::x86::Avx512<std::arch::x86_64::__m512d>;
+}
 
 /// The intrinsics need their instructions: a value of a vector type is the proof that the machine has
 /// them, since only functions compiled for those instructions, and entered after a check, make one.
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::Lanes;
+    use super::{Lanes, Register};
     use std::arch::x86_64::*;
 
     /// One 512-bit register. Needs AVX-512F.
     #[derive(Clone, Copy)]
-    pub struct Avx512(__m512d);
+    pub struct Avx512<R>(R);
 
-    impl Lanes for Avx512 {
-        const RADIX: usize = 16;
-        #[inline(always)]
-        fn splat(value: f64) -> Self {
-            // SAFETY: AVX-512F is there, as the module says.
-            Self(unsafe { _mm512_set1_pd(value) })
-        }
-        #[inline(always)]
-        fn load(from: &[f64; 8]) -> Self {
-            // SAFETY: as above; an unaligned read of a whole array.
-            Self(unsafe { _mm512_loadu_pd(from.as_ptr()) })
-        }
+    macro_rules! avx512 {
+        (
+            $number:ty, $count:literal, $register:ty, $mask:ty, $set1:ident, $loadu:ident, $maskz_loadu:ident,
+            $storeu:ident, $mask_storeu:ident, $add:ident, $sub:ident, $mul:ident, $fmadd:ident
+        ) => {
+            impl Register for Avx512<$register> {
+                type Number = $number;
+                type Chunk = [$number; $count];
+                const COUNT: usize = $count;
+                #[inline(always)]
+                fn splat(value: $number) -> Self {
+                    // SAFETY: AVX-512F is there, as the module says.
+                    Self(unsafe { $set1(value) })
+                }
+                #[inline(always)]
+                fn load(from: &[$number; $count]) -> Self {
+                    // SAFETY: as above; an unaligned read of a whole array.
+                    Self(unsafe { $loadu(from.as_ptr()) })
+                }
+                #[inline(always)]
+                fn load_head(from: &[$number]) -> Self {
+                    // SAFETY: as above; lanes past the end of the slice are masked.
+                    Self(unsafe { $maskz_loadu(head(from) as $mask, from.as_ptr()) })
+                }
+                #[inline(always)]
+                fn store(self, to: &mut [$number; $count]) {
+                    // SAFETY: as above; an unaligned write of a whole array.
+                    unsafe { $storeu(to.as_mut_ptr(), self.0) }
+                }
+                #[inline(always)]
+                fn store_head(self, to: &mut [$number]) {
+                    // SAFETY: as above; lanes past the end of the slice are masked.
+                    unsafe { $mask_storeu(to.as_mut_ptr(), head(to) as $mask, self.0) }
+                }
+                #[inline(always)]
+                fn add(self, other: Self) -> Self {
+                    // SAFETY: as above.
+                    Self(unsafe { $add(self.0, other.0) })
+                }
+                #[inline(always)]
+                fn sub(self, other: Self) -> Self {
+                    // SAFETY: as above.
+                    Self(unsafe { $sub(self.0, other.0) })
+                }
+                #[inline(always)]
+                fn mul(self, other: Self) -> Self {
+                    // SAFETY: as above.
+                    Self(unsafe { $mul(self.0, other.0) })
+                }
+                #[inline(always)]
+                fn mul_add(self, factor: Self, term: Self) -> Self {
+                    // SAFETY: as above.
+                    Self(unsafe { $fmadd(self.0, factor.0, term.0) })
+                }
+            }
+        };
+    }
+    avx512!(
+        f64,
+        8,
+        __m512d,
+        u8,
+        _mm512_set1_pd,
+        _mm512_loadu_pd,
+        _mm512_maskz_loadu_pd,
+        _mm512_storeu_pd,
+        _mm512_mask_storeu_pd,
+        _mm512_add_pd,
+        _mm512_sub_pd,
+        _mm512_mul_pd,
+        _mm512_fmadd_pd
+    );
+    avx512!(
+        f32,
+        16,
+        __m512,
+        u16,
+        _mm512_set1_ps,
+        _mm512_loadu_ps,
+        _mm512_maskz_loadu_ps,
+        _mm512_storeu_ps,
+        _mm512_mask_storeu_ps,
+        _mm512_add_ps,
+        _mm512_sub_ps,
+        _mm512_mul_ps,
+        _mm512_fmadd_ps
+    );
+
+    impl Lanes for Avx512<__m512d> {
+        type Singles = Avx512<__m512>;
+        const ROOM: usize = 16;
         #[inline(always)]
         fn load_f32(from: &[f32; 8]) -> Self {
             // SAFETY: as above; an unaligned read of a whole array.
             Self(unsafe { _mm512_cvtps_pd(_mm256_loadu_ps(from.as_ptr())) })
         }
         #[inline(always)]
-        fn load_head(from: &[f64]) -> Self {
-            // SAFETY: as above; lanes past the end of the slice are masked.
-            Self(unsafe { _mm512_maskz_loadu_pd(head(from), from.as_ptr()) })
-        }
-        #[inline(always)]
         fn load_head_f32(from: &[f32]) -> Self {
             // SAFETY: as above; lanes past the end of the slice are masked.
-            let singles = unsafe { _mm512_maskz_loadu_ps(u16::from(head(from)), from.as_ptr()) };
+            let singles = unsafe { _mm512_maskz_loadu_ps(head(from), from.as_ptr()) };
             // SAFETY: as above.
             Self(unsafe { _mm512_cvtps_pd(_mm512_castps512_ps256(singles)) })
         }
@@ -209,36 +319,6 @@ mod x86 {
         fn set([a, b, c, d, e, f, g, h]: [f64; 8]) -> Self {
             // SAFETY: as above.
             Self(unsafe { _mm512_setr_pd(a, b, c, d, e, f, g, h) })
-        }
-        #[inline(always)]
-        fn store(self, to: &mut [f64; 8]) {
-            // SAFETY: as above; an unaligned write of a whole array.
-            unsafe { _mm512_storeu_pd(to.as_mut_ptr(), self.0) }
-        }
-        #[inline(always)]
-        fn store_head(self, to: &mut [f64]) {
-            // SAFETY: as above; lanes past the end of the slice are masked.
-            unsafe { _mm512_mask_storeu_pd(to.as_mut_ptr(), head(to), self.0) }
-        }
-        #[inline(always)]
-        fn add(self, other: Self) -> Self {
-            // SAFETY: as above.
-            Self(unsafe { _mm512_add_pd(self.0, other.0) })
-        }
-        #[inline(always)]
-        fn sub(self, other: Self) -> Self {
-            // SAFETY: as above.
-            Self(unsafe { _mm512_sub_pd(self.0, other.0) })
-        }
-        #[inline(always)]
-        fn mul(self, other: Self) -> Self {
-            // SAFETY: as above.
-            Self(unsafe { _mm512_mul_pd(self.0, other.0) })
-        }
-        #[inline(always)]
-        fn mul_add(self, factor: Self, term: Self) -> Self {
-            // SAFETY: as above.
-            Self(unsafe { _mm512_fmadd_pd(self.0, factor.0, term.0) })
         }
         #[inline(always)]
         fn sum(self) -> f64 {
@@ -265,7 +345,7 @@ mod x86 {
     }
 
     /// Steps of `sums`: each halves the lanes that a row takes and doubles the rows in a register.
-    impl Avx512 {
+    impl Avx512<__m512d> {
         /// Lanes k and k + 4 of one row and of another.
         #[inline(always)]
         fn halves(self, other: Self) -> Self {
@@ -286,9 +366,9 @@ mod x86 {
 
     /// Mask of as many lanes as the slice is long.
     #[inline(always)]
-    fn head<T>(slice: &[T]) -> u8 {
-        debug_assert!(slice.len() <= 8);
-        1u32.wrapping_shl(slice.len() as u32).wrapping_sub(1) as u8
+    fn head<T>(slice: &[T]) -> u16 {
+        debug_assert!(slice.len() * size_of::<T>() <= 64);
+        1u32.wrapping_shl(slice.len() as u32).wrapping_sub(1) as u16
     }
 
     /// (0 + 2) + (1 + 3). Needs AVX.
@@ -303,36 +383,116 @@ mod x86 {
 
     /// Two 256-bit registers. Needs AVX2 and FMA.
     #[derive(Clone, Copy)]
-    pub struct Avx2(__m256d, __m256d);
+    pub struct Avx2<R>(R, R);
 
-    impl Lanes for Avx2 {
-        const RADIX: usize = 4;
-        #[inline(always)]
-        fn splat(value: f64) -> Self {
-            // SAFETY: AVX2 and FMA are there, as the module says.
-            let quad = unsafe { _mm256_set1_pd(value) };
-            Self(quad, quad)
-        }
-        #[inline(always)]
-        fn load(from: &[f64; 8]) -> Self {
-            // SAFETY: as above; two unaligned reads within the array.
-            unsafe { Self(_mm256_loadu_pd(from.as_ptr()), _mm256_loadu_pd(from[4..].as_ptr())) }
-        }
+    macro_rules! avx2 {
+        (
+            $number:ty, $count:literal, $register:ty, $set1:ident, $loadu:ident, $maskload:ident, $storeu:ident,
+            $maskstore:ident, $add:ident, $sub:ident, $mul:ident, $fmadd:ident
+        ) => {
+            impl Register for Avx2<$register> {
+                type Number = $number;
+                type Chunk = [$number; $count];
+                const COUNT: usize = $count;
+                #[inline(always)]
+                fn splat(value: $number) -> Self {
+                    // SAFETY: AVX2 and FMA are there, as the module says.
+                    let half = unsafe { $set1(value) };
+                    Self(half, half)
+                }
+                #[inline(always)]
+                fn load(from: &[$number; $count]) -> Self {
+                    // SAFETY: as above; two unaligned reads within the array.
+                    unsafe { Self($loadu(from.as_ptr()), $loadu(from[$count / 2..].as_ptr())) }
+                }
+                #[inline(always)]
+                fn load_head(from: &[$number]) -> Self {
+                    let (low, high) = head_masks(from);
+                    // SAFETY: as above; lanes past the end of the slice are masked and not read.
+                    unsafe {
+                        let second = from.as_ptr().wrapping_add($count / 2);
+                        Self($maskload(from.as_ptr(), low), $maskload(second, high))
+                    }
+                }
+                #[inline(always)]
+                fn store(self, to: &mut [$number; $count]) {
+                    let (low, high) = to.split_at_mut($count / 2);
+                    // SAFETY: as above; two unaligned writes within the array.
+                    unsafe {
+                        $storeu(low.as_mut_ptr(), self.0);
+                        $storeu(high.as_mut_ptr(), self.1);
+                    }
+                }
+                #[inline(always)]
+                fn store_head(self, to: &mut [$number]) {
+                    let (low, high) = head_masks(to);
+                    // SAFETY: as above; lanes past the end of the slice are masked and not written.
+                    unsafe {
+                        $maskstore(to.as_mut_ptr(), low, self.0);
+                        $maskstore(to.as_mut_ptr().wrapping_add($count / 2), high, self.1);
+                    }
+                }
+                #[inline(always)]
+                fn add(self, other: Self) -> Self {
+                    // SAFETY: as above.
+                    unsafe { Self($add(self.0, other.0), $add(self.1, other.1)) }
+                }
+                #[inline(always)]
+                fn sub(self, other: Self) -> Self {
+                    // SAFETY: as above.
+                    unsafe { Self($sub(self.0, other.0), $sub(self.1, other.1)) }
+                }
+                #[inline(always)]
+                fn mul(self, other: Self) -> Self {
+                    // SAFETY: as above.
+                    unsafe { Self($mul(self.0, other.0), $mul(self.1, other.1)) }
+                }
+                #[inline(always)]
+                fn mul_add(self, factor: Self, term: Self) -> Self {
+                    // SAFETY: as above.
+                    unsafe { Self($fmadd(self.0, factor.0, term.0), $fmadd(self.1, factor.1, term.1)) }
+                }
+            }
+        };
+    }
+    avx2!(
+        f64,
+        8,
+        __m256d,
+        _mm256_set1_pd,
+        _mm256_loadu_pd,
+        _mm256_maskload_pd,
+        _mm256_storeu_pd,
+        _mm256_maskstore_pd,
+        _mm256_add_pd,
+        _mm256_sub_pd,
+        _mm256_mul_pd,
+        _mm256_fmadd_pd
+    );
+    avx2!(
+        f32,
+        16,
+        __m256,
+        _mm256_set1_ps,
+        _mm256_loadu_ps,
+        _mm256_maskload_ps,
+        _mm256_storeu_ps,
+        _mm256_maskstore_ps,
+        _mm256_add_ps,
+        _mm256_sub_ps,
+        _mm256_mul_ps,
+        _mm256_fmadd_ps
+    );
+
+    impl Lanes for Avx2<__m256d> {
+        type Singles = Avx2<__m256>;
+        const ROOM: usize = 4;
         #[inline(always)]
         fn load_f32(from: &[f32; 8]) -> Self {
             // SAFETY: as above; two unaligned reads within the array.
             let (low, high) = unsafe { (_mm_loadu_ps(from.as_ptr()), _mm_loadu_ps(from[4..].as_ptr())) };
             // SAFETY: as above.
             unsafe { Self(_mm256_cvtps_pd(low), _mm256_cvtps_pd(high)) }
-        }
-        #[inline(always)]
-        fn load_head(from: &[f64]) -> Self {
-            let (low, high) = head_masks(from);
-            // SAFETY: as above; lanes past the end of the slice are masked and not read.
-            unsafe {
-                let second = from.as_ptr().wrapping_add(4);
-                Self(_mm256_maskload_pd(from.as_ptr(), low), _mm256_maskload_pd(second, high))
-            }
         }
         #[inline(always)]
         fn load_head_f32(from: &[f32]) -> Self {
@@ -346,46 +506,6 @@ mod x86 {
             unsafe { Self(_mm256_setr_pd(a, b, c, d), _mm256_setr_pd(e, f, g, h)) }
         }
         #[inline(always)]
-        fn store(self, to: &mut [f64; 8]) {
-            let (low, high) = to.split_at_mut(4);
-            // SAFETY: as above; two unaligned writes within the array.
-            unsafe {
-                _mm256_storeu_pd(low.as_mut_ptr(), self.0);
-                _mm256_storeu_pd(high.as_mut_ptr(), self.1);
-            }
-        }
-        #[inline(always)]
-        fn store_head(self, to: &mut [f64]) {
-            let (low, high) = head_masks(to);
-            // SAFETY: as above; lanes past the end of the slice are masked and not written.
-            unsafe {
-                _mm256_maskstore_pd(to.as_mut_ptr(), low, self.0);
-                _mm256_maskstore_pd(to.as_mut_ptr().wrapping_add(4), high, self.1);
-            }
-        }
-        #[inline(always)]
-        fn add(self, other: Self) -> Self {
-            // SAFETY: as above.
-            unsafe { Self(_mm256_add_pd(self.0, other.0), _mm256_add_pd(self.1, other.1)) }
-        }
-        #[inline(always)]
-        fn sub(self, other: Self) -> Self {
-            // SAFETY: as above.
-            unsafe { Self(_mm256_sub_pd(self.0, other.0), _mm256_sub_pd(self.1, other.1)) }
-        }
-        #[inline(always)]
-        fn mul(self, other: Self) -> Self {
-            // SAFETY: as above.
-            unsafe { Self(_mm256_mul_pd(self.0, other.0), _mm256_mul_pd(self.1, other.1)) }
-        }
-        #[inline(always)]
-        fn mul_add(self, factor: Self, term: Self) -> Self {
-            // SAFETY: as above.
-            unsafe {
-                Self(_mm256_fmadd_pd(self.0, factor.0, term.0), _mm256_fmadd_pd(self.1, factor.1, term.1))
-            }
-        }
-        #[inline(always)]
         fn sum(self) -> f64 {
             // SAFETY: as above.
             unsafe { quad_sum(_mm256_add_pd(self.0, self.1)) }
@@ -394,7 +514,7 @@ mod x86 {
         fn sums(rows: [Self; 8]) -> Self {
             let [a, b, c, d, e, f, g, h] = rows;
             // SAFETY: as above.
-            unsafe { Self(quad_sums(a, b, c, d), quad_sums(e, f, g, h)) }
+            unsafe { Self(quad_sums([a, b, c, d]), quad_sums([e, f, g, h])) }
         }
         #[inline(always)]
         fn prefetch<T>(address: *const T) {
@@ -405,7 +525,7 @@ mod x86 {
 
     /// The sums of four rows. Needs AVX.
     #[inline(always)]
-    unsafe fn quad_sums(a: Avx2, b: Avx2, c: Avx2, d: Avx2) -> __m256d {
+    unsafe fn quad_sums([a, b, c, d]: [Avx2<__m256d>; 4]) -> __m256d {
         // SAFETY: the caller has AVX. Lanes k and k + 4 are added first, then k and k + 2, then k and k + 1.
         unsafe {
             let (a, b) = (_mm256_add_pd(a.0, a.1), _mm256_add_pd(b.0, b.1));
@@ -416,12 +536,55 @@ mod x86 {
         }
     }
 
-    /// Masks of as many lanes as the slice is long.
+    /// Masks, of the width of a number, of as many lanes as the slice is long.
     #[inline(always)]
     fn head_masks<T>(slice: &[T]) -> (__m256i, __m256i) {
-        const STEP: [i64; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
-        let lanes = &STEP[8 - slice.len().min(8)..];
+        const STEP: [[i64; 8]; 2] = [[-1; 8], [0; 8]];
+        debug_assert!(size_of_val(slice) <= 64);
+        let start = STEP.as_flattened().as_ptr().cast::<u8>().wrapping_add(64 - size_of_val(slice).min(64));
         // SAFETY: AVX2 is there, as the module says; both reads lie within the table.
-        unsafe { (_mm256_loadu_si256(lanes.as_ptr().cast()), _mm256_loadu_si256(lanes[4..].as_ptr().cast())) }
+        unsafe { (_mm256_loadu_si256(start.cast()), _mm256_loadu_si256(start.wrapping_add(32).cast())) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::kernel;
+    use crate::simd::testing::on_every_path;
+
+    kernel! {
+        /// Every operation on every number of lanes, one result after the other.
+        fn everything<V, T: Element>(x: &[T], out: &mut Vec<u64>, bits: fn(T) -> u64) {
+            for len in 0..=<T::In<V> as Register>::COUNT {
+                let [a, b] = [&x[..len], &x[3..3 + len]].map(<T::In<V>>::load_head);
+                for lanes in [a.add(b), a.sub(b), a.mul(b), a.mul_add(b, <T::In<V>>::splat(x[1]))] {
+                    let mut numbers = [x[2]; 16];
+                    lanes.store_head(&mut numbers[..len]);
+                    out.extend(numbers.map(bits));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_operation_rounds_alike_in_both_precisions_and_at_every_length() {
+        let x: Vec<f64> = (0..20).map(|k| (k as f64 * 0.7).sin()).collect();
+        let single: Vec<f32> = x.iter().map(|&x| x as f32).collect();
+        let outcomes = on_every_path(|| {
+            let mut out = Vec::new();
+            everything(&x, &mut out, f64::to_bits);
+            everything(&single, &mut out, |x| x.to_bits().into());
+            out
+        });
+        // Of eight lanes, the last operation: x_7 x_10 + x_1, with what was there after it.
+        let last = &outcomes[0][(8 * 4 + 3) * 16..][..16];
+        assert_eq!(last[7], x[7].mul_add(x[10], x[1]).to_bits());
+        assert!(last[8..].iter().all(|&bits| bits == x[2].to_bits()));
+        assert_eq!(
+            outcomes[0][outcomes[0].len() - 1],
+            single[15].mul_add(single[18], single[1]).to_bits().into()
+        );
+        assert!(outcomes.iter().all(|outcome| *outcome == outcomes[0]));
     }
 }

@@ -1,14 +1,14 @@
 //! Fixed-lane kernels, compiled per instruction set, chosen at run time.
 //!
-//! A kernel is written once, over eight `f64` lanes that it adds up in one fixed order, with fused
-//! multiply-add. `kernel!` compiles it with AVX-512, with AVX2 and FMA, and portably, and picks one per
+//! A kernel is written once, over eight `f64` lanes (or sixteen `f32`) that it adds up in one fixed order, with
+//! fused multiply-add. `kernel!` compiles it with AVX-512, with AVX2 and FMA, and portably, and picks one per
 //! call, so every machine gives the same bits. They depend on the numbers and the lengths alone, never on
 //! where in memory the numbers lie. A single-precision matrix is widened on its way into the registers:
 //! it is read at its own width and everything is added up in double precision.
 //!
 //! | file | what |
 //! |---|---|
-//! | `lanes` | eight numbers in registers: the only intrinsics of the library |
+//! | `lanes` | eight `f64` or sixteen `f32` in registers: the only intrinsics of the library |
 //! | `vector` | [`dot`], [`axpy`], [`sum`], [`norm_sq`] |
 //! | `extended` | [`Extended`]: sums in twice the working precision |
 //! | `residual` | residual and gradient of a least-squares problem in one read of the matrix |
@@ -28,35 +28,77 @@ pub use fwht::{fwht, fwht_across};
 pub use lanes::Element;
 pub use residual::{residual_cols, residual_rows};
 pub use sparse::{Index, add_lines, add_lines_of_many, gather_dot, scatter_add};
+use std::sync::LazyLock;
 pub use vector::{axpy, dot, norm_sq, sum};
 
-/// What the kernels are compiled for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum InstructionSet {
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
+/// What the kernels are compiled for, from the narrowest on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum InstructionSet {
+    /// What any machine has.
+    Portable,
+    /// AVX2 and FMA.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    Portable,
+    /// AVX-512 F, DQ, BW and VL.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
 }
 
-/// The best instruction set that this machine has.
+impl InstructionSet {
+    /// Those that this machine has.
+    fn available() -> impl Iterator<Item = Self> {
+        #[cfg(target_arch = "x86_64")]
+        let (avx2, avx512) = (
+            is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512vl"),
+        );
+        [
+            Some(Self::Portable),
+            #[cfg(target_arch = "x86_64")]
+            avx2.then_some(Self::Avx2),
+            #[cfg(target_arch = "x86_64")]
+            avx512.then_some(Self::Avx512),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
+    /// The widest of this machine that is no wider than the one of that name; without a name, the widest.
+    fn widest(name: Option<&str>) -> Self {
+        let wide = |set: &Self| match name {
+            Some("portable") => *set == Self::Portable,
+            Some("avx2") => set.name() != "avx512",
+            _ => true,
+        };
+        Self::available().filter(wide).max().unwrap_or(Self::Portable)
+    }
+
+    /// `"portable"`, `"avx2"` or `"avx512"`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "avx512",
+        }
+    }
+}
+
+/// The widest instruction set of this machine, or the widest up to the one that the environment names as
+/// `NEARLIN_SIMD` when the first kernel runs.
 #[inline]
-pub(crate) fn instruction_set() -> InstructionSet {
+pub fn instruction_set() -> InstructionSet {
+    static CHOSEN: LazyLock<InstructionSet> =
+        LazyLock::new(|| InstructionSet::widest(std::env::var("NEARLIN_SIMD").ok().as_deref()));
     #[cfg(test)]
     if let Some(forced) = testing::FORCED.get() {
         return forced;
     }
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f") {
-            return InstructionSet::Avx512;
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            return InstructionSet::Avx2;
-        }
-    }
-    InstructionSet::Portable
+    *CHOSEN
 }
 
 /// Defines a function that is compiled for every [`InstructionSet`]. Its first type parameter stands for
@@ -78,13 +120,13 @@ macro_rules! kernel {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f")]
             fn avx512<$($T: $bound),*>($($arg: $type),*) $(-> $output)? {
-                body::<crate::simd::lanes::Avx512, $($T),*>($($arg),*)
+                body::<crate::simd::lanes::sets::Avx512, $($T),*>($($arg),*)
             }
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
             fn avx2<$($T: $bound),*>($($arg: $type),*) $(-> $output)? {
-                body::<crate::simd::lanes::Avx2, $($T),*>($($arg),*)
+                body::<crate::simd::lanes::sets::Avx2, $($T),*>($($arg),*)
             }
 
             match crate::simd::instruction_set() {
@@ -94,7 +136,7 @@ macro_rules! kernel {
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: this machine has AVX2 and FMA.
                 InstructionSet::Avx2 => unsafe { avx2($($arg),*) },
-                InstructionSet::Portable => body::<crate::simd::lanes::Portable, $($T),*>($($arg),*),
+                InstructionSet::Portable => body::<crate::simd::lanes::sets::Portable, $($T),*>($($arg),*),
             }
         }
     };
@@ -118,22 +160,28 @@ pub(crate) mod testing {
 
     /// What `work` gives with each instruction set. Only the calling thread is affected.
     pub(crate) fn on_every_path<T>(work: impl Fn() -> T) -> Vec<T> {
-        let mut sets = vec![InstructionSet::Portable];
-        #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                sets.push(InstructionSet::Avx2);
-            }
-            if is_x86_feature_detected!("avx512f") {
-                sets.push(InstructionSet::Avx512);
-            }
-        }
-        let results = sets.into_iter().map(|set| {
+        let results = InstructionSet::available().map(|set| {
             FORCED.set(Some(set));
             work()
         });
         let results = results.collect();
         FORCED.set(None);
         results
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_chooses_the_widest_set_up_to_its_own() {
+        let widest = InstructionSet::available().max();
+        assert_eq!(Some(InstructionSet::widest(None)), widest);
+        assert_eq!(Some(InstructionSet::widest(Some("avx512"))), widest);
+        assert_eq!(InstructionSet::widest(Some("portable")), InstructionSet::Portable);
+        for set in InstructionSet::available() {
+            assert_eq!(InstructionSet::widest(Some(set.name())), set);
+        }
     }
 }
