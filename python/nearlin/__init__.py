@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as _numpy  # noqa: F401  (the extension module needs it in place)
 
-from ._config import config_context, get_config, set_config
+from ._config import config_context, get_config, set_config, show_config
 from ._core import __version__
 from ._lazy import loaded_when_used
 
@@ -46,6 +46,7 @@ __all__ = [
     "lstsq_kron",
     "regression",
     "set_config",
+    "show_config",
     "sketch",
     "sketch_and_solve",
 ]

@@ -1,4 +1,4 @@
-"""How many threads a call may use, and where its progress goes."""
+"""How many threads a call may use, which instructions its kernels, and where its progress goes."""
 
 import os
 from collections.abc import Callable, Generator, Mapping
@@ -10,7 +10,15 @@ from typing import Any
 from . import _core
 from .exceptions import InvalidInputError, InvalidTypeError
 
-__all__ = ["Progress", "config_context", "get_config", "resolve_progress", "resolve_threads", "set_config"]
+__all__ = [
+    "Progress",
+    "config_context",
+    "get_config",
+    "resolve_progress",
+    "resolve_threads",
+    "set_config",
+    "show_config",
+]
 
 Progress = Callable[[int, int, Mapping[str, float]], object]
 """Called with the steps done, the steps in all, and figures worth showing."""
@@ -96,6 +104,30 @@ def config_context(*, num_threads: int | None) -> Generator[None]:
         yield
     finally:
         _in_this_context.reset(token)
+
+
+def show_config() -> None:
+    """Print what the answers of this process are computed with: worth a line in a report of a bug.
+
+    ``instructions`` is the widest instruction set of this machine that the kernels know, or the widest up to
+    the one that the environment variable ``NEARLIN_SIMD`` named when the first of them ran: ``portable``,
+    ``avx2`` or ``avx512``. It changes how long they take, and not one bit of what they give.
+
+    See Also
+    --------
+    get_config : The settings that a process may change.
+
+    Examples
+    --------
+    >>> import nearlin
+    >>> nearlin.show_config()  # doctest: +ELLIPSIS
+    nearlin      ...
+    instructions ...
+    threads      ...
+    """
+    print(f"nearlin      {_core.__version__}")
+    print(f"instructions {_core.instruction_set()}")
+    print(f"threads      {resolve_threads(None)}")
 
 
 def resolve_threads(n_jobs: int | None) -> int:

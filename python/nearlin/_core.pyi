@@ -15,6 +15,7 @@ __all__ = [
     "check_sparse",
     "covariance",
     "eps_of_rows",
+    "instruction_set",
     "lstsq",
     "lstsq_kron",
     "predict",
@@ -240,4 +241,5 @@ def robust_covariance(
     threads: int,
 ) -> tuple[list[npt.NDArray[np.float64]], float, list[int]]: ...
 def check_sparse(lines: int, width: int, indptr: Any, indices: Any, stored: int) -> None: ...
+def instruction_set() -> str: ...
 def usable_cpus() -> int: ...

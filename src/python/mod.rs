@@ -44,11 +44,17 @@ mod _core {
     #[pymodule_export]
     use super::sketch_and_solve::{LeastSquaresStream, eps_of_rows, row_count};
     #[pymodule_export]
-    use super::usable_cpus;
+    use super::{instruction_set, usable_cpus};
 }
 
 /// The number of processors that this process may use, as affinity and control groups have it.
 #[pyfunction]
 fn usable_cpus() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The instruction set that the kernels run on.
+#[pyfunction]
+fn instruction_set() -> &'static str {
+    crate::simd::instruction_set().name()
 }
