@@ -1,11 +1,37 @@
 """What all tests share."""
 
+import os
+from pathlib import Path
+
 import hypothesis
 import pytest
 from threadpoolctl import threadpool_limits
 
 hypothesis.settings.register_profile("nearlin", deadline=None, derandomize=True, database=None)
+hypothesis.settings.register_profile(
+    "fresh", deadline=None, derandomize=False, database=None, print_blob=True
+)
 hypothesis.settings.load_profile("nearlin")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--one-of-each", action="store_true", help="of every parametrized test, one cell")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("one_of_each"):
+        cells = {}
+        for item in items:
+            cells.setdefault((item.path, item.originalname), []).append(item)
+        # Those in the middle are neither the easiest nor all of one kind.
+        items[:] = [cell[len(cell) // 2] for cell in cells.values()]
+
+
+def pytest_xdist_auto_num_workers(config):
+    """A worker for each processor, or none where files or single tests are asked for by name."""
+    if any(Path(argument.partition("::")[0]).is_file() for argument in config.args):
+        return 0
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse as sp
 from reference.processor import denormals_flushed, machine_code
 from reference.signals import exit_code, handled, interrupted
+from reference.sparse import scattered
 
 import nearlin
 from nearlin import sketch
@@ -258,7 +258,7 @@ def test_flushing_denormals_on_the_calling_thread_changes_no_bit():
 
 
 def test_sparse_arrays_that_another_thread_writes_to_end_in_an_answer_or_an_error_of_ours():
-    S = sp.random_array((8000, 30), density=0.3, format="csr", rng=0)
+    S = scattered((8000, 30), 0.3)
     matrices = [S, S.tocsc()]
     kept = [(m.indices.copy(), m.indptr.copy()) for m in matrices]
     stop = threading.Event()

@@ -48,7 +48,7 @@ D = 24
 A = g.standard_normal((N, D))
 b = g.standard_normal(N)
 w = g.uniform(0.5, 2, N)
-S = sp.random_array((N, D), density=0.3, format="csr", rng=0)
+S = sp.csr_array(g.uniform(size=(N, D)) * (g.uniform(size=(N, D)) < 0.3))
 swapped = sp.csr_array((S.data.copy(), S.indices.copy(), S.indptr.copy()), shape=S.shape)
 for i in range(0, N, 7):  # unsorted lines
     a, z = swapped.indptr[i : i + 2]

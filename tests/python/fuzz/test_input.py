@@ -16,8 +16,8 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse as sp
 from reference.layouts import LAYOUTS, misaligned, read_only
+from reference.sparse import scattered
 
 import nearlin
 from nearlin import sketch
@@ -147,7 +147,7 @@ class Draw(random.Random):
         """A sparse matrix, one of whose arrays may have been replaced."""
         form = self.choice(["csr", "csc", "csr", "csc", "bsr", "coo", "lil", "dok", "dia"])
         dtype = self.choice("fdfdiqb?g")
-        whole = sp.random_array(shape, density=0.7, rng=self.getrandbits(32)) * 9
+        whole = scattered(shape, 0.7, self.getrandbits(32)) * 9
         matrix = whole.asformat(form).astype(dtype)
         if form in ("lil", "dok", "dia") or self.random() < 0.4:
             return matrix, matrix.toarray().astype(float)

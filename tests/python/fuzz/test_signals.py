@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
+from reference.sparse import scattered
 
 import nearlin
 from nearlin import sketch
@@ -26,7 +26,7 @@ INTERRUPTS = int(os.environ.get("NEARLIN_FUZZ_CASES", "300"))
 g = np.random.default_rng(SEED)
 A = g.standard_normal((60_000, 30))
 b, w = A @ np.ones(30) + g.standard_normal(60_000), g.uniform(0.5, 2, 60_000)
-S = sp.random_array((60_000, 30), density=0.3, format="csr", rng=0)
+S = scattered((60_000, 30), 0.3)
 
 STREAMS = {
     "least squares by sparse signs": lambda: nearlin.StreamingLeastSquares(sketch_size=2000, rng=1),

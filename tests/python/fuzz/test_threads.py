@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from reference.sparse import scattered
 
 import nearlin
 from nearlin import sketch
@@ -120,7 +121,7 @@ def test_threads_that_solve_at_once_have_the_same_bits():
 
 def test_arrays_that_another_thread_writes_to_end_in_an_answer_or_an_error_of_ours():
     stop, X, y, w = threading.Event(), A[:8000].copy(), b[:8000].copy(), np.ones(8000)
-    S = sp.random_array((8000, 30), density=0.3, format="csr", rng=0)
+    S = scattered((8000, 30), 0.3)
     matrices = [S, S.tocsc(), sp.csr_array((S.data, S.indices.astype("i8"), S.indptr.astype("i8")), S.shape)]
     kept = [(m.indices.copy(), m.indptr.copy(), m.data.copy()) for m in matrices]
 

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pytest
-import scipy.sparse
 from reference import sketch_and_solve as reference
+from reference.sparse import scattered
 
 from nearlin import lstsq, sketch_and_solve
 
@@ -34,7 +34,7 @@ def photographs():
 
 
 def sparse():
-    return noisy(scipy.sparse.random_array((N, D), density=0.05, rng=np.random.default_rng(0), format="csr"))
+    return noisy(scattered((N, D), 0.05))
 
 
 def heavy_tailed():

@@ -201,6 +201,27 @@ def exact_product(x, y):
 
 # --- instances ----------------------------------------------------------------------------------------------
 
+
+def problems(n, d, *, centre=0.0, zeros=0.0, decades=0.0, intercept=0.0, uneven=False):
+    """Return a function that draws A and b = A x + noise, n x d and of one target where nothing else is said.
+
+    Columns grow over so many decades, lie about `centre`, and have that share of zeros; uneven noise grows
+    with the first of them.
+    """
+
+    def draw(n=n, d=d, k=None, *, seed=0, dtype=float):
+        rng = np.random.default_rng(seed)
+        A = rng.standard_normal((n, d)) * np.logspace(0.0, decades, d) + centre
+        A[rng.random((n, d)) < zeros] = 0.0
+        x, noise = rng.standard_normal((d, k or 1)), rng.standard_normal((n, k or 1))
+        if uneven:
+            noise *= 1.0 + np.abs(A[:, :1])
+        b = A @ x + intercept + noise
+        return A.astype(dtype), (b if k else b[:, 0]).astype(dtype)
+
+    return draw
+
+
 KAPPAS = tuple(10.0**e for e in range(1, 15))
 RESIDUALS = (0.0, 1e-12, 1e-6, 1e-3, 1.0)
 

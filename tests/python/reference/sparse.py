@@ -18,6 +18,12 @@ def uniform(n, d, each, seed=0):
     )
 
 
+def scattered(shape, density, seed=0):
+    """CSR with a share of its entries, between 0 and 1: `random_array` of SciPy, which came with 1.12."""
+    rng = np.random.default_rng(seed)
+    return scipy.sparse.csr_array(np.where(rng.random(shape) < density, rng.random(shape), 0.0))
+
+
 def one_hot(n, levels, seed=0):
     """One-hot columns of factors with so many levels each, side by side."""
     rng = np.random.default_rng(seed)

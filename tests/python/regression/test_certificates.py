@@ -22,10 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::nearlin.exceptions.FallbackWarn
 METHODS = ["auto", "gram", "whitened", "spir", "fossils", "qr"]
 
 
-def problem(n=500, d=8, k=None, *, seed=0):
-    rng = np.random.default_rng(seed)
-    A = rng.standard_normal((n, d)) * np.logspace(0.0, 3.0, d) + rng.standard_normal((n, 1))
-    return A, A @ rng.standard_normal((d, k) if k else d) + rng.standard_normal((n, k) if k else n)
+problem = reference.problems(500, 8, decades=3.0)
 
 
 def check(result, error):
@@ -438,6 +435,27 @@ def test_deficient_ranks_can_be_verified():
         verified = nearlin.lstsq(A, b, verify=True).certificate.details["verified"]
         assert verified["rank"] == rank
         assert verified["bound"][0] < 1e-14
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_certainty_is_claimed_only_where_nothing_random_enters(method):
+    A, b = problem()
+    certificate = nearlin.lstsq(A, b, method=method, rng=0).certificate
+    sketched = method in ("spir", "fossils")
+    assert certificate.confidence == (None if sketched else 1.0)
+    assert ("if the sketch embeds" in (certificate.note or "")) is sketched
+
+
+def test_an_answer_whose_error_cannot_be_measured_is_not_verified(monkeypatch):
+    A, b = problem()
+    look = _core.verify
+
+    def blind(*args, **options):
+        return {**look(*args, **options), "backward_error": np.array([np.nan])}
+
+    monkeypatch.setattr(_core, "verify", blind)
+    with pytest.raises(VerificationError, match="column 0 of `b` has backward error nan"):
+        nearlin.lstsq(A, b, verify=True)
 
 
 @pytest.mark.parametrize("change", [1e-9, 1e-3, 1.0])

@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose
 from reference import regression as reference
 from reference.regression import UNIT_ROUNDOFF as U
 from reference.regression import weights
+from reference.sparse import scattered
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -32,18 +33,16 @@ ESTIMATORS = [LinearRegression, Ridge, RidgeCV]
 FORMATS = {"dense": np.asarray, "CSR": scipy.sparse.csr_array, "CSC": scipy.sparse.csc_matrix}
 
 
-def problem(n=300, d=6, k=None, *, seed=0):
-    """Data off the origin, two thirds of them zeros."""
-    rng = np.random.default_rng(seed)
-    X = rng.standard_normal((n, d)) + 3.0
-    X[rng.random((n, d)) < 2 / 3] = 0.0
-    y = X @ rng.standard_normal((d, k) if k else d) + rng.standard_normal((n, k) if k else n) + 50.0
-    return X, y
+problem = reference.problems(300, 6, centre=3.0, zeros=2 / 3, intercept=50.0)
 
 
-@parametrize_with_checks(
+# The cells are an iterator in scikit-learn up to 1.8.
+CONFORMITY = parametrize_with_checks(
     [*(E(random_state=0) for E in ESTIMATORS), LinearRegression(method="spir"), Ridge(method="qr")]
-)
+).mark
+
+
+@pytest.mark.parametrize(CONFORMITY.args[0], list(CONFORMITY.args[1]), **CONFORMITY.kwargs)
 def test_conforms_to_scikit_learn(estimator, check):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FallbackWarning)
@@ -113,7 +112,7 @@ def test_leave_one_out_errors_are_those_of_leaving_one_out(weighted, fit_interce
 
 def test_sparse_data_far_from_the_origin():
     rng = np.random.default_rng(0)
-    X = scipy.sparse.random_array((20_000, 300), density=5e-3, format="csr", rng=rng)
+    X = scattered((20_000, 300), 5e-3)
     X.data += 100.0
     y = X @ rng.standard_normal(300) + 1e4
     for model in (LinearRegression(random_state=0), Ridge(1e-9, random_state=0)):

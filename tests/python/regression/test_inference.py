@@ -33,13 +33,7 @@ KINDS = ("nonrobust", "HC0", "HC1", "HC2", "HC3")
 FORMATS = {"dense": np.asarray, "Fortran": np.asfortranarray, "CSR": scipy.sparse.csr_array}
 
 
-def problem(n=200, d=5, k=None, *, seed=0):
-    """Data off the origin whose noise grows with the first feature."""
-    rng = np.random.default_rng(seed)
-    X = rng.standard_normal((n, d)) + 2.0
-    X[rng.random((n, d)) < 0.5] = 0.0
-    noise = rng.standard_normal((n, k) if k else n) * (1.0 + np.abs(X[:, :1] if k else X[:, 0]))
-    return X, X @ rng.standard_normal((d, k) if k else d) + 5.0 + noise
+problem = reference.problems(200, 5, centre=2.0, zeros=0.5, intercept=5.0, uneven=True)
 
 
 def assert_close(found, expected, tolerance=1e-8):

@@ -8,6 +8,7 @@ import scipy.sparse
 import sklearn
 import sklearn.linear_model
 from numpy.testing import assert_allclose
+from reference import regression as reference
 from sklearn.base import clone
 from sklearn.metrics import make_scorer, mean_squared_error
 from sklearn.model_selection import GroupKFold, KFold, LeaveOneOut
@@ -28,11 +29,7 @@ REQUESTS = {
 }
 
 
-def problem(n=60, d=5, k=None, seed=0):
-    rng = np.random.default_rng(seed)
-    X = rng.standard_normal((n, d)) + 2.0
-    y = X @ rng.standard_normal((d, k) if k else d) + rng.standard_normal((n, k) if k else n)
-    return X, y
+problem = reference.problems(60, 5, centre=2.0)
 
 
 def assert_same(ours, theirs, X):

@@ -9,11 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference import regression
 from reference import sketch_and_solve as reference
 from reference.layouts import LAYOUTS
-from reference.regression import explicit
 from reference.signals import interrupted
 
 import nearlin
@@ -42,11 +43,7 @@ SPARSE = {
 each_dense = pytest.mark.parametrize("sketch", DENSE)
 
 
-def problem(n=3000, d=5, k=None, *, seed=0, dtype=float):
-    rng = np.random.default_rng(seed)
-    A = rng.standard_normal((n, d)) * np.logspace(0, -3, d)
-    b = A @ rng.standard_normal((d, k) if k else d) + rng.standard_normal((n, k) if k else n)
-    return A.astype(dtype), b.astype(dtype)
+problem = regression.problems(3000, 5, decades=-3.0)
 
 
 def stream(**options):
@@ -71,7 +68,7 @@ def test_answers_and_intervals_are_those_of_the_sketched_problem(sketch, ridge, 
     result = sketch_and_solve(
         A, b, sketch=sketch, sketch_size=120, level=0.8, ridge=ridge, sample_weight=weight, rng=7
     )
-    rows, target = explicit(A, b, sample_weight=weight)
+    rows, target = regression.explicit(A, b, sample_weight=weight)
     S = DENSE[sketch](120, len(A))
     # Normal weights on pooled rows: one term more in the variance, by the share m / n of chunks of 1024 rows.
     excess = np.sqrt(1 + 120 / 3072) if sketch == "pht_normals" else 1.0
@@ -99,6 +96,16 @@ def test_several_right_hand_sides_have_the_answers_of_each_and_wider_simultaneou
         np.testing.assert_allclose(together.half_width[:, j], alone.half_width, rtol=1e-10)
         assert np.all(together.simultaneous_half_width[:, j] > alone.simultaneous_half_width)
         assert together.residual_norm[j] == pytest.approx(alone.residual_norm)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_the_estimate_is_the_median_of_the_largest_error(k):
+    """Of 5 k errors as large as the widest, none is above it with probability one half."""
+    A, b = problem(k=k)
+    result = sketch_and_solve(A, b, sketch="gaussian", sketch_size=120, level=0.9, rng=7)
+    student = scipy.stats.t(120 - 5)
+    median = result.certificate.estimate / (result.half_width.max() / student.ppf(0.95))
+    assert (1 - 2 * student.sf(median)) ** (5 * k) == pytest.approx(0.5, rel=1e-6)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
