@@ -7,7 +7,7 @@ use nearlin::error::Error;
 use nearlin::matrix::{Axis, Dense, Indices, Matrix, Rows, Sparse};
 use nearlin::parallel::Context;
 use nearlin::random::Stream as Random;
-use nearlin::regression::{Block, Request, Stream};
+use nearlin::regression::{LeastSquaresStream, StreamBlock, StreamOptions};
 use nearlin::sketch::{Accumulator, Kind, Operand, Sketch, Weights};
 
 const HEADER: usize = 40;
@@ -50,13 +50,16 @@ fn accumulator(bytes: &[u8]) -> bool {
 
 fn stream(bytes: &[u8]) -> bool {
     let ctx = Context::new(1);
-    match Stream::from_bytes(&ctx, bytes) {
+    match LeastSquaresStream::from_bytes(&ctx, bytes) {
         Ok(state) => {
-            let Request { eps, delta, level, ridge, .. } = *state.request();
+            let StreamOptions { eps, delta, level, ridge, .. } = *state.request();
             assert!(eps > 0.0 && eps.is_finite() && ridge >= 0.0 && ridge.is_finite());
             assert!(delta > 0.0 && delta < 1.0 && level > 0.0 && level < 1.0);
             let written = state.to_bytes(&ctx).unwrap();
-            assert_eq!(Stream::from_bytes(&ctx, &written).unwrap().to_bytes(&ctx).unwrap(), written);
+            assert_eq!(
+                LeastSquaresStream::from_bytes(&ctx, &written).unwrap().to_bytes(&ctx).unwrap(),
+                written
+            );
             true
         }
         Err(Error::State(_) | Error::Allocation { .. }) => false,
@@ -103,15 +106,24 @@ fn states() -> Vec<Vec<u8>> {
         let mut rows = Sketch::new(kind, 4, Some(5000), 1, 0).unwrap().accumulate(&ctx, 2).unwrap();
         let coordinatewise = !matches!(kind, Kind::SparseSign { .. } | Kind::CountSketch);
         let (m, n) = (Some(4), Some(5000));
-        let request =
-            Request { kind, m, n, seed: 1, eps: 0.5, delta: 0.1, level: 0.9, coordinatewise, ridge: 0.5 };
-        let mut stream = Stream::new(request).unwrap();
+        let request = StreamOptions {
+            kind,
+            m,
+            n,
+            seed: 1,
+            eps: 0.5,
+            delta: 0.1,
+            level: 0.9,
+            coordinatewise,
+            ridge: 0.5,
+        };
+        let mut stream = LeastSquaresStream::new(request).unwrap();
         for first in [None, Some(0), Some(2000)] {
             if first.is_some() {
                 rows.partial_fit(&ctx, &Operand::Dense(&a), first).unwrap();
                 let names = first.filter(|&first| first > 0).map(|_| vec!["x".into(), "y".into()].into());
                 let (design, weights) = (Matrix::Dense(a), None);
-                let block = Block { design, targets: b, weights, vector: true, names };
+                let block = StreamBlock { design, targets: b, weights, vector: true, names };
                 stream.partial_fit(&ctx, &block, first).unwrap();
             }
             states.push(rows.to_bytes(&ctx).unwrap());

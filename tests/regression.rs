@@ -8,8 +8,8 @@ use nearlin::matrix::{Axis, Dense, Indices, LinearOperator, Mat, Matrix, Sparse}
 use nearlin::parallel::Context;
 use nearlin::random::Stream;
 use nearlin::regression::{
-    Covariance, Fit, Method, Output, Params, Problem, Robust, covariance, lstsq, ridge_leave_one_out,
-    robust_covariance,
+    Covariance, CovarianceFit, Method, Output, Params, Problem, Robust, covariance, lstsq,
+    ridge_leave_one_out, robust_covariance,
 };
 use proptest::prelude::*;
 
@@ -328,7 +328,7 @@ fn covariances_are_those_of_the_textbook() {
         for method in [Method::Auto, Method::Gram, Method::Whitened, Method::Spir, Method::Qr] {
             let (output, factor) = kept(&problem, method);
             let inference = output.inference.as_ref().unwrap();
-            let fit = Fit {
+            let fit = CovarianceFit {
                 factor: &factor,
                 ridge: ridge[0],
                 means: inference.means.as_deref(),
@@ -378,14 +378,19 @@ fn rows_that_the_fit_passes_through_are_told() {
     (0..n).for_each(|i| a[i * d] = f64::from(i == 17));
     let problem = problem(&a, &b, d);
     let (output, factor) = kept(&problem, Method::Qr);
-    let fit =
-        Fit { factor: &factor, ridge: 0.0, means: None, weight_norm: (n as f64).sqrt(), observations: n };
+    let fit = CovarianceFit {
+        factor: &factor,
+        ridge: 0.0,
+        means: None,
+        weight_norm: (n as f64).sqrt(),
+        observations: n,
+    };
     let found =
         robust_covariance(&Context::new(1), &problem, &fit, &output.x, &output.residual_norm, Robust::Hc3)
             .unwrap();
     assert_eq!(found.pinned, [17]);
     assert!(found.matrices[0].as_slice().iter().all(|v| v.is_finite()));
-    let square = Fit { observations: d, ..fit };
+    let square = CovarianceFit { observations: d, ..fit };
     assert!(matches!(covariance(&square, &[1.0]), Err(Error::Shape { .. })));
 }
 

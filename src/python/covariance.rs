@@ -6,7 +6,7 @@ use super::names::robust_named;
 use super::regression::Call;
 use crate::matrix::Mat;
 use crate::memory::gathered;
-use crate::regression::{self, Covariance, Fit};
+use crate::regression::{self, Covariance, CovarianceFit};
 use pyo3::prelude::*;
 
 /// Matrices, degrees of freedom, and rows that the fit passes through.
@@ -80,9 +80,9 @@ impl Kept {
         Ok(Self { factor, means })
     }
 
-    fn fit(&self, ridge: f64, weight_norm: f64, observations: usize) -> Fit<'_> {
+    fn fit(&self, ridge: f64, weight_norm: f64, observations: usize) -> CovarianceFit<'_> {
         let means = self.means.as_ref().map(Vector::as_slice);
-        Fit { factor: &self.factor, ridge, means, weight_norm, observations }
+        CovarianceFit { factor: &self.factor, ridge, means, weight_norm, observations }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::matrix::Real;
 use crate::memory::collected;
 use crate::parallel::{Context, Kept, Pending};
-use crate::regression::{self, Block, Quantiles, Request, Shape, Stream};
+use crate::regression::{self, Quantiles, StreamBlock, StreamOptions, StreamShape};
 use numpy::IntoPyArray;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -29,7 +29,7 @@ pub fn eps_of_rows(d: usize, m: usize, delta: f64) -> f64 {
 /// Least squares of a stream; see `nearlin.StreamingLeastSquares`.
 #[pyclass(frozen, module = "nearlin._core")]
 pub struct LeastSquaresStream {
-    state: Kept<Stream>,
+    state: Kept<regression::LeastSquaresStream>,
 }
 
 #[pymethods]
@@ -48,15 +48,16 @@ impl LeastSquaresStream {
         ridge: f64,
     ) -> PyResult<Self> {
         let kind = sketch_named(sketch)?;
-        let request = Request { kind, m: sketch_size, n, seed, eps, delta, level, coordinatewise, ridge };
-        Ok(Self { state: Kept::new(Stream::new(request)?) })
+        let request =
+            StreamOptions { kind, m: sketch_size, n, seed, eps, delta, level, coordinatewise, ridge };
+        Ok(Self { state: Kept::new(regression::LeastSquaresStream::new(request)?) })
     }
 
     /// What it was made with, by the names that `nearlin.StreamingLeastSquares` has for it.
     #[getter]
     fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let request = self.snapshot(py)?.request().clone();
-        let Request { kind, m, n, seed, eps, delta, level, coordinatewise, ridge } = request;
+        let StreamOptions { kind, m, n, seed, eps, delta, level, coordinatewise, ridge } = request;
         let parameters = PyDict::new(py);
         parameters.set_item("guarantee", coordinatewise.then_some("linf"))?;
         parameters.set_item("eps", eps)?;
@@ -74,7 +75,7 @@ impl LeastSquaresStream {
     #[getter]
     fn shape(&self, py: Python<'_>) -> PyResult<Option<(usize, usize, usize, bool)>> {
         let stream = self.snapshot(py)?;
-        Ok(stream.shape().map(|(Shape { d, k, vector, .. }, sketch)| (d, k, sketch.m(), vector)))
+        Ok(stream.shape().map(|(StreamShape { d, k, vector, .. }, sketch)| (d, k, sketch.m(), vector)))
     }
 
     /// The rows so far, as pairs of the first one and the one after the last.
@@ -161,7 +162,7 @@ impl LeastSquaresStream {
     #[staticmethod]
     fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
         let stream = enter(py, 1, None, |context| {
-            let stream = Stream::from_bytes(context, data)?;
+            let stream = regression::LeastSquaresStream::from_bytes(context, data)?;
             match name_of_sketch(stream.request().kind) {
                 Some(_) => Ok(stream),
                 None => Err(Error::State("its operator is none of those that Python can name".into())),
@@ -175,7 +176,7 @@ impl LeastSquaresStream {
 const STEPS: usize = 2;
 
 impl LeastSquaresStream {
-    fn snapshot(&self, py: Python<'_>) -> PyResult<Arc<Stream>> {
+    fn snapshot(&self, py: Python<'_>) -> PyResult<Arc<regression::LeastSquaresStream>> {
         snapshot(py, &self.state)
     }
 }
@@ -191,15 +192,15 @@ struct Arrived<'c> {
 impl Arrived<'_> {
     fn add_to<'k, T: Real + numpy::Element>(
         self,
-        stream: &'k Kept<Stream>,
+        stream: &'k Kept<regression::LeastSquaresStream>,
         context: &Context,
         a: &Input<T>,
         b: &Input<T>,
-    ) -> Result<Option<Pending<'k, Stream>>> {
+    ) -> Result<Option<Pending<'k, regression::LeastSquaresStream>>> {
         let Self { weights, vector, names, row_offset } = self;
         let targets = b.dense_view("b")?;
         context.progress(0, STEPS, &[])?;
-        let block = Block { design: a.view(), targets, weights, vector, names };
+        let block = StreamBlock { design: a.view(), targets, weights, vector, names };
         stream.change(
             context,
             |stream| stream.is_short(&block, row_offset),

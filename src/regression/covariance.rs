@@ -23,9 +23,7 @@ use crate::memory::{collected, copied, extend, gathered, push, room_for, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
 use crate::regression::problem::Problem;
-use crate::regression::refine::Group;
-use crate::regression::refine::Scaled;
-use crate::regression::refine::TARGETS;
+use crate::regression::refine::{Group, Scaled, TARGETS};
 use crate::simd::{Element, dot};
 use std::ops::Range;
 
@@ -89,7 +87,7 @@ impl Inference {
 }
 
 /// One factor of an [`Inference`] with what goes with it.
-pub struct Fit<'a> {
+pub struct CovarianceFit<'a> {
     /// F, rank x d.
     pub factor: &'a Mat<f64>,
     /// The ridge in it.
@@ -129,7 +127,7 @@ pub enum Robust {
 const PINNED: f64 = 1.0 - 1e-10;
 
 /// Covariances for noise of equal variance (over the weights), from norms of residuals; A is not read.
-pub fn covariance(fit: &Fit<'_>, residual_norms: &[f64]) -> Result<Covariance> {
+pub fn covariance(fit: &CovarianceFit<'_>, residual_norms: &[f64]) -> Result<Covariance> {
     let basis = Basis::new(fit)?;
     let of = |norm: &f64| basis.lifted(&basis.gram, norm / basis.freedom.sqrt());
     let matrices = gathered(residual_norms.iter().map(of), TARGETS)?;
@@ -141,7 +139,7 @@ pub fn covariance(fit: &Fit<'_>, residual_norms: &[f64]) -> Result<Covariance> {
 pub fn robust_covariance<T: Real + Element>(
     context: &Context,
     problem: &Problem<'_, T>,
-    fit: &Fit<'_>,
+    fit: &CovarianceFit<'_>,
     coefficients: &Mat<f64>,
     residual_norms: &[f64],
     robust: Robust,
@@ -264,7 +262,7 @@ struct Basis {
 }
 
 impl Basis {
-    fn new(fit: &Fit<'_>) -> Result<Self> {
+    fn new(fit: &CovarianceFit<'_>) -> Result<Self> {
         let inverse = pseudo_inverse(fit.factor)?;
         let (d, rank) = (inverse.nrows(), inverse.ncols());
         let constant = usize::from(fit.means.is_some());
@@ -322,7 +320,7 @@ impl Basis {
         &self,
         context: &Context,
         design: &Design<'_, T>,
-        fit: &Fit<'_>,
+        fit: &CovarianceFit<'_>,
     ) -> Result<()> {
         let near = |found: f64, fitted: f64, size: f64| (found - fitted).abs() <= 1e-6 * size;
         let same_weight = near(design.weight_norm(), fit.weight_norm, fit.weight_norm);
@@ -428,8 +426,13 @@ mod tests {
         let entry = |i: usize, j: usize| if i <= j { 1.0 + ((i * 5 + j * 3) % 7) as f64 } else { 0.0 };
         let fit = |scale: [f64; 4]| {
             let factor = Mat::from_fn(4, 4, |i, j| entry(i, j) * scale[j]).unwrap();
-            let fit =
-                Fit { factor: &factor, ridge: 0.0, means: None, weight_norm: 90f64.sqrt(), observations: 90 };
+            let fit = CovarianceFit {
+                factor: &factor,
+                ridge: 0.0,
+                means: None,
+                weight_norm: 90f64.sqrt(),
+                observations: 90,
+            };
             covariance(&fit, &[3.0]).unwrap().matrices.remove(0)
         };
         let (plain, scale) = (fit([1.0; 4]), [2f64.powi(-500), 1.0, 2f64.powi(500), 8.0]);

@@ -4,10 +4,8 @@ use crate::error::{Error, Result};
 use crate::matrix::{Axis, Indices, Mat, Real, SparseBuf, Unchecked};
 use crate::memory::collected;
 use crate::parallel::Context;
-use crate::regression::design::blocks::row_blocks;
-use crate::regression::design::blocks::sparse_blocks;
-use crate::regression::design::sparse::add_product;
-use crate::regression::design::sparse::visit;
+use crate::regression::design::blocks::{row_blocks, sparse_blocks};
+use crate::regression::design::sparse::{add_product, visit};
 use crate::simd::{Element, Index, add_lines, add_lines_of_many, axpy};
 use std::ops::Range;
 

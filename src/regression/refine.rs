@@ -2,15 +2,12 @@
 
 use crate::certify::Answer;
 use crate::error::Result;
-use crate::linalg::{Factor, norm};
-use crate::linalg::{largest_of, power_of_two_below};
+use crate::linalg::{Factor, largest_of, norm, power_of_two_below};
 use crate::matrix::{Mat, Real, Rows};
 use crate::memory::{collected, filled, push, room_for, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
-use crate::regression::design::pass::Pass;
-use crate::regression::design::pass::Sides;
-use crate::regression::design::pass::pass;
+use crate::regression::design::pass::{Pass, Sides, pass};
 use crate::simd::Element;
 
 /// What the solvers of one group of targets share: the design, the column scale s that its factors are

@@ -17,23 +17,14 @@
 //! The fit is bounded too: |A (x - x*)| <= |c| / sqrt(low), and with it the distance of the residual from the smallest.
 
 use crate::error::Result;
-use crate::linalg::norm;
-use crate::linalg::{exponent_of, times_power_of_two};
+use crate::linalg::{exponent_of, norm, times_power_of_two};
 use crate::matrix::{Mat, Real, Rows};
 use crate::memory::{collected, filled, gathered, push, room_for, zeros};
 use crate::random::Stream;
-use crate::regression::bounds::spectrum::FAILURE;
-use crate::regression::bounds::spectrum::Spectrum;
-use crate::regression::bounds::spectrum::USELESS;
-use crate::regression::bounds::spectrum::rounding;
-use crate::regression::bounds::spectrum::spectrum;
-use crate::regression::design::exact::ExactPass;
-use crate::regression::design::exact::exact_pass;
-use crate::regression::methods::spir::Side;
-use crate::regression::refine::Group;
-use crate::regression::refine::START;
-use crate::regression::refine::Scaled;
-use crate::regression::refine::TARGETS;
+use crate::regression::bounds::spectrum::{FAILURE, Spectrum, USELESS, rounding, spectrum};
+use crate::regression::design::exact::{ExactPass, exact_pass};
+use crate::regression::methods::spir::InnerIteration;
+use crate::regression::refine::{Group, START, Scaled, TARGETS};
 use crate::simd::{Element, Extended};
 
 /// What is known about the distance of answers from the minimisers; NaN where there is no honest figure.
@@ -229,7 +220,7 @@ impl Reach {
     ) -> Result<Corrected> {
         let whitened = &exact.whitened;
         let (order, k) = (whitened.nrows(), whitened.ncols());
-        let mut sides = gathered((0..k).map(|side| Side::new(whitened.col(side))), TARGETS)?;
+        let mut sides = gathered((0..k).map(|side| InnerIteration::new(whitened.col(side))), TARGETS)?;
         let mut solution = whitened.copy()?;
         let mut left = filled(f64::INFINITY, k, TARGETS)?;
         let mut running = collected(0..k, TARGETS)?;

@@ -15,13 +15,11 @@
 //! rho settles it in a few steps: the bound comes within about rho / eta^(1/k) of the spectrum.
 
 use crate::error::Result;
-use crate::linalg::eigh;
-use crate::linalg::norm;
+use crate::linalg::{eigh, norm};
 use crate::matrix::{Mat, Real};
 use crate::memory::{copied, gathered, push, zeros};
 use crate::random::Stream;
-use crate::regression::refine::Group;
-use crate::regression::refine::Scaled;
+use crate::regression::refine::{Group, Scaled};
 use crate::simd::{Element, axpy, dot};
 
 /// Probability with which the random start may hide the smallest eigenvalue.

@@ -12,28 +12,18 @@
 use crate::certify::Answer;
 use crate::error::Result;
 use crate::linalg;
-use crate::linalg::Factor;
-use crate::linalg::rank_of;
+use crate::linalg::{Factor, rank_of};
 use crate::matrix::{Mat, Real, Rows};
 use crate::memory::{collected, copied, zeros};
 use crate::parallel::Context;
 use crate::random::Stream;
 use crate::regression::bounds::forward::Exact;
-use crate::regression::bounds::spectrum::FAILURE;
-use crate::regression::bounds::spectrum::USELESS;
-use crate::regression::bounds::spectrum::spectrum;
+use crate::regression::bounds::spectrum::{FAILURE, USELESS, spectrum};
 use crate::regression::design::Design;
 use crate::regression::methods::qr::qr;
-use crate::regression::methods::sketched::SketchFactor;
-use crate::regression::methods::sketched::SketchPlan;
-use crate::regression::methods::sketched::Sketchable;
-use crate::regression::methods::sketched::sketched;
+use crate::regression::methods::sketched::{SketchFactor, SketchPlan, Sketchable, sketched};
 use crate::regression::problem::Problem;
-use crate::regression::refine::Group;
-use crate::regression::refine::START;
-use crate::regression::refine::Scaled;
-use crate::regression::refine::TARGETS;
-use crate::regression::refine::groups;
+use crate::regression::refine::{Group, START, Scaled, TARGETS, groups};
 use crate::simd::Element;
 use crate::sketch::Kind;
 use std::time::Instant;
@@ -84,7 +74,7 @@ pub fn verify<T: Real + Element + Sketchable>(
     }
     let mut design = Design::new(context, problem)?;
     let largest = design.largest_in_columns(context)?;
-    design.tame_columns(&largest)?;
+    design.equilibrate_columns(&largest)?;
     let wrong = |target: usize| if x.col(target).iter().all(|&x| x == 0.0) { 0.0 } else { f64::INFINITY };
     let of_zero_targets = collected((0..x.ncols()).map(wrong), TARGETS)?;
     let mut found = Verification {

@@ -5,14 +5,11 @@
 //! are divided by powers of two until their sum is below one and nothing overflows.
 
 use crate::error::Result;
-use crate::linalg::RCOND;
-use crate::linalg::power_of_two_below;
+use crate::linalg::{RCOND, power_of_two_below};
 use crate::matrix::{Buffer, Dense, Real, Rows};
 use crate::memory::collected;
 use crate::parallel::Context;
-use crate::regression::design::blocks::TILE_ROWS;
-use crate::regression::design::blocks::no_tiles;
-use crate::regression::design::blocks::parts_alive;
+use crate::regression::design::blocks::{TILE_ROWS, no_tiles, parts_alive};
 use crate::regression::design::sparse;
 use crate::regression::problem::Source;
 use crate::simd::{Element, Extended, add_product, dot_extended, kernel};

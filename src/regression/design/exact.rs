@@ -9,10 +9,8 @@ use crate::error::Result;
 use crate::matrix::{Buffer, Mat, Real, Rows};
 use crate::memory::{collected, gathered, push, room_for, zeros};
 use crate::parallel::Context;
-use crate::regression::design::Design;
-use crate::regression::design::blocks::TILE_ROWS;
-use crate::regression::design::blocks::row_blocks;
-use crate::regression::design::sparse;
+use crate::regression::design::blocks::{TILE_ROWS, row_blocks};
+use crate::regression::design::{Design, sparse};
 use crate::simd::{Element, Extended, axpy_extended, dot_extended};
 use std::ops::Range;
 

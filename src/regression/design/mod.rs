@@ -1,4 +1,4 @@
-//! The problem as it is solved: rows times root weights, columns centred, magnitudes tamed.
+//! The problem as it is solved: rows times root weights, columns centred, magnitudes equilibrated.
 
 pub(crate) mod blocks;
 pub(crate) mod centring;
@@ -9,14 +9,12 @@ pub(crate) mod sparse;
 pub(crate) mod stacked;
 
 use crate::error::{Error, Result};
-use crate::linalg::cut_off;
-use crate::linalg::power_of_two_below;
+use crate::linalg::{cut_off, power_of_two_below};
 use crate::matrix::{Buffer, Dense, LinearOperator, Real, Rows, Sparse, TILE};
 use crate::memory::{collected, copied, extend, filled, prepare, resize, room_for, zeros};
 use crate::parallel::Context;
 use crate::regression::design::blocks::{TILE_ROWS, no_tiles, parts_alive, row_blocks, sparse_blocks};
-use crate::regression::design::centring::Centre;
-use crate::regression::design::centring::centre;
+use crate::regression::design::centring::{Centre, centre};
 use crate::regression::problem::{Problem, Source};
 use crate::simd::{Element, Extended, kernel};
 use std::ops::Range;
@@ -35,7 +33,7 @@ pub(crate) struct Design<'a, T> {
     target_means: Vec<f64>,
     /// Columns that are constant, where all are centred.
     constant: Vec<usize>,
-    /// Powers of two that tame columns beyond 1e+-100; zeros for constant columns.
+    /// Powers of two that equilibrate columns beyond 1e+-100; zeros for constant columns.
     column_scale: Option<Vec<f64>>,
     /// Powers of two that bring every target to a norm near one.
     target_scale: Vec<f64>,
@@ -81,7 +79,7 @@ impl<'a, T: Real + Element> Design<'a, T> {
             }
             design.centre(context)?;
         }
-        design.refuse_faint_weights(context)?;
+        design.refuse_negligible_weights(context)?;
         for target in 0..k {
             let largest = design.largest_target(context, target)?;
             design.target_scale[target] = power_of_two_below(largest).recip();
@@ -407,17 +405,18 @@ impl<'a, T: Real + Element> Design<'a, T> {
     }
 
     /// True if the ridge alone, or columns of so large entries, may be out of the range of squares.
-    pub fn is_wild(&self, largest: &[f64]) -> bool {
-        self.root_ridge > LARGEST_ROOT || largest.iter().any(|&value| wild(value))
+    pub fn is_extreme(&self, largest: &[f64]) -> bool {
+        self.root_ridge > LARGEST_ROOT || largest.iter().any(|&value| extreme(value))
     }
 
     /// Multiplies columns whose largest magnitude is beyond 1e+-100 by a power of two from now on, but by none that
     /// would bring the square of the ridge's root out of range.
-    pub fn tame_columns(&mut self, largest: &[f64]) -> Result<()> {
-        if self.is_wild(largest) {
+    pub fn equilibrate_columns(&mut self, largest: &[f64]) -> Result<()> {
+        if self.is_extreme(largest) {
             let most = power_of_two_below(LARGEST_ROOT / self.root_ridge.max(f64::MIN_POSITIVE));
-            let tame = |&value: &f64| if wild(value) { power_of_two_below(value).recip() } else { 1.0 };
-            let mut scale = collected(largest.iter().map(|value| tame(value).min(most)), COLUMNS)?;
+            let equilibrate =
+                |&value: &f64| if extreme(value) { power_of_two_below(value).recip() } else { 1.0 };
+            let mut scale = collected(largest.iter().map(|value| equilibrate(value).min(most)), COLUMNS)?;
             self.constant.iter().for_each(|&column| scale[column] = 0.0);
             self.column_scale = Some(scale);
         }
@@ -426,7 +425,7 @@ impl<'a, T: Real + Element> Design<'a, T> {
 
     /// The power of two that brings a column of this largest magnitude near one, or as near as leaves the ridge on it in
     /// the range of squares.
-    pub fn taming_power(&self, column: usize, largest: f64) -> f64 {
+    pub fn equilibrating_power(&self, column: usize, largest: f64) -> f64 {
         let root = self.root_ridge * self.column_scale(column);
         power_of_two_below(largest)
             .recip()
@@ -464,28 +463,28 @@ impl<'a, T: Real + Element> Design<'a, T> {
                 }
                 let of_row = self.target(row, target).abs();
                 largest = largest.max(of_row);
-                if of_row < FAINT && self.root_weight(row) > 0.0 {
+                if of_row < NEGLIGIBLE && self.root_weight(row) > 0.0 {
                     faint = faint.max((value - self.target_means[target]).abs());
                 }
             }
         }
-        if self.is_weighted() && largest < FAINT && faint > largest {
-            Err(faint_weights("b"))
+        if self.is_weighted() && largest < NEGLIGIBLE && faint > largest {
+            Err(negligible_weights("b"))
         } else {
             Ok(largest)
         }
     }
 
     /// Refuses weights so small that the columns vanish beside them.
-    fn refuse_faint_weights(&self, context: &Context) -> Result<()> {
+    fn refuse_negligible_weights(&self, context: &Context) -> Result<()> {
         let heaviest = self.spread.heaviest;
-        if heaviest >= FAINT_ROOT || self.operator().is_some() {
+        if heaviest >= NEGLIGIBLE_ROOT || self.operator().is_some() {
             return Ok(());
         }
         let keep = |largest: &mut f64, value: f64| *largest = largest.max(value);
         let largest = self.unweighted()?.sum_over_entries(context, |_, _, value| value.abs(), keep)?;
-        let is_faint = |&value: &f64| value > 0.0 && value * heaviest < FAINT;
-        if largest.iter().any(is_faint) { Err(faint_weights("A")) } else { Ok(()) }
+        let is_faint = |&value: &f64| value > 0.0 && value * heaviest < NEGLIGIBLE;
+        if largest.iter().any(is_faint) { Err(negligible_weights("A")) } else { Ok(()) }
     }
 
     /// Weighted means of the columns and the targets; constant columns are zero from now on.
@@ -508,12 +507,12 @@ impl<'a, T: Real + Element> Design<'a, T> {
 const COLUMNS: &str = "means and scales of columns";
 
 /// Products below this lose digits, and vanish in the end.
-const FAINT: f64 = 1e-290;
+const NEGLIGIBLE: f64 = 1e-290;
 
 /// Roots of weights below this are looked at beside the columns.
-const FAINT_ROOT: f64 = 1e-8;
+const NEGLIGIBLE_ROOT: f64 = 1e-8;
 
-fn faint_weights(argument: &'static str) -> Error {
+fn negligible_weights(argument: &'static str) -> Error {
     Error::value(
         "sample_weight",
         format!("so small that it makes `{argument}` vanish"),
@@ -574,7 +573,7 @@ fn norm_of_weights(context: &Context, n: usize, root_weights: Option<&[f64]>, he
 }
 
 /// True if squares of such a magnitude may overflow or vanish.
-fn wild(value: f64) -> bool {
+fn extreme(value: f64) -> bool {
     value != 0.0 && !(1e-100..=1e100).contains(&value)
 }
 

@@ -6,12 +6,8 @@ use crate::matrix::{Buffer, Dense, DenseMut, Mat, Real, Rows};
 use crate::memory::{collected, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
-use crate::regression::design::blocks::TILE_ROWS;
-use crate::regression::design::blocks::parts_alive;
-use crate::regression::design::products::SparseSides;
-use crate::regression::design::products::centre_and_scale;
-use crate::regression::design::products::product;
-use crate::regression::design::products::transposed_product;
+use crate::regression::design::blocks::{TILE_ROWS, parts_alive};
+use crate::regression::design::products::{SparseSides, centre_and_scale, product, transposed_product};
 use crate::simd::{Element, residual_cols, residual_rows};
 use std::ops::Range;
 

@@ -7,10 +7,8 @@ use crate::linalg::norm;
 use crate::matrix::{Buffer, Dense, DenseMut, Mat, Real, Rows, Sparse};
 use crate::parallel::Context;
 use crate::random::Stream;
-use crate::regression::design::Design;
-use crate::regression::design::blocks::TILE_ROWS;
-use crate::regression::design::blocks::parts_alive;
-use crate::regression::design::sparse;
+use crate::regression::design::blocks::{TILE_ROWS, parts_alive};
+use crate::regression::design::{Design, sparse};
 use crate::simd::{Element, axpy, dot};
 use std::ops::Range;
 

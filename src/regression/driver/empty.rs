@@ -5,8 +5,7 @@ use crate::matrix::{Buffer, Real};
 use crate::parallel::Context;
 use crate::regression::bounds::forward::ForwardError;
 use crate::regression::driver::output::Output;
-use crate::regression::driver::plan::Method;
-use crate::regression::driver::plan::Params;
+use crate::regression::driver::plan::{Method, Params};
 use crate::regression::problem::Problem;
 
 /// The answer to a problem of `shape`, in which one number is zero; there may be no targets either.

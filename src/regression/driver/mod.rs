@@ -3,13 +3,13 @@
 pub(crate) mod cost;
 pub(crate) mod empty;
 pub(crate) mod hint;
+pub(crate) mod ledger;
 pub(crate) mod output;
 pub(crate) mod plan;
 
 use crate::certify::{LOOSENESS, floor_of};
 use crate::error::{Error, Result};
-use crate::linalg::LEAST;
-use crate::linalg::Precision;
+use crate::linalg::{LEAST, Precision};
 use crate::matrix::{Buffer, Real, Rows};
 use crate::memory::{collected, copied, filled};
 use crate::parallel::Context;
@@ -18,42 +18,21 @@ use crate::regression::covariance::Inference;
 use crate::regression::design::Design;
 use crate::regression::design::products::check_adjoint;
 use crate::regression::driver::cost::weights_cost_digits;
-use crate::regression::driver::hint::Hint;
-use crate::regression::driver::hint::hint;
+use crate::regression::driver::hint::{Hint, hint};
+use crate::regression::driver::ledger::Ledger;
 use crate::regression::driver::output::Output;
-use crate::regression::driver::output::Stage;
-use crate::regression::driver::plan::Method;
-use crate::regression::driver::plan::Params;
-use crate::regression::driver::plan::Plan;
-use crate::regression::driver::plan::Rung;
-use crate::regression::driver::plan::wants_hint;
+use crate::regression::driver::plan::{Candidate, Method, Params, Plan, wants_hint};
 use crate::regression::methods::augmented::augmented;
-use crate::regression::methods::gram::Moments;
-use crate::regression::methods::gram::gram;
-use crate::regression::methods::lsmr::PROBES;
-use crate::regression::methods::lsmr::lsmr;
-use crate::regression::methods::outcome::Outcome;
-use crate::regression::methods::outcome::Unfactored;
-use crate::regression::methods::qr::Factored;
-use crate::regression::methods::qr::doubt;
-use crate::regression::methods::qr::qr;
-use crate::regression::methods::qr::shortened;
-use crate::regression::methods::sketched::SketchFactor;
-use crate::regression::methods::sketched::SketchPlan;
-use crate::regression::methods::sketched::{Sketchable, sketched};
-use crate::regression::methods::spir::Inner;
-use crate::regression::methods::spir::spir;
-use crate::regression::methods::whitened::WORST_SKETCH;
-use crate::regression::methods::whitened::whitened;
-use crate::regression::problem::Preconditioner;
-use crate::regression::problem::Problem;
-use crate::regression::problem::Source;
-use crate::regression::refine::Group;
-use crate::regression::refine::Refined;
-use crate::regression::refine::Scaled;
-use crate::regression::refine::groups;
+use crate::regression::methods::gram::{Moments, gram};
+use crate::regression::methods::lsmr::{PROBES, lsmr};
+use crate::regression::methods::outcome::{Factored, Outcome, Unfactored};
+use crate::regression::methods::qr::{doubt, qr, shortened};
+use crate::regression::methods::sketched::{SketchFactor, SketchPlan, Sketchable, sketched};
+use crate::regression::methods::spir::{Inner, spir};
+use crate::regression::methods::whitened::{WORST_SKETCH, whitened};
+use crate::regression::problem::{Preconditioner, Problem, Source};
+use crate::regression::refine::{Group, Refined, Scaled, groups};
 use crate::simd::Element;
-use std::time::Instant;
 
 /// Least squares for every target.
 pub fn lstsq<'a, T, M>(context: &Context, problem: &Problem<'a, T, M>, params: &Params) -> Result<Output>
@@ -79,10 +58,10 @@ where
         }
         return empty::answer(context, problem, (n, d), params);
     }
-    let start = Instant::now();
+    let ledger = Ledger::new();
     let mut design = Design::new(context, problem)?;
-    let mut driver = Driver::new(context, &mut design, params)?;
-    driver.end_stage("plan", start, driver.reads);
+    let mut driver = Driver::new(context, &mut design, params, ledger)?;
+    driver.ledger.end("plan");
     let mut output = Output::empty::<T>(d, k, params)?;
     output.inference = params.keep_factor.then(|| Inference::of(&design)).transpose()?;
     output.forward = params.certify.then(|| ForwardError::none(d, k)).transpose()?;
@@ -94,12 +73,14 @@ where
     }
     if let Some(first) = design.constant().first() {
         let count = design.constant().len();
-        driver.explain(format!("{count} constant columns, the first of them column {first}, are left out"));
+        driver
+            .ledger
+            .explain(format!("{count} constant columns, the first of them column {first}, are left out"));
     }
     output.finish::<T>(&design)?;
     output.constant = copied(design.constant(), "constant columns")?;
-    output.explanation = driver.explanation.join("; ");
-    output.stages = driver.stages;
+    output.explanation = driver.ledger.sentences.join("; ");
+    output.stages = driver.ledger.stages;
     context.progress(output.n_iter + 1, output.n_iter + 1, &[])?;
     Ok(output)
 }
@@ -108,17 +89,14 @@ where
 struct Driver<'p> {
     context: &'p Context<'p>,
     params: &'p Params,
-    rungs: Vec<Rung>,
+    candidates: Vec<Candidate>,
     /// Powers of two that bring the columns near one.
     powers: Vec<f64>,
     /// A'A in the precision last asked for.
     moments: Option<(Precision, Moments)>,
     tolerance: f64,
     rcond: f64,
-    explanation: Vec<String>,
-    stages: Vec<Stage>,
-    /// Reads of A in the current stage, those of refinement apart.
-    reads: usize,
+    ledger: Ledger,
 }
 
 impl<'p> Driver<'p> {
@@ -126,6 +104,7 @@ impl<'p> Driver<'p> {
         context: &'p Context<'p>,
         design: &mut Design<'_, T>,
         params: &'p Params,
+        ledger: Ledger,
     ) -> Result<Self> {
         let (n, d) = (design.nrows(), design.ncols());
         // An estimate within this has its bound within the target, where rounding has no part in it.
@@ -136,25 +115,23 @@ impl<'p> Driver<'p> {
         let mut driver = Self {
             context,
             params,
-            rungs: Vec::from([Rung::Qr]),
+            candidates: Vec::from([Candidate::Qr]),
             powers: filled(1.0, d, "powers of two")?,
             moments: None,
             tolerance,
             rcond,
-            explanation: Vec::new(),
-            stages: Vec::new(),
-            reads: 0,
+            ledger,
         };
         if design.operator().is_some() {
             driver.follow(Plan::for_products(n, d, params)?);
-            driver.reads += 2;
+            driver.ledger.read(2);
             check_adjoint(context, design)?;
             return Ok(driver);
         }
         let sampled = wants_hint(design, params).then(|| hint(context, design)).transpose()?;
         let is_zero = |(j, largest): (usize, &f64)| *largest == 0.0 && design.column_scale(j) != 0.0;
         let known =
-            |hint: &Hint| !design.is_wild(&hint.largest) && !hint.largest.iter().enumerate().any(is_zero);
+            |hint: &Hint| !design.is_extreme(&hint.largest) && !hint.largest.iter().enumerate().any(is_zero);
         let read;
         let largest = match &sampled {
             Some(hint) if known(hint) => &hint.largest,
@@ -163,26 +140,27 @@ impl<'p> Driver<'p> {
                 &read
             }
         };
-        let power = |(j, &value): (usize, &f64)| design.taming_power(j, value * design.column_scale(j));
+        let power =
+            |(j, &value): (usize, &f64)| design.equilibrating_power(j, value * design.column_scale(j));
         driver.powers = collected(largest.iter().enumerate().map(power), "powers of two")?;
         driver.follow(Plan::for_rows(design, params, sampled.as_ref())?);
         Ok(driver)
     }
 
     fn follow(&mut self, plan: Plan) {
-        self.rungs = plan.rungs;
-        self.explanation = plan.reasons;
+        self.candidates = plan.candidates;
+        self.ledger.sentences = plan.reasons;
     }
 
     /// Largest magnitudes by one read of A, which also finds what is not finite.
     fn read_largest<T: Real + Element>(&mut self, design: &mut Design<'_, T>) -> Result<Buffer<f64>> {
-        self.reads += 1;
+        self.ledger.read(1);
         let largest = design.largest_in_columns(self.context)?;
-        design.tame_columns(&largest)?;
+        design.equilibrate_columns(&largest)?;
         Ok(largest)
     }
 
-    /// Climbs until the answers to the targets of one ridge are accepted.
+    /// Tries methods until the answers to the targets of one ridge are accepted.
     fn solve<T: Real + Element + Sketchable>(
         &mut self,
         design: &Design<'_, T>,
@@ -198,11 +176,15 @@ impl<'p> Driver<'p> {
             tolerance: self.tolerance,
             max_passes: self.params.max_iter.unwrap_or(7),
         };
-        let rungs = self.rungs.clone();
-        match self.climb(&group, &rungs, output) {
+        let candidates = self.candidates.clone();
+        match self.try_candidates(&group, &candidates, output) {
             Err(Error::Allocation { bytes, .. }) if self.spares_memory(design) => {
-                self.explain(format!("no memory for {bytes} bytes more"));
-                self.climb(&group, &[Rung::lsmr(self.params, design.nrows(), design.ncols())], output)
+                self.ledger.explain(format!("no memory for {bytes} bytes more"));
+                self.try_candidates(
+                    &group,
+                    &[Candidate::lsmr(self.params, design.nrows(), design.ncols())],
+                    output,
+                )
             }
             Err(of_a_factor @ Error::NonFinite { argument: "A", .. }) if design.operator().is_none() => {
                 // A position in what was factored; a read of A knows that in A.
@@ -220,84 +202,96 @@ impl<'p> Driver<'p> {
 
     /// True if no factor is ever made.
     fn is_factorless(&self) -> bool {
-        self.rungs.iter().all(|rung| matches!(rung, Rung::Lsmr(_)))
+        self.candidates.iter().all(|candidate| matches!(candidate, Candidate::Lsmr(_)))
     }
 
-    fn climb<T: Real + Element + Sketchable>(
+    fn try_candidates<T: Real + Element + Sketchable>(
         &mut self,
         group: &Group<'_, '_, T>,
-        rungs: &[Rung],
+        candidates: &[Candidate],
         output: &mut Output,
     ) -> Result<()> {
         let design = group.design;
-        let wanted = rungs[0].method();
-        let mut sketch_size = None;
-        for &rung in rungs {
-            output.redraws += usize::from(rung.draw() > 0);
-            let start = Instant::now();
-            self.reads = 0;
-            let outcome = self.attempt(group, rung, &mut sketch_size)?;
-            let products = if design.operator().is_some() { 2 } else { 1 };
-            self.end_stage(rung.describe(), start, self.reads + products * outcome.passes());
-            let last = rungs.last() == Some(&rung);
+        let wanted = candidates[0].method();
+        for &candidate in candidates {
+            output.redraws += usize::from(candidate.draw() > 0);
+            self.ledger.begin();
+            let outcome = self.attempt(group, candidate)?;
+            self.ledger.read(outcome.passes() * if design.operator().is_some() { 2 } else { 1 });
+            self.ledger.end(candidate.describe());
+            let last = candidates.last() == Some(&candidate);
             let clear = last || self.is_clear(group, &outcome)?;
             match outcome {
-                Outcome::Refined(refined, scaled, condition) if last || refined.settled && clear => {
-                    if rung.method() != wanted && self.params.method != Method::Auto {
-                        output.fallback = match rung {
-                            Rung::Qr => self.explanation.last().cloned(),
-                            _ => Some(format!("{} gave way to {}", wanted.name(), rung.describe())),
+                Outcome::Factored(factored) if last || factored.refined.settled && clear => {
+                    if candidate.method() != wanted && self.params.method != Method::Auto {
+                        output.fallback = match candidate {
+                            Candidate::Qr => self.ledger.sentences.last().cloned(),
+                            _ => Some(format!("{} gave way to {}", wanted.name(), candidate.describe())),
                         };
                     }
-                    let rank = scaled.factor.rank() - scaled.empty.len();
-                    self.explain(format!("{}: rank {rank}, {}", rung.describe(), summary(&refined)));
-                    let (method, refined) = match self.sharpened(group, rung, &refined, &scaled, condition)? {
-                        Some(sharpened) => (Method::FgmresWlsir, sharpened),
-                        None => (rung.method(), refined),
-                    };
-                    output.accept(group, method, refined, &scaled, condition, rank, sketch_size)?;
-                    self.certify(group, &scaled, condition, output)?;
-                    return self.keep(group, &scaled, self.is_exact(rung, condition), output);
+                    return self.accept(group, candidate, factored, output);
                 }
                 Outcome::Unfactored(answers) if last || answers.refined.settled => {
-                    self.explain(format!("lsmr: {}", summary(&answers.refined)));
+                    self.ledger.explain(format!("lsmr: {}", summary(&answers.refined)));
                     if !answers.is_shortest {
-                        self.explain("there may be shorter answers".into());
+                        self.ledger.explain("there may be shorter answers".into());
                     }
                     output.accept_unfactored(group, answers)?;
                     return self.factor_apart(group, output);
                 }
-                Outcome::Refined(refined, _, condition)
-                | Outcome::Unfactored(Unfactored { refined, condition, .. }) => self.explain(format!(
+                Outcome::Factored(Factored { refined, condition, .. })
+                | Outcome::Unfactored(Unfactored { refined, condition, .. }) => self.ledger.explain(format!(
                     "{}: {} at condition {condition:.1e}, not accepted",
-                    rung.describe(),
+                    candidate.describe(),
                     summary(&refined)
                 )),
-                Outcome::Slow { made, needed } => self.explain(format!(
+                Outcome::Slow { made, needed } => self.ledger.explain(format!(
                     "{}: given up after {made} reads, as it would need {needed}",
-                    rung.describe()
+                    candidate.describe()
                 )),
-                Outcome::Inadmissible(condition) => self.explain(format!(
+                Outcome::Inadmissible(condition) => self.ledger.explain(format!(
                     "{}: a factor of condition {condition:.1e} is not admissible",
-                    rung.describe()
+                    candidate.describe()
                 )),
             }
         }
-        Err(Error::Internal("the climb ended without an answer".into()))
+        Err(Error::Internal("no method came to an answer".into()))
+    }
+
+    /// Answers that are good enough, with all that is wanted beside them.
+    fn accept<T: Real + Element>(
+        &mut self,
+        group: &Group<'_, '_, T>,
+        candidate: Candidate,
+        mut factored: Factored,
+        output: &mut Output,
+    ) -> Result<()> {
+        let (rank, refined) = (factored.rank(), summary(&factored.refined));
+        self.ledger.explain(format!("{}: rank {rank}, {refined}", candidate.describe()));
+        let method = match self.sharpened(group, candidate, &factored)? {
+            None => candidate.method(),
+            Some(sharpened) => {
+                factored.refined = sharpened;
+                Method::FgmresWlsir
+            }
+        };
+        output.accept(group, method, &factored, candidate.sketch_size(group.design, self.params))?;
+        self.certify(group, &factored, output)?;
+        self.keep(group, &factored.scaled, self.is_exact(candidate, factored.condition), output)
     }
 
     /// Bounds the forward errors of accepted answers, if that is wanted.
     fn certify<T: Real + Element>(
         &mut self,
         group: &Group<'_, '_, T>,
-        scaled: &Scaled,
-        condition: f64,
+        factored: &Factored,
         output: &mut Output,
     ) -> Result<()> {
         let Some(forward) = &mut output.forward else { return Ok(()) };
-        let start = Instant::now();
-        let reads = forward.measure(group, scaled, condition, &output.x, self.params.seed)?;
-        self.end_stage("certify", start, reads);
+        self.ledger.begin();
+        let Factored { scaled, condition, .. } = factored;
+        self.ledger.read(forward.measure(group, scaled, *condition, &output.x, self.params.seed)?);
+        self.ledger.end("certify");
         Ok(())
     }
 
@@ -305,49 +299,39 @@ impl<'p> Driver<'p> {
     fn sharpened<T: Real + Element>(
         &mut self,
         group: &Group<'_, '_, T>,
-        rung: Rung,
-        refined: &Refined,
-        scaled: &Scaled,
-        condition: f64,
+        candidate: Candidate,
+        factored: &Factored,
     ) -> Result<Option<Refined>> {
+        let Factored { refined, scaled, condition } = factored;
         let spread = group.design.weight_spread();
         let full_rank = scaled.factor.rank() == scaled.factor.order();
         let by_products = group.design.operator().is_some();
         if self.params.method != Method::Auto
             || by_products
             || !full_rank
-            || !weights_cost_digits(spread, condition)
+            || !weights_cost_digits(spread, *condition)
         {
             return Ok(None);
         }
-        self.explain(format!("weights that differ by {spread:.0e} cost digits at condition {condition:.1e}"));
-        let start = Instant::now();
+        self.ledger
+            .explain(format!("weights that differ by {spread:.0e} cost digits at condition {condition:.1e}"));
+        self.ledger.begin();
         let sharpened = augmented(group, refined, scaled, Preconditioner::Split)?;
-        let rung = Rung::Augmented { draw: rung.draw(), preconditioner: Preconditioner::Split };
-        self.reads = 0;
-        self.end_stage(rung.describe(), start, self.reads + sharpened.passes - refined.passes);
-        self.explain(format!("{}: {}", rung.describe(), summary(&sharpened)));
+        self.ledger.read(sharpened.passes - refined.passes);
+        let candidate =
+            Candidate::Augmented { draw: candidate.draw(), preconditioner: Preconditioner::Split };
+        self.ledger.end(candidate.describe());
+        self.ledger.explain(format!("{}: {}", candidate.describe(), summary(&sharpened)));
         Ok(sharpened.settled.then_some(sharpened))
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "there are few stages")]
-    fn end_stage(&mut self, name: &'static str, start: Instant, reads: usize) {
-        self.stages.push(Stage { name, seconds: start.elapsed().as_secs_f64(), reads });
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "a sentence for each of a few rungs")]
-    fn explain(&mut self, sentence: String) {
-        self.explanation.push(sentence);
     }
 
     fn attempt<T: Real + Element + Sketchable>(
         &mut self,
         group: &Group<'_, '_, T>,
-        rung: Rung,
-        sketch_size: &mut Option<usize>,
+        candidate: Candidate,
     ) -> Result<Outcome> {
-        match rung {
-            Rung::Gram(precision) => {
+        match candidate {
+            Candidate::Gram(precision) => {
                 if self.moments.as_ref().is_none_or(|(made, _)| *made != precision) {
                     self.moments = Some((precision, self.read_moments(group, precision)?));
                 }
@@ -356,62 +340,58 @@ impl<'p> Driver<'p> {
                     None => Ok(Outcome::Inadmissible(f64::NAN)),
                 }
             }
-            Rung::Whitened { .. } | Rung::Iterative { .. } | Rung::Augmented { .. } => {
-                self.attempt_sketched(group, rung, sketch_size)
+            Candidate::Whitened { .. } | Candidate::Iterative { .. } | Candidate::Augmented { .. } => {
+                self.attempt_sketched(group, candidate)
             }
-            Rung::Lsmr(patience) => {
-                self.reads += if group.design.operator().is_some() { PROBES } else { 0 };
-                lsmr(group, patience, self.params.seed)
+            Candidate::Lsmr(limit) => {
+                self.ledger.read(if group.design.operator().is_some() { PROBES } else { 0 });
+                lsmr(group, limit, self.params.seed)
             }
-            Rung::Qr => {
-                self.reads += 1;
-                *sketch_size = None;
-                let Factored { refined, scaled, condition, .. } = qr(group, self.rcond)?;
-                Ok(Outcome::Refined(refined, scaled, condition))
+            Candidate::Qr => {
+                self.ledger.read(1);
+                qr(group, self.rcond).map(Outcome::Factored)
             }
         }
     }
 
-    /// The rungs that begin with a sketch.
+    /// The candidates that begin with a sketch.
     fn attempt_sketched<T: Real + Element + Sketchable>(
         &mut self,
         group: &Group<'_, '_, T>,
-        rung: Rung,
-        sketch_size: &mut Option<usize>,
+        candidate: Candidate,
     ) -> Result<Outcome> {
-        let plan = rung.sketch(group.design, self.params);
-        *sketch_size = Some(plan.rows);
-        let (sketched, doubt) = match rung {
-            Rung::Augmented { preconditioner: Preconditioner::Left, .. } => {
+        let plan = candidate.sketch(group.design, self.params);
+        let (sketched, doubt) = match candidate {
+            Candidate::Augmented { preconditioner: Preconditioner::Left, .. } => {
                 let unweighted = group.design.unweighted()?;
                 self.sketched(&Group { design: &unweighted, ..*group }, plan)?
             }
             _ => self.sketched(group, plan)?,
         };
-        if let (Some(_), Rung::Iterative { heavy_ball, .. }) = (group.design.operator(), rung) {
-            self.reads += group.design.ncols();
+        if let (Some(_), Candidate::Iterative { heavy_ball, .. }) = (group.design.operator(), candidate) {
+            self.ledger.read(group.design.ncols());
             return self.iterate_by_products(group, sketched, doubt, heavy_ball, plan.rows);
         }
-        self.reads += 1;
+        self.ledger.read(1);
         if !self.is_far_from_deficient(group, &sketched.scaled, doubt)? {
             if !sketched.x.as_slice().iter().all(|v| v.is_finite()) {
                 group.design.largest_in_columns(self.context)?;
             }
             return Ok(Outcome::Inadmissible(sketched.condition));
         }
-        if let Rung::Iterative { heavy_ball, .. } = rung {
+        if let Candidate::Iterative { heavy_ball, .. } = candidate {
             return spir(group, sketched, Inner::of(heavy_ball, group.design.ncols(), plan.rows));
         }
-        self.reads += 1;
-        let worst = match rung {
-            Rung::Augmented { preconditioner: Preconditioner::Left, .. } => Precision::Single.limit(),
+        self.ledger.read(1);
+        let worst = match candidate {
+            Candidate::Augmented { preconditioner: Preconditioner::Left, .. } => Precision::Single.limit(),
             _ => WORST_SKETCH,
         };
         let outcome = whitened(group, sketched, self.whitened_precision(), worst)?;
-        match (rung, outcome) {
-            (Rung::Augmented { preconditioner, .. }, Outcome::Refined(start, scaled, condition)) => {
-                let refined = augmented(group, &start, &scaled, preconditioner)?;
-                Ok(Outcome::Refined(refined, scaled, condition))
+        match (candidate, outcome) {
+            (Candidate::Augmented { preconditioner, .. }, Outcome::Factored(start)) => {
+                let refined = augmented(group, &start.refined, &start.scaled, preconditioner)?;
+                Ok(Outcome::Factored(Factored { refined, ..start }))
             }
             (_, outcome) => Ok(outcome),
         }
@@ -431,7 +411,7 @@ impl<'p> Driver<'p> {
     /// True if the factor that an answer was had with shows that the columns are independent.
     fn is_clear<T: Real + Element>(&self, group: &Group<'_, '_, T>, outcome: &Outcome) -> Result<bool> {
         match outcome {
-            Outcome::Refined(_, scaled, condition) => {
+            Outcome::Factored(Factored { scaled, condition, .. }) => {
                 let doubt = doubt(group.design, scaled, || Ok(*condition), self.rcond)?;
                 self.is_far_from_deficient(group, scaled, doubt)
             }
@@ -471,9 +451,9 @@ impl<'p> Driver<'p> {
         }
         let empty = copied(&sketched.scaled.empty, "columns of zeros")?;
         match spir(group, sketched.truncated(self.rcond, most)?, Inner::of(heavy_ball, d, rows))? {
-            Outcome::Refined(refined, scaled, condition) if scaled.factor.rank() < possible => {
+            Outcome::Factored(Factored { refined, scaled, condition }) if scaled.factor.rank() < possible => {
                 let refined = shortened(group, refined, &scaled, None, &empty)?;
-                Ok(Outcome::Refined(refined, scaled, condition))
+                Ok(Outcome::Factored(Factored { refined, scaled, condition }))
             }
             outcome => Ok(outcome),
         }
@@ -484,16 +464,16 @@ impl<'p> Driver<'p> {
         group: &Group<'_, '_, T>,
         precision: Precision,
     ) -> Result<Moments> {
-        self.reads += 1;
+        self.ledger.read(1);
         let moments =
             Moments::new(self.context, group.design, precision, copied(&self.powers, "powers of two")?)?;
         if moments.is_finite() {
             return Ok(moments);
         }
         // Entries far beyond those that were sampled, or entries that are not finite, which raise here.
-        self.reads += 2;
+        self.ledger.read(2);
         let largest = group.design.largest_in_columns(self.context)?;
-        let power = |(j, &value): (usize, &f64)| group.design.taming_power(j, value);
+        let power = |(j, &value): (usize, &f64)| group.design.equilibrating_power(j, value);
         self.powers = collected(largest.iter().enumerate().map(power), "powers of two")?;
         Moments::new(self.context, group.design, precision, copied(&self.powers, "powers of two")?)
     }
@@ -504,13 +484,15 @@ impl<'p> Driver<'p> {
         self.params.dtype_work.unwrap_or(exact)
     }
 
-    /// True if the factor of a rung is that of A to rounding.
-    fn is_exact(&self, rung: Rung, condition: f64) -> bool {
-        match rung {
-            Rung::Gram(precision) => precision == Precision::Double && condition <= EXACT_GRAM,
-            Rung::Whitened { .. } | Rung::Augmented { .. } => self.whitened_precision() == Precision::Double,
-            Rung::Iterative { .. } | Rung::Lsmr(_) => false,
-            Rung::Qr => true,
+    /// True if the factor of a candidate is that of A to rounding.
+    fn is_exact(&self, candidate: Candidate, condition: f64) -> bool {
+        match candidate {
+            Candidate::Gram(precision) => precision == Precision::Double && condition <= EXACT_GRAM,
+            Candidate::Whitened { .. } | Candidate::Augmented { .. } => {
+                self.whitened_precision() == Precision::Double
+            }
+            Candidate::Iterative { .. } | Candidate::Lsmr(_) => false,
+            Candidate::Qr => true,
         }
     }
 
@@ -523,14 +505,13 @@ impl<'p> Driver<'p> {
         if output.inference.is_none() && output.forward.is_none() {
             return Ok(());
         }
-        let start = Instant::now();
-        let Factored { scaled, rank, condition, .. } =
-            qr(&Group { targets: &[], max_passes: 0, ..*group }, self.rcond)?;
-        output.rank = Some(rank);
-        self.reads = 1;
-        self.end_stage(Rung::Qr.describe(), start, self.reads);
-        self.certify(group, &scaled, condition, output)?;
-        self.keep(group, &scaled, true, output)
+        self.ledger.begin();
+        let factored = qr(&Group { targets: &[], max_passes: 0, ..*group }, self.rcond)?;
+        output.rank = Some(factored.rank());
+        self.ledger.read(1);
+        self.ledger.end(Candidate::Qr.describe());
+        self.certify(group, &factored, output)?;
+        self.keep(group, &factored.scaled, true, output)
     }
 
     /// Keeps the factor of one group, if it is wanted.
@@ -542,10 +523,11 @@ impl<'p> Driver<'p> {
         output: &mut Output,
     ) -> Result<()> {
         let Some(inference) = &mut output.inference else { return Ok(()) };
-        let start = Instant::now();
+        self.ledger.begin();
         inference.keep(group, scaled, exact)?;
         if !exact {
-            self.end_stage("exact factor", start, 1);
+            self.ledger.read(1);
+            self.ledger.end("exact factor");
         }
         Ok(())
     }
@@ -565,15 +547,15 @@ impl<'p> Driver<'p> {
             tolerance: self.tolerance,
             max_passes: 0,
         };
-        self.explain("every target is zero".into());
-        let factorless = matches!(self.rungs[0], Rung::Lsmr(_)) && output.inference.is_none();
+        self.ledger.explain("every target is zero".into());
+        let factorless = matches!(self.candidates[0], Candidate::Lsmr(_)) && output.inference.is_none();
         if design.operator().is_some() || factorless {
             output.method = Method::Lsmr;
             return Ok(());
         }
         let factored = qr(&group, self.rcond)?;
         (output.rank, output.condition, output.method) =
-            (Some(factored.rank), factored.condition, Method::Qr);
+            (Some(factored.rank()), factored.condition, Method::Qr);
         self.keep(&group, &factored.scaled, true, output)
     }
 }

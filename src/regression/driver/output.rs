@@ -2,21 +2,17 @@
 
 use crate::certify::{ROUNDING, backward_error_of_image, floor_of, is_missed};
 use crate::error::{Error, Result};
-use crate::linalg::norm;
-use crate::linalg::{exponent_of, times_power_of_two};
+use crate::linalg::{exponent_of, norm, times_power_of_two};
 use crate::matrix::{Mat, Real, Rows};
 use crate::memory::{collected, zeros};
 use crate::regression::bounds::forward::ForwardError;
 use crate::regression::bounds::spectrum::FAILURE;
 use crate::regression::covariance::Inference;
 use crate::regression::design::Design;
-use crate::regression::driver::plan::Method;
-use crate::regression::driver::plan::Params;
-use crate::regression::methods::outcome::Unfactored;
-use crate::regression::refine::Group;
-use crate::regression::refine::Refined;
-use crate::regression::refine::Scaled;
-use crate::regression::refine::TARGETS;
+use crate::regression::driver::ledger::Stage;
+use crate::regression::driver::plan::{Method, Params};
+use crate::regression::methods::outcome::{Factored, Unfactored};
+use crate::regression::refine::{Group, Refined, TARGETS};
 use crate::simd::{Element, Extended};
 
 /// Answers and what is known of them.
@@ -91,17 +87,6 @@ impl Columns {
     }
 }
 
-/// Something done on the way to the answer.
-#[derive(Clone, Debug)]
-pub struct Stage {
-    /// What.
-    pub name: &'static str,
-    /// Wall time.
-    pub seconds: f64,
-    /// Reads of the whole of A; of a linear operator, products with it and its transpose.
-    pub reads: usize,
-}
-
 impl Output {
     pub(crate) fn empty<T: Real>(d: usize, k: usize, params: &Params) -> Result<Self> {
         let target = params.tolerance.unwrap_or(T::UNIT_ROUNDOFF);
@@ -137,13 +122,11 @@ impl Output {
         &mut self,
         group: &Group<'_, '_, T>,
         method: Method,
-        refined: Refined,
-        scaled: &Scaled,
-        condition: f64,
-        rank: usize,
+        factored: &Factored,
         sketch_size: Option<usize>,
     ) -> Result<()> {
-        self.take(group, &refined, &scaled.scale);
+        let Factored { refined, scaled, condition } = factored;
+        self.take(group, refined, &scaled.scale);
         // The estimate is within sqrt(2) of the truth for an exact factor; the factor is off by the rate.
         let looseness = 2f64.sqrt() / (1.0 - refined.rate.clamp(0.0, 0.5));
         for (position, &target) in group.targets.iter().enumerate() {
@@ -163,10 +146,10 @@ impl Output {
             self.backward_error_bound[target] = self.backward_error[target] * looseness + ROUNDING;
         }
         self.cut = self.cut.max(scaled.cut);
-        self.rank = Some(rank);
+        self.rank = Some(factored.rank());
         self.method = method;
         self.sketch_size = sketch_size;
-        self.condition = self.condition.max(condition);
+        self.condition = self.condition.max(*condition);
         Ok(())
     }
 

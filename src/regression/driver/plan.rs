@@ -5,11 +5,9 @@ use crate::linalg::Precision;
 use crate::matrix::{Real, Rows};
 use crate::memory::collected;
 use crate::regression::design::Design;
-use crate::regression::driver::cost::Costs;
-use crate::regression::driver::cost::SPIR_PASSES;
-use crate::regression::driver::cost::costs;
+use crate::regression::driver::cost::{Costs, SPIR_PASSES, costs};
 use crate::regression::driver::hint::Hint;
-use crate::regression::methods::lsmr::Patience;
+use crate::regression::methods::lsmr::ReadLimit;
 use crate::regression::methods::sketched::SketchPlan;
 use crate::regression::problem::Preconditioner;
 use crate::simd::Element;
@@ -81,18 +79,18 @@ pub struct Params {
     pub certify: bool,
 }
 
-/// One step of the climb.
+/// One step of the try_candidates.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(crate) enum Rung {
+pub(crate) enum Candidate {
     Gram(Precision),
     Whitened { draw: u32 },
     Iterative { draw: u32, heavy_ball: bool },
-    Lsmr(Patience),
+    Lsmr(ReadLimit),
     Augmented { draw: u32, preconditioner: Preconditioner },
     Qr,
 }
 
-impl Rung {
+impl Candidate {
     pub fn method(self) -> Method {
         match self {
             Self::Gram(_) => Method::Gram,
@@ -113,7 +111,7 @@ impl Rung {
     /// LSMR for as long as it may take.
     pub fn lsmr(params: &Params, n: usize, d: usize) -> Self {
         let reads = params.max_iter.unwrap_or(n.min(d).saturating_mul(10).saturating_add(100).min(LONGEST));
-        Self::Lsmr(Patience { reads, foresees: false })
+        Self::Lsmr(ReadLimit { reads, gives_up: false })
     }
 
     pub fn describe(self) -> &'static str {
@@ -134,6 +132,12 @@ impl Rung {
         }
     }
 
+    /// Rows of its sketch, if it begins with one.
+    pub fn sketch_size<T: Real + Element>(self, design: &Design<'_, T>, params: &Params) -> Option<usize> {
+        let is_sketched = !matches!(self, Self::Gram(_) | Self::Lsmr(_) | Self::Qr);
+        is_sketched.then(|| self.sketch(design, params).rows)
+    }
+
     /// m = 2 d suffices where the whole Gram matrix follows; iterations want a better embedding.
     pub fn sketch<T: Real + Element>(self, design: &Design<'_, T>, params: &Params) -> SketchPlan {
         let (n, d, draw) = (design.nrows(), design.ncols(), self.draw());
@@ -148,17 +152,17 @@ impl Rung {
     }
 }
 
-/// The climb.
+/// The methods to try, in this order, and why.
 pub(crate) struct Plan {
     /// Never empty.
-    pub rungs: Vec<Rung>,
+    pub candidates: Vec<Candidate>,
     /// Why these.
     pub reasons: Vec<String>,
 }
 
 impl Plan {
-    /// The rungs in the order in which they are tried.
-    #[expect(clippy::disallowed_methods, reason = "there are few rungs and reasons")]
+    /// The candidates in the order in which they are tried.
+    #[expect(clippy::disallowed_methods, reason = "there are few candidates and reasons")]
     pub fn for_rows<T: Real + Element>(
         design: &Design<'_, T>,
         params: &Params,
@@ -172,19 +176,19 @@ impl Plan {
             None if params.keep_factor => [Some((Precision::Double, Precision::Double.limit())), None],
             None => [(Precision::Single, 300.0), (Precision::Double, Precision::Double.limit())].map(Some),
         };
-        let last = Rung::Gram(params.dtype_work.unwrap_or(Precision::Double));
+        let last = Candidate::Gram(params.dtype_work.unwrap_or(Precision::Double));
         let gram = |condition: f64| {
             limits
                 .iter()
                 .flatten()
                 .filter(move |&&(_, limit)| condition <= limit)
-                .map(|&(p, _)| Rung::Gram(p))
+                .map(|&(p, _)| Candidate::Gram(p))
         };
-        let whitened = [Rung::Whitened { draw: 0 }, Rung::Whitened { draw: 1 }];
-        let iterative = Rung::iterative;
-        let augmented = |preconditioner| [0, 1].map(|draw| Rung::Augmented { draw, preconditioner });
+        let whitened = [Candidate::Whitened { draw: 0 }, Candidate::Whitened { draw: 1 }];
+        let iterative = Candidate::iterative;
+        let augmented = |preconditioner| [0, 1].map(|draw| Candidate::Augmented { draw, preconditioner });
         let condition = hint.map_or(f64::INFINITY, |hint| hint.condition);
-        let mut rungs: Vec<Rung> = match params.method {
+        let mut candidates: Vec<Candidate> = match params.method {
             Method::Qr => Vec::new(),
             Method::Whitened => whitened.into(),
             Method::Spir => iterative(false).into(),
@@ -192,17 +196,17 @@ impl Plan {
             Method::Lsmr | Method::Auto if unfactorable(design) => {
                 let many = || format!("{d} columns are too many to factor a sketch");
                 reasons.extend((params.method == Method::Auto).then(many));
-                return Ok(Self { rungs: [Rung::lsmr(params, n, d)].into(), reasons });
+                return Ok(Self { candidates: [Candidate::lsmr(params, n, d)].into(), reasons });
             }
-            Method::Lsmr => [Rung::lsmr(params, n, d)].into(),
+            Method::Lsmr => [Candidate::lsmr(params, n, d)].into(),
             Method::FgmresWlsir => augmented(params.preconditioner.unwrap_or(Preconditioner::Split)).into(),
             Method::Gram if square => [last].into(),
             Method::Gram => collected(gram(condition).chain([last]).take(2).chain(whitened), PLAN)?,
             Method::Auto if design.sparse().is_some() && d > FEWEST_COLUMNS => {
-                let few = Patience { reads: costs.reads_worth_a_factor(), foresees: true };
+                let few = ReadLimit { reads: costs.reads_worth_a_factor(), gives_up: true };
                 reasons.push(format!("a factor is worth up to {} iterations of lsmr", few.reads));
                 let rest = iterative(false).into_iter().filter(|_| !square);
-                collected([Rung::Lsmr(few)].into_iter().chain(rest), PLAN)?
+                collected([Candidate::Lsmr(few)].into_iter().chain(rest), PLAN)?
             }
             Method::Auto if square => {
                 reasons.push(format!("{n} x {d} is too small or too square for anything but QR"));
@@ -212,29 +216,29 @@ impl Plan {
                 reasons.extend(hint.map(Hint::describe));
                 reasons.push(costs.describe());
                 let cheapest = costs.cheapest();
-                let cheaper = |&rung: &Rung| costs.of(rung) < costs.of(cheapest[0]);
+                let cheaper = |&candidate: &Candidate| costs.of(candidate) < costs.of(cheapest[0]);
                 collected(gram(condition).filter(cheaper).chain(cheapest), PLAN)?
             }
         };
-        rungs.push(Rung::Qr);
-        rungs.dedup();
-        Ok(Self { rungs, reasons })
+        candidates.push(Candidate::Qr);
+        candidates.dedup();
+        Ok(Self { candidates, reasons })
     }
 
-    /// The rungs for a linear operator. There is no QR to end with: the last answer is taken as it is.
+    /// The candidates for a linear operator. There is no QR to end with: the last answer is taken as it is.
     pub fn for_products(n: usize, d: usize, params: &Params) -> Result<Self> {
         if params.certify {
             return Err(Error::value("certify", "true for a linear operator", "false, or `A` as an array"));
         }
-        let few = Patience { reads: d / LSMR_SHARE, foresees: true };
-        let rungs = match params.method {
-            Method::Auto if d > LARGEST_FACTOR => [Rung::lsmr(params, n, d)].into(),
+        let few = ReadLimit { reads: d / LSMR_SHARE, gives_up: true };
+        let candidates = match params.method {
+            Method::Auto if d > LARGEST_FACTOR => [Candidate::lsmr(params, n, d)].into(),
             Method::Auto if few.reads >= FEWEST_READS => {
-                collected([Rung::Lsmr(few)].into_iter().chain(Rung::iterative(false)), PLAN)?
+                collected([Candidate::Lsmr(few)].into_iter().chain(Candidate::iterative(false)), PLAN)?
             }
-            Method::Auto | Method::Spir => Rung::iterative(false).into(),
-            Method::Fossils => Rung::iterative(true).into(),
-            Method::Lsmr => [Rung::lsmr(params, n, d)].into(),
+            Method::Auto | Method::Spir => Candidate::iterative(false).into(),
+            Method::Fossils => Candidate::iterative(true).into(),
+            Method::Lsmr => [Candidate::lsmr(params, n, d)].into(),
             Method::Gram | Method::Whitened | Method::FgmresWlsir | Method::Qr => {
                 return Err(Error::value(
                     "method",
@@ -243,18 +247,18 @@ impl Plan {
                 ));
             }
         };
-        let reason = (params.method == Method::Auto).then(|| match rungs[0] {
-            Rung::Lsmr(Patience { foresees: false, .. }) => {
+        let reason = (params.method == Method::Auto).then(|| match candidates[0] {
+            Candidate::Lsmr(ReadLimit { gives_up: false, .. }) => {
                 format!("{d} columns are too many to factor a sketch")
             }
-            Rung::Lsmr(few) => format!(
+            Candidate::Lsmr(few) => format!(
                 "a sketch takes {d} products and about {} more: lsmr is worth up to {} iterations",
                 2.0 * SPIR_PASSES,
                 few.reads
             ),
             _ => format!("a sketch takes {d} products, which is little"),
         });
-        Ok(Self { rungs, reasons: collected(reason, PLAN)? })
+        Ok(Self { candidates, reasons: collected(reason, PLAN)? })
     }
 }
 
@@ -304,11 +308,15 @@ const LONGEST: usize = 10_000;
 const LARGEST_FACTOR: usize = 20_000;
 
 impl Costs {
-    /// The cheapest rungs that serve for any condition.
-    fn cheapest(&self) -> [Rung; 2] {
-        let robust = [[0, 1].map(|draw| Rung::Whitened { draw }), Rung::iterative(false), [Rung::Qr; 2]];
-        let of = |rungs: &[Rung; 2]| self.of(rungs[0]);
-        robust.into_iter().min_by(|left, right| of(left).total_cmp(&of(right))).unwrap_or([Rung::Qr; 2])
+    /// The cheapest candidates that serve for any condition.
+    fn cheapest(&self) -> [Candidate; 2] {
+        let robust = [
+            [0, 1].map(|draw| Candidate::Whitened { draw }),
+            Candidate::iterative(false),
+            [Candidate::Qr; 2],
+        ];
+        let of = |candidates: &[Candidate; 2]| self.of(candidates[0]);
+        robust.into_iter().min_by(|left, right| of(left).total_cmp(&of(right))).unwrap_or([Candidate::Qr; 2])
     }
 
     /// Iterations of LSMR in half the time that the cheapest factor takes.
@@ -316,15 +324,15 @@ impl Costs {
         ((0.5 * self.of(self.cheapest()[0]) / self.read) as usize).clamp(FEWEST_READS, LONGEST)
     }
 
-    fn of(&self, rung: Rung) -> f64 {
-        match rung {
-            Rung::Gram(Precision::Single) => self.gram_single,
-            Rung::Gram(Precision::Double) => self.gram_double,
-            Rung::Whitened { .. } | Rung::Augmented { .. } => self.whitened,
-            Rung::Iterative { .. } => self.spir,
+    fn of(&self, candidate: Candidate) -> f64 {
+        match candidate {
+            Candidate::Gram(Precision::Single) => self.gram_single,
+            Candidate::Gram(Precision::Double) => self.gram_double,
+            Candidate::Whitened { .. } | Candidate::Augmented { .. } => self.whitened,
+            Candidate::Iterative { .. } => self.spir,
             // Nothing tells how many iterations there will be: never the cheapest.
-            Rung::Lsmr(_) => f64::INFINITY,
-            Rung::Qr => self.qr,
+            Candidate::Lsmr(_) => f64::INFINITY,
+            Candidate::Qr => self.qr,
         }
     }
 }

@@ -1,11 +1,10 @@
-//! What is made of one factor: its columns in tame units, and their singular value decomposition.
+//! What is made of one factor: its columns in equilibrate units, and their singular value decomposition.
 
 use crate::error::{Error, Result};
-use crate::linalg::cut_beyond;
-use crate::linalg::norm;
-use crate::linalg::normalised;
-use crate::linalg::project;
-use crate::linalg::{Qr, exponent_of, largest_of, power_of_two_below, svd, times_power_of_two};
+use crate::linalg::{
+    Qr, cut_beyond, exponent_of, largest_of, norm, normalised, power_of_two_below, project, svd,
+    times_power_of_two,
+};
 use crate::matrix::{Mat, Rows};
 use crate::memory::{collected, filled, push, room_for};
 
@@ -14,7 +13,7 @@ use crate::memory::{collected, filled, push, room_for};
 /// A factor of zeros keeps one direction that leads nowhere, so that no tensor is ever empty.
 pub(crate) struct Factor {
     /// C, n x d.
-    pub tamed: Mat<f64>,
+    pub equilibrated: Mat<f64>,
     /// What the columns of C were divided by, as exponents of two.
     pub exponents: Vec<i32>,
     /// Norms of the columns of C, ones if columns are not to be scaled, and for columns of zeros.
@@ -40,16 +39,16 @@ impl Factor {
     /// Factor `number`; with a `cutoff`, columns are scaled to unit norm and singular values below it, relative to the
     /// largest, are dropped. Without one, all columns are left in one common unit and nothing is dropped.
     pub(crate) fn new(number: usize, factor: &dyn Rows, cutoff: Option<f64>) -> Result<Self> {
-        let (tamed, exponents) = tame(copy(factor)?, number, cutoff.is_some())?;
-        let (n, d) = (tamed.nrows(), tamed.ncols());
-        let norm_of = |j: usize| if cutoff.is_some() { norm(tamed.col(j)) } else { 1.0 };
+        let (equilibrated, exponents) = equilibrate(copy(factor)?, number, cutoff.is_some())?;
+        let (n, d) = (equilibrated.nrows(), equilibrated.ncols());
+        let norm_of = |j: usize| if cutoff.is_some() { norm(equilibrated.col(j)) } else { 1.0 };
         let norms = (0..d).map(norm_of).map(|norm| if norm > 0.0 { norm } else { 1.0 });
         let norms = collected(norms, COLUMNS)?;
-        let scaled = Mat::from_fn(n, d, |i, j| tamed[(i, j)] / norms[j])?;
+        let scaled = Mat::from_fn(n, d, |i, j| equilibrated[(i, j)] / norms[j])?;
         let mut svd = svd(scaled.as_ref())?;
         let largest = svd.s[0];
         let limit = cutoff.map_or(f64::NEG_INFINITY, |cutoff| cutoff * largest);
-        let empty = (0..d).map(|j| tamed.col(j).iter().all(|&value| value == 0.0));
+        let empty = (0..d).map(|j| equilibrated.col(j).iter().all(|&value| value == 0.0));
         let empty = collected(empty, COLUMNS)?;
         // What is beyond the columns that are not zero is rounding, whatever the cut-off.
         let used = empty.iter().filter(|&&empty| !empty).count();
@@ -59,7 +58,7 @@ impl Factor {
             let left = Mat::from_fn(n, 1, |i, _| svd.u[(i, 0)])?;
             let (to_basis, back, singular) = (Mat::zeros(d, 1)?, Mat::zeros(d, 1)?, filled(1.0, 1, COLUMNS)?);
             return Ok(Self {
-                tamed,
+                equilibrated,
                 exponents,
                 norms,
                 left,
@@ -82,7 +81,7 @@ impl Factor {
         let cut = if cutoff.is_some() { cut_beyond(&svd.s, rank, possible) } else { 0.0 };
         svd.s.truncate(rank);
         let singular = svd.s;
-        Ok(Self { tamed, exponents, norms, left, singular, to_basis, back, rank, condition, cut })
+        Ok(Self { equilibrated, exponents, norms, left, singular, to_basis, back, rank, condition, cut })
     }
 }
 
@@ -103,7 +102,7 @@ fn copy(factor: &dyn Rows) -> Result<Mat<f64>> {
 }
 
 /// Divides columns by powers of two near their largest entries, or by the largest of these, and gives the exponents.
-fn tame(mut a: Mat<f64>, number: usize, each: bool) -> Result<(Mat<f64>, Vec<i32>)> {
+fn equilibrate(mut a: Mat<f64>, number: usize, each: bool) -> Result<(Mat<f64>, Vec<i32>)> {
     let n = a.nrows();
     if let Some(place) = a.as_slice().iter().position(|value| !value.is_finite()) {
         let position = format!("[{number}][{}, {}]", place % n, place / n);

@@ -29,11 +29,9 @@ mod modes;
 use super::{Params, lstsq};
 use crate::certify::{ROUNDING, damped_ratio, floor_of};
 use crate::error::{Error, Result};
-use crate::linalg::LEAST;
-use crate::linalg::RCOND;
-use crate::linalg::cut_off;
-use crate::linalg::norm;
-use crate::linalg::{exponent_of, largest_of, power_of_two_below, times_power_of_two};
+use crate::linalg::{
+    LEAST, RCOND, cut_off, exponent_of, largest_of, norm, power_of_two_below, times_power_of_two,
+};
 use crate::matrix::{Buffer, Dense, Mat, Matrix, Real, Rows};
 use crate::memory::{collected, extend, filled, gathered, push, room_for, zeros};
 use crate::parallel::Context;
@@ -330,9 +328,10 @@ impl<'p, T: Real> Solver<'p, T> {
         let rows = rows.unwrap_or_else(|| (4 * d).max(d + 32));
         let dims = collected(self.factors.iter().map(|factor| factor.left.nrows()), FACTORS)?;
         let sketch = TensorSrht::new(rows, dims, self.params.seed)?;
-        let tamed = collected(self.factors.iter().map(|factor| factor.tamed.as_ref()), FACTORS)?;
-        let tamed = collected(tamed.iter().map(|factor| factor as &dyn Rows), FACTORS)?;
-        let a = sketch.apply_factors(self.context, &tamed)?;
+        let equilibrated =
+            collected(self.factors.iter().map(|factor| factor.equilibrated.as_ref()), FACTORS)?;
+        let equilibrated = collected(equilibrated.iter().map(|factor| factor as &dyn Rows), FACTORS)?;
+        let a = sketch.apply_factors(self.context, &equilibrated)?;
         let b = sketch.apply(self.context, &self.targets(None))?;
         let problem = Problem {
             design: Matrix::Dense(a.as_ref()),
@@ -355,12 +354,12 @@ impl<'p, T: Real> Solver<'p, T> {
         let mut fitted: Option<Buffer<f64>> = None;
         for factor in self.factors[1..].iter().rev() {
             let t = fitted.as_deref().unwrap_or(x);
-            fitted = Some(expand(self.context, t, factor.tamed.as_ref())?);
+            fitted = Some(expand(self.context, t, factor.equilibrated.as_ref())?);
         }
-        let fit = Fit { a: &self.factors[0].tamed, t: fitted.as_deref().unwrap_or(x) };
-        let tamed = collected(self.factors.iter().map(|factor| &factor.tamed), FACTORS)?;
+        let fit = Fit { a: &self.factors[0].equilibrated, t: fitted.as_deref().unwrap_or(x) };
+        let equilibrated = collected(self.factors.iter().map(|factor| &factor.equilibrated), FACTORS)?;
         let Projection { y: mut gradient, squares, .. } =
-            project(self.context, &self.targets(Some(fit)), &tamed)?;
+            project(self.context, &self.targets(Some(fit)), &equilibrated)?;
         let ridge = times_power_of_two(self.problem.ridge, -2 * self.ridge_exponent);
         gradient.iter_mut().zip(x).for_each(|(gradient, x)| *gradient -= ridge * x);
         let bases = collected(self.factors.iter().map(|factor| factor.to_basis.as_ref().t()), FACTORS)?;

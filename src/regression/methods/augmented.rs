@@ -46,12 +46,9 @@ use crate::matrix::{Buffer, Mat, Real, Rows};
 use crate::memory::collected;
 use crate::regression::design::exact;
 use crate::regression::design::pass::Pass;
-use crate::regression::methods::fgmres::System;
-use crate::regression::methods::fgmres::fgmres;
+use crate::regression::methods::fgmres::{System, fgmres};
 use crate::regression::problem::Preconditioner;
-use crate::regression::refine::Group;
-use crate::regression::refine::Refined;
-use crate::regression::refine::Scaled;
+use crate::regression::refine::{Group, Refined, Scaled};
 use crate::simd::Element;
 
 impl Preconditioner {

@@ -1,21 +1,13 @@
 //! The `gram` step: A'A in one read, its Cholesky factor, refinement.
 
 use crate::error::Result;
-use crate::linalg::Factor;
-use crate::linalg::Precision;
-use crate::linalg::{self};
+use crate::linalg::{self, Factor, Precision};
 use crate::matrix::{Dense, Mat, Real, Rows};
 use crate::memory::collected;
 use crate::regression::design::Design;
-use crate::regression::design::pass::Pass;
-use crate::regression::design::pass::PassSum;
-use crate::regression::design::pass::Sides;
-use crate::regression::design::pass::fold;
-use crate::regression::methods::outcome::Outcome;
-use crate::regression::refine::Group;
-use crate::regression::refine::STAGNATION;
-use crate::regression::refine::Scaled;
-use crate::regression::refine::TARGETS;
+use crate::regression::design::pass::{Pass, PassSum, Sides, fold};
+use crate::regression::methods::outcome::{Factored, Outcome};
+use crate::regression::refine::{Group, STAGNATION, Scaled, TARGETS};
 use crate::simd::Element;
 
 /// A'A and A'B in one read of A, to be shared by all ridges.
@@ -79,7 +71,7 @@ impl Moments {
 }
 
 const COLUMN_NORMS: &str = "norms of columns";
-/// The gram rung for one group of targets, admissible up to the condition `limit`.
+/// The gram candidate for one group of targets, admissible up to the condition `limit`.
 pub(crate) fn gram<T: Real + Element>(
     group: &Group<'_, '_, T>,
     moments: &Moments,
@@ -98,5 +90,5 @@ pub(crate) fn gram<T: Real + Element>(
     };
     group.to_scaled(&mut pass, &zeros, &scaled.scale);
     let refined = group.refine(&scaled, zeros, Some(pass), STAGNATION)?;
-    Ok(Outcome::Refined(refined, scaled, condition))
+    Ok(Outcome::Factored(Factored { refined, scaled, condition }))
 }

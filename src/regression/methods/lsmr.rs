@@ -25,33 +25,25 @@
 
 use crate::certify::{backward_error_of_image, damped_ratio};
 use crate::error::Result;
-use crate::linalg::norm;
-use crate::linalg::power_of_two_below;
+use crate::linalg::{norm, power_of_two_below};
 use crate::matrix::{Mat, Real, Rows};
 use crate::memory::{collected, copied, filled, gathered, push, room_for, zeros};
 use crate::random::Stream;
 use crate::regression::design::Design;
-use crate::regression::design::pass::Sides;
-use crate::regression::design::pass::residuals;
-use crate::regression::design::products::product;
-use crate::regression::design::products::transposed_product;
-use crate::regression::methods::outcome::Outcome;
-use crate::regression::methods::outcome::Unfactored;
-use crate::regression::refine::Group;
-use crate::regression::refine::Refined;
-use crate::regression::refine::START;
-use crate::regression::refine::TARGETS;
-use crate::regression::refine::columns;
+use crate::regression::design::pass::{Sides, residuals};
+use crate::regression::design::products::{product, transposed_product};
+use crate::regression::methods::outcome::{Outcome, Unfactored};
+use crate::regression::refine::{Group, Refined, START, TARGETS, columns};
 use crate::simd::Element;
 use std::f64::consts::SQRT_2;
 
 /// How long LSMR may go on.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(crate) struct Patience {
+pub(crate) struct ReadLimit {
     /// Most reads of A, of two products each.
     pub reads: usize,
     /// Whether to give up as soon as more of them can be foreseen.
-    pub foresees: bool,
+    pub gives_up: bool,
 }
 
 /// Restarts; two suffice unless A is ill-conditioned.
@@ -93,14 +85,14 @@ const VECTORS: &str = "vectors of an iteration";
 /// LSMR for one group of targets.
 pub(crate) fn lsmr<T: Real + Element>(
     group: &Group<'_, '_, T>,
-    patience: Patience,
+    limit: ReadLimit,
     seed: u64,
 ) -> Result<Outcome> {
     let units = Units::new(group, seed)?;
     // What the norm of an operator takes, the driver counts.
     let passes = usize::from(group.design.operator().is_none());
     let zeros = Mat::zeros(group.design.ncols(), group.targets.len())?;
-    let first = match rounds(group, &units, patience, zeros, passes)? {
+    let first = match rounds(group, &units, limit, zeros, passes)? {
         Ok(answers) => answers,
         Err((made, needed)) => return Ok(Outcome::Slow { made, needed }),
     };
@@ -112,7 +104,7 @@ pub(crate) fn lsmr<T: Real + Element>(
         Norm::Least => Answers { refined: Refined { passes: made, ..first.refined }, ..first },
         Norm::Unknown => first.although_longer(made),
         Norm::Less(x) => {
-            let again = Patience { reads: made + patience.reads, foresees: false };
+            let again = ReadLimit { reads: made + limit.reads, gives_up: false };
             match rounds(group, &units, again, x, made)? {
                 Ok(answers) if answers.refined.settled => answers,
                 Ok(answers) => first.although_longer(answers.refined.passes),
@@ -154,11 +146,11 @@ impl Answers {
 }
 
 /// Rounds of LSMR from `x` on until the answers are good enough, after so many reads; or the reads made and needed, if
-/// the patience forbids that many.
+/// the limit forbids that many.
 fn rounds<T: Real + Element>(
     group: &Group<'_, '_, T>,
     units: &Units,
-    patience: Patience,
+    limit: ReadLimit,
     mut x: Mat<f64>,
     passes: usize,
 ) -> Result<std::result::Result<Answers, (usize, usize)>> {
@@ -173,10 +165,10 @@ fn rounds<T: Real + Element>(
     for round in 0..MOST_ROUNDS {
         let mut sides = units.start(group, &columns(&x, &active)?, &active)?;
         best.passes += 1;
-        let last = best.passes >= patience.reads;
+        let last = best.passes >= limit.reads;
         let steps = hidden_steps(&hidden, units, &sides)?;
-        let patience = Patience { foresees: patience.foresees && round == 0, ..patience };
-        if let Some(needed) = run(group, units, patience, group.tolerance, &mut sides, &mut best)? {
+        let limit = ReadLimit { gives_up: limit.gives_up && round == 0, ..limit };
+        if let Some(needed) = run(group, units, limit, group.tolerance, &mut sides, &mut best)? {
             return Ok(Err((best.passes, needed)));
         }
         let mut going = room_for(active.len(), TARGETS)?;
@@ -227,12 +219,12 @@ fn rounds<T: Real + Element>(
 }
 
 /// What the coefficients of hidden columns are off by, for every side.
-fn hidden_steps(hidden: &[usize], units: &Units, sides: &[Side]) -> Result<Vec<Vec<f64>>> {
-    let step = |side: &Side, j: usize| {
+fn hidden_steps(hidden: &[usize], units: &Units, sides: &[Bidiagonalisation]) -> Result<Vec<Vec<f64>>> {
+    let step = |side: &Bidiagonalisation, j: usize| {
         let own = (units.norms[j] / units.scale[j]).hypot(units.root_ridge[j]);
         side.alpha * side.beta * side.v[j] / own / own
     };
-    let steps = |side: &Side| collected(hidden.iter().map(|&j| step(side, j)), HIDDEN_COLUMNS);
+    let steps = |side: &Bidiagonalisation| collected(hidden.iter().map(|&j| step(side, j)), HIDDEN_COLUMNS);
     gathered(sides.iter().map(steps), TARGETS)
 }
 
@@ -286,7 +278,7 @@ fn preimages<T: Real + Element>(
     x: &Mat<f64>,
     made: &mut usize,
 ) -> Result<(Mat<f64>, bool)> {
-    let patience = Patience { reads: most, foresees: false };
+    let limit = ReadLimit { reads: most, gives_up: false };
     let mut z = Mat::zeros(x.nrows(), x.ncols())?;
     let zeros = Mat::zeros(x.nrows(), 1)?;
     let mut sizes = Vec::new();
@@ -296,11 +288,11 @@ fn preimages<T: Real + Element>(
         if sizes.is_empty() {
             sizes = collected((0..x.ncols()).map(|j| norm(images.col(j))), TARGETS)?;
         }
-        let side = |j: usize| Side::new(images.col(j), Vec::new(), zeros.col(0), sizes[j]);
+        let side = |j: usize| Bidiagonalisation::new(images.col(j), Vec::new(), zeros.col(0), sizes[j]);
         let mut sides = gathered((0..x.ncols()).map(side), TARGETS)?;
         units.begin(group, &mut sides)?;
         let mut state = Refined { passes: *made + 1, ..Refined::starting_at(&zeros)? };
-        run(group, units, patience, tolerance, &mut sides, &mut state)?;
+        run(group, units, limit, tolerance, &mut sides, &mut state)?;
         *made = state.passes;
         for (j, side) in sides.iter().enumerate() {
             z.col_mut(j).iter_mut().zip(&side.x).for_each(|(z, step)| *z += step);
@@ -315,18 +307,18 @@ fn preimages<T: Real + Element>(
     Ok((z, true))
 }
 
-/// Iterates until every side is settled or patience is at its end; the reads needed in all, if that can be
+/// Iterates until every side is settled or limit is at its end; the reads needed in all, if that can be
 /// foreseen to be more.
 fn run<T: Real + Element>(
     group: &Group<'_, '_, T>,
     units: &Units,
-    patience: Patience,
+    limit: ReadLimit,
     tolerance: f64,
-    sides: &mut [Side],
+    sides: &mut [Bidiagonalisation],
     best: &mut Refined,
 ) -> Result<Option<usize>> {
     let mut running = collected((0..sides.len()).filter(|&side| !sides[side].has_ended()), TARGETS)?;
-    while !running.is_empty() && best.passes < patience.reads {
+    while !running.is_empty() && best.passes < limit.reads {
         let v = gather(sides, &running, |side| &side.v)?;
         let image = product(group.context, group.design, &units.divided(&v)?)?;
         for (i, &side) in running.iter().enumerate() {
@@ -340,20 +332,20 @@ fn run<T: Real + Element>(
         best.passes += 1;
         let window = WINDOW.max(best.passes / 8);
         running.retain(|&side| !sides[side].settle(tolerance, window));
-        best.report(group.context, patience.reads)?;
-        let needed = running.iter().map(|&side| sides[side].foresee(tolerance)).fold(0.0, f64::max);
-        if patience.foresees && needed > patience.reads as f64 {
+        best.report(group.context, limit.reads)?;
+        let needed = running.iter().map(|&side| sides[side].iterations_needed(tolerance)).fold(0.0, f64::max);
+        if limit.gives_up && needed > limit.reads as f64 {
             return Ok(Some(needed.min(1e9) as usize));
         }
     }
-    let slow = patience.foresees && !running.is_empty();
-    Ok(slow.then_some(patience.reads + 1))
+    let slow = limit.gives_up && !running.is_empty();
+    Ok(slow.then_some(limit.reads + 1))
 }
 
 fn gather<'s>(
-    sides: &'s [Side],
+    sides: &'s [Bidiagonalisation],
     which: &[usize],
-    vector: impl Fn(&'s Side) -> &'s Vec<f64>,
+    vector: impl Fn(&'s Bidiagonalisation) -> &'s Vec<f64>,
 ) -> Result<Mat<f64>> {
     let len = which.first().map_or(0, |&first| vector(&sides[first]).len());
     Mat::from_fn(len, which.len(), |i, j| vector(&sides[which[j]])[i])
@@ -412,8 +404,8 @@ impl Units {
         let d = units.norms.len();
         // Constant columns have no unit.
         let unit = |j: usize| if units.norms[j] > 0.0 { design.column_scale(j) } else { 1.0 };
-        let tamed = (0..d).map(|j| units.norms[j] / unit(j));
-        let largest = power_of_two_below(tamed.fold(0.0, f64::max));
+        let equilibrated = (0..d).map(|j| units.norms[j] / unit(j));
+        let largest = power_of_two_below(equilibrated.fold(0.0, f64::max));
         let scale = collected((0..d).map(|j| largest * unit(j)), COLUMNS)?;
         let frobenius =
             units.norms.iter().zip(&scale).map(|(norm, s)| (norm / s).powi(2)).sum::<f64>().sqrt();
@@ -432,7 +424,7 @@ impl Units {
         group: &Group<'_, '_, T>,
         x: &Mat<f64>,
         active: &[usize],
-    ) -> Result<Vec<Side>> {
+    ) -> Result<Vec<Bidiagonalisation>> {
         let design = group.design;
         let targets = collected(active.iter().map(|&position| group.targets[position]), TARGETS)?;
         let residual = residuals(group.context, design, &self.divided(x)?, Sides::Targets(&targets))?;
@@ -440,7 +432,8 @@ impl Units {
         for (i, &target) in targets.iter().enumerate() {
             let below = self.root_ridge.iter().zip(x.col(i)).map(|(root, x)| -root * x);
             let below = collected(below, VECTORS)?;
-            let mut side = Side::new(residual.col(i), below, x.col(i), design.target_norm(target))?;
+            let mut side =
+                Bidiagonalisation::new(residual.col(i), below, x.col(i), design.target_norm(target))?;
             let size = norm(x.col(i));
             if size > 0.0 {
                 side.farthest = FAR.max(1e3 * T::UNIT_ROUNDOFF) * size;
@@ -456,7 +449,11 @@ impl Units {
     }
 
     /// The first right vectors.
-    fn begin<T: Real + Element>(&self, group: &Group<'_, '_, T>, sides: &mut [Side]) -> Result<()> {
+    fn begin<T: Real + Element>(
+        &self,
+        group: &Group<'_, '_, T>,
+        sides: &mut [Bidiagonalisation],
+    ) -> Result<()> {
         let all = collected(0..sides.len(), TARGETS)?;
         let left = gather(sides, &all, |side| &side.u)?;
         let gradient = transposed_product(group.context, group.design, &left)?;
@@ -482,7 +479,7 @@ fn norm_by_probes<T: Real + Element>(group: &Group<'_, '_, T>, seed: u64) -> Res
 }
 
 /// LSMR for one target: min |A dx - r| from the residual r of x.
-struct Side {
+struct Bidiagonalisation {
     /// The latest left vector: n entries, and below them d more where there is a ridge.
     u: Vec<f64>,
     below: Vec<f64>,
@@ -533,7 +530,7 @@ struct Side {
     frobenius: f64,
 }
 
-impl Side {
+impl Bidiagonalisation {
     fn new(residual: &[f64], below: Vec<f64>, x: &[f64], target_norm: f64) -> Result<Self> {
         let zeros = || zeros(x.len(), VECTORS);
         let mut side = Self {
@@ -716,7 +713,7 @@ impl Side {
     }
 
     /// Iterations needed in all by the same reckoning; 0 while it is too early to tell.
-    fn foresee(&self, tolerance: f64) -> f64 {
+    fn iterations_needed(&self, tolerance: f64) -> f64 {
         let made = self.energies.len();
         let window = WINDOW.max(made / 4);
         match self.fall(window) {

@@ -1,17 +1,31 @@
-//! The ladder of Cholesky-refined least squares: `gram` in single and in double precision, and `whitened`.
+//! Ways to answers that refinement can finish. May use the design and refinement, knows nothing of the order in which
+//! methods are tried.
 //!
-//! A rung is a factor R of A'A that costs about one product A'A and a few reads of A to refine with. What is
+//! `gram`, in single and in double precision, and `whitened` are Cholesky-refined least squares.
+//!
+//! Each is a factor R of A'A that costs about one product A'A and a few reads of A to refine with. What is
 //! refined with a factor that is too ill-conditioned for its precision would look right without being right
 //! (the small singular values of R are rounding noise then, and so is any error estimate made from them).
-//! Hence every rung is entered only with an *admissible* factor, judged by the condition of the very R in use.
+//! Hence each is entered only with an *admissible* factor, judged by the condition of the very R in use.
 //!
-//! | rung | products | admissible for | contraction of one refinement |
+//! | method | products | admissible for | contraction of one refinement |
 //! |---|---|---|---|
 //! | gram, single | f32, summed in f64 | cond(R) <= 1e3 | 1e-8 cond^2 |
 //! | gram, double | f64 | cond(R) <= 1e7 | 1e-16 cond^2 |
 //! | whitened | sketch, then f64 and f32 | any cond | 1e-6 |
 //!
 //! Conditions are those of A with columns of norm one.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `outcome` | what a method comes to |
+//! | `gram` | A'A in one read |
+//! | `sketched` | R of a sketch |
+//! | `whitened` | A'A in the coordinates in which a sketch is orthonormal |
+//! | `spir` | sketched iterations for sparse or very wide matrices |
+//! | `lsmr` | iterations without a factor, for linear operators |
+//! | `augmented`, `fgmres` | refinement of the augmented system: all digits whatever the weights |
+//! | `qr`, `wide`, `least_norm` | tall-skinny QR, ranks, minimum-norm answers, fewer rows than columns |
 
 pub(crate) mod augmented;
 pub(crate) mod fgmres;

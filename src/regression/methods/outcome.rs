@@ -1,13 +1,12 @@
-//! What a method comes to.
+//! Answers with and without a factor, and reasons for none.
 
-use crate::regression::refine::Refined;
-use crate::regression::refine::Scaled;
+use crate::regression::refine::{Refined, Scaled};
 
-/// What a rung says of itself.
+/// What a method comes to.
 #[allow(clippy::large_enum_variant)] // one of them is alive at a time
 pub(crate) enum Outcome {
-    /// Refined answers, settled or not, and the condition of the scaled A.
-    Refined(Refined, Scaled, f64),
+    /// Answers refined by a factor, settled or not.
+    Factored(Factored),
     /// Answers without a factor.
     Unfactored(Unfactored),
     /// The factor broke down or is too ill-conditioned; its condition estimate.
@@ -20,10 +19,27 @@ impl Outcome {
     /// Reads of A that refined the answers.
     pub fn passes(&self) -> usize {
         match self {
-            Self::Refined(refined, ..) | Self::Unfactored(Unfactored { refined, .. }) => refined.passes,
+            Self::Factored(Factored { refined, .. }) | Self::Unfactored(Unfactored { refined, .. }) => {
+                refined.passes
+            }
             Self::Slow { made, .. } => *made,
             Self::Inadmissible(_) => 0,
         }
+    }
+}
+
+/// Answers refined by a factor.
+pub(crate) struct Factored {
+    pub refined: Refined,
+    pub scaled: Scaled,
+    /// Of A with columns of norm one.
+    pub condition: f64,
+}
+
+impl Factored {
+    /// Rank of A, as the factor tells it.
+    pub fn rank(&self) -> usize {
+        self.scaled.factor.rank() - self.scaled.empty.len()
     }
 }
 

@@ -10,27 +10,15 @@ use crate::linalg;
 use crate::linalg::Factor;
 use crate::matrix::{Mat, Real, Rows};
 use crate::memory::collected;
-use crate::regression::design::stacked::Stacked;
-use crate::regression::design::stacked::Targets;
+use crate::regression::design::stacked::{Stacked, Targets};
 use crate::regression::methods::least_norm;
-use crate::regression::methods::wide::Transposed;
-use crate::regression::methods::wide::orthonormal;
-use crate::regression::refine::Group;
-use crate::regression::refine::Refined;
-use crate::regression::refine::Scaled;
-use crate::regression::refine::TARGETS;
+use crate::regression::methods::outcome::Factored;
+use crate::regression::methods::wide::{Transposed, orthonormal};
+use crate::regression::refine::{Group, Refined, Scaled, TARGETS};
 use crate::simd::Element;
 
-/// Answers of a QR factorisation and what it says about A.
-pub(crate) struct Factored {
-    pub refined: Refined,
-    pub scaled: Scaled,
-    pub condition: f64,
-    pub rank: usize,
-}
-
 /// Reads of A that measure the answer, and mend what rounding left.
-const PASSES: usize = 3;
+const PASSES: usize = 5;
 
 /// QR of [A, B] with the ridge below, singular values below `rcond` times the largest cut off.
 pub(crate) fn qr<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Factored> {
@@ -46,7 +34,7 @@ pub(crate) fn qr<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Res
     if rank < d {
         refined = shortened(group, refined, &scaled, null_space.as_ref(), &empty)?;
     }
-    Ok(Factored { condition: scaled.factor.condition()?, rank, refined, scaled })
+    Ok(Factored { condition: scaled.factor.condition()?, refined, scaled })
 }
 
 /// Moves answers of a deficient factor to those of least norm, and measures them again.
@@ -200,9 +188,9 @@ fn shortest<T: Real + Element>(
 
 /// What coefficients in scaled units are divided by for those of the caller, up to one factor for all.
 fn units<T: Real + Element>(design: &Design<'_, T>, scale: &[f64]) -> Result<Vec<f64>> {
-    let tamed = |j: usize| design.column_scale(j);
+    let equilibrated = |j: usize| design.column_scale(j);
     // Constant columns, which have no unit, are out of the way.
-    let least = (0..scale.len()).map(tamed).filter(|&unit| unit > 0.0).fold(f64::INFINITY, f64::min);
-    let unit = |j: usize| if tamed(j) > 0.0 { (least / tamed(j)).max(1e-150) } else { 1.0 };
+    let least = (0..scale.len()).map(equilibrated).filter(|&unit| unit > 0.0).fold(f64::INFINITY, f64::min);
+    let unit = |j: usize| if equilibrated(j) > 0.0 { (least / equilibrated(j)).max(1e-150) } else { 1.0 };
     collected(scale.iter().enumerate().map(|(j, scale)| scale * unit(j)), COLUMNS)
 }

@@ -1,17 +1,12 @@
 //! R of a sketch of A, and the answers of the sketch.
 
 use crate::error::Result;
-use crate::linalg::Factor;
-use crate::linalg::Truncated;
-use crate::linalg::truncated;
-use crate::linalg::{self, Qr, power_of_two_below};
+use crate::linalg::{self, Factor, Qr, Truncated, power_of_two_below, truncated};
 use crate::matrix::{Mat, Real, Rows, Sparse};
 use crate::memory::{collected, filled};
 use crate::regression::design::products::product;
-use crate::regression::design::stacked::RootWeights;
-use crate::regression::design::stacked::Targets;
-use crate::regression::refine::Group;
-use crate::regression::refine::Scaled;
+use crate::regression::design::stacked::{RootWeights, Targets};
+use crate::regression::refine::{Group, Scaled};
 use crate::simd::Element;
 use crate::sketch::{Kind, Operand, Sketch};
 

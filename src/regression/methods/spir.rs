@@ -11,13 +11,9 @@ use crate::linalg;
 use crate::linalg::{Factor, norm};
 use crate::matrix::{Mat, Real};
 use crate::memory::{collected, copied, gathered, push, room_for, zeros};
-use crate::regression::methods::outcome::Outcome;
+use crate::regression::methods::outcome::{Factored, Outcome};
 use crate::regression::methods::sketched::SketchFactor;
-use crate::regression::refine::Group;
-use crate::regression::refine::Refined;
-use crate::regression::refine::Scaled;
-use crate::regression::refine::TARGETS;
-use crate::regression::refine::columns;
+use crate::regression::refine::{Group, Refined, Scaled, TARGETS, columns};
 use crate::simd::Element;
 
 /// The inner iteration.
@@ -63,7 +59,7 @@ pub(crate) fn spir<T: Real + Element>(
     let k = group.targets.len();
     let mut state = Rounds::new(group, &scaled, x)?;
     let mut active = collected(0..k, TARGETS)?;
-    state.look(&active, None)?;
+    state.measure(&active, None)?;
     for round in 0..MOST_ROUNDS {
         let before = copied(&state.best.backward_error, TARGETS)?;
         active.retain(|&position| !state.met(position));
@@ -81,7 +77,7 @@ pub(crate) fn spir<T: Real + Element>(
         best = Refined { passes: best.passes + refined.passes, ..refined };
     }
     best.settled = (0..k).all(|position| group.is_accepted(&best, position));
-    Ok(Outcome::Refined(best, scaled, condition))
+    Ok(Outcome::Factored(Factored { refined: best, scaled, condition }))
 }
 
 fn spectral(scaled: Scaled) -> Result<Scaled> {
@@ -117,7 +113,7 @@ impl<'g, 'p, 'a, T: Real + Element> Rounds<'g, 'p, 'a, T> {
     }
 
     /// Measures x + R^-1 y of the active answers, keeps what is better, and gives |r|.
-    fn look(&mut self, active: &[usize], sides: Option<&[Side]>) -> Result<()> {
+    fn measure(&mut self, active: &[usize], sides: Option<&[InnerIteration]>) -> Result<()> {
         let mut x = columns(&self.x, active)?;
         if let Some(sides) = sides {
             let step = self.scaled.factor.unwhiten(&gather(active, |position| &sides[position].y)?)?;
@@ -146,7 +142,7 @@ impl<'g, 'p, 'a, T: Real + Element> Rounds<'g, 'p, 'a, T> {
             self.x.col_mut(position).copy_from_slice(self.best.x.col(position));
         }
         let mut running = copied(active, TARGETS)?;
-        let side = |position: usize| Side::new(self.start.col(position));
+        let side = |position: usize| InnerIteration::new(self.start.col(position));
         let mut sides = gathered((0..k).map(side), TARGETS)?;
         let tolerance = |position: usize| {
             let size = norm(self.x.col(position)) * (self.x.nrows() as f64).sqrt();
@@ -181,7 +177,7 @@ impl<'g, 'p, 'a, T: Real + Element> Rounds<'g, 'p, 'a, T> {
             }
             let check = !first && iteration % CHECK_EVERY == 0;
             if check && !going.is_empty() {
-                self.look(&going, Some(&sides))?;
+                self.measure(&going, Some(&sides))?;
                 going.retain(|&position| {
                     let error = self.best.backward_error[position];
                     idle[position] = if error < 0.5 * errors[position] { 0 } else { idle[position] + 1 };
@@ -197,7 +193,7 @@ impl<'g, 'p, 'a, T: Real + Element> Rounds<'g, 'p, 'a, T> {
         }
         let unmet = collected(active.iter().copied().filter(|&position| !self.met(position)), TARGETS)?;
         if !unmet.is_empty() {
-            self.look(&unmet, Some(&sides))?;
+            self.measure(&unmet, Some(&sides))?;
         }
         Ok(())
     }
@@ -220,7 +216,7 @@ fn gather<'v>(which: &[usize], vector: impl Fn(usize) -> &'v Vec<f64>) -> Result
 }
 
 /// The inner iteration of one answer: M y = c.
-pub(crate) struct Side {
+pub(crate) struct InnerIteration {
     c: Vec<f64>,
     pub y: Vec<f64>,
     /// The last y but one, or unused.
@@ -230,7 +226,7 @@ pub(crate) struct Side {
     pub p: Vec<f64>,
 }
 
-impl Side {
+impl InnerIteration {
     /// y = c
     pub fn new(c: &[f64]) -> Result<Self> {
         let copy = || copied(c, "vectors of an iteration");

@@ -1,21 +1,15 @@
 //! The `whitened` step: the Gram matrix of A R1^-1, R1 that of a sketch, so that no condition number is squared.
 
 use crate::error::Result;
-use crate::linalg::Factor;
-use crate::linalg::Precision;
-use crate::linalg::normalise_columns;
-use crate::linalg::{self};
+use crate::linalg::{self, Factor, Precision, normalise_columns};
 use crate::matrix::{Dense, Mat, Real};
-use crate::regression::design::pass::PassSum;
-use crate::regression::design::pass::Sides;
-use crate::regression::design::pass::fold;
-use crate::regression::methods::outcome::Outcome;
+use crate::regression::design::pass::{PassSum, Sides, fold};
+use crate::regression::methods::outcome::{Factored, Outcome};
 use crate::regression::methods::sketched::SketchFactor;
-use crate::regression::refine::Group;
-use crate::regression::refine::Scaled;
+use crate::regression::refine::{Group, Scaled};
 use crate::simd::Element;
 
-/// The whitened rung for one group of targets, its Gram matrix summed from products of this precision. A sketch that
+/// The whitened candidate for one group of targets, its Gram matrix summed from products of this precision. A sketch that
 /// leaves A R1^-1 with a condition above `worst` has failed.
 pub(crate) fn whitened<T: Real + Element>(
     group: &Group<'_, '_, T>,
@@ -62,7 +56,7 @@ pub(crate) fn whitened<T: Real + Element>(
     let scaled = Scaled { factor: Factor::Triangle(r), scale, empty, cut: 0.0 };
     let condition = scaled.factor.condition()?;
     let refined = group.refine(&scaled, x, Some(pass), 0.9)?;
-    Ok(Outcome::Refined(refined, scaled, condition))
+    Ok(Outcome::Factored(Factored { refined, scaled, condition }))
 }
 
 /// What a sketch of A itself may leave at most.

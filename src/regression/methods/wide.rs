@@ -4,10 +4,7 @@
 //! sequence is n x n.
 
 use crate::error::Result;
-use crate::linalg::cut_beyond;
-use crate::linalg::empty_columns;
-use crate::linalg::rank_beside;
-use crate::linalg::{self, Svd};
+use crate::linalg::{self, Svd, cut_beyond, empty_columns, rank_beside};
 use crate::matrix::{Dense, DenseMut, Mat, Real, Rows, TILE};
 use crate::memory::{collected, extend, prepare, zeros};
 use crate::parallel::Context;

@@ -12,11 +12,7 @@
 //! C is root root', the answer is root T'Z, and what it leaves of S B has the norm of [Z - T T'Z; W].
 
 use crate::error::{Error, Result};
-use crate::linalg::cut_off;
-use crate::linalg::normalised;
-use crate::linalg::project;
-use crate::linalg::rank_of;
-use crate::linalg::{self, Qr, largest_of, power_of_two_below};
+use crate::linalg::{self, Qr, cut_off, largest_of, normalised, power_of_two_below, project, rank_of};
 use crate::matrix::{Mat, Real};
 use crate::memory::{collected, push, room_for, zeros};
 use crate::parallel::Context;
@@ -261,6 +257,6 @@ fn size(v: &[f64]) -> f64 {
 /// The 2-norm of a matrix of any magnitude.
 fn norm_of(a: &Mat<f64>) -> Result<f64> {
     let unit = power_of_two_below(largest_of(a.as_slice()));
-    let tamed = Mat::from_fn(a.nrows(), a.ncols(), |i, j| a[(i, j)] / unit)?;
-    Ok(linalg::svd(tamed.as_ref())?.s.first().map_or(0.0, |norm| norm * unit))
+    let equilibrated = Mat::from_fn(a.nrows(), a.ncols(), |i, j| a[(i, j)] / unit)?;
+    Ok(linalg::svd(equilibrated.as_ref())?.s.first().map_or(0.0, |norm| norm * unit))
 }

@@ -1,4 +1,5 @@
-//! Answers of a sketch alone, at once and for rows that come in blocks.
+//! Answers of a sketch alone: `answer` from a whole sketch, `stream` for rows that come in blocks, `row_count` for the
+//! rows that a guarantee needs. Uses the sketches, and nothing of the other methods.
 
 pub(crate) mod answer;
 pub(crate) mod row_count;

@@ -4,9 +4,7 @@ use crate::error::{Error, Result};
 use crate::matrix::{Buffer, Dense, Matrix, Real, Rows, TILE};
 use crate::memory::{extend, prepare};
 use crate::parallel::Context;
-use crate::regression::sketch_and_solve::answer::Quantiles;
-use crate::regression::sketch_and_solve::answer::SketchAnswer;
-use crate::regression::sketch_and_solve::answer::sketch_and_solve;
+use crate::regression::sketch_and_solve::answer::{Quantiles, SketchAnswer, sketch_and_solve};
 use crate::regression::sketch_and_solve::row_count::row_count;
 use crate::sketch::{
     Accumulator, Kind, Operand, Parameter, Saved as SavedRows, Sketch, Weights, same_parameters, shown,
@@ -19,7 +17,7 @@ use std::sync::Arc;
 
 /// What is asked of the answers, before a row has come.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Request {
+pub struct StreamOptions {
     /// The family of the sketch.
     pub kind: Kind,
     /// Rows of the sketch; `None`: by [`row_count`].
@@ -41,7 +39,7 @@ pub struct Request {
 }
 
 /// Rows of [A, B] with their weights.
-pub struct Block<'a, T> {
+pub struct StreamBlock<'a, T> {
     /// n x d.
     pub design: Matrix<'a, T>,
     /// n x k.
@@ -55,14 +53,14 @@ pub struct Block<'a, T> {
 }
 
 /// What a stream has come to.
-pub struct Stream {
-    request: Request,
+pub struct LeastSquaresStream {
+    request: StreamOptions,
     /// From the first block on.
     seen: Option<Seen>,
 }
 
 struct Seen {
-    shape: Shape,
+    shape: StreamShape,
     /// Of the columns of A, from the first block on that had names.
     names: Option<Arc<Vec<String>>>,
     rows: Accumulator,
@@ -70,7 +68,7 @@ struct Seen {
 
 /// What the first block says of all.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Shape {
+pub struct StreamShape {
     /// Columns of A.
     pub d: usize,
     /// Targets.
@@ -81,10 +79,10 @@ pub struct Shape {
     pub single: bool,
 }
 
-impl Stream {
+impl LeastSquaresStream {
     /// A stream of which nothing has come.
-    pub fn new(request: Request) -> Result<Self> {
-        let Request { kind, m, n, seed, .. } = request;
+    pub fn new(request: StreamOptions) -> Result<Self> {
+        let StreamOptions { kind, m, n, seed, .. } = request;
         request.check()?;
         if request.coordinatewise && kind.is_sparse() {
             let expected =
@@ -97,12 +95,12 @@ impl Stream {
     }
 
     /// What is asked of the answers.
-    pub fn request(&self) -> &Request {
+    pub fn request(&self) -> &StreamOptions {
         &self.request
     }
 
     /// What the first block said, and the sketch made for it.
-    pub fn shape(&self) -> Option<(Shape, &Sketch)> {
+    pub fn shape(&self) -> Option<(StreamShape, &Sketch)> {
         self.seen.as_ref().map(|seen| (seen.shape, seen.rows.sketch()))
     }
 
@@ -116,7 +114,7 @@ impl Stream {
     pub fn partial_fit<T: Real>(
         &mut self,
         context: &Context,
-        block: &Block<'_, T>,
+        block: &StreamBlock<'_, T>,
         row_offset: Option<u64>,
     ) -> Result<()> {
         if self.is_short(block, row_offset) {
@@ -126,11 +124,11 @@ impl Stream {
         Ok(())
     }
 
-    /// This one with a block more, as [`Stream::partial_fit`] adds it.
+    /// This one with a block more, as [`LeastSquaresStream::partial_fit`] adds it.
     pub fn fitted<T: Real>(
         &self,
         context: &Context,
-        block: &Block<'_, T>,
+        block: &StreamBlock<'_, T>,
         row_offset: Option<u64>,
     ) -> Result<Self> {
         block.check(context)?;
@@ -150,14 +148,14 @@ impl Stream {
         Ok(Self { request, seen: Some(seen) })
     }
 
-    /// Whether a block is so short that [`Stream::add_short`] will do, which nothing can interrupt.
-    pub fn is_short<T: Real>(&self, block: &Block<'_, T>, row_offset: Option<u64>) -> bool {
+    /// Whether a block is so short that [`LeastSquaresStream::add_short`] will do, which nothing can interrupt.
+    pub fn is_short<T: Real>(&self, block: &StreamBlock<'_, T>, row_offset: Option<u64>) -> bool {
         let rows = Weighted { block, roots: None };
         self.seen.as_ref().is_some_and(|seen| seen.rows.is_short(&Operand::Dense(&rows), row_offset))
     }
 
-    /// [`Stream::partial_fit`] for a short block, which is not the first one.
-    pub fn add_short<T: Real>(&mut self, block: &Block<'_, T>, row_offset: Option<u64>) -> Result<()> {
+    /// [`LeastSquaresStream::partial_fit`] for a short block, which is not the first one.
+    pub fn add_short<T: Real>(&mut self, block: &StreamBlock<'_, T>, row_offset: Option<u64>) -> Result<()> {
         let context = Context::new(1);
         block.check(&context)?;
         let seen =
@@ -179,13 +177,13 @@ impl Stream {
             (seen, None) | (None, seen) => seen.as_ref().map(|seen| seen.copy(context)).transpose()?,
             (Some(seen), Some(other)) => {
                 if (seen.shape.d, seen.shape.k) != (other.shape.d, other.shape.k) {
-                    let columns = |shape: Shape| format!("{} columns and {} targets", shape.d, shape.k);
+                    let columns = |shape: StreamShape| format!("{} columns and {} targets", shape.d, shape.k);
                     return Err(Error::shape("other", columns(other.shape), columns(seen.shape)));
                 }
                 let names = same_names("other", seen.names.as_ref(), other.names.as_ref())?;
                 let single = seen.shape.single && other.shape.single;
                 let rows = seen.rows.merged(context, &other.rows)?;
-                Some(Seen { shape: Shape { single, ..seen.shape }, names, rows })
+                Some(Seen { shape: StreamShape { single, ..seen.shape }, names, rows })
             }
         };
         Ok(Self { request: self.request.clone(), seen })
@@ -232,8 +230,8 @@ impl Stream {
 }
 
 impl Seen {
-    /// Shape and names once a block is in, if it fits those before.
-    fn with<T: Real>(&self, block: &Block<'_, T>) -> Result<(Shape, Option<Arc<Vec<String>>>)> {
+    /// StreamShape and names once a block is in, if it fits those before.
+    fn with<T: Real>(&self, block: &StreamBlock<'_, T>) -> Result<(StreamShape, Option<Arc<Vec<String>>>)> {
         let (ours, theirs) = (self.shape, block.shape());
         if theirs.d != ours.d {
             return Err(Error::shape("A", format!("{} columns", theirs.d), ours.d));
@@ -242,7 +240,7 @@ impl Seen {
             return Err(Error::shape("b", format!("{} columns", theirs.k), ours.k));
         }
         let names = same_names("A", self.names.as_ref(), block.names.as_ref())?;
-        Ok((Shape { single: ours.single && theirs.single, ..ours }, names))
+        Ok((StreamShape { single: ours.single && theirs.single, ..ours }, names))
     }
 
     fn copy(&self, context: &Context) -> Result<Self> {
@@ -266,7 +264,7 @@ fn same_names(
     Ok(ours.or(theirs).cloned())
 }
 
-impl Request {
+impl StreamOptions {
     /// In the words of the caller.
     fn parameters(&self) -> [Parameter; 9] {
         let Self { kind, m, n, seed, eps, delta, level, coordinatewise, ridge } = self;
@@ -314,8 +312,8 @@ impl Request {
     }
 
     /// The sketch for a problem of that shape.
-    fn sketch(&self, shape: Shape) -> Result<Sketch> {
-        let Shape { d, k, .. } = shape;
+    fn sketch(&self, shape: StreamShape) -> Result<Sketch> {
+        let StreamShape { d, k, .. } = shape;
         if d == 0 || k == 0 {
             return Err(Error::shape("A", format!("{d} columns beside {k} targets"), "at least one of both"));
         }
@@ -330,7 +328,7 @@ impl Request {
     }
 }
 
-impl<T: Real> Block<'_, T> {
+impl<T: Real> StreamBlock<'_, T> {
     /// Refuses what the sketch of [A, B] would not name rightly.
     fn check(&self, context: &Context) -> Result<()> {
         let (n, k) = (self.design.nrows(), self.targets.ncols());
@@ -357,15 +355,15 @@ impl<T: Real> Block<'_, T> {
         Ok(())
     }
 
-    fn shape(&self) -> Shape {
+    fn shape(&self) -> StreamShape {
         let single = T::as_f64(&[]).is_none();
-        Shape { d: self.design.ncols(), k: self.targets.ncols(), vector: self.vector, single }
+        StreamShape { d: self.design.ncols(), k: self.targets.ncols(), vector: self.vector, single }
     }
 }
 
 /// The rows of a block times the roots of their weights.
 struct Weighted<'p, 'a, T> {
-    block: &'p Block<'a, T>,
+    block: &'p StreamBlock<'a, T>,
     roots: Option<Buffer<f64>>,
 }
 
@@ -373,7 +371,7 @@ struct Weighted<'p, 'a, T> {
 const TICKING: usize = 1 << 16;
 
 impl<'p, 'a, T: Real> Weighted<'p, 'a, T> {
-    fn new(context: &Context, block: &'p Block<'a, T>) -> Result<Self> {
+    fn new(context: &Context, block: &'p StreamBlock<'a, T>) -> Result<Self> {
         let Some(weights) = block.weights else { return Ok(Self { block, roots: None }) };
         let mut roots = Buffer::copy_in_pieces(context, weights, "the roots of the weights")?;
         for roots in roots.chunks_mut(TICKING) {
@@ -438,27 +436,27 @@ const VERSION: u32 = 2;
 /// What is kept of a stream in the byte form.
 #[derive(Serialize, Deserialize)]
 pub struct Saved<'a> {
-    request: Request,
+    request: StreamOptions,
     #[serde(borrow)]
     seen: Option<SavedSeen<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct SavedSeen<'a> {
-    shape: Shape,
+    shape: StreamShape,
     names: Option<Cow<'a, [String]>>,
     #[serde(borrow)]
     rows: SavedRows<'a>,
 }
 
 /// The byte form.
-impl Stream {
+impl LeastSquaresStream {
     /// The state as bytes.
     pub fn to_bytes(&self, context: &Context) -> Result<Vec<u8>> {
         state::to_bytes(context, KIND, VERSION, &self.save(context)?)
     }
 
-    /// What [`Stream::to_bytes`] writes, by `Saved::size` and `Saved::write`.
+    /// What [`LeastSquaresStream::to_bytes`] writes, by `Saved::size` and `Saved::write`.
     pub fn save(&self, context: &Context) -> Result<Saved<'_>> {
         let seen = match &self.seen {
             Some(seen) => {
@@ -470,7 +468,7 @@ impl Stream {
         Ok(Saved { request: self.request.clone(), seen })
     }
 
-    /// The state that [`Stream::to_bytes`] gave, or [`Error::State`] for any other bytes.
+    /// The state that [`LeastSquaresStream::to_bytes`] gave, or [`Error::State`] for any other bytes.
     pub fn from_bytes(context: &Context, bytes: &[u8]) -> Result<Self> {
         let Saved { request, seen } = state::from_bytes(context, KIND, VERSION, bytes)?;
         let unsound = || Error::State("its parts do not fit together".into());
@@ -516,21 +514,30 @@ mod tests {
         Context::new(1)
     }
 
-    fn stream() -> Stream {
+    fn stream() -> LeastSquaresStream {
         let kind = Kind::Pht { weights: Weights::Signs, chunk: None };
         let (m, n, coordinatewise) = (Some(100), None, true);
-        let request =
-            Request { kind, m, n, seed: 3, eps: 0.5, delta: 0.1, level: 0.9, coordinatewise, ridge: 0.0 };
-        Stream::new(request).unwrap()
+        let request = StreamOptions {
+            kind,
+            m,
+            n,
+            seed: 3,
+            eps: 0.5,
+            delta: 0.1,
+            level: 0.9,
+            coordinatewise,
+            ridge: 0.0,
+        };
+        LeastSquaresStream::new(request).unwrap()
     }
 
     /// b = A (1, 2, 3)' + wobble
-    fn add(stream: &mut Stream, rows: Range<usize>, wobble: f64) {
+    fn add(stream: &mut LeastSquaresStream, rows: Range<usize>, wobble: f64) {
         let entry = |k: usize| ((k * k % 2003) as f64 * 0.37).sin();
         let a: Vec<f64> = (D * rows.start..D * rows.end).map(entry).collect();
         let clean = a.chunks(D).map(|row| row[0] + 2.0 * row[1] + 3.0 * row[2]);
         let b: Vec<f64> = clean.zip(rows.clone()).map(|(b, row)| b + wobble * (row as f64).cos()).collect();
-        let block = Block {
+        let block = StreamBlock {
             design: Matrix::Dense(Dense::row_major(&a, rows.len(), D)),
             targets: Dense::column_major(&b, rows.len(), 1),
             weights: None,
@@ -540,7 +547,7 @@ mod tests {
         stream.partial_fit(&Context::new(1), &block, Some(rows.start as u64)).unwrap();
     }
 
-    fn answer(stream: &Stream) -> SketchAnswer {
+    fn answer(stream: &LeastSquaresStream) -> SketchAnswer {
         let quantiles = Quantiles { pointwise: 2.0, simultaneous: 3.0, median: 1.0 };
         stream.result(&Context::new(2), &quantiles).unwrap()
     }
@@ -561,7 +568,7 @@ mod tests {
         let (mut whole, mut cut) = (stream(), stream());
         add(&mut whole, 0..N, 0.3);
         add(&mut cut, 0..700, 0.3);
-        let mut cut = Stream::from_bytes(&context(), &cut.to_bytes(&context()).unwrap()).unwrap();
+        let mut cut = LeastSquaresStream::from_bytes(&context(), &cut.to_bytes(&context()).unwrap()).unwrap();
         add(&mut cut, 700..N, 0.3);
         let (whole, cut) = (answer(&whole), answer(&cut));
         assert_eq!(whole.x.as_slice(), cut.x.as_slice());
@@ -575,7 +582,7 @@ mod tests {
         add(&mut stream, 0..10, 0.3);
         let refused = |saved: &Saved<'_>| {
             let bytes = state::to_bytes(&context(), KIND, VERSION, saved).unwrap();
-            matches!(Stream::from_bytes(&context(), &bytes), Err(Error::State(_)))
+            matches!(LeastSquaresStream::from_bytes(&context(), &bytes), Err(Error::State(_)))
         };
         assert!(!refused(&stream.save(&context()).unwrap()));
         let mut wider = stream.save(&context()).unwrap();
@@ -588,7 +595,7 @@ mod tests {
 
     #[test]
     fn parameters_out_of_their_domains_are_refused_in_bytes_too() {
-        type Change = fn(&mut Request, f64);
+        type Change = fn(&mut StreamOptions, f64);
         let sound = stream().request;
         let with = |change: Change, value| {
             let mut request = sound.clone();
@@ -607,17 +614,17 @@ mod tests {
                 let saved = Saved { request: request.clone(), seen: None };
                 let bytes = state::to_bytes(&context(), KIND, VERSION, &saved).unwrap();
                 assert!(
-                    matches!(Stream::from_bytes(&context(), &bytes), Err(Error::State(_))),
+                    matches!(LeastSquaresStream::from_bytes(&context(), &bytes), Err(Error::State(_))),
                     "{request:?}"
                 );
-                assert!(matches!(Stream::new(request), Err(Error::Value { .. })));
+                assert!(matches!(LeastSquaresStream::new(request), Err(Error::Value { .. })));
             }
         }
     }
 
     #[test]
     fn columns_in_another_order_are_refused_by_name() {
-        let block = |names: [&str; 2]| Block {
+        let block = |names: [&str; 2]| StreamBlock {
             design: Matrix::Dense(Dense::row_major(&[1.0, 2.0, 3.0, 4.0], 2, 2)),
             targets: Dense::column_major(&[1.0, 2.0], 2, 1),
             weights: None,
@@ -626,7 +633,8 @@ mod tests {
         };
         let (mut here, mut there) = (stream(), stream());
         here.partial_fit(&context(), &block(["x", "y"]), None).unwrap();
-        let mut here = Stream::from_bytes(&context(), &here.to_bytes(&context()).unwrap()).unwrap();
+        let mut here =
+            LeastSquaresStream::from_bytes(&context(), &here.to_bytes(&context()).unwrap()).unwrap();
         let refused = here.partial_fit(&context(), &block(["y", "x"]), None).unwrap_err().to_string();
         assert!(refused.contains("`A`") && refused.contains("column 0 is \"y\""), "{refused}");
         there.partial_fit(&context(), &block(["y", "x"]), Some(100)).unwrap();

@@ -23,6 +23,11 @@ def check(A, b, oracle, name, **options):
         assert np.isnan(bound).all()
         assert result.certificate.note
         return np.nan
+    if "truncated" in result.certificate.quantity:
+        # The bound is about another problem: directions of the size of the spacing of A are no part of it.
+        assert result.rank < A.shape[1]
+        assert result.certificate.details["cut"] > 0
+        return np.nan
     # The oracle itself knows an error to a few digits only where hardly one of x is left.
     assert np.all(np.abs(error) <= bound * 1.01), f"{name}: {np.max(np.abs(error) / bound)}"
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -86,10 +91,11 @@ def test_rows_that_no_sample_sees(d, factor):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_single_precision(method):
-    for kappa in (1e1, 1e4, 1e7):
+    for kappa in (1e1, 1e4, 1e6, 1e8):
         A, left = reference.graded(2000, 50, kappa)
         A = A.astype(np.float32)
         oracle = reference.ForwardError(A)
         for residual in reference.RESIDUALS:
             b = reference.right_hand_side(A.astype(float), left, residual).astype(np.float32)
-            check(A, b, oracle, f"{kappa:.0e}, residual {residual:.0e}", method=method, rng=0)
+            looseness = check(A, b, oracle, f"{kappa:.0e}, residual {residual:.0e}", method=method, rng=0)
+            assert np.isnan(looseness) == (kappa > 1e6)

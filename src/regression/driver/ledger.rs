@@ -1,0 +1,50 @@
+//! What was done on the way to the answer, as it is told to the caller.
+
+use std::time::Instant;
+
+/// Something done on the way to the answer.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// What.
+    pub name: &'static str,
+    /// Wall time.
+    pub seconds: f64,
+    /// Reads of the whole of A; of a linear operator, products with it and its transpose.
+    pub reads: usize,
+}
+
+/// Sentences, and stages of which one is open.
+pub(crate) struct Ledger {
+    pub sentences: Vec<String>,
+    pub stages: Vec<Stage>,
+    start: Instant,
+    reads: usize,
+}
+
+impl Ledger {
+    pub fn new() -> Self {
+        Self { sentences: Vec::new(), stages: Vec::new(), start: Instant::now(), reads: 0 }
+    }
+
+    /// Opens a stage.
+    pub fn begin(&mut self) {
+        (self.start, self.reads) = (Instant::now(), 0);
+    }
+
+    /// Counts reads of A in the open stage.
+    pub fn read(&mut self, times: usize) {
+        self.reads += times;
+    }
+
+    /// Closes the open stage.
+    #[expect(clippy::disallowed_methods, reason = "there are few stages")]
+    pub fn end(&mut self, name: &'static str) {
+        let seconds = self.start.elapsed().as_secs_f64();
+        self.stages.push(Stage { name, seconds, reads: self.reads });
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a sentence for each of a few methods")]
+    pub fn explain(&mut self, sentence: String) {
+        self.sentences.push(sentence);
+    }
+}
