@@ -583,7 +583,7 @@ mod tests {
         assert!(last[8..].iter().all(|&bits| bits == x[2].to_bits()));
         assert_eq!(
             outcomes[0][outcomes[0].len() - 1],
-            single[15].mul_add(single[18], single[1]).to_bits().into()
+            u64::from(single[15].mul_add(single[18], single[1]).to_bits())
         );
         assert!(outcomes.iter().all(|outcome| *outcome == outcomes[0]));
     }
