@@ -22,7 +22,7 @@ LIMITS = {
     "fgmres_wlsir": 1e13,
     "qr": 1e15,
 }
-"""Condition number up to which a method must do without falling back: near 1 / rcond the rank is for QR to tell."""
+"""Condition number up to which a method must do without falling back; near 1 / rcond QR tells the rank."""
 
 SPARSE_LIMITS = {**LIMITS, "spir": 1e12, "fossils": 1e10}
 """The same for sparse matrices, whose sketches have a third of the rows."""
