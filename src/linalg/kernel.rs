@@ -6,14 +6,14 @@
 //! chains is much smaller than that of a long one.
 
 use crate::matrix::Real;
+use crate::simd::kernel;
 use crate::simd::lanes::Register;
-use crate::simd::{Element, kernel};
 
 /// Rows of a tile.
 pub(super) const HEIGHT: usize = 8;
 
 /// A number type of the Gram kernels.
-pub(crate) trait Kernel: Real + Element {
+pub(crate) trait Kernel: Real {
     /// Columns of a tile: two registers.
     const WIDTH: usize;
 }

@@ -19,6 +19,8 @@ mod owned;
 mod sparse;
 mod tiles_of_sparse;
 
+use crate::simd::Element;
+
 pub use crate::memory::{room_for, zeros};
 pub(crate) use dense::TILE;
 pub use dense::{Dense, DenseMut, Rows};
@@ -27,7 +29,7 @@ pub use owned::{Buffer, Mat};
 pub use sparse::{Axis, Indices, Sparse, SparseBuf, Unchecked, check_indices};
 
 /// The element types of the library.
-pub trait Real: Copy + Default + PartialOrd + Send + Sync + std::fmt::Debug + 'static {
+pub trait Real: Element + Default + PartialOrd + std::fmt::Debug {
     /// Unit roundoff: half the distance from 1 to the next number.
     const UNIT_ROUNDOFF: f64;
     /// Exact widening.

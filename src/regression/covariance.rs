@@ -24,7 +24,7 @@ use crate::parallel::Context;
 use crate::regression::design::Design;
 use crate::regression::problem::Problem;
 use crate::regression::refine::{Group, Scaled, TARGETS};
-use crate::simd::{Element, dot};
+use crate::simd::dot;
 use std::ops::Range;
 
 /// What a fit leaves behind for the covariances of its coefficients.
@@ -47,7 +47,7 @@ pub struct Inference {
 
 impl Inference {
     /// What the design tells, before there is a factor.
-    pub(crate) fn of<T: Real + Element>(design: &Design<'_, T>) -> Result<Self> {
+    pub(crate) fn of<T: Real>(design: &Design<'_, T>) -> Result<Self> {
         let norm = |target: usize| design.target_norm(target) / design.target_scale(target);
         Ok(Self {
             factors: Vec::new(),
@@ -62,7 +62,7 @@ impl Inference {
 
     /// Takes the factor of a group of targets, in the caller's units; one that is just good enough to refine
     /// with is made exact by a read of A.
-    pub(crate) fn keep<T: Real + Element>(
+    pub(crate) fn keep<T: Real>(
         &mut self,
         group: &Group<'_, '_, T>,
         scaled: &Scaled,
@@ -136,7 +136,7 @@ pub fn covariance(fit: &CovarianceFit<'_>, residual_norms: &[f64]) -> Result<Cov
 
 /// Covariances for noise of any variances, `coefficients` (d x k) being the fit, which left residuals of these norms:
 /// one read of A for every target.
-pub fn robust_covariance<T: Real + Element>(
+pub fn robust_covariance<T: Real>(
     context: &Context,
     problem: &Problem<'_, T>,
     fit: &CovarianceFit<'_>,
@@ -236,7 +236,7 @@ impl Robust {
 }
 
 /// F with F'F = A'A + ridge to rounding, from one that comes near it.
-fn exact_factor<T: Real + Element>(group: &Group<'_, '_, T>, factor: &Mat<f64>) -> Result<Mat<f64>> {
+fn exact_factor<T: Real>(group: &Group<'_, '_, T>, factor: &Mat<f64>) -> Result<Mat<f64>> {
     let inverse = pseudo_inverse(factor)?;
     let (mut gram, _) =
         linalg::whitened_gram::<f64, ()>(group.context, group.design, &inverse, || (), |(), _, _| ())?;
@@ -316,7 +316,7 @@ impl Basis {
     }
 
     /// An error unless the data have the weights and means of those of the fit.
-    fn recognise<T: Real + Element>(
+    fn recognise<T: Real>(
         &self,
         context: &Context,
         design: &Design<'_, T>,
@@ -335,7 +335,7 @@ impl Basis {
 }
 
 /// What to say of data that do not go with the fit: that they are not finite, or just other data.
-fn stranger<T: Real + Element>(context: &Context, design: &Design<'_, T>) -> Result<Error> {
+fn stranger<T: Real>(context: &Context, design: &Design<'_, T>) -> Result<Error> {
     design.largest_in_columns(context)?;
     Ok(Error::value("A", "not what was fitted", "the data of the fit, with its `sample_weight`"))
 }
@@ -356,7 +356,7 @@ struct Samples<'p, 'a, T> {
     design: &'p Design<'a, T>,
 }
 
-impl<T: Real + Element> Rows for Samples<'_, '_, T> {
+impl<T: Real> Rows for Samples<'_, '_, T> {
     fn nrows(&self) -> usize {
         self.design.nrows()
     }

@@ -15,11 +15,10 @@ use crate::regression::design::Design;
 use crate::regression::design::blocks::{TILE_ROWS, row_blocks};
 use crate::regression::design::pass::{Sides, pass};
 use crate::regression::problem::Problem;
-use crate::simd::Element;
 use std::ops::Range;
 
 /// Weighted mean over the rows of the squared leave-one-out residuals, `alphas.len()` x k.
-pub fn ridge_leave_one_out<T: Real + Element>(
+pub fn ridge_leave_one_out<T: Real>(
     context: &Context,
     problem: &Problem<'_, T>,
     alphas: &[f64],
@@ -46,7 +45,7 @@ pub fn ridge_leave_one_out<T: Real + Element>(
 
 /// The leave-one-out residuals themselves, times the roots of the weights: a column for each row of A, in it
 /// `alphas.len()` numbers for each target.
-pub fn ridge_left_out<T: Real + Element>(
+pub fn ridge_left_out<T: Real>(
     context: &Context,
     problem: &Problem<'_, T>,
     alphas: &[f64],
@@ -69,7 +68,7 @@ pub fn ridge_left_out<T: Real + Element>(
 }
 
 /// Coefficients for all ridges, d x (alphas, targets) with the targets fastest, and their intercepts.
-pub fn ridge_path<T: Real + Element>(
+pub fn ridge_path<T: Real>(
     context: &Context,
     problem: &Problem<'_, T>,
     alphas: &[f64],
@@ -98,7 +97,7 @@ struct Spectrum {
 }
 
 impl Spectrum {
-    fn new<T: Real + Element>(context: &Context, design: &Design<'_, T>) -> Result<Self> {
+    fn new<T: Real>(context: &Context, design: &Design<'_, T>) -> Result<Self> {
         let (d, k) = (design.ncols(), design.ntargets());
         design.largest_in_columns(context)?;
         let svd = linalg::svd(linalg::tsqr(context, design)?.as_ref())?;
@@ -141,7 +140,7 @@ struct Steps<'s, 'a, T> {
     weight_norm: f64,
 }
 
-impl<'s, 'a, T: Real + Element> Steps<'s, 'a, T> {
+impl<'s, 'a, T: Real> Steps<'s, 'a, T> {
     fn new(context: &Context, design: &'s Design<'a, T>, alphas: &[f64]) -> Result<Self> {
         let spectrum = Spectrum::new(context, design)?;
         let k = design.ntargets();

@@ -13,7 +13,7 @@ use std::ops::Range;
 ///
 /// Whatever is wrong with A is noticed by the read that multiplies: an index out of range ends it, and an entry that is
 /// not finite leaves a prediction that is not.
-pub fn predict<T: Real + Element>(
+pub fn predict<T: Real>(
     context: &Context,
     a: &Unchecked<'_, T>,
     coefficients: &Mat<f64>,
@@ -39,7 +39,7 @@ pub fn predict<T: Real + Element>(
 }
 
 /// Lines of CSR form, a row of predictions each; tells whether all of them are finite.
-fn by_rows<T: Real + Element>(
+fn by_rows<T: Real>(
     context: &Context,
     a: &Unchecked<'_, T>,
     coefficients: &Mat<f64>,
@@ -108,7 +108,7 @@ fn blocks_of_entries<T: Real>(a: &Unchecked<'_, T>) -> Result<Vec<Range<usize>>>
 }
 
 /// Columns of CSC form against a block of rows at a time.
-fn by_columns<T: Real + Element>(
+fn by_columns<T: Real>(
     context: &Context,
     a: &Unchecked<'_, T>,
     coefficients: &Mat<f64>,

@@ -8,7 +8,6 @@ use crate::memory::{collected, filled, push, room_for, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
 use crate::regression::design::pass::{Pass, Sides, pass};
-use crate::simd::Element;
 
 /// What the solvers of one group of targets share: the design, the column scale s that its factors are
 /// relative to, the targets and their common ridge.
@@ -117,7 +116,7 @@ impl Refined {
     }
 }
 
-impl<T: Real + Element> Group<'_, '_, T> {
+impl<T: Real> Group<'_, '_, T> {
     /// B - A X for some of the targets (positions in the group), from x in scaled units. The gradient is that of
     /// the ridge problem, in scaled units; the squares are those of the residual with the ridge below it.
     pub fn pass(&self, scale: &[f64], x: &Mat<f64>, active: &[usize]) -> Result<Pass> {
@@ -290,10 +289,7 @@ pub(crate) fn columns(a: &Mat<f64>, which: &[usize]) -> Result<Mat<f64>> {
 }
 
 /// Targets of one ridge each; targets of norm zero have the answer zero already.
-pub(crate) fn groups<T: Real + Element>(
-    design: &Design<'_, T>,
-    ridge: &[f64],
-) -> Result<Vec<(f64, Vec<usize>)>> {
+pub(crate) fn groups<T: Real>(design: &Design<'_, T>, ridge: &[f64]) -> Result<Vec<(f64, Vec<usize>)>> {
     let mut groups: Vec<(f64, Vec<usize>)> = Vec::new();
     for target in (0..design.ntargets()).filter(|&target| design.target_norm(target) > 0.0) {
         let ridge = if ridge.len() == 1 { ridge[0] } else { ridge[target] };

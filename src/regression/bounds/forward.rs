@@ -25,7 +25,7 @@ use crate::regression::bounds::spectrum::{FAILURE, Spectrum, USELESS, rounding, 
 use crate::regression::design::exact::{ExactPass, exact_pass};
 use crate::regression::methods::spir::InnerIteration;
 use crate::regression::refine::{Group, START, Scaled, TARGETS};
-use crate::simd::{Element, Extended};
+use crate::simd::Extended;
 
 /// What is known about the distance of answers from the minimisers; NaN where there is no honest figure.
 pub struct ForwardError {
@@ -76,7 +76,7 @@ impl ForwardError {
 
     /// Measures the answers `x` (d x all targets, in the caller's units) to the targets of one group, whose factor has
     /// this condition; gives the reads of A that it took.
-    pub(crate) fn measure<T: Real + Element>(
+    pub(crate) fn measure<T: Real>(
         &mut self,
         group: &Group<'_, '_, T>,
         scaled: &Scaled,
@@ -107,7 +107,7 @@ impl ForwardError {
     }
 
     /// Figures of one target, in the caller's units.
-    fn note<T: Real + Element>(
+    fn note<T: Real>(
         &mut self,
         group: &Group<'_, '_, T>,
         scaled: &Scaled,
@@ -183,7 +183,7 @@ impl Reach {
 
     /// Steps to the minimiser from the answers `x`, measured by `exact`: where rounding leaves more of a step to be
     /// found than is small beside it, the gradient at x + step tells the rest.
-    fn correct<T: Real + Element>(
+    fn correct<T: Real>(
         &self,
         group: &Group<'_, '_, T>,
         scaled: &Scaled,
@@ -211,7 +211,7 @@ impl Reach {
     }
 
     /// Conjugate gradients on M y = c for every column c of the whitened gradients, from y = c; R^-1 y is added to `step`.
-    fn solve<T: Real + Element>(
+    fn solve<T: Real>(
         &self,
         group: &Group<'_, '_, T>,
         scaled: &Scaled,
@@ -311,7 +311,7 @@ pub(crate) struct Exact {
 impl Exact {
     /// Of the answers `x` (d x all targets, in the caller's units) to the targets of a group, plus a step in scaled
     /// units.
-    pub fn of<T: Real + Element>(
+    pub fn of<T: Real>(
         group: &Group<'_, '_, T>,
         scaled: &Scaled,
         x: &Mat<f64>,

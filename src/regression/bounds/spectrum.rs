@@ -20,7 +20,7 @@ use crate::matrix::{Mat, Real};
 use crate::memory::{copied, gathered, push, zeros};
 use crate::random::Stream;
 use crate::regression::refine::{Group, Scaled};
-use crate::simd::{Element, axpy, dot};
+use crate::simd::{axpy, dot};
 
 /// Probability with which the random start may hide the smallest eigenvalue.
 pub(crate) const FAILURE: f64 = 1e-6;
@@ -39,7 +39,7 @@ pub(crate) struct Spectrum {
 
 /// A lower bound on the spectrum of M for a factor of this condition, within a factor of two if it can be had.
 /// `start` supplies the random vector.
-pub(crate) fn spectrum<T: Real + Element>(
+pub(crate) fn spectrum<T: Real>(
     group: &Group<'_, '_, T>,
     scaled: &Scaled,
     condition: f64,

@@ -24,7 +24,6 @@ use crate::regression::methods::qr::qr;
 use crate::regression::methods::sketched::{SketchFactor, SketchPlan, Sketchable, sketched};
 use crate::regression::problem::Problem;
 use crate::regression::refine::{Group, START, Scaled, TARGETS, groups};
-use crate::simd::Element;
 use crate::sketch::Kind;
 use std::time::Instant;
 
@@ -53,7 +52,7 @@ const RATIO: usize = 4;
 
 /// Measures the answers `x` (d x k) to a problem; singular values of the column-scaled A below `rcond` times the largest
 /// count as zero.
-pub fn verify<T: Real + Element + Sketchable>(
+pub fn verify<T: Real + Sketchable>(
     context: &Context,
     problem: &Problem<'_, T>,
     x: &Mat<f64>,
@@ -96,7 +95,7 @@ pub fn verify<T: Real + Element + Sketchable>(
 }
 
 impl Verification {
-    fn measure<T: Real + Element + Sketchable>(
+    fn measure<T: Real + Sketchable>(
         &mut self,
         group: &Group<'_, '_, T>,
         x: &Mat<f64>,
@@ -146,7 +145,7 @@ struct Fresh {
 
 impl Fresh {
     /// From a sketch, or by QR where a sketch is hardly smaller than A or proves nothing.
-    fn new<T: Real + Element + Sketchable>(group: &Group<'_, '_, T>, rcond: f64, seed: u64) -> Result<Self> {
+    fn new<T: Real + Sketchable>(group: &Group<'_, '_, T>, rcond: f64, seed: u64) -> Result<Self> {
         let (n, d) = (group.design.nrows(), group.design.ncols());
         let alone = Group { targets: &[], ..*group };
         let rows = (RATIO * d).max(d + 32).next_multiple_of(8);
@@ -169,12 +168,7 @@ impl Fresh {
         Ok(Self { reads: reads + 1 + fresh.reads, ..fresh })
     }
 
-    fn judged<T: Real + Element>(
-        group: &Group<'_, '_, T>,
-        scaled: Scaled,
-        condition: f64,
-        seed: u64,
-    ) -> Result<Self> {
+    fn judged<T: Real>(group: &Group<'_, '_, T>, scaled: Scaled, condition: f64, seed: u64) -> Result<Self> {
         let spectrum = spectrum(group, &scaled, condition, Stream::new(seed, DRAW, START))?;
         Ok(Self { scaled, low: spectrum.low, reads: spectrum.steps })
     }

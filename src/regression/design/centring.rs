@@ -12,7 +12,7 @@ use crate::parallel::Context;
 use crate::regression::design::blocks::{TILE_ROWS, no_tiles, parts_alive};
 use crate::regression::design::sparse;
 use crate::regression::problem::Source;
-use crate::simd::{Element, Extended, add_product, dot_extended, kernel};
+use crate::simd::{Extended, add_product, dot_extended, kernel};
 use std::ops::Range;
 
 /// What one read of A and B tells of their columns.
@@ -26,7 +26,7 @@ pub(crate) struct Centre {
 }
 
 /// Weighted means. Entries that are not finite leave a mean that is not.
-pub(crate) fn centre<T: Real + Element>(
+pub(crate) fn centre<T: Real>(
     context: &Context,
     matrix: &Source<'_, T>,
     targets: Dense<'_, T>,
@@ -134,7 +134,7 @@ struct About {
 }
 
 impl About {
-    fn new<T: Real + Element>(matrix: &Source<'_, T>, row: usize) -> Result<Self> {
+    fn new<T: Real>(matrix: &Source<'_, T>, row: usize) -> Result<Self> {
         let what = "a row of `A`";
         let d = matrix.ncols();
         let mut about = Self { row: Buffer::zeros(d, what)?, units: Buffer::zeros(d, what)? };
@@ -251,7 +251,7 @@ fn ratio(a: Extended, b: Extended) -> f64 {
 }
 
 /// Rows of a dense matrix as the caller gave them.
-fn spread_rows<'b, T: Real + Element>(
+fn spread_rows<'b, T: Real>(
     matrix: &'b Source<'_, T>,
     rows: Range<usize>,
     buffer: &'b mut Vec<f64>,

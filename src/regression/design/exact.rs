@@ -11,7 +11,7 @@ use crate::memory::{collected, gathered, push, room_for, zeros};
 use crate::parallel::Context;
 use crate::regression::design::blocks::{TILE_ROWS, row_blocks};
 use crate::regression::design::{Design, sparse};
-use crate::simd::{Element, Extended, axpy_extended, dot_extended};
+use crate::simd::{Extended, axpy_extended, dot_extended};
 use std::ops::Range;
 
 /// What one read gives.
@@ -26,7 +26,7 @@ pub(crate) struct ExactPass<N> {
 
 /// A'M for the columns of x (d x k), given as a sum, A being centred but not weighted, and what was noted on the way:
 /// entry (row, side) of M is what `multiple(notes, row, side, image)` makes of `image` = (A x)_row.
-pub(crate) fn exact_pass<T: Real + Element, N: Send>(
+pub(crate) fn exact_pass<T: Real, N: Send>(
     context: &Context,
     design: &Design<'_, T>,
     [x, tail]: [&Mat<f64>; 2],
@@ -73,7 +73,7 @@ const SUMS: &str = "sums in twice the working precision";
 
 /// (b - r - A x - c; ridge x - A'W r; -1'W r) at the point (r; x; c), every entry right to its last digits. The constant
 /// c and its equation are there only if the design is centred; b counts as zero where there is no target.
-pub(crate) fn residual<T: Real + Element>(
+pub(crate) fn residual<T: Real>(
     context: &Context,
     design: &Design<'_, T>,
     ridge: f64,
@@ -115,7 +115,7 @@ pub(crate) fn residual<T: Real + Element>(
 }
 
 /// mean'x, zero if nothing is centred.
-fn at_means<T: Real + Element>(design: &Design<'_, T>, x: [&[f64]; 2]) -> Extended {
+fn at_means<T: Real>(design: &Design<'_, T>, x: [&[f64]; 2]) -> Extended {
     let mut sum = Extended::default();
     for part in x {
         for (j, (mean, x)) in design.means().unwrap_or(&[]).iter().zip(part).enumerate() {
@@ -145,7 +145,7 @@ struct Part<N> {
     notes: N,
 }
 
-impl<T: Real + Element, M> Sweep<'_, '_, T, M> {
+impl<T: Real, M> Sweep<'_, '_, T, M> {
     fn add<N>(&self, part: &mut Part<N>, rows: Range<usize>, buffer: &mut Vec<f64>) -> Result<()>
     where
         M: Fn(&mut N, usize, usize, Extended) -> Extended,

@@ -16,7 +16,7 @@ use crate::parallel::Context;
 use crate::regression::design::blocks::{TILE_ROWS, no_tiles, parts_alive, row_blocks, sparse_blocks};
 use crate::regression::design::centring::{Centre, centre};
 use crate::regression::problem::{Problem, Source};
-use crate::simd::{Element, Extended, kernel};
+use crate::simd::{Extended, kernel};
 use std::ops::Range;
 
 /// A [`Problem`] in the form in which the solvers read it: they see W^(1/2) (A - 1 mean') 2^e and the
@@ -42,7 +42,7 @@ pub(crate) struct Design<'a, T> {
     root_ridge: f64,
 }
 
-impl<'a, T: Real + Element> Design<'a, T> {
+impl<'a, T: Real> Design<'a, T> {
     /// Reads the targets and weights once, and the matrix once more if it has to be centred.
     pub fn new<M>(context: &Context, problem: &Problem<'a, T, M>) -> Result<Self>
     where
@@ -577,7 +577,7 @@ fn extreme(value: f64) -> bool {
     value != 0.0 && !(1e-100..=1e100).contains(&value)
 }
 
-impl<T: Real + Element> Rows for Design<'_, T> {
+impl<T: Real> Rows for Design<'_, T> {
     fn nrows(&self) -> usize {
         self.matrix.nrows()
     }

@@ -8,7 +8,7 @@ use crate::parallel::Context;
 use crate::regression::design::Design;
 use crate::regression::design::blocks::{TILE_ROWS, parts_alive};
 use crate::regression::design::products::{SparseSides, centre_and_scale, product, transposed_product};
-use crate::simd::{Element, residual_cols, residual_rows};
+use crate::simd::{residual_cols, residual_rows};
 use std::ops::Range;
 
 /// What one read of A gives for a number of right-hand sides.
@@ -47,7 +47,7 @@ pub(crate) enum Sides<'a> {
 }
 
 /// B - A X for the columns of `x` (d x k).
-pub(crate) fn pass<T: Real + Element>(
+pub(crate) fn pass<T: Real>(
     context: &Context,
     design: &Design<'_, T>,
     x: &Mat<f64>,
@@ -78,7 +78,7 @@ pub(crate) fn pass<T: Real + Element>(
 }
 
 /// B - A X (n x k), where the residuals themselves are wanted.
-pub(crate) fn residuals<T: Real + Element>(
+pub(crate) fn residuals<T: Real>(
     context: &Context,
     design: &Design<'_, T>,
     x: &Mat<f64>,
@@ -94,7 +94,7 @@ pub(crate) fn residuals<T: Real + Element>(
 }
 
 /// Adds up the partial passes of consecutive rows.
-pub(crate) fn fold<T: Real + Element>(
+pub(crate) fn fold<T: Real>(
     design: &Design<'_, T>,
     partial: impl IntoIterator<Item = Result<Pass>>,
 ) -> Result<Pass> {
@@ -119,7 +119,7 @@ pub(crate) struct PassSum<'p, 'a, T> {
     pub pass: Pass,
 }
 
-impl<'p, 'a, T: Real + Element> PassSum<'p, 'a, T> {
+impl<'p, 'a, T: Real> PassSum<'p, 'a, T> {
     /// Nothing summed yet.
     pub fn new(design: &'p Design<'a, T>, x: &'p Mat<f64>, sides: Sides<'p>) -> Result<Self> {
         let residual = Buffer::zeros(MOST_ROWS * x.ncols(), "residuals of a block of rows")?;
@@ -161,7 +161,7 @@ impl<'p, 'a, T: Real + Element> PassSum<'p, 'a, T> {
         }
     }
 
-    fn add_rows<E: Real + Element>(&mut self, tile: Dense<'_, E>, first: usize) {
+    fn add_rows<E: Real>(&mut self, tile: Dense<'_, E>, first: usize) {
         for start in (0..tile.nrows()).step_by(MOST_ROWS) {
             let rows = tile.rows(start..(start + MOST_ROWS).min(tile.nrows()));
             let residual =
@@ -198,7 +198,7 @@ impl<'p, 'a, T: Real + Element> PassSum<'p, 'a, T> {
 }
 
 /// The pass over sparse rows, which are never made dense.
-fn sparse_pass<T: Real + Element>(
+fn sparse_pass<T: Real>(
     context: &Context,
     sides: &SparseSides<'_, '_, T>,
     targets: Sides<'_>,
@@ -234,7 +234,7 @@ fn sparse_pass<T: Real + Element>(
 const MOST_ROWS: usize = 1024;
 
 /// Sum of residuals times root weights, where there is an intercept that wants it.
-fn total<T: Real + Element>(design: &Design<'_, T>, first: usize, residual: &[f64]) -> f64 {
+fn total<T: Real>(design: &Design<'_, T>, first: usize, residual: &[f64]) -> f64 {
     if design.means().is_none() {
         return 0.0;
     }
@@ -242,7 +242,7 @@ fn total<T: Real + Element>(design: &Design<'_, T>, first: usize, residual: &[f6
 }
 
 /// Right-hand side `side` on the rows from `first` on, in the units of the solvers.
-fn load<'r, T: Real + Element>(
+fn load<'r, T: Real>(
     design: &Design<'_, T>,
     sides: Sides<'_>,
     side: usize,

@@ -9,15 +9,11 @@ use crate::parallel::Context;
 use crate::random::Stream;
 use crate::regression::design::blocks::{TILE_ROWS, parts_alive};
 use crate::regression::design::{Design, sparse};
-use crate::simd::{Element, axpy, dot};
+use crate::simd::{axpy, dot};
 use std::ops::Range;
 
 /// The design times X (d x k).
-pub(crate) fn product<T: Real + Element>(
-    context: &Context,
-    design: &Design<'_, T>,
-    x: &Mat<f64>,
-) -> Result<Mat<f64>> {
+pub(crate) fn product<T: Real>(context: &Context, design: &Design<'_, T>, x: &Mat<f64>) -> Result<Mat<f64>> {
     if let Some(operator) = design.operator() {
         context.tick()?;
         check_range(x)?;
@@ -58,7 +54,7 @@ pub(crate) fn product<T: Real + Element>(
 
 /// Refuses an operator whose products y'(A x) and (A'y)'x differ for random x and y: where A' is not the transpose of A, an
 /// answer looks exact and is not.
-pub(crate) fn check_adjoint<T: Real + Element>(context: &Context, design: &Design<'_, T>) -> Result<()> {
+pub(crate) fn check_adjoint<T: Real>(context: &Context, design: &Design<'_, T>) -> Result<()> {
     let random = |len: usize, column: u64| {
         let numbers = Stream::new(0, 0, ADJOINT);
         Mat::from_fn(len, 1, |i, _| numbers.normal(i as u64, column))
@@ -85,7 +81,7 @@ const ADJOINT: u8 = 8;
 const MISFIT: f64 = 1e-3;
 
 /// The transposed design times Y (n x k).
-pub(crate) fn transposed_product<T: Real + Element>(
+pub(crate) fn transposed_product<T: Real>(
     context: &Context,
     design: &Design<'_, T>,
     y: &Mat<f64>,
@@ -150,7 +146,7 @@ pub(crate) fn add(sums: &mut [f64], part: &[f64]) {
 }
 
 /// Multiplies rows by the root weights.
-pub(crate) fn weigh<T: Real + Element>(design: &Design<'_, T>, rows: &mut Mat<f64>) {
+pub(crate) fn weigh<T: Real>(design: &Design<'_, T>, rows: &mut Mat<f64>) {
     if design.is_weighted() {
         for side in 0..rows.ncols() {
             let weights = (0..design.nrows()).map(|row| design.root_weight(row));
@@ -190,7 +186,7 @@ pub(crate) struct SparseSides<'p, 'a, T> {
     shifts: Buffer<f64>,
 }
 
-impl<'p, 'a, T: Real + Element> SparseSides<'p, 'a, T> {
+impl<'p, 'a, T: Real> SparseSides<'p, 'a, T> {
     /// For the columns of `x` (d x k); nothing if the design is not sparse.
     pub fn new(design: &'p Design<'a, T>, x: &Mat<f64>) -> Result<Option<Self>> {
         let Some((matrix, _)) = design.sparse() else { return Ok(None) };
@@ -225,7 +221,7 @@ impl<'p, 'a, T: Real + Element> SparseSides<'p, 'a, T> {
 }
 
 /// Makes of A'y of a sparse A, y having this sum, what the design gives: its rows centred, its columns scaled.
-pub(crate) fn centre_and_scale<T: Real + Element>(design: &Design<'_, T>, total: f64, product: &mut [f64]) {
+pub(crate) fn centre_and_scale<T: Real>(design: &Design<'_, T>, total: f64, product: &mut [f64]) {
     for (j, out) in product.iter_mut().enumerate() {
         let mean = design.means().map_or(0.0, |means| means[j]);
         *out = (*out - mean * total) * design.column_scale(j);

@@ -4,7 +4,6 @@ use crate::error::Result;
 use crate::matrix::{Dense, Real, Rows, TILE};
 use crate::memory::{extend, prepare};
 use crate::regression::design::Design;
-use crate::simd::Element;
 use std::ops::Range;
 
 /// The targets, one column each.
@@ -25,7 +24,7 @@ pub(crate) struct Stacked<'p, 'a, T> {
     pub ridge: f64,
 }
 
-impl<T: Real + Element> Rows for Targets<'_, '_, T> {
+impl<T: Real> Rows for Targets<'_, '_, T> {
     fn nrows(&self) -> usize {
         self.design.nrows()
     }
@@ -44,7 +43,7 @@ impl<T: Real + Element> Rows for Targets<'_, '_, T> {
     }
 }
 
-impl<T: Real + Element> Rows for RootWeights<'_, '_, T> {
+impl<T: Real> Rows for RootWeights<'_, '_, T> {
     fn nrows(&self) -> usize {
         self.design.nrows()
     }
@@ -63,7 +62,7 @@ impl<T: Real + Element> Rows for RootWeights<'_, '_, T> {
     }
 }
 
-impl<T: Real + Element> Rows for Stacked<'_, '_, T> {
+impl<T: Real> Rows for Stacked<'_, '_, T> {
     fn nrows(&self) -> usize {
         self.design.nrows() + if self.ridge > 0.0 { self.design.ncols() } else { 0 }
     }

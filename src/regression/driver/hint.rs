@@ -10,7 +10,6 @@ use crate::memory::{collected, extend, prepare};
 use crate::parallel::Context;
 use crate::random::Stream;
 use crate::regression::design::Design;
-use crate::simd::Element;
 use std::ops::Range;
 
 /// What a few rows tell of the whole matrix.
@@ -37,7 +36,7 @@ impl Hint {
 /// Looks at 4 d rows (2 d where d > 512, to keep the share of their Gram matrix small) at fixed pseudo-random
 /// positions. The condition of so few rows exceeds that of all by (1 + sqrt(d / m)) / (1 - sqrt(d / m)) when no row
 /// stands out, which is divided out.
-pub(crate) fn hint<T: Real + Element>(context: &Context, design: &Design<'_, T>) -> Result<Hint> {
+pub(crate) fn hint<T: Real>(context: &Context, design: &Design<'_, T>) -> Result<Hint> {
     let d = design.ncols();
     let sample = Sample::of(design);
     let rows = sample.nrows();
@@ -73,7 +72,7 @@ struct Sample<'p, 'a, T> {
     positions: Stream,
 }
 
-impl<'p, 'a, T: Real + Element> Sample<'p, 'a, T> {
+impl<'p, 'a, T: Real> Sample<'p, 'a, T> {
     fn of(design: &'p Design<'a, T>) -> Self {
         let (n, d) = (design.nrows(), design.ncols());
         let rows = (if d > 512 { 2 * d } else { 4 * d } + 32).min(n);
@@ -86,7 +85,7 @@ impl<'p, 'a, T: Real + Element> Sample<'p, 'a, T> {
     }
 }
 
-impl<T: Real + Element> Rows for Sample<'_, '_, T> {
+impl<T: Real> Rows for Sample<'_, '_, T> {
     fn nrows(&self) -> usize {
         self.rows
     }

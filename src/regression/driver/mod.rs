@@ -32,12 +32,11 @@ use crate::regression::methods::spir::{Inner, spir};
 use crate::regression::methods::whitened::{WORST_SKETCH, whitened};
 use crate::regression::problem::{Preconditioner, Problem, Source};
 use crate::regression::refine::{Group, Refined, Scaled, groups};
-use crate::simd::Element;
 
 /// Least squares for every target.
 pub fn lstsq<'a, T, M>(context: &Context, problem: &Problem<'a, T, M>, params: &Params) -> Result<Output>
 where
-    T: Real + Element + Sketchable,
+    T: Real + Sketchable,
     M: Copy + Into<Source<'a, T>>,
 {
     let source: Source<'a, T> = problem.design.into();
@@ -100,7 +99,7 @@ struct Driver<'p> {
 }
 
 impl<'p> Driver<'p> {
-    fn new<T: Real + Element>(
+    fn new<T: Real>(
         context: &'p Context<'p>,
         design: &mut Design<'_, T>,
         params: &'p Params,
@@ -153,7 +152,7 @@ impl<'p> Driver<'p> {
     }
 
     /// Largest magnitudes by one read of A, which also finds what is not finite.
-    fn read_largest<T: Real + Element>(&mut self, design: &mut Design<'_, T>) -> Result<Buffer<f64>> {
+    fn read_largest<T: Real>(&mut self, design: &mut Design<'_, T>) -> Result<Buffer<f64>> {
         self.ledger.read(1);
         let largest = design.largest_in_columns(self.context)?;
         design.equilibrate_columns(&largest)?;
@@ -161,7 +160,7 @@ impl<'p> Driver<'p> {
     }
 
     /// Tries methods until the answers to the targets of one ridge are accepted.
-    fn solve<T: Real + Element + Sketchable>(
+    fn solve<T: Real + Sketchable>(
         &mut self,
         design: &Design<'_, T>,
         targets: &[usize],
@@ -196,7 +195,7 @@ impl<'p> Driver<'p> {
     }
 
     /// True if a method that takes less memory is left to try.
-    fn spares_memory<T: Real + Element>(&self, design: &Design<'_, T>) -> bool {
+    fn spares_memory<T: Real>(&self, design: &Design<'_, T>) -> bool {
         self.params.method == Method::Auto && design.sparse().is_some() && !self.is_factorless()
     }
 
@@ -205,7 +204,7 @@ impl<'p> Driver<'p> {
         self.candidates.iter().all(|candidate| matches!(candidate, Candidate::Lsmr(_)))
     }
 
-    fn try_candidates<T: Real + Element + Sketchable>(
+    fn try_candidates<T: Real + Sketchable>(
         &mut self,
         group: &Group<'_, '_, T>,
         candidates: &[Candidate],
@@ -259,7 +258,7 @@ impl<'p> Driver<'p> {
     }
 
     /// Answers that are good enough, with all that is wanted beside them.
-    fn accept<T: Real + Element>(
+    fn accept<T: Real>(
         &mut self,
         group: &Group<'_, '_, T>,
         candidate: Candidate,
@@ -281,7 +280,7 @@ impl<'p> Driver<'p> {
     }
 
     /// Bounds the forward errors of accepted answers, if that is wanted.
-    fn certify<T: Real + Element>(
+    fn certify<T: Real>(
         &mut self,
         group: &Group<'_, '_, T>,
         factored: &Factored,
@@ -296,7 +295,7 @@ impl<'p> Driver<'p> {
     }
 
     /// Accepted answers with the digits of x that the weights have cost, if that may be many and they can be had.
-    fn sharpened<T: Real + Element>(
+    fn sharpened<T: Real>(
         &mut self,
         group: &Group<'_, '_, T>,
         candidate: Candidate,
@@ -325,7 +324,7 @@ impl<'p> Driver<'p> {
         Ok(sharpened.settled.then_some(sharpened))
     }
 
-    fn attempt<T: Real + Element + Sketchable>(
+    fn attempt<T: Real + Sketchable>(
         &mut self,
         group: &Group<'_, '_, T>,
         candidate: Candidate,
@@ -355,7 +354,7 @@ impl<'p> Driver<'p> {
     }
 
     /// The candidates that begin with a sketch.
-    fn attempt_sketched<T: Real + Element + Sketchable>(
+    fn attempt_sketched<T: Real + Sketchable>(
         &mut self,
         group: &Group<'_, '_, T>,
         candidate: Candidate,
@@ -398,7 +397,7 @@ impl<'p> Driver<'p> {
     }
 
     /// A sketch, and the condition by which its factor is judged.
-    fn sketched<T: Real + Element + Sketchable>(
+    fn sketched<T: Real + Sketchable>(
         &self,
         group: &Group<'_, '_, T>,
         plan: SketchPlan,
@@ -409,7 +408,7 @@ impl<'p> Driver<'p> {
     }
 
     /// True if the factor that an answer was had with shows that the columns are independent.
-    fn is_clear<T: Real + Element>(&self, group: &Group<'_, '_, T>, outcome: &Outcome) -> Result<bool> {
+    fn is_clear<T: Real>(&self, group: &Group<'_, '_, T>, outcome: &Outcome) -> Result<bool> {
         match outcome {
             Outcome::Factored(Factored { scaled, condition, .. }) => {
                 let doubt = doubt(group.design, scaled, || Ok(*condition), self.rcond)?;
@@ -421,7 +420,7 @@ impl<'p> Driver<'p> {
 
     /// Sums of n terms are rounded to more than the cut-off, by the root of n, and so are centred entries: nearer to it,
     /// QR and the SVD decide.
-    fn is_far_from_deficient<T: Real + Element>(
+    fn is_far_from_deficient<T: Real>(
         &self,
         group: &Group<'_, '_, T>,
         scaled: &Scaled,
@@ -435,7 +434,7 @@ impl<'p> Driver<'p> {
     }
 
     /// SPIR or FOSSILS on a linear operator: with no QR to fall back on, they bear deficient ranks themselves.
-    fn iterate_by_products<T: Real + Element>(
+    fn iterate_by_products<T: Real>(
         &mut self,
         group: &Group<'_, '_, T>,
         sketched: SketchFactor,
@@ -459,11 +458,7 @@ impl<'p> Driver<'p> {
         }
     }
 
-    fn read_moments<T: Real + Element>(
-        &mut self,
-        group: &Group<'_, '_, T>,
-        precision: Precision,
-    ) -> Result<Moments> {
+    fn read_moments<T: Real>(&mut self, group: &Group<'_, '_, T>, precision: Precision) -> Result<Moments> {
         self.ledger.read(1);
         let moments =
             Moments::new(self.context, group.design, precision, copied(&self.powers, "powers of two")?)?;
@@ -497,11 +492,7 @@ impl<'p> Driver<'p> {
     }
 
     /// Makes a factor that had no part in the answer, if one is wanted beside it.
-    fn factor_apart<T: Real + Element>(
-        &mut self,
-        group: &Group<'_, '_, T>,
-        output: &mut Output,
-    ) -> Result<()> {
+    fn factor_apart<T: Real>(&mut self, group: &Group<'_, '_, T>, output: &mut Output) -> Result<()> {
         if output.inference.is_none() && output.forward.is_none() {
             return Ok(());
         }
@@ -515,7 +506,7 @@ impl<'p> Driver<'p> {
     }
 
     /// Keeps the factor of one group, if it is wanted.
-    fn keep<T: Real + Element>(
+    fn keep<T: Real>(
         &mut self,
         group: &Group<'_, '_, T>,
         scaled: &Scaled,
@@ -533,7 +524,7 @@ impl<'p> Driver<'p> {
     }
 
     /// With nothing to fit, the rank is all there is to say.
-    fn rank_alone<T: Real + Element>(
+    fn rank_alone<T: Real>(
         &mut self,
         design: &Design<'_, T>,
         ridge: &[f64],

@@ -13,7 +13,7 @@ use crate::regression::driver::ledger::Stage;
 use crate::regression::driver::plan::{Method, Params};
 use crate::regression::methods::outcome::{Factored, Unfactored};
 use crate::regression::refine::{Group, Refined, TARGETS};
-use crate::simd::{Element, Extended};
+use crate::simd::Extended;
 
 /// Answers and what is known of them.
 pub struct Output {
@@ -118,7 +118,7 @@ impl Output {
     }
 
     /// Takes over the answers of one group and what a factor of A tells of their errors.
-    pub(crate) fn accept<T: Real + Element>(
+    pub(crate) fn accept<T: Real>(
         &mut self,
         group: &Group<'_, '_, T>,
         method: Method,
@@ -154,7 +154,7 @@ impl Output {
     }
 
     /// Takes over the answers of one group, their errors measured without a factor.
-    pub(crate) fn accept_unfactored<T: Real + Element>(
+    pub(crate) fn accept_unfactored<T: Real>(
         &mut self,
         group: &Group<'_, '_, T>,
         answers: Unfactored,
@@ -179,7 +179,7 @@ impl Output {
     }
 
     /// The answers of one group in the caller's units.
-    fn take<T: Real + Element>(&mut self, group: &Group<'_, '_, T>, refined: &Refined, scales: &[f64]) {
+    fn take<T: Real>(&mut self, group: &Group<'_, '_, T>, refined: &Refined, scales: &[f64]) {
         for (position, &target) in group.targets.iter().enumerate() {
             let scale = group.design.target_scale(target);
             let mut penalty = 0.0;
@@ -201,7 +201,7 @@ impl Output {
 
     /// Rounds an answer to the element type; gives what that, and numbers too small for the caller's units, changed of
     /// the answer `x` in scaled units.
-    fn round<T: Real + Element>(
+    fn round<T: Real>(
         &mut self,
         group: &Group<'_, '_, T>,
         target: usize,
@@ -222,7 +222,7 @@ impl Output {
     }
 
     /// The constants of the fits, and what is to be said of all targets.
-    pub(crate) fn finish<T: Real + Element>(&mut self, design: &Design<'_, T>) -> Result<()> {
+    pub(crate) fn finish<T: Real>(&mut self, design: &Design<'_, T>) -> Result<()> {
         if let Some(means) = design.means() {
             let norm = design.weight_norm();
             for (target, intercept) in self.intercept.iter_mut().enumerate() {

@@ -10,7 +10,6 @@ use crate::regression::driver::hint::Hint;
 use crate::regression::methods::lsmr::ReadLimit;
 use crate::regression::methods::sketched::SketchPlan;
 use crate::regression::problem::Preconditioner;
-use crate::simd::Element;
 use crate::sketch::Kind;
 
 /// How the problem is to be solved.
@@ -133,13 +132,13 @@ impl Candidate {
     }
 
     /// Rows of its sketch, if it begins with one.
-    pub fn sketch_size<T: Real + Element>(self, design: &Design<'_, T>, params: &Params) -> Option<usize> {
+    pub fn sketch_size<T: Real>(self, design: &Design<'_, T>, params: &Params) -> Option<usize> {
         let is_sketched = !matches!(self, Self::Gram(_) | Self::Lsmr(_) | Self::Qr);
         is_sketched.then(|| self.sketch(design, params).rows)
     }
 
     /// m = 2 d suffices where the whole Gram matrix follows; iterations want a better embedding.
-    pub fn sketch<T: Real + Element>(self, design: &Design<'_, T>, params: &Params) -> SketchPlan {
+    pub fn sketch<T: Real>(self, design: &Design<'_, T>, params: &Params) -> SketchPlan {
         let (n, d, draw) = (design.nrows(), design.ncols(), self.draw());
         let kind = params.sketch.unwrap_or(Kind::SparseSign { zeta: 8 });
         let ratio = match self {
@@ -163,11 +162,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// The candidates in the order in which they are tried.
     #[expect(clippy::disallowed_methods, reason = "there are few candidates and reasons")]
-    pub fn for_rows<T: Real + Element>(
-        design: &Design<'_, T>,
-        params: &Params,
-        hint: Option<&Hint>,
-    ) -> Result<Self> {
+    pub fn for_rows<T: Real>(design: &Design<'_, T>, params: &Params, hint: Option<&Hint>) -> Result<Self> {
         let (n, d) = (design.nrows(), design.ncols());
         let (square, mut reasons) = (is_square(n, d), Vec::new());
         let costs = costs_of(design);
@@ -270,7 +265,7 @@ fn is_square(n: usize, d: usize) -> bool {
 }
 
 /// True if the condition of A decides what is tried.
-pub(crate) fn wants_hint<T: Real + Element>(design: &Design<'_, T>, params: &Params) -> bool {
+pub(crate) fn wants_hint<T: Real>(design: &Design<'_, T>, params: &Params) -> bool {
     let (n, d) = (design.nrows(), design.ncols());
     match params.method {
         _ if is_square(n, d) => false,
@@ -283,12 +278,12 @@ pub(crate) fn wants_hint<T: Real + Element>(design: &Design<'_, T>, params: &Par
     }
 }
 
-fn costs_of<T: Real + Element>(design: &Design<'_, T>) -> Costs {
+fn costs_of<T: Real>(design: &Design<'_, T>) -> Costs {
     costs(design.nrows(), design.ncols(), design.sparse().map(|(matrix, _)| matrix.nnz()))
 }
 
 /// True for sparse matrices of which a factor would be larger than anyone wants.
-fn unfactorable<T: Real + Element>(design: &Design<'_, T>) -> bool {
+fn unfactorable<T: Real>(design: &Design<'_, T>) -> bool {
     design.sparse().is_some() && design.ncols() > LARGEST_FACTOR
 }
 

@@ -49,7 +49,6 @@ use crate::regression::design::pass::Pass;
 use crate::regression::methods::fgmres::{System, fgmres};
 use crate::regression::problem::Preconditioner;
 use crate::regression::refine::{Group, Refined, Scaled};
-use crate::simd::Element;
 
 impl Preconditioner {
     /// The name that users type.
@@ -69,7 +68,7 @@ const TOLERANCE: f64 = 1e-8;
 const MOST_STEPS: usize = 30;
 
 /// Refines answers, whatever they have come to, with the factor that they were had with.
-pub(crate) fn augmented<T: Real + Element>(
+pub(crate) fn augmented<T: Real>(
     group: &Group<'_, '_, T>,
     start: &Refined,
     scaled: &Scaled,
@@ -110,7 +109,7 @@ struct Augmented<'g, 'p, 'a, T> {
     reads: usize,
 }
 
-impl<T: Real + Element> Augmented<'_, '_, '_, T> {
+impl<T: Real> Augmented<'_, '_, '_, T> {
     /// The vector that solves the system for one target, from an answer in scaled units.
     fn solve(&mut self, target: usize, start: &[f64]) -> Result<Buffer<f64>> {
         let (design, scale) = (self.group.design, &self.scaled.scale);
@@ -212,7 +211,7 @@ impl<T: Real + Element> Augmented<'_, '_, '_, T> {
     }
 }
 
-impl<T: Real + Element> System for Augmented<'_, '_, '_, T> {
+impl<T: Real> System for Augmented<'_, '_, '_, T> {
     /// (W^(-1/2) f; R^-1 g); rows of weight zero stay out of it.
     fn precondition(&mut self, direction: &[f64]) -> Result<Buffer<f64>> {
         let n = self.group.design.nrows();

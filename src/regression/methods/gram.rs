@@ -8,7 +8,6 @@ use crate::regression::design::Design;
 use crate::regression::design::pass::{Pass, PassSum, Sides, fold};
 use crate::regression::methods::outcome::{Factored, Outcome};
 use crate::regression::refine::{Group, STAGNATION, Scaled, TARGETS};
-use crate::simd::Element;
 
 /// A'A and A'B in one read of A, to be shared by all ridges.
 pub(crate) struct Moments {
@@ -22,7 +21,7 @@ pub(crate) struct Moments {
 
 impl Moments {
     /// Reads A once. `powers` are powers of two that bring the columns near one.
-    pub fn new<T: Real + Element>(
+    pub fn new<T: Real>(
         context: &crate::parallel::Context,
         design: &Design<'_, T>,
         precision: Precision,
@@ -50,7 +49,7 @@ impl Moments {
     }
 
     /// R of the scaled columns with the ridge of the group; columns of zeros keep a unit row.
-    fn factor<T: Real + Element>(&self, group: &Group<'_, '_, T>) -> Result<Option<Scaled>> {
+    fn factor<T: Real>(&self, group: &Group<'_, '_, T>) -> Result<Option<Scaled>> {
         let d = self.gram.ncols();
         let ridge = |j: usize| (group.root_ridge(j) * self.powers[j]).powi(2);
         let norm = |j: usize| match self.gram[(j, j)] + ridge(j) {
@@ -72,11 +71,7 @@ impl Moments {
 
 const COLUMN_NORMS: &str = "norms of columns";
 /// The gram candidate for one group of targets, admissible up to the condition `limit`.
-pub(crate) fn gram<T: Real + Element>(
-    group: &Group<'_, '_, T>,
-    moments: &Moments,
-    limit: f64,
-) -> Result<Outcome> {
+pub(crate) fn gram<T: Real>(group: &Group<'_, '_, T>, moments: &Moments, limit: f64) -> Result<Outcome> {
     let Some(scaled) = moments.factor(group)? else { return Ok(Outcome::Inadmissible(f64::INFINITY)) };
     let condition = scaled.factor.condition()?;
     if condition.is_nan() || condition > limit {

@@ -34,7 +34,6 @@ use crate::regression::design::pass::{Sides, residuals};
 use crate::regression::design::products::{product, transposed_product};
 use crate::regression::methods::outcome::{Outcome, Unfactored};
 use crate::regression::refine::{Group, Refined, START, TARGETS, columns};
-use crate::simd::Element;
 use std::f64::consts::SQRT_2;
 
 /// How long LSMR may go on.
@@ -83,11 +82,7 @@ const COLUMNS: &str = "norms of columns";
 const VECTORS: &str = "vectors of an iteration";
 
 /// LSMR for one group of targets.
-pub(crate) fn lsmr<T: Real + Element>(
-    group: &Group<'_, '_, T>,
-    limit: ReadLimit,
-    seed: u64,
-) -> Result<Outcome> {
+pub(crate) fn lsmr<T: Real>(group: &Group<'_, '_, T>, limit: ReadLimit, seed: u64) -> Result<Outcome> {
     let units = Units::new(group, seed)?;
     // What the norm of an operator takes, the driver counts.
     let passes = usize::from(group.design.operator().is_none());
@@ -147,7 +142,7 @@ impl Answers {
 
 /// Rounds of LSMR from `x` on until the answers are good enough, after so many reads; or the reads made and needed, if
 /// the limit forbids that many.
-fn rounds<T: Real + Element>(
+fn rounds<T: Real>(
     group: &Group<'_, '_, T>,
     units: &Units,
     limit: ReadLimit,
@@ -231,7 +226,7 @@ fn hidden_steps(hidden: &[usize], units: &Units, sides: &[Bidiagonalisation]) ->
 /// The answers of least norm in the units of the caller, where those found, of least norm in the units of the columns,
 /// may be others: |z| is least over A z = A x where z is in the row space of A, as the iterates of LSMR in the units of
 /// the caller are.
-fn shortest<T: Real + Element>(
+fn shortest<T: Real>(
     group: &Group<'_, '_, T>,
     units: &Units,
     first: &Refined,
@@ -270,7 +265,7 @@ fn shortest<T: Real + Element>(
 }
 
 /// The shortest z with A z = A x, and whether it is that, after `most` reads in all.
-fn preimages<T: Real + Element>(
+fn preimages<T: Real>(
     group: &Group<'_, '_, T>,
     units: &Units,
     most: usize,
@@ -309,7 +304,7 @@ fn preimages<T: Real + Element>(
 
 /// Iterates until every side is settled or limit is at its end; the reads needed in all, if that can be
 /// foreseen to be more.
-fn run<T: Real + Element>(
+fn run<T: Real>(
     group: &Group<'_, '_, T>,
     units: &Units,
     limit: ReadLimit,
@@ -374,7 +369,7 @@ const EXCESS: f64 = 3.646;
 
 impl Units {
     /// One read of A, or products with a few random vectors.
-    fn new<T: Real + Element>(group: &Group<'_, '_, T>, seed: u64) -> Result<Self> {
+    fn new<T: Real>(group: &Group<'_, '_, T>, seed: u64) -> Result<Self> {
         let (design, d) = (group.design, group.design.ncols());
         let norms = match design.operator() {
             Some(_) => filled(norm_by_probes(group, seed)? / (d as f64).sqrt(), d, COLUMNS)?,
@@ -400,7 +395,7 @@ impl Units {
     }
 
     /// The units of the caller, up to one factor for all columns.
-    fn common<T: Real + Element>(design: &Design<'_, T>, units: &Self) -> Result<Self> {
+    fn common<T: Real>(design: &Design<'_, T>, units: &Self) -> Result<Self> {
         let d = units.norms.len();
         // Constant columns have no unit.
         let unit = |j: usize| if units.norms[j] > 0.0 { design.column_scale(j) } else { 1.0 };
@@ -419,7 +414,7 @@ impl Units {
     }
 
     /// Bidiagonalisations from the residuals at `x`, one for each of the targets `active`.
-    fn start<T: Real + Element>(
+    fn start<T: Real>(
         &self,
         group: &Group<'_, '_, T>,
         x: &Mat<f64>,
@@ -449,11 +444,7 @@ impl Units {
     }
 
     /// The first right vectors.
-    fn begin<T: Real + Element>(
-        &self,
-        group: &Group<'_, '_, T>,
-        sides: &mut [Bidiagonalisation],
-    ) -> Result<()> {
+    fn begin<T: Real>(&self, group: &Group<'_, '_, T>, sides: &mut [Bidiagonalisation]) -> Result<()> {
         let all = collected(0..sides.len(), TARGETS)?;
         let left = gather(sides, &all, |side| &side.u)?;
         let gradient = transposed_product(group.context, group.design, &left)?;
@@ -465,7 +456,7 @@ impl Units {
 }
 
 /// |A|_F of an operator, from its products with Gaussian vectors.
-fn norm_by_probes<T: Real + Element>(group: &Group<'_, '_, T>, seed: u64) -> Result<f64> {
+fn norm_by_probes<T: Real>(group: &Group<'_, '_, T>, seed: u64) -> Result<f64> {
     let random = Stream::new(seed, 0, PROBE);
     let probes =
         Mat::from_fn(group.design.ncols(), PROBES, |i, probe| random.normal(i as u64, probe as u64))?;

@@ -15,13 +15,12 @@ use crate::regression::methods::least_norm;
 use crate::regression::methods::outcome::Factored;
 use crate::regression::methods::wide::{Transposed, orthonormal};
 use crate::regression::refine::{Group, Refined, Scaled, TARGETS};
-use crate::simd::Element;
 
 /// Reads of A that measure the answer, and mend what rounding left.
 const PASSES: usize = 5;
 
 /// QR of [A, B] with the ridge below, singular values below `rcond` times the largest cut off.
-pub(crate) fn qr<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Factored> {
+pub(crate) fn qr<T: Real>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Factored> {
     let d = group.design.ncols();
     let Solved { scaled, x, null_space, empty } = if group.design.nrows() < d && group.ridge == 0.0 {
         wide(group, rcond)?
@@ -38,7 +37,7 @@ pub(crate) fn qr<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Res
 }
 
 /// Moves answers of a deficient factor to those of least norm, and measures them again.
-pub(crate) fn shortened<T: Real + Element>(
+pub(crate) fn shortened<T: Real>(
     group: &Group<'_, '_, T>,
     refined: Refined,
     scaled: &Scaled,
@@ -83,7 +82,7 @@ struct Solved {
     empty: Vec<usize>,
 }
 
-fn tall<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solved> {
+fn tall<T: Real>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solved> {
     let (d, k) = (group.design.ncols(), group.targets.len());
     let r_of_both = linalg::tsqr(
         group.context,
@@ -120,7 +119,7 @@ fn tall<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solve
 /// Condition of a factor where it decides on the rank: beside the constant, if there is one, and with columns of norm one
 /// before they were centred;
 /// `condition` is that with columns of norm one as they are.
-pub(crate) fn doubt<T: Real + Element>(
+pub(crate) fn doubt<T: Real>(
     design: &Design<'_, T>,
     scaled: &Scaled,
     condition: impl FnOnce() -> Result<f64>,
@@ -141,7 +140,7 @@ pub(crate) fn doubt<T: Real + Element>(
 }
 
 /// Fewer rows than columns: by the QR factorisation of A'.
-fn wide<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solved> {
+fn wide<T: Real>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solved> {
     let transposed = Transposed::new(group.context, group.design, rcond)?;
     let (svd, cut) = transposed.svd(group.context, rcond)?;
     let mut buffer = Vec::new();
@@ -155,7 +154,7 @@ fn wide<T: Real + Element>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solve
 const COLUMNS: &str = "norms of columns";
 
 /// The answers (in scaled units) of the smallest norm in the caller's units that are as good as `x`.
-fn shortest<T: Real + Element>(
+fn shortest<T: Real>(
     group: &Group<'_, '_, T>,
     x: Mat<f64>,
     scaled: &Scaled,
@@ -187,7 +186,7 @@ fn shortest<T: Real + Element>(
 }
 
 /// What coefficients in scaled units are divided by for those of the caller, up to one factor for all.
-fn units<T: Real + Element>(design: &Design<'_, T>, scale: &[f64]) -> Result<Vec<f64>> {
+fn units<T: Real>(design: &Design<'_, T>, scale: &[f64]) -> Result<Vec<f64>> {
     let equilibrated = |j: usize| design.column_scale(j);
     // Constant columns, which have no unit, are out of the way.
     let least = (0..scale.len()).map(equilibrated).filter(|&unit| unit > 0.0).fold(f64::INFINITY, f64::min);

@@ -7,7 +7,6 @@ use crate::memory::{collected, filled};
 use crate::regression::design::products::product;
 use crate::regression::design::stacked::{RootWeights, Targets};
 use crate::regression::refine::{Group, Scaled};
-use crate::simd::Element;
 use crate::sketch::{Kind, Operand, Sketch};
 
 /// How a sketch of A is to be made.
@@ -45,7 +44,7 @@ impl SketchFactor {
 }
 
 /// Sketches A and B and factors the sketch, the ridge unsketched below it.
-pub(crate) fn sketched<T: Real + Element + Sketchable>(
+pub(crate) fn sketched<T: Real + Sketchable>(
     group: &Group<'_, '_, T>,
     plan: SketchPlan,
 ) -> Result<SketchFactor> {
@@ -119,10 +118,7 @@ impl Sketchable for f64 {
 }
 
 /// S times the design; of a sparse matrix without making it dense.
-fn apply_to_design<T: Real + Element + Sketchable>(
-    group: &Group<'_, '_, T>,
-    sketch: &Sketch,
-) -> Result<Mat<f64>> {
+fn apply_to_design<T: Real + Sketchable>(group: &Group<'_, '_, T>, sketch: &Sketch) -> Result<Mat<f64>> {
     let (context, design) = (group.context, group.design);
     if design.operator().is_some() {
         return apply_to_operator(group, sketch);
@@ -145,7 +141,7 @@ fn apply_to_design<T: Real + Element + Sketchable>(
 }
 
 /// S times an operator, of which a few columns at a time are had as products with unit vectors.
-fn apply_to_operator<T: Real + Element>(group: &Group<'_, '_, T>, sketch: &Sketch) -> Result<Mat<f64>> {
+fn apply_to_operator<T: Real>(group: &Group<'_, '_, T>, sketch: &Sketch) -> Result<Mat<f64>> {
     let (context, d) = (group.context, group.design.ncols());
     let mut sketched = Mat::zeros(sketch.m(), d)?;
     for first in (0..d).step_by(COLUMNS) {

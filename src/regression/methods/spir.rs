@@ -14,7 +14,6 @@ use crate::memory::{collected, copied, gathered, push, room_for, zeros};
 use crate::regression::methods::outcome::{Factored, Outcome};
 use crate::regression::methods::sketched::SketchFactor;
 use crate::regression::refine::{Group, Refined, Scaled, TARGETS, columns};
-use crate::simd::Element;
 
 /// The inner iteration.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -48,7 +47,7 @@ const IDLE_LOOKS: usize = 3;
 const DIVERGENCE: f64 = 1e8;
 
 /// SPIR or FOSSILS for one group of targets.
-pub(crate) fn spir<T: Real + Element>(
+pub(crate) fn spir<T: Real>(
     group: &Group<'_, '_, T>,
     sketched: SketchFactor,
     inner: Inner,
@@ -102,7 +101,7 @@ struct Rounds<'g, 'p, 'a, T> {
     best: Refined,
 }
 
-impl<'g, 'p, 'a, T: Real + Element> Rounds<'g, 'p, 'a, T> {
+impl<'g, 'p, 'a, T: Real> Rounds<'g, 'p, 'a, T> {
     fn new(group: &'g Group<'p, 'a, T>, scaled: &'g Scaled, x: Mat<f64>) -> Result<Self> {
         let (k, best) = (group.targets.len(), Refined::starting_at(&x)?);
         Ok(Self { group, scaled, start: Mat::zeros(scaled.factor.rank(), k)?, x, best })

@@ -7,11 +7,10 @@ use crate::regression::design::pass::{PassSum, Sides, fold};
 use crate::regression::methods::outcome::{Factored, Outcome};
 use crate::regression::methods::sketched::SketchFactor;
 use crate::regression::refine::{Group, Scaled};
-use crate::simd::Element;
 
 /// The whitened candidate for one group of targets, its Gram matrix summed from products of this precision. A sketch that
 /// leaves A R1^-1 with a condition above `worst` has failed.
-pub(crate) fn whitened<T: Real + Element>(
+pub(crate) fn whitened<T: Real>(
     group: &Group<'_, '_, T>,
     sketched: SketchFactor,
     precision: Precision,
@@ -63,11 +62,7 @@ pub(crate) fn whitened<T: Real + Element>(
 pub(crate) const WORST_SKETCH: f64 = 30.0;
 
 /// gram += ridge W'W, and a unit for columns of zeros, whose sketch was given one.
-fn add_ridge<T: Real + Element>(
-    group: &Group<'_, '_, T>,
-    whitener: &Mat<f64>,
-    gram: &mut Mat<f64>,
-) -> Result<()> {
+fn add_ridge<T: Real>(group: &Group<'_, '_, T>, whitener: &Mat<f64>, gram: &mut Mat<f64>) -> Result<()> {
     if group.ridge > 0.0 {
         let d = whitener.ncols();
         let rows = Mat::from_fn(d, d, |i, j| group.root_ridge(i) * whitener[(i, j)])?;

@@ -9,7 +9,6 @@ use crate::matrix::{Dense, DenseMut, Mat, Real, Rows, TILE};
 use crate::memory::{collected, extend, prepare, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
-use crate::simd::Element;
 use std::convert::identity;
 use std::ops::Range;
 
@@ -24,7 +23,7 @@ pub(crate) struct Transposed<'p, 'a, T> {
     least: f64,
 }
 
-impl<'p, 'a, T: Real + Element> Transposed<'p, 'a, T> {
+impl<'p, 'a, T: Real> Transposed<'p, 'a, T> {
     /// Reads A for the norms of its columns.
     pub(crate) fn new(context: &Context, design: &'p Design<'a, T>, rcond: f64) -> Result<Self> {
         let (n, d) = (design.nrows(), design.ncols());
@@ -95,7 +94,7 @@ impl<'p, 'a, T: Real + Element> Transposed<'p, 'a, T> {
     }
 }
 
-impl<T: Real + Element> Rows for Transposed<'_, '_, T> {
+impl<T: Real> Rows for Transposed<'_, '_, T> {
     fn nrows(&self) -> usize {
         self.norms.len()
     }
