@@ -1,5 +1,5 @@
 # Everything that a contributor needs; `.ci/run` is all of it from a clean clone.
-.PHONY: build test guarantee fuzz peers lint bench docs
+.PHONY: build test fresh guarantee fuzz peers lint bench docs
 
 PYTHON ?= python
 
@@ -10,6 +10,9 @@ test: build
 	$(PYTHON) -m pytest
 	cargo test --locked --all-targets
 	cargo test --locked --doc
+
+fresh: build  ## the same with other examples of Hypothesis in every run
+	$(PYTHON) -m pytest --hypothesis-profile=fresh
 
 guarantee: build  ## the statements of the theorems, over many seeds
 	$(PYTHON) -m pytest -m guarantee

@@ -13,6 +13,17 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("nearlin")
 
+ALONE = {
+    "test_demo",
+    "test_forks",
+    "test_fuzz_memory",
+    "test_processes",
+    "test_signals",
+    "test_sparse",
+    "test_states",
+}
+"""Files of tests that disturb one another."""
+
 
 def pytest_addoption(parser):
     parser.addoption("--one-of-each", action="store_true", help="of every parametrized test, one cell")
@@ -22,9 +33,12 @@ def pytest_collection_modifyitems(config, items):
     if config.getoption("one_of_each"):
         cells = {}
         for item in items:
-            cells.setdefault((item.path, item.originalname), []).append(item)
+            if not item.get_closest_marker("slow"):
+                cells.setdefault((item.path, item.originalname), []).append(item)
         # Those in the middle are neither the easiest nor all of one kind.
-        items[:] = [cell[len(cell) // 2] for cell in cells.values()]
+        chosen = [cell[len(cell) // 2] for cell in cells.values()]
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
 
 
 def pytest_xdist_auto_num_workers(config):
@@ -32,6 +46,17 @@ def pytest_xdist_auto_num_workers(config):
     if any(Path(argument.partition("::")[0]).is_file() for argument in config.args):
         return 0
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Schedule test by test, but those of some files one after the other."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return "alone" if Path(nodeid.partition("::")[0]).stem in ALONE else nodeid
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

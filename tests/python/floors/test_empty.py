@@ -1,5 +1,7 @@
 """Problems without rows, columns or right-hand sides: what numpy.linalg.lstsq gives, in every layout."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -25,11 +27,10 @@ METHODS = ["auto", "gram", "whitened", "spir", "fossils", "lsmr", "fgmres_wlsir"
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("k", [(), (1,), (2,), (0,)])
-@pytest.mark.parametrize("shape", [(0, 3), (5, 0), (0, 0), (7, 3)])
+@pytest.mark.parametrize(
+    ("shape", "k"), [*itertools.product([(0, 3), (5, 0), (0, 0)], [(), (1,), (2,), (0,)]), ((7, 3), (0,))]
+)
 def test_the_answer_is_that_of_numpy(shape, k, layout):
-    if 0 not in shape and k != (0,):
-        pytest.skip("is not empty")
     rng = np.random.default_rng(0)
     A, b = rng.integers(-9, 9, shape).astype(float), rng.standard_normal((shape[0], *k))
     matrix = LAYOUTS[layout](A)

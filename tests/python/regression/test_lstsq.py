@@ -2,14 +2,8 @@
 
 import dataclasses
 import json
-import multiprocessing
-import os
 import pickle
-import subprocess
-import sys
-import textwrap
 import warnings
-from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pandas
@@ -251,29 +245,6 @@ def test_the_seed_is_the_only_source_of_randomness():
     assert float(nearlin.lstsq(A, b, method="whitened").certificate) <= 4 * U
 
 
-@pytest.mark.fork
-@pytest.mark.parametrize("start", ["fork", "forkserver", "spawn"])
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_child_process_finds_the_same_bits(start):
-    if start not in multiprocessing.get_all_start_methods():
-        pytest.skip(f"no {start} here")
-    A, b = problem(20_000, 24)
-    options = {"method": "whitened", "rng": 3, "n_jobs": 2}
-    here = nearlin.lstsq(A, b, **options).x.tobytes()
-    context = multiprocessing.get_context(start)
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        assert pool.submit(nearlin.lstsq, A, b, **options).result(timeout=60).x.tobytes() == here
-
-
-@pytest.mark.fork
-def test_workers_of_joblib_find_the_same_bits():
-    joblib = pytest.importorskip("joblib")
-    A, b = problem(20_000, 24)
-    job = joblib.delayed(nearlin.lstsq)(A, b, method="whitened", rng=3)
-    here = nearlin.lstsq(A, b, method="whitened", rng=3).x.tobytes()
-    assert {r.x.tobytes() for r in joblib.Parallel(n_jobs=2)([job, job])} == {here}
-
-
 def test_progress_is_reported_and_its_errors_are_passed_on():
     A, b = problem(20_000, 24)
     seen = []
@@ -286,79 +257,6 @@ def test_progress_is_reported_and_its_errors_are_passed_on():
 
     with pytest.raises(RuntimeError, match="enough"):
         nearlin.lstsq(A, b, method="spir", rng=0, progress=stop)
-
-
-@pytest.mark.fork
-@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
-def test_ctrl_c_interrupts_and_the_process_goes_on():
-    code = """
-        import os, signal, threading, time
-        import numpy as np
-        import nearlin
-
-        rng = np.random.default_rng(0)
-        A = rng.standard_normal((60_000, 700))
-        b = rng.standard_normal(60_000)
-        sent = []
-
-        def interrupt():
-            sent.append(time.monotonic())
-            os.kill(os.getpid(), signal.SIGINT)
-
-        threading.Timer(1.0, interrupt).start()
-        try:
-            while True:
-                nearlin.lstsq(A, b, method="qr", rng=0)
-        except KeyboardInterrupt:
-            print(time.monotonic() - sent[0])
-        print(nearlin.lstsq(A[:2000, :5], b[:2000], rng=0).rank)
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=100, check=True
-    )
-    waited, rank = done.stdout.split()
-    assert float(waited) < 2.0
-    assert rank == "5"
-
-
-@pytest.mark.fork
-@pytest.mark.skipif(sys.platform != "linux", reason="reads the kernel's marks of memory")
-@pytest.mark.parametrize(
-    ("make", "allowed"),
-    [
-        ("rng.standard_normal((2**17, 128))", 0.2),
-        ("np.asfortranarray(rng.standard_normal((2**17, 128)))", 0.2),
-        ("rng.standard_normal((2**17, 128), np.float32)", 0.4),
-        ("scipy.sparse.csr_array(rng.random((2**18, 50)) * (rng.random((2**18, 50)) < 4e-2))", 2.0),
-    ],
-    ids=["C", "F", "float32", "CSR"],
-)
-def test_little_memory_is_taken_beside_the_data(make, allowed):
-    code = f"""
-        import json
-        import numpy as np, scipy.sparse
-        import nearlin
-        from nearlin._demo.process import memory_probe
-
-        rng = np.random.default_rng(0)
-        A = {make}
-        b = A @ np.ones(A.shape[1], A.dtype) + rng.standard_normal(A.shape[0]).astype(A.dtype)
-        nearlin.lstsq(A[:5000], b[:5000], n_jobs=2)
-        size = A.nbytes if isinstance(A, np.ndarray) else A.data.nbytes + A.indices.nbytes
-        shares = {{}}
-        # FGMRES keeps two vectors of n numbers for each step, LSMR a few: little beside dense rows only.
-        for method in {METHODS}:
-            if method in ("fgmres_wlsir", "lsmr") and not isinstance(A, np.ndarray):
-                continue
-            peak = memory_probe()
-            nearlin.lstsq(A, b, method=method, rng=0, n_jobs=2)
-            shares[method] = peak() / size
-        print(json.dumps(shares))
-    """
-    command = [sys.executable, "-c", textwrap.dedent(code)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
-    shares = json.loads(done.stdout)
-    assert max(shares.values()) <= allowed, shares
 
 
 # --- when a method fails ------------------------------------------------------------------------------------
