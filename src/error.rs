@@ -67,6 +67,23 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// The argument that is at fault, if one is.
+    pub fn argument(&self) -> Option<&'static str> {
+        match self {
+            Self::Shape { argument, .. }
+            | Self::Value { argument, .. }
+            | Self::NonFinite { argument, .. } => Some(argument),
+            _ => None,
+        }
+    }
+
+    /// What is wrong, for callers who have another name for the argument: [`Display`](std::fmt::Display) without it.
+    pub fn complaint(&self) -> String {
+        let text = self.to_string();
+        let named = self.argument().map(|argument| format!("`{argument}` "));
+        named.and_then(|name| text.strip_prefix(&name).map(String::from)).unwrap_or(text)
+    }
+
     /// A shape error from anything that can be printed.
     pub fn shape(argument: &'static str, found: impl ToString, expected: impl ToString) -> Self {
         Self::Shape { argument, found: found.to_string(), expected: expected.to_string() }

@@ -7,14 +7,13 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ._listing import listing
 
 __all__ = ["Certificate"]
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Certificate:
     """What was measured about the accuracy of an answer.
 
@@ -77,34 +76,8 @@ class Certificate:
     measured: str
     target: float | None = None
     note: str | None = None
-    details: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    details: Mapping[str, Any] = field(default_factory=dict)
     floor: float = 0.0
-
-    @property
-    def coordinate_bound(self) -> npt.NDArray[np.float64] | None:
-        """Bound on the distance of each coefficient from the true one; None if it was not asked for.
-
-        Its shape is that of the answer, and its entries are NaN where no figure would be honest. It holds
-        with probability ``details["confidence_of_bounds"]``.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> import nearlin
-        >>> A = np.vander(np.linspace(0.0, 1.0, 1000), 8)
-        >>> result = nearlin.lstsq(A, A.sum(axis=1), rng=0, certify=True)
-        >>> bool(np.all(np.abs(result.x - 1.0) <= result.certificate.coordinate_bound + 1e-10))
-        True
-        """
-        return self._array("coordinate_bound")
-
-    @property
-    def error_estimate(self) -> npt.NDArray[np.float64] | None:
-        """Estimate of each coefficient minus the true one, None if it was not asked for."""
-        return self._array("error_estimate")
-
-    def _array(self, name: str) -> npt.NDArray[np.float64] | None:
-        return np.array(self.details[name]) if name in self.details else None
 
     @property
     def met(self) -> bool | None:
@@ -126,10 +99,16 @@ class Certificate:
         Returns
         -------
         dict
-            Field names and values; ``Certificate(**d)`` gives the certificate
-            back.
+            Field names and values; ``Certificate(**d)`` gives a certificate that is
+            equal.
         """
         return asdict(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self.to_dict() == other.to_dict() if isinstance(other, Certificate) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.quantity, self.estimate, self.bound))
 
     def __float__(self) -> float:
         return self.bound
@@ -144,6 +123,12 @@ class Certificate:
             line = f"{self.quantity}: {self.estimate:.1e}, at most {self.bound:.1e}"
         else:
             line = f"{self.quantity}: not certified"
+        remarks = [*self._remarks, *([] if self.note is None else [self.note])]
+        return f"{line} ({'; '.join(remarks)})" if remarks else line
+
+    @property
+    def _remarks(self) -> list[str]:
+        """What stands in brackets before the note."""
         remarks = []
         if self.confidence is not None and self.confidence < 1.0:
             remarks.append(f"with confidence {self.confidence:.3g}")
@@ -151,8 +136,4 @@ class Certificate:
             verdict = {True: "met", False: "MISSED", None: "perhaps met"}[self.met]
             at_rounding = self.met is True and self.bound > self.target
             remarks.append(f"target {self.target:.1e} {verdict}" + at_rounding * " to rounding")
-        if (relative := self.details.get("relative_bound", np.nan)) == relative:
-            remarks.append(f"coefficients within {relative:.1e} of the largest")
-        if self.note is not None:
-            remarks.append(self.note)
-        return f"{line} ({'; '.join(remarks)})" if remarks else line
+        return remarks

@@ -148,8 +148,9 @@ def resolve_progress(progress: "bool | Progress | None") -> Progress | None:
     if callable(progress):
         return progress
     raise InvalidTypeError(
-        f"`progress` is of type {type(progress).__name__}, expected False, True or a callable that takes "
-        "(done, total, figures)"
+        f"is of type {type(progress).__name__}, expected False, True or a callable that takes "
+        "(done, total, figures)",
+        argument="progress",
     )
 
 
@@ -160,10 +161,10 @@ def _checked(count: int | None, name: str = "num_threads") -> int | None:
         count = index(count)
     except TypeError:
         raise InvalidTypeError(
-            f"`{name}` is of type {type(count).__name__}, expected an integer or None"
+            f"is of type {type(count).__name__}, expected an integer or None", argument=name
         ) from None
     if count == 0:
-        raise InvalidInputError(f"`{name}` is 0, expected a positive or a negative number, or None")
+        raise InvalidInputError("is 0, expected a positive or a negative number, or None", argument=name)
     return count
 
 

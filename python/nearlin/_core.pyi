@@ -1,36 +1,134 @@
 """The compiled part of nearlin: private, no promise is made about it."""
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar, final
+from typing import Any, NotRequired, Protocol, TypeAlias, TypedDict, TypeVar, final, type_check_only
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = [
-    "Accumulator",
     "LeastSquaresStream",
     "Sketch",
+    "SketchAccumulator",
     "TensorSketch",
     "__version__",
     "check_sparse",
-    "covariance",
-    "eps_of_rows",
     "instruction_set",
+    "linear_predict",
     "lstsq",
+    "lstsq_covariance",
     "lstsq_kron",
-    "predict",
+    "lstsq_robust_covariance",
+    "lstsq_verify",
     "ridge_left_out",
     "ridge_loo",
     "ridge_path",
-    "robust_covariance",
-    "row_count",
+    "sketch_and_solve_eps",
+    "sketch_and_solve_rows",
     "usable_cpus",
-    "verify",
 ]
 
 __version__: str
 
 _Result = TypeVar("_Result", covariant=True)
+
+_Vector: TypeAlias = npt.NDArray[np.float64]
+_Matrix: TypeAlias = npt.NDArray[np.floating[Any]]
+
+@type_check_only
+class LstsqSolution(TypedDict):
+    """Arrays with a column, or an entry, for each right-hand side, and what happened on the way."""
+
+    x: _Matrix
+    intercept: _Vector
+    residual_norm: _Vector
+    rank: int | None
+    constant: list[int]
+    method: str
+    n_iter: int
+    sketch_size: int | None
+    backward_error: _Vector
+    backward_error_bound: _Vector
+    condition: float
+    target: float
+    floor: float
+    confidence: float
+    cut: float
+    columns: str
+    explanation: str
+    stages: list[tuple[str, float, int]]
+    fallback_reason: str | None
+    settled: bool
+    redraws: int
+    forward: ForwardError | None
+    inference: LstsqFit | None
+
+@type_check_only
+class ForwardError(TypedDict):
+    """How far coefficients are from those of the minimiser."""
+
+    coordinate_bound: _Vector
+    error_estimate: _Vector
+    fit_bound: list[float]
+    residual_bounds: list[tuple[float, float]]
+    sensitivity: list[float]
+    confidence: float
+    smallest_eigenvalue: float
+    objection: str | None
+
+@type_check_only
+class LstsqFit(TypedDict):
+    """What covariances are made of."""
+
+    factors: list[_Vector]
+    ridges: list[float]
+    factor_of: list[int]
+    means: _Vector | None
+    weight_norm: float
+    observations: int
+    target_norm: _Vector
+
+@type_check_only
+class LstsqVerification(TypedDict):
+    """What a second look at answers finds."""
+
+    backward_error: list[float]
+    bound: list[float]
+    rank: int
+    cut: float
+    confidence: float
+    stage: tuple[str, float, int]
+
+@type_check_only
+class KronSolution(TypedDict):
+    """Arrays with a column, or an entry, for each right-hand side, and what they rest on."""
+
+    x: _Matrix
+    residual_norm: _Vector
+    rank: int
+    n_iter: int
+    sketch_size: int | None
+    backward_error: _Vector
+    backward_error_bound: _Vector
+    condition: float
+    floor: float
+    cut: float
+
+@type_check_only
+class SketchAndSolveSolution(TypedDict):
+    """Arrays with a column, or an entry, for each right-hand side, and the chunks if there are any."""
+
+    x: _Matrix
+    half_width: _Vector
+    simultaneous: _Vector
+    residual_norm: _Vector
+    rank: int
+    estimate: float
+    unit: float
+    rounding: float
+    eps: float
+    chunk: NotRequired[int]
+    one_chunk: NotRequired[bool]
 
 class _Ridges(Protocol[_Result]):
     def __call__(
@@ -75,8 +173,8 @@ class Sketch:
     ) -> npt.NDArray[np.floating[Any]]: ...
 
 @final
-class Accumulator:
-    def __new__(cls, sketch: Sketch, d: int, *, single: bool) -> Accumulator: ...
+class SketchAccumulator:
+    def __new__(cls, sketch: Sketch, d: int, *, single: bool) -> SketchAccumulator: ...
     @property
     def single(self) -> bool: ...
     @property
@@ -86,12 +184,12 @@ class Accumulator:
     @property
     def covered(self) -> list[tuple[int, int]]: ...
     def partial_fit(self, a: Any, *, row_offset: int | None, threads: int) -> None: ...
-    def merge(self, other: Accumulator, *, threads: int) -> None: ...
+    def merge(self, other: SketchAccumulator, *, threads: int) -> None: ...
     def result(self, *, threads: int) -> npt.NDArray[np.floating[Any]]: ...
-    def copy(self) -> Accumulator: ...
+    def copy(self) -> SketchAccumulator: ...
     def to_bytes(self) -> bytes: ...
     @staticmethod
-    def from_bytes(data: bytes) -> Accumulator: ...
+    def from_bytes(data: bytes) -> SketchAccumulator: ...
 
 @final
 class TensorSketch:
@@ -151,35 +249,25 @@ class LeastSquaresStream:
         median: float,
         threads: int,
         progress: Callable[[int, int, dict[str, float]], object] | None,
-    ) -> dict[str, Any]: ...
+    ) -> SketchAndSolveSolution: ...
     def copy(self) -> LeastSquaresStream: ...
     def to_bytes(self) -> bytes: ...
     @staticmethod
     def from_bytes(data: bytes) -> LeastSquaresStream: ...
 
-def row_count(d: int, eps: float, delta: float) -> int: ...
-def eps_of_rows(d: int, m: int, delta: float) -> float: ...
+def sketch_and_solve_rows(d: int, eps: float, delta: float) -> int: ...
+def sketch_and_solve_eps(d: int, m: int, delta: float) -> float: ...
 def lstsq(
     a: Any,
     b: Any,
+    options: Any,
     *,
-    method: str,
-    sample_weight: npt.NDArray[np.float64] | None,
-    ridge: npt.NDArray[np.float64],
-    rcond: float | None,
-    sketch: str | None,
-    sketch_size: int | None,
-    tol: float | None,
-    max_iter: int | None,
-    seed: int,
-    threads: int,
+    sample_weight: _Vector | None,
+    ridge: _Vector,
     fit_intercept: bool,
-    preconditioner: str | None,
-    dtype_work: str | None,
-    keep_factor: bool,
-    certify: bool,
+    threads: int,
     progress: Callable[[int, int, dict[str, float]], object] | None,
-) -> dict[str, Any]: ...
+) -> LstsqSolution: ...
 def lstsq_kron(
     factors: list[Any],
     b: Any,
@@ -194,19 +282,18 @@ def lstsq_kron(
     seed: int,
     threads: int,
     progress: Callable[[int, int, dict[str, float]], object] | None,
-) -> dict[str, Any]: ...
-def verify(
+) -> KronSolution: ...
+def lstsq_verify(
     a: Any,
     b: Any,
     x: Any,
+    options: Any,
     *,
-    sample_weight: Any,
-    ridge: Any,
-    rcond: float | None,
-    seed: int,
+    sample_weight: _Vector | None,
+    ridge: _Vector,
     threads: int,
-) -> dict[str, Any]: ...
-def predict(
+) -> LstsqVerification: ...
+def linear_predict(
     a: Any, coefficients: Any, intercept: Any, *, single: bool, threads: int
 ) -> npt.NDArray[np.floating[Any]]: ...
 
@@ -216,7 +303,7 @@ ridge_left_out: _Ridges[npt.NDArray[np.float64]]
 ridge_loo: _Ridges[npt.NDArray[np.float64]]
 ridge_path: _Ridges[tuple[npt.NDArray[np.float64], list[float]]]
 
-def covariance(
+def lstsq_covariance(
     factor: npt.NDArray[np.float64],
     residual_norm: npt.NDArray[np.float64],
     *,
@@ -225,7 +312,7 @@ def covariance(
     weight_norm: float,
     observations: int,
 ) -> tuple[list[npt.NDArray[np.float64]], float, list[int]]: ...
-def robust_covariance(
+def lstsq_robust_covariance(
     a: Any,
     b: Any,
     factor: npt.NDArray[np.float64],

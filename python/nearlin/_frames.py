@@ -84,8 +84,8 @@ def naming_columns(names: Sequence[str] | None) -> Generator[None]:
     try:
         yield
     except NonFiniteError as error:
-        found = re.match(r"`[AX]` .* at \[\d+, (\d+)\]", str(error))
-        if names is not None and found is not None:
+        found = re.search(r" at \[\d+, (\d+)\]", str(error))
+        if names is not None and found is not None and error.argument in ("A", "X"):
             error.args = (f"{error.args[0]} (column {names[int(found[1])]!r})",)
         raise
 

@@ -58,16 +58,22 @@ class Operator:
         try:
             shape = tuple(map(index, A.shape))
         except TypeError:
-            raise InvalidTypeError(f"`{name}` has shape {shown(A.shape)}, expected two integers") from None
+            raise InvalidTypeError(
+                f"has shape {shown(A.shape)}, expected two integers", argument=name
+            ) from None
         if len(shape) != 2:
-            raise ShapeError(f"`{name}` has {len(shape)} dimensions, expected 2")
+            raise ShapeError(f"has {len(shape)} dimensions, expected 2", argument=name)
         if min(shape) < 0 or max(shape) > LARGEST:
-            raise ShapeError(f"`{name}` has shape {shown(shape)}, expected two numbers from 0 to {LARGEST}")
+            raise ShapeError(
+                f"has shape {shown(shape)}, expected two numbers from 0 to {LARGEST}", argument=name
+            )
         self.shape = shape
         try:
             dtype = np.dtype(getattr(A, "dtype", None))
         except (TypeError, ValueError):
-            raise InvalidTypeError(f"`{name}` has dtype {shown(A.dtype)}, expected one of NumPy's") from None
+            raise InvalidTypeError(
+                f"has dtype {shown(A.dtype)}, expected one of NumPy's", argument=name
+            ) from None
         self.dtype = float_dtype(dtype, name)
         self._name = name
         self._operator = A
@@ -116,9 +122,9 @@ class Operator:
     def _checked(self, method: str, array: npt.NDArray[Any], shape: tuple[int, ...]) -> Float:
         name = f"{self._name}.{method}(...)"
         if array.shape != shape:
-            raise ShapeError(f"`{name}` has shape {array.shape}, expected {shape}")
+            raise ShapeError(f"has shape {array.shape}, expected {shape}", argument=name)
         if array.dtype.kind not in "fiub":
-            raise InvalidTypeError(f"`{name}` has dtype {array.dtype}, expected real numbers")
+            raise InvalidTypeError(f"has dtype {array.dtype}, expected real numbers", argument=name)
         checked: Float = array.astype(np.float64, copy=False)
         check_finite(checked, name)
         return checked

@@ -45,7 +45,7 @@ def compressed(A: Any, dtype: np.dtype[Any], name: str) -> Any:
         raise AllocationError(f"could not allocate a copy of `{name}` in CSR form: {error}") from error
     except Exception as error:  # what SciPy makes of attributes that do not fit together
         raise InvalidInputError(
-            f"`{name}` is a malformed {A.format} matrix, expected one that SciPy can convert: {error}"
+            f"is a malformed {A.format} matrix, expected one that SciPy can convert: {error}", argument=name
         ) from error
 
 
@@ -54,7 +54,7 @@ def sparse_dtype(A: Any, name: str) -> np.dtype[Any]:
     try:
         dtype: np.dtype[Any] = np.dtype(A.dtype)
     except AttributeError as error:  # the data have been replaced by something that is no array
-        raise InvalidTypeError(f"`{name}` is a malformed {A.format} matrix: {error}") from error
+        raise InvalidTypeError(f"is a malformed {A.format} matrix: {error}", argument=name) from error
     return dtype
 
 
@@ -71,22 +71,27 @@ def check_indices(A: Any, name: str) -> None:
         elif A.format == "dia":
             offsets, data = _array(A.offsets, "offsets", 1, "iu"), _array(A.data, "data", 2)
             if len(offsets) != len(data):
-                raise ShapeError(f"`A` has {len(offsets)} offsets, expected {len(data)}, as it has diagonals")
+                raise ShapeError(
+                    f"has {len(offsets)} offsets, expected {len(data)}, as it has diagonals", argument="A"
+                )
             n, d = A.shape
             for offset in offsets:
                 if not -n < offset < d:
                     raise InvalidInputError(
-                        f"`A` is sparse with a diagonal at offset {offset}, expected one in ({-n}, {d})"
+                        f"is sparse with a diagonal at offset {offset}, expected one in ({-n}, {d})",
+                        argument="A",
                     )
         elif A.format == "lil":
             lengths = [list(map(len, A.rows)), list(map(len, A.data))]
             if lengths[0] != lengths[1] or len(lengths[0]) != A.shape[0]:
-                raise ShapeError("`A` has rows of indices and of entries that differ, expected one length")
+                raise ShapeError(
+                    "has rows of indices and of entries that differ, expected one length", argument="A"
+                )
     except NearlinError as error:
-        error.args = (str(error).replace("`A`", f"`{name}`"),)
+        error.argument = name
         raise
     except (AttributeError, TypeError, ValueError) as error:
-        raise InvalidTypeError(f"`{name}` is a malformed {A.format} matrix: {error}") from error
+        raise InvalidTypeError(f"is a malformed {A.format} matrix: {error}", argument=name) from error
 
 
 def _check_compressed(A: Any, lines: int, width: int, data: npt.NDArray[Any]) -> None:
@@ -98,7 +103,9 @@ def _check_blocks(A: Any) -> None:
     data = _array(A.data, "data", 3)
     for size, block in zip(A.shape, data.shape[1:], strict=True):
         if block == 0 or size % block:
-            raise ShapeError(f"`A` has blocks of shape {data.shape[1:]}, expected parts of {A.shape}")
+            raise ShapeError(
+                f"has blocks of shape {data.shape[1:]}, expected parts of {A.shape}", argument="A"
+            )
     _check_compressed(A, A.shape[0] // data.shape[1], A.shape[1] // data.shape[2], data)
 
 
@@ -107,22 +114,24 @@ def _check_coordinates(A: Any) -> None:
     for axis, size in zip(("row", "col"), A.shape, strict=True):
         index = _array(getattr(A, axis), axis, 1, "iu")
         if len(index) != len(data):
-            raise ShapeError(f"`A` has {len(index)} indices in its {axis}, expected {len(data)}")
+            raise ShapeError(f"has {len(index)} indices in its {axis}, expected {len(data)}", argument="A")
         if len(index) and not (index.min() >= 0 and index.max() < size):
             wrong = index.min() if index.min() < 0 else index.max()
             raise InvalidInputError(
-                f"`A` is sparse with index {wrong} in its {axis}, expected an index in [0, {size})"
+                f"is sparse with index {wrong} in its {axis}, expected an index in [0, {size})", argument="A"
             )
 
 
 def _array(found: object, attribute: str, ndim: int, kinds: str | None = None) -> npt.NDArray[Any]:
     """Return what a sparse matrix stores under a name, if it is an array of the right kind."""
     if not isinstance(found, np.ndarray):
-        raise InvalidTypeError(f"`A` has {attribute} of type {type(found).__name__}, expected an array")
+        raise InvalidTypeError(
+            f"has {attribute} of type {type(found).__name__}, expected an array", argument="A"
+        )
     if found.ndim != ndim:
-        raise ShapeError(f"`A` has {attribute} of {found.ndim} dimensions, expected {ndim}")
+        raise ShapeError(f"has {attribute} of {found.ndim} dimensions, expected {ndim}", argument="A")
     if kinds is not None and found.dtype.kind not in kinds:
-        raise InvalidTypeError(f"`A` has {attribute} of dtype {found.dtype}, expected integers")
+        raise InvalidTypeError(f"has {attribute} of dtype {found.dtype}, expected integers", argument="A")
     return found
 
 

@@ -62,7 +62,7 @@ class RowStream:
         """
         if not isinstance(other, type(self)):
             found, expected = type(other).__name__, type(self).__name__
-            raise InvalidTypeError(f"`other` is of type {found}, expected {expected}")
+            raise InvalidTypeError(f"is of type {found}, expected {expected}", argument="other")
         self._state.merge(other._state, threads=resolve_threads(n_jobs))
         return self
 
@@ -119,7 +119,7 @@ class RowStream:
         <StreamingLeastSquares of 0 rows, by 'gaussian' with seed 0>
         """
         if not isinstance(data, bytes | bytearray | memoryview):
-            raise InvalidTypeError(f"`data` is of type {type(data).__name__}, expected bytes")
+            raise InvalidTypeError(f"is of type {type(data).__name__}, expected bytes", argument="data")
         try:
             return cls._wrap(cls._State.from_bytes(bytes(data)))
         except StateError as error:

@@ -20,9 +20,11 @@ def as_factors(factors: object, name: str = "factors") -> list[Matrix]:
         or isinstance(factors, str | bytes)
         or getattr(factors, "ndim", 1) == 0
     ):
-        raise InvalidTypeError(f"`{name}` is of type {type(factors).__name__}, expected a list of matrices")
+        raise InvalidTypeError(
+            f"is of type {type(factors).__name__}, expected a list of matrices", argument=name
+        )
     if len(factors) == 0:
-        raise ShapeError(f"`{name}` is empty, expected at least one matrix")
+        raise ShapeError("is empty, expected at least one matrix", argument=name)
     return [as_matrix(factor, f"{name}[{i}]") for i, factor in enumerate(factors)]
 
 
@@ -33,7 +35,7 @@ def as_folded(B: object, dims: Sequence[int], name: str = "B") -> tuple[Float, i
     thing returned, None for one without that axis.
     """
     if is_sparse(B):
-        raise InvalidTypeError(f"`{name}` is sparse, expected a dense array; use its toarray()")
+        raise InvalidTypeError("is sparse, expected a dense array; use its toarray()", argument=name)
     array = as_float(as_array(B, name), name)
     dims, rows = tuple(dims), math.prod(dims)
     for shape in (dims, (rows,)):
@@ -41,5 +43,5 @@ def as_folded(B: object, dims: Sequence[int], name: str = "B") -> tuple[Float, i
             if array.shape == (shape if count is None else (*shape, count)):
                 return array.reshape(dims[0], -1), count
     raise ShapeError(
-        f"`{name}` has shape {array.shape}, expected {dims} or {(rows,)}, or one more axis for several"
+        f"has shape {array.shape}, expected {dims} or {(rows,)}, or one more axis for several", argument=name
     )

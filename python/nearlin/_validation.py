@@ -7,11 +7,11 @@ which refuses NaN and infinity in its first pass.
 
 import math
 import os
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager
 from numbers import Real
 from operator import index
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +48,7 @@ __all__ = [
     "check_real",
     "copying",
     "float_dtype",
+    "optional",
     "shown",
 ]
 
@@ -56,6 +57,8 @@ Float: TypeAlias = npt.NDArray[np.floating[Any]]
 
 Matrix: TypeAlias = Any
 """A :data:`Float` of two dimensions, or a SciPy CSR or CSC matrix of such entries."""
+
+T = TypeVar("T")
 
 LARGEST = 2**63 - 1
 """No count of anything is larger."""
@@ -72,7 +75,7 @@ def as_matrix(A: object, name: str = "A", *, accept_sparse: bool = True, allow_e
     """
     if is_sparse(A):
         if not accept_sparse:
-            raise InvalidTypeError(f"`{name}` is sparse, expected a dense array; use its toarray()")
+            raise InvalidTypeError("is sparse, expected a dense array; use its toarray()", argument=name)
         sparse: Any = A
         _check_ndim(sparse.shape, name)
         matrix = compressed(sparse, float_dtype(sparse_dtype(sparse, name), name), name)
@@ -81,7 +84,7 @@ def as_matrix(A: object, name: str = "A", *, accept_sparse: bool = True, allow_e
         _check_ndim(array.shape, name)
         matrix = as_float(array, name)
     if not allow_empty and 0 in matrix.shape:
-        raise ShapeError(f"`{name}` has shape {matrix.shape}, expected at least one row and one column")
+        raise ShapeError(f"has shape {matrix.shape}, expected at least one row and one column", argument=name)
     return matrix
 
 
@@ -106,7 +109,7 @@ def as_columns(A: object, name: str = "A") -> tuple[Matrix, bool]:
     vector = isinstance(array, np.ndarray) and array.ndim == 1
     matrix = as_matrix(array[:, np.newaxis] if vector else array, name, allow_empty=True)  # type: ignore[index]
     if matrix.shape[1] == 0:
-        raise ShapeError(f"`{name}` has shape {matrix.shape}, expected at least one column")
+        raise ShapeError(f"has shape {matrix.shape}, expected at least one column", argument=name)
     return matrix, vector
 
 
@@ -115,14 +118,16 @@ def as_rhs(
 ) -> tuple[Float, bool]:
     """Return right-hand sides as the columns of a matrix of ``dtype``, and whether ``b`` was a vector."""
     if is_sparse(b):
-        raise InvalidTypeError(f"`{name}` is sparse, expected a dense array; use its toarray()")
+        raise InvalidTypeError("is sparse, expected a dense array; use its toarray()", argument=name)
     array = as_array(b, name)
     if array.ndim not in (1, 2):
-        raise ShapeError(f"`{name}` has {array.ndim} dimensions, expected 1 or 2")
+        raise ShapeError(f"has {array.ndim} dimensions, expected 1 or 2", argument=name)
     if array.shape[0] != rows:
-        raise ShapeError(f"`{name}` has shape {array.shape}, expected {rows} rows, as many as the matrix has")
+        raise ShapeError(
+            f"has shape {array.shape}, expected {rows} rows, as many as the matrix has", argument=name
+        )
     if array.ndim == 2 and array.shape[1] == 0 and not allow_empty:
-        raise ShapeError(f"`{name}` has shape {array.shape}, expected at least one column")
+        raise ShapeError(f"has shape {array.shape}, expected at least one column", argument=name)
     columns = as_float(array if array.ndim == 2 else array[:, np.newaxis], name, dtype)
     return columns, array.ndim == 1
 
@@ -140,9 +145,9 @@ def as_vector(
         v = [check_real(v, name)]
     array = as_array(v, name)
     if array.ndim != 1:
-        raise ShapeError(f"`{name}` has {array.ndim} dimensions, expected 1")
+        raise ShapeError(f"has {array.ndim} dimensions, expected 1", argument=name)
     if length is not None and array.shape[0] != length:
-        raise ShapeError(f"`{name}` has length {array.shape[0]}, expected {length}")
+        raise ShapeError(f"has length {array.shape[0]}, expected {length}", argument=name)
     with copying(name):
         return np.ascontiguousarray(as_float(array, name, dtype))
 
@@ -160,24 +165,21 @@ def as_sample_weight(
         check_finite(weights, name)
     if weights.size and weights.min() < 0:
         row = int(weights.argmin())
-        raise InvalidInputError(f"`{name}` has {weights[row]} at [{row}], expected no negative weight")
+        raise InvalidInputError(f"has {weights[row]} at [{row}], expected no negative weight", argument=name)
     if not (accept_zero or weights.any() or rows == 0):
-        raise InvalidInputError(f"`{name}` is zero everywhere, expected at least one positive weight")
+        raise InvalidInputError("is zero everywhere, expected at least one positive weight", argument=name)
     checked: npt.NDArray[np.float64] = weights
     return checked
 
 
-def as_seed(rng: object, name: str = "rng") -> int:
+def as_seed(rng: object, name: str = "rng", *, default: Callable[[int], bytes] = os.urandom) -> int:
     """Return one number of 64 bits from anything that NumPy or scikit-learn takes for a source of randomness.
 
-    An integer below 2**64 is the seed itself. Generators are advanced. None is fresh entropy for ``rng``,
-    as in SciPy, and NumPy's global state for ``random_state``, as in scikit-learn.
+    An integer below 2**64 is the seed itself. Generators are advanced. For None, ``default`` gives the bytes.
     """
     random = np.random
     if rng is None:
-        if name == "random_state":
-            return int.from_bytes(random.bytes(8), "little")
-        return int.from_bytes(os.urandom(8), "little")
+        return int.from_bytes(default(8), "little")
     if isinstance(rng, random.BitGenerator):
         rng = random.Generator(rng)
     if isinstance(rng, random.Generator | random.RandomState):
@@ -207,7 +209,7 @@ def check_real(
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
-        raise InvalidTypeError(f"`{name}` is of type {type(value).__name__}, expected a real number")
+        raise InvalidTypeError(f"is of type {type(value).__name__}, expected a real number", argument=name)
     try:
         number = float(value)
     except OverflowError:
@@ -215,7 +217,9 @@ def check_real(
     if not (math.isfinite(number) and at_least <= number <= at_most and above < number < below):
         bounds = {">=": at_least, ">": above, "<": below, "<=": at_most}
         wanted = [f"{sign} {bound:g}" for sign, bound in bounds.items() if math.isfinite(bound)]
-        raise InvalidInputError(f"`{name}` is {shown(value)}, expected {' and '.join(['finite', *wanted])}")
+        raise InvalidInputError(
+            f"is {shown(value)}, expected {' and '.join(['finite', *wanted])}", argument=name
+        )
     return number
 
 
@@ -233,11 +237,11 @@ def check_int(
             raise TypeError
         number = index(value)  # type: ignore[arg-type]
     except TypeError:
-        raise InvalidTypeError(f"`{name}` is of type {type(value).__name__}, expected {what}") from None
+        raise InvalidTypeError(f"is of type {type(value).__name__}, expected {what}", argument=name) from None
     if at_least is not None and number < at_least:
-        raise InvalidInputError(f"`{name}` is {shown(number)}, expected at least {at_least}")
+        raise InvalidInputError(f"is {shown(number)}, expected at least {at_least}", argument=name)
     if at_most is not None and number > at_most:
-        raise InvalidInputError(f"`{name}` is {shown(number)}, expected at most {at_most}")
+        raise InvalidInputError(f"is {shown(number)}, expected at most {at_most}", argument=name)
     return number
 
 
@@ -245,7 +249,7 @@ def check_choice(value: object, name: str, choices: Collection[str]) -> str:
     """Return a string that is one of ``choices``."""
     if not isinstance(value, str) or value not in choices:
         listed = ", ".join(map(repr, choices))
-        raise InvalidInputError(f"`{name}` is {shown(value)}, expected one of {listed}")
+        raise InvalidInputError(f"is {shown(value)}, expected one of {listed}", argument=name)
     return value
 
 
@@ -257,7 +261,7 @@ def as_float_dtype(dtype: object, name: str) -> str:
         found = None
     if found is None or found.name not in ("float32", "float64"):
         wrong = shown(dtype) if found is None else repr(found.name)
-        raise InvalidTypeError(f"`{name}` is {wrong}, expected float32 or float64")
+        raise InvalidTypeError(f"is {wrong}, expected float32 or float64", argument=name)
     return str(found.name)
 
 
@@ -270,10 +274,15 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:40]}... ({len(text)} characters)"
 
 
+def optional(check: Callable[..., T], value: object, name: str, **bounds: Any) -> T | None:
+    """Return what ``check`` makes of a value; None stays None."""
+    return None if value is None else check(value, name, **bounds)
+
+
 def check_bool(value: object, name: str) -> bool:
     """Return a truth value given as one."""
     if not isinstance(value, bool | np.bool_):
-        raise InvalidTypeError(f"`{name}` is of type {type(value).__name__}, expected True or False")
+        raise InvalidTypeError(f"is of type {type(value).__name__}, expected True or False", argument=name)
     return bool(value)
 
 
@@ -287,13 +296,13 @@ def check_finite(array: Float, name: str) -> None:
     if len(wrong):
         position = [int(i) for i in wrong[0]]
         found = "NaN" if np.isnan(array[tuple(position)]) else "infinity"
-        raise NonFiniteError(f"`{name}` contains {found} at {position}; every entry must be finite")
+        raise NonFiniteError(f"contains {found} at {position}; every entry must be finite", argument=name)
 
 
 def as_array(A: object, name: str) -> npt.NDArray[Any]:
     """Return what ``A`` holds as an array of any dtype."""
     if isinstance(A, np.ma.MaskedArray) and A.dtype.names is None and np.ma.is_masked(A):
-        raise InvalidInputError(f"`{name}` has masked entries, expected a value in every entry")
+        raise InvalidInputError("has masked entries, expected a value in every entry", argument=name)
     try:
         with copying(name):
             if is_frame(A):
@@ -305,9 +314,11 @@ def as_array(A: object, name: str) -> npt.NDArray[Any]:
         raise
     except Exception as error:  # whatever the code of the caller raises
         kind = type(A).__name__
-        raise InvalidTypeError(f"`{name}` is a {kind} that cannot be read as an array: {error}") from error
+        raise InvalidTypeError(
+            f"is a {kind} that cannot be read as an array: {error}", argument=name
+        ) from error
     if array.ndim == 0:
-        raise InvalidTypeError(f"`{name}` is of type {type(A).__name__}, expected an array")
+        raise InvalidTypeError(f"is of type {type(A).__name__}, expected an array", argument=name)
     return array if array.dtype != object else _numbers(array, name)
 
 
@@ -316,16 +327,18 @@ def _numbers(array: npt.NDArray[Any], name: str) -> npt.NDArray[np.float64]:
     kinds = dict.fromkeys(map(type, array.flat))
     for kind in kinds:
         if issubclass(kind, MISREAD):
-            raise InvalidTypeError(f"`{name}` has entries of type {kind.__name__}, expected real numbers")
+            raise InvalidTypeError(
+                f"has entries of type {kind.__name__}, expected real numbers", argument=name
+            )
     if any(kind.__name__ == "NAType" for kind in kinds):
         entries = [None if type(entry).__name__ == "NAType" else entry for entry in array.flat]
         array = np.array(entries, dtype=object).reshape(array.shape)
     try:
         return array.astype(np.float64)
     except OverflowError as error:
-        raise InvalidInputError(f"`{name}` has entries too large for float64: {error}") from error
+        raise InvalidInputError(f"has entries too large for float64: {error}", argument=name) from error
     except Exception as error:  # whatever the code of the caller raises
-        raise InvalidTypeError(f"`{name}` has entries that are no real numbers: {error}") from error
+        raise InvalidTypeError(f"has entries that are no real numbers: {error}", argument=name) from error
 
 
 @contextmanager
@@ -350,7 +363,7 @@ def as_float(array: npt.NDArray[Any], name: str, dtype: npt.DTypeLike | None = N
         if wanted.itemsize < array.dtype.itemsize and array.dtype.kind == "f":
             overflow = np.isinf(cast) & np.isfinite(array)
             if overflow.any():
-                raise InvalidInputError(f"`{name}` has entries too large for {wanted}")
+                raise InvalidInputError(f"has entries too large for {wanted}", argument=name)
     return cast
 
 
@@ -364,13 +377,14 @@ def float_dtype(dtype: np.dtype[Any], name: str) -> np.dtype[Any]:
         raise InvalidTypeError(
             f"Complex data not supported: `{name}` has dtype {dtype}, expected real numbers"
         )
-    raise InvalidTypeError(f"`{name}` has dtype {dtype}, expected numbers such as float64")
+    raise InvalidTypeError(f"has dtype {dtype}, expected numbers such as float64", argument=name)
 
 
 def _check_ndim(shape: tuple[int, ...], name: str) -> None:
     if len(shape) == 1:
         raise ShapeError(
-            f"`{name}` has 1 dimension, expected 2; reshape(-1, 1) makes it a column, reshape(1, -1) a row"
+            "has 1 dimension, expected 2; reshape(-1, 1) makes it a column, reshape(1, -1) a row",
+            argument=name,
         )
     if len(shape) != 2:
-        raise ShapeError(f"`{name}` has {len(shape)} dimensions, expected 2")
+        raise ShapeError(f"has {len(shape)} dimensions, expected 2", argument=name)

@@ -22,7 +22,21 @@ __all__ = [
 
 
 class NearlinError(Exception):
-    """Base class of all exceptions that nearlin raises by itself."""
+    """Base class of all exceptions that nearlin raises by itself.
+
+    Attributes
+    ----------
+    argument : str or None
+        Name of the argument that is at fault, if one is; the message begins with it.
+    """
+
+    def __init__(self, complaint: str = "", *, argument: str | None = None) -> None:
+        super().__init__(complaint)
+        self.argument = argument
+
+    def __str__(self) -> str:
+        complaint = super().__str__()
+        return complaint if self.argument is None else f"`{self.argument}` {complaint}"
 
 
 class InvalidInputError(NearlinError, ValueError):

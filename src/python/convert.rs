@@ -1,4 +1,4 @@
-//! NumPy and SciPy objects as matrix views, and results as NumPy arrays.
+//! NumPy and SciPy objects as matrix views, words as values, and results as NumPy arrays.
 //!
 //! An [`Input`] owns references to the Python objects whose memory its view shows, so it may be taken
 //! into [`super::enter::enter`]. Nothing is copied where the memory is aligned, of native byte order, and
@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::matrix::{
     Axis, Dense, Indices, Mat, Matrix, Real, Rows, Sparse, SparseBuf, Unchecked, check_indices,
 };
+use crate::memory::{collected, gathered};
 use numpy::ndarray::{ArrayView2, ShapeBuilder};
 use numpy::{Element, PyArray2, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods, dtype};
 use pyo3::exceptions::PyMemoryError;
@@ -62,6 +63,17 @@ impl AnyInput {
             Matrix::Sparse(view) => Box::new(view),
         })
     }
+}
+
+/// The factors of a Kronecker product.
+pub fn factors(factors: &[Bound<'_, PyAny>]) -> PyResult<Vec<AnyInput>> {
+    gathered(factors.iter().map(|factor| AnyInput::extract(factor, "factors")), "factors")
+}
+
+/// What `work` makes of the rows of these matrices.
+pub fn with_rows<R>(inputs: &[AnyInput], work: impl FnOnce(&[&dyn Rows]) -> Result<R>) -> Result<R> {
+    let views = collected(inputs.iter().map(AnyInput::rows), "factors")?;
+    work(&collected(views.iter().map(|view| &**view), "factors")?)
 }
 
 /// A view of the caller's matrix together with what keeps its memory alive.
@@ -282,6 +294,15 @@ pub fn check_sparse(
     let indices = IndexVector::extract(indices, argument)?;
     enter(py, 1, None, |context| {
         check_indices(context, argument, (lines, width), indptr.indices(), indices.indices(), stored)
+    })
+}
+
+/// What `name` stands for, or an error that lists the names that are known.
+#[expect(clippy::disallowed_methods, reason = "a few words")]
+pub fn named<T: Copy>(argument: &'static str, name: &str, known: &[(&str, T)]) -> Result<T> {
+    known.iter().find(|(known, _)| *known == name).map(|&(_, value)| value).ok_or_else(|| {
+        let names: Vec<&str> = known.iter().map(|&(name, _)| name).collect();
+        Error::value(argument, format!("'{name}'"), format!("one of {}", names.join(", ")))
     })
 }
 

@@ -5,6 +5,7 @@ use crate::error::Error;
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::IntoPyDict;
 
 static EXCEPTIONS: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
 
@@ -19,26 +20,26 @@ impl From<Error> for PyErr {
             Error::Allocation { .. } => "AllocationError",
             Error::State(_) | Error::Busy(_) => "StateError",
         };
-        let mut message = error.to_string();
+        let mut message = error.complaint();
         if let Error::Internal(_) = error {
             let version = env!("CARGO_PKG_VERSION");
             message +=
                 &format!("; a defect of nearlin {version}: please report it with the call that led here");
         }
-        exception(class, message)
+        exception(class, error.argument(), message)
     }
 }
 
 /// An argument that is not of a kind that the library takes.
 pub fn type_error(argument: &str, found: impl std::fmt::Display, expected: &str) -> PyErr {
-    exception("InvalidTypeError", format!("`{argument}` is {found}, expected {expected}"))
+    exception("InvalidTypeError", Some(argument), format!("is {found}, expected {expected}"))
 }
 
-fn exception(class: &str, message: String) -> PyErr {
+fn exception(class: &str, argument: Option<&str>, message: String) -> PyErr {
     Python::attach(|py| {
         let module = EXCEPTIONS.get_or_try_init(py, || py.import("nearlin.exceptions").map(Bound::unbind))?;
-        let class = module.bind(py).getattr(class)?.cast_into()?;
-        Ok(PyErr::from_type(class, (message,)))
+        let class = module.bind(py).getattr(class)?;
+        Ok(PyErr::from_value(class.call((message,), Some(&[("argument", argument)].into_py_dict(py)?))?))
     })
     .unwrap_or_else(|error: PyErr| error)
 }

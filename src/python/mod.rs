@@ -3,26 +3,20 @@
 //! | file | what it does |
 //! |---|---|
 //! | [`enter`] | detaches from the interpreter, catches panics, listens for Ctrl-C, reports progress |
-//! | [`convert`] | NumPy and SciPy objects as matrix views, results as NumPy arrays |
+//! | [`convert`] | NumPy and SciPy objects as matrix views, words as values, results as NumPy arrays |
 //! | [`operator`] | linear operators of the caller |
 //! | [`errors`] | errors of the core as exceptions |
-//! | [`names`] | the words that callers type |
-//! | [`regression`], [`sketch`] | one thin file per column |
-//! | [`covariance`], [`sketch_and_solve`] | more of the regression column |
-//! | [`kron`] | what works on the factors of a Kronecker product |
+//! | [`sketch`] | sketches |
+//! | [`regression`] | a folder for each column, with the words of its options |
 //!
 //! Arguments are validated in Python (`nearlin/_validation.py`); what is checked again here guards memory.
 
 pub mod convert;
-pub mod covariance;
 pub mod enter;
 pub mod errors;
-pub mod kron;
-pub mod names;
 pub mod operator;
 pub mod regression;
 pub mod sketch;
-pub mod sketch_and_solve;
 
 use pyo3::prelude::*;
 
@@ -34,15 +28,23 @@ mod _core {
     #[pymodule_export]
     use super::convert::check_sparse;
     #[pymodule_export]
-    use super::covariance::{covariance, robust_covariance};
+    use super::regression::covariance::{lstsq_covariance, lstsq_robust_covariance};
     #[pymodule_export]
-    use super::kron::{TensorSketch, lstsq_kron};
+    use super::regression::kron::lstsq_kron;
     #[pymodule_export]
-    use super::regression::{lstsq, predict, ridge_left_out, ridge_loo, ridge_path, verify};
+    use super::regression::linear_model::linear_predict;
     #[pymodule_export]
-    use super::sketch::{Accumulator, Sketch};
+    use super::regression::lstsq::{lstsq, lstsq_verify};
     #[pymodule_export]
-    use super::sketch_and_solve::{LeastSquaresStream, eps_of_rows, row_count};
+    use super::regression::ridge::{ridge_left_out, ridge_loo, ridge_path};
+    #[pymodule_export]
+    use super::regression::sketch_and_solve::{
+        LeastSquaresStream, sketch_and_solve_eps, sketch_and_solve_rows,
+    };
+    #[pymodule_export]
+    use super::sketch::tensor::TensorSketch;
+    #[pymodule_export]
+    use super::sketch::{Sketch, SketchAccumulator};
     #[pymodule_export]
     use super::{instruction_set, usable_cpus};
 }

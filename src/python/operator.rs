@@ -1,9 +1,11 @@
 //! Linear operators of the caller: products made by Python code.
 
-use super::convert::{Input, to_numpy};
 use crate::error::{Error, Result};
 use crate::matrix::{LinearOperator, Mat, Matrix};
+use crate::python::convert::{Input, to_numpy};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
 use std::sync::OnceLock;
 
 /// A `nearlin._operator.Operator`, which checks what the caller's methods return.
@@ -18,7 +20,8 @@ pub struct Operator {
 impl Operator {
     /// The operator that `object` is, if it is one.
     pub fn extract(object: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
-        if !object.hasattr("transposed_product")? {
+        static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+        if !object.is_instance(CLASS.import(object.py(), "nearlin._operator", "Operator")?)? {
             return Ok(None);
         }
         let shape = object.getattr("shape")?.extract()?;

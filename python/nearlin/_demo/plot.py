@@ -60,10 +60,10 @@ def draws(data: Data, judged: Arrays, sizes: NDArray[Any], *, repetitions: int) 
 
 def sketched(axes: Axes, d: int, sizes: NDArray[Any], errors: NDArray[Any], certified: NDArray[Any]) -> None:
     """Theory, certificates and measured errors."""
-    from nearlin._core import eps_of_rows
+    from nearlin._core import sketch_and_solve_eps
 
     rows = np.geomspace(sizes[0], sizes[-1], 200)
-    bound = [eps_of_rows(d, int(m), DELTA) for m in rows]
+    bound = [sketch_and_solve_eps(d, int(m), DELTA) for m in rows]
     label = f"theorem (Gaussian sketch): below in {1 - DELTA:.0%} of draws"
     axes.plot(rows, bound, color=THEOREM, label=label)
     label = "certificate of each answer (95 %), median"

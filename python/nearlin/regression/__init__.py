@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from nearlin._lazy import loaded_when_used
 
+from ._certificate import LstsqCertificate
 from ._kron import LstsqKronResult, lstsq_kron
 from ._lstsq import LstsqResult, lstsq
 from ._sketch_and_solve import sketch_and_solve
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LinearRegression",
+    "LstsqCertificate",
     "LstsqKronResult",
     "LstsqResult",
     "RegressionSummary",

@@ -5,13 +5,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import Tags, check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from nearlin import _core
-from nearlin._certificate import Certificate
 from nearlin._config import resolve_threads
 from nearlin._frames import is_frame, naming_columns
 from nearlin._sparse import is_sparse
@@ -28,9 +28,13 @@ from nearlin._validation import (
 )
 from nearlin.exceptions import InvalidInputError, InvalidTypeError, NearlinError
 
-from ._solve import Solution, certificate_of, solve
+from ._certificate import LstsqCertificate
+from ._solve import Options, Solution, certificate_of, solve
 
 __all__ = ["LeastSquares", "named_for_estimators"]
+
+NAMES: dict[str | None, str] = {"A": "X", "b": "y", "ridge": "alpha"}
+"""What scikit-learn calls the arguments of :func:`nearlin.lstsq`."""
 
 
 class LeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -62,7 +66,7 @@ class LeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):
             return predicted
         coefficients = np.atleast_2d(self.coef_).astype(np.float64)
         with named_for_estimators():
-            predicted = _core.predict(
+            predicted = _core.linear_predict(
                 matrix,
                 coefficients,
                 np.full(len(coefficients), self.intercept_, np.float64),
@@ -96,17 +100,18 @@ class LeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):
             return float(r2_score(targets, predicted, sample_weight=weights))
 
     @property
-    def certificate_(self) -> Certificate:
-        """Backward error of the fit, the worst of all targets: a :class:`Certificate`."""
+    def certificate_(self) -> LstsqCertificate:
+        """Backward error of the fit, the worst of all targets: a :class:`~nearlin.Certificate`."""
         check_is_fitted(self)
-        return Certificate(**self._certificate)
+        return LstsqCertificate(**self._certificate)
 
     def _validate(self, X: object, y: object, *, reset: bool = True) -> tuple[Matrix, Float, bool]:
         """Return X, the targets as columns, and whether y was a vector; the core looks at their entries."""
         matrix = self._samples(X, reset=reset)
         if y is None:
             raise InvalidTypeError(
-                f"`y` is None: {type(self).__name__} requires y to be passed, but the target y is None"
+                f"is None: {type(self).__name__} requires y to be passed, but the target y is None",
+                argument="y",
             )
         return matrix, *as_rhs(y, matrix.shape[0], matrix.dtype, "y")
 
@@ -126,18 +131,21 @@ class LeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):
             validate_data(self, named, "no_validation", reset=reset, skip_check_array=True)
         return matrix
 
-    def _solution(self, X: Matrix, y: Float, **options: Any) -> Solution:
+    def _solution(
+        self, X: Matrix, y: Float, *, ridge: npt.ArrayLike = 0.0, sample_weight: object = None, **more: Any
+    ) -> Solution:
         """Solve for coefficients."""
+        seed = as_seed(self.random_state, "random_state", default=np.random.bytes)
+        options = Options(seed=seed, method=self.method, tol=self.tol, **more)
         with named_for_estimators(getattr(self, "feature_names_in_", None)):
             return solve(
                 X,
                 y,
-                method=self.method,
-                tol=self.tol,
-                n_jobs=self.n_jobs,
-                seed=as_seed(self.random_state, "random_state"),
+                options,
+                sample_weight=sample_weight,
+                ridge=ridge,
                 fit_intercept=check_bool(self.fit_intercept, "fit_intercept"),
-                **options,
+                n_jobs=self.n_jobs,
             )
 
     def _adopt(self, solution: Solution, single: bool) -> None:
@@ -161,12 +169,12 @@ class LeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
 @contextmanager
 def named_for_estimators(columns: Sequence[str] | None = None) -> Generator[None]:
-    """Call the matrix X and the right-hand sides y in errors, as scikit-learn does, and name columns."""
+    """Call arguments in errors as scikit-learn does, and name columns."""
     try:
         with naming_columns(columns):
             yield
     except NearlinError as error:
-        error.args = tuple(str(part).replace("`A`", "`X`").replace("`b`", "`y`") for part in error.args)
+        error.argument = NAMES.get(error.argument, error.argument)
         raise
 
 

@@ -294,17 +294,21 @@ class Inference(LeastSquares):
                 if kind == "nonrobust":
                     why, way_out = "this fit kept no factor", "; or fit with inference=True"
                 raise InvalidInputError(
-                    f"`{name}` is None, but {why}: pass X, y and sample_weight of the fit{way_out}"
+                    f"is None, but {why}: pass X, y and sample_weight of the fit{way_out}", argument=name
                 )
         matrix, targets, _ = self._validate(X, y, reset=False)
         if targets.shape[1] != len(self._residual_norm):
-            raise ShapeError(f"`y` has {targets.shape[1]} targets, expected {len(self._residual_norm)}")
+            raise ShapeError(
+                f"has {targets.shape[1]} targets, expected {len(self._residual_norm)}", argument="y"
+            )
         return matrix, targets
 
     def _kept_by_another_fit(self, X: Matrix, y: Float, sample_weight: Array | None) -> "_Kept":
         kept = _Kept.of(self._solution(X, y, sample_weight=sample_weight, keep_factor=True))
         if (np.abs(kept.residual_norm - self._residual_norm) > 1e-6 * kept.target_norm).any():
-            raise InvalidInputError("`X` and `y` leave other residuals than the fit had, expected its data")
+            raise InvalidInputError(
+                "and `y` leave other residuals than the fit had, expected its data", argument="X"
+            )
         return kept
 
 
@@ -323,7 +327,7 @@ class _Kept:
 
     @classmethod
     def of(cls, solution: Solution) -> Self:
-        fields = {**solution["inference"], "residual_norm": solution["residual_norm"]}
+        fields: dict[str, Any] = {**(solution["inference"] or {}), "residual_norm": solution["residual_norm"]}
         return cls(**fields | {"factor_of": np.array(fields["factor_of"], dtype=np.intp)})
 
     def targets_of(self, group: int) -> npt.NDArray[np.intp]:
@@ -333,14 +337,16 @@ class _Kept:
     def covariance(self, group: int) -> Covariances:
         """Covariances for the targets of a factor, from their residual norms."""
         norms = self.residual_norm[self.targets_of(group)]
-        return _core.covariance(self.factors[group], norms, **self._fit(group))
+        return _core.lstsq_covariance(self.factors[group], norms, **self._fit(group))
 
     def robust_covariance(self, group: int, X: Matrix, y: Float, coef: Array, **options: Any) -> Covariances:
         """Covariances for the targets of a factor, from all their residuals."""
         norms = self.residual_norm[self.targets_of(group)]
         if len(self.factors) > 1:
             y, coef = y[:, self.targets_of(group)], coef[:, self.targets_of(group)]
-        return _core.robust_covariance(X, y, self.factors[group], coef, norms, **options, **self._fit(group))
+        return _core.lstsq_robust_covariance(
+            X, y, self.factors[group], coef, norms, **options, **self._fit(group)
+        )
 
     def identified(self) -> npt.NDArray[np.bool_]:
         """Which of the intercept and the coefficients no direction that X is blind to moves."""

@@ -10,7 +10,7 @@ from nearlin._certificate import Certificate
 from nearlin._config import Progress, resolve_progress, resolve_threads
 from nearlin._listing import NotATuple, listing
 from nearlin._tensor_arguments import as_factors, as_folded
-from nearlin._validation import Float, as_seed, check_choice, check_int, check_real
+from nearlin._validation import Float, as_seed, check_choice, check_int, check_real, optional
 from nearlin.exceptions import InvalidInputError
 
 from ._solve import truncation
@@ -183,15 +183,15 @@ def lstsq_kron(
     target = float(np.finfo(dtype).eps / 2 if tol is None else check_real(tol, "tol", above=0.0))
     method = check_choice(method, "method", METHODS)
     if method == "exact" and sketch_size is not None:
-        raise InvalidInputError("`sketch_size` is given, expected None unless method='sketch'")
+        raise InvalidInputError("is given, expected None unless method='sketch'", argument="sketch_size")
     solution = _core.lstsq_kron(
         matrices,
         folded,
         count=1 if count is None else count,
         ridge=check_real(ridge, "ridge", at_least=0.0),
         method=method,
-        sketch_size=None if sketch_size is None else check_int(sketch_size, "sketch_size", at_least=1),
-        rcond=None if rcond is None else check_real(rcond, "rcond", at_least=0.0, below=1.0),
+        sketch_size=optional(check_int, sketch_size, "sketch_size", at_least=1),
+        rcond=optional(check_real, rcond, "rcond", at_least=0.0, below=1.0),
         tol=target,
         single=dtype == np.float32,
         seed=as_seed(rng) if method == "sketch" else 0,
@@ -216,7 +216,7 @@ def lstsq_kron(
             ),
             target=target if method == "exact" else None,
             floor=float(solution["floor"]) if method == "exact" else 0.0,
-            note=truncation(solution) if solution["cut"] > 0.0 else None,
+            note=truncation(solution["rank"], solution["cut"]) if solution["cut"] > 0.0 else None,
             details={
                 "backward_error": solution["backward_error"].tolist(),
                 "backward_error_bound": solution["backward_error_bound"].tolist(),

@@ -236,10 +236,11 @@ class Ridge(Inference):
         refuse_signs(self.positive, "Ridge")
         if check_choice(self.solver, "solver", SOLVERS) != "auto":
             raise InvalidInputError(
-                f"`solver` is {self.solver!r}, expected 'auto': ways to solve are chosen by `method`, "
-                "of which 'qr' is the most conservative and 'lsmr' the one for very large sparse X"
+                f"is {self.solver!r}, expected 'auto': ways to solve are chosen by `method`, "
+                "of which 'qr' is the most conservative and 'lsmr' the one for very large sparse X",
+                argument="solver",
             )
-        options |= {"ridge": self.alpha, "ridge_name": "alpha", "max_iter": self.max_iter}
+        options |= {"ridge": self.alpha, "max_iter": self.max_iter}
         return super()._solution(X, y, **options)
 
 
@@ -251,6 +252,7 @@ def refuse_signs(positive: object, model: str) -> None:
     """Say who has coefficients that are kept from being negative."""
     if check_bool(positive, "positive"):
         raise InvalidInputError(
-            "`positive` is True, expected False: coefficients are not constrained here; use "
-            f"scipy.optimize.nnls or sklearn.linear_model.{model}(positive=True)"
+            "is True, expected False: coefficients are not constrained here; use "
+            f"scipy.optimize.nnls or sklearn.linear_model.{model}(positive=True)",
+            argument="positive",
         )

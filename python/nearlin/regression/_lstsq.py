@@ -3,11 +3,11 @@
 import math
 import textwrap
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nearlin._certificate import Certificate
 from nearlin._config import Progress
 from nearlin._frames import column_names, naming_columns
 from nearlin._listing import NotATuple, listing
@@ -24,7 +24,8 @@ from nearlin.exceptions import (
     InvalidInputError,
 )
 
-from ._solve import certificate_of, solve, verified
+from ._certificate import LstsqCertificate
+from ._solve import Options, certificate_of, solve, verified
 
 __all__ = ["LstsqResult", "lstsq"]
 
@@ -51,7 +52,7 @@ class LstsqResult(NotATuple):
         each time that an answer was measured.
     sketch_size : int or None
         Rows of the sketch, None if none was drawn.
-    certificate : Certificate
+    certificate : LstsqCertificate
         Backward error of ``x`` relative to the Frobenius norm of ``A``, the worst of all right-hand sides.
     explanation : str
         Which methods were considered, what was picked, and why.
@@ -70,7 +71,7 @@ class LstsqResult(NotATuple):
     method: str
     n_iter: int
     sketch_size: int | None
-    certificate: Certificate
+    certificate: LstsqCertificate
     explanation: str
     fallback_reason: str | None = None
     stages: tuple[tuple[str, float, int], ...] = field(default=(), repr=False)
@@ -342,39 +343,26 @@ def lstsq(
     verify = check_bool(verify, "verify")
     matrix: Matrix = Operator(A) if is_operator(A) else as_matrix(A, allow_empty=True)
     if verify and isinstance(matrix, Operator):
-        raise InvalidInputError("`verify` is True for a linear operator, expected False, or `A` as an array")
+        raise InvalidInputError(
+            "is True for a linear operator, expected False, or `A` as an array", argument="verify"
+        )
     columns, single = as_rhs(b, matrix.shape[0], matrix.dtype, allow_empty=True)
-    seed = as_seed(rng)
+    options = Options(
+        seed=as_seed(rng),
+        method=method,
+        rcond=rcond,
+        sketch=sketch,
+        sketch_size=sketch_size,
+        tol=tol,
+        max_iter=max_iter,
+        dtype_work=dtype_work,
+        preconditioner=preconditioner,
+        certify=certify,
+    )
+    penalty: dict[str, Any] = {"sample_weight": sample_weight, "ridge": ridge, "n_jobs": n_jobs}
     with naming_columns(column_names(A)):
-        solution = solve(
-            matrix,
-            columns,
-            method=method,
-            sample_weight=sample_weight,
-            ridge=ridge,
-            rcond=rcond,
-            sketch=sketch,
-            sketch_size=sketch_size,
-            tol=tol,
-            max_iter=max_iter,
-            dtype_work=dtype_work,
-            preconditioner=preconditioner,
-            certify=certify,
-            seed=seed,
-            n_jobs=n_jobs,
-            progress=progress,
-        )
-    if verify:
-        solution["verification"] = verified(
-            matrix,
-            columns,
-            solution,
-            sample_weight=sample_weight,
-            ridge=ridge,
-            rcond=rcond,
-            seed=seed,
-            n_jobs=n_jobs,
-        )
+        solution = solve(matrix, columns, options, progress=progress, **penalty)
+    second = verified(matrix, columns, solution, options, **penalty) if verify else None
     return LstsqResult(
         x=solution["x"][:, 0] if single else solution["x"],
         residual_norm=float(solution["residual_norm"][0]) if single else solution["residual_norm"],
@@ -382,9 +370,9 @@ def lstsq(
         method=solution["method"],
         n_iter=solution["n_iter"],
         sketch_size=solution["sketch_size"],
-        certificate=certificate_of(solution, single=single),
+        certificate=certificate_of(solution, verification=second, single=single),
         explanation=solution["explanation"],
         fallback_reason=solution["fallback_reason"],
-        stages=(*solution["stages"], *([solution["verification"]["stage"]] if verify else [])),
+        stages=(*solution["stages"], *([] if second is None else [second["stage"]])),
         size=int((matrix if isinstance(matrix, np.ndarray | Operator) else matrix.data).nbytes),
     )

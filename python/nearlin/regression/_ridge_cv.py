@@ -202,7 +202,7 @@ class RidgeCV(LeastSquares):
             results = self._predictions(matrix, targets, weights, alphas, left_out)
             scores = self._scores_of_predictions(results, observed, for_scorer, apart)
         best = _best(scores)
-        options = {"sample_weight": weights, "ridge": alphas[best], "ridge_name": "alphas"}
+        options = {"sample_weight": weights, "ridge": alphas[best]}
         self._adopt(self._solution(matrix, targets, **options), single)
         self.alpha_ = alphas[best] if apart else float(alphas[best])
         self.best_score_ = np.nanmax(scores, axis=0) if apart else float(scores[best])
@@ -244,7 +244,7 @@ class RidgeCV(LeastSquares):
         check_finite(alphas, "alphas")
         least = "positive numbers" if self.cv is None else "numbers, none negative"
         if not len(alphas) or alphas.min() < 0.0 or (self.cv is None and alphas.min() == 0.0):
-            raise InvalidInputError(f"`alphas` is {self.alphas!r}, expected one or more {least}")
+            raise InvalidInputError(f"is {self.alphas!r}, expected one or more {least}", argument="alphas")
         return alphas
 
     def _scorer(self) -> Scorer | None:
@@ -261,8 +261,9 @@ class RidgeCV(LeastSquares):
             return routed.scorer.score, routed.splitter.split
         if params:
             raise InvalidInputError(
-                f"`fit` was given {', '.join(params)}, which is not supported while metadata routing is off: "
-                "see sklearn.set_config(enable_metadata_routing=True)"
+                f"was given {', '.join(params)}, which is not supported while metadata routing is off: "
+                "see sklearn.set_config(enable_metadata_routing=True)",
+                argument="fit",
             )
         return (given if _takes_weights(self._scorer()) else {}), {}
 
@@ -374,7 +375,7 @@ class _Said(RegressorMixin, BaseEstimator):
 def _best(scores: Array) -> Any:
     """The index of the largest score, the first of equals, along the leading axis."""
     if np.isnan(scores).all(axis=0).any():
-        raise InvalidInputError("`scoring` gives nan for all of `alphas`, expected numbers")
+        raise InvalidInputError("gives nan for all of `alphas`, expected numbers", argument="scoring")
     return np.nanargmax(scores, axis=0)
 
 

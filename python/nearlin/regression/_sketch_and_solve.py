@@ -168,7 +168,7 @@ def sketch_and_solve(
         n=n,
         rng=rng,
     )
-    if sketch_size is None and 2 * _core.row_count(d, eps, delta) >= n:
+    if sketch_size is None and 2 * _core.sketch_and_solve_rows(d, eps, delta) >= n:
         with naming_columns(column_names(A)):
             return _exact(matrix, b, stream, sample_weight, n_jobs, progress)
     columns, vector = as_rhs(b, n, matrix.dtype)
@@ -198,7 +198,7 @@ def _exact(
         n_jobs=n_jobs,
         progress=progress,
     )
-    m = _core.row_count(A.shape[1], parameters["eps"], parameters["delta"])
+    m = _core.sketch_and_solve_rows(A.shape[1], parameters["eps"], parameters["delta"])
     nothing = np.zeros(exact.x.shape)
     guarantee = f"exact: no sketch was drawn, as it would have had {m} rows where A has {A.shape[0]}"
     return SketchAndSolveResult(

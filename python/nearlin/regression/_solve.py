@@ -1,6 +1,9 @@
 """The options of least squares, the call of the core, and what its answers certify."""
 
+from __future__ import annotations
+
 import math
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any, TypeAlias
 
@@ -8,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from nearlin import _core
-from nearlin._certificate import Certificate
 from nearlin._config import Progress, resolve_progress, resolve_threads
 from nearlin._validation import (
     Float,
@@ -21,6 +23,7 @@ from nearlin._validation import (
     check_finite,
     check_int,
     check_real,
+    optional,
 )
 from nearlin._warn import warn
 from nearlin.exceptions import (
@@ -31,71 +34,82 @@ from nearlin.exceptions import (
     VerificationError,
 )
 
-__all__ = ["METHODS", "Solution", "certificate_of", "solve", "truncation", "verified"]
+from ._certificate import LstsqCertificate
+
+__all__ = ["METHODS", "Options", "Solution", "certificate_of", "solve", "truncation", "verified"]
 
 METHODS = ("auto", "gram", "whitened", "spir", "fossils", "lsmr", "fgmres_wlsir", "qr")
 PRECONDITIONERS = ("split", "left")
-VERIFIED = ("backward_error", "bound", "rank", "cut", "confidence")
 MISCLAIM = 10.0
 """A backward error above this multiple of what was claimed is no rounding."""
 SKETCHES = ("sparse_sign", "srht", "pht", "count_sketch", "gaussian")
 
-Solution: TypeAlias = dict[str, Any]
-"""What the core returns: arrays with a column for each right-hand side, and what happened on the way."""
+Solution: TypeAlias = "_core.LstsqSolution"
+"""What the core returns."""
+
+Verification: TypeAlias = "_core.LstsqVerification"
+"""What the core returns of a second look."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How least squares are solved, as users ask for it; checked once, here."""
+
+    seed: int
+    method: str = "auto"
+    rcond: float | None = None
+    sketch: str | None = None
+    sketch_size: int | None = None
+    tol: float | None = None
+    max_iter: int | None = None
+    dtype_work: npt.DTypeLike | None = None
+    preconditioner: str | None = None
+    keep_factor: bool = False
+    certify: bool = False
+
+    def __post_init__(self) -> None:
+        check_choice(self.method, "method", METHODS)
+        optional(check_real, self.rcond, "rcond", at_least=0.0, below=1.0)
+        optional(check_choice, self.sketch, "sketch", choices=SKETCHES)
+        optional(check_int, self.sketch_size, "sketch_size", at_least=1)
+        optional(check_real, self.tol, "tol", above=0.0)
+        optional(check_int, self.max_iter, "max_iter", at_least=1)
+        object.__setattr__(self, "dtype_work", optional(as_float_dtype, self.dtype_work, "dtype_work"))
+        optional(check_choice, self.preconditioner, "preconditioner", choices=PRECONDITIONERS)
+        if self.preconditioner is not None and self.method != "fgmres_wlsir":
+            raise InvalidInputError(
+                f"is {self.preconditioner!r}, expected None with method={self.method!r}: "
+                "only 'fgmres_wlsir' takes one",
+                argument="preconditioner",
+            )
+        check_bool(self.certify, "certify")
 
 
 def solve(
     A: Matrix,
     b: Float,
+    options: Options,
     *,
-    seed: int,
-    method: str = "auto",
     sample_weight: object = None,
     ridge: npt.ArrayLike = 0.0,
-    ridge_name: str = "ridge",
-    rcond: float | None = None,
-    sketch: str | None = None,
-    sketch_size: int | None = None,
-    tol: float | None = None,
-    max_iter: int | None = None,
-    dtype_work: npt.DTypeLike | None = None,
-    preconditioner: str | None = None,
-    n_jobs: int | None = None,
     fit_intercept: bool = False,
-    keep_factor: bool = False,
-    certify: bool = False,
+    n_jobs: int | None = None,
     progress: bool | Progress = False,
 ) -> Solution:
-    """Check the options, call the core on arrays that are checked already, and warn of a fallback."""
-    if preconditioner is not None:
-        check_choice(preconditioner, "preconditioner", PRECONDITIONERS)
-        if method != "fgmres_wlsir":
-            raise InvalidInputError(
-                f"`preconditioner` is {preconditioner!r}, expected None with method={method!r}: "
-                "only 'fgmres_wlsir' takes one"
-            )
-    solution: Solution = _core.lstsq(
+    """Call the core on arrays that are checked already, and warn of a fallback."""
+    solution = _core.lstsq(
         A,
         b,
-        method=check_choice(method, "method", METHODS),
+        options,
         sample_weight=as_sample_weight(sample_weight, A.shape[0]),
-        ridge=as_penalties(ridge, b.shape[1], ridge_name),
-        rcond=None if rcond is None else check_real(rcond, "rcond", at_least=0.0, below=1.0),
-        sketch=None if sketch is None else check_choice(sketch, "sketch", SKETCHES),
-        sketch_size=None if sketch_size is None else check_int(sketch_size, "sketch_size", at_least=1),
-        tol=None if tol is None else check_real(tol, "tol", above=0.0),
-        max_iter=None if max_iter is None else check_int(max_iter, "max_iter", at_least=1),
-        seed=seed,
-        threads=resolve_threads(n_jobs),
+        ridge=as_penalties(ridge, b.shape[1]),
         fit_intercept=fit_intercept,
-        preconditioner=preconditioner,
-        dtype_work=None if dtype_work is None else as_float_dtype(dtype_work, "dtype_work"),
-        keep_factor=keep_factor,
-        certify=check_bool(certify, "certify"),
+        threads=resolve_threads(n_jobs),
         progress=resolve_progress(progress),
     )
     error = np.max(solution["backward_error"], initial=0.0)
     reached = f"reached a backward error of {error:.1e}, above {solution['target']:.1e}"
+    method = options.method
     if method != "auto" and solution["fallback_reason"] is not None:
         warn(
             f"method={method!r} gave way to {solution['method']!r}: {solution['fallback_reason']}"
@@ -114,22 +128,20 @@ def verified(
     A: Matrix,
     b: Float,
     solution: Solution,
+    options: Options,
     *,
     sample_weight: object,
     ridge: npt.ArrayLike,
-    rcond: float | None,
-    seed: int,
     n_jobs: int | None,
-) -> Solution:
+) -> Verification:
     """Return what a second look tells of a solution; raise if it tells against it."""
-    found: Solution = _core.verify(
+    found = _core.lstsq_verify(
         A,
         b,
         np.asarray(solution["x"], float),
+        options,
         sample_weight=as_sample_weight(sample_weight, A.shape[0]),
-        ridge=as_penalties(ridge, b.shape[1], "ridge"),
-        rcond=rcond,
-        seed=seed,
+        ridge=as_penalties(ridge, b.shape[1]),
         threads=resolve_threads(n_jobs),
     )
     claimed = np.maximum(solution["backward_error_bound"], 0.5 * np.finfo(A.dtype).eps)
@@ -145,7 +157,13 @@ def verified(
     return found
 
 
-def certificate_of(solution: Solution, *, fit_intercept: bool = False, single: bool = False) -> Certificate:
+def certificate_of(
+    solution: Solution,
+    *,
+    verification: Verification | None = None,
+    fit_intercept: bool = False,
+    single: bool = False,
+) -> LstsqCertificate:
     """Return the certificate of a solution: the worst of its right-hand sides."""
     problem = f"Karlson-Walden estimate, columns of A {solution['columns']}"
     if fit_intercept:
@@ -158,18 +176,18 @@ def certificate_of(solution: Solution, *, fit_intercept: bool = False, single: b
     elif iterated:
         source = "a bidiagonalisation restarted from the returned x"
         notes.append("the estimate lacks what more iterations would have added, the bound does not")
-    forward, second = solution["forward"] or {}, solution.get("verification")
-    if second is not None:
-        notes.append(verdict(second, solution))
-    if forward and forward["objection"] is not None:
+    if verification is not None:
+        notes.append(verdict(verification, solution))
+    forward, rank, d = solution["forward"], solution["rank"], len(solution["x"])
+    if forward is not None and forward["objection"] is not None:
         notes.append(f"no bounds for coefficients: {forward['objection']}")
-    elif forward and (rank := solution["rank"]) is not None and rank < (d := len(solution["x"])):
+    elif forward is not None and rank is not None and rank < d:
         notes.append(f"rank {rank} of {d}: bounds are for the directions that were kept")
     quantity = "backward error / |A|_F"
     if solution["cut"] > 0.0:
         quantity += " of the truncated problem"
-        notes.insert(0, truncation(solution))
-    return Certificate(
+        notes.insert(0, truncation(rank, solution["cut"]))
+    return LstsqCertificate(
         quantity=quantity,
         estimate=float(np.max(solution["backward_error"], initial=0.0)),
         bound=float(np.max(solution["backward_error_bound"], initial=0.0)),
@@ -185,20 +203,20 @@ def certificate_of(solution: Solution, *, fit_intercept: bool = False, single: b
             "redraws": int(solution["redraws"]),
             **({"cut": float(solution["cut"])} if solution["cut"] > 0.0 else {}),
             **forward_details(forward, solution, single=single),
-            **({} if second is None else {"verified": {k: second[k] for k in VERIFIED}}),
+            **verification_details(verification),
         },
     )
 
 
-def truncation(solution: Solution) -> str:
+def truncation(rank: int | None, cut: float) -> str:
     """Return what was cut off, and what that means for the error."""
     return (
-        f"rank {solution['rank']}: directions of A of {solution['cut']:.1e} |A|_F were cut off, "
+        f"rank {rank}: directions of A of {cut:.1e} |A|_F were cut off, "
         "and the backward error for A itself is larger by that at most"
     )
 
 
-def verdict(second: Solution, solution: Solution) -> str:
+def verdict(second: Verification, solution: Solution) -> str:
     """Return what a second look that found no fault amounts to."""
     if math.isnan(max(second["bound"], default=0.0)):
         return "a fresh sketch finds no fault but proves nothing at this condition"
@@ -206,9 +224,16 @@ def verdict(second: Solution, solution: Solution) -> str:
     return f"at most {max(second['bound'], default=0.0):.1e} by a fresh sketch{rank}"
 
 
-def forward_details(forward: Solution, solution: Solution, *, single: bool) -> Solution:
+def verification_details(second: Verification | None) -> dict[str, Any]:
+    """Return what a second look found; nothing if there was none."""
+    return {} if second is None else {"verified": {k: v for k, v in second.items() if k != "stage"}}
+
+
+def forward_details(
+    forward: _core.ForwardError | None, solution: Solution, *, single: bool
+) -> dict[str, Any]:
     """Return what is known of forward errors as numbers and lists; nothing if it was not asked for."""
-    if not forward:
+    if forward is None:
         return {}
     squeeze = (lambda values: values[..., 0].tolist()) if single else np.ndarray.tolist
     largest = np.abs(np.asarray(solution["x"], float)).max(axis=0, initial=0.0)
@@ -227,18 +252,20 @@ def forward_details(forward: Solution, solution: Solution, *, single: bool) -> S
     }
 
 
-def as_penalties(ridge: npt.ArrayLike, columns: int, name: str = "ridge") -> npt.NDArray[np.float64]:
+def as_penalties(ridge: npt.ArrayLike, columns: int) -> npt.NDArray[np.float64]:
     """Return one penalty for all right-hand sides, or one for each."""
+    name = "ridge"
     given: object = ridge
     if given is None or isinstance(given, str | Real) or getattr(given, "shape", None) == ():
         return np.array([check_real(ridge, name, at_least=0.0)])
     penalties: npt.NDArray[np.float64] = as_vector(ridge, name)  # type: ignore[assignment]
     if len(penalties) not in (1, columns):
         raise ShapeError(
-            f"`{name}` has length {len(penalties)}, expected one number"
-            + f" or {columns}, one for each target" * (columns > 1)
+            f"has length {len(penalties)}, expected one number"
+            + f" or {columns}, one for each target" * (columns > 1),
+            argument=name,
         )
     check_finite(penalties, name)
     if penalties.min() < 0.0:
-        raise InvalidInputError(f"`{name}` has {penalties.min()}, expected no negative penalty")
+        raise InvalidInputError(f"has {penalties.min()}, expected no negative penalty", argument=name)
     return penalties

@@ -24,6 +24,7 @@ from nearlin._validation import (
     check_choice,
     check_int,
     check_real,
+    optional,
 )
 from nearlin._warn import warn
 from nearlin.exceptions import GuaranteeWarning
@@ -232,8 +233,8 @@ class StreamingLeastSquares(RowStream):
             check_choice(guarantee, "guarantee", ("linf",))
         self._state = _core.LeastSquaresStream(
             check_choice(sketch, "sketch", (*DENSE, *SPARSE)),
-            sketch_size=None if sketch_size is None else check_int(sketch_size, "sketch_size", at_least=1),
-            n=None if n is None else check_int(n, "n", at_least=1, at_most=LARGEST),
+            sketch_size=optional(check_int, sketch_size, "sketch_size", at_least=1),
+            n=optional(check_int, n, "n", at_least=1, at_most=LARGEST),
             seed=as_seed(rng),
             eps=check_real(eps, "eps", above=0.0),
             delta=check_real(delta, "delta", above=0.0, below=1.0),
@@ -363,8 +364,8 @@ class StreamingLeastSquares(RowStream):
         guarantee = _guarantee(parameters, answer, d, m)
         if sparse:
             warn(guarantee, GuaranteeWarning)
-            for name in ("half_width", "simultaneous", "estimate", "eps"):
-                answer[name] = answer[name] * np.nan
+            unknown = np.full(answer["half_width"].shape, np.nan)
+            answer.update({"half_width": unknown, "simultaneous": unknown, "estimate": np.nan, "eps": np.nan})
         bound = float(np.max(answer["simultaneous"]))
         # No sketch can help what rounding adds.
         asked = parameters["eps"] * answer["unit"] + answer["rounding"]
@@ -425,7 +426,7 @@ def _quantiles(freedom: int, count: int, level: float) -> dict[str, float]:
     return {name: -float(stdtrit(freedom, probability)) for name, probability in above.items()}
 
 
-def _guarantee(parameters: dict[str, Any], answer: dict[str, Any], d: int, m: int) -> str:
+def _guarantee(parameters: dict[str, Any], answer: "_core.SketchAndSolveSolution", d: int, m: int) -> str:
     """What is proved about the largest error of a coefficient, and what is not."""
     sketch, delta = parameters["sketch"], parameters["delta"]
     if sketch in SPARSE:
@@ -435,7 +436,7 @@ def _guarantee(parameters: dict[str, Any], answer: dict[str, Any], d: int, m: in
         )
     if parameters["ridge"] > 0.0:
         return "empirical: the theorems are about problems without a ridge"
-    eps = _core.eps_of_rows(d, m, delta)
+    eps = _core.sketch_and_solve_eps(d, m, delta)
     if not np.isfinite(eps):
         return f"none: the theorem asks for more than {m} rows, whatever eps"
     statement = STATEMENT.format(1.0 - delta, eps)

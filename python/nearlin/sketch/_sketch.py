@@ -23,6 +23,7 @@ from nearlin._validation import (
     check_choice,
     check_finite,
     check_int,
+    optional,
 )
 from nearlin.exceptions import InvalidInputError, InvalidTypeError, ShapeError
 
@@ -78,11 +79,11 @@ class Sketch(LinearOperator):
         self._operator = _core.Sketch(
             self.kind,
             check_int(m, "m", at_least=1, at_most=2**31 - 1),
-            None if n is None else check_int(n, "n", at_least=1, at_most=LARGEST),
+            optional(check_int, n, "n", at_least=1, at_most=LARGEST),
             as_seed(rng),
             zeta=check_int(zeta, "zeta", at_least=1, at_most=2**31 - 1),
             weights=check_choice(weights, "weights", ("signs", "normals")),
-            chunk=None if chunk is None else check_int(chunk, "chunk", at_least=1, at_most=2**32),
+            chunk=optional(check_int, chunk, "chunk", at_least=1, at_most=2**32),
         )
 
     @property
@@ -154,7 +155,9 @@ class Sketch(LinearOperator):
     def __matmul__(self, A: object) -> Float:
         matrix, vector = as_columns(A)
         if self.n is not None and matrix.shape[0] != self.n:
-            raise ShapeError(f"`A` has {matrix.shape[0]} rows, expected {self.n}, as many as S has columns")
+            raise ShapeError(
+                f"has {matrix.shape[0]} rows, expected {self.n}, as many as S has columns", argument="A"
+            )
         return self._product(matrix, vector, 0, None)
 
     def _product(self, A: Matrix, vector: bool, row_offset: int, n_jobs: int | None) -> Float:
@@ -298,12 +301,16 @@ class TransposedSketch(LinearOperator):
         """
         matrix, vector = as_columns(Y, "Y")
         if matrix.shape[0] != self._sketch.m:
-            raise ShapeError(f"`Y` has {matrix.shape[0]} rows, expected {self._sketch.m}, as many as S has")
+            raise ShapeError(
+                f"has {matrix.shape[0]} rows, expected {self._sketch.m}, as many as S has", argument="Y"
+            )
         check_finite(matrix.data if is_sparse(matrix) else matrix, "Y")
         start = check_int(start, "start", at_least=0, at_most=LARGEST)
         stop = self._end(stop, "stop")
         if not start <= stop:
-            raise InvalidInputError(f"`start` is {start}, expected at most {stop}, which is where to stop")
+            raise InvalidInputError(
+                f"is {start}, expected at most {stop}, which is where to stop", argument="start"
+            )
         rows = self._sketch._operator.apply_transposed(
             matrix, start=start, stop=stop, threads=resolve_threads(n_jobs)
         )
@@ -343,7 +350,9 @@ class TransposedSketch(LinearOperator):
         """Return the row after the last one that is asked for."""
         n = self._sketch.n
         if stop is None and n is None:
-            raise InvalidInputError(f"`{name}` is None, expected a number of rows, as the sketch has no `n`")
+            raise InvalidInputError(
+                "is None, expected a number of rows, as the sketch has no `n`", argument=name
+            )
         return check_int(n if stop is None else stop, name, at_least=0, at_most=n or LARGEST)
 
     def __repr__(self) -> str:
@@ -398,15 +407,17 @@ class Accumulator(RowStream):
     """
 
     __slots__ = ()
-    _state: _core.Accumulator
-    _State = _core.Accumulator
+    _state: _core.SketchAccumulator
+    _State = _core.SketchAccumulator
 
     def __init__(self, sketch: Sketch, d: int, *, dtype: npt.DTypeLike = np.float64) -> None:
         if not isinstance(sketch, Sketch):
-            raise InvalidTypeError(f"`sketch` is of type {type(sketch).__name__}, expected a Sketch")
+            raise InvalidTypeError(
+                f"is of type {type(sketch).__name__}, expected a Sketch", argument="sketch"
+            )
         d = check_int(d, "d", at_least=1, at_most=LARGEST)
         single = as_float_dtype(dtype, "dtype") == "float32"
-        self._state = _core.Accumulator(sketch._operator, d, single=single)
+        self._state = _core.SketchAccumulator(sketch._operator, d, single=single)
 
     @property
     def sketch(self) -> Sketch:

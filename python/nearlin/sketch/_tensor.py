@@ -78,7 +78,7 @@ class TensorSRHT:
         scalar = getattr(dims, "ndim", 1) == 0  # an array of no dimensions looks iterable
         if scalar or isinstance(dims, str | bytes) or not isinstance(dims, Iterable):
             raise InvalidTypeError(
-                f"`dims` is of type {type(dims).__name__}, expected a sequence of integers"
+                f"is of type {type(dims).__name__}, expected a sequence of integers", argument="dims"
             )
         self._operator = _core.TensorSketch(
             check_int(m, "m", at_least=1, at_most=2**31 - 1),
@@ -145,7 +145,7 @@ class TensorSRHT:
         matrices = as_factors(factors)
         rows = tuple(matrix.shape[0] for matrix in matrices)
         if rows != self.dims:
-            raise ShapeError(f"`factors` have {rows} rows, expected {self.dims}")
+            raise ShapeError(f"have {rows} rows, expected {self.dims}", argument="factors")
         single = all(matrix.dtype == np.float32 for matrix in matrices)
         return self._operator.apply_factors(matrices, single=single, threads=resolve_threads(n_jobs))
 

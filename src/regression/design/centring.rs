@@ -135,7 +135,7 @@ struct About {
 
 impl About {
     fn new<T: Real>(matrix: &Source<'_, T>, row: usize) -> Result<Self> {
-        let what = "a row of `A`";
+        let what = "a row of the matrix";
         let d = matrix.ncols();
         let mut about = Self { row: Buffer::zeros(d, what)?, units: Buffer::zeros(d, what)? };
         match matrix {

@@ -247,6 +247,10 @@ impl Output {
         if self.x.as_slice().iter().chain(&self.intercept).all(|value| value.is_finite()) {
             return Ok(());
         }
-        Err(Error::value("b", "so large beside `A` that the answer overflows", "another scale of either"))
+        Err(Error::value(
+            "b",
+            "so large beside the matrix that the answer overflows",
+            "another scale of either",
+        ))
     }
 }

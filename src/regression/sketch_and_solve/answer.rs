@@ -92,7 +92,11 @@ pub fn sketch_and_solve(
     if answers.x.as_slice().iter().all(|x| x.abs() <= largest) {
         Ok(answers)
     } else {
-        Err(Error::value("b", "so large beside `A` that the answer overflows", "another scale of either"))
+        Err(Error::value(
+            "b",
+            "so large beside the matrix that the answer overflows",
+            "another scale of either",
+        ))
     }
 }
 

@@ -13,7 +13,9 @@ import scipy.sparse as sp
 
 from nearlin import LinearRegression, Ridge, RidgeCV, lstsq, sketch_and_solve
 from nearlin import _validation as validation
+from nearlin._tensor_arguments import as_factors
 from nearlin.exceptions import InvalidInputError, InvalidTypeError, NonFiniteError, ShapeError
+from nearlin.regression._solve import as_penalties
 from nearlin.sketch import SparseSign, TensorSRHT
 
 A = np.arange(12.0).reshape(4, 3)
@@ -252,9 +254,9 @@ def test_none_is_fresh_entropy_or_the_global_state():
     try:
         for source in (None, np.random):
             np.random.seed(5)
-            first = validation.as_seed(source, "random_state")
+            first = validation.as_seed(source, default=np.random.bytes)
             np.random.seed(5)
-            assert validation.as_seed(source, "random_state") == first
+            assert validation.as_seed(source, default=np.random.bytes) == first
     finally:
         np.random.set_state(state)
 
@@ -329,10 +331,10 @@ def test_what_does_not_become_an_array_is_refused_by_name(thing):
         lambda: validation.as_rhs(thing, 3, np.float64, "A"),
         lambda: validation.as_vector(thing, "A"),
         lambda: validation.as_sample_weight(thing, 3, "A"),
-        lambda: validation.as_penalties(thing, 3, "A"),
-        lambda: validation.as_factors([thing], "A"),
+        lambda: as_penalties(thing, 3),
+        lambda: as_factors([thing], "A"),
     ):
-        with pytest.raises((InvalidTypeError, ShapeError), match="`A"):
+        with pytest.raises((InvalidTypeError, ShapeError), match=r"`A|`ridge"):
             convert()
 
 
@@ -364,7 +366,7 @@ def test_dims_are_a_sequence_of_integers(dims):
 @pytest.mark.parametrize("factors", [np.array(3.0), 3.0, "AB", b"AB", sp.csr_array(A), {1: A}, None])
 def test_factors_are_a_sequence_of_matrices(factors):
     with pytest.raises(InvalidTypeError, match="`factors` is of type"):
-        validation.as_factors(factors)
+        as_factors(factors)
 
 
 @pytest.mark.parametrize("seed", [[[1], [1, 2]], [1.5], np.array([0.5]), np.ones((2, 2)), np.array(0.5)])

@@ -1,6 +1,7 @@
 """What certificates say of coefficients: bounds that hold for any input, honesty where there are none."""
 
 import json
+import pickle
 import warnings
 from fractions import Fraction
 
@@ -16,6 +17,7 @@ from reference.exact import Exact, fractions
 import nearlin
 from nearlin import _core
 from nearlin.exceptions import AccuracyWarning, InvalidInputError, InvalidTypeError, VerificationError
+from nearlin.regression._solve import Options
 
 pytestmark = pytest.mark.filterwarnings("ignore::nearlin.exceptions.FallbackWarning")
 
@@ -221,7 +223,14 @@ def test_a_certificate_with_bounds_reads_well_and_survives_json():
     A, b = problem(5000, 40)
     result = nearlin.lstsq(A, b, rng=0, certify=True)
     certificate = result.certificate
-    assert nearlin.Certificate(**json.loads(json.dumps(certificate.to_dict()))) == certificate
+    for again in (
+        nearlin.Certificate(**json.loads(json.dumps(certificate.to_dict()))),
+        pickle.loads(pickle.dumps(certificate)),
+    ):
+        assert again == certificate
+        assert hash(again) == hash(certificate)
+    assert type(again) is type(certificate)
+    assert certificate != nearlin.lstsq(A, b, rng=0).certificate
     assert "coefficients within" in str(certificate)
     text = repr(certificate)
     assert "coordinate_bound: [" in text
@@ -371,7 +380,7 @@ def test_an_answer_that_overflows_is_refused(method):
 def test_sketches_and_estimators_refuse_overflow_too():
     A, b = (array.astype(np.float32) for array in problem(d=3))
     A, b = A * np.float32(1e-32), b * np.float32(1e32)
-    with pytest.raises(InvalidInputError, match="`y` is so large beside `X`"):
+    with pytest.raises(InvalidInputError, match="`y` is so large beside the matrix"):
         nearlin.LinearRegression().fit(A, b)
     with pytest.raises(InvalidInputError, match="the answer overflows"):
         nearlin.StreamingLeastSquares(sketch_size=50, rng=0).partial_fit(A, b).result()
@@ -448,12 +457,12 @@ def test_certainty_is_claimed_only_where_nothing_random_enters(method):
 
 def test_an_answer_whose_error_cannot_be_measured_is_not_verified(monkeypatch):
     A, b = problem()
-    look = _core.verify
+    look = _core.lstsq_verify
 
     def blind(*args, **options):
         return {**look(*args, **options), "backward_error": np.array([np.nan])}
 
-    monkeypatch.setattr(_core, "verify", blind)
+    monkeypatch.setattr(_core, "lstsq_verify", blind)
     with pytest.raises(VerificationError, match="column 0 of `b` has backward error nan"):
         nearlin.lstsq(A, b, verify=True)
 
@@ -485,8 +494,14 @@ def test_a_factor_that_hides_its_error_is_found_out():
         except np.linalg.LinAlgError:
             continue
         x = np.linalg.solve(R, np.linalg.solve(R.T, A.T @ b / s)) / s
-        second = _core.verify(
-            A, b[:, None], x[:, None], sample_weight=None, ridge=np.zeros(1), rcond=None, seed=seed, threads=1
+        second = _core.lstsq_verify(
+            A,
+            b[:, None],
+            x[:, None],
+            Options(seed=seed),
+            sample_weight=None,
+            ridge=np.zeros(1),
+            threads=1,
         )
         true = reference.backward_error(A, b, x)
         assert second["bound"][0] >= true

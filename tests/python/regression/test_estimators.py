@@ -229,8 +229,11 @@ def test_a_failed_fit_leaves_the_model_as_it_was():
 )
 def test_bad_arguments_are_named(estimator, change, error, message):
     X, y = problem()
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=message) as caught:
         estimator.fit(**{"X": X, "y": y, **change})
+    assert message.startswith(f"`{caught.value.argument}` ")
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (str(again), again.argument) == (str(caught.value), caught.value.argument)
 
 
 # --- what users of scikit-learn type ------------------------------------------------------------------------

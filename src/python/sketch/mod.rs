@@ -1,12 +1,14 @@
 //! Bindings of [`crate::sketch`].
 
-use super::convert::{AnyInput, to_array};
-use super::enter::{enter, enter_and_commit, snapshot};
-use super::names::named;
+pub mod tensor;
+pub mod words;
+
 use crate::error::{Error, Result};
 use crate::matrix::{Mat, Matrix};
 use crate::memory::collected;
 use crate::parallel::{Context, Kept};
+use crate::python::convert::{AnyInput, named, to_array};
+use crate::python::enter::{enter, enter_and_commit, snapshot};
 use crate::sketch::{self, Kind, Operand, Weights};
 use crate::state;
 use pyo3::exceptions::PyMemoryError;
@@ -161,14 +163,14 @@ pub(super) fn checked(
 
 /// The sketch of a stream; see `nearlin.sketch.Accumulator`.
 #[pyclass(frozen, module = "nearlin._core")]
-pub struct Accumulator {
+pub struct SketchAccumulator {
     /// Whether the result is to be rounded to single precision.
     single: bool,
     state: Kept<sketch::Accumulator>,
 }
 
 #[pymethods]
-impl Accumulator {
+impl SketchAccumulator {
     #[new]
     #[pyo3(signature = (sketch, d, *, single))]
     fn new(py: Python<'_>, sketch: &Sketch, d: usize, single: bool) -> PyResult<Self> {
@@ -264,7 +266,7 @@ impl Accumulator {
     }
 }
 
-impl Accumulator {
+impl SketchAccumulator {
     fn snapshot(&self, py: Python<'_>) -> PyResult<Arc<sketch::Accumulator>> {
         snapshot(py, &self.state)
     }

@@ -1,15 +1,11 @@
-//! Bindings of what works on the factors of a Kronecker product: in [`crate::regression`] and [`crate::sketch`].
+//! Bindings of least squares with a Kronecker product.
 
-use super::convert::{AnyInput, Input, either_precision, to_array};
-use super::enter::enter;
-use super::names::named;
-use super::sketch::checked;
 use crate::error::{Error, Result};
-use crate::matrix::{Real, Rows};
-use crate::memory::{collected, gathered};
+use crate::matrix::Real;
 use crate::parallel::Context;
+use crate::python::convert::{self, AnyInput, Input, either_precision, named, to_array, with_rows};
+use crate::python::enter::enter;
 use crate::regression::{self, KronMethod, KronOutput, KronParams, KronProblem};
-use crate::sketch;
 use numpy::IntoPyArray;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -35,7 +31,7 @@ pub fn lstsq_kron<'py>(
     let methods = [("exact", KronMethod::Exact), ("sketch", KronMethod::Sketch(sketch_size))];
     let method = named("method", method, &methods)?;
     let params = KronParams { method, rcond, tolerance: tol, single, seed };
-    let factors = extract(&factors)?;
+    let factors = convert::factors(&factors)?;
     let output = either_precision!(AnyInput::extract(b, "B")?, |b| {
         enter(py, threads, progress, |context| solve(context, &factors, &b, count, ridge, &params))?
     });
@@ -75,75 +71,4 @@ fn solve<T: Real + numpy::Element>(
         }
         regression::lstsq_kron(context, &KronProblem { factors, targets, count, ridge }, params)
     })
-}
-
-fn extract(factors: &[Bound<'_, PyAny>]) -> PyResult<Vec<AnyInput>> {
-    gathered(factors.iter().map(|factor| AnyInput::extract(factor, "factors")), "factors")
-}
-
-fn with_rows<R>(inputs: &[AnyInput], work: impl FnOnce(&[&dyn Rows]) -> Result<R>) -> Result<R> {
-    let views = collected(inputs.iter().map(AnyInput::rows), "factors")?;
-    work(&collected(views.iter().map(|view| &**view), "factors")?)
-}
-
-/// A sketching operator for Kronecker products; see `nearlin.sketch.TensorSRHT`.
-#[pyclass(frozen, eq, hash, module = "nearlin._core")]
-#[derive(PartialEq, Eq, Hash)]
-pub struct TensorSketch {
-    operator: sketch::TensorSrht,
-}
-
-#[pymethods]
-impl TensorSketch {
-    #[new]
-    fn new(m: usize, dims: Vec<usize>, seed: u64) -> PyResult<Self> {
-        Ok(Self { operator: sketch::TensorSrht::new(m, dims, seed)? })
-    }
-
-    #[getter]
-    fn m(&self) -> usize {
-        self.operator.m()
-    }
-
-    #[getter]
-    fn dims(&self) -> &[usize] {
-        self.operator.dims()
-    }
-
-    #[getter]
-    fn seed(&self) -> u64 {
-        self.operator.seed()
-    }
-
-    #[pyo3(signature = (factors, *, single, threads))]
-    fn apply_factors<'py>(
-        &self,
-        py: Python<'py>,
-        factors: Vec<Bound<'py, PyAny>>,
-        single: bool,
-        threads: usize,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let factors = extract(&factors)?;
-        let y = enter(py, threads, None, |context| {
-            let y = with_rows(&factors, |factors| self.operator.apply_factors(context, factors))?;
-            checked(context, y, single, "factors")
-        })?;
-        to_array(py, y, single)
-    }
-
-    /// The sketch of what has n_1 ... n_q rows, given as the matrix of n_1 rows that it is in C order.
-    #[pyo3(signature = (a, *, threads))]
-    fn apply<'py>(
-        &self,
-        py: Python<'py>,
-        a: &Bound<'py, PyAny>,
-        threads: usize,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let a = AnyInput::extract(a, "A")?;
-        let single = a.is_single();
-        let y = enter(py, threads, None, |context| {
-            checked(context, self.operator.apply(context, &*a.rows())?, single, "A")
-        })?;
-        to_array(py, y, single)
-    }
 }

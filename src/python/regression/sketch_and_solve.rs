@@ -1,13 +1,13 @@
 //! Bindings of sketch-and-solve, of which a stream is the one form.
 
-use super::convert::{AnyInput, Input, Vector, either_precision, to_array, to_numpy};
-use super::enter::{enter, enter_and_commit, snapshot};
-use super::names::{name_of_sketch, sketch_named};
-use super::sketch::new_bytes;
 use crate::error::{Error, Result};
 use crate::matrix::Real;
 use crate::memory::collected;
 use crate::parallel::{Context, Kept, Pending};
+use crate::python::convert::{AnyInput, Input, Vector, either_precision, to_array, to_numpy};
+use crate::python::enter::{enter, enter_and_commit, snapshot};
+use crate::python::sketch::new_bytes;
+use crate::python::sketch::words::{name_of_sketch, sketch_named};
 use crate::regression::{self, Quantiles, StreamBlock, StreamOptions, StreamShape};
 use numpy::IntoPyArray;
 use pyo3::prelude::*;
@@ -16,13 +16,13 @@ use std::sync::Arc;
 
 /// Rows of a dense sketch by the theorem; see `nearlin.sketch_and_solve`.
 #[pyfunction]
-pub fn row_count(d: usize, eps: f64, delta: f64) -> PyResult<usize> {
+pub fn sketch_and_solve_rows(d: usize, eps: f64, delta: f64) -> PyResult<usize> {
     Ok(regression::row_count(d, eps, delta)?)
 }
 
 /// The eps of the theorem for a sketch of m rows.
 #[pyfunction]
-pub fn eps_of_rows(d: usize, m: usize, delta: f64) -> f64 {
+pub fn sketch_and_solve_eps(d: usize, m: usize, delta: f64) -> f64 {
     regression::eps_of_rows(d, m, delta)
 }
 

@@ -1,11 +1,11 @@
 //! Bindings of the covariances of [`crate::regression`].
 
-use super::convert::{AnyInput, Input, Vector, either_precision, owned, to_numpy};
-use super::enter::enter;
-use super::names::robust_named;
-use super::regression::Call;
+use super::Call;
+use super::words::robust_named;
 use crate::matrix::Mat;
 use crate::memory::gathered;
+use crate::python::convert::{AnyInput, Input, Vector, either_precision, owned, to_numpy};
+use crate::python::enter::enter;
 use crate::regression::{self, Covariance, CovarianceFit};
 use pyo3::prelude::*;
 
@@ -15,7 +15,7 @@ type Found<'py> = (Vec<Bound<'py, PyAny>>, f64, Vec<usize>);
 /// Covariances for noise of equal variance; see `nearlin.LinearRegression.cov_params`.
 #[pyfunction]
 #[pyo3(signature = (factor, residual_norm, *, ridge, means, weight_norm, observations))]
-pub fn covariance<'py>(
+pub fn lstsq_covariance<'py>(
     py: Python<'py>,
     factor: &Bound<'py, PyAny>,
     residual_norm: &Bound<'py, PyAny>,
@@ -35,7 +35,7 @@ pub fn covariance<'py>(
 /// Covariances for noise of any variances; see `nearlin.LinearRegression.cov_params`.
 #[pyfunction]
 #[pyo3(signature = (a, b, factor, coefficients, residual_norm, *, kind, ridge, means, weight_norm, observations, sample_weight, threads))]
-pub fn robust_covariance<'py>(
+pub fn lstsq_robust_covariance<'py>(
     py: Python<'py>,
     a: &Bound<'py, PyAny>,
     b: &Bound<'py, PyAny>,
