@@ -1,13 +1,15 @@
 //! Streams: Y so far, and the rows of the chunks that are still open.
 
 use super::cover::Cover;
+use super::operand::Operand;
+use super::operator::Operator;
 use super::parameters::same_parameters;
-use super::{Operand, Operator, Sketch, Tiles};
+use super::tiles::{Tiles, all_finite};
+use super::value::Sketch;
 use crate::error::{Error, Result};
 use crate::matrix::{Buffer, Dense, Mat};
 use crate::memory::collected;
 use crate::parallel::Context;
-use crate::simd;
 use crate::state::{self, Floats};
 use serde::{Deserialize, Serialize};
 use std::collections::btree_map::{BTreeMap, Entry};
@@ -27,13 +29,25 @@ pub struct Accumulator {
     open: BTreeMap<u64, Buffer<f64>>,
 }
 
+impl Sketch {
+    /// `S[:, row_offset..] A`, m x d. Refuses entries that are not finite.
+    pub fn apply(&self, ctx: &Context, a: &Operand<'_>, row_offset: u64) -> Result<Mat<f64>> {
+        Accumulator::new(ctx, self.clone(), a.ncols())?.apply(ctx, a, row_offset)
+    }
+
+    /// The sketch of a stream of rows of d columns, before the first of them.
+    pub fn accumulate(&self, ctx: &Context, d: usize) -> Result<Accumulator> {
+        Accumulator::new(ctx, self.clone(), d)
+    }
+}
+
 impl Accumulator {
     pub(super) fn new(ctx: &Context, sketch: Sketch, d: usize) -> Result<Self> {
         if d == 0 {
             return Err(Error::value("d", d, "at least one column"));
         }
         let operator = sketch.operator(ctx)?;
-        let sums = Tiles::zeros(sketch.m, d, operator.tile_width(d))?;
+        let sums = Tiles::zeros(sketch.m(), d, operator.tile_width(d))?;
         Ok(Self { sketch, operator, sums, cover: Cover::default(), open: BTreeMap::new() })
     }
 
@@ -99,7 +113,7 @@ impl Accumulator {
             self.cover.count(&extent) + (new.end - new.start) < chunk
         };
         entries <= if copied > MUCH { FEW_BESIDE_MUCH } else { FEW }
-            && rows < self.sketch.m as u64
+            && rows < self.sketch.m() as u64
             && (chunk == 1 || last / chunk - first / chunk <= 1 && open(first / chunk) && open(last / chunk))
     }
 
@@ -188,7 +202,7 @@ impl Accumulator {
         if block.ncols() != self.d() {
             return Err(Error::shape("A", format!("{} columns", block.ncols()), self.d()));
         }
-        let limit = self.sketch.n.unwrap_or(u64::MAX);
+        let limit = self.sketch.n().unwrap_or(u64::MAX);
         let end = first.checked_add(block.nrows() as u64).filter(|&end| end <= limit).ok_or_else(|| {
             Error::value(
                 "A",
@@ -205,7 +219,7 @@ impl Accumulator {
     fn add(&mut self, ctx: &Context, block: &Operand<'_>, first: u64) -> Result<()> {
         let (chunk, rows) = (self.operator.chunk(), block.nrows());
         if chunk == 1 {
-            return block.add_to(&mut self.sums, &*self.operator, ctx, 0..rows, first);
+            return self.operator.add_operand(ctx, &mut self.sums, block, 0..rows, first);
         }
         let mut row = 0;
         while row < rows {
@@ -214,7 +228,7 @@ impl Accumulator {
             if within == 0 && rows - row >= chunk {
                 let whole = row..rows - (rows - row) % chunk;
                 row = whole.end;
-                block.add_to(&mut self.sums, &*self.operator, ctx, whole, global)?;
+                self.operator.add_operand(ctx, &mut self.sums, block, whole, global)?;
             } else {
                 let piece = row..rows.min(row + chunk - within);
                 row = piece.end;
@@ -287,12 +301,6 @@ fn overflow() -> Error {
     Error::value("A", "so large that its sketch overflows", "smaller entries")
 }
 
-/// Whether no number is NaN or infinite.
-pub(super) fn all_finite(numbers: &[f64]) -> bool {
-    // The sum of finite numbers may overflow, so only a finite one tells.
-    simd::sum(numbers).is_finite() || numbers.iter().all(|number| number.is_finite())
-}
-
 fn add_to(ctx: &Context, sums: &mut [f64], others: &[f64]) -> Result<()> {
     const PIECE: usize = 1 << 20;
     for (sums, others) in sums.chunks_mut(PIECE).zip(others.chunks(PIECE)) {
@@ -353,8 +361,8 @@ impl Accumulator {
         let unsound = || Error::State("its parts do not fit together".into());
         let sketch = saved.sketch.checked().map_err(|_| unsound())?;
         if !saved.cover.is_valid()
-            || sketch.m.checked_mul(saved.d) != Some(saved.sums.len())
-            || sketch.n.is_some_and(|n| saved.cover.end() > n)
+            || sketch.m().checked_mul(saved.d) != Some(saved.sums.len())
+            || sketch.n().is_some_and(|n| saved.cover.end() > n)
         {
             return Err(unsound());
         }

@@ -1,6 +1,7 @@
 //! Independent normals, made on the fly: a block of columns of S at a time, multiplied as matrices are.
 
-use super::{Operator, Tiles};
+use super::operator::Operator;
+use super::tiles::Tiles;
 use crate::error::Result;
 use crate::linalg::matmul;
 use crate::matrix::{Dense, DenseMut, Mat, Rows};

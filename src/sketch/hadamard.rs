@@ -16,7 +16,8 @@
 //! A chunk is worked on in strips of eight columns: whole cache lines that neither fight for the same set of a
 //! cache nor, for the usual B, leave the second-level one.
 
-use super::{Operator, Tiles};
+use super::operator::Operator;
+use super::tiles::Tiles;
 use crate::error::{Error, Result};
 use crate::matrix::{Buffer, Dense, Rows};
 use crate::memory::{collected, gathered, push, resize, room_for, zeros};

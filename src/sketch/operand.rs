@@ -1,6 +1,5 @@
 //! What can be sketched.
 
-use super::{Operator, Tiles};
 use crate::error::{Error, Result};
 use crate::matrix::{Dense, Real, Rows, Sparse};
 use crate::parallel::Context;
@@ -54,22 +53,6 @@ impl Operand<'_> {
             Self::Double(a, None) => work(&a),
             Self::Single(a, Some(weights)) => work(&Weighted { a, weights }),
             Self::Double(a, Some(weights)) => work(&Weighted { a, weights }),
-        }
-    }
-
-    /// [`Operator::add`] of the rows `rows`, all of them unless the operator has chunks.
-    pub(super) fn add_to(
-        &self,
-        y: &mut Tiles,
-        operator: &dyn Operator,
-        ctx: &Context,
-        rows: Range<usize>,
-        first: u64,
-    ) -> Result<()> {
-        match (*self, operator.as_sparse_sign()) {
-            (Self::Single(a, weights), Some(s)) => s.add_compressed(ctx, y, a, weights, first),
-            (Self::Double(a, weights), Some(s)) => s.add_compressed(ctx, y, a, weights, first),
-            _ => self.with_rows(|a| operator.add(ctx, y, a, rows, first)),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Parameters of sketches in the words of the caller, to say in which of them two differ.
 
-use super::{Kind, Sketch, Weights};
+use super::hadamard::Weights;
+use super::value::{Kind, Sketch};
 use crate::error::{Error, Result};
 
 /// A parameter with its value.
@@ -63,8 +64,8 @@ impl Weights {
 
 impl Sketch {
     pub(super) fn parameters(&self) -> [Parameter; 7] {
-        let [kind, zeta, weights, chunk] = self.kind.parameters();
-        let (m, n, seed) = (self.m.to_string(), shown(self.n), self.seed.to_string());
+        let [kind, zeta, weights, chunk] = self.kind().parameters();
+        let (m, n, seed) = (self.m().to_string(), shown(self.n()), self.seed().to_string());
         [kind, ("m", m), ("n", n), ("rng", seed), zeta, weights, chunk]
     }
 }

@@ -11,8 +11,8 @@
 //! | the factors of A | a transform of each, and m times the number of columns of A |
 //! | any x of all rows | a transform along every axis of x |
 
-use super::accumulator::all_finite;
 use super::long::{BLOCK, LONG, loaded_and_transformed};
+use super::tiles::all_finite;
 use crate::error::{Error, Result};
 use crate::matrix::{Buffer, Dense, Mat, Rows};
 use crate::memory::{collected, copied, extend, gathered, prepare, push, resize, room_for, zeros};

@@ -1,6 +1,5 @@
 //! The layout of Y: tiles of columns, each of them cache-sized and one thread's business.
 
-use super::accumulator::all_finite;
 use crate::error::{Error, Result};
 use crate::matrix::{Buffer, Mat};
 use crate::memory::{gathered, push, room_for};
@@ -163,6 +162,12 @@ pub(super) fn split_columns(
         }
     }
     Ok(parts)
+}
+
+/// Whether no number is NaN or infinite.
+pub(super) fn all_finite(numbers: &[f64]) -> bool {
+    // The sum of finite numbers may overflow, so only a finite one tells.
+    crate::simd::sum(numbers).is_finite() || numbers.iter().all(|number| number.is_finite())
 }
 
 #[cfg(test)]

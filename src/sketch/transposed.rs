@@ -1,8 +1,9 @@
 //! Products with the transpose: rows of S' Y, block by block.
 
-use super::Operator;
+use super::operator::Operator;
 use super::tiles::split_columns;
-use crate::error::Result;
+use super::value::Sketch;
+use crate::error::{Error, Result};
 use crate::matrix::{Buffer, Dense, Mat, Rows};
 use crate::memory::{collected, gathered, reset};
 use crate::parallel::Context;
@@ -14,13 +15,27 @@ const WIDTH: usize = 64;
 /// Rows that are worked on at a time, at least.
 const BLOCK: u64 = 1024;
 
+impl Sketch {
+    /// Rows `rows` of `S' Y`, for Y with m rows.
+    pub fn apply_transposed(&self, ctx: &Context, y: &dyn Rows, rows: Range<u64>) -> Result<Mat<f64>> {
+        let operator = self.operator(ctx)?;
+        let limit = self.n().unwrap_or(u64::MAX);
+        if y.nrows() != self.m() {
+            return Err(Error::shape("Y", format!("{} rows", y.nrows()), self.m()));
+        }
+        if rows.end > limit || rows.start > rows.end {
+            return Err(Error::value(
+                "rows",
+                format!("{rows:?}"),
+                format!("a range that ends at {limit} or before"),
+            ));
+        }
+        apply(&*operator, ctx, y, rows)
+    }
+}
+
 /// Rows `rows` of the scaled transpose times `y`.
-pub(super) fn apply(
-    operator: &dyn Operator,
-    ctx: &Context,
-    y: &dyn Rows,
-    rows: Range<u64>,
-) -> Result<Mat<f64>> {
+fn apply(operator: &dyn Operator, ctx: &Context, y: &dyn Rows, rows: Range<u64>) -> Result<Mat<f64>> {
     let mut out = Mat::zeros((rows.end - rows.start) as usize, y.ncols())?;
     let tiles = row_major_tiles(y)?;
     let block = BLOCK.next_multiple_of(operator.chunk() as u64);

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::matrix::{Axis, Real, Sparse};
 use crate::memory::collected;
 use crate::parallel::Context;
-use crate::sketch::Tiles;
+use crate::sketch::tiles::Tiles;
 use std::ops::Range;
 
 /// Words held at a time.

@@ -12,7 +12,7 @@ use crate::memory::{collected, gathered, push, resize, room_for, zeros};
 use crate::parallel::Context;
 use crate::simd::kernel;
 use crate::simd::lanes::Lanes;
-use crate::sketch::Tiles;
+use crate::sketch::tiles::Tiles;
 use std::convert::identity;
 use std::ops::Range;
 
@@ -248,7 +248,7 @@ mod tests {
     use super::*;
     use crate::random::Stream;
     use crate::simd::testing::{on_every_path, same_bits};
-    use crate::sketch::Operator;
+    use crate::sketch::operator::Operator;
 
     /// The definition: row after row, each into its targets.
     fn by_definition(s: &SparseSign, a: &[f64], d: usize, first: u64) -> Vec<f64> {

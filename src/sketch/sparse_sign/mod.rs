@@ -10,13 +10,15 @@
 mod compressed;
 mod dense;
 
-use super::{Operator, Tiles};
 use crate::error::Result;
-use crate::matrix::{Dense, Real, Rows, Sparse};
+use crate::matrix::{Dense, Rows};
 use crate::memory::{extend, room_for, zeros};
 use crate::parallel::Context;
 use crate::random::Stream;
 use crate::simd::axpy;
+use crate::sketch::operand::Operand;
+use crate::sketch::operator::Operator;
+use crate::sketch::tiles::Tiles;
 use std::ops::Range;
 
 /// Purpose of the stream.
@@ -33,18 +35,6 @@ impl SparseSign {
     /// The operator with `1 <= zeta <= m < 2^31`.
     pub fn new(m: usize, zeta: usize, seed: u64, op_id: u32) -> Self {
         Self { m, zeta, stream: Stream::new(seed, op_id, TARGETS) }
-    }
-
-    /// Adds compressed lines, each row times its weight. The indices within a line increase.
-    pub fn add_compressed<T: Real>(
-        &self,
-        ctx: &Context,
-        y: &mut Tiles,
-        a: Sparse<'_, T>,
-        weights: Option<&[f64]>,
-        first: u64,
-    ) -> Result<()> {
-        compressed::add(self, ctx, y, a, weights, first)
     }
 
     /// The rows of Y that block `l` owns.
@@ -105,7 +95,18 @@ impl Operator for SparseSign {
         Ok(())
     }
 
-    fn as_sparse_sign(&self) -> Option<&SparseSign> {
-        Some(self)
+    fn add_operand(
+        &self,
+        ctx: &Context,
+        y: &mut Tiles,
+        a: &Operand<'_>,
+        rows: Range<usize>,
+        first: u64,
+    ) -> Result<()> {
+        match *a {
+            Operand::Single(a, weights) => compressed::add(self, ctx, y, a, weights, first),
+            Operand::Double(a, weights) => compressed::add(self, ctx, y, a, weights, first),
+            Operand::Dense(a) => self.add(ctx, y, a, rows, first),
+        }
     }
 }
