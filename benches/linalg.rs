@@ -8,14 +8,31 @@
 
 use nearlin::error::Result;
 use nearlin::linalg::{self, Qr, Svd};
-use nearlin::matrix::{Dense, Mat};
+use nearlin::matrix::{Axis, Dense, Indices, Mat, Sparse};
 use nearlin::parallel::Context;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
 const ORDERS: [usize; 4] = [64, 256, 1024, 2048];
 const TALL: usize = 1 << 17;
-const OPERATIONS: [&str; 9] = ["gemm", "syrk", "trsm", "cholesky", "qr", "svd", "eigh", "tall-1", "tall-2"];
+/// Systems of one order fill the second-level cache, half of it in single precision.
+const NUMBERS: usize = 1 << 15;
+/// Rows of the sparse matrix, and entries of each.
+const SPARSE: (usize, usize) = (1 << 15, 16);
+const OPERATIONS: [&str; 12] = [
+    "gemm",
+    "syrk",
+    "trsm",
+    "cholesky",
+    "qr",
+    "svd",
+    "eigh",
+    "tall-1",
+    "tall-2",
+    "systems",
+    "systems32",
+    "sparse",
+];
 
 /// Least time and least number of runs that a figure is the best of.
 const AT_LEAST: (Duration, usize) = (Duration::from_millis(300), 3);
@@ -29,10 +46,12 @@ fn main() -> Result<()> {
         if chosen.iter().any(|argument| argument.parse::<usize>().is_err() && *argument != operation) {
             continue;
         }
-        let defaults: &[usize] = match (full, operation.starts_with("tall")) {
-            (true, false) => &ORDERS,
-            (true, true) => &[64, 256],
-            (false, _) => &[16, 40],
+        let defaults: &[usize] = match operation {
+            _ if !full => &[16, 40],
+            "tall-1" | "tall-2" => &[64, 256],
+            "systems" | "systems32" => &[8, 16, 32, 64, 128],
+            "sparse" => &[256, 1024],
+            _ => &ORDERS,
         };
         for &n in order.as_ref().map_or(defaults, std::slice::from_ref) {
             let outcome = measure(operation, n, if full { TALL } else { TALL / 64 })?;
@@ -121,6 +140,9 @@ fn measure(operation: &str, n: usize, tall: usize) -> Result<Outcome> {
             let scaled = Mat::from_fn(n, n, |i, j| vectors[(i, j)] * values[j])?;
             (seconds, [distance(&product(&g, &vectors)?, &scaled) / norm(&g), departure(&vectors)?])
         }
+        "systems" => systems::<f64>(&positive_definite(&a)?)?,
+        "systems32" => systems::<f32>(&positive_definite(&a)?)?,
+        "sparse" => sparse_gram(n, if tall == TALL { SPARSE.0 } else { 100 })?,
         _ => {
             let context = Context::new(if operation == "tall-1" { 1 } else { 2 });
             let by_rows = transposed(&a)?;
@@ -131,6 +153,46 @@ fn measure(operation: &str, n: usize, tall: usize) -> Result<Outcome> {
         }
     };
     Ok(Outcome { seconds, errors })
+}
+
+/// Seconds to solve many systems of one matrix, in the cache, without those of filling it, and the relative residual.
+fn systems<T: linalg::Scalar>(g: &Mat<f64>) -> Result<(f64, [f64; 2])> {
+    let n = g.ncols();
+    let count = (NUMBERS / (n * n)).max(1);
+    let matrix: Vec<T> = g.as_slice().iter().map(|&value| T::from_f64(value)).collect();
+    let (matrices, mut sound) = (matrix.repeat(count), vec![false; count]);
+    let (mut factors, mut x) = (matrices.clone(), vec![T::from_f64(1.0); count * n]);
+    let mut best = f64::INFINITY;
+    for _ in 0..300 {
+        factors.copy_from_slice(&matrices);
+        x.fill(T::from_f64(1.0));
+        let begin = Instant::now();
+        linalg::solve_systems(n, &mut factors, &mut x, &mut sound);
+        best = best.min(begin.elapsed().as_secs_f64());
+    }
+    assert!(sound.iter().all(|&sound| sound));
+    let (x, ones) = (Mat::from_fn(n, 1, |i, _| x[i].to_f64())?, Mat::from_fn(n, 1, |_, _| 1.0)?);
+    Ok((best, [distance(&product(g, &x)?, &ones) / (norm(g) * norm(&x)), 0.0]))
+}
+
+/// Of as many columns, by one thread.
+fn sparse_gram(n: usize, rows: usize) -> Result<(f64, [f64; 2])> {
+    let each = SPARSE.1.min(n);
+    let starts: Vec<i64> = (0..=rows).map(|row| (row * each) as i64).collect();
+    let step = n / each;
+    let indices: Vec<i32> =
+        (0..rows * each).map(|k| (k % each * step + k / each * 7 % step) as i32).collect();
+    let values = random(rows * each, 1)?;
+    let context = Context::new(1);
+    let (starts, indices) = (Indices::I64(&starts), Indices::I32(&indices));
+    let a = Sparse::new(&context, "A", Axis::Rows, (rows, n), starts, indices, values.as_slice())?;
+    let (seconds, g) = best_of(|| linalg::sparse_gram(&context, &a, None))?;
+    let mut dense = Mat::zeros(rows, n)?;
+    for row in 0..rows {
+        a.visit_line(row, |column, value| dense[(row, column)] = value);
+    }
+    let symmetric = Mat::from_fn(n, n, |i, j| g[(i.max(j), i.min(j))])?;
+    Ok((seconds, [probe(&symmetric, &transposed(&dense)?, &dense)?, 0.0]))
 }
 
 /// Numbers in (-1/2, 1/2), the same in every run.

@@ -98,15 +98,12 @@ fn sparse(criterion: &mut Criterion) {
     let width = 1 << 15;
     let values = numbers(1 << 20);
     let indices: Vec<i32> = (0..values.len()).map(|k| ((k * 40_503) % width) as i32).collect();
-    let mut y = numbers(width);
+    let y = numbers(width);
     let lines = || indices.chunks(1024).zip(values.chunks(1024));
     let mut group = criterion.benchmark_group("sparse lines");
     group.throughput(Throughput::Bytes(12 * values.len() as u64));
     group.bench_function("gather_dot", |bench| {
         bench.iter(|| lines().map(|(i, v)| simd::gather_dot(i, v, &y)).sum::<f64>());
-    });
-    group.bench_function("scatter_add", |bench| {
-        bench.iter(|| lines().for_each(|(i, v)| simd::scatter_add(i, v, 0.5, &mut y)));
     });
     group.finish();
 }

@@ -13,11 +13,13 @@
 //! sense. Nothing is allocated that the bytes at hand do not fill.
 
 use crate::error::{Error, Result};
-use crate::memory::zeros;
+use crate::matrix::Real;
+use crate::memory::{push, zeros};
 use crate::parallel::Context;
 use postcard::ser_flavors::Flavor;
-use serde::de::{Error as _, Visitor};
+use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::marker::PhantomData;
 
 const MAGIC: [u8; 8] = *b"nearlin\0";
 const KIND: usize = 16;
@@ -174,21 +176,39 @@ fn checksum(context: &Context, fields: &[u8], payload: &[u8]) -> Result<u32> {
     Ok(hasher.finalize())
 }
 
+/// A number that a state may hold.
+pub trait Stored: Real {
+    /// The number that little-endian bytes stand for, as many as the number has.
+    fn from_bytes(bytes: &[u8]) -> Self;
+}
+
+macro_rules! stored {
+    ($number:ty) => {
+        impl Stored for $number {
+            fn from_bytes(bytes: &[u8]) -> Self {
+                bytes.first_chunk().map_or(<$number>::NAN, |bytes| <$number>::from_le_bytes(*bytes))
+            }
+        }
+    };
+}
+stored!(f64);
+stored!(f32);
+
 /// Numbers as one run of bytes, which is faster than one by one. Decoding keeps the bytes where they are.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Floats<'a> {
+pub enum Floats<'a, T = f64> {
     /// To be written.
-    Numbers(&'a [f64]),
-    /// Read: eight little-endian bytes each.
+    Numbers(&'a [T]),
+    /// Read: little-endian, eight or four bytes each.
     Bytes(&'a [u8]),
 }
 
-impl Floats<'_> {
+impl<T: Stored> Floats<'_, T> {
     /// How many there are.
     pub fn len(&self) -> usize {
         match self {
             Self::Numbers(numbers) => numbers.len(),
-            Self::Bytes(bytes) => bytes.len() / 8,
+            Self::Bytes(bytes) => bytes.len() / size_of::<T>(),
         }
     }
 
@@ -198,17 +218,17 @@ impl Floats<'_> {
     }
 
     /// Writes them to a slice of as many numbers.
-    pub fn copy_to(&self, context: &Context, out: &mut [f64]) -> Result<()> {
+    pub fn copy_to(&self, context: &Context, out: &mut [T]) -> Result<()> {
         assert_eq!(self.len(), out.len());
-        for (k, out) in out.chunks_mut(PIECE / 8).enumerate() {
+        let (size, count) = (size_of::<T>(), PIECE / size_of::<T>());
+        for (k, out) in out.chunks_mut(count).enumerate() {
             context.tick()?;
-            let piece = k * (PIECE / 8)..k * (PIECE / 8) + out.len();
+            let piece = k * count..k * count + out.len();
             match self {
                 Self::Numbers(numbers) => out.copy_from_slice(&numbers[piece]),
                 Self::Bytes(bytes) => {
-                    for (out, &number) in out.iter_mut().zip(&bytes.as_chunks().0[piece]) {
-                        *out = f64::from_le_bytes(number);
-                    }
+                    let numbers = bytes[piece.start * size..piece.end * size].chunks_exact(size);
+                    out.iter_mut().zip(numbers).for_each(|(out, number)| *out = T::from_bytes(number));
                 }
             }
         }
@@ -216,12 +236,12 @@ impl Floats<'_> {
     }
 }
 
-impl Serialize for Floats<'_> {
+impl<T: Stored> Serialize for Floats<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         match self {
             Self::Numbers(numbers) => {
                 const { assert!(cfg!(target_endian = "little"), "numbers are written as they lie in memory") };
-                // SAFETY: eight bytes for each number, any of which is a byte.
+                // SAFETY: `f64` and `f32` are nothing but their bytes.
                 let bytes = unsafe {
                     std::slice::from_raw_parts(numbers.as_ptr().cast::<u8>(), size_of_val(*numbers))
                 };
@@ -232,23 +252,56 @@ impl Serialize for Floats<'_> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Floats<'a> {
+impl<'de: 'a, 'a, T: Stored> Deserialize<'de> for Floats<'a, T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         struct Borrowed;
         impl<'de> Visitor<'de> for Borrowed {
             type Value = &'de [u8];
             fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                formatter.write_str("bytes, eight for each number")
+                formatter.write_str("bytes, as many for each number as it has")
             }
             fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> std::result::Result<Self::Value, E> {
                 Ok(bytes)
             }
         }
         let bytes = deserializer.deserialize_bytes(Borrowed)?;
-        if bytes.len() % 8 != 0 {
+        if bytes.len() % size_of::<T>() != 0 {
             return Err(D::Error::custom("a number is cut off"));
         }
         Ok(Self::Bytes(bytes))
+    }
+}
+
+/// Blocks of numbers that came one after the other, written from where they lie.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Blocks<'a, T = f64>(pub Vec<Floats<'a, T>>);
+
+impl<T: Stored> Serialize for Blocks<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_seq(&self.0)
+    }
+}
+
+impl<'de: 'a, 'a, T: Stored> Deserialize<'de> for Blocks<'a, T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct List<T>(PhantomData<T>);
+        impl<'de, T: Stored> Visitor<'de> for List<T> {
+            type Value = Vec<Floats<'de, T>>;
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("a list of blocks of numbers")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(
+                self,
+                mut blocks: A,
+            ) -> std::result::Result<Self::Value, A::Error> {
+                let mut list = Vec::new();
+                while let Some(block) = blocks.next_element()? {
+                    push(&mut list, block, "the blocks of a state").map_err(A::Error::custom)?;
+                }
+                Ok(list)
+            }
+        }
+        deserializer.deserialize_seq(List(PhantomData)).map(Self)
     }
 }
 
@@ -326,5 +379,29 @@ mod tests {
             Err(Error::State(_))
         ));
         assert!(matches!(from_bytes::<Floats>(&Context::new(1), "test", 3, &bytes), Err(Error::State(_))));
+    }
+
+    #[test]
+    fn lists_of_blocks_of_either_precision_survive_the_round_trip() {
+        let context = Context::new(1);
+        let blocks: [&[f32]; 4] = [&[1.5, -0.0], &[], &[f32::MAX], &[f32::MIN_POSITIVE, 0.1, 7.0]];
+        let wide = [0.1, 0.2];
+        let payload = (Blocks(blocks.map(Floats::Numbers).to_vec()), Floats::Numbers(&wide));
+        let bytes = to_bytes(&context, "test", 1, &payload).unwrap();
+        assert_eq!(bytes.len(), HEADER + 1 + 4 + 6 * 4 + 1 + 2 * 8);
+        let (Blocks(found), last): (Blocks<'_, f32>, Floats) =
+            from_bytes(&context, "test", 1, &bytes).unwrap();
+        assert_eq!(found.iter().map(Floats::len).collect::<Vec<_>>(), [2, 0, 1, 3]);
+        for (found, expected) in found.iter().zip(blocks) {
+            let mut numbers = vec![1.0f32; expected.len()];
+            found.copy_to(&context, &mut numbers).unwrap();
+            assert!(numbers.iter().zip(expected).all(|(a, b)| a.to_bits() == b.to_bits()));
+        }
+        let mut numbers = [0.0; 2];
+        last.copy_to(&context, &mut numbers).unwrap();
+        assert_eq!(numbers, wide);
+        // Six bytes are one number and a half.
+        let odd = to_bytes(&context, "test", 1, &Floats::<f32>::Bytes(&[0; 6])).unwrap();
+        assert!(matches!(from_bytes::<Floats<'_, f32>>(&context, "test", 1, &odd), Err(Error::State(_))));
     }
 }

@@ -3,9 +3,9 @@
 //! A normal random vector sees an error in any direction: for two of them to miss one of a hundred tolerances takes
 //! luck of one in ten thousand. The vectors are the same in every call. Costs a few products with vectors.
 
-use super::Svd;
+use super::Scalar;
 use crate::error::Result;
-use crate::matrix::{Mat, Real, zeros};
+use crate::matrix::{Dense, Mat, zeros};
 use crate::random::Stream;
 use crate::simd::{axpy, dot, norm_sq};
 
@@ -16,93 +16,138 @@ const PROBES: u64 = 2;
 /// Purpose of the random numbers.
 const PROBE: u8 = 8;
 
-/// True if U and V are orthonormal, U S V' is A, and S descends to no less than zero, all to rounding.
-pub(super) fn is_svd(a: &Mat<f64>, svd: &Svd) -> Result<bool> {
-    let Svd { u, s, v } = svd;
-    if !(s.windows(2).all(|pair| pair[0] >= pair[1]) && s.iter().all(|&s| s >= 0.0)) {
-        return Ok(false);
-    }
-    let size = norm_sq(a.as_slice()).sqrt();
-    for k in 0..PROBES {
-        let (x, y) = (probe(k, v.nrows())?, probe(k, s.len())?);
-        let mut image = transposed_times(v, &x)?;
-        let back = times(v, &image)?;
-        image.iter_mut().zip(s).for_each(|(image, s)| *image *= s);
-        let sound = near(&back, &x, 1.0)
-            && near(&transposed_times(u, &times(u, &y)?)?, &y, 1.0)
-            && near(&times(u, &image)?, &times(a, &x)?, size);
-        if !sound {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+/// Numbers that a check works in, for matrices with so many rows at most.
+pub(super) fn work_of(rows: usize) -> usize {
+    5 * rows
 }
 
-/// True if V is orthonormal, V S V' is the symmetric A, and S ascends, all to rounding.
-pub(super) fn is_eigh(a: &Mat<f64>, s: &[f64], v: &Mat<f64>) -> Result<bool> {
-    if !s.windows(2).all(|pair| pair[0] <= pair[1]) {
-        return Ok(false);
+/// True if U and V are orthonormal, U S V' is A, and S descends to no less than zero, all to rounding. A is not wide,
+/// and the columns of all are contiguous.
+pub(super) fn is_svd<T: Scalar>(
+    a: Dense<'_, T>,
+    u: Dense<'_, T>,
+    s: &[T],
+    v: Dense<'_, T>,
+    work: &mut [f64],
+) -> bool {
+    if !(s.windows(2).all(|pair| pair[0] >= pair[1]) && s.iter().all(|&s| s >= T::default())) {
+        return false;
     }
-    let size = norm_sq(a.as_slice()).sqrt();
-    for k in 0..PROBES {
-        let x = probe(k, s.len())?;
-        let mut image = transposed_times(v, &x)?;
-        let back = times(v, &image)?;
-        image.iter_mut().zip(s).for_each(|(image, s)| *image *= s);
-        if !(near(&back, &x, 1.0) && near(&times(v, &image)?, &times(a, &x)?, size)) {
-            return Ok(false);
+    let (m, k) = (a.nrows(), s.len());
+    let [x, image, found, expected, rest] = parts(work, m);
+    let size = size_of(a);
+    (0..PROBES).all(|probe| {
+        probe_of(probe, &mut x[..k]);
+        transposed_times(v, &x[..k], &mut image[..k]);
+        times(v, &image[..k], &mut found[..k]);
+        if !near::<T>(&found[..k], &x[..k], 1.0) {
+            return false;
         }
+        probe_of(probe, &mut expected[..k]);
+        times(u, &expected[..k], &mut rest[..m]);
+        transposed_times(u, &rest[..m], &mut found[..k]);
+        if !near::<T>(&found[..k], &expected[..k], 1.0) {
+            return false;
+        }
+        image.iter_mut().zip(s).for_each(|(image, s)| *image *= s.to_f64());
+        times(u, &image[..k], &mut found[..m]);
+        times(a, &x[..k], &mut expected[..m]);
+        near::<T>(&found[..m], &expected[..m], size)
+    })
+}
+
+/// True if V is orthonormal, V S V' is the symmetric A, and S ascends, all to rounding. The columns of both are
+/// contiguous.
+pub(super) fn is_eigh<T: Scalar>(a: Dense<'_, T>, s: &[T], v: Dense<'_, T>, work: &mut [f64]) -> bool {
+    if !s.windows(2).all(|pair| pair[0] <= pair[1]) {
+        return false;
     }
-    Ok(true)
+    let [x, image, found, expected, _] = parts(work, s.len());
+    let size = size_of(a);
+    (0..PROBES).all(|probe| {
+        probe_of(probe, x);
+        transposed_times(v, x, image);
+        times(v, image, found);
+        if !near::<T>(found, x, 1.0) {
+            return false;
+        }
+        image.iter_mut().zip(s).for_each(|(image, s)| *image *= s.to_f64());
+        times(v, image, found);
+        times(a, x, expected);
+        near::<T>(found, expected, size)
+    })
 }
 
 /// True if R'R is the symmetric G, of which only the lower triangle is read, to rounding.
 pub(super) fn is_cholesky(g: &Mat<f64>, r: &Mat<f64>) -> Result<bool> {
-    let x = probe(0, g.ncols())?;
-    let mut image = zeros(x.len(), PURPOSE)?;
-    for j in 0..x.len() {
-        axpy(x[j], &g.col(j)[j..], &mut image[j..]);
-        image[j] += dot(&g.col(j)[j + 1..], &x[j + 1..]);
+    let n = g.ncols();
+    let mut work = zeros(work_of(n), "the check of a factorisation")?;
+    let [x, image, found, expected, _] = parts(&mut work, n);
+    probe_of(0, x);
+    for j in 0..n {
+        axpy(x[j], &g.col(j)[j..], &mut expected[j..]);
+        expected[j] += dot(&g.col(j)[j + 1..], &x[j + 1..]);
     }
-    let trace: f64 = (0..x.len()).map(|j| g[(j, j)]).sum();
-    Ok(near(&transposed_times(r, &times(r, &x)?)?, &image, trace))
+    let trace: f64 = (0..n).map(|j| g[(j, j)]).sum();
+    times(r.as_ref(), x, image);
+    transposed_times(r.as_ref(), image, found);
+    Ok(near::<f64>(found, expected, trace))
 }
 
-const PURPOSE: &str = "the check of a factorisation";
+/// Vectors of so many numbers.
+fn parts(work: &mut [f64], len: usize) -> [&mut [f64]; 5] {
+    let mut parts = work.chunks_exact_mut(len.max(1));
+    std::array::from_fn(|_| parts.next().unwrap_or_default())
+}
 
 /// A random vector of length one.
-fn probe(k: u64, len: usize) -> Result<Vec<f64>> {
-    let mut x = zeros(len, PURPOSE)?;
-    Stream::new(0, 0, PROBE).normals_of_row(k, &mut x);
-    let length = norm_sq(&x).sqrt();
+fn probe_of(k: u64, x: &mut [f64]) {
+    Stream::new(0, 0, PROBE).normals_of_row(k, x);
+    let length = norm_sq(x).sqrt();
     x.iter_mut().for_each(|x| *x /= length);
-    Ok(x)
+}
+
+/// The Frobenius norm.
+fn size_of<T: Scalar>(a: Dense<'_, T>) -> f64 {
+    (0..a.ncols()).filter_map(|j| a.col(j)).map(norm_sq).sum::<f64>().sqrt()
 }
 
 /// True if what became of a probe is what should have, for an operator of this size. NaN is near nothing.
-fn near(found: &[f64], expected: &[f64], size: f64) -> bool {
+fn near<T: Scalar>(found: &[f64], expected: &[f64], size: f64) -> bool {
     let unit = size.max(f64::MIN_POSITIVE);
     let distance = found.iter().zip(expected).map(|(x, y)| ((x - y) / unit).powi(2)).sum::<f64>().sqrt();
-    distance <= TOLERANCE * f64::UNIT_ROUNDOFF * (found.len().max(16) as f64).sqrt()
+    distance <= TOLERANCE * T::UNIT_ROUNDOFF * (found.len().max(16) as f64).sqrt()
 }
 
-fn times(a: &Mat<f64>, x: &[f64]) -> Result<Vec<f64>> {
-    let mut product = zeros(a.nrows(), PURPOSE)?;
-    x.iter().enumerate().for_each(|(j, &x)| axpy(x, a.col(j), &mut product));
-    Ok(product)
+/// product = A x
+fn times<T: Scalar>(a: Dense<'_, T>, x: &[f64], product: &mut [f64]) {
+    product.fill(0.0);
+    (0..a.ncols())
+        .zip(x)
+        .filter_map(|(j, x)| Some((a.col(j)?, x)))
+        .for_each(|(column, &x)| axpy(x, column, product));
 }
 
-fn transposed_times(a: &Mat<f64>, x: &[f64]) -> Result<Vec<f64>> {
-    let mut product = zeros(a.ncols(), PURPOSE)?;
-    product.iter_mut().enumerate().for_each(|(j, product)| *product = dot(a.col(j), x));
-    Ok(product)
+/// product = A'x
+fn transposed_times<T: Scalar>(a: Dense<'_, T>, x: &[f64], product: &mut [f64]) {
+    for (j, product) in product.iter_mut().enumerate() {
+        *product = a.col(j).map_or(0.0, |column| dot(column, x));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::linalg::testing::*;
-    use crate::linalg::{cholesky, eigh, svd};
+    use crate::linalg::{Svd, cholesky, eigh, svd};
+
+    fn is_svd(a: &Mat<f64>, Svd { u, s, v }: &Svd) -> bool {
+        super::is_svd(a.as_ref(), u.as_ref(), s, v.as_ref(), &mut vec![0.0; work_of(a.nrows())])
+    }
+
+    fn is_eigh(a: &Mat<f64>, s: &[f64], v: &Mat<f64>) -> bool {
+        super::is_eigh(a.as_ref(), s, v.as_ref(), &mut vec![0.0; work_of(a.nrows())])
+    }
 
     const SPOILT: [f64; 4] = [1e-9, -1e-9, 1.0, f64::NAN];
 
@@ -111,23 +156,23 @@ mod tests {
         for seed in 0..28 {
             let a = structured(2 + seed as usize * 13 % 80, seed);
             let mut found = svd(a.as_ref()).unwrap();
-            assert!(is_svd(&a, &found).unwrap());
+            assert!(is_svd(&a, &found));
             for amount in SPOILT {
                 let at = (seed as usize % a.nrows(), 0);
                 let factors: [fn(&mut Svd) -> &mut Mat<f64>; 2] = [|svd| &mut svd.u, |svd| &mut svd.v];
                 for spoil in factors {
                     let entry = std::mem::replace(&mut spoil(&mut found)[at], 0.7 + amount);
-                    assert!(!is_svd(&a, &found).unwrap(), "structure {seed}, vectors");
+                    assert!(!is_svd(&a, &found), "structure {seed}, vectors");
                     spoil(&mut found)[at] = entry;
                 }
                 let value = found.s[0];
                 found.s[0] += amount * value;
-                assert!(!is_svd(&a, &found).unwrap(), "structure {seed}, values");
+                assert!(!is_svd(&a, &found), "structure {seed}, values");
                 found.s[0] = value;
             }
             found.s.reverse();
             let constant = found.s.windows(2).all(|pair| pair[0] == pair[1]);
-            assert!(constant || !is_svd(&a, &found).unwrap(), "structure {seed}, order");
+            assert!(constant || !is_svd(&a, &found), "structure {seed}, order");
         }
     }
 
@@ -136,15 +181,15 @@ mod tests {
         for seed in 0..28 {
             let a = symmetric(&structured(2 + seed as usize * 13 % 80, seed));
             let (mut values, mut vectors) = eigh(&a).unwrap();
-            assert!(is_eigh(&a, &values, &vectors).unwrap());
+            assert!(is_eigh(&a, &values, &vectors));
             for amount in SPOILT {
                 let last = values.len() - 1;
                 let entry = std::mem::replace(&mut vectors[(last / 2, last)], 0.7 + amount);
-                assert!(!is_eigh(&a, &values, &vectors).unwrap(), "structure {seed}, vectors");
+                assert!(!is_eigh(&a, &values, &vectors), "structure {seed}, vectors");
                 vectors[(last / 2, last)] = entry;
                 let value = values[last];
                 values[last] += amount.abs() * norm_sq(a.as_slice()).sqrt();
-                assert!(!is_eigh(&a, &values, &vectors).unwrap(), "structure {seed}, values");
+                assert!(!is_eigh(&a, &values, &vectors), "structure {seed}, values");
                 values[last] = value;
             }
         }

@@ -1,19 +1,23 @@
 //! Small dense linear algebra: the only user of faer.
 //!
 //! Everything here runs in sequence on the calling thread, inside the blocks that the columns hand to
-//! [`crate::parallel`]; only [`tsqr()`] takes a [`crate::parallel::Context`] and spreads its work itself.
+//! [`crate::parallel`]; only what takes a [`crate::parallel::Context`] and spreads its work itself.
 //!
 //! | function | what |
 //! |---|---|
 //! | [`matmul`], [`product`], [`syrk`] | products of dense views |
 //! | [`cholesky()`] | upper triangle R with R'R = G |
+//! | [`cholesky_in_place()`], [`solve_systems`] | the same of small G where they lie, and many small systems |
 //! | [`solve_upper`], [`solve_upper_transposed`], [`invert_upper`], [`multiply_upper`] | upper triangles at work |
 //! | [`condition_of_upper`], [`norm_of_upper`] | 2-norm condition and norm of a triangle, estimated in O(d²) |
 //! | [`Qr`] | blocked Householder QR that keeps Q in factored form |
 //! | `gram`, `whitened_gram` | A'A and (A W)'(A W) of tall matrices in one read |
 //! | `weighted_whitened_gram` | the latter with rows weighted by what they are |
+//! | [`orthonormal`], [`cholesky_qr2`] | orthonormal bases of tall blocks |
+//! | [`sparse_gram`], [`gram_of_rows`], [`quadratic_forms`] | A'A, E E' and v'G v of sparse rows |
 //! | [`tsqr()`] | R of a matrix with many rows |
 //! | [`svd()`], [`eigh()`] | thin SVD, symmetric eigendecomposition |
+//! | [`svd_into`], [`eigh_into`] | the same of small matrices, `f32` too, in memory that the caller lends ([`Scratch`]) |
 //! | `power_of_two_below` and its kin | units in which squares neither overflow nor vanish |
 //!
 //! Iterations are not believed on their word: what they return is checked against A on a random vector, and there
@@ -33,12 +37,15 @@ mod gram;
 mod householder;
 mod jacobi;
 mod kernel;
+mod orthonormal;
 mod panel;
 mod precision;
 mod products;
 mod qr;
 mod rank;
 mod scaling;
+mod small;
+mod sparse;
 mod svd;
 #[cfg(test)]
 mod testing;
@@ -50,9 +57,11 @@ mod whiten;
 pub use cholesky::cholesky;
 pub(crate) use columns::{normalise_columns, normalised, project};
 pub use condition::{condition_of_upper, norm_of_upper};
-pub use eigh::eigh;
+pub use eigh::{eigh, eigh_into, eigh_scratch};
 pub use factor::{Factor, norm};
 pub(crate) use gram::gram;
+pub(crate) use orthonormal::{WELL_CONDITIONED, over_triangle};
+pub use orthonormal::{cholesky_qr2, orthonormal};
 pub use precision::Precision;
 pub use products::{Scalar, matmul, product, syrk};
 pub use qr::Qr;
@@ -61,7 +70,10 @@ pub(crate) use rank::{
     truncated,
 };
 pub(crate) use scaling::{exponent_of, largest_of, power_of_two_below, times_power_of_two};
-pub use svd::{Svd, svd};
+pub use small::{cholesky_in_place, solve_systems};
+pub use sparse::{gram_of_rows, quadratic_forms, sparse_gram};
+pub use svd::{Svd, svd, svd_into, svd_scratch};
 pub use triangle::{invert_upper, multiply_upper, solve_upper, solve_upper_transposed};
 pub use tsqr::tsqr;
+pub use view::{Scratch, ScratchSize};
 pub(crate) use whiten::{weighted_whitened_gram, whitened_gram};

@@ -6,9 +6,10 @@ use crate::matrix::{Dense, DenseMut, Mat, Real};
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::traits::RealField;
 use faer::{Accum, Par};
+use std::ops::{Neg, Sub};
 
 /// The element types that the dense kernels are compiled for.
-pub trait Scalar: Real + RealField {}
+pub trait Scalar: Real + RealField + Neg<Output = Self> + Sub<Output = Self> {}
 impl Scalar for f64 {}
 impl Scalar for f32 {}
 

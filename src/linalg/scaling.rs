@@ -1,7 +1,8 @@
 //! Powers of two that bring numbers to order one, so that squares neither overflow nor vanish.
 
+use super::Scalar;
 use crate::error::{Error, Result};
-use crate::matrix::Dense;
+use crate::matrix::{Dense, DenseMut, Mat, Real};
 
 /// The smallest unit, that of zeros; its reciprocal is the largest.
 pub(super) const SMALLEST: f64 = f64::from_bits((1023 - 1000) << 52);
@@ -58,14 +59,44 @@ pub(super) fn scale(x: &mut [f64], factor: f64) {
     }
 }
 
+/// Divides a matrix with contiguous columns by the power of two that brings it to order one, which is returned. An
+/// error names the first NaN or infinity, if there is one.
+pub(super) fn to_order_one<T: Scalar>(mut a: DenseMut<'_, T>) -> Result<f64> {
+    check_finite(a.as_ref())?;
+    let (m, n, stride) = (a.nrows(), a.ncols(), a.col_stride());
+    let magnitudes = (0..n).filter_map(|j| a.as_ref().col(j)).flatten().map(|value| value.to_f64().abs());
+    let largest = magnitudes.fold(0.0, |largest, value| larger(value, largest));
+    let unit = unit_of(largest);
+    if unit != 1.0 && m > 0 {
+        for j in 0..n {
+            for value in &mut a.data()[j * stride..][..m] {
+                *value = T::from_f64(value.to_f64() * unit.recip());
+            }
+        }
+    }
+    Ok(unit)
+}
+
 /// The error that names the first NaN or infinity in A, if there is one.
-pub(super) fn check_finite(a: Dense<'_, f64>) -> Result<()> {
+pub(super) fn check_finite<T: Real>(a: Dense<'_, T>) -> Result<()> {
     for (i, j) in (0..a.ncols()).flat_map(|j| (0..a.nrows()).map(move |i| (i, j))) {
-        if !a.get(i, j).is_finite() {
-            return Err(Error::non_finite("A", a.get(i, j), format!("[{i}, {j}]")));
+        let value = a.get(i, j).to_f64();
+        if !value.is_finite() {
+            return Err(Error::non_finite("A", value, format!("[{i}, {j}]")));
         }
     }
     Ok(())
+}
+
+/// Rounds numbers to a precision.
+pub(super) fn narrow<T: Real>(from: &[f64], to: &mut [T]) {
+    to.iter_mut().zip(from).for_each(|(to, &from)| *to = T::from_f64(from));
+}
+
+/// Rounds a matrix to a precision; columns are contiguous.
+pub(super) fn copy_narrowed<T: Real>(from: &Mat<f64>, mut to: DenseMut<'_, T>) {
+    let stride = to.col_stride();
+    (0..from.ncols()).for_each(|j| narrow(from.col(j), &mut to.data()[j * stride..]));
 }
 
 #[cfg(test)]

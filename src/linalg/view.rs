@@ -4,7 +4,7 @@ use super::Scalar;
 use crate::error::{Error, Result};
 use crate::matrix::{Dense, DenseMut};
 use crate::memory::room_for;
-use faer::dyn_stack::{MemBuffer, StackReq};
+use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use std::cell::Cell;
@@ -66,6 +66,31 @@ fn strides<T: Scalar>(a: Dense<'_, T>) -> [isize; 2] {
     assert!(last.is_some() || a.nrows() == 0 || a.ncols() == 0, "a view that reaches past its slice");
     [(a.nrows(), a.row_stride()), (a.ncols(), a.col_stride())]
         .map(|(len, stride)| if len > 1 { stride as isize } else { 1 })
+}
+
+/// How much memory a routine works in.
+#[derive(Clone, Copy, Debug)]
+pub struct ScratchSize(pub(super) StackReq);
+
+impl ScratchSize {
+    /// Enough for either.
+    pub fn or(self, other: Self) -> Self {
+        Self(self.0.or(other.0))
+    }
+}
+
+/// Memory that routines work in: made once, lent to one call after the other.
+pub struct Scratch(MemBuffer);
+
+impl Scratch {
+    /// As much as asked for, or an error.
+    pub fn new(size: ScratchSize) -> Result<Self> {
+        Ok(Self(scratch(size.0)?))
+    }
+
+    pub(super) fn stack(&mut self) -> &mut MemStack {
+        MemStack::new(&mut self.0)
+    }
 }
 
 /// Scratch memory of the size that a routine asks for.

@@ -27,6 +27,8 @@ pub trait Register: Copy {
     fn mul(self, other: Self) -> Self;
     /// self * factor + term, rounded once.
     fn mul_add(self, factor: Self, term: Self) -> Self;
+    /// One half added to the other, lane by lane, until one is left: ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)).
+    fn sum(self) -> Self::Number;
 }
 
 /// Eight `f64` lanes, and what an instruction set has beside them.
@@ -41,8 +43,6 @@ pub trait Lanes: Register<Number = f64, Chunk = [f64; 8]> {
     fn load_head_f32(from: &[f32]) -> Self;
     /// Eight numbers from anywhere, by way of the registers.
     fn set(values: [f64; 8]) -> Self;
-    /// ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7))
-    fn sum(self) -> f64;
     /// Lane i is `rows[i].sum()`, to the bit.
     fn sums(rows: [Self; 8]) -> Self;
     /// Asks for the cache line of an address, which need not be valid.
@@ -158,6 +158,15 @@ macro_rules! portable {
             fn mul_add(self, factor: Self, term: Self) -> Self {
                 Self::lanes(|k| self.0[k].mul_add(factor.0[k], term.0[k]))
             }
+            #[inline(always)]
+            fn sum(self) -> $number {
+                let (mut sums, mut half) = (self.0, $count / 2);
+                while half > 0 {
+                    (0..half).for_each(|k| sums[k] += sums[k + half]);
+                    half /= 2;
+                }
+                sums[0]
+            }
         }
     };
 }
@@ -178,11 +187,6 @@ impl Lanes for Portable<f64, 8> {
     #[inline(always)]
     fn set(values: [f64; 8]) -> Self {
         Self(values)
-    }
-    #[inline(always)]
-    fn sum(self) -> f64 {
-        let v = self.0;
-        ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))
     }
     #[inline(always)]
     fn sums(rows: [Self; 8]) -> Self {
@@ -215,7 +219,7 @@ mod x86 {
     macro_rules! avx512 {
         (
             $number:ty, $count:literal, $register:ty, $mask:ty, $set1:ident, $loadu:ident, $maskz_loadu:ident,
-            $storeu:ident, $mask_storeu:ident, $add:ident, $sub:ident, $mul:ident, $fmadd:ident
+            $storeu:ident, $mask_storeu:ident, $add:ident, $sub:ident, $mul:ident, $fmadd:ident, $halves:ident, $sum:ident
         ) => {
             impl Register for Avx512<$register> {
                 type Number = $number;
@@ -266,6 +270,11 @@ mod x86 {
                     // SAFETY: as above.
                     Self(unsafe { $fmadd(self.0, factor.0, term.0) })
                 }
+                #[inline(always)]
+                fn sum(self) -> $number {
+                    // SAFETY: as above; AVX-512F implies AVX.
+                    unsafe { $sum($halves(self.0)) }
+                }
             }
         };
     }
@@ -282,7 +291,9 @@ mod x86 {
         _mm512_add_pd,
         _mm512_sub_pd,
         _mm512_mul_pd,
-        _mm512_fmadd_pd
+        _mm512_fmadd_pd,
+        double_halves,
+        quad_sum
     );
     avx512!(
         f32,
@@ -297,7 +308,9 @@ mod x86 {
         _mm512_add_ps,
         _mm512_sub_ps,
         _mm512_mul_ps,
-        _mm512_fmadd_ps
+        _mm512_fmadd_ps,
+        single_halves,
+        eight_sum
     );
 
     impl Lanes for Avx512<__m512d> {
@@ -319,13 +332,6 @@ mod x86 {
         fn set([a, b, c, d, e, f, g, h]: [f64; 8]) -> Self {
             // SAFETY: as above.
             Self(unsafe { _mm512_setr_pd(a, b, c, d, e, f, g, h) })
-        }
-        #[inline(always)]
-        fn sum(self) -> f64 {
-            // SAFETY: as above; AVX-512F implies AVX.
-            unsafe {
-                quad_sum(_mm256_add_pd(_mm512_castpd512_pd256(self.0), _mm512_extractf64x4_pd(self.0, 1)))
-            }
         }
         #[inline(always)]
         fn sums(rows: [Self; 8]) -> Self {
@@ -371,6 +377,34 @@ mod x86 {
         1u32.wrapping_shl(slice.len() as u32).wrapping_sub(1) as u16
     }
 
+    /// The sum of both halves. Needs AVX-512F.
+    #[inline(always)]
+    unsafe fn double_halves(all: __m512d) -> __m256d {
+        // SAFETY: the caller has AVX-512F.
+        unsafe { _mm256_add_pd(_mm512_castpd512_pd256(all), _mm512_extractf64x4_pd(all, 1)) }
+    }
+
+    /// The sum of both halves. Needs AVX-512F.
+    #[inline(always)]
+    unsafe fn single_halves(all: __m512) -> __m256 {
+        // SAFETY: the caller has AVX-512F.
+        unsafe {
+            let high = _mm512_extractf64x4_pd(_mm512_castps_pd(all), 1);
+            _mm256_add_ps(_mm512_castps512_ps256(all), _mm256_castpd_ps(high))
+        }
+    }
+
+    /// As [`Register::sum`] has it. Needs AVX.
+    #[inline(always)]
+    unsafe fn eight_sum(eight: __m256) -> f32 {
+        // SAFETY: the caller has AVX.
+        unsafe {
+            let quad = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+            let pair = _mm_add_ps(quad, _mm_movehl_ps(quad, quad));
+            _mm_cvtss_f32(_mm_add_ss(pair, _mm_shuffle_ps(pair, pair, 1)))
+        }
+    }
+
     /// (0 + 2) + (1 + 3). Needs AVX.
     #[inline(always)]
     unsafe fn quad_sum(quad: __m256d) -> f64 {
@@ -388,7 +422,7 @@ mod x86 {
     macro_rules! avx2 {
         (
             $number:ty, $count:literal, $register:ty, $set1:ident, $loadu:ident, $maskload:ident, $storeu:ident,
-            $maskstore:ident, $add:ident, $sub:ident, $mul:ident, $fmadd:ident
+            $maskstore:ident, $add:ident, $sub:ident, $mul:ident, $fmadd:ident, $sum:ident
         ) => {
             impl Register for Avx2<$register> {
                 type Number = $number;
@@ -452,6 +486,11 @@ mod x86 {
                     // SAFETY: as above.
                     unsafe { Self($fmadd(self.0, factor.0, term.0), $fmadd(self.1, factor.1, term.1)) }
                 }
+                #[inline(always)]
+                fn sum(self) -> $number {
+                    // SAFETY: as above.
+                    unsafe { $sum($add(self.0, self.1)) }
+                }
             }
         };
     }
@@ -467,7 +506,8 @@ mod x86 {
         _mm256_add_pd,
         _mm256_sub_pd,
         _mm256_mul_pd,
-        _mm256_fmadd_pd
+        _mm256_fmadd_pd,
+        quad_sum
     );
     avx2!(
         f32,
@@ -481,7 +521,8 @@ mod x86 {
         _mm256_add_ps,
         _mm256_sub_ps,
         _mm256_mul_ps,
-        _mm256_fmadd_ps
+        _mm256_fmadd_ps,
+        eight_sum
     );
 
     impl Lanes for Avx2<__m256d> {
@@ -504,11 +545,6 @@ mod x86 {
         fn set([a, b, c, d, e, f, g, h]: [f64; 8]) -> Self {
             // SAFETY: as above.
             unsafe { Self(_mm256_setr_pd(a, b, c, d), _mm256_setr_pd(e, f, g, h)) }
-        }
-        #[inline(always)]
-        fn sum(self) -> f64 {
-            // SAFETY: as above.
-            unsafe { quad_sum(_mm256_add_pd(self.0, self.1)) }
         }
         #[inline(always)]
         fn sums(rows: [Self; 8]) -> Self {
@@ -562,6 +598,7 @@ mod tests {
                     let mut numbers = [x[2]; 16];
                     lanes.store_head(&mut numbers[..len]);
                     out.extend(numbers.map(bits));
+                    out.push(bits(lanes.sum()));
                 }
             }
         }
@@ -578,11 +615,11 @@ mod tests {
             out
         });
         // Of eight lanes, the last operation: x_7 x_10 + x_1, with what was there after it.
-        let last = &outcomes[0][(8 * 4 + 3) * 16..][..16];
+        let last = &outcomes[0][(8 * 4 + 3) * 17..][..16];
         assert_eq!(last[7], x[7].mul_add(x[10], x[1]).to_bits());
         assert!(last[8..].iter().all(|&bits| bits == x[2].to_bits()));
         assert_eq!(
-            outcomes[0][outcomes[0].len() - 1],
+            outcomes[0][outcomes[0].len() - 2],
             u64::from(single[15].mul_add(single[18], single[1]).to_bits())
         );
         assert!(outcomes.iter().all(|outcome| *outcome == outcomes[0]));

@@ -13,7 +13,7 @@
 //! | `extended` | [`Extended`]: sums in twice the working precision |
 //! | `residual` | residual and gradient of a least-squares problem in one read of the matrix |
 //! | `fwht` | [`fwht()`]: the Walsh-Hadamard transform of a tile; [`fwht_across`]: a few of its stages |
-//! | `sparse` | [`gather_dot`] and [`scatter_add`] on compressed lines, [`add_lines`] on many unchecked ones |
+//! | `sparse` | [`gather_dot`] and [`add_outer_product`] of compressed lines, [`add_lines`] on many unchecked ones |
 
 mod extended;
 mod fwht;
@@ -27,7 +27,7 @@ pub use extended::{Extended, axpy_extended, dot_extended};
 pub use fwht::{fwht, fwht_across};
 pub use lanes::Element;
 pub use residual::{residual_cols, residual_rows};
-pub use sparse::{Index, add_lines, add_lines_of_many, gather_dot, scatter_add};
+pub use sparse::{Index, add_lines, add_lines_of_many, add_outer_product, gather_dot};
 use std::sync::LazyLock;
 pub use vector::{axpy, dot, norm_sq, sum};
 

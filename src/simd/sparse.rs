@@ -45,12 +45,26 @@ kernel! {
 }
 
 kernel! {
-    /// y\[i_k\] += scale v_k, one after the other. Panics if the lengths differ or an index is out of range.
-    pub fn scatter_add<V, I: Index, T: Element>(indices: &[I], values: &[T], scale: f64, y: &mut [f64]) {
-        assert_eq!(indices.len(), values.len());
-        for (index, value) in indices.iter().zip(values) {
-            let y = &mut y[index.offset()];
-            *y = value.widen().mul_add(scale, *y);
+    /// Columns of G += weight v v' below its diagonal, for a row v whose indices increase. G is as many columns of
+    /// order `d` as there is room for in `g`, the first of them `first`; only those of the row's first `count` entries
+    /// are touched. Panics if the lengths differ or an index is out of range.
+    pub fn add_outer_product<V, I: Index, T: Element>(
+        indices: &[I],
+        values: &[T],
+        count: usize,
+        weight: f64,
+        first: usize,
+        d: usize,
+        g: &mut [f64],
+    ) {
+        assert!(indices.len() == values.len() && count <= values.len());
+        for p in 0..count {
+            let column = &mut g[(indices[p].offset() - first) * d..][..d];
+            let scale = weight * values[p].widen();
+            for (index, value) in indices[p..].iter().zip(&values[p..]) {
+                let sum = &mut column[index.offset()];
+                *sum = value.widen().mul_add(scale, *sum);
+            }
         }
     }
 }
@@ -127,31 +141,31 @@ mod tests {
     use crate::simd::testing::{on_every_path, same_bits};
 
     #[test]
-    fn gather_and_scatter_agree_with_their_definition_for_both_widths_of_index() {
+    fn gathered_products_agree_with_their_definition_for_both_widths_of_index() {
         let x: Vec<f64> = (0..97).map(|k| (k as f64).cos()).collect();
         for len in 0..100 {
             let long: Vec<i64> = (0..len).map(|k| k * k % 97).collect();
             let short: Vec<i32> = long.iter().map(|&k| k as i32).collect();
             let values: Vec<f64> = (0..len).map(|k| (k as f64 + 0.3).sin()).collect();
-            let outcomes = on_every_path(|| {
-                let mut y = [x.clone(), x.clone()];
-                scatter_add(&long, &values, -0.7, &mut y[0]);
-                scatter_add(&short, &values, -0.7, &mut y[1]);
-                assert!(same_bits(&y[0], &y[1]));
-                let dots = [gather_dot(&long, &values, &x), gather_dot(&short, &values, &x)];
-                assert!(same_bits(&dots[..1], &dots[1..]));
-                [&y[0][..], &dots[..1]].concat()
-            });
-            let (mut y, mut dot) = (x.clone(), 0.0);
-            for (&index, &value) in long.iter().zip(&values) {
-                y[index as usize] = value.mul_add(-0.7, y[index as usize]);
-                dot += value * x[index as usize];
-            }
+            let outcomes =
+                on_every_path(|| [gather_dot(&long, &values, &x), gather_dot(&short, &values, &x)]);
+            let dot: f64 = long.iter().zip(&values).map(|(&index, value)| value * x[index as usize]).sum();
             for outcome in &outcomes {
-                assert!(same_bits(outcome, &outcomes[0]));
-                assert!(same_bits(&outcome[..97], &y));
-                assert!((outcome[97] - dot).abs() <= 1e-13);
+                assert!(same_bits(outcome, &[outcomes[0][0]; 2]));
+                assert!((outcome[0] - dot).abs() <= 1e-13);
             }
+        }
+    }
+
+    #[test]
+    fn outer_products_are_added_below_the_diagonal() {
+        let (indices, values) = ([1i32, 2, 4], [2.0f32, 3.0, 5.0]);
+        for g in on_every_path(|| {
+            let mut g = [1.0; 10];
+            add_outer_product(&indices[1..], &values[1..], 1, 0.5, 2, 5, &mut g);
+            g
+        }) {
+            assert_eq!(g, [1.0, 1.0, 5.5, 1.0, 8.5, 1.0, 1.0, 1.0, 1.0, 1.0]);
         }
     }
 

@@ -4,6 +4,9 @@ The library calls its factorisations inside its own parallel blocks, so that the
 run on one and on two. R of tall matrices (131072 rows) is the exception: ours runs on one, then on two.
 The sides take turns, and a time is the best of all turns. An error is the larger of the relative residual and
 the departure of the orthonormal factors from orthonormality.
+
+`systems` solves a cacheful of positive definite systems of one order, beside LAPACK's posv in a loop;
+`sparse` is A'A of a sparse matrix with 16 entries a row, beside `(A.T @ A).toarray()`.
 """
 
 import argparse
@@ -15,10 +18,14 @@ from pathlib import Path
 
 import numpy as np
 import scipy.linalg as sl
+import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 ROOT = Path(__file__).parents[3]
 OPERATIONS = ["gemm", "syrk", "trsm", "cholesky", "qr", "svd", "eigh", "tall-1", "tall-2"]
+OPERATIONS += ["systems", "systems32", "sparse"]
+ORDERS = {"tall-1": [64, 256], "tall-2": [64, 256], "sparse": [256, 1024]}
+ORDERS["systems"] = ORDERS["systems32"] = [8, 16, 32, 64, 128]
 MOST_RUNS = 2000
 
 
@@ -37,8 +44,7 @@ def main():
     )
     losses = 0
     for operation in options.only:
-        full = [64, 256] if operation.startswith("tall") else [64, 256, 1024, 2048]
-        for n in [16, 40] if options.smoke else full:
+        for n in [16, 40] if options.smoke else ORDERS.get(operation, [64, 256, 1024, 2048]):
             losses += report(operation, n, executable, options)
     print(f"{losses} ratio(s) below 1, marked <")
 
@@ -53,7 +59,11 @@ def build(command):
 
 def report(operation, n, executable, options):
     """Measure and print one row; return how many of its ratios are below 1."""
-    rows = n if not operation.startswith("tall") else 2**11 if options.smoke else 2**17
+    rows = n
+    if operation.startswith("tall"):
+        rows = 2**11 if options.smoke else 2**17
+    elif operation == "sparse":
+        rows = 100 if options.smoke else 2**15
     prepared = prepare(operation, rows, n)
     ours, theirs = [], {1: [], 2: []}
     for _ in range(1 if options.smoke else options.turns):
@@ -95,12 +105,15 @@ def run_scipy(work, error, threads, smoke):
 def prepare(operation, rows, n):
     """SciPy's function without arguments, and what measures the error of its result."""
     rng = np.random.default_rng(n)
+    norm = np.linalg.norm
+    if operation == "sparse":
+        s, x = sp.random_array((rows, n), density=min(16, n) / n, rng=rng, format="csr"), rng.random(n)
+        return lambda: (s.T @ s).toarray(), lambda c: norm(c @ x - s.T @ (s @ x)) / norm(c @ x)
     a = np.asfortranarray(rng.random((rows, n)) - 0.5)
     b = np.asfortranarray(rng.random((n, n)) - 0.5)
     x = rng.random(n) - 0.5
     r = np.asfortranarray(np.triu(b / n, 1) + np.diag(1 + np.diag(b)))
     g = np.asfortranarray(a.T @ a / n + 0.01 * np.eye(n)) if rows == n else a.T @ a
-    norm = np.linalg.norm
 
     def departure(*factors):
         return max(norm(q.T @ q - np.eye(n)) for q in factors) / np.sqrt(n)
@@ -127,7 +140,19 @@ def prepare(operation, rows, n):
         r = factors[0][:n]
         return norm(r.T @ r - g) / norm(g)
 
+    def solve_systems(dtype):
+        matrix, ones = np.asfortranarray(g, dtype), np.ones(n, dtype)
+        (posv,) = sl.get_lapack_funcs(("posv",), (matrix,))
+        for _ in range(max(1, 2**15 // n**2)):
+            x = posv(matrix, ones, lower=1)[1]
+        return x
+
+    def systems_error(x):
+        return norm(g @ x - 1) / (norm(g) * norm(x))
+
     return {
+        "systems": (lambda: solve_systems(np.float64), systems_error),
+        "systems32": (lambda: solve_systems(np.float32), systems_error),
         "gemm": (lambda: sl.blas.dgemm(1.0, a, b), gemm_error),
         "syrk": (lambda: sl.blas.dsyrk(1.0, a, trans=1, lower=1), syrk_error),
         "trsm": (

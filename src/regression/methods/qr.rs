@@ -13,7 +13,7 @@ use crate::memory::collected;
 use crate::regression::design::stacked::{Stacked, Targets};
 use crate::regression::methods::least_norm;
 use crate::regression::methods::outcome::Factored;
-use crate::regression::methods::wide::{Transposed, orthonormal};
+use crate::regression::methods::wide::Transposed;
 use crate::regression::refine::{Group, Refined, Scaled, TARGETS};
 
 /// Reads of A that measure the answer, and mend what rounding left.
@@ -173,13 +173,13 @@ fn shortest<T: Real>(
         Some(null_space) if null_space.ncols() <= v.ncols() => {
             let null =
                 Mat::from_fn(null_space.nrows(), null_space.ncols(), |i, j| null_space[(i, j)] / unit[i])?;
-            let null = orthonormal(group.context, normalised(null)?)?;
+            let null = linalg::orthonormal(group.context, normalised(null)?)?;
             let excess = project(&null, &unscaled)?;
             unscaled.as_mut_slice().iter_mut().zip(excess.as_slice()).for_each(|(x, excess)| *x -= excess);
         }
         _ => {
             let row_space = Mat::from_fn(v.nrows(), v.ncols(), |i, j| v[(i, j)] * unit[i])?;
-            unscaled = project(&orthonormal(group.context, normalised(row_space)?)?, &unscaled)?;
+            unscaled = project(&linalg::orthonormal(group.context, normalised(row_space)?)?, &unscaled)?;
         }
     }
     Mat::from_fn(x.nrows(), x.ncols(), |i, j| unscaled[(i, j)] * unit[i])

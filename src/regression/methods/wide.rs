@@ -4,7 +4,7 @@
 //! sequence is n x n.
 
 use crate::error::Result;
-use crate::linalg::{self, Svd, cut_beyond, empty_columns, rank_beside};
+use crate::linalg::{self, Svd, WELL_CONDITIONED, cut_beyond, empty_columns, over_triangle, rank_beside};
 use crate::matrix::{Dense, DenseMut, Mat, Real, Rows, TILE};
 use crate::memory::{collected, extend, prepare, zeros};
 use crate::parallel::Context;
@@ -64,13 +64,13 @@ impl<'p, 'a, T: Real> Transposed<'p, 'a, T> {
         let to_basis = Mat::from_fn(u.nrows(), rank, |i, j| u[(i, j)] / s[j])?;
         let v = self.product(context, &to_basis)?;
         // V is orthonormal up to rounding times the condition number.
-        if rank == 0 || s[0] < GOOD * s[rank - 1] {
+        if rank == 0 || s[0] < WELL_CONDITIONED * s[rank - 1] {
             return Ok((Svd { u, s, v }, cut));
         }
         // With a positive diagonal its triangle is near the identity, and no column changes its sign.
         let r = linalg::tsqr(context, &v.as_ref())?;
         let r = Mat::from_fn(rank, rank, |i, j| r[(i, j)] * r[(i, i)].signum())?;
-        Ok((Svd { u, s, v: over(context, &v, &r)? }, cut))
+        Ok((Svd { u, s, v: over_triangle(context, &v, &r)? }, cut))
     }
 
     /// The product with an n x r matrix.
@@ -122,48 +122,7 @@ impl<T: Real> Rows for Transposed<'_, '_, T> {
 
 const COLUMNS: &str = "norms of columns";
 
-/// Up to this condition number, what a triangle leaves is orthonormal to rounding.
-const GOOD: f64 = 30.0;
-
 /// Columns of A in a tile that fits into a cache.
 fn block_columns(n: usize) -> usize {
     ((1 << 15) / n).clamp(16, 1024)
-}
-
-/// An orthonormal basis of the range of a matrix of full column rank.
-pub(crate) fn orthonormal(context: &Context, a: Mat<f64>) -> Result<Mat<f64>> {
-    if a.ncols() == 0 {
-        return Ok(a);
-    }
-    let r = linalg::tsqr(context, &a.as_ref())?;
-    let condition = linalg::condition_of_upper(r.as_ref())?;
-    if condition > 1e6 {
-        return linalg::Qr::new(a)?.thin_q();
-    }
-    let basis = over(context, &a, &r)?;
-    if condition < GOOD {
-        return Ok(basis);
-    }
-    over(context, &basis, &linalg::tsqr(context, &basis.as_ref())?)
-}
-
-/// A R^-1
-fn over(context: &Context, a: &Mat<f64>, r: &Mat<f64>) -> Result<Mat<f64>> {
-    const COLUMNS: usize = 64;
-    let inverse = linalg::invert_upper(r.as_ref())?;
-    let mut quotient = Mat::zeros(a.nrows(), a.ncols())?;
-    let parts = quotient.as_mut_slice().chunks_mut(a.nrows() * COLUMNS);
-    context.map_parts(
-        parts,
-        || (),
-        |(), block, part| {
-            let columns = block * COLUMNS..block * COLUMNS + part.len() / a.nrows();
-            let out = DenseMut::column_major(part, a.nrows(), columns.len());
-            // The inverse is a triangle: rows below its last column here are zeros.
-            let rows = 0..columns.end;
-            let inverse = inverse.as_ref().window(rows.clone(), columns);
-            linalg::matmul(out, false, a.as_ref().cols(rows), inverse, 1.0);
-        },
-    )?;
-    Ok(quotient)
 }

@@ -1,0 +1,244 @@
+//! Gram products of sparse rows, in time that the entries of the rows decide and not the number of columns.
+//!
+//! Indices increase within each row; every entry of a result is one chain of fused multiply-adds in the order of the
+//! rows, or of the entries of a row.
+
+use crate::error::Result;
+use crate::matrix::{Axis, Dense, DenseMut, Indices, Mat, Real, Sparse};
+use crate::memory::{push, room_for, zeros};
+use crate::parallel::Context;
+use crate::simd::{Index, add_outer_product, gather_dot};
+use std::ops::Range;
+
+/// What memory is for.
+const PURPOSE: &str = "a Gram matrix of sparse rows";
+
+/// A'A, or A' diag(w) A, in the lower triangle; what is above it is zero. Costs the squares of the rows' lengths, and
+/// no memory beside the result: threads divide its columns, not the rows, and each reads all rows.
+///
+/// Panics if A is not stored by rows, or if there is not a weight for each.
+pub fn sparse_gram<T: Real>(
+    context: &Context,
+    a: &Sparse<'_, T>,
+    weights: Option<&[f64]>,
+) -> Result<Mat<f64>> {
+    assert!(a.axis() == Axis::Rows && weights.is_none_or(|weights| weights.len() == a.nrows()));
+    let d = a.ncols();
+    let mut gram = Mat::zeros(d, d)?;
+    let stripes = stripes_of(context, a)?;
+    for rows in rows_by_cost(context, a, ROUND)? {
+        let (mut parts, mut rest) = (room_for(stripes.len(), PURPOSE)?, gram.as_mut_slice());
+        for columns in &stripes {
+            let (stripe, others) = rest.split_at_mut(columns.len() * d);
+            push(&mut parts, (columns.clone(), stripe), PURPOSE)?;
+            rest = others;
+        }
+        let add = |(): &mut (), _, (columns, stripe)| match a.indices() {
+            Indices::I32(indices) => add_rows(a, rows.clone(), indices, weights, columns, stripe),
+            Indices::I64(indices) => add_rows(a, rows.clone(), indices, weights, columns, stripe),
+        };
+        context.map_parts(parts, || (), add)?;
+    }
+    Ok(gram)
+}
+
+/// Squares of lengths of rows between two looks at the caller's wish to stop: a fraction of a second.
+const ROUND: usize = 1 << 28;
+
+/// Ranges of rows, the squares of whose lengths add up to little more than `most`.
+fn rows_by_cost<T: Real>(context: &Context, a: &Sparse<'_, T>, most: usize) -> Result<Vec<Range<usize>>> {
+    let (mut ranges, mut start, mut cost) = (Vec::new(), 0, 0);
+    for rows in context.pieces(0..a.nrows()) {
+        for row in rows? {
+            cost += a.extent(row).len().saturating_mul(a.extent(row).len()) + 1;
+            if cost >= most || row + 1 == a.nrows() {
+                push(&mut ranges, start..row + 1, PURPOSE)?;
+                (start, cost) = (row + 1, 0);
+            }
+        }
+    }
+    Ok(ranges)
+}
+
+/// Stripes of columns: enough for threads to share them evenly, few enough that reading all rows for each is little.
+const STRIPES: usize = 16;
+
+/// Ranges of columns with equal shares of the work.
+fn stripes_of<T: Real>(context: &Context, a: &Sparse<'_, T>) -> Result<Vec<Range<usize>>> {
+    let d = a.ncols();
+    let mut work: Vec<u64> = zeros(d, PURPOSE)?;
+    let indices = a.indices();
+    for rows in context.pieces(0..a.nrows()) {
+        for row in rows? {
+            let extent = a.extent(row);
+            extent.clone().for_each(|k| work[indices.get(k)] += (extent.end - k) as u64);
+        }
+    }
+    let share = work.iter().sum::<u64>() / STRIPES as u64 + 1;
+    let (mut stripes, mut start, mut sum) = (room_for(STRIPES + 1, PURPOSE)?, 0, 0);
+    for (column, work) in work.iter().enumerate() {
+        sum += work;
+        if sum >= share || column + 1 == d {
+            push(&mut stripes, start..column + 1, PURPOSE)?;
+            (start, sum) = (column + 1, 0);
+        }
+    }
+    Ok(stripes)
+}
+
+/// Adds what some rows contribute to some of the columns.
+fn add_rows<T: Real, I: Index>(
+    a: &Sparse<'_, T>,
+    rows: Range<usize>,
+    indices: &[I],
+    weights: Option<&[f64]>,
+    columns: Range<usize>,
+    stripe: &mut [f64],
+) {
+    for row in rows {
+        let within = a.extent_within(row, columns.clone());
+        let extent = within.start..a.extent(row).end;
+        let weight = weights.map_or(1.0, |weights| weights[row]);
+        let (indices, values) = (&indices[extent.clone()], &a.values()[extent]);
+        add_outer_product(indices, values, within.len(), weight, columns.start, a.ncols(), stripe);
+    }
+}
+
+/// E E' of a few rows E of A. `work` has a zero for each column of A, before and after.
+///
+/// Panics if A is not stored by rows or the shapes do not fit.
+pub fn gram_of_rows<T: Real>(
+    a: &Sparse<'_, T>,
+    rows: Range<usize>,
+    work: &mut [f64],
+    mut out: DenseMut<'_, f64>,
+) {
+    let count = rows.len();
+    assert!(
+        a.axis() == Axis::Rows && work.len() == a.ncols() && out.nrows() == count && out.ncols() == count
+    );
+    let (row_stride, col_stride) = (out.row_stride(), out.col_stride());
+    for (i, row) in rows.clone().enumerate() {
+        a.visit_line(row, |column, value| work[column] = value.to_f64());
+        for (j, other) in (row..rows.end).zip(i..).map(|(other, j)| (j, other)) {
+            let product = dot_of_row(a, other, work);
+            out.data()[i * row_stride + j * col_stride] = product;
+            out.data()[j * row_stride + i * col_stride] = product;
+        }
+        a.visit_line(row, |column, _| work[column] = 0.0);
+    }
+}
+
+/// v'G v for each row v of A and a symmetric G.
+///
+/// Panics if A is not stored by rows or the shapes do not fit.
+pub fn quadratic_forms<T: Real>(
+    context: &Context,
+    a: &Sparse<'_, T>,
+    g: Dense<'_, f64>,
+    out: &mut [f64],
+) -> Result<()> {
+    assert!(
+        a.axis() == Axis::Rows && g.nrows() == a.ncols() && g.ncols() == a.ncols() && out.len() == a.nrows()
+    );
+    assert!(g.row_stride() == 1 || g.ncols() == 0);
+    let (mut parts, mut rest) = (Vec::new(), out);
+    for rows in rows_by_cost(context, a, ROUND / 16)? {
+        let (out, others) = rest.split_at_mut(rows.len());
+        push(&mut parts, (rows, out), PURPOSE)?;
+        rest = others;
+    }
+    let form_of = |row: usize| {
+        let mut sum = 0.0f64;
+        a.visit_line(row, |column, value| {
+            let image = g.col(column).map_or(0.0, |column| dot_of_row(a, row, column));
+            sum = value.to_f64().mul_add(image, sum);
+        });
+        sum
+    };
+    let fill = |(): &mut (), _, (rows, out): (Range<usize>, &mut [f64])| {
+        rows.zip(out).for_each(|(row, out)| *out = form_of(row));
+    };
+    context.map_parts(parts, || (), fill).map(drop)
+}
+
+/// The product of a row with a vector.
+fn dot_of_row<T: Real>(a: &Sparse<'_, T>, row: usize, x: &[f64]) -> f64 {
+    let extent = a.extent(row);
+    let values = &a.values()[extent.clone()];
+    match a.indices() {
+        Indices::I32(indices) => gather_dot(&indices[extent], values, x),
+        Indices::I64(indices) => gather_dot(&indices[extent], values, x),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linalg::testing::{distance, gaussian, product};
+    use crate::simd::testing::on_every_path;
+
+    struct Rows {
+        ends: Vec<i64>,
+        indices: Vec<i32>,
+        values: Vec<f32>,
+        dense: Mat<f64>,
+    }
+
+    /// Rows of lengths from none to all.
+    fn rows(n: usize, d: usize) -> Rows {
+        let (mut ends, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
+        let mut dense = Mat::zeros(n, d).unwrap();
+        for i in 0..n {
+            for j in (0..d).filter(|j| (i * 31 + j * 17 + i * j) % (1 + i % 7) == 0 && i % 11 != 3) {
+                indices.push(j as i32);
+                values.push(((i * d + j) as f32 * 0.37).sin());
+                dense[(i, j)] = f64::from(values[values.len() - 1]);
+            }
+            ends.push(indices.len() as i64);
+        }
+        Rows { ends, indices, values, dense }
+    }
+
+    impl Rows {
+        fn sparse(&self) -> Sparse<'_, f32> {
+            let shape = (self.dense.nrows(), self.dense.ncols());
+            let (ends, indices) = (Indices::I64(&self.ends), Indices::I32(&self.indices));
+            Sparse::new(&Context::new(1), "A", Axis::Rows, shape, ends, indices, &self.values).unwrap()
+        }
+    }
+
+    #[test]
+    fn products_are_those_of_dense_rows_whatever_the_threads_and_the_instructions() {
+        for (n, d) in [(0, 3), (1, 1), (40, 7), (150, 33), (60, 90), (20, 0)] {
+            let rows = rows(n, d);
+            let (a, dense) = (rows.sparse(), &rows.dense);
+            let weights: Vec<f64> = (0..n).map(|i| (i % 3) as f64 + 0.25).collect();
+            let weighted = Mat::from_fn(n, d, |i, j| weights[i] * dense[(i, j)]).unwrap();
+            for (weights, left) in [(None, dense), (Some(&weights[..]), &weighted)] {
+                let found = on_every_path(|| sparse_gram(&Context::new(1), &a, weights).unwrap());
+                let truth = product(left.as_ref().t(), dense.as_ref());
+                let lower = Mat::from_fn(d, d, |i, j| if i >= j { truth[(i, j)] } else { 0.0 }).unwrap();
+                assert!(distance(found[0].as_ref(), lower.as_ref()) < 1e-13 * n as f64 + f64::MIN_POSITIVE);
+                assert!(found.iter().all(|other| other.as_slice() == found[0].as_slice()));
+                let threads = sparse_gram(&Context::new(3), &a, weights).unwrap();
+                assert_eq!(threads.as_slice(), found[0].as_slice());
+            }
+            let g = gaussian(d, d, 3);
+            let g = product(g.as_ref().t(), g.as_ref());
+            let mut forms = vec![0.0; n];
+            quadratic_forms(&Context::new(2), &a, g.as_ref(), &mut forms).unwrap();
+            let images = product(dense.as_ref(), g.as_ref());
+            for (i, form) in forms.iter().enumerate() {
+                let truth: f64 = (0..d).map(|j| images[(i, j)] * dense[(i, j)]).sum();
+                assert!((form - truth).abs() < 1e-11 * (1.0 + truth), "{form} for {truth}");
+            }
+            let (batch, mut work) = (n / 3..n / 3 + (n - n / 3).min(9), vec![0.0; d]);
+            let mut out = Mat::zeros(batch.len(), batch.len()).unwrap();
+            gram_of_rows(&a, batch.clone(), &mut work, out.as_mut());
+            let few = dense.as_ref().rows(batch);
+            assert!(distance(out.as_ref(), product(few, few.t()).as_ref()) < 1e-13);
+            assert!(work.iter().all(|&left| left == 0.0));
+        }
+    }
+}
