@@ -38,7 +38,7 @@ pub(crate) struct Truncated {
     pub x: Mat<f64>,
     /// The right singular vectors that were cut off.
     pub null_space: Mat<f64>,
-    /// As in [`Scaled`].
+    /// Norm of the singular values that were dropped, relative to that of all; 0 where none were.
     pub cut: f64,
 }
 
