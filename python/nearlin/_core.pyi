@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 __all__ = [
     "LeastSquaresStream",
+    "Products",
     "Sketch",
     "SketchAccumulator",
     "TensorSketch",
@@ -141,6 +142,17 @@ class _Ridges(Protocol[_Result]):
         fit_intercept: bool,
         threads: int,
     ) -> _Result: ...
+
+@final
+class Products:
+    def __new__(cls, a: Any) -> Products: ...
+    def product(
+        self, x: npt.NDArray[np.float64], *, c_order: bool, threads: int
+    ) -> npt.NDArray[np.float64]: ...
+    def transposed_product(
+        self, y: npt.NDArray[np.float64], *, c_order: bool, threads: int
+    ) -> npt.NDArray[np.float64]: ...
+    def squared_column_norms(self, *, threads: int) -> npt.NDArray[np.float64]: ...
 
 @final
 class Sketch:

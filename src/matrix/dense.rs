@@ -183,6 +183,23 @@ impl<'a, T: Real> DenseMut<'a, T> {
         self.data
     }
 
+    /// The same for as long as the view could have lived.
+    pub fn into_data(self) -> &'a mut [T] {
+        self.data
+    }
+
+    /// Sets entry (i, j).
+    pub fn set(&mut self, i: usize, j: usize, value: T) {
+        debug_assert!(i < self.nrows && j < self.ncols);
+        self.data[i * self.row_stride + j * self.col_stride] = value;
+    }
+
+    /// Some of the columns.
+    pub fn cols(self, range: Range<usize>) -> Self {
+        let rows = 0..self.nrows;
+        self.window(rows, range)
+    }
+
     /// The same view, read-only.
     pub fn as_ref(&self) -> Dense<'_, T> {
         Dense {

@@ -10,23 +10,41 @@
 //! | [`Matrix`] | dense or sparse, as it came from the caller |
 //! | [`LinearOperator`] | products with a matrix that is nowhere written down |
 //! | [`Rows`] | anything that can show a tile of its rows as row-major `f64` |
+//! | [`Products`] | anything that can be multiplied by vectors, and so can its transpose |
+//! | [`Triplets`] | entries in any order, and how they become an owned sparse matrix, [`SparseBuf`] |
+//! | [`Chunks`], [`Cover`] | rows of a stream that come in any cuts, handed on in aligned chunks |
+//! | [`Piece`], [`pieces_by_cost`] | lines of about the same cost |
 //!
 //! Nothing here copies the caller's data but [`Rows::tile`], whose buffer is a cache-sized tile.
 
+mod blocks;
+mod cover;
 mod dense;
 mod operator;
 mod owned;
+mod products;
 mod sparse;
+mod stream;
+mod sums;
 mod tiles_of_sparse;
+mod triplets;
 
 use crate::simd::Element;
 
 pub use crate::memory::{room_for, zeros};
+pub use blocks::{Piece, pieces_by_cost};
+pub(crate) use blocks::{TILE_ROWS, blocks_by_cost, row_blocks, sparse_blocks};
+pub use cover::Cover;
 pub(crate) use dense::TILE;
 pub use dense::{Dense, DenseMut, Rows};
 pub use operator::LinearOperator;
 pub use owned::{Buffer, Mat};
+pub use products::{ColumnNorms, Panel, Products};
+pub(crate) use products::{Spare, Staged, check_shapes};
 pub use sparse::{Axis, Indices, Sparse, SparseBuf, Unchecked, check_indices};
+pub use stream::{Chunks, Ready};
+pub(crate) use sums::sum_over_tiles;
+pub use triplets::Triplets;
 
 /// The element types of the library.
 pub trait Real: Element + Default + PartialOrd + std::fmt::Debug {

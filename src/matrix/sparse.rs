@@ -1,13 +1,10 @@
 //! Compressed sparse views (CSR and CSC) with 32- or 64-bit indices.
 
 use super::Real;
+use super::triplets::IndexBuf;
 use crate::error::{Error, Result};
-use crate::memory::{prepare, push, room_for};
 use crate::parallel::Context;
 use std::ops::Range;
-
-/// What memory is for.
-const COPY: &str = "a sparse matrix with sorted indices";
 
 /// Which axis the lines run along.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +24,15 @@ pub enum Indices<'a> {
     I64(&'a [i64]),
 }
 
-impl Indices<'_> {
+impl<'a> Indices<'a> {
+    /// The first so many.
+    pub(super) fn head(&self, count: usize) -> Indices<'a> {
+        match self {
+            Self::I32(slice) => Self::I32(&slice[..count]),
+            Self::I64(slice) => Self::I64(&slice[..count]),
+        }
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         match self {
@@ -42,6 +47,7 @@ impl Indices<'_> {
     }
 
     /// Number `k`, known to be non-negative.
+    #[inline]
     pub fn get(&self, k: usize) -> usize {
         match self {
             Self::I32(slice) => slice[k] as usize,
@@ -58,7 +64,7 @@ impl Indices<'_> {
     }
 
     /// The first in a range that is not in [0, width).
-    fn first_outside(&self, range: Range<usize>, width: usize) -> Option<usize> {
+    pub(super) fn first_outside(&self, range: Range<usize>, width: usize) -> Option<usize> {
         // A negative number is a large one without its sign. The largest of all is found faster than the first.
         let start = range.start;
         let found = match self {
@@ -76,7 +82,7 @@ impl Indices<'_> {
         found.map(|k| start + k)
     }
 
-    fn signed(&self, k: usize) -> i64 {
+    pub(super) fn signed(&self, k: usize) -> i64 {
         match self {
             Self::I32(slice) => i64::from(slice[k]),
             Self::I64(slice) => slice[k],
@@ -208,6 +214,17 @@ impl<'a, T: Real> Sparse<'a, T> {
         extent.start + below(range.start)..extent.start + below(range.end)
     }
 
+    /// Where the lines begin and end.
+    pub fn ends(&self) -> Indices<'a> {
+        self.indptr
+    }
+
+    /// The transposed matrix, which is stored alike: CSR is the CSC of A'.
+    pub fn t(&self) -> Self {
+        let axis = if self.axis == Axis::Rows { Axis::Columns } else { Axis::Rows };
+        Self { axis, ..*self }
+    }
+
     /// Stored values.
     pub fn values(&self) -> &'a [T] {
         self.data
@@ -266,42 +283,18 @@ impl<'a, T: Real> Sparse<'a, T> {
 
     /// A copy with the indices of every line sorted and repeated entries added up.
     pub fn to_canonical(&self, context: &Context) -> Result<SparseBuf<T>> {
-        let mut canonical = SparseBuf {
-            axis: self.axis,
-            lines: self.lines,
-            width: self.width,
-            indptr: room_for(self.lines + 1, COPY)?,
-            indices: room_for(self.nnz(), COPY)?,
-            data: room_for(self.nnz(), COPY)?,
-        };
-        push(&mut canonical.indptr, 0, COPY)?;
-        let mut entries = Vec::new();
-        for line in 0..self.lines {
-            context.tick()?;
-            prepare(&mut entries, self.extent(line).len(), COPY)?;
-            #[expect(clippy::disallowed_methods, reason = "there is room for them")]
-            self.visit_line(line, |index, value| entries.push((index, entries.len(), value)));
-            // By index and then by position: a stable sort would allocate.
-            entries.sort_unstable_by_key(|&(index, position, _)| (index, position));
-            for repeated in entries.chunk_by(|(i, ..), (j, ..)| i == j) {
-                let sum: f64 = repeated.iter().map(|(.., value)| value.to_f64()).sum();
-                push(&mut canonical.indices, repeated[0].0 as i64, COPY)?;
-                push(&mut canonical.data, T::from_f64(sum), COPY)?;
-            }
-            push(&mut canonical.indptr, canonical.indices.len() as i64, COPY)?;
-        }
-        Ok(canonical)
+        self.along(context, self.axis)
     }
 }
 
-/// An owned sparse matrix: what [`Sparse::to_canonical`] gives.
+/// An owned sparse matrix whose lines are sorted, without repeated entries.
 pub struct SparseBuf<T> {
-    axis: Axis,
-    lines: usize,
-    width: usize,
-    indptr: Vec<i64>,
-    indices: Vec<i64>,
-    data: Vec<T>,
+    pub(super) axis: Axis,
+    pub(super) lines: usize,
+    pub(super) width: usize,
+    pub(super) indptr: Vec<i64>,
+    pub(super) indices: IndexBuf,
+    pub(super) data: Vec<T>,
 }
 
 impl<T: Real> SparseBuf<T> {
@@ -312,7 +305,7 @@ impl<T: Real> SparseBuf<T> {
             lines: self.lines,
             width: self.width,
             indptr: Indices::I64(&self.indptr),
-            indices: Indices::I64(&self.indices),
+            indices: self.indices.as_ref(),
             data: &self.data,
         }
     }

@@ -10,11 +10,12 @@
 //!   that Ctrl-C is noticed within [`TICK`] even inside a long parallel loop.
 //!
 //! Called from inside the pool, everything runs in sequence on the spot. Files: `pool` (the threads), `float_mode` (how
-//! they round), `kept` (states that threads share).
+//! they round), `kept` (states that threads share), `turns` (parts that wait for those before them).
 
 mod float_mode;
 mod kept;
 mod pool;
+mod turns;
 
 pub use float_mode::standard_rounding;
 pub use kept::{Kept, Pending};
@@ -29,6 +30,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
+use turns::Turns;
 
 /// How often the host is asked whether to stop.
 pub const TICK: Duration = Duration::from_millis(50);
@@ -140,25 +142,36 @@ impl<'a> Context<'a> {
         gathered(slots.into_iter().map(done), RESULTS)
     }
 
-    /// Hands `work(0), …, work(blocks - 1)` to `add` in block order, at most `alive` of them, or two a thread, made
-    /// ahead of it: for parts that would take too much memory all at once.
+    /// Hands `work(0), …, work(blocks - 1)` to `add` in block order, each as soon as it is its turn: for parts that would
+    /// take too much memory all at once. At most two a thread are alive.
     pub fn fold_with<S, T: Send>(
         &self,
         blocks: usize,
-        alive: usize,
         scratch: impl Fn() -> S + Sync,
         work: impl Fn(&mut S, usize) -> Result<T> + Sync,
-        mut add: impl FnMut(T),
+        mut add: impl FnMut(T) + Send,
     ) -> Result<()> {
-        let wave = alive.max(2 * self.threads);
-        for first in (0..blocks).step_by(wave) {
-            let made =
-                self.map_with(wave.min(blocks - first), &scratch, |scratch, i| work(scratch, first + i))?;
-            for part in made {
-                add(part?);
-            }
+        let workers = self.threads.min(blocks);
+        if workers <= 1 || is_worker() {
+            let mut scratch = scratch();
+            return (0..blocks).try_for_each(|block| {
+                self.tick()?;
+                add(work(&mut scratch, block)?);
+                Ok(())
+            });
         }
-        Ok(())
+        let turns = Turns::new(2 * workers, add)?;
+        let outcome = self.map_with(blocks, scratch, |scratch, block| {
+            turns.take(block, || work(scratch, block));
+        });
+        match outcome {
+            Err(Error::Busy(_)) => {
+                // As in `map_with`.
+                std::mem::forget(turns);
+                Err(FORKED)
+            }
+            outcome => outcome.and_then(|_| turns.outcome()),
+        }
     }
 
     /// `body` on so many workers at once, until all have returned. A panic in it goes on here.
@@ -308,9 +321,38 @@ mod tests {
                 alive.fetch_sub(1, Ordering::Relaxed);
                 seen.push(block);
             };
-            Context::new(threads).fold_with(100, 1, || (), work, add).unwrap();
+            Context::new(threads).fold_with(100, || (), work, add).unwrap();
             assert!(seen.iter().copied().eq(0..100));
             assert!(most.into_inner() <= 2 * threads);
+        }
+    }
+
+    #[test]
+    fn a_fold_ends_with_the_first_error_and_with_any_panic() {
+        for threads in [1, 2, 3] {
+            let mut seen = 0;
+            let work = |_: &mut (), block| match block {
+                7.. => Err(Error::value("block", block, "below 7")),
+                _ => Ok(block),
+            };
+            let outcome = Context::new(threads).fold_with(100, || (), work, |_| seen += 1);
+            assert_eq!((outcome, seen), (Err(Error::value("block", 7, "below 7")), 7));
+            for (bad_work, bad_add) in [(20, 100), (100, 20)] {
+                let caught = catch_unwind(|| {
+                    let work = |_: &mut (), block| {
+                        assert_ne!(block, bad_work);
+                        Ok(block)
+                    };
+                    Context::new(threads).fold_with(100, || (), work, |block| assert_ne!(block, bad_add))
+                });
+                assert!(caught.is_err());
+            }
+            let stopped = Context::with_host(threads, &StopAtOnce);
+            let slow = |_: &mut (), _| {
+                std::thread::sleep(Duration::from_millis(1));
+                Ok(())
+            };
+            assert_eq!(stopped.fold_with(10_000, || (), slow, drop), Err(Error::Interrupted));
         }
     }
 

@@ -6,6 +6,7 @@
 //! | [`convert`] | NumPy and SciPy objects as matrix views, words as values, results as NumPy arrays |
 //! | [`operator`] | linear operators of the caller |
 //! | [`errors`] | errors of the core as exceptions |
+//! | [`products`] | products with blocks of vectors, for tests and benches |
 //! | [`sketch`] | sketches |
 //! | [`regression`] | a folder for each column, with the words of its options |
 //!
@@ -15,6 +16,7 @@ pub mod convert;
 pub mod enter;
 pub mod errors;
 pub mod operator;
+pub mod products;
 pub mod regression;
 pub mod sketch;
 
@@ -27,6 +29,8 @@ mod _core {
     const __version__: &str = env!("CARGO_PKG_VERSION");
     #[pymodule_export]
     use super::convert::check_sparse;
+    #[pymodule_export]
+    use super::products::PyProducts;
     #[pymodule_export]
     use super::regression::covariance::{lstsq_covariance, lstsq_robust_covariance};
     #[pymodule_export]

@@ -8,11 +8,10 @@
 use crate::error::Result;
 use crate::linalg;
 use crate::linalg::rank_of;
-use crate::matrix::{Dense, Mat, Real, Rows};
+use crate::matrix::{Dense, Mat, Real, Rows, TILE_ROWS, row_blocks};
 use crate::memory::{collected, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
-use crate::regression::design::blocks::{TILE_ROWS, row_blocks};
 use crate::regression::design::pass::{Sides, pass};
 use crate::regression::problem::Problem;
 use std::ops::Range;

@@ -1,11 +1,8 @@
 //! What a linear model says of sparse samples.
 
 use crate::error::{Error, Result};
-use crate::matrix::{Axis, Indices, Mat, Real, SparseBuf, Unchecked};
-use crate::memory::collected;
+use crate::matrix::{Axis, Indices, Mat, Real, SparseBuf, Unchecked, blocks_by_cost, sparse_blocks};
 use crate::parallel::Context;
-use crate::regression::design::blocks::{row_blocks, sparse_blocks};
-use crate::regression::design::sparse::{add_product, visit};
 use crate::simd::{Element, Index, add_lines, add_lines_of_many, axpy};
 use std::ops::Range;
 
@@ -49,7 +46,7 @@ fn by_rows<T: Real>(
     if a.indptr.len() != a.shape.0 + 1 || a.indptr.get(0) != 0 {
         return Err(malformed(context, a));
     }
-    let blocks = blocks_of_entries(a)?;
+    let blocks = blocks_by_cost(a.indptr, 1 << 16)?; // which no sum depends on
     let parts = split(predicted, &blocks);
     let outcomes = context.map_parts(
         parts,
@@ -91,22 +88,6 @@ fn add_rows<P: Index, I: Index, T: Element>(
     }
 }
 
-/// Blocks of rows with about as many entries each, which no sum depends on; of a malformed matrix, any blocks.
-fn blocks_of_entries<T: Real>(a: &Unchecked<'_, T>) -> Result<Vec<Range<usize>>> {
-    let (nrows, stored) = (a.shape.0, a.indices.len());
-    let count = row_blocks(nrows, stored.div_ceil(nrows.max(1)))?.len();
-    let mut start = 0;
-    let blocks = (1..=count).map(|block| {
-        let first = start;
-        start = match block == count {
-            true => nrows,
-            false => a.indptr.partition_point(stored / count * block).clamp(first, nrows),
-        };
-        first..start
-    });
-    collected(blocks, "blocks of rows")
-}
-
 /// Columns of CSC form against a block of rows at a time.
 fn by_columns<T: Real>(
     context: &Context,
@@ -128,8 +109,8 @@ fn by_columns<T: Real>(
             fill(part, intercept);
             let rows = blocks[block].clone();
             match targets {
-                1 => add_product(&a, rows, coefficients.as_slice(), part),
-                _ => visit(&a, rows, |i, j, value| {
+                1 => a.add_product(rows, 1, coefficients.as_slice(), part),
+                _ => a.visit_rows(rows, |i, j, value| {
                     axpy(value, coefficients.col(j), &mut part[i * targets..][..targets])
                 }),
             }

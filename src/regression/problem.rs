@@ -70,3 +70,8 @@ pub enum Preconditioner {
     /// A factor of the rows without their weights, and the weighted Gram matrix that it makes small.
     Left,
 }
+
+/// The driver hands operators only to what works by products.
+pub(crate) fn no_tiles() -> ! {
+    unreachable!("a linear operator has no tiles")
+}

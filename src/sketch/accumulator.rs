@@ -1,18 +1,16 @@
 //! Streams: Y so far, and the rows of the chunks that are still open.
 
-use super::cover::Cover;
 use super::operand::Operand;
 use super::operator::Operator;
 use super::parameters::same_parameters;
 use super::tiles::{Tiles, all_finite};
 use super::value::Sketch;
 use crate::error::{Error, Result};
-use crate::matrix::{Buffer, Dense, Mat};
+use crate::matrix::{Chunks, Cover, Mat, Ready};
 use crate::memory::collected;
 use crate::parallel::Context;
 use crate::state::{self, Floats};
 use serde::{Deserialize, Serialize};
-use std::collections::btree_map::{BTreeMap, Entry};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -24,9 +22,7 @@ pub struct Accumulator {
     sketch: Sketch,
     operator: Arc<dyn Operator>,
     sums: Tiles,
-    cover: Cover,
-    /// By number of the chunk, its rows so far among zeros.
-    open: BTreeMap<u64, Buffer<f64>>,
+    chunks: Chunks,
 }
 
 impl Sketch {
@@ -48,7 +44,8 @@ impl Accumulator {
         }
         let operator = sketch.operator(ctx)?;
         let sums = Tiles::zeros(sketch.m(), d, operator.tile_width(d))?;
-        Ok(Self { sketch, operator, sums, cover: Cover::default(), open: BTreeMap::new() })
+        let chunks = Chunks::new(operator.chunk(), d);
+        Ok(Self { sketch, operator, sums, chunks })
     }
 
     /// The operator.
@@ -63,17 +60,17 @@ impl Accumulator {
 
     /// Rows that the operator works on together; 1 where it works on each by itself.
     pub fn chunk(&self) -> usize {
-        self.operator.chunk()
+        self.chunks.chunk()
     }
 
     /// Number of rows so far.
     pub fn rows(&self) -> u64 {
-        self.cover.len()
+        self.chunks.cover().rows()
     }
 
     /// The rows so far, as ranges in increasing order.
     pub fn covered(&self) -> impl Iterator<Item = Range<u64>> {
-        self.cover.ranges()
+        self.chunks.cover().ranges()
     }
 
     /// Adds a block of rows, the first of which is row `row_offset` of the stream; by default the one after the
@@ -88,14 +85,14 @@ impl Accumulator {
 
     /// This one with a block more, as [`Accumulator::partial_fit`] adds it.
     pub fn fitted(&self, ctx: &Context, block: &Operand<'_>, row_offset: Option<u64>) -> Result<Self> {
-        let first = row_offset.unwrap_or(self.cover.end());
+        let first = row_offset.unwrap_or(self.chunks.cover().end());
         let cover = self.cover_with(block, first)?;
         let mut fitted = self.copy(ctx)?;
         fitted.add(ctx, block, first)?;
         if !fitted.is_finite(ctx)? {
             return Err(block.non_finite(ctx)?.unwrap_or_else(overflow));
         }
-        fitted.cover = cover;
+        fitted.chunks.set_cover(cover);
         Ok(fitted)
     }
 
@@ -105,12 +102,12 @@ impl Accumulator {
         let (chunk, rows) = (self.operator.chunk() as u64, block.nrows() as u64);
         let entries = rows.saturating_mul(block.ncols() as u64);
         let copied = self.sums.as_slice().len() as u64;
-        let first = row_offset.unwrap_or(self.cover.end());
+        let first = row_offset.unwrap_or(self.chunks.cover().end());
         let last = first.saturating_add(rows.saturating_sub(1));
         let open = |c: u64| {
-            let extent = self.extent(c);
+            let extent = self.chunks.extent(c);
             let new = extent.start.max(first)..extent.end.min(last.saturating_add(1));
-            self.cover.count(&extent) + (new.end - new.start) < chunk
+            self.chunks.cover().count(&extent) + (new.end - new.start) < chunk
         };
         entries <= if copied > MUCH { FEW_BESIDE_MUCH } else { FEW }
             && rows < self.sketch.m() as u64
@@ -121,22 +118,14 @@ impl Accumulator {
     pub fn add_short(&mut self, block: &Operand<'_>, row_offset: Option<u64>) -> Result<()> {
         // Nobody is asked for anything: what begins here is done at once.
         let ctx = Context::new(1);
-        let first = row_offset.unwrap_or(self.cover.end());
+        let first = row_offset.unwrap_or(self.chunks.cover().end());
         let cover = self.cover_with(block, first)?;
         block.non_finite(&ctx)?.map_or(Ok(()), Err)?;
-        let chunk = self.operator.chunk() as u64;
-        if chunk > 1 && block.nrows() > 0 {
-            let ends = [first / chunk, (first + block.nrows() as u64 - 1) / chunk];
-            let new = ends.map(|c| (!self.open.contains_key(&c)).then_some(c));
-            let new = new.iter().flatten();
-            let opened = new.clone().try_for_each(|&c| self.open_chunk(c).map(drop));
-            if opened.is_err() {
-                new.for_each(|c| drop(self.open.remove(c)));
-            }
-            opened?;
+        if self.chunk() > 1 {
+            self.chunks.open_ends(first..first + block.nrows() as u64)?;
         }
         self.add(&ctx, block, first)?;
-        self.cover = cover;
+        self.chunks.set_cover(cover);
         Ok(())
     }
 
@@ -150,14 +139,17 @@ impl Accumulator {
             return Err(Error::shape("other", format!("{} columns", other.d()), self.d()));
         }
         let mut merged = self.copy(ctx)?;
-        for rows in other.cover.ranges() {
-            merged.cover.insert("other", rows)?;
-        }
+        let mut cover = self.chunks.cover().copy()?;
+        other.covered().try_for_each(|rows| cover.insert("other", rows))?;
+        merged.chunks.set_cover(cover);
         add_to(ctx, merged.sums.as_mut_slice(), other.sums.as_slice())?;
-        for (&c, rows) in &other.open {
-            add_to(ctx, merged.open_chunk(c)?, rows)?;
-            if merged.cover.count(&merged.extent(c)) == merged.operator.chunk() as u64 {
-                merged.close(ctx, c)?;
+        for (c, rows) in other.chunks.opened() {
+            add_to(ctx, merged.chunks.open(c)?, rows)?;
+            if merged.chunks.is_complete(c) {
+                let (sums, operator) = (&mut merged.sums, &*merged.operator);
+                merged
+                    .chunks
+                    .close(c, |rows, first| operator.add(ctx, sums, &rows, 0..rows.nrows(), first))?;
             }
         }
         Ok(merged)
@@ -165,7 +157,7 @@ impl Accumulator {
 
     /// The sketch of the rows so far; those that have not come count as zeros.
     pub fn result(&self, ctx: &Context) -> Result<Mat<f64>> {
-        if self.open.is_empty() {
+        if self.chunks.opened().len() == 0 {
             return self.finish(ctx)?.ok_or_else(overflow);
         }
         self.copy(ctx)?.close_all(ctx)?.finish(ctx)?.ok_or_else(overflow)
@@ -184,16 +176,11 @@ impl Accumulator {
 
     /// An independent copy, as an error-returning `clone`.
     pub fn copy(&self, ctx: &Context) -> Result<Self> {
-        let mut open = BTreeMap::new();
-        for (&c, rows) in &self.open {
-            open.insert(c, Buffer::copy_in_pieces(ctx, rows, "an open chunk")?);
-        }
         Ok(Self {
             sketch: self.sketch.clone(),
             operator: Arc::clone(&self.operator),
             sums: self.sums.copy(ctx)?,
-            cover: self.cover.copy()?,
-            open,
+            chunks: self.chunks.copy(ctx)?,
         })
     }
 
@@ -210,80 +197,28 @@ impl Accumulator {
                 format!("no row past n = {limit}"),
             )
         })?;
-        let mut cover = self.cover.copy()?;
+        let mut cover = self.chunks.cover().copy()?;
         cover.insert("row_offset", first..end)?;
         Ok(cover)
     }
 
-    /// Adds whole chunks straight away and keeps the rows of others. `self.cover` is without the block.
+    /// Adds whole chunks straight away and keeps the rows of others. The block is not counted yet.
     fn add(&mut self, ctx: &Context, block: &Operand<'_>, first: u64) -> Result<()> {
-        let (chunk, rows) = (self.operator.chunk(), block.nrows());
-        if chunk == 1 {
-            return self.operator.add_operand(ctx, &mut self.sums, block, 0..rows, first);
+        let Self { sums, operator, chunks, .. } = self;
+        if chunks.chunk() == 1 {
+            return operator.add_operand(ctx, sums, block, 0..block.nrows(), first);
         }
-        let mut row = 0;
-        while row < rows {
-            let global = first + row as u64;
-            let within = (global % chunk as u64) as usize;
-            if within == 0 && rows - row >= chunk {
-                let whole = row..rows - (rows - row) % chunk;
-                row = whole.end;
-                self.operator.add_operand(ctx, &mut self.sums, block, whole, global)?;
-            } else {
-                let piece = row..rows.min(row + chunk - within);
-                row = piece.end;
-                self.keep(ctx, block, piece, global)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Copies rows of one chunk to where they wait for the others, and adds the chunk if they were the last.
-    fn keep(&mut self, ctx: &Context, block: &Operand<'_>, piece: Range<usize>, global: u64) -> Result<()> {
-        let (chunk, d) = (self.operator.chunk() as u64, self.d());
-        let (c, within) = (global / chunk, (global % chunk) as usize);
-        let complete = self.cover.count(&self.extent(c)) + piece.len() as u64 == chunk;
-        let open = &mut self.open_chunk(c)?[within * d..][..piece.len() * d];
-        block.with_rows(|rows| {
-            let mut buffer = Vec::new();
-            let tile = rows.tile(piece, 0..d, &mut buffer)?;
-            for (i, kept) in open.chunks_exact_mut(d).enumerate() {
-                kept.copy_from_slice(&tile.data()[i * tile.row_stride()..][..d]);
-            }
-            Ok(())
-        })?;
-        if complete { self.close(ctx, c) } else { Ok(()) }
-    }
-
-    fn open_chunk(&mut self, c: u64) -> Result<&mut Buffer<f64>> {
-        let len = self.operator.chunk() * self.d();
-        match self.open.entry(c) {
-            Entry::Occupied(rows) => Ok(rows.into_mut()),
-            Entry::Vacant(slot) => Ok(slot.insert(Buffer::zeros(len, "an open chunk")?)),
-        }
-    }
-
-    /// Adds an open chunk to Y.
-    fn close(&mut self, ctx: &Context, c: u64) -> Result<()> {
-        let (chunk, d, first) = (self.operator.chunk(), self.d(), self.extent(c).start);
-        if let Some(rows) = self.open.remove(&c) {
-            let rows = Dense::row_major(&rows, chunk, d);
-            self.operator.add(ctx, &mut self.sums, &rows, 0..chunk, first)?;
-        }
-        Ok(())
+        let hand_on = |ready: Ready<'_>, first| match ready {
+            Ready::Whole(rows) => operator.add_operand(ctx, sums, block, rows, first),
+            Ready::Collected(rows) => operator.add(ctx, sums, &rows, 0..rows.nrows(), first),
+        };
+        block.with_rows(|rows| chunks.add(rows, first, hand_on))
     }
 
     fn close_all(mut self, ctx: &Context) -> Result<Self> {
-        while let Some((&c, _)) = self.open.first_key_value() {
-            self.close(ctx, c)?;
-        }
+        let (sums, operator) = (&mut self.sums, &*self.operator);
+        self.chunks.close_all(|rows, first| operator.add(ctx, sums, &rows, 0..rows.nrows(), first))?;
         Ok(self)
-    }
-
-    /// The rows of chunk `c`.
-    fn extent(&self, c: u64) -> Range<u64> {
-        let chunk = self.operator.chunk() as u64;
-        c * chunk..(c + 1).saturating_mul(chunk)
     }
 
     /// Y as a matrix, if it is finite.
@@ -293,7 +228,7 @@ impl Accumulator {
     }
 
     fn is_finite(&self, ctx: &Context) -> Result<bool> {
-        Ok(self.sums.is_finite(ctx)? && self.open.values().all(|rows| all_finite(rows)))
+        Ok(self.sums.is_finite(ctx)? && self.chunks.opened().all(|(_, rows)| all_finite(rows)))
     }
 }
 
@@ -350,9 +285,9 @@ impl Accumulator {
         if !self.is_finite(ctx)? {
             return Err(overflow());
         }
-        let open = self.open.iter().map(|(&c, rows)| (c, Floats::Numbers(rows)));
+        let open = self.chunks.opened().map(|(c, rows)| (c, Floats::Numbers(rows)));
         let open = collected(open, "a state")?;
-        let (sketch, cover) = (self.sketch.clone(), self.cover.copy()?);
+        let (sketch, cover) = (self.sketch.clone(), self.chunks.cover().copy()?);
         Ok(Saved { sketch, d: self.d(), cover, sums: Floats::Numbers(self.sums.as_slice()), open })
     }
 
@@ -371,38 +306,23 @@ impl Accumulator {
             _ => unsound(),
         })?;
         saved.sums.copy_to(ctx, restored.sums.as_mut_slice())?;
-        restored.cover = saved.cover;
-        let chunk = restored.operator.chunk();
+        restored.chunks.set_cover(saved.cover);
+        let chunk = restored.chunk();
         let mut before = None;
         for (c, rows) in saved.open {
             let follows = before.replace(c).is_none_or(|before| before < c);
             if Some(rows.len()) != chunk.checked_mul(saved.d)
                 || !follows
                 || c > u64::MAX / chunk as u64
-                || !restored.is_open(c)
+                || !restored.chunks.is_open(c)
             {
                 return Err(unsound());
             }
-            rows.copy_to(ctx, restored.open_chunk(c)?)?;
+            rows.copy_to(ctx, restored.chunks.open(c)?)?;
         }
-        if restored.open.len() != restored.count_open() || !restored.is_finite(ctx)? {
+        if restored.chunks.opened().len() != restored.chunks.count_open() || !restored.is_finite(ctx)? {
             return Err(unsound());
         }
         Ok(restored)
-    }
-
-    /// Whether some of the rows of chunk `c` have come, but not all.
-    fn is_open(&self, c: u64) -> bool {
-        let chunk = self.operator.chunk() as u64;
-        (1..chunk).contains(&self.cover.count(&self.extent(c)))
-    }
-
-    /// How many chunks that holds for. Only those at the ends of ranges can be open.
-    fn count_open(&self) -> usize {
-        let chunk = self.operator.chunk() as u64;
-        let ends = self.cover.ranges().flat_map(|rows| [rows.start / chunk, (rows.end - 1) / chunk]);
-        // They increase, as the ranges do, but not each of them.
-        let mut before = None;
-        ends.filter(|&c| before.replace(c) != Some(c) && self.is_open(c)).count()
     }
 }

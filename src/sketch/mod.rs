@@ -23,7 +23,6 @@
 //! `parameters` (in the words of the caller).
 
 mod accumulator;
-mod cover;
 mod gaussian;
 mod hadamard;
 mod long;

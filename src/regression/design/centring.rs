@@ -6,12 +6,10 @@
 
 use crate::error::Result;
 use crate::linalg::{RCOND, power_of_two_below};
-use crate::matrix::{Buffer, Dense, Real, Rows};
+use crate::matrix::{Buffer, Dense, Real, Rows, TILE_ROWS};
 use crate::memory::collected;
 use crate::parallel::Context;
-use crate::regression::design::blocks::{TILE_ROWS, no_tiles, parts_alive};
-use crate::regression::design::sparse;
-use crate::regression::problem::Source;
+use crate::regression::problem::{Source, no_tiles};
 use crate::simd::{Extended, add_product, dot_extended, kernel};
 use std::ops::Range;
 
@@ -41,7 +39,7 @@ pub(crate) fn centre<T: Real>(
         let mut sums = Sums::new(d, k)?;
         let rows = blocks[block].clone();
         if let Source::Sparse(matrix) = matrix {
-            sparse::visit(matrix, rows.clone(), |i, j, value| {
+            matrix.visit_rows(rows.clone(), |i, j, value| {
                 sums.add_entry(j, shares.of(rows.start + i), value, &about);
             });
         }
@@ -64,7 +62,7 @@ pub(crate) fn centre<T: Real>(
         Ok(sums)
     };
     let mut sums = Sums::new(d, k)?;
-    context.fold_with(blocks.len(), parts_alive(4 * d), Vec::new, part, |part| sums.absorb(&part))?;
+    context.fold_with(blocks.len(), Vec::new, part, |part| sums.absorb(&part))?;
     let mean = |column: usize| ratio(sums.sum(column), shares.total);
     let full = |column: usize| {
         // Entries that are not stored are no deviations from zero.
@@ -140,7 +138,7 @@ impl About {
         let mut about = Self { row: Buffer::zeros(d, what)?, units: Buffer::zeros(d, what)? };
         match matrix {
             Source::Sparse(matrix) => {
-                sparse::visit(matrix, row..row + 1, |_, j, value| about.row[j] = value);
+                matrix.visit_rows(row..row + 1, |_, j, value| about.row[j] = value);
             }
             _ => {
                 let mut buffer = Vec::new();

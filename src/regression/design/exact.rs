@@ -6,11 +6,10 @@
 //! be a number itself: columns of extreme magnitudes are taken times the powers of two of the design.
 
 use crate::error::Result;
-use crate::matrix::{Buffer, Mat, Real, Rows};
+use crate::matrix::{Buffer, Mat, Real, Rows, TILE_ROWS, row_blocks};
 use crate::memory::{collected, gathered, push, room_for, zeros};
 use crate::parallel::Context;
-use crate::regression::design::blocks::{TILE_ROWS, row_blocks};
-use crate::regression::design::{Design, sparse};
+use crate::regression::design::Design;
 use crate::simd::{Extended, axpy_extended, dot_extended};
 use std::ops::Range;
 
@@ -177,7 +176,7 @@ impl<T: Real, M> Sweep<'_, '_, T, M> {
         let Some((matrix, _)) = self.design.sparse() else { return Ok(()) };
         let mut images: Vec<Extended> = zeros(rows.len(), SUMS)?;
         let (first, design) = (rows.start, self.design);
-        sparse::visit(&matrix, rows.clone(), |i, j, value| {
+        matrix.visit_rows(rows.clone(), |i, j, value| {
             for x in self.x {
                 images[i].add_multiple(design.exact_entry(first + i, j, value), Extended::from(x[(j, side)]));
             }
@@ -186,7 +185,7 @@ impl<T: Real, M> Sweep<'_, '_, T, M> {
             *image = self.multiple(part, row, side, *image);
         }
         let multiples = images;
-        sparse::visit(&matrix, rows, |i, j, value| {
+        matrix.visit_rows(rows, |i, j, value| {
             let mut sum = Extended { high: part.high[(j, side)], low: part.low[(j, side)] };
             sum.add_multiple(design.exact_entry(first + i, j, value), multiples[i]);
             (part.high[(j, side)], part.low[(j, side)]) = (sum.high, sum.low);

@@ -1,21 +1,20 @@
 //! The problem as it is solved: rows times root weights, columns centred, magnitudes equilibrated.
 
-pub(crate) mod blocks;
 pub(crate) mod centring;
 pub(crate) mod exact;
 pub(crate) mod pass;
 pub(crate) mod products;
-pub(crate) mod sparse;
 pub(crate) mod stacked;
 
 use crate::error::{Error, Result};
 use crate::linalg::{cut_off, power_of_two_below};
-use crate::matrix::{Buffer, Dense, LinearOperator, Real, Rows, Sparse, TILE};
+use crate::matrix::{
+    Buffer, Dense, LinearOperator, Real, Rows, Sparse, TILE, row_blocks, sparse_blocks, sum_over_tiles,
+};
 use crate::memory::{collected, copied, extend, filled, prepare, resize, room_for, zeros};
 use crate::parallel::Context;
-use crate::regression::design::blocks::{TILE_ROWS, no_tiles, parts_alive, row_blocks, sparse_blocks};
 use crate::regression::design::centring::{Centre, centre};
-use crate::regression::problem::{Problem, Source};
+use crate::regression::problem::{Problem, Source, no_tiles};
 use crate::simd::{Extended, kernel};
 use std::ops::Range;
 
@@ -304,52 +303,18 @@ impl<'a, T: Real> Design<'a, T> {
         }
     }
 
-    /// One number for every column, added up as `add` says from what `part` makes of every block of rows.
-    fn sum_over_rows(
-        &self,
-        context: &Context,
-        part: impl Fn(&mut Vec<f64>, Range<usize>, &mut [f64]) -> Result<()> + Sync,
-        add: impl Fn(&mut f64, f64),
-    ) -> Result<Buffer<f64>> {
-        let (blocks, d) = (self.blocks()?, self.ncols());
-        let mut sums = Buffer::zeros(d, "sums over rows")?;
-        let work = |buffer: &mut Vec<f64>, block: usize| {
-            let mut sums = Buffer::zeros(d, "sums over rows")?;
-            part(buffer, blocks[block].clone(), &mut sums)?;
-            Ok(sums)
-        };
-        context.fold_with(blocks.len(), parts_alive(d), Vec::new, work, |part: Buffer<f64>| {
-            sums.iter_mut().zip(&*part).for_each(|(sum, &part)| add(sum, part));
-        })?;
-        Ok(sums)
-    }
-
-    /// [`Design::sum_over_rows`] of what `entry` makes of the entries (row, column, value) of the design, of a sparse
-    /// matrix only those that are stored and in the units of the caller.
+    /// One number for every column, added up as `add` says from what `entry` makes of the entries (row, column, value) of
+    /// the design, of a sparse matrix only those that are stored and in the units of the caller.
     fn sum_over_entries(
         &self,
         context: &Context,
         entry: impl Fn(usize, usize, f64) -> f64 + Sync,
         add: impl Fn(&mut f64, f64) + Sync,
     ) -> Result<Buffer<f64>> {
-        let part = |buffer: &mut Vec<f64>, block: Range<usize>, sums: &mut [f64]| {
-            if let Some((matrix, _)) = self.sparse() {
-                let first = block.start;
-                sparse::visit(&matrix, block, |i, j, value| add(&mut sums[j], entry(first + i, j, value)));
-                return Ok(());
-            }
-            for start in block.clone().step_by(TILE_ROWS) {
-                let tile = self.tile(start..(start + TILE_ROWS).min(block.end), 0..self.ncols(), buffer)?;
-                for i in 0..tile.nrows() {
-                    let row = tile.row(i).unwrap_or(&[]).iter().enumerate();
-                    sums.iter_mut()
-                        .zip(row)
-                        .for_each(|(sum, (j, &value))| add(sum, entry(start + i, j, value)));
-                }
-            }
-            Ok(())
-        };
-        self.sum_over_rows(context, part, &add)
+        match self.sparse() {
+            Some((matrix, _)) => matrix.sum_over_entries(context, entry, add),
+            None => sum_over_tiles(context, self, entry, add),
+        }
     }
 
     /// The largest magnitude in every column, after one read; refuses what is not finite.

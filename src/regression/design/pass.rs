@@ -2,11 +2,10 @@
 
 use crate::error::Result;
 use crate::linalg;
-use crate::matrix::{Buffer, Dense, DenseMut, Mat, Real, Rows};
+use crate::matrix::{Buffer, Dense, DenseMut, Mat, Panel, Real, Rows, Spare, Sparse, Staged, TILE_ROWS};
 use crate::memory::{collected, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
-use crate::regression::design::blocks::{TILE_ROWS, parts_alive};
 use crate::regression::design::products::{SparseSides, centre_and_scale, product, transposed_product};
 use crate::simd::{residual_cols, residual_rows};
 use std::ops::Range;
@@ -46,6 +45,16 @@ pub(crate) enum Sides<'a> {
     Zeros,
 }
 
+impl Sides<'_> {
+    /// One entry, in the units of the solvers.
+    fn entry<T: Real>(&self, design: &Design<'_, T>, row: usize, side: usize) -> f64 {
+        match self {
+            Self::Targets(targets) => design.target(row, targets[side]),
+            Self::Zeros => 0.0,
+        }
+    }
+}
+
 /// B - A X for the columns of `x` (d x k).
 pub(crate) fn pass<T: Real>(
     context: &Context,
@@ -60,17 +69,17 @@ pub(crate) fn pass<T: Real>(
         let gradient = transposed_product(context, design, &residual)?;
         return Ok(Pass { gradient, squares, totals: zeros(x.ncols(), SUMS)? });
     }
-    if let Some(sparse) = SparseSides::new(design, x)? {
-        return sparse_pass(context, &sparse, sides);
+    if let Some((matrix, _)) = design.sparse() {
+        return sparse_pass(context, design, &matrix, x, sides);
     }
-    let (blocks, len) = (design.blocks()?, design.ncols() * x.ncols());
+    let blocks = design.blocks()?;
     let work = |buffer: &mut Vec<f64>, block: usize| {
         let mut sum = PassSum::new(design, x, sides)?;
         sum.add_block(blocks[block].clone(), buffer)?;
         Ok(sum.pass)
     };
     let mut total: Option<Pass> = None;
-    context.fold_with(blocks.len(), parts_alive(len), Vec::new, work, |part| match &mut total {
+    context.fold_with(blocks.len(), Vec::new, work, |part| match &mut total {
         None => total = Some(part),
         Some(total) => total.add(&part),
     })?;
@@ -197,35 +206,51 @@ impl<'p, 'a, T: Real> PassSum<'p, 'a, T> {
     }
 }
 
-/// The pass over sparse rows, which are never made dense.
+/// The pass over sparse rows, which are never made dense: as many right-hand sides at once as a panel takes.
 fn sparse_pass<T: Real>(
     context: &Context,
-    sides: &SparseSides<'_, '_, T>,
+    design: &Design<'_, T>,
+    matrix: &Sparse<'_, T>,
+    x: &Mat<f64>,
     targets: Sides<'_>,
 ) -> Result<Pass> {
-    let (design, k) = (sides.design(), sides.count());
-    let (d, blocks) = (design.ncols(), design.blocks()?);
+    let (d, k, blocks) = (design.ncols(), x.ncols(), design.blocks()?);
+    let sides = SparseSides::new(design, x)?;
     let mut total = Pass::zeros(d, k)?;
-    let work = |_: &mut (), block: usize| {
-        let rows: Range<usize> = blocks[block].clone();
-        let mut sum = Pass::zeros(d, k)?;
-        let mut residual = Buffer::zeros(rows.len(), "residuals of a block of rows")?;
-        let mut image = Buffer::zeros(rows.len(), "residuals of a block of rows")?;
-        for side in 0..k {
-            load(design, targets, side, rows.start, &mut residual);
-            image.fill(0.0);
-            sides.product(rows.clone(), side, &mut image);
-            for ((row, residual), image) in rows.clone().zip(residual.iter_mut()).zip(&*image) {
-                *residual -= image;
-                sum.squares[side] += *residual * *residual;
-                *residual *= design.root_weight(row);
+    for group in Panel::groups(k) {
+        let staged = Staged::new(context, sides.x.as_ref().cols(group.clone()))?;
+        let (width, spare) = (staged.width(), Spare::new(d, group.len()));
+        let mut gradient = None;
+        let work = |_: &mut (), block: usize| {
+            let rows: Range<usize> = blocks[block].clone();
+            let mut sums = [zeros(group.len(), SUMS)?, zeros(group.len(), SUMS)?];
+            let mut residual = Panel::zeros(rows.len(), group.len())?;
+            matrix.add_product(rows.clone(), width, staged.as_slice(), residual.as_mut_slice());
+            for (i, side) in group.clone().enumerate() {
+                sides.finish(rows.start, side, residual.column_mut(i));
+                for (row, value) in rows.clone().zip(residual.column_mut(i)) {
+                    let residual = targets.entry(design, row, side) - *value;
+                    sums[0][i] += residual * residual;
+                    *value = residual * design.root_weight(row);
+                }
+                sums[1][i] = residual.column_mut(i).map(|value| *value).sum();
             }
-            sum.totals[side] = residual.iter().sum();
-            sides.add_transposed(rows.clone(), &residual, sum.gradient.col_mut(side));
+            let mut part = spare.take()?;
+            matrix.add_transposed_product(rows, width, residual.as_slice(), part.as_mut_slice());
+            Ok((part, sums))
+        };
+        let add = |(part, [squares, totals]): (Panel, [Vec<f64>; 2])| {
+            spare.add(&mut gradient, part);
+            for (i, side) in group.clone().enumerate() {
+                total.squares[side] += squares[i];
+                total.totals[side] += totals[i];
+            }
+        };
+        context.fold_with(blocks.len(), || (), work, add)?;
+        if let Some(gradient) = gradient {
+            gradient.copy_to(context, total.gradient.as_mut().cols(group))?;
         }
-        Ok(sum)
-    };
-    context.fold_with(blocks.len(), parts_alive(d * k), || (), work, |part: Pass| total.add(&part))?;
+    }
     (0..k).for_each(|side| centre_and_scale(design, total.totals[side], total.gradient.col_mut(side)));
     Ok(total)
 }
@@ -249,13 +274,8 @@ fn load<'r, T: Real>(
     first: usize,
     residual: &'r mut [f64],
 ) -> &'r mut [f64] {
-    match sides {
-        Sides::Zeros => residual.fill(0.0),
-        Sides::Targets(targets) => {
-            for (i, residual) in residual.iter_mut().enumerate() {
-                *residual = design.target(first + i, targets[side]);
-            }
-        }
+    for (i, residual) in residual.iter_mut().enumerate() {
+        *residual = sides.entry(design, first + i, side);
     }
     residual
 }

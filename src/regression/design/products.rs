@@ -2,15 +2,12 @@
 //! and what bidiagonalisation asks for.
 
 use crate::error::{Error, Result};
-use crate::linalg;
-use crate::linalg::norm;
-use crate::matrix::{Buffer, Dense, DenseMut, Mat, Real, Rows, Sparse};
+use crate::linalg::{self, norm};
+use crate::matrix::{Buffer, Mat, Products, Real, Rows};
 use crate::parallel::Context;
 use crate::random::Stream;
-use crate::regression::design::blocks::{TILE_ROWS, parts_alive};
-use crate::regression::design::{Design, sparse};
-use crate::simd::{axpy, dot};
-use std::ops::Range;
+use crate::regression::design::Design;
+use crate::simd::dot;
 
 /// The design times X (d x k).
 pub(crate) fn product<T: Real>(context: &Context, design: &Design<'_, T>, x: &Mat<f64>) -> Result<Mat<f64>> {
@@ -21,34 +18,16 @@ pub(crate) fn product<T: Real>(context: &Context, design: &Design<'_, T>, x: &Ma
         weigh(design, &mut product);
         return Ok(product);
     }
-    let (k, blocks) = (x.ncols(), design.blocks()?);
+    let mut product = Mat::zeros(design.nrows(), x.ncols())?;
+    let Some((matrix, _)) = design.sparse() else {
+        linalg::product_of_rows(context, design, x.as_ref(), product.as_mut())?;
+        return Ok(product);
+    };
     let sides = SparseSides::new(design, x)?;
-    let mut product = Mat::zeros(design.nrows(), k)?;
-    let work = |buffer: &mut Vec<f64>, block: usize| {
-        let rows = blocks[block].clone();
-        let mut part = Buffer::zeros(rows.len() * k, "products of a block of rows")?;
-        match &sides {
-            Some(sides) => (0..k).for_each(|side| {
-                sides.product(rows.clone(), side, &mut part[side * rows.len()..][..rows.len()]);
-            }),
-            None => {
-                for start in rows.clone().step_by(TILE_ROWS) {
-                    let tile = start..(start + TILE_ROWS).min(rows.end);
-                    let part = &mut part[(start - rows.start) * k..][..tile.len() * k];
-                    tile_product(design.tile(tile, 0..design.ncols(), buffer)?, x, part);
-                }
-            }
-        }
-        Ok((rows, part))
-    };
-    let add = |(rows, part): (Range<usize>, Buffer<f64>)| {
-        for side in 0..k {
-            let (first, step) = if sides.is_some() { (side * rows.len(), 1) } else { (side, k) };
-            let column = part[first..].iter().step_by(step);
-            product.col_mut(side)[rows.clone()].iter_mut().zip(column).for_each(|(out, &value)| *out = value);
-        }
-    };
-    context.fold_with(blocks.len(), blocks.len(), Vec::new, work, add)?;
+    matrix.product(context, sides.x.as_ref(), product.as_mut())?;
+    for side in 0..x.ncols() {
+        sides.finish(0, side, product.col_mut(side).iter_mut());
+    }
     Ok(product)
 }
 
@@ -93,37 +72,20 @@ pub(crate) fn transposed_product<T: Real>(
         check_range(&weighed)?;
         return operator.transposed_product(weighed);
     }
-    let (d, k, blocks) = (design.ncols(), y.ncols(), design.blocks()?);
+    let (d, k) = (design.ncols(), y.ncols());
     let mut product = Mat::zeros(d, k)?;
-    let mut totals = Buffer::zeros(k, "sums of targets")?;
-    let work = |buffer: &mut Vec<f64>, block: usize| {
-        let rows = blocks[block].clone();
-        let (mut part, mut totals) = (Mat::zeros(d, k)?, Buffer::zeros(k, "sums of targets")?);
-        match design.sparse() {
-            Some((matrix, _)) => {
-                for side in 0..k {
-                    let mut y = Buffer::copy_of(&y.col(side)[rows.clone()], "a block of rows")?;
-                    rows.clone().zip(&mut *y).for_each(|(row, y)| *y *= design.root_weight(row));
-                    totals[side] = y.iter().sum();
-                    sparse::add_transposed_product(&matrix, rows.clone(), &y, part.col_mut(side));
-                }
-            }
-            None => {
-                for start in rows.clone().step_by(TILE_ROWS) {
-                    let tile = start..(start + TILE_ROWS).min(rows.end);
-                    let y = y.as_ref().rows(tile.clone());
-                    add_transposed_tile_product(design.tile(tile, 0..d, buffer)?, y, &mut part);
-                }
-            }
-        }
-        Ok((part, totals))
+    let Some((matrix, _)) = design.sparse() else {
+        linalg::transposed_product_of_rows(context, design, y.as_ref(), product.as_mut())?;
+        return Ok(product);
     };
-    context.fold_with(blocks.len(), parts_alive(d * k), Vec::new, work, |(part, part_totals)| {
-        add(product.as_mut_slice(), Mat::as_slice(&part));
-        add(&mut totals, &part_totals);
-    })?;
-    if design.sparse().is_some() {
-        (0..k).for_each(|side| centre_and_scale(design, totals[side], product.col_mut(side)));
+    let mut weighed = y.copy()?;
+    weigh(design, &mut weighed);
+    matrix.transposed_product(context, weighed.as_ref(), product.as_mut())?;
+    let blocks = design.blocks()?;
+    for side in 0..k {
+        let y = weighed.col(side);
+        let total = blocks.iter().fold(0.0, |total, rows| total + y[rows.clone()].iter().sum::<f64>());
+        centre_and_scale(design, total, product.col_mut(side));
     }
     Ok(product)
 }
@@ -140,11 +102,6 @@ fn check_range(x: &Mat<f64>) -> Result<()> {
     }
 }
 
-/// sums += part
-pub(crate) fn add(sums: &mut [f64], part: &[f64]) {
-    sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
-}
-
 /// Multiplies rows by the root weights.
 pub(crate) fn weigh<T: Real>(design: &Design<'_, T>, rows: &mut Mat<f64>) {
     if design.is_weighted() {
@@ -155,68 +112,32 @@ pub(crate) fn weigh<T: Real>(design: &Design<'_, T>, rows: &mut Mat<f64>) {
     }
 }
 
-/// One row of `out` (row-major) for each of the tile.
-fn tile_product(tile: Dense<'_, f64>, x: &Mat<f64>, out: &mut [f64]) {
-    if x.ncols() == 1 {
-        let rows = (0..tile.nrows()).map(|i| tile.row(i).unwrap_or(&[]));
-        out.iter_mut().zip(rows).for_each(|(out, row)| *out = dot(row, x.col(0)));
-    } else {
-        linalg::matmul(DenseMut::row_major(out, tile.nrows(), x.ncols()), false, tile, x.as_ref(), 1.0);
-    }
-}
-
-fn add_transposed_tile_product(tile: Dense<'_, f64>, y: Dense<'_, f64>, out: &mut Mat<f64>) {
-    if y.ncols() == 1 {
-        for i in 0..tile.nrows() {
-            axpy(y.get(i, 0), tile.row(i).unwrap_or(&[]), out.as_mut_slice());
-        }
-    } else {
-        linalg::matmul(out.as_mut(), true, tile.t(), y, 1.0);
-    }
-}
-
 /// Vectors that sparse rows are to be multiplied by: sparse rows are never made dense, weights, means and column scales
 /// are applied to the vectors.
 pub(crate) struct SparseSides<'p, 'a, T> {
     design: &'p Design<'a, T>,
-    matrix: Sparse<'a, T>,
     /// Times the column scales.
-    x: Mat<f64>,
+    pub x: Mat<f64>,
     /// mean'x
     shifts: Buffer<f64>,
 }
 
 impl<'p, 'a, T: Real> SparseSides<'p, 'a, T> {
-    /// For the columns of `x` (d x k); nothing if the design is not sparse.
-    pub fn new(design: &'p Design<'a, T>, x: &Mat<f64>) -> Result<Option<Self>> {
-        let Some((matrix, _)) = design.sparse() else { return Ok(None) };
+    /// For the columns of `x` (d x k).
+    pub fn new(design: &'p Design<'a, T>, x: &Mat<f64>) -> Result<Self> {
         let x = Mat::from_fn(x.nrows(), x.ncols(), |j, side| x[(j, side)] * design.column_scale(j))?;
         let mut shifts = Buffer::zeros(x.ncols(), "products with the means")?;
         if let Some(means) = design.means() {
             shifts.iter_mut().enumerate().for_each(|(side, shift)| *shift = dot(means, x.col(side)));
         }
-        Ok(Some(Self { design, matrix, x, shifts }))
+        Ok(Self { design, x, shifts })
     }
 
-    /// What they are multiplied by.
-    pub fn design(&self) -> &'p Design<'a, T> {
-        self.design
-    }
-
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.x.ncols()
-    }
-
-    /// out += A'y over the rows, before columns are centred and scaled.
-    pub fn add_transposed(&self, rows: Range<usize>, y: &[f64], out: &mut [f64]) {
-        sparse::add_transposed_product(&self.matrix, rows, y, out);
-    }
-
-    /// The rows times vector `side`, into zeros.
-    pub fn product(&self, rows: Range<usize>, side: usize, out: &mut [f64]) {
-        sparse::add_product(&self.matrix, rows.clone(), self.x.col(side), out);
-        rows.zip(out).for_each(|(row, out)| *out = self.design.root_weight(row) * (*out - self.shifts[side]));
+    /// Makes of products of the caller's rows, from `first` on, with vector `side` those of the design.
+    pub fn finish<'o>(&self, first: usize, side: usize, products: impl Iterator<Item = &'o mut f64>) {
+        for (i, out) in products.enumerate() {
+            *out = self.design.root_weight(first + i) * (*out - self.shifts[side]);
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which rows a stream has seen.
+//! Which rows of a stream have come.
 
 use crate::error::{Error, Result};
 use crate::memory::copied;
@@ -10,7 +10,7 @@ const RANGES: &str = "ranges of rows";
 
 /// Disjoint ranges of rows in increasing order, none of them empty, no two of them adjacent.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Cover(Vec<(u64, u64)>);
+pub struct Cover(Vec<(u64, u64)>);
 
 impl Cover {
     /// An error-returning `clone`.
@@ -24,7 +24,7 @@ impl Cover {
     }
 
     /// Number of rows.
-    pub fn len(&self) -> u64 {
+    pub fn rows(&self) -> u64 {
         self.0.iter().map(|(start, end)| end - start).sum()
     }
 
@@ -83,7 +83,7 @@ mod tests {
             assert!(cover.insert("row_offset", range).is_err());
             assert_eq!(cover, before);
         }
-        assert_eq!((cover.len(), cover.end(), cover.count(&(3..32))), (30, 40, 19));
+        assert_eq!((cover.rows(), cover.end(), cover.count(&(3..32))), (30, 40, 19));
         cover.insert("row_offset", 5..10).unwrap();
         cover.insert("row_offset", 25..30).unwrap();
         assert_eq!(cover, Cover(vec![(0, 40)]));

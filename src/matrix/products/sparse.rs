@@ -1,0 +1,327 @@
+//! Products of compressed sparse matrices, which are never made dense.
+//!
+//! A line (a row of CSR, a column of CSC) is gathered where the product has a row for it, and scattered where the other
+//! factor has. Rows that are scattered, those of A'Y by CSR, are summed by block of rows and the blocks one after the
+//! other; A'Y by CSC is summed in the same order, and so the same whichever way the matrix is stored.
+
+use super::kernels::{Lines, gather, scatter};
+use super::panel::{Panel, Slab, Spare, Staged, slabs};
+use super::{ColumnNorms, Products, check_shapes};
+use crate::error::Result;
+use crate::matrix::blocks::{TILE_ROWS, blocks_by_cost, even_blocks, sparse_blocks};
+use crate::matrix::{Axis, Buffer, Dense, DenseMut, Indices, Real, Sparse};
+use crate::parallel::Context;
+use std::convert::identity;
+use std::ops::Range;
+
+/// Cost of a block of lines that are gathered.
+const COST: usize = 1 << 14;
+
+/// The lines of CSC must be sorted, as [`Sparse::is_canonical`] says.
+impl<T: Real> Products for Sparse<'_, T> {
+    fn shape(&self) -> (usize, usize) {
+        (self.nrows(), self.ncols())
+    }
+
+    fn product(&self, context: &Context, x: Dense<'_, f64>, mut out: DenseMut<'_, f64>) -> Result<()> {
+        check_shapes(self.shape(), &x, &out)?;
+        for group in Panel::groups(x.ncols()) {
+            let x = Staged::new(context, x.cols(group.clone()))?;
+            let out = out.reborrow().cols(group);
+            match self.axis() {
+                Axis::Rows => self.gathered(context, usize::MAX, x, out)?,
+                Axis::Columns => self.scattered(context, x, out)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn transposed_product(
+        &self,
+        context: &Context,
+        y: Dense<'_, f64>,
+        mut out: DenseMut<'_, f64>,
+    ) -> Result<()> {
+        check_shapes((self.ncols(), self.nrows()), &y, &out)?;
+        for group in Panel::groups(y.ncols()) {
+            let out = out.reborrow().cols(group.clone());
+            match self.axis() {
+                Axis::Rows => self.summed(context, y.cols(group), out)?,
+                Axis::Columns => {
+                    let step = sparse_blocks(self)?.first().map_or(1, Range::len);
+                    self.gathered(context, step, Staged::new(context, y.cols(group))?, out)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<T: Real> ColumnNorms for Sparse<'_, T> {
+    fn squared_column_norms(&self, context: &Context) -> Result<Buffer<f64>> {
+        self.sum_over_entries(context, |_, _, value| value * value, |sum, square| *sum += square)
+    }
+}
+
+impl<T: Real> Sparse<'_, T> {
+    /// out += A X over the rows `rows`, which are those of `out`; both row-major with `width` numbers in a row, as a
+    /// [`Panel`] has them.
+    pub fn add_product(&self, rows: Range<usize>, width: usize, x: &[f64], out: &mut [f64]) {
+        match self.axis() {
+            Axis::Rows => self.gather(rows, None, usize::MAX, width, x, out),
+            Axis::Columns => self.scatter(0..self.ncols(), self.within(rows), width, x, out),
+        }
+    }
+
+    /// out += A'Y over the rows `rows`, which are those of `y`.
+    pub fn add_transposed_product(&self, rows: Range<usize>, width: usize, y: &[f64], out: &mut [f64]) {
+        match self.axis() {
+            Axis::Rows => self.scatter(rows, None, width, y, out),
+            Axis::Columns => self.gather(0..self.ncols(), self.within(rows), usize::MAX, width, y, out),
+        }
+    }
+
+    /// `visit(i, j, a_ij)` for the stored entries of the rows `rows`, which are counted from the first of them.
+    pub fn visit_rows(&self, rows: Range<usize>, mut visit: impl FnMut(usize, usize, f64)) {
+        match self.axis() {
+            Axis::Rows => {
+                for (i, row) in rows.enumerate() {
+                    self.visit_line(row, |j, value| visit(i, j, value.to_f64()));
+                }
+            }
+            Axis::Columns => {
+                for column in 0..self.ncols() {
+                    let extent = self.extent_within(column, rows.clone());
+                    self.visit(extent, |i, value| visit(i - rows.start, column, value.to_f64()));
+                }
+            }
+        }
+    }
+
+    /// A row of `out` for every line.
+    fn gathered(&self, context: &Context, step: usize, x: Staged<'_>, out: DenseMut<'_, f64>) -> Result<()> {
+        let (blocks, width) = (blocks_by_cost(self.ends(), COST)?, x.width());
+        let work = |buffer: &mut Vec<f64>, block: usize, slab: Slab<'_>| {
+            let lines = blocks[block].clone();
+            slab.fill(width, lines.len(), buffer, |out| {
+                self.gather(lines, None, step, width, x.as_slice(), out);
+                Ok(())
+            })
+        };
+        let done = context.map_parts(slabs(out, &blocks)?, Vec::new, work)?;
+        done.into_iter().try_for_each(identity)
+    }
+
+    /// Every line times its row of x, into the rows of `out` that its entries name.
+    fn scattered(&self, context: &Context, x: Staged<'_>, out: DenseMut<'_, f64>) -> Result<()> {
+        let (nrows, width, x) = (out.nrows(), x.width(), x.as_slice());
+        if context.threads() == 1 {
+            let pieces = blocks_by_cost(self.ends(), COST)?;
+            let all = slabs(out, &even_blocks(nrows, nrows)?)?;
+            return all.into_iter().try_for_each(|slab| {
+                slab.fill(width, nrows, &mut Vec::new(), |out| {
+                    pieces.iter().cloned().try_for_each(|lines| {
+                        context.tick()?;
+                        let x = &x[lines.start * width..lines.end * width];
+                        self.scatter(lines, None, width, x, out);
+                        Ok(())
+                    })
+                })
+            });
+        }
+        // No sum depends on the blocks, and each of them looks into every line: no more than threads can use.
+        let blocks = even_blocks(nrows, nrows.div_ceil(4 * context.threads()).max(TILE_ROWS))?;
+        let work = |buffer: &mut Vec<f64>, block: usize, slab: Slab<'_>| {
+            let rows = blocks[block].clone();
+            slab.fill(width, rows.len(), buffer, |out| {
+                self.scatter(0..self.ncols(), self.within(rows), width, x, out);
+                Ok(())
+            })
+        };
+        let done = context.map_parts(slabs(out, &blocks)?, Vec::new, work)?;
+        done.into_iter().try_for_each(identity)
+    }
+
+    /// A'Y by CSR: sums over blocks of rows, which are added up in their order.
+    fn summed(&self, context: &Context, y: Dense<'_, f64>, out: DenseMut<'_, f64>) -> Result<()> {
+        let (blocks, spare) = (sparse_blocks(self)?, Spare::new(self.ncols(), y.ncols()));
+        let work = |_: &mut (), block: usize| {
+            let (rows, mut part) = (blocks[block].clone(), spare.take()?);
+            let y = Staged::block(y.rows(rows.clone()))?;
+            self.scatter(rows, None, y.width(), y.as_slice(), part.as_mut_slice());
+            Ok(part)
+        };
+        let mut sum = None;
+        context.fold_with(blocks.len(), || (), work, |part| spare.add(&mut sum, part))?;
+        sum.map_or_else(|| spare.take(), Ok)?.copy_to(context, out)
+    }
+
+    fn within(&self, rows: Range<usize>) -> Option<Range<usize>> {
+        (rows != (0..self.nrows())).then_some(rows)
+    }
+
+    fn gather(
+        &self,
+        lines: Range<usize>,
+        within: Option<Range<usize>>,
+        step: usize,
+        width: usize,
+        x: &[f64],
+        out: &mut [f64],
+    ) {
+        let (ends, values) = (self.ends(), self.values());
+        match self.indices() {
+            Indices::I32(indices) => {
+                gather(&Lines { ends, indices, values, lines, within, step }, width, x, out)
+            }
+            Indices::I64(indices) => {
+                gather(&Lines { ends, indices, values, lines, within, step }, width, x, out)
+            }
+        }
+    }
+
+    fn scatter(
+        &self,
+        lines: Range<usize>,
+        within: Option<Range<usize>>,
+        width: usize,
+        y: &[f64],
+        out: &mut [f64],
+    ) {
+        let (ends, values, step) = (self.ends(), self.values(), usize::MAX);
+        match self.indices() {
+            Indices::I32(indices) => {
+                scatter(&Lines { ends, indices, values, lines, within, step }, width, y, out)
+            }
+            Indices::I64(indices) => {
+                scatter(&Lines { ends, indices, values, lines, within, step }, width, y, out)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::Mat;
+    use crate::simd::testing::{on_every_path, same_bits};
+
+    /// A matrix whose lines have 0, 7, 14, ... entries, several blocks of them, and long ones.
+    struct Case {
+        ends: Vec<i64>,
+        indices: Vec<i32>,
+        values: Vec<f32>,
+    }
+
+    const LINES: usize = 700;
+    const WIDTH: usize = 400;
+
+    fn case() -> Case {
+        let lengths = (0..LINES).map(|line| if line % 50 < 8 { 30 * (line % 9) } else { 7 * (line % 5) });
+        let mut case = Case { ends: vec![0], indices: Vec::new(), values: Vec::new() };
+        for length in lengths {
+            let first = case.indices.len();
+            let indices = (0..length).map(|k| (k * WIDTH / length + first % 7 % (WIDTH / length)) as i32);
+            case.indices.extend(indices);
+            case.values.extend((first..first + length).map(|k| (k as f32 + 0.3).sin()));
+            case.ends.push(case.indices.len() as i64);
+        }
+        case
+    }
+
+    impl Case {
+        fn view(&self) -> Sparse<'_, f32> {
+            let (ends, indices) = (Indices::I64(&self.ends), Indices::I32(&self.indices));
+            Sparse::new(&Context::new(1), "A", Axis::Rows, (LINES, WIDTH), ends, indices, &self.values)
+                .unwrap()
+        }
+    }
+
+    fn numbers(n: usize, k: usize) -> Mat<f64> {
+        Mat::from_fn(n, k, |i, j| ((i * 29 + j * 7) as f64 * 0.754).sin()).unwrap()
+    }
+
+    fn product(a: &dyn Products, x: Dense<'_, f64>, threads: usize) -> Mat<f64> {
+        let mut out = numbers(a.shape().0, x.ncols());
+        a.product(&Context::new(threads), x, out.as_mut()).unwrap();
+        out
+    }
+
+    fn transposed(a: &dyn Products, y: Dense<'_, f64>, threads: usize) -> Mat<f64> {
+        let mut out = numbers(a.shape().1, y.ncols());
+        a.transposed_product(&Context::new(threads), y, out.as_mut()).unwrap();
+        out
+    }
+
+    #[test]
+    fn columns_have_the_bits_of_the_definition_on_every_path() {
+        let case = case();
+        let a = case.view();
+        let by_columns = a.along(&Context::new(2), Axis::Columns).unwrap();
+        for k in [1, 3, 8, 16, 20, 32, 40] {
+            let (x, y) = (numbers(WIDTH, k), numbers(LINES, k));
+            let (mut image, mut slope) = (Mat::zeros(LINES, k).unwrap(), Mat::zeros(WIDTH, k).unwrap());
+            for j in 0..k {
+                a.visit_rows(0..LINES, |i, c, value| image[(i, j)] += value * x[(c, j)]);
+                for block in sparse_blocks(&a).unwrap() {
+                    let (first, mut part) = (block.start, vec![0.0; WIDTH]);
+                    a.visit_rows(block, |i, c, value| part[c] += value * y[(first + i, j)]);
+                    slope.col_mut(j).iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+                }
+            }
+            for a in [&a as &dyn Products, &by_columns.as_ref(), &a.t().t()] {
+                for outcome in on_every_path(|| [product(a, x.as_ref(), 1), transposed(a, y.as_ref(), 1)]) {
+                    assert!(same_bits(outcome[0].as_slice(), image.as_slice()));
+                    assert!(same_bits(outcome[1].as_slice(), slope.as_slice()));
+                }
+                assert!(same_bits(product(a, x.as_ref(), 3).as_slice(), image.as_slice()));
+                assert!(same_bits(transposed(a, y.as_ref(), 3).as_slice(), slope.as_slice()));
+            }
+            let transposed_image = transposed(&a.t(), x.as_ref(), 1);
+            assert!(
+                image.as_slice().iter().zip(transposed_image.as_slice()).all(|(a, b)| (a - b).abs() < 1e-12)
+            );
+        }
+    }
+
+    #[test]
+    fn slabs_of_rows_make_up_the_product() {
+        let case = case();
+        let by_columns = case.view().along(&Context::new(1), Axis::Columns).unwrap();
+        for (a, k) in [(case.view(), 1), (case.view(), 5), (by_columns.as_ref(), 1), (by_columns.as_ref(), 5)]
+        {
+            let x = numbers(WIDTH, k);
+            let staged = Staged::new(&Context::new(1), x.as_ref()).unwrap();
+            let mut panel = Panel::zeros(LINES, k).unwrap();
+            let width = panel.width();
+            for rows in [0..100, 100..101, 101..LINES] {
+                let out = &mut panel.as_mut_slice()[rows.start * width..rows.end * width];
+                a.add_product(rows, width, staged.as_slice(), out);
+            }
+            let expected = product(&a, x.as_ref(), 1);
+            let found = Mat::from_fn(LINES, k, |i, j| panel.as_slice()[i * width + j]).unwrap();
+            assert!(same_bits(found.as_slice(), expected.as_slice()));
+            let (y, mut sum) = (numbers(LINES, k), Panel::zeros(WIDTH, k).unwrap());
+            for rows in [0..100, 100..101, 101..LINES] {
+                let y = Staged::block(y.as_ref().rows(rows.clone())).unwrap();
+                a.add_transposed_product(rows, width, y.as_slice(), sum.as_mut_slice());
+            }
+            let expected = transposed(&a, y.as_ref(), 1);
+            for (c, j) in (0..WIDTH).flat_map(|c| (0..k).map(move |j| (c, j))) {
+                assert!((sum.as_slice()[c * width + j] - expected[(c, j)]).abs() < 1e-12);
+            }
+        }
+    }
+
+    #[test]
+    fn shapes_that_do_not_fit_are_refused() {
+        let case = case();
+        let (a, x) = (case.view(), numbers(WIDTH + 1, 2));
+        let mut out = numbers(LINES, 2);
+        assert!(a.product(&Context::new(1), x.as_ref(), out.as_mut()).is_err());
+        let x = x.as_ref().rows(0..WIDTH);
+        assert!(a.product(&Context::new(1), x, numbers(LINES, 3).as_mut()).is_err());
+        assert!(a.transposed_product(&Context::new(1), x, out.as_mut()).is_err());
+        assert!(a.product(&Context::new(1), x, out.as_mut()).is_ok());
+    }
+}

@@ -1,0 +1,374 @@
+//! Entries in any order, and compressed matrices made of them on all threads.
+//!
+//! Entries are sorted by bucket of lines, a chunk of entries at a time; then each bucket is sorted by line and index, and
+//! what stands in the same place is added up in the order of the entries. So the result depends on no cut.
+
+use super::blocks::even_blocks;
+use super::{Axis, Indices, Piece, Real, Sparse, SparseBuf, pieces_by_cost};
+use crate::error::{Error, Result};
+use crate::memory::{filled, gathered, prepare, push, reset, room_for, zeros};
+use crate::parallel::Context;
+use crate::simd::Index;
+use std::ops::Range;
+
+/// What memory is for.
+const COPY: &str = "a sparse matrix in another order";
+
+/// Entry k is `values[k]` in row `rows[k]` and column `columns[k]`; those in the same place are added up.
+#[derive(Clone, Copy, Debug)]
+pub struct Triplets<'a, T> {
+    /// The name that errors give the matrix.
+    pub argument: &'static str,
+    /// Rows and columns.
+    pub shape: (usize, usize),
+    /// The row of every entry.
+    pub rows: Indices<'a>,
+    /// The column of every entry.
+    pub columns: Indices<'a>,
+    /// The entries.
+    pub values: &'a [T],
+}
+
+impl<T: Real> Triplets<'_, T> {
+    /// The matrix in CSR or CSC form, with sorted lines. Indices take 32 bits where they fit.
+    pub fn compressed(&self, context: &Context, axis: Axis) -> Result<SparseBuf<T>> {
+        self.check(context)?;
+        let (nrows, ncols) = self.shape;
+        let (lines, width, of_lines, of_entries) = match axis {
+            Axis::Rows => (nrows, ncols, self.rows, self.columns),
+            Axis::Columns => (ncols, nrows, self.columns, self.rows),
+        };
+        let sorted = Sorting { lines, of_lines, of_entries, values: self.values };
+        let (indptr, indices, data) = match i32::try_from(width) {
+            Ok(_) => sorted.run(context).map(|(ends, indices, data)| (ends, IndexBuf::I32(indices), data)),
+            Err(_) => sorted.run(context).map(|(ends, indices, data)| (ends, IndexBuf::I64(indices), data)),
+        }?;
+        Ok(SparseBuf { axis, lines, width, indptr, indices, data })
+    }
+
+    fn check(&self, context: &Context) -> Result<()> {
+        let counts = [self.rows.len(), self.columns.len(), self.values.len()];
+        if counts[0] != counts[1] || counts[1] != counts[2] {
+            return Err(Error::shape(
+                self.argument,
+                format!("{counts:?} rows, columns, entries"),
+                "as many of each",
+            ));
+        }
+        for (indices, bound) in [(self.rows, self.shape.0), (self.columns, self.shape.1)] {
+            for piece in context.pieces(0..indices.len()) {
+                if let Some(k) = indices.first_outside(piece?, bound) {
+                    let found = format!("sparse with index {} at position {k}", indices.signed(k));
+                    return Err(Error::value(self.argument, found, format!("an index in [0, {bound})")));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<T: Real> Sparse<'_, T> {
+    /// The same matrix with its lines along `axis`, their indices sorted and repeated entries added up.
+    pub fn along(&self, context: &Context, axis: Axis) -> Result<SparseBuf<T>> {
+        let lines = self.lines_of_entries(context)?;
+        let (of_lines, stored) = (lines.as_ref(), self.nnz());
+        let (of_entries, values) = (self.indices().head(stored), &self.values()[..stored]);
+        let (rows, columns) = match self.axis() {
+            Axis::Rows => (of_lines, of_entries),
+            Axis::Columns => (of_entries, of_lines),
+        };
+        let shape = (self.nrows(), self.ncols());
+        Triplets { argument: "A", shape, rows, columns, values }.compressed(context, axis)
+    }
+
+    /// The line of every stored entry.
+    fn lines_of_entries(&self, context: &Context) -> Result<IndexBuf> {
+        let pieces = pieces_by_cost(self.ends(), 1 << 16)?;
+        match i32::try_from(self.ends().len()) {
+            Ok(_) => self.lines_of_pieces(context, &pieces).map(IndexBuf::I32),
+            Err(_) => self.lines_of_pieces(context, &pieces).map(IndexBuf::I64),
+        }
+    }
+
+    fn lines_of_pieces<I: Number>(&self, context: &Context, pieces: &[Piece]) -> Result<Vec<I>> {
+        let mut numbers = zeros(self.nnz(), COPY)?;
+        let mut rest = numbers.as_mut_slice();
+        let parts = pieces.iter().map(|piece| rest.split_off_mut(..piece.entries.len()).unwrap_or_default());
+        context.map_parts(
+            parts,
+            || (),
+            |(), piece, part: &mut [I]| {
+                let Piece { lines, entries } = &pieces[piece];
+                for line in lines.clone() {
+                    let extent = self.extent(line);
+                    let extent = extent.start.max(entries.start)..extent.end.min(entries.end);
+                    part[extent.start - entries.start..extent.end - entries.start].fill(I::from_offset(line));
+                }
+            },
+        )?;
+        Ok(numbers)
+    }
+}
+
+/// Owned indices.
+#[derive(Debug)]
+pub(super) enum IndexBuf {
+    I32(Vec<i32>),
+    I64(Vec<i64>),
+}
+
+impl IndexBuf {
+    pub fn as_ref(&self) -> Indices<'_> {
+        match self {
+            Self::I32(indices) => Indices::I32(indices),
+            Self::I64(indices) => Indices::I64(indices),
+        }
+    }
+}
+
+/// An index that can be made.
+trait Number: Index + Default + Ord {
+    /// An offset that fits.
+    fn from_offset(offset: usize) -> Self;
+}
+
+impl Number for i32 {
+    fn from_offset(offset: usize) -> Self {
+        offset as Self
+    }
+}
+
+impl Number for i64 {
+    fn from_offset(offset: usize) -> Self {
+        offset as Self
+    }
+}
+
+/// Offsets of lines, indices and values of compressed lines.
+type Compressed<I, T> = (Vec<i64>, Vec<I>, Vec<T>);
+
+struct Sorting<'a, T> {
+    lines: usize,
+    of_lines: Indices<'a>,
+    of_entries: Indices<'a>,
+    values: &'a [T],
+}
+
+/// The entries of a chunk by bucket: `order[starts[b]..starts[b + 1]]`, counted from the first of the chunk.
+struct Chunk {
+    starts: Vec<u32>,
+    order: Vec<u32>,
+}
+
+/// The lines of a bucket.
+struct Bucket<I, T> {
+    lengths: Vec<u32>,
+    indices: Vec<I>,
+    values: Vec<T>,
+}
+
+/// Memory that a worker uses again and again.
+struct Scratch<I, T> {
+    starts: Vec<usize>,
+    cells: Vec<(I, T)>,
+    line: Vec<(I, usize, T)>,
+}
+
+impl<T: Real> Sorting<'_, T> {
+    fn run<I: Number>(&self, context: &Context) -> Result<Compressed<I, T>> {
+        let stored = self.values.len();
+        let bucket = self.lines.div_ceil((stored >> 14).clamp(1, 1024)).max(1);
+        let buckets = even_blocks(self.lines, bucket)?;
+        let chunks = even_blocks(stored, (stored >> 8).clamp(1 << 16, 1 << 31))?;
+        let sorted = context
+            .map(chunks.len(), |chunk| self.by_bucket(chunks[chunk].clone(), bucket, buckets.len()))?;
+        let sorted: Vec<Chunk> = gathered(sorted, COPY)?;
+        let scratch = || Scratch { starts: Vec::new(), cells: Vec::new(), line: Vec::new() };
+        let made = context.map_with(buckets.len(), scratch, |scratch, number| {
+            let entries = chunks.iter().zip(&sorted).flat_map(|(chunk, sorted)| {
+                let range = sorted.starts[number] as usize..sorted.starts[number + 1] as usize;
+                sorted.order[range].iter().map(|&k| chunk.start + k as usize)
+            });
+            self.lines_of_bucket::<I>(scratch, buckets[number].clone(), entries)
+        })?;
+        joined(context, self.lines, gathered(made, COPY)?)
+    }
+
+    fn by_bucket(&self, entries: Range<usize>, bucket: usize, buckets: usize) -> Result<Chunk> {
+        let mut starts: Vec<u32> = zeros(buckets + 1, COPY)?;
+        let bucket_of = |k: usize| self.of_lines.get(k) / bucket;
+        entries.clone().for_each(|k| starts[bucket_of(k) + 1] += 1);
+        (0..buckets).for_each(|b| starts[b + 1] += starts[b]);
+        let mut next = crate::memory::copied(&starts, COPY)?;
+        let mut order = zeros(entries.len(), COPY)?;
+        for (offset, k) in entries.enumerate() {
+            let slot = &mut next[bucket_of(k)];
+            order[*slot as usize] = offset as u32;
+            *slot += 1;
+        }
+        Ok(Chunk { starts, order })
+    }
+
+    /// `entries` are those of the bucket, in the order in which they came.
+    fn lines_of_bucket<I: Number>(
+        &self,
+        scratch: &mut Scratch<I, T>,
+        lines: Range<usize>,
+        entries: impl Iterator<Item = usize> + Clone,
+    ) -> Result<Bucket<I, T>> {
+        let Scratch { starts, cells, line } = scratch;
+        reset(starts, lines.len() + 1, COPY)?;
+        let line_of = |k: usize| self.of_lines.get(k) - lines.start;
+        entries.clone().for_each(|k| starts[line_of(k)] += 1);
+        let count = starts.iter_mut().fold(0, |sum, start| sum + std::mem::replace(start, sum));
+        reset(cells, count, COPY)?;
+        for k in entries {
+            let slot = &mut starts[line_of(k)];
+            cells[*slot] = (I::from_offset(self.of_entries.get(k)), self.values[k]);
+            *slot += 1;
+        }
+        let mut bucket = Bucket {
+            lengths: filled(0, lines.len(), COPY)?,
+            indices: room_for(count, COPY)?,
+            values: room_for(count, COPY)?,
+        };
+        let mut start = 0;
+        for (length, &end) in bucket.lengths.iter_mut().zip(&*starts) {
+            let before = bucket.indices.len();
+            let cells = &cells[start..end];
+            if cells.is_sorted_by(|(left, _), (right, _)| left < right) {
+                for &(index, value) in cells {
+                    push(&mut bucket.indices, index, COPY)?;
+                    push(&mut bucket.values, value, COPY)?;
+                }
+            } else {
+                prepare(line, cells.len(), COPY)?;
+                for (position, &(index, value)) in cells.iter().enumerate() {
+                    push(line, (index, position, value), COPY)?;
+                }
+                // By index and then by position: a stable sort would allocate.
+                line.sort_unstable_by_key(|&(index, position, _)| (index, position));
+                for repeated in line.chunk_by(|(i, ..), (j, ..)| i == j) {
+                    let sum: f64 = repeated.iter().map(|(.., value)| value.to_f64()).sum();
+                    push(&mut bucket.indices, repeated[0].0, COPY)?;
+                    push(&mut bucket.values, T::from_f64(sum), COPY)?;
+                }
+            }
+            *length = (bucket.indices.len() - before) as u32;
+            start = end;
+        }
+        Ok(bucket)
+    }
+}
+
+/// All buckets in one.
+fn joined<I: Number, T: Real>(
+    context: &Context,
+    lines: usize,
+    buckets: Vec<Bucket<I, T>>,
+) -> Result<Compressed<I, T>> {
+    let mut ends = room_for(lines + 1, COPY)?;
+    let mut end = 0i64;
+    push(&mut ends, end, COPY)?;
+    for bucket in &buckets {
+        context.tick()?;
+        for &length in &bucket.lengths {
+            end += i64::from(length);
+            push(&mut ends, end, COPY)?;
+        }
+    }
+    let (mut indices, mut values) = (zeros(end as usize, COPY)?, zeros(end as usize, COPY)?);
+    let (mut rest, mut rest_of_values) = (indices.as_mut_slice(), values.as_mut_slice());
+    let parts = buckets.into_iter().map(|bucket| {
+        let len = bucket.indices.len();
+        let indices = rest.split_off_mut(..len).unwrap_or_default();
+        (bucket, indices, rest_of_values.split_off_mut(..len).unwrap_or_default())
+    });
+    context.map_parts(
+        parts,
+        || (),
+        |(), _, (bucket, indices, values): (Bucket<I, T>, &mut [I], &mut [T])| {
+            indices.copy_from_slice(&bucket.indices);
+            values.copy_from_slice(&bucket.values);
+        },
+    )?;
+    Ok((ends, indices, values))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    /// The lines of a matrix as (line, index, bits).
+    fn listed<T: Real>(a: &Sparse<'_, T>) -> Vec<(usize, usize, u64)> {
+        let lines = a.ends().len() - 1;
+        let mut seen = Vec::new();
+        (0..lines).for_each(|i| a.visit_line(i, |j, value| seen.push((i, j, value.to_f64().to_bits()))));
+        seen
+    }
+
+    proptest! {
+        #[test]
+        fn entries_are_sorted_and_added_up_in_their_order(
+            entries in prop::collection::vec((0i32..30, 0i64..40, -1e3f64..1e3), 0..300), threads in 1usize..4
+        ) {
+            let rows: Vec<i32> = entries.iter().map(|e| e.0).collect();
+            let columns: Vec<i64> = entries.iter().map(|e| e.1).collect();
+            let values: Vec<f64> = entries.iter().map(|e| e.2).collect();
+            let (rows, columns) = (Indices::I32(&rows), Indices::I64(&columns));
+            let triplets = Triplets { argument: "A", shape: (30, 40), rows, columns, values: &values };
+            let context = Context::new(threads);
+            let (csr, csc) = (
+                triplets.compressed(&context, Axis::Rows).unwrap(),
+                triplets.compressed(&context, Axis::Columns).unwrap(),
+            );
+            let (csr, csc) = (csr.as_ref(), csc.as_ref());
+            let mut sums = BTreeMap::<(usize, usize), Vec<f64>>::new();
+            entries.iter().for_each(|e| sums.entry((e.0 as usize, e.1 as usize)).or_default().push(e.2));
+            let bits = |values: &[f64]| values.iter().sum::<f64>().to_bits();
+            let by_rows: Vec<_> = sums.iter().map(|(&(i, j), values)| (i, j, bits(values))).collect();
+            prop_assert_eq!(listed(&csr), by_rows);
+            prop_assert!(csr.is_canonical(&context).unwrap() && csc.is_canonical(&context).unwrap());
+            prop_assert_eq!(listed(&csc.along(&context, Axis::Rows).unwrap().as_ref()), listed(&csr));
+            prop_assert_eq!(listed(&csr.along(&context, Axis::Columns).unwrap().as_ref()), listed(&csc));
+            prop_assert_eq!(listed(&csr.t().along(&context, Axis::Rows).unwrap().as_ref()), listed(&csc));
+        }
+    }
+
+    #[test]
+    fn many_entries_in_many_chunks_and_buckets() {
+        let (count, shape) = (200_000, (5_000, 300));
+        let rows: Vec<i64> = (0..count).map(|k| k * k % 4_999).collect();
+        let columns: Vec<i32> = (0..count).map(|k| (k * 7 % 300) as i32).collect();
+        let values: Vec<f32> = (0..count).map(|k| k as f32).collect();
+        let triplets = Triplets {
+            argument: "A",
+            shape,
+            rows: Indices::I64(&rows),
+            columns: Indices::I32(&columns),
+            values: &values,
+        };
+        let made = [1, 2].map(|threads| triplets.compressed(&Context::new(threads), Axis::Rows).unwrap());
+        assert_eq!(listed(&made[0].as_ref()), listed(&made[1].as_ref()));
+        let total: f64 = made[0].as_ref().values().iter().map(|&value| f64::from(value)).sum();
+        assert_eq!(total, (0..count).map(|k| k as f64).sum::<f64>());
+        assert!(matches!(made[0].as_ref().indices(), Indices::I32(_)));
+    }
+
+    #[test]
+    fn entries_that_lead_out_are_refused() {
+        let compressed = |rows: &[i32], columns: &[i32]| {
+            let (rows, columns) = (Indices::I32(rows), Indices::I32(columns));
+            let triplets = Triplets { argument: "A", shape: (2, 3), rows, columns, values: &[1.0; 2] };
+            triplets.compressed(&Context::new(1), Axis::Rows).map(drop)
+        };
+        assert!(compressed(&[0, 1], &[2, 0]).is_ok());
+        for (rows, columns) in
+            [(&[0, 2][..], &[0, 0][..]), (&[0, -1], &[0, 0]), (&[0, 1], &[3, 0]), (&[0], &[0])]
+        {
+            assert!(matches!(compressed(rows, columns), Err(Error::Value { .. } | Error::Shape { .. })));
+        }
+    }
+}
