@@ -21,12 +21,16 @@ def is_operator(A: object) -> bool:
     return not is_sparse(A) and all(hasattr(A, name) for name in ("shape", "matvec", "rmatvec"))
 
 
-def _joins_columns(A: Any, several: str) -> bool:
+def _joins_columns(A: Any, several: str, asked: frozenset[tuple[int, str]] = frozenset()) -> bool:
     """Tell whether products with several columns are SciPy's, which joins those of ``A`` or of its parts.
 
     It keeps them until the last is made, and does not copy them: an operator that uses the same memory for
-    every product would have them all overwritten by the last.
+    every product would have them all overwritten by the last. What is `asked` already, up the chain of calls,
+    is not asked again: a matrix is part of its adjoint.
     """
+    if (id(A), several) in asked:
+        return False
+    asked = asked | {(id(A), several)}
     scipys = (base for base in type(A).__mro__ if base.__module__.startswith("scipy.sparse.linalg"))
     base: Any = next((base for base in scipys if base.__name__ == "LinearOperator"), None)
     if base is None:
@@ -36,13 +40,13 @@ def _joins_columns(A: Any, several: str) -> bool:
         return getattr(A, given) is None
     parts = [part for part in getattr(A, "args", ()) if hasattr(part, "matvec")]
     if parts:
-        return any(_joins_columns(part, name) for part in parts for name in ("matmat", "rmatmat"))
+        return any(_joins_columns(part, name, asked) for part in parts for name in ("matmat", "rmatmat"))
     method = f"_{several}"
     if getattr(type(A), method) is not getattr(base, method):
         return False
     # SciPy goes by the adjoint, where there is one.
     by_adjoint = several == "rmatmat" and type(A)._adjoint is not base._adjoint
-    return not by_adjoint or _joins_columns(A.H, "matmat")
+    return not by_adjoint or _joins_columns(A.H, "matmat", asked)
 
 
 class Operator:

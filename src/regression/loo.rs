@@ -209,3 +209,44 @@ impl<'s, 'a, T: Real> Steps<'s, 'a, T> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::regression::testing::{Instance, assert_near, forms};
+
+    #[test]
+    fn errors_are_those_of_as_many_fits() {
+        let (instance, alphas, n) = (Instance::new(24, 4), [0.5, 30.0], 24);
+        for form in forms() {
+            let found =
+                ridge_leave_one_out(&Context::new(2), &instance.problem(form, &[0.0]), &alphas).unwrap();
+            let weight = |i: usize| if form.weighted { instance.weights[i] } else { 1.0 };
+            for (at, &alpha) in alphas.iter().enumerate() {
+                let mut sums = [0.0; 2];
+                for i in (0..n).filter(|&i| weight(i) > 0.0) {
+                    let mut rest = Instance::new(n, 4);
+                    // A row without weight is not there.
+                    rest.weights = (0..n).map(|row| if row == i { 0.0 } else { weight(row) }).collect();
+                    let others = crate::regression::testing::Form { weighted: true, ..form };
+                    let x = rest.minimiser(others, alpha);
+                    let total: f64 = rest.weights.iter().sum();
+                    for (target, sum) in sums.iter_mut().enumerate() {
+                        let left = |row: usize| {
+                            let fit: f64 = (0..4).map(|j| rest.a[(row, j)] * x[(j, target)]).sum();
+                            rest.b[(row, target)] - fit
+                        };
+                        let constant = match form.fit_intercept {
+                            true => (0..n).map(|row| rest.weights[row] * left(row)).sum::<f64>() / total,
+                            false => 0.0,
+                        };
+                        *sum += weight(i) * (left(i) - constant).powi(2) / n as f64;
+                    }
+                }
+                for (target, sum) in sums.into_iter().enumerate() {
+                    assert_near(found[(at, target)], sum, &format!("{form:?}, {alpha}"));
+                }
+            }
+        }
+    }
+}

@@ -47,6 +47,8 @@ mod predict;
 mod problem;
 mod refine;
 mod sketch_and_solve;
+#[cfg(test)]
+mod testing;
 
 pub use crate::linalg::Precision;
 pub use bounds::forward::ForwardError;

@@ -300,3 +300,55 @@ pub(crate) fn groups<T: Real>(design: &Design<'_, T>, ridge: &[f64]) -> Result<V
     }
     Ok(groups)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::regression::testing::{Instance, forms};
+
+    #[test]
+    fn targets_of_one_ridge_are_one_group_and_zeros_are_in_none() {
+        let mut instance = Instance::new(40, 5);
+        let form = forms().next().unwrap();
+        let of = |instance: &Instance, ridge: &[f64]| {
+            let design = Design::new(&Context::new(1), &instance.problem(form, &[0.0])).unwrap();
+            groups(&design, ridge).unwrap()
+        };
+        assert_eq!(of(&instance, &[2.0]), [(2.0, vec![0, 1])]);
+        assert_eq!(of(&instance, &[2.0, 1.0]), [(2.0, vec![0]), (1.0, vec![1])]);
+        instance.b.col_mut(0).fill(0.0);
+        assert_eq!(of(&instance, &[2.0, 1.0]), [(1.0, vec![1])]);
+    }
+
+    #[test]
+    fn a_factor_leads_to_the_minimiser_from_anywhere() {
+        let instance = Instance::new(60, 5);
+        for (form, ridge) in forms().flat_map(|form| [(form, 0.0), (form, 20.0)]) {
+            let scaled = instance.exact_factor(form, ridge);
+            instance.with_group(form, ridge, |group| {
+                let far = Mat::from_fn(5, 2, |i, j| 10.0 + (i * j) as f64).unwrap();
+                let refined = group.refine(&scaled, far, None, 0.9).unwrap();
+                assert!(refined.settled && refined.backward_error.iter().all(|&error| error < 1e-15));
+                instance.assert_solved(form, group, &refined, &scaled.scale);
+            });
+        }
+    }
+
+    #[test]
+    fn the_normal_product_is_the_identity_in_coordinates_of_the_exact_factor() {
+        let instance = Instance::new(60, 5);
+        for form in forms() {
+            let scaled = instance.exact_factor(form, 20.0);
+            instance.with_group(form, 20.0, |group| {
+                let y = Mat::from_fn(5, 2, |i, j| (i + 1) as f64 * 1e3f64.powi(j as i32)).unwrap();
+                let found = group.normal_product(&scaled, &y).unwrap();
+                for (found, expected) in found.as_slice().iter().zip(y.as_slice()) {
+                    assert!(
+                        (found - expected).abs() <= 1e-11 * expected.abs(),
+                        "{form:?}: {found} for {expected}"
+                    );
+                }
+            });
+        }
+    }
+}

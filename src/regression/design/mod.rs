@@ -635,3 +635,70 @@ kernel! {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::Mat;
+    use crate::regression::testing::{Instance, assert_near, assert_same, forms};
+
+    #[test]
+    fn tiles_and_targets_are_weighted_centred_and_in_units() {
+        let instance = Instance::new(40, 5);
+        for form in forms() {
+            let (a, b) = instance.explicit(form);
+            let design = Design::new(&Context::new(2), &instance.problem(form, &[0.0])).unwrap();
+            let (mut buffer, rows, cols) = (Vec::new(), 3..20, 1..4);
+            let tile = design.tile(rows.clone(), cols.clone(), &mut buffer).unwrap();
+            let expected = Mat::from_fn(rows.len(), cols.len(), |i, j| a[(3 + i, 1 + j)]).unwrap();
+            let tile = Mat::from_fn(rows.len(), cols.len(), |i, j| tile.get(i, j)).unwrap();
+            assert_same(&tile, &expected, &format!("{form:?}"));
+            for target in 0..2 {
+                let scale = design.target_scale(target);
+                assert_eq!(scale.log2().fract(), 0.0);
+                for i in 0..40 {
+                    assert_near(design.target(i, target) / scale, b[(i, target)], "target");
+                }
+                let norm = b.col(target).iter().map(|b| b * b).sum::<f64>().sqrt();
+                assert_near(design.target_norm(target) / scale, norm, "norm of a target");
+            }
+        }
+    }
+
+    #[test]
+    fn magnitudes_and_norms_of_columns_are_those_of_the_explicit_rows() {
+        let instance = Instance::new(40, 5);
+        for form in forms() {
+            let (a, _) = instance.explicit(form);
+            let context = Context::new(2);
+            let design = Design::new(&context, &instance.problem(form, &[0.0])).unwrap();
+            let (norms, largest) =
+                (design.column_norms(&context).unwrap(), design.largest_in_columns(&context).unwrap());
+            for j in 0..5 {
+                let norm = a.col(j).iter().map(|value| value * value).sum::<f64>().sqrt();
+                assert_near(norms[j], norm, "norm of a column");
+                let expected = a.col(j).iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
+                // Zeros that are not stored may lie in the heaviest row.
+                let at_most = if form.sparse && form.fit_intercept { 3.0 * expected } else { expected };
+                assert!((expected * (1.0 - 1e-12)..=at_most * (1.0 + 1e-12)).contains(&largest[j]));
+            }
+        }
+    }
+
+    #[test]
+    fn rows_without_weight_are_not_counted_and_scales_are_powers_of_two() {
+        let instance = Instance::new(40, 5);
+        let form = forms().nth(6).unwrap();
+        let mut design = Design::new(&Context::new(1), &instance.problem(form, &[4.0])).unwrap();
+        let present = instance.weights.iter().filter(|&&weight| weight > 0.0).count();
+        assert_eq!((design.rows_present(), design.most_rank()), (present, present - 1));
+        assert_near(design.weight_norm().powi(2), instance.weights.iter().sum(), "sum of the weights");
+        assert_eq!(design.weight_spread(), 4.25 / 0.25);
+        design.equilibrate_columns(&[1e-120, 1.0, 0.0, 1e120, 7.0]).unwrap();
+        let near_one = design.column_scale(0) * 1e-120;
+        assert!((1.0..2.0).contains(&near_one));
+        assert!((1.0..2.0).contains(&(design.column_scale(3) * 1e120)));
+        assert_eq!([1, 2, 4].map(|j| design.column_scale(j)), [1.0; 3]);
+        assert_eq!(design.root_ridge(4.0, 0), 2.0 * design.column_scale(0));
+    }
+}

@@ -279,3 +279,39 @@ fn load<'r, T: Real>(
     }
     residual
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::regression::testing::{self, Instance, assert_near, assert_same, forms};
+
+    #[test]
+    fn gradients_squares_and_totals_are_those_of_the_explicit_rows() {
+        let instance = Instance::new(300, 5);
+        let context = Context::new(2);
+        for (form, targets) in forms().flat_map(|form| [(form, &[1, 0][..]), (form, &[1])]) {
+            let (a, b) = instance.explicit(form);
+            let design = Design::new(&context, &instance.problem(form, &[0.0])).unwrap();
+            let x = Mat::from_fn(5, targets.len(), |i, j| 0.1 * (1 + i + 3 * j) as f64).unwrap();
+            let fitted = testing::product(&a, &x);
+            for zeros in [false, true] {
+                let side = |i: usize, j: usize| {
+                    if zeros { 0.0 } else { b[(i, targets[j])] * design.target_scale(targets[j]) }
+                };
+                let r = Mat::from_fn(300, targets.len(), |i, j| side(i, j) - fitted[(i, j)]).unwrap();
+                let sides = if zeros { Sides::Zeros } else { Sides::Targets(targets) };
+                let found = pass(&context, &design, &x, sides).unwrap();
+                let gradient = testing::product(&testing::transposed(&a), &r);
+                assert_same(&found.gradient, &gradient, &format!("gradient, {form:?}"));
+                assert_same(&residuals(&context, &design, &x, sides).unwrap(), &r, &format!("{form:?}"));
+                for j in 0..targets.len() {
+                    assert_near(found.squares[j], r.col(j).iter().map(|r| r * r).sum(), "squares");
+                    if form.fit_intercept {
+                        let weighted = |i: usize| r[(i, j)] * design.root_weight(i);
+                        assert_near(found.totals[j], (0..300).map(weighted).sum(), "totals");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -148,3 +148,25 @@ pub(crate) fn centre_and_scale<T: Real>(design: &Design<'_, T>, total: f64, prod
         *out = (*out - mean * total) * design.column_scale(j);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::regression::testing::{self, Instance, assert_same, forms};
+
+    #[test]
+    fn products_are_those_of_the_explicit_rows() {
+        let instance = Instance::new(300, 5);
+        let context = Context::new(2);
+        let numbers = |n: usize, k: usize| Mat::from_fn(n, k, |i, j| ((3 * i + j) % 7) as f64 - 2.5).unwrap();
+        for (form, k) in forms().flat_map(|form| [(form, 1), (form, 3)]) {
+            let (a, _) = instance.explicit(form);
+            let design = Design::new(&context, &instance.problem(form, &[0.0])).unwrap();
+            let (x, y) = (numbers(5, k), numbers(300, k));
+            let found = product(&context, &design, &x).unwrap();
+            assert_same(&found, &testing::product(&a, &x), &format!("A X, {form:?}"));
+            let found = transposed_product(&context, &design, &y).unwrap();
+            assert_same(&found, &testing::product(&testing::transposed(&a), &y), &format!("A'Y, {form:?}"));
+        }
+    }
+}

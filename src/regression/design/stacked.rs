@@ -102,3 +102,36 @@ fn filled(
     }
     Ok(Dense::row_major(buffer, nrows, ncols))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parallel::Context;
+    use crate::regression::testing::{Instance, assert_near, forms};
+
+    #[test]
+    fn the_ridge_lies_below_the_rows_and_the_targets_beside_them() {
+        let instance = Instance::new(40, 5);
+        for form in forms() {
+            let (a, b) = instance.explicit(form);
+            let design = Design::new(&Context::new(1), &instance.problem(form, &[9.0])).unwrap();
+            let stacked = Stacked { design: &design, targets: &[1], ridge: 9.0 };
+            assert_eq!((stacked.nrows(), stacked.ncols()), (45, 6));
+            let mut buffer = Vec::new();
+            let tile = stacked.tile(30..45, 1..6, &mut buffer).unwrap();
+            for (i, j) in (0..15).flat_map(|i| (0..5).map(move |j| (i, j))) {
+                let (row, column) = (30 + i, 1 + j);
+                let expected = match (row < 40, column < 5) {
+                    (true, true) => a[(row, column)],
+                    (true, false) => b[(row, 1)] * design.target_scale(1),
+                    (false, _) => 3.0 * f64::from(row - 40 == column),
+                };
+                assert_near(tile.get(i, j), expected, &format!("{form:?} ({row}, {column})"));
+            }
+            let roots = RootWeights { design: &design };
+            let tile = roots.tile(0..40, 0..1, &mut buffer).unwrap();
+            let weight = |i: usize| if form.weighted { instance.weights[i] } else { 1.0 };
+            (0..40).for_each(|i| assert_near(tile.get(i, 0).powi(2), weight(i), "weight"));
+        }
+    }
+}

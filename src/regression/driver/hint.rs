@@ -113,3 +113,33 @@ impl<T: Real> Rows for Sample<'_, '_, T> {
 
 /// Purpose of the random stream that picks the rows.
 const HINT: u8 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::regression::testing::{Instance, forms};
+
+    #[test]
+    fn a_few_rows_tell_the_condition_within_a_factor() {
+        let mut instance = Instance::new(2000, 5);
+        let form = forms().next().unwrap();
+        let of = |instance: &Instance| {
+            let design = Design::new(&Context::new(1), &instance.problem(form, &[0.0])).unwrap();
+            hint(&Context::new(1), &design).unwrap()
+        };
+        let easy = of(&instance);
+        assert_eq!(easy.rows, 4 * 5 + 32);
+        assert!((1.0..20.0).contains(&easy.condition), "{}", easy.condition);
+        let first = instance.a.col(0).to_vec();
+        instance
+            .a
+            .col_mut(1)
+            .iter_mut()
+            .zip(first)
+            .for_each(|(second, first)| *second = first + 1e-4 * *second);
+        let hard = of(&instance).condition;
+        assert!((1e3..1e6).contains(&hard), "{hard}");
+        let largest = instance.a.col(4).iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
+        assert!((0.2 * largest..=largest).contains(&easy.largest[4]));
+    }
+}

@@ -48,3 +48,24 @@ impl Ledger {
         self.sentences.push(sentence);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_belong_to_the_stage_in_which_they_are_made() {
+        let mut ledger = Ledger::new();
+        ledger.read(2);
+        ledger.end("plan");
+        ledger.begin();
+        ledger.read(1);
+        ledger.read(4);
+        ledger.end("solve");
+        ledger.explain("why".into());
+        let stages: Vec<_> = ledger.stages.iter().map(|stage| (stage.name, stage.reads)).collect();
+        assert_eq!(stages, [("plan", 2), ("solve", 5)]);
+        assert!(ledger.stages.iter().all(|stage| stage.seconds >= 0.0));
+        assert_eq!(ledger.sentences, ["why"]);
+    }
+}

@@ -245,3 +245,23 @@ fn largest(x: &[f64], scale: &[f64]) -> f64 {
 fn column(values: &[f64]) -> Result<Mat<f64>> {
     Mat::from_fn(values.len(), 1, |i, _| values[i])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::regression::testing::{Instance, forms};
+
+    #[test]
+    fn the_minimiser_from_a_rough_answer() {
+        let instance = Instance::new(60, 5);
+        for (form, ridge) in forms().flat_map(|form| [(form, 0.0), (form, 20.0)]) {
+            let scaled = instance.exact_factor(form, ridge);
+            instance.with_group(form, ridge, |group| {
+                let rough = Mat::from_fn(5, 2, |i, j| 1.0 + (i * j) as f64).unwrap();
+                let start = Refined::starting_at(&rough).unwrap();
+                let found = augmented(group, &start, &scaled, Preconditioner::Split).unwrap();
+                instance.assert_solved(form, group, &found, &scaled.scale);
+            });
+        }
+    }
+}

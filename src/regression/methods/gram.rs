@@ -87,3 +87,32 @@ pub(crate) fn gram<T: Real>(group: &Group<'_, '_, T>, moments: &Moments, limit: 
     let refined = group.refine(&scaled, zeros, Some(pass), STAGNATION)?;
     Ok(Outcome::Factored(Factored { refined, scaled, condition }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::regression::testing::{Instance, forms};
+
+    #[test]
+    fn the_minimiser_in_both_precisions_of_products() {
+        let instance = Instance::new(60, 5);
+        for (form, ridge) in forms().flat_map(|form| [(form, 0.0), (form, 20.0)]) {
+            for precision in [Precision::Single, Precision::Double] {
+                instance.with_group(form, ridge, |group| {
+                    let powers = vec![0.5; 5];
+                    let moments = Moments::new(group.context, group.design, precision, powers).unwrap();
+                    assert!(moments.is_finite());
+                    let Outcome::Factored(found) = gram(group, &moments, 1e3).unwrap() else {
+                        panic!("admissible")
+                    };
+                    assert_eq!(found.rank(), 5);
+                    instance.assert_solved(form, group, &found.refined, &found.scaled.scale);
+                    let limit = 0.5 * found.condition;
+                    assert!(
+                        matches!(gram(group, &moments, limit).unwrap(), Outcome::Inadmissible(c) if c > limit)
+                    );
+                });
+            }
+        }
+    }
+}

@@ -755,3 +755,21 @@ impl Bidiagonalisation {
         if by_slope < by_image { by_slope } else { by_image }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::regression::testing::{Instance, forms};
+
+    #[test]
+    fn the_minimiser_by_products_alone() {
+        let instance = Instance::new(60, 5);
+        for (form, ridge) in forms().flat_map(|form| [(form, 0.0), (form, 20.0)]) {
+            instance.with_group(form, ridge, |group| {
+                let limit = ReadLimit { reads: 500, gives_up: false };
+                let Outcome::Unfactored(found) = lsmr(group, limit, 0).unwrap() else { panic!("no factor") };
+                instance.assert_solved(form, group, &found.refined, &found.scale);
+            });
+        }
+    }
+}

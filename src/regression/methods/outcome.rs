@@ -55,3 +55,24 @@ pub(crate) struct Unfactored {
     /// False if there may be shorter answers.
     pub is_shortest: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linalg::Factor;
+    use crate::matrix::Mat;
+
+    #[test]
+    fn columns_of_zeros_are_no_part_of_the_rank() {
+        let factor = Factor::Triangle(Mat::identity(4).unwrap());
+        let scaled = Scaled { factor, scale: vec![1.0; 4], empty: vec![2], cut: 0.0 };
+        assert_eq!(scaled.frobenius_norm(), 3f64.sqrt());
+        let mut refined = Refined::starting_at(&Mat::zeros(4, 1).unwrap()).unwrap();
+        refined.passes = 3;
+        let factored = Factored { refined, scaled, condition: 1.0 };
+        assert_eq!(factored.rank(), 3);
+        assert_eq!(Outcome::Factored(factored).passes(), 3);
+        assert_eq!(Outcome::Slow { made: 5, needed: 50 }.passes(), 5);
+        assert_eq!(Outcome::Inadmissible(1e9).passes(), 0);
+    }
+}

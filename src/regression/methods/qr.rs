@@ -193,3 +193,39 @@ fn units<T: Real>(design: &Design<'_, T>, scale: &[f64]) -> Result<Vec<f64>> {
     let unit = |j: usize| if equilibrated(j) > 0.0 { (least / equilibrated(j)).max(1e-150) } else { 1.0 };
     collected(scale.iter().enumerate().map(|(j, scale)| scale * unit(j)), COLUMNS)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linalg::LEAST;
+    use crate::regression::testing::{Instance, forms};
+
+    #[test]
+    fn the_minimiser_of_tall_rows() {
+        let instance = Instance::new(60, 5);
+        for (form, ridge) in forms().flat_map(|form| [(form, 0.0), (form, 20.0)]) {
+            instance.with_group(form, ridge, |group| {
+                let found = qr(group, LEAST).unwrap();
+                assert_eq!(found.rank(), 5);
+                instance.assert_solved(form, group, &found.refined, &found.scaled.scale);
+            });
+        }
+    }
+
+    #[test]
+    fn the_shortest_answer_of_wide_rows_is_the_limit_of_small_ridges() {
+        let instance = Instance::new(6, 20);
+        for form in forms().filter(|form| !form.weighted) {
+            let expected = instance.minimiser(form, 1e-7);
+            instance.with_group(form, 0.0, |group| {
+                let found = qr(group, 1e-12).unwrap();
+                assert_eq!(found.rank(), if form.fit_intercept { 5 } else { 6 });
+                for (j, target) in (0..20).flat_map(|j| [(j, 0), (j, 1)]) {
+                    let unit = group.design.target_scale(target) * found.scaled.scale[j];
+                    let x = found.refined.x[(j, target)] / unit;
+                    assert!((x - expected[(j, target)]).abs() < 1e-5, "{form:?}: {x}");
+                }
+            });
+        }
+    }
+}

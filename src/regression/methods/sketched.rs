@@ -156,3 +156,32 @@ fn apply_to_operator<T: Real>(group: &Group<'_, '_, T>, sketch: &Sketch) -> Resu
 
 /// Columns of an operator that are held at once.
 const COLUMNS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::regression::testing::{Instance, forms, product};
+    use crate::sketch::Kind;
+
+    #[test]
+    fn the_triangle_of_the_sketch_keeps_lengths() {
+        let instance = Instance::new(900, 5);
+        let plan = SketchPlan { kind: Kind::SparseSign { zeta: 4 }, rows: 200, seed: 1, draw: 0 };
+        for (form, ridge) in forms().flat_map(|form| [(form, 0.0), (form, 1e4)]) {
+            let (a, _) = instance.explicit(form);
+            instance.with_group(form, ridge, |group| {
+                let found = sketched(group, plan).unwrap();
+                let Factor::Triangle(r) = &found.scaled.factor else { panic!("a triangle") };
+                for j in 0..5 {
+                    let x =
+                        Mat::from_fn(5, 1, |i, _| if i == j { 1.0 } else { 0.3 - 0.1 * i as f64 }).unwrap();
+                    let scaled = Mat::from_fn(5, 1, |i, _| x[(i, 0)] * found.scaled.scale[i]).unwrap();
+                    let square = |m: Mat<f64>| m.as_slice().iter().map(|v| v * v).sum::<f64>();
+                    let length = square(product(&a, &x)) + ridge * square(x);
+                    let ratio = square(product(r, &scaled)) / length;
+                    assert!((0.5..2.0).contains(&ratio), "{form:?}, {ridge}: {ratio}");
+                }
+            });
+        }
+    }
+}

@@ -271,3 +271,30 @@ impl InnerIteration {
         squares.sqrt()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::regression::methods::outcome::Factored;
+    use crate::regression::methods::sketched::{SketchPlan, sketched};
+    use crate::regression::testing::{Instance, forms};
+    use crate::sketch::Kind;
+
+    #[test]
+    fn the_minimiser_by_either_inner_iteration() {
+        let instance = Instance::new(400, 5);
+        let plan = SketchPlan { kind: Kind::SparseSign { zeta: 4 }, rows: 80, seed: 1, draw: 0 };
+        for (form, ridge) in forms().flat_map(|form| [(form, 0.0), (form, 20.0)]) {
+            for heavy_ball in [false, true] {
+                instance.with_group(form, ridge, |group| {
+                    let inner = Inner::of(heavy_ball, 5, 80);
+                    let found = spir(group, sketched(group, plan).unwrap(), inner).unwrap();
+                    let Outcome::Factored(Factored { refined, scaled, .. }) = found else {
+                        panic!("a factor of the sketch")
+                    };
+                    instance.assert_solved(form, group, &refined, &scaled.scale);
+                });
+            }
+        }
+    }
+}

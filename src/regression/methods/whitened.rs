@@ -75,3 +75,33 @@ fn add_ridge<T: Real>(group: &Group<'_, '_, T>, whitener: &Mat<f64>, gram: &mut 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::regression::methods::sketched::{SketchPlan, sketched};
+    use crate::regression::testing::{Instance, forms};
+    use crate::sketch::Kind;
+
+    #[test]
+    fn the_minimiser_in_both_precisions_of_products() {
+        let instance = Instance::new(400, 5);
+        let plan = SketchPlan { kind: Kind::SparseSign { zeta: 4 }, rows: 80, seed: 1, draw: 0 };
+        for (form, ridge) in forms().flat_map(|form| [(form, 0.0), (form, 20.0)]) {
+            for precision in [Precision::Single, Precision::Double] {
+                instance.with_group(form, ridge, |group| {
+                    let sketch = sketched(group, plan).unwrap();
+                    let Outcome::Factored(found) = whitened(group, sketch, precision, WORST_SKETCH).unwrap()
+                    else {
+                        panic!("admissible")
+                    };
+                    assert_eq!(found.rank(), 5);
+                    instance.assert_solved(form, group, &found.refined, &found.scaled.scale);
+                    let sketch = sketched(group, plan).unwrap();
+                    let strict = whitened(group, sketch, precision, 1.0).unwrap();
+                    assert!(matches!(strict, Outcome::Inadmissible(_)));
+                });
+            }
+        }
+    }
+}

@@ -25,7 +25,10 @@ def replaced(name, change):
     """A matrix one of whose arrays is another one."""
 
     def damage(matrix, form):
-        if form == "coo" and name != "data":
+        if form == "coo" and name != "data" and not hasattr(matrix, "coords"):  # SciPy up to 1.12
+            changed = "col" if name == "indptr" else "row"
+            setattr(matrix, changed, change(getattr(matrix, changed)))
+        elif form == "coo" and name != "data":
             changed = name == "indptr"
             # Not by its `row` and `col`, which cast what is assigned to them.
             matrix.coords = tuple(change(a) if i == changed else a for i, a in enumerate(matrix.coords))

@@ -276,7 +276,7 @@ def surveyed(n=1850, d=712, seed=0):
     values[second >= d] *= 0.02
     entries = (values.ravel(), (rows, np.column_stack([first, second]).ravel()))
     A = scipy.sparse.csr_array(entries, shape=(n, d + 3))[:, :d]
-    return A @ scipy.sparse.diags_array(10.0 ** rng.uniform(-1.5, 1.5, d))
+    return scipy.sparse.csr_array(A.multiply(10.0 ** rng.uniform(-1.5, 1.5, d)))
 
 
 def hard(n=4000, d=50, seed=0):

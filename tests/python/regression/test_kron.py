@@ -296,7 +296,7 @@ def test_what_makes_no_sense_is_refused():
     with pytest.raises(InvalidTypeError, match="`factors`"):
         nearlin.lstsq_kron(3.0, B)
     with pytest.raises(InvalidTypeError, match="`factors`"):
-        nearlin.lstsq_kron(scipy.sparse.eye_array(4), B)
+        nearlin.lstsq_kron(scipy.sparse.csr_array(np.eye(4)), B)
     with pytest.raises(ShapeError, match="`factors` is empty"):
         nearlin.lstsq_kron([], B)
     with pytest.raises(ShapeError, match=r"`factors\[1\]`"):

@@ -122,7 +122,7 @@ def test_lsmr_gives_way_on_a_matrix_and_warns_of_an_operator():
 def test_auto_compares_the_sketch_with_the_iterations_of_lsmr():
     rng = np.random.default_rng(0)
     n, d = 3000, 1200
-    easy = scipy.sparse.vstack([scipy.sparse.eye_array(d), 0.1 * scipy.sparse.eye_array(n - d, d)]).tocsr()
+    easy = scipy.sparse.csr_array(np.vstack([np.eye(d), 0.1 * np.eye(n - d, d)]))
     b = rng.standard_normal(n)
     operator = Products(easy)
     result = nearlin.lstsq(operator, b, rng=0)

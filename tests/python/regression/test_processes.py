@@ -13,7 +13,7 @@ import pytest
 from reference import regression as reference
 
 import nearlin
-from nearlin.regression import METHODS
+from nearlin.regression._solve import METHODS
 
 problem = reference.problems(20_000, 24)
 
