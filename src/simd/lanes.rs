@@ -373,7 +373,7 @@ mod x86 {
     /// Mask of as many lanes as the slice is long.
     #[inline(always)]
     fn head<T>(slice: &[T]) -> u16 {
-        debug_assert!(slice.len() * size_of::<T>() <= 64);
+        debug_assert!(size_of_val(slice) <= 64);
         1u32.wrapping_shl(slice.len() as u32).wrapping_sub(1) as u16
     }
 
