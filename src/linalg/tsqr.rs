@@ -155,7 +155,7 @@ kernel! {
     fn largest_in_columns<V>(block: Dense<'_, f64>, largest: &mut [f64]) -> () {
         for (largest, j) in largest.chunks_mut(8).zip((0..).step_by(8)) {
             let mut column = [0.0; 8];
-            for row in (0..block.nrows()).filter_map(|i| block.row(i)) {
+            for row in (0..block.nrows()).map(|i| block.stored_row(i)) {
                 let row = head(&row[j..]);
                 (0..8).for_each(|l| column[l] = larger(row[l].abs(), column[l]));
             }
@@ -173,7 +173,7 @@ kernel! {
             let factors = head(&units[j..]).map(f64::recip);
             for i in (0..m).step_by(8) {
                 let mut tile = [[0.0; 8]; 8];
-                for (to, row) in tile.iter_mut().zip((i..m).filter_map(|i| block.row(i))) {
+                for (to, row) in tile.iter_mut().zip((i..m).map(|i| block.stored_row(i))) {
                     V::load(&head(&row[j..])).mul(V::load(&factors)).store(to);
                 }
                 for (l, column) in columns.chunks_exact_mut(height).enumerate() {

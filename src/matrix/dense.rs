@@ -92,6 +92,15 @@ impl<'a, T: Real> Dense<'a, T> {
         (self.col_stride == 1 && self.ncols > 0).then(|| &self.data[start..start + self.ncols])
     }
 
+    /// Row `i` of a row-major view, as tiles are; panics on others rather than to give a row of zeros.
+    pub fn stored_row(&self, i: usize) -> &'a [T] {
+        assert!(self.col_stride == 1 || self.ncols <= 1, "rows are not contiguous");
+        if self.ncols == 0 {
+            return &[];
+        }
+        &self.data[i * self.row_stride..][..self.ncols]
+    }
+
     /// Column `j`, if its entries are contiguous.
     pub fn col(&self, j: usize) -> Option<&'a [T]> {
         let start = j * self.col_stride;
@@ -328,6 +337,15 @@ mod tests {
 
     fn entries(a: Dense<'_, f64>) -> Vec<f64> {
         (0..a.nrows()).flat_map(|i| (0..a.ncols()).map(move |j| a.get(i, j))).collect()
+    }
+
+    #[test]
+    fn stored_rows_are_the_rows() {
+        let data = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        let a = Dense::row_major(&data, 2, 3);
+        assert_eq!((a.stored_row(1), a.cols(1..2).stored_row(1)), (&data[3..], &data[4..5]));
+        assert!(a.cols(3..3).stored_row(1).is_empty());
+        assert!(std::panic::catch_unwind(|| Dense::column_major(&data, 2, 3).stored_row(0).len()).is_err());
     }
 
     #[test]

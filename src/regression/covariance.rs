@@ -161,7 +161,7 @@ pub fn robust_covariance<T: Real>(
         let coefficients = collected(coefficients.col(target).iter().map(|x| x * scale), "coefficients")?;
         let weigh = |seen: &mut Seen, tile: Dense<'_, f64>, first: usize, leverages: &mut [f64]| {
             for (i, leverage) in leverages.iter_mut().enumerate() {
-                let values = &tile.row(i).unwrap_or(&[])[..coefficients.len()];
+                let values = &tile.stored_row(i)[..coefficients.len()];
                 let residual = design.target(first + i, target) - dot(values, &coefficients);
                 seen.add(first + i, residual, *leverage);
                 *leverage = robust.root_variance(residual, *leverage);

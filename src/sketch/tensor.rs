@@ -329,7 +329,7 @@ impl Side {
                 prepare(tile, self.padded() * cols.len(), "a sketch")?;
                 let block = x.tile(0..x.nrows(), cols.clone(), rows)?;
                 for (i, sign) in self.signs.iter().enumerate() {
-                    let row = block.row(i).unwrap_or(&[]);
+                    let row = block.stored_row(i);
                     extend(tile, row.iter().map(|value| sign * value), "a sketch")?;
                 }
                 resize(tile, self.padded() * cols.len(), 0.0, "a sketch")?;
@@ -357,7 +357,7 @@ impl Side {
                 prepare(buffer, rows.len() * width, "a sketch")?;
                 let block = x.tile(rows.clone(), cols.clone(), buffer)?;
                 for ((i, sign), out) in self.signs[rows].iter().enumerate().zip(out.chunks_exact_mut(width)) {
-                    let row = block.row(i).unwrap_or(&[]);
+                    let row = block.stored_row(i);
                     out.iter_mut().zip(row).for_each(|(out, value)| *out = sign * value);
                 }
                 Ok(())

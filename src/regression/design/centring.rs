@@ -56,7 +56,7 @@ pub(crate) fn centre<T: Real>(
             }
             for target in 0..k {
                 let column = columns.tile(target..target + 1, part.clone(), buffer)?;
-                sums.absorb_sum(d + target, dot_extended(column.row(0).unwrap_or(&[]), shares));
+                sums.absorb_sum(d + target, dot_extended(column.stored_row(0), shares));
             }
         }
         Ok(sums)
@@ -143,7 +143,7 @@ impl About {
             _ => {
                 let mut buffer = Vec::new();
                 let tile = spread_rows(matrix, row..row + 1, &mut buffer)?;
-                about.row.copy_from_slice(tile.row(0).unwrap_or(&[]));
+                about.row.copy_from_slice(tile.stored_row(0));
             }
         }
         let units = about.units.iter_mut().zip(&about.row[..]);
@@ -226,7 +226,7 @@ kernel! {
             let squares = &mut sums.squares[columns.clone()];
             let mut sum = (V::load_head(high), V::load_head(low));
             let mut square = V::load_head(squares);
-            for (row, &share) in (0..rows.nrows()).filter_map(|i| rows.row(i)).zip(shares) {
+            for (row, &share) in (0..rows.nrows()).map(|i| rows.stored_row(i)).zip(shares) {
                 let (row, of_row) = (V::load_head(&row[columns.clone()]), V::splat(share));
                 sum = add_product(sum, row, of_row);
                 if share > 0.0 {

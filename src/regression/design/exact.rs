@@ -155,7 +155,7 @@ impl<T: Real, M> Sweep<'_, '_, T, M> {
         for start in rows.clone().step_by(TILE_ROWS) {
             let tile = self.design.exact_tile(start..(start + TILE_ROWS).min(rows.end), buffer)?;
             for i in 0..tile.nrows() {
-                let row = tile.row(i).unwrap_or(&[]);
+                let row = tile.stored_row(i);
                 for side in 0..self.shift.len() {
                     let mut image = Extended::default();
                     for x in self.x {

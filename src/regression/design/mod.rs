@@ -256,7 +256,7 @@ impl<'a, T: Real> Design<'a, T> {
                 Some(borrowed) => {
                     prepare(buffer, rows.len() * cols.len(), TILE)?;
                     for i in 0..borrowed.nrows() {
-                        let row = &borrowed.row(i).unwrap_or(&[])[cols.clone()];
+                        let row = &borrowed.stored_row(i)[cols.clone()];
                         extend(buffer, row.iter().copied(), TILE)?;
                     }
                 }
@@ -600,7 +600,7 @@ kernel! {
     /// Rows less the means, one after the other.
     fn subtracted<V>(rows: Dense<'_, f64>, means: &[f64], values: &mut [f64]) {
         let values = values.chunks_exact_mut(means.len().max(1));
-        for (row, values) in (0..rows.nrows()).filter_map(|i| rows.row(i)).zip(values) {
+        for (row, values) in (0..rows.nrows()).map(|i| rows.stored_row(i)).zip(values) {
             for k in 0..values.len().min(row.len()).min(means.len()) {
                 values[k] = row[k] - means[k];
             }

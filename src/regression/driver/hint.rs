@@ -44,7 +44,7 @@ pub(crate) fn hint<T: Real>(context: &Context, design: &Design<'_, T>) -> Result
     let mut buffer = Vec::new();
     for i in 0..rows {
         let tile = sample.tile(i..i + 1, 0..d, &mut buffer)?;
-        let row = tile.row(0).unwrap_or(&[]);
+        let row = tile.stored_row(0);
         largest.iter_mut().zip(row).for_each(|(largest, value)| *largest = largest.max(value.abs()));
     }
     let powers = largest.iter().map(|&value| power_of_two_below(value).recip());
@@ -105,7 +105,7 @@ impl<T: Real> Rows for Sample<'_, '_, T> {
         for i in rows {
             let position = self.position(i);
             let tile = self.design.tile(position..position + 1, cols.clone(), &mut row)?;
-            extend(buffer, tile.row(0).unwrap_or(&[]).iter().copied(), TILE)?;
+            extend(buffer, tile.stored_row(0).iter().copied(), TILE)?;
         }
         Ok(Dense::row_major(buffer, nrows, ncols))
     }

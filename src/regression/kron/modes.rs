@@ -181,7 +181,7 @@ pub(crate) fn project<T: Real>(
 ) -> Result<Projection> {
     let squares = |columns: usize| zeros(columns, "squares of targets");
     let see = |squares: &mut Vec<f64>, tile: Dense<'_, f64>| {
-        (0..tile.nrows()).filter_map(|i| tile.row(i)).for_each(|row| add_squares(row, squares));
+        (0..tile.nrows()).map(|i| tile.stored_row(i)).for_each(|row| add_squares(row, squares));
     };
     let (mut y, seen) = contract_and_see(context, targets, matrices[0], squares, see)?;
     for m in &matrices[1..] {

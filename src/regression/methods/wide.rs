@@ -31,7 +31,7 @@ impl<'p, 'a, T: Real> Transposed<'p, 'a, T> {
         let squares = context.map_with(d.div_ceil(width), Vec::new, |buffer, block| {
             let mut squares: Vec<f64> = zeros(d.min((block + 1) * width) - block * width, COLUMNS)?;
             let tile = design.tile(0..n, block * width..block * width + squares.len(), buffer)?;
-            for row in (0..n).filter_map(|i| tile.row(i)) {
+            for row in (0..n).map(|i| tile.stored_row(i)) {
                 squares.iter_mut().zip(row).for_each(|(sum, value)| *sum += value * value);
             }
             Ok(squares)

@@ -421,7 +421,7 @@ impl<T: Real> Rows for Weighted<'_, '_, T> {
         prepare(buffer, count * width, TILE)?;
         for (i, row) in rows.enumerate() {
             let root = self.roots.as_ref().map_or(1.0, |roots| roots[row]);
-            extend(buffer, design.row(i).unwrap_or(&[]).iter().map(|entry| entry * root), TILE)?;
+            extend(buffer, design.stored_row(i).iter().map(|entry| entry * root), TILE)?;
             let target = |column: usize| self.block.targets.get(row, column - d).to_f64() * root;
             extend(buffer, of_targets.clone().map(target), TILE)?;
         }
