@@ -91,9 +91,10 @@ fn tiles(rows: &Range<usize>) -> impl Iterator<Item = Range<usize>> {
 
 /// One row of `out` (row-major) for each of the tile.
 fn tile_product(tile: Dense<'_, f64>, x: Dense<'_, f64>, out: &mut [f64]) {
-    match x.col(0).filter(|_| x.ncols() == 1) {
+    let alone = if x.ncols() == 1 { x.col(0) } else { None };
+    match alone {
         Some(x) => {
-            let rows = (0..tile.nrows()).map(|i| tile.row(i).unwrap_or_default());
+            let rows = (0..tile.nrows()).map(|i| tile.stored_row(i));
             out.iter_mut().zip(rows).for_each(|(out, row)| *out = dot(row, x));
         }
         None => matmul(DenseMut::row_major(out, tile.nrows(), x.ncols()), false, tile, x, 1.0),
@@ -103,7 +104,7 @@ fn tile_product(tile: Dense<'_, f64>, x: Dense<'_, f64>, out: &mut [f64]) {
 fn add_transposed_tile_product(tile: Dense<'_, f64>, y: Dense<'_, f64>, out: &mut Mat<f64>) {
     if y.ncols() == 1 {
         for i in 0..tile.nrows() {
-            axpy(y.get(i, 0), tile.row(i).unwrap_or_default(), out.as_mut_slice());
+            axpy(y.get(i, 0), tile.stored_row(i), out.as_mut_slice());
         }
     } else {
         matmul(out.as_mut(), true, tile.t(), y, 1.0);

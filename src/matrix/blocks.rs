@@ -47,12 +47,12 @@ pub struct Piece {
 
 /// Cuts compressed lines, which begin and end at `ends`, into pieces of a cost of at least `cost`, where a line costs its
 /// entries and one more: lines of a larger cost are cut by themselves, every `cost` entries. How many pieces a line is in,
-/// and where it is cut, depends on that line alone.
-pub fn pieces_by_cost(ends: Indices<'_>, cost: usize) -> Result<Vec<Piece>> {
+/// and where it is cut, depends on that line alone. No piece goes beyond the first `stored` entries, whatever the ends.
+pub fn pieces_by_cost(ends: Indices<'_>, stored: usize, cost: usize) -> Result<Vec<Piece>> {
     let (mut pieces, cost) = (Vec::new(), cost.max(1));
     let mut open = Piece { lines: 0..0, entries: 0..0 };
     for line in 0..ends.len().saturating_sub(1) {
-        let entries = ends.get(line)..ends.get(line + 1);
+        let entries = ends.get(line).min(stored)..ends.get(line + 1).min(stored);
         let heavy = entries.len() >= cost;
         if heavy {
             close(&mut pieces, &mut open)?;
@@ -91,7 +91,11 @@ pub(crate) fn blocks_by_cost(ends: Indices<'_>, cost: usize) -> Result<Vec<Range
         let (first, mut low, mut high) = (start, start, lines);
         while low < high && block < count {
             let middle = low + (high - low) / 2;
-            if before(middle) < total / count * block { low = middle + 1 } else { high = middle }
+            if (before(middle) as u128) < total as u128 * block as u128 / count as u128 {
+                low = middle + 1
+            } else {
+                high = middle
+            }
         }
         start = high;
         first..start
@@ -112,8 +116,8 @@ mod tests {
                 ends
             });
             let ends = Indices::I64(&ends);
-            let pieces = pieces_by_cost(ends, cost).unwrap();
             let stored = lengths.iter().sum::<usize>();
+            let pieces = pieces_by_cost(ends, stored, cost).unwrap();
             prop_assert!(pieces.iter().flat_map(|piece| piece.entries.clone()).eq(0..stored));
             for piece in &pieces {
                 let whole = ends.get(piece.lines.start)..ends.get(piece.lines.end);
@@ -124,13 +128,14 @@ mod tests {
             prop_assert!(blocks.iter().cloned().flatten().eq(0..lengths.len()));
             let longest = lengths.iter().max().map_or(0, |longest| longest + 1);
             let cost_of = |block: &Range<usize>| block.len() + ends.get(block.end) - ends.get(block.start);
-            prop_assert!(blocks.iter().all(|block| cost_of(block) <= 2 * cost + longest));
+            let share = (2 * cost).max(cost_of(&(0..lengths.len())).div_ceil(512));
+            prop_assert!(blocks.iter().all(|block| cost_of(block) <= share + longest));
         }
     }
 
     #[test]
     fn a_heavy_line_is_cut_the_same_wherever_it_lies() {
-        let pieces = |ends: &[i32]| pieces_by_cost(Indices::I32(ends), 10).unwrap();
+        let pieces = |ends: &[i32]| pieces_by_cost(Indices::I32(ends), 30, 10).unwrap();
         let lengths = |ends: &[i32], line: usize| -> Vec<usize> {
             let of_line = |piece: &Piece| (piece.lines == (line..line + 1)).then_some(piece.entries.len());
             pieces(ends).iter().filter_map(of_line).collect()
@@ -138,6 +143,8 @@ mod tests {
         assert_eq!(lengths(&[0, 25], 0), [10, 10, 5]);
         assert_eq!(lengths(&[0, 3, 28, 30], 1), [10, 10, 5]);
         assert_eq!(pieces(&[0]), []);
+        // Ends that somebody else writes to meanwhile.
+        assert_eq!(lengths(&[0, -7, i32::MAX, 3], 0), [10, 10, 10]);
     }
 
     #[test]

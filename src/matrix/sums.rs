@@ -41,7 +41,7 @@ pub(crate) fn sum_over_tiles(
         for start in block.clone().step_by(TILE_ROWS) {
             let tile = a.tile(start..(start + TILE_ROWS).min(block.end), 0..a.ncols(), buffer)?;
             for i in 0..tile.nrows() {
-                let row = tile.row(i).unwrap_or_default().iter().enumerate();
+                let row = tile.stored_row(i).iter().enumerate();
                 sums.iter_mut().zip(row).for_each(|(sum, (j, &value))| add(sum, entry(start + i, j, value)));
             }
         }

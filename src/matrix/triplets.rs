@@ -83,7 +83,7 @@ impl<T: Real> Sparse<'_, T> {
 
     /// The line of every stored entry.
     fn lines_of_entries(&self, context: &Context) -> Result<IndexBuf> {
-        let pieces = pieces_by_cost(self.ends(), 1 << 16)?;
+        let pieces = pieces_by_cost(self.ends(), self.nnz(), 1 << 16)?;
         match i32::try_from(self.ends().len()) {
             Ok(_) => self.lines_of_pieces(context, &pieces).map(IndexBuf::I32),
             Err(_) => self.lines_of_pieces(context, &pieces).map(IndexBuf::I64),

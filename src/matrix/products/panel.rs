@@ -156,7 +156,7 @@ impl<'x> Staged<'x> {
 fn fill(x: Dense<'_, f64>, width: usize, panel: &mut [f64]) {
     if x.col_stride() == 1 {
         for (i, row) in panel.chunks_exact_mut(width.max(1)).enumerate() {
-            row[..x.ncols()].copy_from_slice(x.row(i).unwrap_or_default());
+            row[..x.ncols()].copy_from_slice(x.stored_row(i));
         }
     } else {
         // A few rows at a time: whole cache lines of both.
