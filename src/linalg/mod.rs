@@ -14,7 +14,7 @@
 //! | [`Qr`] | blocked Householder QR that keeps Q in factored form |
 //! | `gram`, `whitened_gram` | A'A and (A W)'(A W) of tall matrices in one read |
 //! | `weighted_whitened_gram` | the latter with rows weighted by what they are |
-//! | [`orthonormal`], [`cholesky_qr2`] | orthonormal bases of tall blocks |
+//! | [`orthonormal()`], [`cholesky_qr2`] | orthonormal bases of tall blocks |
 //! | [`sparse_gram`], [`gram_of_rows`], [`quadratic_forms`] | A'A, E E' and v'G v of sparse rows |
 //! | [`tsqr()`] | R of a matrix with many rows |
 //! | [`svd()`], [`eigh()`] | thin SVD, symmetric eigendecomposition |

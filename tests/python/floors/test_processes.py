@@ -221,7 +221,7 @@ from nearlin import sketch
 rng = np.random.default_rng(5)
 A = rng.standard_normal((1500, 20))
 b = A @ rng.standard_normal(20) + rng.standard_normal(1500)
-S = sp.random_array((1500, 20), density=0.3, rng=rng, format="csr")
+S = sp.csr_array(A * (rng.random((1500, 20)) < 0.3))
 methods = ("gram", "whitened", "spir", "qr", "lsmr")
 answers = [nearlin.lstsq(A, b, method=method, rng=7, n_jobs=1).x for method in methods]
 answers += [nearlin.lstsq(A.astype(np.float32), b, n_jobs=1).x, nearlin.lstsq(S, b, n_jobs=1).x]

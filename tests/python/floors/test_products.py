@@ -14,8 +14,8 @@ SHAPES = [(0, 0), (0, 5), (5, 0), (1, 1), (7, 300), (300, 7), (1500, 40)]
 
 
 def matrix(rng, shape, density, form, dtype, index):
-    A = sp.random_array(shape, density=density, format=form, rng=rng, data_sampler=rng.standard_normal)
-    A = A.astype(dtype)
+    entries = rng.standard_normal(shape) * (rng.random(shape) < density)
+    A = sp.csr_array(entries).asformat(form).astype(dtype)
     A.indices, A.indptr = A.indices.astype(index), A.indptr.astype(index)
     return A
 
