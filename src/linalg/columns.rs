@@ -1,9 +1,14 @@
-//! Columns of norm one, and projections onto orthonormal ones.
+//! The norm, columns of norm one, and projections onto orthonormal ones.
 
-use super::{norm, product};
+use super::product;
 use crate::error::Result;
 use crate::matrix::Mat;
 use crate::memory::collected;
+
+/// Euclidean norm.
+pub fn norm(x: &[f64]) -> f64 {
+    x.iter().map(|v| v * v).sum::<f64>().sqrt()
+}
 
 /// Divides columns by their norms and gives the norms; 1 for a column of zeros.
 pub(crate) fn normalise_columns(a: &mut Mat<f64>) -> Result<Vec<f64>> {
@@ -18,6 +23,7 @@ pub(crate) fn normalise_columns(a: &mut Mat<f64>) -> Result<Vec<f64>> {
     collected((0..ncols).map(normalise), "norms of columns")
 }
 
+/// The same columns divided by their norms.
 pub(crate) fn normalised(mut a: Mat<f64>) -> Result<Mat<f64>> {
     normalise_columns(&mut a)?;
     Ok(a)

@@ -1,6 +1,6 @@
 //! Stand-ins for A'A.
 
-use super::{Qr, condition_of_upper};
+use super::{Qr, condition_of_upper, norm};
 use crate::error::Result;
 use crate::matrix::Mat;
 use crate::memory::{collected, filled, zeros};
@@ -164,11 +164,6 @@ fn divide_rows(y: &mut Mat<f64>, divisors: &[f64]) {
     for j in 0..y.ncols() {
         y.col_mut(j).iter_mut().zip(divisors).for_each(|(y, s)| *y /= s);
     }
-}
-
-/// Euclidean norm.
-pub fn norm(x: &[f64]) -> f64 {
-    x.iter().map(|v| v * v).sum::<f64>().sqrt()
 }
 
 #[cfg(test)]

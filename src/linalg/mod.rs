@@ -57,10 +57,11 @@ mod view;
 mod whiten;
 
 pub use cholesky::cholesky;
+pub use columns::norm;
 pub(crate) use columns::{normalise_columns, normalised, project};
 pub use condition::{condition_of_upper, norm_of_upper};
 pub use eigh::{eigh, eigh_into, eigh_scratch};
-pub use factor::{Factor, norm};
+pub use factor::Factor;
 pub(crate) use gram::gram;
 pub(crate) use orthonormal::{WELL_CONDITIONED, over_triangle};
 pub use orthonormal::{cholesky_qr2, orthonormal};

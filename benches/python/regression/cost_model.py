@@ -4,8 +4,9 @@
     python benches/python/regression/cost_model.py --shapes 131072x64  one of them
     python benches/python/regression/cost_model.py --smoke             toy sizes: does everything run?
 
-Methods take turns on one thread, round after round; medians count. The constants of `src/regression/auto.rs`
-are chosen so that the ratios of one shape are alike: a factor that all of them share changes no choice. The
+Methods take turns on one thread, round after round; medians count. The constants of
+`src/regression/driver/cost.rs` are
+chosen so that the ratios of one shape are alike: a factor that all of them share changes no choice. The
 first look at the matrix, which comes before the choice, is left out of them. The regret of auto on a matrix
 is its time over that of the fastest method that reaches the target there; that look, and every factor that it
 throws away, are part of it.

@@ -3,14 +3,13 @@
 use super::Call;
 use super::words::{method_named, precision_named, preconditioner_named};
 use crate::error::Result;
-use crate::matrix::{LinearOperator, Real};
+use crate::matrix::LinearOperator;
 use crate::memory::gathered;
 use crate::python::convert::{AnyInput, Input, Vector, either_precision, owned, to_array, to_numpy};
 use crate::python::enter::enter;
 use crate::python::operator::Operator;
 use crate::python::sketch::words::sketch_named;
 use crate::regression::{self, ForwardError, Inference, Output, Params, Sketchable};
-use crate::simd;
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -74,7 +73,7 @@ pub fn lstsq<'py>(
 }
 
 /// What the caller's products raise goes through unchanged.
-fn by_products<'py, T: Real + numpy::Element + simd::Element + Sketchable>(
+fn by_products<'py, T: numpy::Element + Sketchable>(
     call: &Call<'_>,
     py: Python<'py>,
     operator: Operator,

@@ -2,9 +2,9 @@
 
 /// Rates of one core; their ratios are what matters.
 ///
-/// Fitted to what `python benches/python/regression/cost_model.py` measures, by least squares on the logarithm of predicted over
-/// measured seconds, on one x86-64 core with AVX-512: eleven shapes, 8 to 1024 columns, two of them sparse. Most
-/// predictions then lie within a factor 1.4 of the measurement. Run it after a change of a kernel.
+/// Fitted to what `python benches/python/regression/cost_model.py` measures, by least squares on the logarithm of
+/// predicted over measured seconds, on one x86-64 core with AVX-512: eleven shapes, 8 to 1024 columns, two of them
+/// sparse. Most predictions then lie within a factor 1.4 of the measurement. Run it after a change of a kernel.
 struct Rates {
     /// Gram matrices in single and double precision: flops, half of the products saved.
     gram_single: Rate,
@@ -121,16 +121,17 @@ pub(crate) fn costs(n: usize, d: usize, stored: Option<usize>) -> Costs {
 
 /// True if refinement of the augmented system is worth its reads of A although the backward error is small already.
 ///
-/// Errors of x against exact arithmetic, rows of which a few, fewer than columns, weigh more by a factor; the ladder and
-/// QR both have a backward error at rounding level, and refinement leaves 1e-16 throughout:
+/// Errors of x against exact arithmetic, rows of which a few, fewer than columns, weigh more by a factor;
+/// Cholesky-refined least squares and QR both have a backward error at rounding level, and refinement leaves 1e-16
+/// throughout:
 ///
 /// | factor | 1e4 | 1e8 | 1e12 | 1e16 |
 /// |---|---|---|---|---|
 /// | Gaussian, d = 8: condition | 3e1 | 3e3 | 3e5 | 3e7 |
-/// | ladder | 2e-15 | 9e-15 | 2e-15 | 4e-15 |
+/// | Cholesky-refined | 2e-15 | 9e-15 | 2e-15 | 4e-15 |
 /// | QR | 3e-15 | 9e-14 | 1e-11 | 2e-9 |
 /// | Vandermonde, d = 8: condition | 2e6 | 1e8 | 7e9 | 5e11 |
-/// | ladder | 5e-10 | 2e-7 | 1e-6 | 1e-5 |
+/// | Cholesky-refined | 5e-10 | 2e-7 | 1e-6 | 1e-5 |
 /// | QR | 6e-10 | 2e-7 | 1e-6 | 3e-6 |
 ///
 /// Weights spread evenly over 24 orders leave the condition near one and cost nothing.

@@ -78,7 +78,7 @@ pub struct Params {
     pub certify: bool,
 }
 
-/// One step of the try_candidates.
+/// A method to try, with what it is tried with.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) enum Candidate {
     Gram(Precision),

@@ -1,4 +1,4 @@
-//! What is made of one factor: its columns in equilibrate units, and their singular value decomposition.
+//! What is made of one factor: its equilibrated columns, and their singular value decomposition.
 
 use crate::error::{Error, Result};
 use crate::linalg::{

@@ -139,8 +139,8 @@ impl<T: Real> Rows for Targets<'_, T> {
         buffer: &'b mut Vec<f64>,
     ) -> Result<Dense<'b, f64>> {
         let (height, width) = (rows.len(), cols.len());
-        let equilibrate = self.scale.iter().all(|&scale| scale == 1.0);
-        if equilibrate && self.fit.is_none() {
+        let as_given = self.scale.iter().all(|&scale| scale == 1.0);
+        if as_given && self.fit.is_none() {
             return self.b.tile(rows, cols, buffer);
         }
         let k = self.scale.len();
@@ -151,7 +151,7 @@ impl<T: Real> Rows for Targets<'_, T> {
                 Some(row) => extend(buffer, row.iter().map(|value| value.to_f64()), TILE)?,
                 None => extend(buffer, (0..width).map(|j| part.get(i, j).to_f64()), TILE)?,
             }
-            if !equilibrate {
+            if !as_given {
                 let row = &mut buffer[i * width..];
                 row.iter_mut().zip(cols.clone()).for_each(|(value, j)| *value *= self.scale[j % k]);
             }

@@ -10,7 +10,7 @@
 //!            [ A'W   -ridge I  ] (x) = (0)
 //! ```
 //!
-//! Three precisions: the factor R of W^(1/2) A comes from products in single precision (`ladder`), r and x are kept in
+//! Three precisions: the factor R of W^(1/2) A comes from products in single precision (`whitened`), r and x are kept in
 //! double, and the residual of the system is summed in twice that (`simd::extended`), from weights and entries as
 //! the caller gave them. Each round solves for a correction to [`TOLERANCE`] and shrinks the error of x by about that.
 //!

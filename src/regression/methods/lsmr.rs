@@ -302,7 +302,7 @@ fn preimages<T: Real>(
     Ok((z, true))
 }
 
-/// Iterates until every side is settled or limit is at its end; the reads needed in all, if that can be
+/// Iterates until every side is settled or the limit is reached; the reads needed in all, if that can be
 /// foreseen to be more.
 fn run<T: Real>(
     group: &Group<'_, '_, T>,

@@ -431,7 +431,7 @@ def test_explain_tells_what_ran(method):
         assert any(line.startswith(name) and f" {reads} " in line for line in lines)
 
 
-def test_explain_counts_every_rung_that_was_climbed():
+def test_explain_counts_every_method_that_was_tried():
     rng = np.random.default_rng(0)
     A = rng.standard_normal((4000, 30))
     A[:, 1] = A[:, 0]
