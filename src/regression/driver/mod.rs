@@ -213,7 +213,7 @@ impl<'p> Driver<'p> {
         let design = group.design;
         let wanted = candidates[0].method();
         for &candidate in candidates {
-            output.redraws += usize::from(candidate.draw() > 0);
+            output.redraws += usize::from(candidate.draw() > Some(0));
             self.ledger.begin();
             let outcome = self.attempt(group, candidate)?;
             self.ledger.read(outcome.passes() * if design.operator().is_some() { 2 } else { 1 });
@@ -267,14 +267,15 @@ impl<'p> Driver<'p> {
     ) -> Result<()> {
         let (rank, refined) = (factored.rank(), summary(&factored.refined));
         self.ledger.explain(format!("{}: rank {rank}, {refined}", candidate.describe()));
-        let method = match self.sharpened(group, candidate, &factored)? {
+        let method = match self.sharpened(group, &factored)? {
             None => candidate.method(),
             Some(sharpened) => {
                 factored.refined = sharpened;
                 Method::FgmresWlsir
             }
         };
-        output.accept(group, method, &factored, candidate.sketch_size(group.design, self.params))?;
+        let sketch_size = candidate.draw().map(|_| candidate.sketch(group.design, self.params).rows);
+        output.accept(group, method, &factored, sketch_size)?;
         self.certify(group, &factored, output)?;
         self.keep(group, &factored.scaled, self.is_exact(candidate, factored.condition), output)
     }
@@ -298,7 +299,6 @@ impl<'p> Driver<'p> {
     fn sharpened<T: Real>(
         &mut self,
         group: &Group<'_, '_, T>,
-        candidate: Candidate,
         factored: &Factored,
     ) -> Result<Option<Refined>> {
         let Factored { refined, scaled, condition } = factored;
@@ -317,8 +317,7 @@ impl<'p> Driver<'p> {
         self.ledger.begin();
         let sharpened = augmented(group, refined, scaled, Preconditioner::Split)?;
         self.ledger.read(sharpened.passes - refined.passes);
-        let candidate =
-            Candidate::Augmented { draw: candidate.draw(), preconditioner: Preconditioner::Split };
+        let candidate = Candidate::Augmented { draw: 0, preconditioner: Preconditioner::Split };
         self.ledger.end(candidate.describe());
         self.ledger.explain(format!("{}: {}", candidate.describe(), summary(&sharpened)));
         Ok(sharpened.settled.then_some(sharpened))
@@ -558,4 +557,54 @@ fn summary(refined: &Refined) -> String {
     let error = refined.backward_error.iter().fold(0.0f64, |m, &e| m.max(e));
     let passes = if refined.passes == 1 { "pass" } else { "passes" };
     format!("backward error {error:.1e} after {} {passes}", refined.passes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::regression::driver::plan::Method;
+    use crate::regression::testing::{Instance, assert_near, forms};
+
+    #[test]
+    fn every_method_gives_the_minimiser_in_the_units_of_the_caller() {
+        let instance = Instance::new(400, 5);
+        let methods = [
+            Method::Auto,
+            Method::Gram,
+            Method::Whitened,
+            Method::Spir,
+            Method::Fossils,
+            Method::Lsmr,
+            Method::FgmresWlsir,
+            Method::Qr,
+        ];
+        for (form, method) in forms().flat_map(|form| methods.map(|method| (form, method))) {
+            let params = Params { method, certify: method != Method::Lsmr, ..Params::default() };
+            let found = lstsq(&Context::new(2), &instance.problem(form, &[20.0, 0.5]), &params).unwrap();
+            for (target, ridge) in [20.0, 0.5].into_iter().enumerate() {
+                let expected = instance.minimiser(form, ridge);
+                let what = format!("{form:?}, {}", method.name());
+                let weight = |i: usize| if form.weighted { instance.weights[i] } else { 1.0 };
+                let left = |i: usize| {
+                    let fit: f64 = (0..5).map(|j| instance.a[(i, j)] * expected[(j, target)]).sum();
+                    instance.b[(i, target)] - fit
+                };
+                let mean =
+                    (0..400).map(|i| weight(i) * left(i)).sum::<f64>() / (0..400).map(weight).sum::<f64>();
+                let constant = if form.fit_intercept { mean } else { 0.0 };
+                let squares: f64 = (0..400).map(|i| weight(i) * (left(i) - constant).powi(2)).sum();
+                assert_near(found.intercept[target], constant, &what);
+                assert_near(found.residual_norm[target], squares.sqrt(), &what);
+                for j in 0..5 {
+                    assert_near(found.x[(j, target)], expected[(j, target)], &what);
+                }
+                if let Some(forward) = &found.forward {
+                    let bounds = forward.coordinate_bound.col(target);
+                    let errors = forward.error_estimate.col(target);
+                    let holds = |(bound, error): (&f64, &f64)| error.abs() < *bound && *bound < 1e-9;
+                    assert!(bounds.iter().zip(errors).all(holds), "{what}: {bounds:?}");
+                }
+            }
+        }
+    }
 }

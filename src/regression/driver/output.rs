@@ -194,7 +194,9 @@ impl Output {
             }
             let squares = refined.residual_norm[position].powi(2) - penalty;
             self.residual_norm[target] = squares.max(0.0).sqrt() / scale;
-            self.intercept[target] = refined.residual_total[position] / scale;
+            if group.design.means().is_some() {
+                self.intercept[target] = refined.residual_total[position] / scale;
+            }
         }
         self.n_iter = self.n_iter.max(refined.passes);
     }

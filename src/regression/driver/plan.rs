@@ -123,23 +123,19 @@ impl Candidate {
         }
     }
 
-    /// Number of the draw of its sketch.
-    pub fn draw(self) -> u32 {
+    /// Number of the draw of its sketch, if it begins with one.
+    pub fn draw(self) -> Option<u32> {
         match self {
-            Self::Whitened { draw } | Self::Iterative { draw, .. } | Self::Augmented { draw, .. } => draw,
-            Self::Gram(_) | Self::Lsmr(_) | Self::Qr => 0,
+            Self::Whitened { draw } | Self::Iterative { draw, .. } | Self::Augmented { draw, .. } => {
+                Some(draw)
+            }
+            Self::Gram(_) | Self::Lsmr(_) | Self::Qr => None,
         }
-    }
-
-    /// Rows of its sketch, if it begins with one.
-    pub fn sketch_size<T: Real>(self, design: &Design<'_, T>, params: &Params) -> Option<usize> {
-        let is_sketched = !matches!(self, Self::Gram(_) | Self::Lsmr(_) | Self::Qr);
-        is_sketched.then(|| self.sketch(design, params).rows)
     }
 
     /// m = 2 d suffices where the whole Gram matrix follows; iterations want a better embedding.
     pub fn sketch<T: Real>(self, design: &Design<'_, T>, params: &Params) -> SketchPlan {
-        let (n, d, draw) = (design.nrows(), design.ncols(), self.draw());
+        let (n, d, draw) = (design.nrows(), design.ncols(), self.draw().unwrap_or(0));
         let kind = params.sketch.unwrap_or(Kind::SparseSign { zeta: 8 });
         let ratio = match self {
             Self::Whitened { .. } | Self::Augmented { .. } => 2,
