@@ -66,7 +66,7 @@ pub(crate) use gram::gram;
 pub(crate) use orthonormal::{WELL_CONDITIONED, over_triangle};
 pub use orthonormal::{cholesky_qr2, orthonormal};
 pub use precision::Precision;
-pub use products::{Scalar, matmul, product, syrk};
+pub use products::{matmul, product, syrk};
 pub use qr::Qr;
 pub(crate) use rank::{
     LEAST, RCOND, Truncated, cut_beyond, cut_off, empty_columns, pseudo_inverse, rank_beside, rank_of,
@@ -79,5 +79,5 @@ pub use sparse::{gram_of_rows, quadratic_forms, sparse_gram};
 pub use svd::{Svd, svd, svd_into, svd_scratch};
 pub use triangle::{invert_upper, multiply_upper, solve_upper, solve_upper_transposed};
 pub use tsqr::tsqr;
-pub use view::{Scratch, ScratchSize};
+pub use view::{Scalar, Scratch, ScratchSize};
 pub(crate) use whiten::{weighted_whitened_gram, whitened_gram};

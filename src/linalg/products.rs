@@ -1,17 +1,11 @@
 //! Products of dense views.
 
+use super::Scalar;
 use super::view::{view, view_mut};
 use crate::error::Result;
-use crate::matrix::{Dense, DenseMut, Mat, Real};
+use crate::matrix::{Dense, DenseMut, Mat};
 use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::traits::RealField;
 use faer::{Accum, Par};
-use std::ops::{Neg, Sub};
-
-/// The element types that the dense kernels are compiled for.
-pub trait Scalar: Real + RealField + Neg<Output = Self> + Sub<Output = Self> {}
-impl Scalar for f64 {}
-impl Scalar for f32 {}
 
 /// `out = alpha a b`, or `out += alpha a b` when `accumulate`.
 ///

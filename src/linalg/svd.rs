@@ -104,9 +104,9 @@ pub fn svd_into<T: Scalar>(
     }
     if !sound {
         let found = jacobi::svd(Mat::from_fn(m, n, |i, j| a.as_ref().get(i, j).to_f64())?)?;
-        narrow(&found.s, s);
-        copy_narrowed(&found.u, u.reborrow());
-        copy_narrowed(&found.v, v.reborrow());
+        copy_narrowed(&found.0, u.reborrow());
+        narrow(&found.1, s);
+        copy_narrowed(&found.2, v.reborrow());
         if !is_svd(a.as_ref(), u.as_ref(), s, v.as_ref(), &mut work) {
             return Err(Error::Internal("no singular value decomposition".into()));
         }

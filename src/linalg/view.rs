@@ -1,14 +1,20 @@
-//! Our views as faer's, and scratch memory for its routines.
+//! Our numbers and views as faer's, and scratch memory for its routines.
 
-use super::Scalar;
 use crate::error::{Error, Result};
-use crate::matrix::{Dense, DenseMut};
+use crate::matrix::{Dense, DenseMut, Real};
 use crate::memory::room_for;
 use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
 use faer::linalg::matmul::matmul;
+use faer::traits::RealField;
 use faer::{Accum, MatMut, MatRef, Par};
 use std::cell::Cell;
+use std::ops::{Neg, Sub};
 use std::panic::resume_unwind;
+
+/// The element types that the dense kernels are compiled for.
+pub trait Scalar: Real + RealField + Neg<Output = Self> + Sub<Output = Self> {}
+impl Scalar for f64 {}
+impl Scalar for f32 {}
 
 /// A faer view of the same memory.
 pub(super) fn view<T: Scalar>(a: Dense<'_, T>) -> MatRef<'_, T> {

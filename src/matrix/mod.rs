@@ -23,13 +23,12 @@ mod dense;
 mod operator;
 mod owned;
 mod products;
+mod real;
 mod sparse;
 mod stream;
 mod sums;
 mod tiles_of_sparse;
 mod triplets;
-
-use crate::simd::Element;
 
 pub use crate::memory::{room_for, zeros};
 pub use blocks::{Piece, pieces_by_cost};
@@ -41,54 +40,11 @@ pub use operator::LinearOperator;
 pub use owned::{Buffer, Mat};
 pub use products::{ColumnNorms, Panel, Products};
 pub(crate) use products::{Spare, Staged, check_shapes};
+pub use real::Real;
 pub use sparse::{Axis, Indices, Sparse, SparseBuf, Unchecked, check_indices};
 pub use stream::{Chunks, Ready};
 pub(crate) use sums::sum_over_tiles;
 pub use triplets::Triplets;
-
-/// The element types of the library.
-pub trait Real: Element + Default + PartialOrd + std::fmt::Debug {
-    /// Unit roundoff: half the distance from 1 to the next number.
-    const UNIT_ROUNDOFF: f64;
-    /// Exact widening.
-    fn to_f64(self) -> f64;
-    /// Nearest number of this type.
-    fn from_f64(value: f64) -> Self;
-    /// The slice itself when the type is `f64`.
-    fn as_f64(slice: &[Self]) -> Option<&[f64]>;
-}
-
-impl Real for f64 {
-    const UNIT_ROUNDOFF: f64 = f64::EPSILON / 2.0;
-    #[inline(always)]
-    fn to_f64(self) -> f64 {
-        self
-    }
-    #[inline(always)]
-    fn from_f64(value: f64) -> Self {
-        value
-    }
-    #[inline(always)]
-    fn as_f64(slice: &[f64]) -> Option<&[f64]> {
-        Some(slice)
-    }
-}
-
-impl Real for f32 {
-    const UNIT_ROUNDOFF: f64 = f32::EPSILON as f64 / 2.0;
-    #[inline(always)]
-    fn to_f64(self) -> f64 {
-        f64::from(self)
-    }
-    #[inline(always)]
-    fn from_f64(value: f64) -> Self {
-        value as f32
-    }
-    #[inline(always)]
-    fn as_f64(_: &[f32]) -> Option<&[f64]> {
-        None
-    }
-}
 
 /// A matrix as it came from the caller.
 #[derive(Clone, Copy, Debug)]

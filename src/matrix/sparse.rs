@@ -1,7 +1,6 @@
 //! Compressed sparse views (CSR and CSC) with 32- or 64-bit indices.
 
 use super::Real;
-use super::triplets::IndexBuf;
 use crate::error::{Error, Result};
 use crate::parallel::Context;
 use std::ops::Range;
@@ -280,10 +279,21 @@ impl<'a, T: Real> Sparse<'a, T> {
         let piece = move |start| context.tick().map(|()| start..count.min(start + few.max(1)));
         (0..count).step_by(few.max(1)).map(piece)
     }
+}
 
-    /// A copy with the indices of every line sorted and repeated entries added up.
-    pub fn to_canonical(&self, context: &Context) -> Result<SparseBuf<T>> {
-        self.along(context, self.axis)
+/// Owned indices.
+#[derive(Debug)]
+pub(super) enum IndexBuf {
+    I32(Vec<i32>),
+    I64(Vec<i64>),
+}
+
+impl IndexBuf {
+    pub fn as_ref(&self) -> Indices<'_> {
+        match self {
+            Self::I32(indices) => Indices::I32(indices),
+            Self::I64(indices) => Indices::I64(indices),
+        }
     }
 }
 
@@ -314,29 +324,6 @@ impl<T: Real> SparseBuf<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn canonical_form_sorts_and_adds() {
-        let indices = [2, 0, 2, 1];
-        let context = Context::new(1);
-        let a = Sparse::new(
-            &context,
-            "A",
-            Axis::Rows,
-            (2, 3),
-            Indices::I32(&[0, 3, 4]),
-            Indices::I32(&indices),
-            &[1.0, 2.0, 3.0, 4.0],
-        )
-        .unwrap();
-        assert!(!a.is_canonical(&context).unwrap());
-        let canonical = a.to_canonical(&context).unwrap();
-        let view = canonical.as_ref();
-        assert!(view.is_canonical(&context).unwrap());
-        let mut seen = Vec::new();
-        view.visit_line(0, |j, v| seen.push((j, v)));
-        assert_eq!((seen, view.nnz()), (vec![(0, 2.0), (2, 4.0)], 3));
-    }
 
     #[test]
     fn bad_indices_are_refused() {

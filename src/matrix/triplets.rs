@@ -4,6 +4,7 @@
 //! what stands in the same place is added up in the order of the entries. So the result depends on no cut.
 
 use super::blocks::even_blocks;
+use super::sparse::IndexBuf;
 use super::{Axis, Indices, Piece, Real, Sparse, SparseBuf, pieces_by_cost};
 use crate::error::{Error, Result};
 use crate::memory::{filled, gathered, prepare, push, reset, room_for, zeros};
@@ -68,6 +69,11 @@ impl<T: Real> Triplets<'_, T> {
 }
 
 impl<T: Real> Sparse<'_, T> {
+    /// A copy with the indices of every line sorted and repeated entries added up.
+    pub fn to_canonical(&self, context: &Context) -> Result<SparseBuf<T>> {
+        self.along(context, self.axis())
+    }
+
     /// The same matrix with its lines along `axis`, their indices sorted and repeated entries added up.
     pub fn along(&self, context: &Context, axis: Axis) -> Result<SparseBuf<T>> {
         let lines = self.lines_of_entries(context)?;
@@ -107,22 +113,6 @@ impl<T: Real> Sparse<'_, T> {
             },
         )?;
         Ok(numbers)
-    }
-}
-
-/// Owned indices.
-#[derive(Debug)]
-pub(super) enum IndexBuf {
-    I32(Vec<i32>),
-    I64(Vec<i64>),
-}
-
-impl IndexBuf {
-    pub fn as_ref(&self) -> Indices<'_> {
-        match self {
-            Self::I32(indices) => Indices::I32(indices),
-            Self::I64(indices) => Indices::I64(indices),
-        }
     }
 }
 
@@ -335,6 +325,29 @@ mod tests {
             prop_assert_eq!(listed(&csr.along(&context, Axis::Columns).unwrap().as_ref()), listed(&csc));
             prop_assert_eq!(listed(&csr.t().along(&context, Axis::Rows).unwrap().as_ref()), listed(&csc));
         }
+    }
+
+    #[test]
+    fn canonical_form_sorts_and_adds() {
+        let indices = [2, 0, 2, 1];
+        let context = Context::new(1);
+        let a = Sparse::new(
+            &context,
+            "A",
+            Axis::Rows,
+            (2, 3),
+            Indices::I32(&[0, 3, 4]),
+            Indices::I32(&indices),
+            &[1.0, 2.0, 3.0, 4.0],
+        )
+        .unwrap();
+        assert!(!a.is_canonical(&context).unwrap());
+        let canonical = a.to_canonical(&context).unwrap();
+        let view = canonical.as_ref();
+        assert!(view.is_canonical(&context).unwrap());
+        let mut seen = Vec::new();
+        view.visit_line(0, |j, v| seen.push((j, v)));
+        assert_eq!((seen, view.nnz()), (vec![(0, 2.0), (2, 4.0)], 3));
     }
 
     #[test]

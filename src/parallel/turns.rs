@@ -27,7 +27,7 @@ struct Line<T> {
 impl<T, A: FnMut(T)> Turns<T, A> {
     /// For at most so many parts that exist at once.
     pub fn new(alive: usize, add: A) -> Result<Self> {
-        let done = collected((0..alive).map(|_| None), super::RESULTS)?;
+        let done = collected((0..alive).map(|_| None), "parts that wait for their turn")?;
         let line = Mutex::new(Line { turn: 0, done, adding: false, outcome: Ok(()) });
         Ok(Self { alive, line, moved: Condvar::new(), add: Mutex::new(add) })
     }

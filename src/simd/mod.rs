@@ -8,7 +8,8 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `lanes` | eight `f64` or sixteen `f32` in registers: the only intrinsics of the library |
+//! | `lanes` | eight `f64` or sixteen `f32` in registers: what can be done with them |
+//! | `portable`, `x86` | how, on any machine and with AVX2 or AVX-512: the only intrinsics of the library |
 //! | `vector` | [`dot`], [`axpy`], [`sum`], [`norm_sq`] |
 //! | `extended` | [`Extended`]: sums in twice the working precision |
 //! | `residual` | residual and gradient of a least-squares problem in one read of the matrix |
@@ -18,9 +19,12 @@
 mod extended;
 mod fwht;
 pub(crate) mod lanes;
+mod portable;
 mod residual;
 mod sparse;
 mod vector;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 pub(crate) use extended::add_product;
 pub use extended::{Extended, axpy_extended, dot_extended};
@@ -101,6 +105,15 @@ pub fn instruction_set() -> InstructionSet {
     *CHOSEN
 }
 
+/// The lanes that `kernel!` compiles for.
+pub(crate) mod sets {
+    pub type Portable = crate::simd::portable::Portable<f64, 8>;
+    #[cfg(target_arch = "x86_64")]
+    pub type Avx2 = crate::simd::x86::Avx2<std::arch::x86_64::__m256d>;
+    #[cfg(target_arch = "x86_64")]
+    pub type Avx512 = crate::simd::x86::Avx512<std::arch::x86_64::__m512d>;
+}
+
 /// Defines a function that is compiled for every [`InstructionSet`]. Its first type parameter stands for
 /// the eight lanes and is not part of the signature that callers see; everything the body calls with it
 /// must be `#[inline(always)]`.
@@ -120,13 +133,13 @@ macro_rules! kernel {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f")]
             fn avx512<$($T: $bound),*>($($arg: $type),*) $(-> $output)? {
-                body::<crate::simd::lanes::sets::Avx512, $($T),*>($($arg),*)
+                body::<crate::simd::sets::Avx512, $($T),*>($($arg),*)
             }
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
             fn avx2<$($T: $bound),*>($($arg: $type),*) $(-> $output)? {
-                body::<crate::simd::lanes::sets::Avx2, $($T),*>($($arg),*)
+                body::<crate::simd::sets::Avx2, $($T),*>($($arg),*)
             }
 
             match crate::simd::instruction_set() {
@@ -136,7 +149,7 @@ macro_rules! kernel {
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: this machine has AVX2 and FMA.
                 InstructionSet::Avx2 => unsafe { avx2($($arg),*) },
-                InstructionSet::Portable => body::<crate::simd::lanes::sets::Portable, $($T),*>($($arg),*),
+                InstructionSet::Portable => body::<crate::simd::sets::Portable, $($T),*>($($arg),*),
             }
         }
     };

@@ -3,7 +3,7 @@
 //! CSR is shared out by ranges of rows of Y, of one block each, and all its rows are walked over for each. CSC is
 //! shared out by tiles of columns.
 
-use super::{SparseSign, sign, target};
+use super::targets::{SparseSign, sign, target};
 use crate::error::Result;
 use crate::matrix::{Axis, Real, Sparse};
 use crate::memory::collected;

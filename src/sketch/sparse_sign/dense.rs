@@ -5,7 +5,7 @@
 //! row of Y is read into registers, gets all its rows, and is written once. Counting sort keeps the rows of one
 //! target in order, so neither the size of the blocks nor that of the tiles shows in the sums.
 
-use super::{SparseSign, sign, target};
+use super::targets::{SparseSign, sign, target};
 use crate::error::Result;
 use crate::matrix::{Dense, Rows};
 use crate::memory::{collected, gathered, push, resize, room_for, zeros};

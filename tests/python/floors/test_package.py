@@ -186,6 +186,15 @@ def test_a_beam_in_the_wrong_place_is_noticed(house, path, line):
             "src/svd/a.rs": "use super::z;",
             "src/svd/b.rs": "use super::x;",
         },
+        {"src/linalg/a.rs": "use super::b::y;", "src/linalg/b.rs": "fn y() { crate::linalg::a::x() }"},
+        {
+            "src/sketch/new/mod.rs": "mod a; use a::x; pub struct Y;",
+            "src/sketch/new/a.rs": "use crate::sketch::new::Y;",
+        },
+        {
+            "python/nearlin/sketch/_a.py": "from ._b import y",
+            "python/nearlin/sketch/_b.py": "from nearlin.sketch import _a",
+        },
         {
             "python/nearlin/svd/_a.py": "from ._b import y",
             "python/nearlin/svd/_b.py": "def f(): from . import _a",
