@@ -47,6 +47,7 @@ mod rank;
 mod rows;
 mod scaling;
 mod small;
+mod sources;
 mod sparse;
 mod svd;
 #[cfg(test)]

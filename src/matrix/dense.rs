@@ -203,6 +203,13 @@ impl<'a, T: Real> DenseMut<'a, T> {
         self.data[i * self.row_stride + j * self.col_stride] = value;
     }
 
+    /// The entries of column `j`.
+    pub fn column_mut(&mut self, j: usize) -> impl Iterator<Item = &mut T> {
+        debug_assert!(j < self.ncols);
+        let from = self.data.get_mut(j * self.col_stride..).unwrap_or_default();
+        from.iter_mut().step_by(self.row_stride.max(1)).take(self.nrows)
+    }
+
     /// Some of the columns.
     pub fn cols(self, range: Range<usize>) -> Self {
         let rows = 0..self.nrows;
@@ -262,8 +269,8 @@ pub trait Rows: Sync {
     fn borrowed(&self, _rows: Range<usize>) -> Option<Dense<'_, f64>> {
         None
     }
-    /// Rows `rows`, columns `cols`, with column stride 1. Borrows the matrix where it already is
-    /// row-major `f64`; otherwise fills `buffer`, whose old contents are discarded. [`Error::Allocation`] if
+    /// Rows `rows`, columns `cols`, with column stride 1. Borrows the matrix where [`Rows::borrowed`] does; otherwise
+    /// fills `buffer` with the tile, and nothing beside it, whose old contents are discarded. [`Error::Allocation`] if
     /// there is no memory for it.
     fn tile<'b>(
         &'b self,

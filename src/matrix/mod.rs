@@ -11,15 +11,18 @@
 //! | [`LinearOperator`] | products with a matrix that is nowhere written down |
 //! | [`Rows`] | anything that can show a tile of its rows as row-major `f64` |
 //! | [`Products`] | anything that can be multiplied by vectors, and so can its transpose |
+//! | [`Adjusted`] | any of them with its rows weighted, its columns centred and scaled |
 //! | [`Triplets`] | entries in any order, and how they become an owned sparse matrix, [`SparseBuf`] |
 //! | [`Chunks`], [`Cover`] | rows of a stream that come in any cuts, handed on in aligned chunks |
 //! | [`Piece`], [`pieces_by_cost`] | lines of about the same cost |
 //!
 //! Nothing here copies the caller's data but [`Rows::tile`], whose buffer is a cache-sized tile.
 
+mod adjusted;
 mod blocks;
 mod cover;
 mod dense;
+mod either;
 mod operator;
 mod owned;
 mod products;
@@ -27,15 +30,19 @@ mod real;
 mod sparse;
 mod stream;
 mod sums;
+#[cfg(test)]
+pub(crate) mod testing;
 mod tiles_of_sparse;
 mod triplets;
 
 pub use crate::memory::{room_for, zeros};
+pub use adjusted::{Adjusted, Source};
 pub use blocks::{Piece, pieces_by_cost};
 pub(crate) use blocks::{TILE_ROWS, blocks_by_cost, row_blocks, sparse_blocks};
 pub use cover::Cover;
 pub(crate) use dense::TILE;
 pub use dense::{Dense, DenseMut, Rows};
+pub use either::Matrix;
 pub use operator::LinearOperator;
 pub use owned::{Buffer, Mat};
 pub use products::{ColumnNorms, Panel, Products};
@@ -45,30 +52,3 @@ pub use sparse::{Axis, Indices, Sparse, SparseBuf, Unchecked, check_indices};
 pub use stream::{Chunks, Ready};
 pub(crate) use sums::sum_over_tiles;
 pub use triplets::Triplets;
-
-/// A matrix as it came from the caller.
-#[derive(Clone, Copy, Debug)]
-pub enum Matrix<'a, T> {
-    /// Strided array.
-    Dense(Dense<'a, T>),
-    /// Compressed sparse rows or columns.
-    Sparse(Sparse<'a, T>),
-}
-
-impl<T: Real> Matrix<'_, T> {
-    /// Number of rows.
-    pub fn nrows(&self) -> usize {
-        match self {
-            Self::Dense(a) => a.nrows(),
-            Self::Sparse(a) => a.nrows(),
-        }
-    }
-
-    /// Number of columns.
-    pub fn ncols(&self) -> usize {
-        match self {
-            Self::Dense(a) => a.ncols(),
-            Self::Sparse(a) => a.ncols(),
-        }
-    }
-}

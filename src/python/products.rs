@@ -1,7 +1,7 @@
 //! Bindings of the products on the floor of [`crate::matrix`], for tests and benches.
 
 use crate::error::Result;
-use crate::matrix::{ColumnNorms, Dense, DenseMut, Mat, Matrix, Products};
+use crate::matrix::{ColumnNorms, Dense, DenseMut, Mat, Products};
 use crate::parallel::Context;
 use crate::python::convert::{AnyInput, Input, either_precision, to_numpy};
 use crate::python::enter::enter;
@@ -27,10 +27,7 @@ impl PyProducts {
         threads: usize,
     ) -> PyResult<Bound<'py, PyAny>> {
         multiplied(x, c_order, threads, self.shape().0, |context, x, out| {
-            either_precision!(&self.0, |a| match a.view() {
-                Matrix::Dense(a) => a.product(context, x, out),
-                Matrix::Sparse(a) => a.product(context, x, out),
-            })
+            either_precision!(&self.0, |a| a.view().product(context, x, out))
         })
     }
 
@@ -43,10 +40,7 @@ impl PyProducts {
         threads: usize,
     ) -> PyResult<Bound<'py, PyAny>> {
         multiplied(y, c_order, threads, self.shape().1, |context, y, out| {
-            either_precision!(&self.0, |a| match a.view() {
-                Matrix::Dense(a) => a.transposed_product(context, y, out),
-                Matrix::Sparse(a) => a.transposed_product(context, y, out),
-            })
+            either_precision!(&self.0, |a| a.view().transposed_product(context, y, out))
         })
     }
 
@@ -54,10 +48,7 @@ impl PyProducts {
     #[pyo3(signature = (*, threads))]
     fn squared_column_norms<'py>(&self, py: Python<'py>, threads: usize) -> PyResult<Bound<'py, PyAny>> {
         let norms = enter(py, threads, None, |context| {
-            let squares = either_precision!(&self.0, |a| match a.view() {
-                Matrix::Dense(a) => a.squared_column_norms(context),
-                Matrix::Sparse(a) => a.squared_column_norms(context),
-            })?;
+            let squares = either_precision!(&self.0, |a| a.view().squared_column_norms(context))?;
             Mat::from_fn(squares.len(), 1, |j, _| squares[j])
         })?;
         to_numpy::<f64>(py, norms)
