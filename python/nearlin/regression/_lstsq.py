@@ -189,7 +189,9 @@ def lstsq(
           returned before the next dearer method was tried, QR last.
 
         Condition numbers are those of `A` with columns scaled to unit norm. Any other method but
-        ``"auto"`` that cannot meet `tol` falls back the same way, with a warning.
+        ``"auto"`` that cannot meet `tol` falls back the same way, with a warning. Not so ``"lsmr"`` where
+        `max_iter` limits it, or where QR of a sparse `A` would take longer than all of its iterations: its
+        best answer is returned, with another warning.
 
         A linear operator goes by ``"spir"``, ``"fossils"`` or ``"lsmr"``. A sketch of it takes d products, so
         ``"auto"`` tries LSMR first, and drops it when it foresees more than d / 20 iterations; beyond 20 000
@@ -220,7 +222,8 @@ def lstsq(
         Target of the backward error relative to the Frobenius norm of `A`. The default is the unit roundoff
         of the dtype of `A`.
     max_iter : int, optional
-        Most refinement steps or inner iterations, chosen by method by default.
+        Most refinement steps or inner iterations, chosen by method by default. Of ``"lsmr"``, the answer that
+        it has come to by then is returned, with a warning if it misses `tol`.
     dtype_work : {float32, float64}, optional
         Precision of the products that the factor is made of; answers meet `tol` either way. float64 does
         without the fast products in single precision; float32 goes from them to ``"whitened"`` at once, whose

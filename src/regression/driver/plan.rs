@@ -64,7 +64,7 @@ pub struct Params {
     pub sketch_size: Option<usize>,
     /// Backward error relative to |A|_F to be reached; `None`: the unit roundoff of the element type.
     pub tolerance: Option<f64>,
-    /// Most reads of A in one refinement; `None`: 7.
+    /// Most reads of A in one refinement, or by LSMR, whose answer is then the last; `None`: 7, or by the shape.
     pub max_iter: Option<usize>,
     /// Of every random choice.
     pub seed: u64,
@@ -109,8 +109,7 @@ impl Candidate {
 
     /// LSMR for as long as it may take.
     pub fn lsmr(params: &Params, n: usize, d: usize) -> Self {
-        let reads = params.max_iter.unwrap_or(n.min(d).saturating_mul(10).saturating_add(100).min(LONGEST));
-        Self::Lsmr(ReadLimit { reads, gives_up: false })
+        Self::Lsmr(ReadLimit { reads: params.max_iter.unwrap_or(most_reads(n, d)), gives_up: false })
     }
 
     pub fn describe(self) -> &'static str {
@@ -184,7 +183,7 @@ impl Plan {
             Method::Whitened => whitened.into(),
             Method::Spir => iterative(false).into(),
             Method::Fossils => iterative(true).into(),
-            Method::Lsmr | Method::Auto if unfactorable(design) => {
+            Method::Lsmr | Method::Auto if has_no_factor(design, params) => {
                 let many = || format!("{d} columns are too many to factor a sketch");
                 reasons.extend((params.method == Method::Auto).then(many));
                 return Ok(Self { candidates: [Candidate::lsmr(params, n, d)].into(), reasons });
@@ -275,7 +274,27 @@ pub(crate) fn wants_hint<T: Real>(design: &Design<'_, T>, params: &Params) -> bo
 }
 
 fn costs_of<T: Real>(design: &Design<'_, T>) -> Costs {
-    costs(design.nrows(), design.ncols(), design.sparse().map(|(matrix, _)| matrix.nnz()))
+    costs(design.nrows(), design.ncols(), stored(design))
+}
+
+/// Reads after which LSMR is given up, if the caller does not say how many.
+fn most_reads(n: usize, d: usize) -> usize {
+    n.min(d).saturating_mul(10).saturating_add(100).min(LONGEST)
+}
+
+/// True if LSMR is all there is: QR does not follow on a limit that the caller has set, nor where it takes longer than
+/// all that LSMR was allowed.
+fn has_no_factor<T: Real>(design: &Design<'_, T>, params: &Params) -> bool {
+    let (n, d) = (design.nrows(), design.ncols());
+    let is_dear = || {
+        let costs = costs(n.max(d), n.min(d), stored(design));
+        n.saturating_mul(d) > SMALL && costs.qr > most_reads(n, d) as f64 * costs.read
+    };
+    unfactorable(design) || params.method == Method::Lsmr && (params.max_iter.is_some() || is_dear())
+}
+
+fn stored<T: Real>(design: &Design<'_, T>) -> Option<usize> {
+    design.sparse().map(|(matrix, _)| matrix.nnz())
 }
 
 /// True for sparse matrices of which a factor would be larger than anyone wants.
@@ -293,7 +312,7 @@ const LSMR_SHARE: usize = 20;
 const FEWEST_READS: usize = 10;
 /// Columns of a sparse matrix from which on a factor takes seconds, so that LSMR is tried before.
 const FEWEST_COLUMNS: usize = 4096;
-/// Reads after which LSMR is not expected to come to an end, if the caller does not say how many.
+/// Reads after which LSMR is not expected to come to an end.
 const LONGEST: usize = 10_000;
 /// Columns from which on a factor of a sketch takes more memory (12 GB) and time than one would want.
 const LARGEST_FACTOR: usize = 20_000;
@@ -325,5 +344,150 @@ impl Costs {
             Candidate::Lsmr(_) => f64::INFINITY,
             Candidate::Qr => self.qr,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::{Axis, Buffer, Indices, Mat, Matrix, Sparse};
+    use crate::parallel::Context;
+    use crate::regression::problem::Problem;
+    use crate::regression::testing::{Instance, forms};
+
+    fn asking(method: Method) -> Params {
+        Params { method, ..Params::default() }
+    }
+
+    /// What is tried on 2000 dense rows of 12 columns.
+    fn on_dense_rows(params: &Params, condition: f64) -> Vec<Candidate> {
+        let instance = Instance::new(2000, 12);
+        let problem = instance.problem(forms().next().unwrap(), &[0.0]);
+        let design = Design::new(&Context::new(1), &problem).unwrap();
+        let hint = Hint { condition, rows: 80, largest: Buffer::zeros(12, "magnitudes").unwrap() };
+        Plan::for_rows(&design, params, Some(&hint)).unwrap().candidates
+    }
+
+    /// What is tried on sparse rows, the first d of which are those of the identity and the others empty.
+    fn on_sparse_rows(params: &Params, (n, d): (usize, usize)) -> Vec<Candidate> {
+        let indptr: Vec<i32> = (0..=n).map(|i| i.min(d) as i32).collect();
+        let indices: Vec<i32> = (0..d as i32).collect();
+        let (ones, b) = (vec![1.0; d], Mat::zeros(n, 1).unwrap());
+        let (context, indptr, indices) = (Context::new(1), Indices::I32(&indptr), Indices::I32(&indices));
+        let sparse = Sparse::new(&context, "A", Axis::Rows, (n, d), indptr, indices, &ones).unwrap();
+        let problem = Problem {
+            design: Matrix::Sparse(sparse),
+            targets: b.as_ref(),
+            weights: None,
+            ridge: &[0.0],
+            fit_intercept: false,
+        };
+        let design = Design::new(&context, &problem).unwrap();
+        Plan::for_rows(&design, params, None).unwrap().candidates
+    }
+
+    fn lsmr(reads: usize) -> Candidate {
+        Candidate::Lsmr(ReadLimit { reads, gives_up: false })
+    }
+
+    const SINGLE: Candidate = Candidate::Gram(Precision::Single);
+    const DOUBLE: Candidate = Candidate::Gram(Precision::Double);
+
+    #[test]
+    fn every_method_has_a_second_draw_and_qr_behind_it() {
+        let spir = Candidate::iterative(false);
+        let whitened = [0, 1].map(|draw| Candidate::Whitened { draw });
+        let augmented =
+            [0, 1].map(|draw| Candidate::Augmented { draw, preconditioner: Preconditioner::Split });
+        let [first, second] = Candidate::iterative(true);
+        for (method, expected) in [
+            (Method::Spir, vec![spir[0], spir[1], Candidate::Qr]),
+            (Method::Fossils, vec![first, second, Candidate::Qr]),
+            (Method::Whitened, vec![whitened[0], whitened[1], Candidate::Qr]),
+            (Method::FgmresWlsir, vec![augmented[0], augmented[1], Candidate::Qr]),
+            (Method::Lsmr, vec![lsmr(220), Candidate::Qr]),
+            (Method::Qr, vec![Candidate::Qr]),
+        ] {
+            let found = on_dense_rows(&asking(method), 10.0);
+            assert_eq!(found, expected);
+            assert_eq!(found[0].method(), method);
+        }
+    }
+
+    #[test]
+    fn the_condition_and_what_is_kept_decide_the_precision_of_gram() {
+        let [first, second] = [0, 1].map(|draw| Candidate::Whitened { draw });
+        let gram = asking(Method::Gram);
+        assert_eq!(on_dense_rows(&gram, 10.0), [SINGLE, DOUBLE, first, second, Candidate::Qr]);
+        assert_eq!(on_dense_rows(&gram, 1e4), [DOUBLE, first, second, Candidate::Qr]);
+        assert_eq!(on_dense_rows(&gram, 1e9), [DOUBLE, first, second, Candidate::Qr]);
+        let kept = Params { keep_factor: true, ..gram.clone() };
+        assert_eq!(on_dense_rows(&kept, 10.0)[0], DOUBLE);
+        let single = Params { dtype_work: Some(Precision::Single), ..gram };
+        assert_eq!(on_dense_rows(&single, 1e4), [SINGLE, first, second, Candidate::Qr]);
+        assert!(!on_dense_rows(&asking(Method::Auto), 1e9).contains(&SINGLE));
+    }
+
+    #[test]
+    fn qr_follows_lsmr_where_nobody_has_set_a_limit_and_it_takes_no_longer() {
+        let ask = asking(Method::Lsmr);
+        let limited = Params { max_iter: Some(20), ..ask.clone() };
+        assert_eq!(on_dense_rows(&limited, 10.0), [lsmr(20)]);
+        assert_eq!(on_sparse_rows(&ask, (60, 40)), [lsmr(500), Candidate::Qr]);
+        assert_eq!(on_sparse_rows(&limited, (60, 40)), [lsmr(20)]);
+        // An entry in two thousand, whichever way round.
+        assert_eq!(on_sparse_rows(&ask, (2000, 2000)), [lsmr(LONGEST)]);
+        assert_eq!(on_sparse_rows(&ask, (200_000, 40)), [lsmr(500)]);
+    }
+
+    #[test]
+    fn auto_factors_wide_sparse_rows_late_or_never() {
+        let auto = asking(Method::Auto);
+        let [first, second] = Candidate::iterative(false);
+        let (n, d) = (4 * (FEWEST_COLUMNS + 1), FEWEST_COLUMNS + 1);
+        let [Candidate::Lsmr(limit), rest @ ..] = &on_sparse_rows(&auto, (n, d))[..] else { panic!() };
+        assert!(limit.gives_up && limit.reads >= FEWEST_READS);
+        assert_eq!(rest, [first, second, Candidate::Qr]);
+        assert_eq!(on_sparse_rows(&auto, (d, d))[1..], [Candidate::Qr]);
+        assert_eq!(on_sparse_rows(&auto, (n, LARGEST_FACTOR + 1)), [lsmr(LONGEST)]);
+    }
+
+    #[test]
+    fn operators_are_asked_for_products_alone() {
+        let spir = Candidate::iterative(false);
+        let plan = |d: usize, params: &Params| Plan::for_products(50_000, d, params);
+        let candidates = |d: usize, method: Method| plan(d, &asking(method)).unwrap().candidates;
+        assert_eq!(candidates(199, Method::Auto), spir);
+        let few = Candidate::Lsmr(ReadLimit { reads: 50, gives_up: true });
+        assert_eq!(candidates(1000, Method::Auto), [few, spir[0], spir[1]]);
+        assert_eq!(candidates(LARGEST_FACTOR + 1, Method::Auto), [lsmr(LONGEST)]);
+        assert_eq!(candidates(30, Method::Lsmr), [lsmr(400)]);
+        assert_eq!(candidates(30, Method::Fossils), Candidate::iterative(true));
+        for method in [Method::Gram, Method::Whitened, Method::FgmresWlsir, Method::Qr] {
+            let Err(refusal) = plan(30, &asking(method)) else { panic!("{method:?}") };
+            assert!(refusal.to_string().contains(method.name()), "{refusal}");
+        }
+        assert!(plan(30, &Params { certify: true, ..Params::default() }).is_err());
+    }
+
+    #[test]
+    fn sketches_grow_with_the_columns_and_with_the_draw() {
+        let instance = Instance::new(2000, 60);
+        for form in forms().take(2) {
+            let design = Design::new(&Context::new(1), &instance.problem(form, &[0.0])).unwrap();
+            let rows = |candidate: Candidate| candidate.sketch(&design, &Params::default()).rows;
+            assert_eq!(rows(Candidate::Whitened { draw: 0 }), 120);
+            assert_eq!(rows(Candidate::Whitened { draw: 1 }), 240);
+            // Of fewer than 40 d rows, a sketch of 12 d would be no sketch.
+            assert_eq!(rows(Candidate::iterative(false)[0]), 240);
+        }
+        let tall = Instance::new(2000, 12);
+        let sizes = [false, true].map(|sparse| {
+            let form = forms().find(|form| form.sparse == sparse).unwrap();
+            let design = Design::new(&Context::new(1), &tall.problem(form, &[0.0])).unwrap();
+            Candidate::iterative(true)[0].sketch(&design, &Params::default()).rows
+        });
+        assert_eq!(sizes, [144, 48]);
+        assert_eq!([SINGLE, lsmr(9), Candidate::Qr].map(Candidate::draw), [None; 3]);
     }
 }

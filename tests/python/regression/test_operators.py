@@ -107,10 +107,12 @@ def test_lsmr_is_backward_stable_and_knows_it(wrap, residual):
     assert certificate.estimate <= certificate.bound
 
 
-def test_lsmr_gives_way_on_a_matrix_and_warns_of_an_operator():
+def test_lsmr_gives_way_on_a_matrix_without_a_limit_and_warns_of_an_operator():
     A, b = problem(800, 30, kappa=1e9)
     with pytest.warns(FallbackWarning, match="method='lsmr' gave way to 'qr'"):
         assert nearlin.lstsq(A, b, method="lsmr", rng=0).certificate.estimate <= 4 * U
+    with pytest.warns(AccuracyWarning, match="reached a backward error of"):
+        assert nearlin.lstsq(A, b, method="lsmr", max_iter=60, rng=0).method == "lsmr"
     with pytest.warns(AccuracyWarning, match="reached a backward error of"):
         result = nearlin.lstsq(aslinearoperator(A), b, method="lsmr", rng=0)
     assert not result.certificate.met
