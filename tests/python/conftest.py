@@ -17,6 +17,7 @@ ALONE = {
     "test_demo",
     "test_forks",
     "test_fuzz_memory",
+    "test_growth",
     "test_processes",
     "test_signals",
     "test_sparse",
