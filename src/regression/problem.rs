@@ -75,3 +75,47 @@ pub enum Preconditioner {
 pub(crate) fn no_tiles() -> ! {
     unreachable!("a linear operator has no tiles")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Result;
+    use crate::matrix::Mat;
+    use crate::regression::testing::{Instance, forms};
+
+    #[derive(Debug)]
+    struct Zero(usize, usize);
+
+    impl LinearOperator for Zero {
+        fn nrows(&self) -> usize {
+            self.0
+        }
+
+        fn ncols(&self) -> usize {
+            self.1
+        }
+
+        fn product(&self, x: Mat<f64>) -> Result<Mat<f64>> {
+            Mat::zeros(self.0, x.ncols())
+        }
+
+        fn transposed_product(&self, y: Mat<f64>) -> Result<Mat<f64>> {
+            Mat::zeros(self.1, y.ncols())
+        }
+    }
+
+    #[test]
+    fn a_source_has_the_kind_and_the_shape_of_what_it_was() {
+        let (instance, operator) = (Instance::new(9, 4), Zero(9, 4));
+        let [dense, sparse] = [false, true].map(|sparse| {
+            let form = forms().find(|form| form.sparse == sparse).unwrap();
+            Source::from(instance.problem(form, &[0.0]).design)
+        });
+        let products = Source::<f64>::from(&operator as &dyn LinearOperator);
+        assert!(matches!(dense, Source::Dense(_)) && matches!(sparse, Source::Sparse(_)));
+        assert!(matches!(products, Source::Operator(_)));
+        for source in [dense, sparse, products] {
+            assert_eq!((source.nrows(), source.ncols()), (9, 4));
+        }
+    }
+}

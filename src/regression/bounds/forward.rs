@@ -377,3 +377,98 @@ impl Exact {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linalg::Factor;
+    use crate::regression::testing::{Form, Instance, assert_near, forms, product};
+
+    const CONDITION: f64 = 10.0;
+
+    /// The minimiser, and answers that are off by a millionth and more.
+    fn answers(instance: &Instance, form: Form, ridge: f64) -> (Mat<f64>, Mat<f64>) {
+        let exact = instance.minimiser(form, ridge);
+        let off = |j: usize, target: usize| exact[(j, target)] + 1e-6 * (1 + j + 2 * target) as f64;
+        let x = Mat::from_fn(exact.nrows(), 2, off).unwrap();
+        (exact, x)
+    }
+
+    #[test]
+    fn the_distance_from_the_minimiser_is_bounded_and_estimated() {
+        let instance = Instance::new(60, 5);
+        for (form, ridge) in forms().flat_map(|form| [(form, 0.0), (form, 20.0)]) {
+            let (exact, x) = answers(&instance, form, ridge);
+            let (a, b) = instance.explicit(form);
+            let scaled = instance.exact_factor(form, ridge);
+            let mut found = ForwardError::none(5, 2).unwrap();
+            instance.with_group(form, ridge, |group| {
+                assert!(found.measure(group, &scaled, CONDITION, &x, 3).unwrap() >= 3);
+            });
+            assert!(found.low > 0.5 && found.low <= 1.0 && found.objection.is_none());
+            let error = Mat::from_fn(5, 2, |j, target| x[(j, target)] - exact[(j, target)]).unwrap();
+            let (image, fit, fit_of_exact) = (product(&a, &error), product(&a, &x), product(&a, &exact));
+            for target in 0..2 {
+                for j in 0..5 {
+                    let (bound, error) = (found.coordinate_bound[(j, target)], error[(j, target)]);
+                    assert!((1.0 - 1e-4..1.1).contains(&(bound / error)), "{form:?}: {bound} for {error}");
+                    assert!((found.error_estimate[(j, target)] / error - 1.0).abs() < 1e-3, "{form:?}");
+                }
+                let penalty = ridge.sqrt() * norm(error.col(target));
+                let moved = norm(image.col(target)).hypot(penalty);
+                let bound = found.fit_bound[target];
+                assert!((1.0 - 1e-4..1.5).contains(&(bound / moved)), "{form:?}: {bound} for {moved}");
+                let residual = |fit: &Mat<f64>| {
+                    (0..60).map(|i| (b[(i, target)] - fit[(i, target)]).powi(2)).sum::<f64>().sqrt()
+                };
+                let ([low, high], least) = (found.residual_bounds[target], residual(&fit_of_exact));
+                assert!(low <= least * (1.0 + 1e-12) && least <= high * (1.0 + 1e-12), "{form:?}");
+                assert!(high - low < 1e-3 * least, "{form:?}");
+                let size = (0..5).map(|j| (x[(j, target)] * scaled.scale[j]).powi(2)).sum::<f64>().sqrt();
+                let share = residual(&fit) / (scaled.factor.norm().unwrap() * size);
+                assert_near(found.sensitivity[target], CONDITION + CONDITION.powi(2) * share, "sensitivity");
+            }
+        }
+    }
+
+    #[test]
+    fn targets_of_other_groups_are_left_alone() {
+        let (instance, form) = (Instance::new(40, 3), forms().next().unwrap());
+        let (_, x) = answers(&instance, form, 0.0);
+        let mut found = ForwardError::none(3, 2).unwrap();
+        instance.with_group(form, 0.0, |group| {
+            let second = Group { targets: &[1], ..*group };
+            found.measure(&second, &instance.exact_factor(form, 0.0), CONDITION, &x, 3).unwrap();
+        });
+        assert_eq!(found.coordinate_bound.col(0), [0.0; 3]);
+        assert_eq!((found.sensitivity[0], found.fit_bound[0]), (1.0, 0.0));
+        assert!(found.coordinate_bound.col(1).iter().all(|&bound| bound > 0.0));
+    }
+
+    #[test]
+    fn a_factor_that_is_far_off_proves_nothing_and_says_why() {
+        let (instance, form) = (Instance::new(40, 3), forms().next().unwrap());
+        let (_, x) = answers(&instance, form, 0.0);
+        let mut scaled = instance.exact_factor(form, 0.0);
+        if let Factor::Triangle(r) = &mut scaled.factor {
+            r.as_mut_slice().iter_mut().for_each(|entry| *entry *= 10.0);
+        }
+        let mut found = ForwardError::none(3, 2).unwrap();
+        instance.with_group(form, 0.0, |group| {
+            found.measure(group, &scaled, CONDITION, &x, 3).unwrap();
+        });
+        assert!(found.coordinate_bound.as_slice().iter().all(|bound| bound.is_nan()));
+        let [low, high] = found.residual_bounds[1];
+        assert!(found.fit_bound[0].is_nan() && low == 0.0 && high.is_nan());
+        assert!(found.objection.unwrap().contains("reaches down to 1.0e-2"));
+        assert!(objection(1e14, 0.0).contains("condition of 1.0e14 leaves no digit"));
+    }
+
+    #[test]
+    fn bounds_among_subnormal_numbers_are_not_rounded_down() {
+        assert_eq!(rounded_up(1.25, 3), 10.0);
+        assert_eq!(rounded_up(0.0, -1074), 0.0);
+        let least = f64::from_bits(1);
+        assert_eq!([0.25, 0.75, 1.25].map(|x| rounded_up(x, -1074)), [1.0, 2.0, 2.0].map(|x| x * least));
+    }
+}

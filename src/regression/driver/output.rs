@@ -256,3 +256,152 @@ impl Output {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linalg::LEAST;
+    use crate::matrix::{Dense, Matrix};
+    use crate::parallel::Context;
+    use crate::regression::methods::qr::qr;
+    use crate::regression::problem::Problem;
+    use crate::regression::testing::{Form, Instance, assert_near, assert_same, forms, product};
+
+    fn output<T: Real>(d: usize, tolerance: Option<f64>) -> Output {
+        Output::empty::<T>(d, 2, &Params { tolerance, ..Params::default() }).unwrap()
+    }
+
+    /// b - A x, with means after the weights.
+    fn mean_residual(instance: &Instance, form: Form, x: &Mat<f64>, target: usize) -> f64 {
+        let fit = product(&instance.a, x);
+        let weight = |i: usize| if form.weighted { instance.weights[i] } else { 1.0 };
+        let n = instance.a.nrows();
+        let sum: f64 = (0..n).map(|i| weight(i) * (instance.b[(i, target)] - fit[(i, target)])).sum();
+        sum / (0..n).map(weight).sum::<f64>()
+    }
+
+    #[test]
+    fn answers_come_in_the_units_of_the_caller() {
+        let instance = Instance::new(60, 5);
+        for (form, ridge) in forms().flat_map(|form| [(form, 0.0), (form, 20.0)]) {
+            let mut output = output::<f64>(5, None);
+            instance.with_group(form, ridge, |group| {
+                let factored = qr(group, LEAST).unwrap();
+                output.accept(group, Method::Whitened, &factored, Some(44)).unwrap();
+                assert_eq!(output.n_iter, factored.refined.passes);
+                output.finish(group.design).unwrap();
+            });
+            let x = instance.minimiser(form, ridge);
+            assert_same(&output.x, &x, &format!("{form:?}"));
+            let ((a, b), what) = (instance.explicit(form), format!("{form:?}, ridge {ridge}"));
+            let fit = product(&a, &x);
+            for target in 0..2 {
+                let squares = (0..60).map(|i| (b[(i, target)] - fit[(i, target)]).powi(2));
+                assert_near(output.residual_norm[target], squares.sum::<f64>().sqrt(), &what);
+                let intercept = match form.fit_intercept {
+                    true => mean_residual(&instance, form, &x, target),
+                    false => 0.0,
+                };
+                assert_near(output.intercept[target], intercept, &what);
+                assert!(output.backward_error[target] > 0.0, "{what}");
+                assert!(output.backward_error_bound[target] >= 1.4 * output.backward_error[target], "{what}");
+            }
+            assert_eq!(
+                (output.rank, output.method, output.sketch_size),
+                (Some(5), Method::Whitened, Some(44))
+            );
+            assert!(output.settled && output.condition > 1.0);
+        }
+    }
+
+    /// Answers to both targets that have this backward error, and this bound on it.
+    fn unfactored(x: &Mat<f64>, error: f64, bound: f64) -> Unfactored {
+        let mut refined = Refined::starting_at(x).unwrap();
+        refined.backward_error.fill(error);
+        refined.residual_norm.fill(1.0);
+        Unfactored {
+            refined,
+            bound: vec![bound; 2],
+            scale: vec![4.0; x.nrows()],
+            condition: 7.0,
+            is_shortest: true,
+        }
+    }
+
+    #[test]
+    fn without_a_factor_nothing_is_said_of_the_rank() {
+        let (instance, form) = (Instance::new(40, 3), forms().next().unwrap());
+        let x = Mat::from_fn(3, 2, |j, target| (1 + j + target) as f64).unwrap();
+        let mut output = output::<f64>(3, None);
+        output.rank = Some(3);
+        instance.with_group(form, 0.0, |group| {
+            output.accept_unfactored(group, unfactored(&x, 1e-17, 2e-17)).unwrap();
+            let unit = group.design.target_scale(1);
+            assert_eq!(output.x[(2, 1)] * unit, 4.0 / 4.0);
+            output.finish(group.design).unwrap();
+        });
+        assert_eq!((output.rank, output.method, output.condition), (None, Method::Lsmr, 7.0));
+        assert_eq!((output.columns, output.confidence), (Columns::PowersOfTwo, 1.0));
+        assert_eq!(output.backward_error_bound, [2e-17 + ROUNDING; 2]);
+        assert!(output.settled);
+    }
+
+    #[test]
+    fn a_target_is_missed_where_the_bound_is_above_it() {
+        let (instance, form) = (Instance::new(40, 3), forms().next().unwrap());
+        let x = Mat::identity(3).unwrap();
+        let x = Mat::from_fn(3, 2, |i, j| x[(i, j)]).unwrap();
+        let settled = |tolerance: Option<f64>, error: f64| {
+            let mut output = output::<f64>(3, tolerance);
+            instance.with_group(form, 0.0, |group| {
+                output.accept_unfactored(group, unfactored(&x, error, 2.0 * error)).unwrap();
+                output.finish(group.design).unwrap();
+            });
+            output.settled
+        };
+        assert!(settled(Some(1e-6), 1e-7));
+        assert!(!settled(Some(1e-6), 1e-5));
+        assert!(!settled(None, 1e-7));
+        assert!(!settled(Some(1e-6), f64::NAN));
+    }
+
+    #[test]
+    fn rounding_to_single_precision_is_part_of_the_error() {
+        let (a, b) = ([1.0f32, 2.0, 3.0, 5.0], [1.0f32; 8]);
+        let problem = Problem {
+            design: Matrix::Dense(Dense::column_major(&a, 4, 1)),
+            targets: Dense::column_major(&b, 4, 2),
+            weights: None,
+            ridge: &[0.0],
+            fit_intercept: false,
+        };
+        let context = Context::new(1);
+        let design = Design::new(&context, &problem).unwrap();
+        let group = Group {
+            context: &context,
+            design: &design,
+            targets: &[0, 1],
+            ridge: 0.0,
+            tolerance: 1e-7,
+            max_passes: 1,
+        };
+        let x = Mat::from_fn(1, 2, |_, target| [0.1, 0.5][target]).unwrap();
+        let mut output = output::<f32>(1, None);
+        output.accept_unfactored(&group, unfactored(&x, 0.0, 0.0)).unwrap();
+        let rounded = f64::from(0.1f32);
+        assert_eq!(output.x[(0, 0)] * design.target_scale(0) * 4.0, rounded);
+        assert_near(output.backward_error[0] * 1e9, (rounded - 0.1).abs() / 0.1 * 1e9, "change");
+        assert_eq!(output.backward_error[1], 0.0);
+        assert_eq!(output.backward_error_bound[0], output.backward_error[0] + ROUNDING);
+    }
+
+    #[test]
+    fn an_answer_that_overflows_is_an_error_about_b() {
+        let (instance, form) = (Instance::new(40, 3), forms().next().unwrap());
+        let mut output = output::<f64>(3, None);
+        output.x[(1, 1)] = f64::INFINITY;
+        instance.with_group(form, 0.0, |group| {
+            assert!(output.finish(group.design).unwrap_err().to_string().contains("`b`"));
+        });
+    }
+}

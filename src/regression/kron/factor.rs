@@ -129,3 +129,97 @@ fn shortest(to_basis: &Mat<f64>, norms: &[f64], exponents: &[i32]) -> Result<Mat
     let projected = project(&Qr::new(normalised(rows)?)?.thin_q()?, &answer)?;
     Mat::from_fn(d, r, |i, j| projected[(i, j)] * unit(i))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::regression::testing::{assert_near, assert_same, product, transposed};
+
+    /// Of columns whose units differ, the third 4 times the first.
+    fn rows() -> Mat<f64> {
+        let entry = |i: usize, j: usize| match j {
+            0 | 2 => ((i * i) % 7) as f64 - 2.0,
+            _ => 1e3 * ((3 * i) % 5) as f64,
+        };
+        Mat::from_fn(8, 3, |i, j| entry(i, j) * if j == 2 { 4.0 } else { 1.0 }).unwrap()
+    }
+
+    fn decomposed(a: &Mat<f64>, cutoff: Option<f64>) -> Factor {
+        Factor::new(0, &a.as_ref(), cutoff).unwrap()
+    }
+
+    /// U S V' diag(norms 2^exponents)
+    fn composed(factor: &Factor) -> Mat<f64> {
+        let (d, r) = (factor.to_basis.nrows(), factor.to_basis.ncols());
+        let left = Mat::from_fn(factor.left.nrows(), r, |i, j| factor.left[(i, j)] * factor.singular[j]);
+        let units = |i: usize| factor.norms[i].powi(2) * 2f64.powi(factor.exponents[i]);
+        let right = Mat::from_fn(d, r, |i, j| factor.to_basis[(i, j)] * units(i)).unwrap();
+        product(&left.unwrap(), &transposed(&right))
+    }
+
+    #[test]
+    fn a_factor_is_what_it_is_decomposed_into() {
+        let a = rows();
+        for cutoff in [Some(1e-12), None] {
+            let factor = decomposed(&a, cutoff);
+            let rank = if cutoff.is_some() { 2 } else { 3 };
+            assert_eq!((factor.rank, factor.singular.len()), (rank, rank));
+            let expected = Mat::from_fn(8, 3, |i, j| a[(i, j)] / 1e3).unwrap();
+            let found = composed(&factor);
+            assert_same(&Mat::from_fn(8, 3, |i, j| found[(i, j)] / 1e3).unwrap(), &expected, "A");
+            let units =
+                Mat::from_fn(8, 3, |i, j| factor.equilibrated[(i, j)] * 2f64.powi(factor.exponents[j]));
+            assert_eq!(units.unwrap().as_slice(), a.as_slice());
+        }
+    }
+
+    #[test]
+    fn columns_keep_one_common_unit_where_nothing_is_dropped() {
+        let (scaled, common) = (decomposed(&rows(), Some(1e-12)), decomposed(&rows(), None));
+        assert_eq!(common.norms, [1.0; 3]);
+        assert!(common.exponents.iter().all(|&exponent| exponent == common.exponents[0]));
+        assert_eq!(scaled.exponents[2], scaled.exponents[0] + 2);
+        assert!(scaled.exponents[1] > scaled.exponents[2]);
+        for j in 0..3 {
+            assert_near(scaled.norms[j], norm(scaled.equilibrated.col(j)), "norm");
+        }
+        assert!(scaled.condition < 10.0 && common.condition > 1e6);
+        assert!(scaled.cut < 1e-14 && common.cut == 0.0);
+    }
+
+    #[test]
+    fn answers_are_the_shortest_in_the_units_of_the_caller() {
+        let factor = decomposed(&rows(), Some(1e-12));
+        let coordinates = Mat::from_fn(2, 1, |i, _| 1.0 + i as f64).unwrap();
+        let unknowns = product(&factor.back, &coordinates);
+        let x: Vec<f64> = (0..3).map(|j| unknowns[(j, 0)] / 2f64.powi(factor.exponents[j])).collect();
+        assert_near(x[2] / x[0], 4.0, "of parallel columns");
+        // And they are answers: A x = U S c.
+        let plain = product(&factor.to_basis, &coordinates);
+        assert_same(
+            &product(&factor.equilibrated, &unknowns),
+            &product(&factor.equilibrated, &plain),
+            "images",
+        );
+    }
+
+    #[test]
+    fn zeros_keep_a_direction_that_leads_nowhere() {
+        let factor = decomposed(&Mat::zeros(4, 2).unwrap(), Some(1e-12));
+        assert_eq!((factor.rank, &factor.singular[..]), (0, &[1.0][..]));
+        assert_eq!((factor.left.ncols(), factor.back.as_slice()), (1, &[0.0; 2][..]));
+        let mut one_column = rows();
+        one_column.col_mut(1).fill(0.0);
+        let factor = decomposed(&one_column, Some(1e-12));
+        assert_eq!(factor.rank, 1);
+        assert_eq!((factor.to_basis[(1, 0)], factor.norms[1]), (0.0, 1.0));
+    }
+
+    #[test]
+    fn an_entry_that_is_not_finite_is_named() {
+        let mut a = Mat::from_fn(700, 2, |i, j| (i + j) as f64).unwrap();
+        a[(600, 1)] = f64::NAN;
+        let Err(error) = Factor::new(2, &a.as_ref(), None) else { panic!() };
+        assert!(error.to_string().contains("[2][600, 1]"), "{error}");
+    }
+}

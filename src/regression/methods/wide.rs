@@ -126,3 +126,88 @@ const COLUMNS: &str = "norms of columns";
 fn block_columns(n: usize) -> usize {
     ((1 << 15) / n).clamp(16, 1024)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linalg::LEAST;
+    use crate::regression::testing::{Form, Instance, assert_near, assert_same, forms, product, transposed};
+
+    fn with_transposed(
+        instance: &Instance,
+        form: Form,
+        rcond: f64,
+        work: impl FnOnce(&Context, &Transposed<'_, '_, f64>),
+    ) {
+        instance.with_group(form, 0.0, |group| {
+            work(group.context, &Transposed::new(group.context, group.design, rcond).unwrap());
+        });
+    }
+
+    /// W^(1/2) (A - 1 mean') with columns of norm one.
+    fn normalised(instance: &Instance, form: Form, norms: &[f64]) -> Mat<f64> {
+        let (a, _) = instance.explicit(form);
+        Mat::from_fn(a.nrows(), a.ncols(), |i, j| a[(i, j)] / norms[j]).unwrap()
+    }
+
+    fn assert_orthonormal(q: &Mat<f64>, what: &str) {
+        assert_same(&product(&transposed(q), q), &Mat::identity(q.ncols()).unwrap(), what);
+    }
+
+    #[test]
+    fn rows_of_the_transpose_are_columns_over_their_norms() {
+        let instance = Instance::new(6, 40);
+        for form in forms().filter(|form| !form.fit_intercept) {
+            with_transposed(&instance, form, LEAST, |_, transpose| {
+                let (a, _) = instance.explicit(form);
+                for (j, norm) in transpose.norms.iter().enumerate() {
+                    assert_near(*norm, linalg::norm(a.col(j)), &format!("{form:?}, column {j}"));
+                }
+                assert_eq!((transpose.nrows(), transpose.ncols()), (40, 6));
+                let (mut buffer, expected) = (Vec::new(), normalised(&instance, form, &transpose.norms));
+                let tile = transpose.tile(17..21, 2..5, &mut buffer).unwrap();
+                for (j, i) in (0..4).flat_map(|j| (0..3).map(move |i| (j, i))) {
+                    assert_near(tile.get(j, i), expected[(i + 2, j + 17)], &format!("{form:?}, {j}, {i}"));
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn singular_vectors_make_up_a() {
+        let instance = Instance::new(6, 40);
+        for form in forms() {
+            with_transposed(&instance, form, LEAST, |context, transpose| {
+                let (Svd { u, s, v }, cut) = transpose.svd(context, LEAST).unwrap();
+                let zero_rows = if form.weighted { 1 } else { 0 };
+                assert_eq!(s.len(), 6 - zero_rows - usize::from(form.fit_intercept), "{form:?}");
+                assert!(cut < 1e-14, "{form:?}: {cut}");
+                let scaled = Mat::from_fn(6, s.len(), |i, j| u[(i, j)] * s[j]).unwrap();
+                let expected = normalised(&instance, form, &transpose.norms);
+                assert_same(&product(&scaled, &transposed(&v)), &expected, &format!("{form:?}"));
+                assert_orthonormal(&u, "left vectors");
+                assert_orthonormal(&v, "right vectors");
+            });
+        }
+    }
+
+    #[test]
+    fn right_vectors_of_nearly_equal_rows_are_orthonormal() {
+        let mut instance = Instance::new(6, 40);
+        for j in 0..40 {
+            let first = instance.a[(0, j)];
+            instance.a[(5, j)] = first + 1e-9 * instance.a[(5, j)];
+        }
+        instance.a.col_mut(7).fill(0.0);
+        let form = forms().next().unwrap();
+        with_transposed(&instance, form, LEAST, |context, transpose| {
+            assert_eq!(transpose.empty, [7]);
+            let (Svd { s, v, .. }, _) = transpose.svd(context, LEAST).unwrap();
+            assert!(s[0] > 1e7 * s[5]);
+            assert_orthonormal(&v, "right vectors");
+            let (Svd { s, .. }, cut) = transpose.svd(context, 1e-6).unwrap();
+            assert_eq!(s.len(), 5);
+            assert!((1e-11..1e-8).contains(&cut), "{cut}");
+        });
+    }
+}

@@ -264,3 +264,120 @@ fn norm_of(a: &Mat<f64>) -> Result<f64> {
     let equilibrated = Mat::from_fn(a.nrows(), a.ncols(), |i, j| a[(i, j)] / unit)?;
     Ok(linalg::svd(equilibrated.as_ref())?.s.first().map_or(0.0, |norm| norm * unit))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::regression::testing::{
+        Instance, assert_near, assert_same, forms, product, transposed as transposed_of,
+    };
+
+    const QUANTILES: Quantiles = Quantiles { pointwise: 2.0, simultaneous: 3.0, median: 0.5 };
+    const U: f64 = f64::UNIT_ROUNDOFF;
+
+    /// [A, B]
+    fn beside(a: &Mat<f64>, b: &Mat<f64>) -> Mat<f64> {
+        let d = a.ncols();
+        let entry = |i: usize, j: usize| if j < d { a[(i, j)] } else { b[(i, j - d)] };
+        Mat::from_fn(a.nrows(), d + b.ncols(), entry).unwrap()
+    }
+
+    fn answer(a: &Mat<f64>, b: &Mat<f64>, ridge: f64, roundoff: f64, excess: f64) -> Result<SketchAnswer> {
+        sketch_and_solve(&Context::new(2), &beside(a, b), a.ncols(), ridge, &QUANTILES, roundoff, excess)
+    }
+
+    /// (A'A + ridge)^-1
+    fn inverse(a: &Mat<f64>, ridge: f64) -> Mat<f64> {
+        let svd = linalg::svd(a.as_ref()).unwrap();
+        let over = |i: usize, j: usize| svd.v[(i, j)] / (svd.s[j].powi(2) + ridge);
+        product(&Mat::from_fn(a.ncols(), a.ncols(), over).unwrap(), &transposed_of(&svd.v))
+    }
+
+    #[test]
+    fn answers_and_their_errors_are_those_of_the_formulas() {
+        let (m, d) = (60, 5);
+        let (instance, form) = (Instance::new(m, d), forms().next().unwrap());
+        let (a, b) = (&instance.a, &instance.b);
+        for (ridge, excess) in [(0.0, 1.0), (0.0, 1.5), (20.0, 1.0)] {
+            let found = answer(a, b, ridge, U, excess).unwrap();
+            let (x, c) = (instance.minimiser(form, ridge), inverse(a, ridge));
+            let gram = product(&transposed_of(a), a);
+            let (fit, hat) = (product(a, &x), product(&gram, &c));
+            let sandwich = product(&c, &hat);
+            let freedom: f64 = (0..d).map(|j| hat[(j, j)]).sum();
+            let pull = product(&c, &x);
+            assert_eq!(found.rank, d);
+            assert_same(&found.x, &x, "answers");
+            let (mut estimate, mut unit) = (0.0f64, 0.0f64);
+            for target in 0..2 {
+                let squares: f64 = (0..m).map(|i| (b[(i, target)] - fit[(i, target)]).powi(2)).sum();
+                let sigma = (squares / (m as f64 - freedom)).sqrt();
+                let residual = sigma * (m as f64).sqrt();
+                assert_near(found.residual_norm[target], residual, "residual");
+                for j in 0..d {
+                    let pulled = ridge * pull[(j, target)] / (m as f64).sqrt();
+                    let error = excess * (sigma * sandwich[(j, j)].sqrt()).hypot(pulled);
+                    assert_near(found.half_width[(j, target)], 2.0 * error, "half width");
+                    assert_near(found.simultaneous[(j, target)], 3.0 * error, "simultaneous");
+                    estimate = estimate.max(0.5 * error);
+                }
+                let penalty = ridge.sqrt() * linalg::norm(x.col(target));
+                let svd = linalg::svd(a.as_ref()).unwrap();
+                let norm = (1.0 - (freedom / m as f64).sqrt()) / svd.s[d - 1].hypot(ridge.sqrt());
+                unit = unit.max(residual.hypot(penalty) * norm / (d as f64).sqrt());
+            }
+            assert_near(found.estimate, estimate, "estimate");
+            assert_near(found.unit, unit, "unit");
+            assert!(found.rounding > 0.0 && found.rounding < 1e-10);
+        }
+    }
+
+    #[test]
+    fn the_error_in_units_of_the_theorem_is_the_largest_of_all_targets() {
+        let instance = Instance::new(60, 5);
+        let one = |target: usize| {
+            let b = Mat::from_fn(60, 1, |i, _| instance.b[(i, target)]).unwrap();
+            answer(&instance.a, &b, 0.0, U, 1.0).unwrap()
+        };
+        let both = answer(&instance.a, &instance.b, 0.0, U, 1.0).unwrap();
+        let (first, second) = (one(0), one(1));
+        assert_eq!(both.eps, first.eps.max(second.eps));
+        let largest = largest_of(first.simultaneous.as_slice());
+        assert_near(first.eps, largest / first.unit, "eps");
+    }
+
+    #[test]
+    fn answers_of_deficient_sketches_are_the_shortest() {
+        let instance = Instance::new(60, 5);
+        let mut a = instance.a.copy().unwrap();
+        for i in 0..60 {
+            (a[(i, 3)], a[(i, 4)]) = (2.0 * a[(i, 0)], 0.0);
+        }
+        let found = answer(&a, &instance.b, 0.0, U, 1.0).unwrap();
+        assert_eq!(found.rank, 3);
+        for target in 0..2 {
+            assert_near(found.x[(3, target)], 2.0 * found.x[(0, target)], "parallel columns");
+            assert_eq!((found.x[(4, target)], found.half_width[(4, target)]), (0.0, 0.0));
+        }
+        let kept = Mat::from_fn(60, 3, |i, j| a[(i, j)]).unwrap();
+        let independent = answer(&kept, &instance.b, 0.0, U, 1.0).unwrap();
+        assert_same(&product(&a, &found.x), &product(&kept, &independent.x), "fits");
+    }
+
+    #[test]
+    fn answers_too_large_for_their_precision_are_an_error_about_b() {
+        let instance = Instance::new(60, 5);
+        let b = Mat::from_fn(60, 2, |i, target| 1e40 * instance.b[(i, target)]).unwrap();
+        assert!(answer(&instance.a, &b, 0.0, U, 1.0).is_ok());
+        let Err(error) = answer(&instance.a, &b, 0.0, f64::from(f32::EPSILON), 1.0) else { panic!() };
+        assert!(error.to_string().contains("`b`"), "{error}");
+    }
+
+    #[test]
+    fn norms_of_numbers_of_any_magnitude() {
+        assert!((size(&[3e-300, 4e-300]) / 5e-300 - 1.0).abs() < 1e-15);
+        assert!((size(&[3e300, 4e300]) / 5e300 - 1.0).abs() < 1e-15);
+        let a = Mat::from_fn(2, 2, |i, j| if i == j { 1e200 * (1 + i) as f64 } else { 0.0 }).unwrap();
+        assert!((norm_of(&a).unwrap() / 2e200 - 1.0).abs() < 1e-15);
+    }
+}
