@@ -1,7 +1,7 @@
 //! Seconds and errors of the dense factorisations, one line of `key=value` for each operation and order.
 //!
-//! `cargo bench --bench linalg` measures everything; `-- qr 256` one operation at one order. The tall QR is
-//! of a matrix with [`TALL`] rows, by one thread and by two. `benches/python/floors/linalg.py` runs this beside
+//! `cargo bench --bench linalg` measures everything; `-- qr 256` one operation at one order. The tall QR and the leverages
+//! are of a matrix with [`TALL`] rows, by one thread and by two. `benches/python/floors/linalg.py` runs this beside
 //! SciPy. Without `--bench`, as under `cargo test`, orders are tiny.
 
 #![allow(clippy::disallowed_macros, clippy::disallowed_methods)]
@@ -19,7 +19,7 @@ const TALL: usize = 1 << 17;
 const NUMBERS: usize = 1 << 15;
 /// Rows of the sparse matrix, and entries of each.
 const SPARSE: (usize, usize) = (1 << 15, 16);
-const OPERATIONS: [&str; 12] = [
+const OPERATIONS: [&str; 14] = [
     "gemm",
     "syrk",
     "trsm",
@@ -32,6 +32,8 @@ const OPERATIONS: [&str; 12] = [
     "systems",
     "systems32",
     "sparse",
+    "leverages-1",
+    "leverages-2",
 ];
 
 /// Least time and least number of runs that a figure is the best of.
@@ -48,7 +50,7 @@ fn main() -> Result<()> {
         }
         let defaults: &[usize] = match operation {
             _ if !full => &[16, 40],
-            "tall-1" | "tall-2" => &[64, 256],
+            "tall-1" | "tall-2" | "leverages-1" | "leverages-2" => &[64, 256],
             "systems" | "systems32" => &[8, 16, 32, 64, 128],
             "sparse" => &[256, 1024],
             _ => &ORDERS,
@@ -86,7 +88,9 @@ fn best_of<T>(mut run: impl FnMut() -> Result<T>) -> Result<(f64, T)> {
 }
 
 fn measure(operation: &str, n: usize, tall: usize) -> Result<Outcome> {
-    let rows = if operation.starts_with("tall") { tall } else { n };
+    let is_tall = operation.starts_with("tall") || operation.starts_with("leverages");
+    let rows = if is_tall { tall } else { n };
+    let context = Context::new(if operation.ends_with("-2") { 2 } else { 1 });
     let a = random(rows, n)?;
     let (seconds, errors) = match operation {
         "gemm" => {
@@ -143,8 +147,18 @@ fn measure(operation: &str, n: usize, tall: usize) -> Result<Outcome> {
         "systems" => systems::<f64>(&positive_definite(&a)?)?,
         "systems32" => systems::<f32>(&positive_definite(&a)?)?,
         "sparse" => sparse_gram(n, if tall == TALL { SPARSE.0 } else { 100 })?,
+        "leverages-1" | "leverages-2" => {
+            let by_rows = transposed(&a)?;
+            let view = Dense::row_major(by_rows.as_slice(), rows, n);
+            let whitener = linalg::invert_upper(linalg::tsqr(&context, &view)?.as_ref())?;
+            let (seconds, found) = best_of(|| linalg::leverages(&context, &view, &whitener))?;
+            let basis = product(&a, &whitener)?;
+            let square = |i: usize| (0..n).map(|j| basis[(i, j)] * basis[(i, j)]).sum::<f64>();
+            let expected = Mat::from_fn(rows, 1, |i, _| square(i))?;
+            let found = Mat::from_fn(rows, 1, |i, _| found[i])?;
+            (seconds, [distance(&found, &expected) / norm(&expected), 0.0])
+        }
         _ => {
-            let context = Context::new(if operation == "tall-1" { 1 } else { 2 });
             let by_rows = transposed(&a)?;
             let view = Dense::row_major(by_rows.as_slice(), rows, n);
             let (seconds, r) = best_of(|| linalg::tsqr(&context, &view))?;

@@ -14,6 +14,7 @@
 //! | [`Qr`] | blocked Householder QR that keeps Q in factored form |
 //! | `gram`, `whitened_gram` | A'A and (A W)'(A W) of tall matrices in one read |
 //! | `weighted_whitened_gram` | the latter with rows weighted by what they are |
+//! | [`leverages`] | squared norms of the rows of A W |
 //! | [`orthonormal()`], [`cholesky_qr2`] | orthonormal bases of tall blocks |
 //! | [`sparse_gram`], [`gram_of_rows`], [`quadratic_forms`] | A'A, E E' and v'G v of sparse rows |
 //! | [`tsqr()`] | R of a matrix with many rows |
@@ -81,4 +82,5 @@ pub use svd::{Svd, svd, svd_into, svd_scratch};
 pub use triangle::{invert_upper, multiply_upper, solve_upper, solve_upper_transposed};
 pub use tsqr::tsqr;
 pub use view::{Scalar, Scratch, ScratchSize};
+pub use whiten::leverages;
 pub(crate) use whiten::{weighted_whitened_gram, whitened_gram};

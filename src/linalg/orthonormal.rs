@@ -3,7 +3,7 @@
 use super::gram::gram;
 use super::{Qr, cholesky, condition_of_upper, invert_upper, matmul, tsqr};
 use crate::error::Result;
-use crate::matrix::{DenseMut, Mat};
+use crate::matrix::{DenseMut, Mat, make_rows};
 use crate::memory::filled;
 use crate::parallel::Context;
 
@@ -33,19 +33,14 @@ pub(crate) fn over_triangle(context: &Context, a: &Mat<f64>, r: &Mat<f64>) -> Re
     const COLUMNS: usize = 64;
     let inverse = invert_upper(r.as_ref())?;
     let mut quotient = Mat::zeros(a.nrows(), a.ncols())?;
-    let parts = quotient.as_mut_slice().chunks_mut(a.nrows() * COLUMNS);
-    context.map_parts(
-        parts,
-        || (),
-        |(), block, part| {
-            let columns = block * COLUMNS..block * COLUMNS + part.len() / a.nrows();
-            let out = DenseMut::column_major(part, a.nrows(), columns.len());
-            // The inverse is a triangle: rows below its last column here are zeros.
-            let rows = 0..columns.end;
-            let inverse = inverse.as_ref().window(rows.clone(), columns);
-            matmul(out, false, a.as_ref().cols(rows), inverse, 1.0);
-        },
-    )?;
+    make_rows(context, quotient.as_mut_slice(), a.nrows(), COLUMNS, |_, columns, out| {
+        let out = DenseMut::column_major(out, a.nrows(), columns.len());
+        // The inverse is a triangle: rows below its last column here are zeros.
+        let rows = 0..columns.end;
+        let inverse = inverse.as_ref().window(rows.clone(), columns);
+        matmul(out, false, a.as_ref().cols(rows), inverse, 1.0);
+        Ok(())
+    })?;
     Ok(quotient)
 }
 

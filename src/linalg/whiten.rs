@@ -1,17 +1,38 @@
-//! Products A W of a tall A with a small W, used at once and never stored: their Gram matrix, as it is or with
-//! rows weighted by what they are themselves.
+//! Products A W of a tall A with a small W, used at once and never stored: the norms of their rows, and their Gram
+//! matrix, as it is or with rows weighted by what they are themselves.
 //!
 //! A few rows are multiplied in `f64` while they are in the cache, by the triangular half of W only where W is an
 //! upper triangle, and go straight into the panels of a Gram sum, in the precision of that sum.
-//! Cost for a triangle of order d: n d^2 flops in `f64`, as many in the precision of the sum, one read of A.
+//! Cost for a triangle of order d: n d^2 flops in `f64`, as many in the precision of a sum, one read of A.
 
 use super::gram::{CHUNK, GramSum, sum_over_slabs};
 use super::kernel::{HEIGHT, Kernel, add_tile};
 use crate::error::Result;
-use crate::matrix::{Buffer, Dense, Mat, Rows};
+use crate::matrix::{Buffer, Dense, Mat, Rows, make_rows, row_step};
 use crate::memory::{push, room_for, zeros};
 use crate::parallel::Context;
 use crate::simd::norm_sq;
+
+/// The squared norms of the rows of A W for W = `whitener`, after one read of A: leverages, if the columns of A W are an
+/// orthonormal basis of those of A, as they are for W = R^-1 with A = Q R, and for W = V S^-1 with A = U S V'.
+///
+/// To scale is up to the caller. NaN and infinities in a row come out in its norm.
+///
+/// Panics if A has not as many columns as W has rows.
+pub fn leverages(context: &Context, rows: &dyn Rows, whitener: &Mat<f64>) -> Result<Buffer<f64>> {
+    let (n, d) = (rows.nrows(), rows.ncols());
+    assert_eq!(d, whitener.nrows());
+    let panels = Panels::new(whitener)?;
+    let mut norms = Buffer::zeros(n, "leverages")?;
+    make_rows(context, &mut norms, 1, row_step(n, d), |buffer, block, norms| {
+        for (start, norms) in block.step_by(CHUNK).zip(norms.chunks_mut(CHUNK)) {
+            let chunk = rows.tile(start..start + norms.len(), 0..d, buffer)?;
+            panels.multiply(chunk, |i, _, products| add_squared_norms(products, &mut norms[i..]))?;
+        }
+        Ok(())
+    })?;
+    Ok(norms)
+}
 
 /// (A W)'(A W) for W = `whitener`, and what `visit` made of the tiles of A, as in [`gram`](super::gram::gram).
 pub(crate) fn whitened_gram<E: Kernel, P: Send>(
@@ -48,18 +69,23 @@ pub(crate) fn weighted_whitened_gram<P: Send>(
         for start in (0..tile.nrows()).step_by(CHUNK) {
             let chunk = tile.rows(start..(start + CHUNK).min(tile.nrows()));
             let mut weights = [0.0; CHUNK];
+            let weights = &mut weights[..chunk.nrows()];
             panels.multiply(chunk, |i, column, products| {
                 sum.pack_tile(start + i, column, products);
-                for (norm, row) in weights[i..].iter_mut().zip(products.chunks_exact(f64::WIDTH)) {
-                    *norm += norm_sq(row);
-                }
+                add_squared_norms(products, &mut weights[i..]);
             })?;
-            weigh(part, chunk, row + start, &mut weights[..chunk.nrows()]);
-            sum.scale_rows(start, &weights[..chunk.nrows()]);
+            weigh(part, chunk, row + start, weights);
+            sum.scale_rows(start, weights);
         }
         sum.multiply(tile.nrows());
         Ok(())
     })
+}
+
+/// Adds the squared norms of rows of products to those that there are.
+fn add_squared_norms(products: &[f64], norms: &mut [f64]) {
+    let rows = products.chunks_exact(f64::WIDTH);
+    norms.iter_mut().zip(rows).for_each(|(norm, row)| *norm += norm_sq(row));
 }
 
 /// What memory is for.
@@ -133,6 +159,8 @@ impl Panels {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::linalg::testing::{gaussian, product};
+    use crate::linalg::{Qr, svd, tsqr};
     use proptest::prelude::*;
 
     fn entry(k: usize) -> f64 {
@@ -140,8 +168,8 @@ mod tests {
     }
 
     fn check<E: Kernel>(a: Dense<'_, f64>, w: &Mat<f64>) {
-        let product = |k: usize, j: usize| (0..a.ncols()).map(|l| a.get(k, l) * w[(l, j)]).sum::<f64>();
-        let b = Mat::from_fn(a.nrows(), w.ncols(), product).unwrap();
+        let entry_of_b = |k: usize, j: usize| (0..a.ncols()).map(|l| a.get(k, l) * w[(l, j)]).sum::<f64>();
+        let b = Mat::from_fn(a.nrows(), w.ncols(), entry_of_b).unwrap();
         let (g, _) = whitened_gram::<E, ()>(&Context::new(2), &a, w, || (), |_, _, _| ()).unwrap();
         let norm = |j: usize| b.col(j).iter().map(|x| x * x).sum::<f64>().sqrt();
         for i in 0..w.ncols() {
@@ -165,6 +193,43 @@ mod tests {
             let exact: f64 = (0..a.nrows()).map(|k| b[(k, i)] * b[(k, j)] * entry(3 * k).powi(2)).sum();
             assert!((g[(i, j)] - exact).abs() <= 1e-13 * norm(i) * norm(j) + 1e-12);
         }
+    }
+
+    /// On an orthonormal basis, by another road, for full rank and less, one column and none.
+    #[test]
+    fn leverages_are_the_diagonal_of_the_projection() {
+        for (n, d, rank) in [(0, 3, 3), (9, 1, 1), (700, 1, 1), (300, 5, 3), (2000, 40, 40), (1500, 33, 20)] {
+            let a = product(gaussian(n, rank, 1).as_ref(), gaussian(rank, d, 2).as_ref());
+            let svd = svd(tsqr(&Context::new(1), &a.as_ref()).unwrap().as_ref()).unwrap();
+            let whitener =
+                Mat::from_fn(d, if n == 0 { 0 } else { rank }, |i, j| svd.v[(i, j)] / svd.s[j]).unwrap();
+            let found = leverages(&Context::new(1), &a.as_ref(), &whitener).unwrap();
+            let leading = Mat::from_fn(n, rank.min(n), |i, j| a[(i, j)]).unwrap();
+            let q = Qr::new(leading).unwrap().thin_q().unwrap();
+            assert_eq!(found.len(), n);
+            for (i, &leverage) in found.iter().enumerate() {
+                let expected: f64 = (0..rank).map(|j| q[(i, j)] * q[(i, j)]).sum();
+                assert!((leverage - expected).abs() < 1e-12, "{n} x {d}, row {i}: {leverage} for {expected}");
+            }
+            let by_rows = Mat::from_fn(d, n, |i, j| a[(j, i)]).unwrap();
+            for threads in [1, 2, 3] {
+                for a in [a.as_ref(), by_rows.as_ref().t()] {
+                    assert_eq!(&*leverages(&Context::new(threads), &a, &whitener).unwrap(), &*found);
+                }
+            }
+        }
+        let none =
+            leverages(&Context::new(2), &gaussian(70, 4, 3).as_ref(), &Mat::zeros(4, 0).unwrap()).unwrap();
+        assert_eq!(&*none, [0.0; 70]);
+    }
+
+    #[test]
+    fn what_is_not_finite_stays_in_its_row() {
+        let mut a = gaussian(200, 20, 1);
+        (a[(3, 19)], a[(130, 0)]) = (f64::NAN, f64::INFINITY);
+        let found = leverages(&Context::new(2), &a.as_ref(), &Mat::identity(20).unwrap()).unwrap();
+        let bad: Vec<usize> = (0..200).filter(|&i| !found[i].is_finite()).collect();
+        assert_eq!(bad, [3, 130]);
     }
 
     proptest! {

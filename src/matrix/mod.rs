@@ -38,7 +38,7 @@ mod triplets;
 pub use crate::memory::{room_for, zeros};
 pub use adjusted::{Adjusted, Source};
 pub use blocks::{Piece, pieces_by_cost};
-pub(crate) use blocks::{TILE_ROWS, blocks_by_cost, row_blocks, sparse_blocks};
+pub(crate) use blocks::{TILE_ROWS, blocks_by_cost, make_rows, row_blocks, row_step, sparse_blocks};
 pub use cover::Cover;
 pub(crate) use dense::TILE;
 pub use dense::{Dense, DenseMut, Rows};

@@ -8,7 +8,7 @@
 use crate::error::Result;
 use crate::linalg;
 use crate::linalg::rank_of;
-use crate::matrix::{Dense, Mat, Real, Rows, TILE_ROWS, row_blocks};
+use crate::matrix::{Dense, Mat, Real, Rows, TILE_ROWS, make_rows, row_blocks, row_step};
 use crate::memory::{collected, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
@@ -53,16 +53,12 @@ pub fn ridge_left_out<T: Real>(
     let steps = Steps::new(context, &design, alphas)?;
     let width = steps.width();
     let mut residuals = Mat::zeros(width, design.nrows())?;
-    let blocks = row_blocks(design.nrows(), design.ncols())?;
-    let mut rest = residuals.as_mut_slice();
-    let parts = blocks.iter().map(|rows| rest.split_off_mut(..rows.len() * width).unwrap_or_default());
-    let done = context.map_parts(parts, Vec::new, |buffer, block, part: &mut [f64]| {
-        let rows = blocks[block].clone();
+    let step = row_step(design.nrows(), design.ncols());
+    make_rows(context, residuals.as_mut_slice(), width, step, |buffer, rows, out| {
         steps.each(rows.clone(), buffer, |i, c, residual| {
-            part[(i - rows.start) * width + c] = residual / design.target_scale(c / alphas.len());
+            out[(i - rows.start) * width + c] = residual / design.target_scale(c / alphas.len());
         })
     })?;
-    done.into_iter().try_for_each(|done| done)?;
     Ok(residuals)
 }
 

@@ -1,12 +1,14 @@
 """Dense factorisations beside SciPy's: times, ratios and the errors of both in one table.
 
 The library calls its factorisations inside its own parallel blocks, so that they run on one thread; SciPy's
-run on one and on two. R of tall matrices (131072 rows) is the exception: ours runs on one, then on two.
+run on one and on two. R and the leverages of tall matrices (131072 rows) are the exception: ours run on one,
+then on two.
 The sides take turns, and a time is the best of all turns. An error is the larger of the relative residual and
 the departure of the orthonormal factors from orthonormality.
 
 `systems` solves a cacheful of positive definite systems of one order, beside LAPACK's posv in a loop;
-`sparse` is A'A of a sparse matrix with 16 entries a row, beside `(A.T @ A).toarray()`.
+`sparse` is A'A of a sparse matrix with 16 entries a row, beside `(A.T @ A).toarray()`;
+`leverages` are the squared norms of the rows of A R^-1 for a triangle that is there, beside BLAS's trmm.
 """
 
 import argparse
@@ -23,8 +25,9 @@ from threadpoolctl import threadpool_limits
 
 ROOT = Path(__file__).parents[3]
 OPERATIONS = ["gemm", "syrk", "trsm", "cholesky", "qr", "svd", "eigh", "tall-1", "tall-2"]
-OPERATIONS += ["systems", "systems32", "sparse"]
-ORDERS = {"tall-1": [64, 256], "tall-2": [64, 256], "sparse": [256, 1024]}
+OPERATIONS += ["systems", "systems32", "sparse", "leverages-1", "leverages-2"]
+TALL = ["tall-1", "tall-2", "leverages-1", "leverages-2"]
+ORDERS = {"sparse": [256, 1024]} | {operation: [64, 256] for operation in TALL}
 ORDERS["systems"] = ORDERS["systems32"] = [8, 16, 32, 64, 128]
 MOST_RUNS = 2000
 
@@ -60,7 +63,7 @@ def build(command):
 def report(operation, n, executable, options):
     """Measure and print one row; return how many of its ratios are below 1."""
     rows = n
-    if operation.startswith("tall"):
+    if operation in TALL:
         rows = 2**11 if options.smoke else 2**17
     elif operation == "sparse":
         rows = 100 if options.smoke else 2**15
@@ -139,6 +142,18 @@ def prepare(operation, rows, n):
     def tall_error(factors):
         r = factors[0][:n]
         return norm(r.T @ r - g) / norm(g)
+
+    def leverages(inverse):
+        q = sl.blas.dtrmm(1.0, inverse, a, side=1)
+        return np.einsum("ij,ij->i", q, q)
+
+    def leverages_error(found):
+        expected = (sl.qr(a, mode="economic", check_finite=False)[0] ** 2).sum(1)
+        return norm(found - expected) / norm(expected)
+
+    if operation.startswith("leverages"):
+        inverse = np.asfortranarray(np.linalg.inv(sl.cholesky(g)))
+        return lambda: leverages(inverse), leverages_error
 
     def solve_systems(dtype):
         matrix, ones = np.asfortranarray(g, dtype), np.ones(n, dtype)

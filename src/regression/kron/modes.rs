@@ -6,7 +6,7 @@
 
 use crate::error::Result;
 use crate::linalg::matmul;
-use crate::matrix::{Buffer, Dense, DenseMut, Mat, Real, Rows, TILE};
+use crate::matrix::{Buffer, Dense, DenseMut, Mat, Real, Rows, TILE, make_rows};
 use crate::memory::{extend, gathered, prepare, reset, zeros};
 use crate::parallel::Context;
 use crate::simd::kernel;
@@ -65,16 +65,10 @@ pub(crate) fn expand(context: &Context, t: &[f64], m: Dense<'_, f64>) -> Result<
     let rest = t.len() / d;
     let t = Dense::row_major(t, rest, d).t();
     let mut product = Buffer::zeros(n * rest, "a mode product")?;
-    let rows = (n / 16).clamp(8, 64);
-    context.map_parts(
-        product.chunks_mut(rows * rest),
-        || (),
-        |(), block, out| {
-            let count = out.len() / rest;
-            let rows = block * rows..block * rows + count;
-            matmul(DenseMut::row_major(out, count, rest), false, m.rows(rows), t, 1.0);
-        },
-    )?;
+    make_rows(context, &mut product, rest, (n / 16).clamp(8, 64), |_, rows, out| {
+        matmul(DenseMut::row_major(out, rows.len(), rest), false, m.rows(rows), t, 1.0);
+        Ok(())
+    })?;
     Ok(product)
 }
 

@@ -5,11 +5,10 @@
 
 use crate::error::Result;
 use crate::linalg::{self, Svd, WELL_CONDITIONED, cut_beyond, empty_columns, over_triangle, rank_beside};
-use crate::matrix::{Dense, DenseMut, Mat, Real, Rows, TILE};
+use crate::matrix::{Dense, DenseMut, Mat, Real, Rows, TILE, make_rows};
 use crate::memory::{collected, extend, prepare, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
-use std::convert::identity;
 use std::ops::Range;
 
 /// diag(1/norms) A', as rows.
@@ -76,20 +75,15 @@ impl<'p, 'a, T: Real> Transposed<'p, 'a, T> {
     /// The product with an n x r matrix.
     fn product(&self, context: &Context, m: &Mat<f64>) -> Result<Mat<f64>> {
         let (n, d, r) = (m.nrows(), self.norms.len(), m.ncols());
-        let width = block_columns(n);
         let mut transposed = Mat::zeros(r, d)?;
-        let parts = transposed.as_mut_slice().chunks_mut((r * width).max(1));
-        let done = context.map_parts(parts, Vec::new, |buffer, block, part| {
-            let columns = block * width..block * width + part.len() / r;
+        make_rows(context, transposed.as_mut_slice(), r, block_columns(n), |buffer, columns, out| {
             let tile = self.design.tile(0..n, columns.clone(), buffer)?;
-            let out = DenseMut::column_major(&mut *part, r, columns.len());
-            linalg::matmul(out, false, m.as_ref().t(), tile, 1.0);
-            for (row, norm) in part.chunks_mut(r).zip(&self.norms[columns]) {
+            linalg::matmul(DenseMut::row_major(out, columns.len(), r), false, tile.t(), m.as_ref(), 1.0);
+            for (row, norm) in out.chunks_mut(r).zip(&self.norms[columns]) {
                 row.iter_mut().for_each(|value| *value /= norm);
             }
             Ok(())
         })?;
-        done.into_iter().try_for_each(identity)?;
         Mat::from_fn(d, r, |i, j| transposed[(j, i)])
     }
 }
