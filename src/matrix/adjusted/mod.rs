@@ -68,8 +68,8 @@ impl<S> Adjusted<S> {
     /// The largest root weight.
     pub fn heaviest(&self, context: &Context) -> Result<f64> {
         let Some(weights) = &self.root_weights else { return Ok(1.0) };
-        let pieces = context.pieces(0..weights.len());
-        pieces.fold(Ok(0.0), |heaviest, rows| Ok(weights[rows?].iter().copied().fold(heaviest?, f64::max)))
+        let mut pieces = context.pieces(0..weights.len());
+        pieces.try_fold(0.0, |heaviest, rows| Ok(weights[rows?].iter().copied().fold(heaviest, f64::max)))
     }
 
     /// |w|, whose square may be out of range.
