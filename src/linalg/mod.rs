@@ -6,7 +6,7 @@
 //! | function | what |
 //! |---|---|
 //! | [`matmul`], [`product`], [`syrk`] | products of dense views |
-//! | `product_of_rows`, `transposed_product_of_rows` | A X and A'Y of tall matrices, on all threads |
+//! | [`Products`](crate::matrix::Products) of dense arrays | A X and A'Y of tall matrices, on all threads |
 //! | [`cholesky()`] | upper triangle R with R'R = G |
 //! | [`cholesky_in_place()`], [`solve_systems`] | the same of small G where they lie, and many small systems |
 //! | [`solve_upper`], [`solve_upper_transposed`], [`invert_upper`], [`multiply_upper`] | upper triangles at work |
@@ -74,7 +74,6 @@ pub(crate) use rank::{
     LEAST, RCOND, Truncated, cut_beyond, cut_off, empty_columns, pseudo_inverse, rank_beside, rank_of,
     truncated,
 };
-pub(crate) use rows::{product_of_rows, transposed_product_of_rows};
 pub(crate) use scaling::{exponent_of, largest_of, power_of_two_below, times_power_of_two};
 pub use small::{cholesky_in_place, solve_systems};
 pub use sparse::{gram_of_rows, quadratic_forms, sparse_gram};

@@ -18,7 +18,7 @@
 
 use crate::error::{Error, Result};
 use crate::linalg::{self, Qr};
-use crate::matrix::{Dense, Mat, Real, Rows, TILE};
+use crate::matrix::{Dense, Mat, Real, Rows, Source, TILE};
 use crate::memory::{collected, copied, extend, gathered, push, room_for, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
@@ -47,7 +47,7 @@ pub struct Inference {
 
 impl Inference {
     /// What the design tells, before there is a factor.
-    pub(crate) fn of<T: Real>(design: &Design<'_, T>) -> Result<Self> {
+    pub(crate) fn of<T: Real, M: Source>(design: &Design<'_, T, M>) -> Result<Self> {
         let norm = |target: usize| design.target_norm(target) / design.target_scale(target);
         Ok(Self {
             factors: Vec::new(),
@@ -239,7 +239,7 @@ impl Robust {
 fn exact_factor<T: Real>(group: &Group<'_, '_, T>, factor: &Mat<f64>) -> Result<Mat<f64>> {
     let inverse = pseudo_inverse(factor)?;
     let (mut gram, _) =
-        linalg::whitened_gram::<f64, ()>(group.context, group.design, &inverse, || (), |(), _, _| ())?;
+        linalg::whitened_gram::<f64, ()>(group.context, &group.design.a, &inverse, || (), |(), _, _| ())?;
     let penalty =
         Mat::from_fn(inverse.nrows(), inverse.ncols(), |i, j| group.root_ridge(i) * inverse[(i, j)])?;
     linalg::matmul(gram.as_mut(), true, penalty.as_ref().t(), penalty.as_ref(), 1.0);
@@ -366,7 +366,7 @@ impl<T: Real> Rows for Samples<'_, '_, T> {
     }
 
     fn borrowed(&self, rows: Range<usize>) -> Option<Dense<'_, f64>> {
-        self.design.means().is_none().then(|| self.design.borrowed(rows))?
+        self.design.means().is_none().then(|| self.design.a.borrowed(rows))?
     }
 
     fn tile<'b>(
@@ -378,9 +378,9 @@ impl<T: Real> Rows for Samples<'_, '_, T> {
         let (d, width) = (self.design.ncols(), self.ncols());
         assert_eq!(cols, 0..width);
         if width == d {
-            return self.design.tile(rows, cols, buffer);
+            return self.design.a.tile(rows, cols, buffer);
         }
-        self.design.tile(rows.clone(), 0..d, buffer)?;
+        self.design.a.tile(rows.clone(), 0..d, buffer)?;
         append_column(buffer, d, rows.len(), |i| self.design.root_weight(rows.start + i))?;
         Ok(Dense::row_major(buffer, rows.len(), width))
     }

@@ -8,11 +8,11 @@
 use crate::error::Result;
 use crate::linalg;
 use crate::linalg::rank_of;
-use crate::matrix::{Dense, Mat, Real, Rows, TILE_ROWS, make_rows, row_blocks, row_step};
+use crate::matrix::{Dense, Mat, Matrix, Real, Rows, TILE_ROWS, make_rows, row_blocks, row_step};
 use crate::memory::{collected, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
-use crate::regression::design::pass::{Sides, pass};
+use crate::regression::design::pass::{Passes, Sides};
 use crate::regression::problem::Problem;
 use std::ops::Range;
 
@@ -95,11 +95,11 @@ impl Spectrum {
     fn new<T: Real>(context: &Context, design: &Design<'_, T>) -> Result<Self> {
         let (d, k) = (design.ncols(), design.ntargets());
         design.largest_in_columns(context)?;
-        let svd = linalg::svd(linalg::tsqr(context, design)?.as_ref())?;
+        let svd = linalg::svd(linalg::tsqr(context, &design.a)?.as_ref())?;
         let rank = rank_of(&svd.s, design.cut_off());
         let whitener = Mat::from_fn(d, rank, |i, j| svd.v[(i, j)] / svd.s[j])?;
         let targets = collected(0..k, "the targets")?;
-        let at_zero = pass(context, design, &Mat::zeros(d, k)?, Sides::Targets(&targets))?;
+        let at_zero = Matrix::pass(context, design, &Mat::zeros(d, k)?, Sides::Targets(&targets))?;
         let coordinates = linalg::product(whitener.as_ref().t(), at_zero.gradient.as_ref())?;
         let squares = collected(svd.s[..rank].iter().map(|s| s * s), "singular values")?;
         Ok(Self { squares, whitener, coordinates })
@@ -171,8 +171,11 @@ impl<'s, 'a, T: Real> Steps<'s, 'a, T> {
         mut visit: impl FnMut(usize, usize, f64),
     ) -> Result<()> {
         for start in rows.clone().step_by(TILE_ROWS) {
-            let tile =
-                self.design.tile(start..(start + TILE_ROWS).min(rows.end), 0..self.design.ncols(), buffer)?;
+            let tile = self.design.a.tile(
+                start..(start + TILE_ROWS).min(rows.end),
+                0..self.design.ncols(),
+                buffer,
+            )?;
             self.tile(tile, start, &mut visit)?;
         }
         Ok(())

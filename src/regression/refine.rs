@@ -3,17 +3,17 @@
 use crate::certify::Answer;
 use crate::error::Result;
 use crate::linalg::{Factor, largest_of, norm, power_of_two_below};
-use crate::matrix::{Mat, Real, Rows};
+use crate::matrix::{Mat, Matrix, Real, Source};
 use crate::memory::{collected, filled, push, room_for, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
-use crate::regression::design::pass::{Pass, Sides, pass};
+use crate::regression::design::pass::{Pass, Passes, Sides};
 
 /// What the solvers of one group of targets share: the design, the column scale s that its factors are
 /// relative to, the targets and their common ridge.
-pub(crate) struct Group<'p, 'a, T> {
+pub(crate) struct Group<'p, 'a, T, M = Matrix<'a, T>> {
     pub context: &'p Context<'p>,
-    pub design: &'p Design<'a, T>,
+    pub design: &'p Design<'a, T, M>,
     pub targets: &'p [usize],
     pub ridge: f64,
     /// Backward error relative to |A|_F to be reached.
@@ -116,13 +116,13 @@ impl Refined {
     }
 }
 
-impl<T: Real> Group<'_, '_, T> {
+impl<T: Real, M: Passes<T>> Group<'_, '_, T, M> {
     /// B - A X for some of the targets (positions in the group), from x in scaled units. The gradient is that of
     /// the ridge problem, in scaled units; the squares are those of the residual with the ridge below it.
     pub fn pass(&self, scale: &[f64], x: &Mat<f64>, active: &[usize]) -> Result<Pass> {
         let unscaled = Mat::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] / scale[i])?;
         let targets = collected(active.iter().map(|&position| self.targets[position]), TARGETS)?;
-        let mut pass = pass(self.context, self.design, &unscaled, Sides::Targets(&targets))?;
+        let mut pass = M::pass(self.context, self.design, &unscaled, Sides::Targets(&targets))?;
         self.to_scaled(&mut pass, &unscaled, scale);
         Ok(pass)
     }
@@ -136,7 +136,7 @@ impl<T: Real> Group<'_, '_, T> {
             .factor
             .unwhiten(&Mat::from_fn(y.nrows(), y.ncols(), |i, side| y[(i, side)] / units[side])?)?;
         let unscaled = Mat::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] / scaled.scale[i])?;
-        let mut product = pass(self.context, self.design, &unscaled, Sides::Zeros)?;
+        let mut product = M::pass(self.context, self.design, &unscaled, Sides::Zeros)?;
         self.to_scaled(&mut product, &unscaled, &scaled.scale);
         let mut product = scaled.factor.whiten(&product.gradient)?;
         for (side, unit) in units.into_iter().enumerate() {
@@ -289,7 +289,10 @@ pub(crate) fn columns(a: &Mat<f64>, which: &[usize]) -> Result<Mat<f64>> {
 }
 
 /// Targets of one ridge each; targets of norm zero have the answer zero already.
-pub(crate) fn groups<T: Real>(design: &Design<'_, T>, ridge: &[f64]) -> Result<Vec<(f64, Vec<usize>)>> {
+pub(crate) fn groups<T: Real, M: Source>(
+    design: &Design<'_, T, M>,
+    ridge: &[f64],
+) -> Result<Vec<(f64, Vec<usize>)>> {
     let mut groups: Vec<(f64, Vec<usize>)> = Vec::new();
     for target in (0..design.ntargets()).filter(|&target| design.target_norm(target) > 0.0) {
         let ridge = if ridge.len() == 1 { ridge[0] } else { ridge[target] };

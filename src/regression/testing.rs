@@ -1,9 +1,11 @@
 //! Small problems for the tests of this column, and what they come to in plain loops over dense rows.
 
-use crate::matrix::{Axis, Indices, Mat, Matrix, Real, Sparse};
+use crate::matrix::testing::Known;
+use crate::matrix::{Axis, Indices, LinearOperator, Mat, Matrix, Real, Sparse};
 use crate::parallel::Context;
 use crate::random::Stream;
 use crate::regression::design::Design;
+use crate::regression::design::pass::Passes;
 use crate::regression::problem::Problem;
 use crate::regression::refine::{Group, Refined, Scaled};
 
@@ -28,6 +30,11 @@ pub(crate) struct Form {
 /// Dense or sparse, weighted or not, with or without an intercept.
 pub(crate) fn forms() -> impl Iterator<Item = Form> {
     (0..8).map(|i| Form { sparse: i & 1 > 0, weighted: i & 2 > 0, fit_intercept: i & 4 > 0 })
+}
+
+/// Those that a linear operator may have.
+pub(crate) fn operator_forms() -> impl Iterator<Item = Form> {
+    forms().filter(|form| !form.sparse && !form.fit_intercept)
 }
 
 impl Instance {
@@ -91,6 +98,30 @@ impl Instance {
         });
     }
 
+    /// The same of a linear operator, which knows nothing of intercepts.
+    pub fn with_operator(
+        &self,
+        form: Form,
+        ridge: f64,
+        work: impl FnOnce(&Group<'_, '_, f64, &dyn LinearOperator>),
+    ) {
+        let (context, ridges) = (Context::new(2), [ridge]);
+        let known = Known(self.a.copy().unwrap());
+        let design = &known as &dyn LinearOperator;
+        let Problem { targets, weights, ridge: ridges, fit_intercept, .. } = self.problem(form, &ridges);
+        let problem = Problem { design, targets, weights, ridge: ridges, fit_intercept };
+        let design = Design::by_products(&context, &problem).unwrap();
+        let (targets, tolerance) = ([0, 1], f64::UNIT_ROUNDOFF);
+        work(&Group {
+            context: &context,
+            design: &design,
+            targets: &targets,
+            ridge,
+            tolerance,
+            max_passes: 9,
+        });
+    }
+
     /// W^(1/2) (A - 1 mean') and W^(1/2) (B - 1 mean').
     pub fn explicit(&self, form: Form) -> (Mat<f64>, Mat<f64>) {
         let weight = |i: usize| if form.weighted { self.weights[i] } else { 1.0 };
@@ -124,7 +155,13 @@ impl Instance {
     }
 
     /// Asserts that answers in scaled units are the minimisers, and residuals theirs with the ridge below them.
-    pub fn assert_solved(&self, form: Form, group: &Group<'_, '_, f64>, refined: &Refined, scale: &[f64]) {
+    pub fn assert_solved<M: Passes<f64>>(
+        &self,
+        form: Form,
+        group: &Group<'_, '_, f64, M>,
+        refined: &Refined,
+        scale: &[f64],
+    ) {
         let (a, b) = self.explicit(form);
         let expected = self.minimiser(form, group.ridge);
         let fitted = product(&a, &expected);

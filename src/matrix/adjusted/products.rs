@@ -13,8 +13,8 @@ use crate::parallel::Context;
 use crate::simd::dot;
 use std::ops::Range;
 
-/// A matrix that can be multiplied when it is adjusted.
-pub trait Source: Products + Sized {
+/// A view of a matrix that can be multiplied when it is adjusted.
+pub trait Source: Products + Copy {
     /// Number of entries that are stored, where it is not that of all.
     fn stored(&self) -> Option<usize> {
         None
@@ -99,6 +99,7 @@ impl<S> Adjusted<S> {
             Some(weights) => {
                 rows.zip(&weights[first..]).for_each(|(out, weight)| *out = weight * (*out - shift))
             }
+            None if shift == 0.0 => (),
             None => rows.for_each(|out| *out -= shift),
         }
     }
@@ -121,9 +122,6 @@ impl<S> Adjusted<S> {
     ) -> Result<()> {
         let (scaled, shifts) = self.to_source(x)?;
         source.product(context, scaled.as_ref().map_or(x, Mat::as_ref), out.reborrow())?;
-        if self.root_weights.is_none() && self.means.is_none() {
-            return Ok(());
-        }
         for (side, &shift) in shifts.iter().enumerate() {
             for rows in context.pieces(0..out.nrows()) {
                 let rows = rows?;

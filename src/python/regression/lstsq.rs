@@ -84,7 +84,7 @@ fn by_products<'py, T: numpy::Element + Sketchable>(
 ) -> PyResult<Bound<'py, PyDict>> {
     let outcome = enter(py, threads, progress, |context| {
         let design: &dyn LinearOperator = &operator;
-        regression::lstsq(context, &call.problem_of(design, design.nrows(), b)?, options)
+        regression::lstsq_by_products(context, &call.problem_of(design, design.nrows(), b)?, options)
     });
     match operator.into_raised() {
         Some(raised) => Err(raised),

@@ -18,7 +18,7 @@
 
 use crate::error::Result;
 use crate::linalg::{exponent_of, norm, times_power_of_two};
-use crate::matrix::{Mat, Real, Rows};
+use crate::matrix::{Mat, Real};
 use crate::memory::{collected, filled, gathered, push, room_for, zeros};
 use crate::random::Stream;
 use crate::regression::bounds::spectrum::{FAILURE, Spectrum, USELESS, rounding, spectrum};

@@ -13,7 +13,7 @@ use crate::certify::Answer;
 use crate::error::Result;
 use crate::linalg;
 use crate::linalg::{Factor, rank_of};
-use crate::matrix::{Mat, Real, Rows};
+use crate::matrix::{Mat, Real};
 use crate::memory::{collected, copied, zeros};
 use crate::parallel::Context;
 use crate::random::Stream;

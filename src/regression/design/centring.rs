@@ -6,10 +6,9 @@
 
 use crate::error::Result;
 use crate::linalg::{RCOND, power_of_two_below};
-use crate::matrix::{Buffer, Dense, Real, Rows, TILE_ROWS};
+use crate::matrix::{Buffer, Dense, Matrix, Real, Rows, Source, TILE_ROWS};
 use crate::memory::collected;
 use crate::parallel::Context;
-use crate::regression::problem::{Source, no_tiles};
 use crate::simd::{Extended, add_product, dot_extended, kernel};
 use std::ops::Range;
 
@@ -26,7 +25,7 @@ pub(crate) struct Centre {
 /// Weighted means. Entries that are not finite leave a mean that is not.
 pub(crate) fn centre<T: Real>(
     context: &Context,
-    matrix: &Source<'_, T>,
+    matrix: &Matrix<'_, T>,
     targets: Dense<'_, T>,
     weights: Option<&[f64]>,
     blocks: &[Range<usize>],
@@ -38,22 +37,30 @@ pub(crate) fn centre<T: Real>(
     let part = |buffer: &mut Vec<f64>, block: usize| {
         let mut sums = Sums::new(d, k)?;
         let rows = blocks[block].clone();
-        if let Source::Sparse(matrix) = matrix {
-            matrix.visit_rows(rows.clone(), |i, j, value| {
+        let of_rows = |part: &Range<usize>| -> [f64; TILE_ROWS] {
+            std::array::from_fn(|i| shares.of((part.start + i).min(part.end - 1)))
+        };
+        let tiles = || {
+            let starts = rows.clone().step_by(TILE_ROWS);
+            starts.map(|start| start..(start + TILE_ROWS).min(rows.end))
+        };
+        match matrix {
+            Matrix::Sparse(matrix) => matrix.visit_rows(rows.clone(), |i, j, value| {
                 sums.add_entry(j, shares.of(rows.start + i), value, &about);
-            });
-        }
-        for start in rows.clone().step_by(TILE_ROWS) {
-            let part = start..(start + TILE_ROWS).min(rows.end);
-            let shares: [f64; TILE_ROWS] = std::array::from_fn(|i| shares.of((start + i).min(part.end - 1)));
-            let shares = &shares[..part.len()];
-            if !matches!(matrix, Source::Sparse(_)) {
-                let tile = spread_rows(matrix, part.clone(), buffer)?;
+            }),
+            Matrix::Dense(matrix) => {
                 let step = (ROWS_AT_ONCE / d.max(1)).clamp(4, TILE_ROWS);
-                for (first, shares) in (0..).step_by(step).zip(shares.chunks(step)) {
-                    add_rows(tile.rows(first..first + shares.len()), shares, &about, &mut sums);
+                for part in tiles() {
+                    let tile = matrix.tile(part.clone(), 0..d, buffer)?;
+                    let shares = &of_rows(&part)[..part.len()];
+                    for (first, shares) in (0..).step_by(step).zip(shares.chunks(step)) {
+                        add_rows(tile.rows(first..first + shares.len()), shares, &about, &mut sums);
+                    }
                 }
             }
+        }
+        for part in tiles() {
+            let shares = &of_rows(&part)[..part.len()];
             for target in 0..k {
                 let column = columns.tile(target..target + 1, part.clone(), buffer)?;
                 sums.absorb_sum(d + target, dot_extended(column.stored_row(0), shares));
@@ -66,9 +73,7 @@ pub(crate) fn centre<T: Real>(
     let mean = |column: usize| ratio(sums.sum(column), shares.total);
     let full = |column: usize| {
         // Entries that are not stored are no deviations from zero.
-        !matches!(matrix, Source::Sparse(_))
-            || about.row[column] == 0.0
-            || sums.stored[column] == shares.present
+        matrix.stored().is_none() || about.row[column] == 0.0 || sums.stored[column] == shares.present
     };
     let is_constant = |&column: &usize| {
         let (unit, mean) = (about.units[column], mean(column));
@@ -132,20 +137,11 @@ struct About {
 }
 
 impl About {
-    fn new<T: Real>(matrix: &Source<'_, T>, row: usize) -> Result<Self> {
+    fn new<T: Real>(matrix: &Matrix<'_, T>, row: usize) -> Result<Self> {
         let what = "a row of the matrix";
         let d = matrix.ncols();
         let mut about = Self { row: Buffer::zeros(d, what)?, units: Buffer::zeros(d, what)? };
-        match matrix {
-            Source::Sparse(matrix) => {
-                matrix.visit_rows(row..row + 1, |_, j, value| about.row[j] = value);
-            }
-            _ => {
-                let mut buffer = Vec::new();
-                let tile = spread_rows(matrix, row..row + 1, &mut buffer)?;
-                about.row.copy_from_slice(tile.stored_row(0));
-            }
-        }
+        about.row.copy_from_slice(matrix.tile(row..row + 1, 0..d, &mut Vec::new())?.stored_row(0));
         let units = about.units.iter_mut().zip(&about.row[..]);
         units.for_each(|(unit, &value)| {
             *unit = if value == 0.0 { 2f64.powi(1023) } else { power_of_two_below(value.abs()).recip() };
@@ -248,19 +244,6 @@ fn ratio(a: Extended, b: Extended) -> f64 {
     quotient + rest / b.high
 }
 
-/// Rows of a dense matrix as the caller gave them.
-fn spread_rows<'b, T: Real>(
-    matrix: &'b Source<'_, T>,
-    rows: Range<usize>,
-    buffer: &'b mut Vec<f64>,
-) -> Result<Dense<'b, f64>> {
-    let columns = 0..matrix.ncols();
-    match matrix {
-        Source::Dense(matrix) => matrix.tile(rows, columns, buffer),
-        Source::Sparse(_) | Source::Operator(_) => no_tiles(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,7 +251,7 @@ mod tests {
 
     fn centred(a: &Mat<f64>, weights: Option<&[f64]>) -> Centre {
         let blocks = [0..a.nrows() / 3, a.nrows() / 3..a.nrows()];
-        centre(&Context::new(1), &Source::Dense(a.as_ref()), a.as_ref(), weights, &blocks).unwrap()
+        centre(&Context::new(1), &Matrix::Dense(a.as_ref()), a.as_ref(), weights, &blocks).unwrap()
     }
 
     #[test]

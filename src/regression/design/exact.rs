@@ -6,7 +6,7 @@
 //! be a number itself: columns of extreme magnitudes are taken times the powers of two of the design.
 
 use crate::error::Result;
-use crate::matrix::{Buffer, Mat, Real, Rows, TILE_ROWS, row_blocks};
+use crate::matrix::{Buffer, Mat, Matrix, Real, Sparse, TILE_ROWS, row_blocks};
 use crate::memory::{collected, gathered, push, room_for, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
@@ -149,11 +149,12 @@ impl<T: Real, M> Sweep<'_, '_, T, M> {
     where
         M: Fn(&mut N, usize, usize, Extended) -> Extended,
     {
-        if self.design.sparse().is_some() {
-            return (0..self.shift.len()).try_for_each(|side| self.add_sparse(part, side, rows.clone()));
+        if let Matrix::Sparse(matrix) = &self.design.a.source {
+            return (0..self.shift.len())
+                .try_for_each(|side| self.add_sparse(part, matrix, side, rows.clone()));
         }
         for start in rows.clone().step_by(TILE_ROWS) {
-            let tile = self.design.exact_tile(start..(start + TILE_ROWS).min(rows.end), buffer)?;
+            let tile = self.design.a.scaled_tile(start..(start + TILE_ROWS).min(rows.end), buffer)?;
             for i in 0..tile.nrows() {
                 let row = tile.stored_row(i);
                 for side in 0..self.shift.len() {
@@ -169,16 +170,21 @@ impl<T: Real, M> Sweep<'_, '_, T, M> {
         Ok(())
     }
 
-    fn add_sparse<N>(&self, part: &mut Part<N>, side: usize, rows: Range<usize>) -> Result<()>
+    fn add_sparse<N>(
+        &self,
+        part: &mut Part<N>,
+        matrix: &Sparse<'_, T>,
+        side: usize,
+        rows: Range<usize>,
+    ) -> Result<()>
     where
         M: Fn(&mut N, usize, usize, Extended) -> Extended,
     {
-        let Some((matrix, _)) = self.design.sparse() else { return Ok(()) };
         let mut images: Vec<Extended> = zeros(rows.len(), SUMS)?;
         let (first, design) = (rows.start, self.design);
         matrix.visit_rows(rows.clone(), |i, j, value| {
             for x in self.x {
-                images[i].add_multiple(design.exact_entry(first + i, j, value), Extended::from(x[(j, side)]));
+                images[i].add_multiple(design.a.scaled(first + i, j, value), Extended::from(x[(j, side)]));
             }
         });
         for (row, image) in rows.clone().zip(&mut images) {
@@ -187,7 +193,7 @@ impl<T: Real, M> Sweep<'_, '_, T, M> {
         let multiples = images;
         matrix.visit_rows(rows, |i, j, value| {
             let mut sum = Extended { high: part.high[(j, side)], low: part.low[(j, side)] };
-            sum.add_multiple(design.exact_entry(first + i, j, value), multiples[i]);
+            sum.add_multiple(design.a.scaled(first + i, j, value), multiples[i]);
             (part.high[(j, side)], part.low[(j, side)]) = (sum.high, sum.low);
         });
         Ok(())
@@ -207,7 +213,7 @@ impl<T: Real, M> Sweep<'_, '_, T, M> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matrix::{Dense, Matrix};
+    use crate::matrix::Dense;
     use crate::random::Stream;
     use crate::regression::Problem;
 

@@ -2,12 +2,15 @@
 
 use crate::error::Result;
 use crate::linalg;
-use crate::matrix::{Buffer, Dense, DenseMut, Mat, Panel, Real, Rows, Spare, Sparse, Staged, TILE_ROWS};
+use crate::matrix::{
+    Buffer, Dense, DenseMut, LinearOperator, Mat, Matrix, Panel, Real, Rows, Source, Spare, Sparse, Staged,
+    TILE_ROWS,
+};
 use crate::memory::{collected, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
-use crate::regression::design::products::{SparseSides, centre_and_scale, product, transposed_product};
-use crate::simd::{residual_cols, residual_rows};
+use crate::regression::design::products::{product, transposed_product};
+use crate::simd::{norm_sq, residual_cols, residual_rows};
 use std::ops::Range;
 
 /// What one read of A gives for a number of right-hand sides.
@@ -47,7 +50,7 @@ pub(crate) enum Sides<'a> {
 
 impl Sides<'_> {
     /// One entry, in the units of the solvers.
-    fn entry<T: Real>(&self, design: &Design<'_, T>, row: usize, side: usize) -> f64 {
+    fn entry<T: Real, M: Source>(&self, design: &Design<'_, T, M>, row: usize, side: usize) -> f64 {
         match self {
             Self::Targets(targets) => design.target(row, targets[side]),
             Self::Zeros => 0.0,
@@ -55,23 +58,38 @@ impl Sides<'_> {
     }
 }
 
-/// B - A X for the columns of `x` (d x k).
-pub(crate) fn pass<T: Real>(
+/// A matrix of which residuals and gradients are had.
+pub(crate) trait Passes<T: Real>: Source {
+    /// B - A X for the columns of `x` (d x k).
+    fn pass(context: &Context, design: &Design<'_, T, Self>, x: &Mat<f64>, sides: Sides<'_>) -> Result<Pass>;
+}
+
+/// By one read.
+impl<T: Real> Passes<T> for Matrix<'_, T> {
+    fn pass(context: &Context, design: &Design<'_, T, Self>, x: &Mat<f64>, sides: Sides<'_>) -> Result<Pass> {
+        match &design.a.source {
+            Matrix::Dense(_) => dense_pass(context, design, x, sides),
+            Matrix::Sparse(matrix) => sparse_pass(context, design, matrix, x, sides),
+        }
+    }
+}
+
+/// By two products.
+impl<T: Real> Passes<T> for &dyn LinearOperator {
+    fn pass(context: &Context, design: &Design<'_, T, Self>, x: &Mat<f64>, sides: Sides<'_>) -> Result<Pass> {
+        let residual = residuals(context, design, x, sides)?;
+        let squares = collected((0..x.ncols()).map(|side| norm_sq(residual.col(side))), SUMS)?;
+        let gradient = transposed_product(context, design, &residual)?;
+        Ok(Pass { gradient, squares, totals: zeros(x.ncols(), SUMS)? })
+    }
+}
+
+fn dense_pass<T: Real>(
     context: &Context,
     design: &Design<'_, T>,
     x: &Mat<f64>,
     sides: Sides<'_>,
 ) -> Result<Pass> {
-    if design.operator().is_some() {
-        let residual = residuals(context, design, x, sides)?;
-        let squares = (0..x.ncols()).map(|side| crate::simd::norm_sq(residual.col(side)));
-        let squares = collected(squares, SUMS)?;
-        let gradient = transposed_product(context, design, &residual)?;
-        return Ok(Pass { gradient, squares, totals: zeros(x.ncols(), SUMS)? });
-    }
-    if let Some((matrix, _)) = design.sparse() {
-        return sparse_pass(context, design, &matrix, x, sides);
-    }
     let blocks = design.blocks()?;
     let work = |buffer: &mut Vec<f64>, block: usize| {
         let mut sum = PassSum::new(design, x, sides)?;
@@ -87,9 +105,9 @@ pub(crate) fn pass<T: Real>(
 }
 
 /// B - A X (n x k), where the residuals themselves are wanted.
-pub(crate) fn residuals<T: Real>(
+pub(crate) fn residuals<T: Real, M: Source>(
     context: &Context,
-    design: &Design<'_, T>,
+    design: &Design<'_, T, M>,
     x: &Mat<f64>,
     sides: Sides<'_>,
 ) -> Result<Mat<f64>> {
@@ -151,7 +169,7 @@ impl<'p, 'a, T: Real> PassSum<'p, 'a, T> {
                 _ => {
                     for start in part.clone().step_by(TILE_ROWS) {
                         let tile = start..(start + TILE_ROWS).min(part.end);
-                        self.add_tile(self.design.tile(tile, 0..self.design.ncols(), buffer)?, start);
+                        self.add_tile(self.design.a.tile(tile, 0..self.design.ncols(), buffer)?, start);
                     }
                 }
             }
@@ -215,10 +233,11 @@ fn sparse_pass<T: Real>(
     targets: Sides<'_>,
 ) -> Result<Pass> {
     let (d, k, blocks) = (design.ncols(), x.ncols(), design.blocks()?);
-    let sides = SparseSides::new(design, x)?;
+    let (scaled, shifts) = design.a.to_source(x.as_ref())?;
+    let x = scaled.as_ref().unwrap_or(x);
     let mut total = Pass::zeros(d, k)?;
     for group in Panel::groups(k) {
-        let staged = Staged::new(context, sides.x.as_ref().cols(group.clone()))?;
+        let staged = Staged::new(context, x.as_ref().cols(group.clone()))?;
         let (width, spare) = (staged.width(), Spare::new(d, group.len()));
         let mut gradient = None;
         let work = |_: &mut (), block: usize| {
@@ -227,7 +246,7 @@ fn sparse_pass<T: Real>(
             let mut residual = Panel::zeros(rows.len(), group.len())?;
             matrix.add_product(rows.clone(), width, staged.as_slice(), residual.as_mut_slice());
             for (i, side) in group.clone().enumerate() {
-                sides.finish(rows.start, side, residual.column_mut(i));
+                design.a.finish(rows.start, shifts[side], residual.column_mut(i));
                 for (row, value) in rows.clone().zip(residual.column_mut(i)) {
                     let residual = targets.entry(design, row, side) - *value;
                     sums[0][i] += residual * residual;
@@ -251,7 +270,9 @@ fn sparse_pass<T: Real>(
             gradient.copy_to(context, total.gradient.as_mut().cols(group))?;
         }
     }
-    (0..k).for_each(|side| centre_and_scale(design, total.totals[side], total.gradient.col_mut(side)));
+    (0..k).for_each(|side| {
+        design.a.finish_transposed(total.totals[side], total.gradient.col_mut(side).iter_mut())
+    });
     Ok(total)
 }
 
@@ -267,8 +288,8 @@ fn total<T: Real>(design: &Design<'_, T>, first: usize, residual: &[f64]) -> f64
 }
 
 /// Right-hand side `side` on the rows from `first` on, in the units of the solvers.
-fn load<'r, T: Real>(
-    design: &Design<'_, T>,
+fn load<'r, T: Real, M: Source>(
+    design: &Design<'_, T, M>,
     sides: Sides<'_>,
     side: usize,
     first: usize,
@@ -283,7 +304,7 @@ fn load<'r, T: Real>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::regression::testing::{self, Instance, assert_near, assert_same, forms};
+    use crate::regression::testing::{self, Instance, assert_near, assert_same, forms, operator_forms};
 
     #[test]
     fn gradients_squares_and_totals_are_those_of_the_explicit_rows() {
@@ -300,7 +321,7 @@ mod tests {
                 };
                 let r = Mat::from_fn(300, targets.len(), |i, j| side(i, j) - fitted[(i, j)]).unwrap();
                 let sides = if zeros { Sides::Zeros } else { Sides::Targets(targets) };
-                let found = pass(&context, &design, &x, sides).unwrap();
+                let found = Matrix::pass(&context, &design, &x, sides).unwrap();
                 let gradient = testing::product(&testing::transposed(&a), &r);
                 assert_same(&found.gradient, &gradient, &format!("gradient, {form:?}"));
                 assert_same(&residuals(&context, &design, &x, sides).unwrap(), &r, &format!("{form:?}"));
@@ -312,6 +333,24 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+    #[test]
+    fn an_operator_gives_what_its_rows_give() {
+        let instance = Instance::new(300, 5);
+        for form in operator_forms() {
+            let x = Mat::from_fn(5, 2, |i, j| 0.1 * (1 + i + 3 * j) as f64).unwrap();
+            let sides = Sides::Targets(&[0, 1]);
+            let mut expected = None;
+            instance.with_group(form, 0.0, |group| {
+                expected = Some(Matrix::pass(group.context, group.design, &x, sides).unwrap());
+            });
+            let expected = expected.unwrap();
+            instance.with_operator(form, 0.0, |group| {
+                let found = Passes::pass(group.context, group.design, &x, sides).unwrap();
+                assert_same(&found.gradient, &expected.gradient, "gradient");
+                (0..2).for_each(|j| assert_near(found.squares[j], expected.squares[j], "squares"));
+            });
         }
     }
 }

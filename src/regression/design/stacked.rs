@@ -1,14 +1,14 @@
 //! What is sketched or factored beside A itself, as rows: the targets, the root weights, and [A, B] over the ridge.
 
 use crate::error::Result;
-use crate::matrix::{Dense, Real, Rows, TILE};
+use crate::matrix::{Dense, Matrix, Real, Rows, Source, TILE};
 use crate::memory::{extend, prepare};
 use crate::regression::design::Design;
 use std::ops::Range;
 
 /// The targets, one column each.
-pub(crate) struct Targets<'p, 'a, T> {
-    pub design: &'p Design<'a, T>,
+pub(crate) struct Targets<'p, 'a, T, M = Matrix<'a, T>> {
+    pub design: &'p Design<'a, T, M>,
     pub targets: &'p [usize],
 }
 
@@ -24,7 +24,7 @@ pub(crate) struct Stacked<'p, 'a, T> {
     pub ridge: f64,
 }
 
-impl<T: Real> Rows for Targets<'_, '_, T> {
+impl<T: Real, M: Source> Rows for Targets<'_, '_, T, M> {
     fn nrows(&self) -> usize {
         self.design.nrows()
     }
@@ -79,7 +79,7 @@ impl<T: Real> Rows for Stacked<'_, '_, T> {
     ) -> Result<Dense<'b, f64>> {
         let (n, d) = (self.design.nrows(), self.design.ncols());
         let (first, mut scratch) = (rows.start, Vec::new());
-        let tile = self.design.tile(rows.start.min(n)..rows.end.min(n), 0..d, &mut scratch)?;
+        let tile = self.design.a.tile(rows.start.min(n)..rows.end.min(n), 0..d, &mut scratch)?;
         filled(rows, cols, buffer, |row, column| match (row < n, column < d) {
             (true, true) => tile.get(row - first, column),
             (true, false) => self.design.target(row, self.targets[column - d]),

@@ -104,7 +104,7 @@ impl<T: Real> Rows for Sample<'_, '_, T> {
         prepare(buffer, nrows * ncols, TILE)?;
         for i in rows {
             let position = self.position(i);
-            let tile = self.design.tile(position..position + 1, cols.clone(), &mut row)?;
+            let tile = self.design.a.tile(position..position + 1, cols.clone(), &mut row)?;
             extend(buffer, tile.stored_row(0).iter().copied(), TILE)?;
         }
         Ok(Dense::row_major(buffer, nrows, ncols))

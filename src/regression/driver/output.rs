@@ -3,12 +3,12 @@
 use crate::certify::{ROUNDING, backward_error_of_image, floor_of, is_missed};
 use crate::error::{Error, Result};
 use crate::linalg::{exponent_of, norm, times_power_of_two};
-use crate::matrix::{Mat, Real, Rows};
+use crate::matrix::{Mat, Real, Source};
 use crate::memory::{collected, zeros};
 use crate::regression::bounds::forward::ForwardError;
-use crate::regression::bounds::spectrum::FAILURE;
 use crate::regression::covariance::Inference;
 use crate::regression::design::Design;
+use crate::regression::design::pass::Passes;
 use crate::regression::driver::ledger::Stage;
 use crate::regression::driver::plan::{Method, Params};
 use crate::regression::methods::outcome::{Factored, Unfactored};
@@ -118,9 +118,9 @@ impl Output {
     }
 
     /// Takes over the answers of one group and what a factor of A tells of their errors.
-    pub(crate) fn accept<T: Real>(
+    pub(crate) fn accept<T: Real, M: Passes<T>>(
         &mut self,
-        group: &Group<'_, '_, T>,
+        group: &Group<'_, '_, T, M>,
         method: Method,
         factored: &Factored,
         sketch_size: Option<usize>,
@@ -131,7 +131,7 @@ impl Output {
         let looseness = 2f64.sqrt() / (1.0 - refined.rate.clamp(0.0, 0.5));
         for (position, &target) in group.targets.iter().enumerate() {
             let x = refined.x.col(position);
-            let change = self.round::<T>(group, target, x, &scaled.scale)?;
+            let change = self.round(group, target, x, &scaled.scale)?;
             let rounding = match change.iter().all(|&dx| dx == 0.0) {
                 true => 0.0,
                 // The gradient moves by A'A dx.
@@ -154,24 +154,20 @@ impl Output {
     }
 
     /// Takes over the answers of one group, their errors measured without a factor.
-    pub(crate) fn accept_unfactored<T: Real>(
+    pub(crate) fn accept_unfactored<T: Real, M: Passes<T>>(
         &mut self,
-        group: &Group<'_, '_, T>,
+        group: &Group<'_, '_, T, M>,
         answers: Unfactored,
     ) -> Result<()> {
         self.take(group, &answers.refined, &answers.scale);
         for (position, &target) in group.targets.iter().enumerate() {
             // |A dx| <= |A|_F |dx|, and an answer x makes |A|_F |x| of room.
             let x = answers.refined.x.col(position);
-            let change = norm(&self.round::<T>(group, target, x, &answers.scale)?);
+            let change = norm(&self.round(group, target, x, &answers.scale)?);
             let rounding = if change == 0.0 { 0.0 } else { change / norm(x) };
             self.backward_error[target] = answers.refined.backward_error[position] + rounding;
             self.backward_error_bound[target] = answers.bound[position] + rounding + ROUNDING;
         }
-        (self.columns, self.confidence) = match group.design.operator() {
-            Some(_) => (Columns::Unscaled, 1.0 - FAILURE),
-            None => (Columns::PowersOfTwo, 1.0),
-        };
         self.rank = None;
         self.method = Method::Lsmr;
         self.condition = self.condition.max(answers.condition);
@@ -179,7 +175,12 @@ impl Output {
     }
 
     /// The answers of one group in the caller's units.
-    fn take<T: Real>(&mut self, group: &Group<'_, '_, T>, refined: &Refined, scales: &[f64]) {
+    fn take<T: Real, M: Passes<T>>(
+        &mut self,
+        group: &Group<'_, '_, T, M>,
+        refined: &Refined,
+        scales: &[f64],
+    ) {
         for (position, &target) in group.targets.iter().enumerate() {
             let scale = group.design.target_scale(target);
             let mut penalty = 0.0;
@@ -203,9 +204,9 @@ impl Output {
 
     /// Rounds an answer to the element type; gives what that, and numbers too small for the caller's units, changed of
     /// the answer `x` in scaled units.
-    fn round<T: Real>(
+    fn round<T: Real, M: Passes<T>>(
         &mut self,
-        group: &Group<'_, '_, T>,
+        group: &Group<'_, '_, T, M>,
         target: usize,
         x: &[f64],
         scale: &[f64],
@@ -224,7 +225,7 @@ impl Output {
     }
 
     /// The constants of the fits, and what is to be said of all targets.
-    pub(crate) fn finish<T: Real>(&mut self, design: &Design<'_, T>) -> Result<()> {
+    pub(crate) fn finish<T: Real, M: Source>(&mut self, design: &Design<'_, T, M>) -> Result<()> {
         if let Some(means) = design.means() {
             let norm = design.weight_norm();
             for (target, intercept) in self.intercept.iter_mut().enumerate() {

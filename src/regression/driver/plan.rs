@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::linalg::Precision;
-use crate::matrix::{Real, Rows};
+use crate::matrix::{Real, Source};
 use crate::memory::collected;
 use crate::regression::design::Design;
 use crate::regression::driver::cost::{Costs, SPIR_PASSES, costs};
@@ -89,6 +89,34 @@ pub(crate) enum Candidate {
     Qr,
 }
 
+/// Those of them that ask for products only.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) enum ProductCandidate {
+    Iterative { draw: u32, heavy_ball: bool },
+    Lsmr(ReadLimit),
+}
+
+impl From<ProductCandidate> for Candidate {
+    fn from(candidate: ProductCandidate) -> Self {
+        match candidate {
+            ProductCandidate::Iterative { draw, heavy_ball } => Self::Iterative { draw, heavy_ball },
+            ProductCandidate::Lsmr(limit) => Self::Lsmr(limit),
+        }
+    }
+}
+
+impl ProductCandidate {
+    /// A sketch, and another one should it fail.
+    pub fn iterative(heavy_ball: bool) -> [Self; 2] {
+        [0, 1].map(|draw| Self::Iterative { draw, heavy_ball })
+    }
+
+    /// LSMR for as long as it may take.
+    pub fn lsmr(params: &Params, n: usize, d: usize) -> Self {
+        Self::Lsmr(ReadLimit { reads: params.max_iter.unwrap_or(most_reads(n, d)), gives_up: false })
+    }
+}
+
 impl Candidate {
     pub fn method(self) -> Method {
         match self {
@@ -104,12 +132,12 @@ impl Candidate {
 
     /// A sketch, and another one should it fail.
     pub fn iterative(heavy_ball: bool) -> [Self; 2] {
-        [0, 1].map(|draw| Self::Iterative { draw, heavy_ball })
+        ProductCandidate::iterative(heavy_ball).map(Self::from)
     }
 
     /// LSMR for as long as it may take.
     pub fn lsmr(params: &Params, n: usize, d: usize) -> Self {
-        Self::Lsmr(ReadLimit { reads: params.max_iter.unwrap_or(most_reads(n, d)), gives_up: false })
+        ProductCandidate::lsmr(params, n, d).into()
     }
 
     pub fn describe(self) -> &'static str {
@@ -132,13 +160,22 @@ impl Candidate {
         }
     }
 
+    /// Rows of its sketch, if it begins with one.
+    pub fn sketch_size<T: Real, M: Source>(
+        self,
+        design: &Design<'_, T, M>,
+        params: &Params,
+    ) -> Option<usize> {
+        self.draw().map(|_| self.sketch(design, params).rows)
+    }
+
     /// m = 2 d suffices where the whole Gram matrix follows; iterations want a better embedding.
-    pub fn sketch<T: Real>(self, design: &Design<'_, T>, params: &Params) -> SketchPlan {
+    pub fn sketch<T: Real, M: Source>(self, design: &Design<'_, T, M>, params: &Params) -> SketchPlan {
         let (n, d, draw) = (design.nrows(), design.ncols(), self.draw().unwrap_or(0));
         let kind = params.sketch.unwrap_or(Kind::SparseSign { zeta: 8 });
         let ratio = match self {
             Self::Whitened { .. } | Self::Augmented { .. } => 2,
-            _ if design.sparse().is_some() || n < 40 * d => 4,
+            _ if design.stored().is_some() || n < 40 * d => 4,
             _ => 12,
         };
         let rows = params.sketch_size.unwrap_or_else(|| (ratio * d).max(d + 32).next_multiple_of(8));
@@ -147,14 +184,14 @@ impl Candidate {
 }
 
 /// The methods to try, in this order, and why.
-pub(crate) struct Plan {
+pub(crate) struct Plan<C> {
     /// Never empty.
-    pub candidates: Vec<Candidate>,
+    pub candidates: Vec<C>,
     /// Why these.
     pub reasons: Vec<String>,
 }
 
-impl Plan {
+impl Plan<Candidate> {
     /// The candidates in the order in which they are tried.
     #[expect(clippy::disallowed_methods, reason = "there are few candidates and reasons")]
     pub fn for_rows<T: Real>(design: &Design<'_, T>, params: &Params, hint: Option<&Hint>) -> Result<Self> {
@@ -192,7 +229,7 @@ impl Plan {
             Method::FgmresWlsir => augmented(params.preconditioner.unwrap_or(Preconditioner::Split)).into(),
             Method::Gram if square => [last].into(),
             Method::Gram => collected(gram(condition).chain([last]).take(2).chain(whitened), PLAN)?,
-            Method::Auto if design.sparse().is_some() && d > FEWEST_COLUMNS => {
+            Method::Auto if design.stored().is_some() && d > FEWEST_COLUMNS => {
                 let few = ReadLimit { reads: costs.reads_worth_a_factor(), gives_up: true };
                 reasons.push(format!("a factor is worth up to {} iterations of lsmr", few.reads));
                 let rest = iterative(false).into_iter().filter(|_| !square);
@@ -214,21 +251,30 @@ impl Plan {
         candidates.dedup();
         Ok(Self { candidates, reasons })
     }
+}
 
+impl Plan<ProductCandidate> {
     /// The candidates for a linear operator. There is no QR to end with: the last answer is taken as it is.
     pub fn for_products(n: usize, d: usize, params: &Params) -> Result<Self> {
-        if params.certify {
-            return Err(Error::value("certify", "true for a linear operator", "false, or `A` as an array"));
+        for (argument, is_wanted) in [("certify", params.certify), ("keep_factor", params.keep_factor)] {
+            if is_wanted {
+                return Err(Error::value(
+                    argument,
+                    "true for a linear operator",
+                    "false, or `A` as an array",
+                ));
+            }
         }
         let few = ReadLimit { reads: d / LSMR_SHARE, gives_up: true };
         let candidates = match params.method {
-            Method::Auto if d > LARGEST_FACTOR => [Candidate::lsmr(params, n, d)].into(),
-            Method::Auto if few.reads >= FEWEST_READS => {
-                collected([Candidate::Lsmr(few)].into_iter().chain(Candidate::iterative(false)), PLAN)?
-            }
-            Method::Auto | Method::Spir => Candidate::iterative(false).into(),
-            Method::Fossils => Candidate::iterative(true).into(),
-            Method::Lsmr => [Candidate::lsmr(params, n, d)].into(),
+            Method::Auto if d > LARGEST_FACTOR => [ProductCandidate::lsmr(params, n, d)].into(),
+            Method::Auto if few.reads >= FEWEST_READS => collected(
+                [ProductCandidate::Lsmr(few)].into_iter().chain(ProductCandidate::iterative(false)),
+                PLAN,
+            )?,
+            Method::Auto | Method::Spir => ProductCandidate::iterative(false).into(),
+            Method::Fossils => ProductCandidate::iterative(true).into(),
+            Method::Lsmr => [ProductCandidate::lsmr(params, n, d)].into(),
             Method::Gram | Method::Whitened | Method::FgmresWlsir | Method::Qr => {
                 return Err(Error::value(
                     "method",
@@ -238,10 +284,10 @@ impl Plan {
             }
         };
         let reason = (params.method == Method::Auto).then(|| match candidates[0] {
-            Candidate::Lsmr(ReadLimit { gives_up: false, .. }) => {
+            ProductCandidate::Lsmr(ReadLimit { gives_up: false, .. }) => {
                 format!("{d} columns are too many to factor a sketch")
             }
-            Candidate::Lsmr(few) => format!(
+            ProductCandidate::Lsmr(few) => format!(
                 "a sketch takes {d} products and about {} more: lsmr is worth up to {} iterations",
                 2.0 * SPIR_PASSES,
                 few.reads
@@ -265,7 +311,7 @@ pub(crate) fn wants_hint<T: Real>(design: &Design<'_, T>, params: &Params) -> bo
     match params.method {
         _ if is_square(n, d) => false,
         Method::Gram => true,
-        Method::Auto if design.sparse().is_some() => {
+        Method::Auto if design.stored().is_some() => {
             let costs = costs_of(design);
             d <= FEWEST_COLUMNS && costs.gram_single < costs.of(costs.cheapest()[0])
         }
@@ -274,7 +320,7 @@ pub(crate) fn wants_hint<T: Real>(design: &Design<'_, T>, params: &Params) -> bo
 }
 
 fn costs_of<T: Real>(design: &Design<'_, T>) -> Costs {
-    costs(design.nrows(), design.ncols(), stored(design))
+    costs(design.nrows(), design.ncols(), design.stored())
 }
 
 /// Reads after which LSMR is given up, if the caller does not say how many.
@@ -287,19 +333,15 @@ fn most_reads(n: usize, d: usize) -> usize {
 fn has_no_factor<T: Real>(design: &Design<'_, T>, params: &Params) -> bool {
     let (n, d) = (design.nrows(), design.ncols());
     let is_dear = || {
-        let costs = costs(n.max(d), n.min(d), stored(design));
+        let costs = costs(n.max(d), n.min(d), design.stored());
         n.saturating_mul(d) > SMALL && costs.qr > most_reads(n, d) as f64 * costs.read
     };
     unfactorable(design) || params.method == Method::Lsmr && (params.max_iter.is_some() || is_dear())
 }
 
-fn stored<T: Real>(design: &Design<'_, T>) -> Option<usize> {
-    design.sparse().map(|(matrix, _)| matrix.nnz())
-}
-
 /// True for sparse matrices of which a factor would be larger than anyone wants.
 fn unfactorable<T: Real>(design: &Design<'_, T>) -> bool {
-    design.sparse().is_some() && design.ncols() > LARGEST_FACTOR
+    design.stored().is_some() && design.ncols() > LARGEST_FACTOR
 }
 
 /// Up to this many entries, QR is as fast as anything.
@@ -454,15 +496,16 @@ mod tests {
 
     #[test]
     fn operators_are_asked_for_products_alone() {
-        let spir = Candidate::iterative(false);
+        let spir = ProductCandidate::iterative(false);
         let plan = |d: usize, params: &Params| Plan::for_products(50_000, d, params);
         let candidates = |d: usize, method: Method| plan(d, &asking(method)).unwrap().candidates;
+        let to_the_end = |reads: usize| ProductCandidate::Lsmr(ReadLimit { reads, gives_up: false });
         assert_eq!(candidates(199, Method::Auto), spir);
-        let few = Candidate::Lsmr(ReadLimit { reads: 50, gives_up: true });
+        let few = ProductCandidate::Lsmr(ReadLimit { reads: 50, gives_up: true });
         assert_eq!(candidates(1000, Method::Auto), [few, spir[0], spir[1]]);
-        assert_eq!(candidates(LARGEST_FACTOR + 1, Method::Auto), [lsmr(LONGEST)]);
-        assert_eq!(candidates(30, Method::Lsmr), [lsmr(400)]);
-        assert_eq!(candidates(30, Method::Fossils), Candidate::iterative(true));
+        assert_eq!(candidates(LARGEST_FACTOR + 1, Method::Auto), [to_the_end(LONGEST)]);
+        assert_eq!(candidates(30, Method::Lsmr), [to_the_end(400)]);
+        assert_eq!(candidates(30, Method::Fossils), ProductCandidate::iterative(true));
         for method in [Method::Gram, Method::Whitened, Method::FgmresWlsir, Method::Qr] {
             let Err(refusal) = plan(30, &asking(method)) else { panic!("{method:?}") };
             assert!(refusal.to_string().contains(method.name()), "{refusal}");
@@ -479,13 +522,13 @@ mod tests {
             assert_eq!(rows(Candidate::Whitened { draw: 0 }), 120);
             assert_eq!(rows(Candidate::Whitened { draw: 1 }), 240);
             // Of fewer than 40 d rows, a sketch of 12 d would be no sketch.
-            assert_eq!(rows(Candidate::iterative(false)[0]), 240);
+            assert_eq!(rows(ProductCandidate::iterative(false)[0]), 240);
         }
         let tall = Instance::new(2000, 12);
         let sizes = [false, true].map(|sparse| {
             let form = forms().find(|form| form.sparse == sparse).unwrap();
             let design = Design::new(&Context::new(1), &tall.problem(form, &[0.0])).unwrap();
-            Candidate::iterative(true)[0].sketch(&design, &Params::default()).rows
+            ProductCandidate::iterative(true)[0].sketch(&design, &Params::default()).rows
         });
         assert_eq!(sizes, [144, 48]);
         assert_eq!([SINGLE, lsmr(9), Candidate::Qr].map(Candidate::draw), [None; 3]);

@@ -42,7 +42,7 @@
 //! means are rounded, and light rows notice.
 
 use crate::error::Result;
-use crate::matrix::{Buffer, Mat, Real, Rows};
+use crate::matrix::{Buffer, Mat, Real};
 use crate::memory::collected;
 use crate::regression::design::exact;
 use crate::regression::design::pass::Pass;

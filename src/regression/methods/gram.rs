@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::linalg::{self, Factor, Precision};
-use crate::matrix::{Dense, Mat, Real, Rows};
+use crate::matrix::{Dense, Mat, Real};
 use crate::memory::collected;
 use crate::regression::design::Design;
 use crate::regression::design::pass::{Pass, PassSum, Sides, fold};
@@ -36,8 +36,8 @@ impl Moments {
             }
         };
         let (gram, parts) = match precision {
-            Precision::Single => linalg::gram::<f32, _>(context, design, &powers, part, visit)?,
-            Precision::Double => linalg::gram::<f64, _>(context, design, &powers, part, visit)?,
+            Precision::Single => linalg::gram::<f32, _>(context, &design.a, &powers, part, visit)?,
+            Precision::Double => linalg::gram::<f64, _>(context, &design.a, &powers, part, visit)?,
         };
         let at_zero = fold(design, parts.into_iter().map(|part| part.map(|sum| sum.pass)))?;
         Ok(Self { gram, powers, at_zero })

@@ -26,11 +26,11 @@
 use crate::certify::{backward_error_of_image, damped_ratio};
 use crate::error::Result;
 use crate::linalg::{norm, power_of_two_below};
-use crate::matrix::{Mat, Real, Rows};
+use crate::matrix::{LinearOperator, Mat, Real, Source};
 use crate::memory::{collected, copied, filled, gathered, push, room_for, zeros};
 use crate::random::Stream;
 use crate::regression::design::Design;
-use crate::regression::design::pass::{Sides, residuals};
+use crate::regression::design::pass::{Passes, Sides, residuals};
 use crate::regression::design::products::{product, transposed_product};
 use crate::regression::methods::outcome::{Outcome, Unfactored};
 use crate::regression::refine::{Group, Refined, START, TARGETS, columns};
@@ -82,10 +82,14 @@ const COLUMNS: &str = "norms of columns";
 const VECTORS: &str = "vectors of an iteration";
 
 /// LSMR for one group of targets.
-pub(crate) fn lsmr<T: Real>(group: &Group<'_, '_, T>, limit: ReadLimit, seed: u64) -> Result<Outcome> {
-    let units = Units::new(group, seed)?;
-    // What the norm of an operator takes, the driver counts.
-    let passes = usize::from(group.design.operator().is_none());
+pub(crate) fn lsmr<T: Real, M: Passes<T>>(
+    group: &Group<'_, '_, T, M>,
+    lengths: Lengths,
+    limit: ReadLimit,
+    seed: u64,
+) -> Result<Outcome> {
+    let passes = lengths.reads;
+    let units = Units::new(group, lengths)?;
     let zeros = Mat::zeros(group.design.ncols(), group.targets.len())?;
     let first = match rounds(group, &units, limit, zeros, passes)? {
         Ok(answers) => answers,
@@ -142,8 +146,8 @@ impl Answers {
 
 /// Rounds of LSMR from `x` on until the answers are good enough, after so many reads; or the reads made and needed, if
 /// the limit forbids that many.
-fn rounds<T: Real>(
-    group: &Group<'_, '_, T>,
+fn rounds<T: Real, M: Passes<T>>(
+    group: &Group<'_, '_, T, M>,
     units: &Units,
     limit: ReadLimit,
     mut x: Mat<f64>,
@@ -226,8 +230,8 @@ fn hidden_steps(hidden: &[usize], units: &Units, sides: &[Bidiagonalisation]) ->
 /// The answers of least norm in the units of the caller, where those found, of least norm in the units of the columns,
 /// may be others: |z| is least over A z = A x where z is in the row space of A, as the iterates of LSMR in the units of
 /// the caller are.
-fn shortest<T: Real>(
-    group: &Group<'_, '_, T>,
+fn shortest<T: Real, M: Passes<T>>(
+    group: &Group<'_, '_, T, M>,
     units: &Units,
     first: &Refined,
     seed: u64,
@@ -254,7 +258,7 @@ fn shortest<T: Real>(
         }
     }
     let images = Mat::from_fn(d, x.ncols(), |j, side| x[(j, side)] / ratio(j))?;
-    let numbers = group.design.sparse().map_or(n.saturating_mul(d), |(matrix, _)| matrix.nnz() + n + d);
+    let numbers = group.design.stored().map_or(n.saturating_mul(d), |stored| stored + n + d);
     let most = *made + first.passes.max(CHEAP / numbers.max(1));
     let (found, is_found) = preimages(group, &common, most, (SEARCHES, f64::UNIT_ROUNDOFF), &images, made)?;
     if !is_found {
@@ -265,8 +269,8 @@ fn shortest<T: Real>(
 }
 
 /// The shortest z with A z = A x, and whether it is that, after `most` reads in all.
-fn preimages<T: Real>(
-    group: &Group<'_, '_, T>,
+fn preimages<T: Real, M: Passes<T>>(
+    group: &Group<'_, '_, T, M>,
     units: &Units,
     most: usize,
     (searches, tolerance): (usize, f64),
@@ -304,8 +308,8 @@ fn preimages<T: Real>(
 
 /// Iterates until every side is settled or the limit is reached; the reads needed in all, if that can be
 /// foreseen to be more.
-fn run<T: Real>(
-    group: &Group<'_, '_, T>,
+fn run<T: Real, M: Passes<T>>(
+    group: &Group<'_, '_, T, M>,
     units: &Units,
     limit: ReadLimit,
     tolerance: f64,
@@ -367,15 +371,33 @@ const PROBE: u8 = 2;
 /// |A w|^2 / |A|_F^2 over so many Gaussian vectors w exceeds it most often where A has rank one.
 const EXCESS: f64 = 3.646;
 
+/// Norms of the columns of A.
+pub(crate) struct Lengths {
+    of_columns: Vec<f64>,
+    /// What the sum of their squares may exceed that of A by, as a factor.
+    excess: f64,
+    /// Reads of A that LSMR counts as its own.
+    reads: usize,
+}
+
+impl Lengths {
+    /// By one read of A.
+    pub fn by_rows<T: Real>(group: &Group<'_, '_, T>) -> Result<Self> {
+        let norms = group.design.column_norms(group.context)?;
+        Ok(Self { of_columns: copied(&norms, COLUMNS)?, excess: 1.0, reads: 1 })
+    }
+
+    /// All alike, by products with [`PROBES`] random vectors, which the driver counts.
+    pub fn by_products<T: Real>(group: &Group<'_, '_, T, &dyn LinearOperator>, seed: u64) -> Result<Self> {
+        let d = group.design.ncols();
+        let norm = norm_by_probes(group, seed)? / (d as f64).sqrt();
+        Ok(Self { of_columns: filled(norm, d, COLUMNS)?, excess: EXCESS, reads: 0 })
+    }
+}
+
 impl Units {
-    /// One read of A, or products with a few random vectors.
-    fn new<T: Real>(group: &Group<'_, '_, T>, seed: u64) -> Result<Self> {
-        let (design, d) = (group.design, group.design.ncols());
-        let norms = match design.operator() {
-            Some(_) => filled(norm_by_probes(group, seed)? / (d as f64).sqrt(), d, COLUMNS)?,
-            None => copied(&design.column_norms(group.context)?, COLUMNS)?,
-        };
-        let doubt = if design.operator().is_some() { EXCESS } else { 1.0 };
+    fn new<T: Real, M: Passes<T>>(group: &Group<'_, '_, T, M>, lengths: Lengths) -> Result<Self> {
+        let (d, Lengths { of_columns: norms, excess, .. }) = (group.design.ncols(), lengths);
         let with_ridge = (0..d).map(|j| norms[j].hypot(group.root_ridge(j)));
         let scale = collected(with_ridge.map(power_of_two_below), COLUMNS)?;
         let root_ridge = match group.ridge > 0.0 {
@@ -384,7 +406,7 @@ impl Units {
         };
         let squares = norms.iter().zip(&scale).map(|(norm, scale)| (norm / scale).powi(2)).sum::<f64>();
         let ridge = norm(&root_ridge);
-        let (frobenius, surely) = (squares.sqrt().hypot(ridge), (squares / doubt).sqrt().hypot(ridge));
+        let (frobenius, surely) = (squares.sqrt().hypot(ridge), (squares / excess).sqrt().hypot(ridge));
         Ok(Self { scale, norms, root_ridge, frobenius, surely })
     }
 
@@ -395,7 +417,7 @@ impl Units {
     }
 
     /// The units of the caller, up to one factor for all columns.
-    fn common<T: Real>(design: &Design<'_, T>, units: &Self) -> Result<Self> {
+    fn common<T: Real, M: Source>(design: &Design<'_, T, M>, units: &Self) -> Result<Self> {
         let d = units.norms.len();
         // Constant columns have no unit.
         let unit = |j: usize| if units.norms[j] > 0.0 { design.column_scale(j) } else { 1.0 };
@@ -414,9 +436,9 @@ impl Units {
     }
 
     /// Bidiagonalisations from the residuals at `x`, one for each of the targets `active`.
-    fn start<T: Real>(
+    fn start<T: Real, M: Passes<T>>(
         &self,
-        group: &Group<'_, '_, T>,
+        group: &Group<'_, '_, T, M>,
         x: &Mat<f64>,
         active: &[usize],
     ) -> Result<Vec<Bidiagonalisation>> {
@@ -444,7 +466,11 @@ impl Units {
     }
 
     /// The first right vectors.
-    fn begin<T: Real>(&self, group: &Group<'_, '_, T>, sides: &mut [Bidiagonalisation]) -> Result<()> {
+    fn begin<T: Real, M: Passes<T>>(
+        &self,
+        group: &Group<'_, '_, T, M>,
+        sides: &mut [Bidiagonalisation],
+    ) -> Result<()> {
         let all = collected(0..sides.len(), TARGETS)?;
         let left = gather(sides, &all, |side| &side.u)?;
         let gradient = transposed_product(group.context, group.design, &left)?;
@@ -456,7 +482,7 @@ impl Units {
 }
 
 /// |A|_F of an operator, from its products with Gaussian vectors.
-fn norm_by_probes<T: Real>(group: &Group<'_, '_, T>, seed: u64) -> Result<f64> {
+fn norm_by_probes<T: Real>(group: &Group<'_, '_, T, &dyn LinearOperator>, seed: u64) -> Result<f64> {
     let random = Stream::new(seed, 0, PROBE);
     let probes =
         Mat::from_fn(group.design.ncols(), PROBES, |i, probe| random.normal(i as u64, probe as u64))?;
@@ -759,7 +785,7 @@ impl Bidiagonalisation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::regression::testing::{Instance, forms};
+    use crate::regression::testing::{Instance, forms, operator_forms};
 
     #[test]
     fn the_minimiser_by_products_alone() {
@@ -767,7 +793,21 @@ mod tests {
         for (form, ridge) in forms().flat_map(|form| [(form, 0.0), (form, 20.0)]) {
             instance.with_group(form, ridge, |group| {
                 let limit = ReadLimit { reads: 500, gives_up: false };
-                let Outcome::Unfactored(found) = lsmr(group, limit, 0).unwrap() else { panic!("no factor") };
+                let Outcome::Unfactored(found) =
+                    lsmr(group, Lengths::by_rows(group).unwrap(), limit, 0).unwrap()
+                else {
+                    panic!("no factor")
+                };
+                instance.assert_solved(form, group, &found.refined, &found.scale);
+            });
+        }
+        for (form, ridge) in operator_forms().flat_map(|form| [(form, 0.0), (form, 20.0)]) {
+            instance.with_operator(form, ridge, |group| {
+                let limit = ReadLimit { reads: 500, gives_up: false };
+                let lengths = Lengths::by_products(group, 0).unwrap();
+                let Outcome::Unfactored(found) = lsmr(group, lengths, limit, 0).unwrap() else {
+                    panic!("no factor")
+                };
                 instance.assert_solved(form, group, &found.refined, &found.scale);
             });
         }

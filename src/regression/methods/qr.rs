@@ -8,8 +8,9 @@ use crate::regression::design::Design;
 use crate::error::Result;
 use crate::linalg;
 use crate::linalg::Factor;
-use crate::matrix::{Mat, Real, Rows};
+use crate::matrix::{Mat, Real, Rows, Source};
 use crate::memory::collected;
+use crate::regression::design::pass::Passes;
 use crate::regression::design::stacked::{Stacked, Targets};
 use crate::regression::methods::least_norm;
 use crate::regression::methods::outcome::Factored;
@@ -37,8 +38,8 @@ pub(crate) fn qr<T: Real>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Factor
 }
 
 /// Moves answers of a deficient factor to those of least norm, and measures them again.
-pub(crate) fn shortened<T: Real>(
-    group: &Group<'_, '_, T>,
+pub(crate) fn shortened<T: Real, M: Passes<T>>(
+    group: &Group<'_, '_, T, M>,
     refined: Refined,
     scaled: &Scaled,
     null_space: Option<&Mat<f64>>,
@@ -119,8 +120,8 @@ fn tall<T: Real>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solved> {
 /// Condition of a factor where it decides on the rank: beside the constant, if there is one, and with columns of norm one
 /// before they were centred;
 /// `condition` is that with columns of norm one as they are.
-pub(crate) fn doubt<T: Real>(
-    design: &Design<'_, T>,
+pub(crate) fn doubt<T: Real, M: Source>(
+    design: &Design<'_, T, M>,
     scaled: &Scaled,
     condition: impl FnOnce() -> Result<f64>,
     rcond: f64,
@@ -154,8 +155,8 @@ fn wide<T: Real>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solved> {
 const COLUMNS: &str = "norms of columns";
 
 /// The answers (in scaled units) of the smallest norm in the caller's units that are as good as `x`.
-fn shortest<T: Real>(
-    group: &Group<'_, '_, T>,
+fn shortest<T: Real, M: Passes<T>>(
+    group: &Group<'_, '_, T, M>,
     x: Mat<f64>,
     scaled: &Scaled,
     null_space: Option<&Mat<f64>>,
@@ -186,7 +187,7 @@ fn shortest<T: Real>(
 }
 
 /// What coefficients in scaled units are divided by for those of the caller, up to one factor for all.
-fn units<T: Real>(design: &Design<'_, T>, scale: &[f64]) -> Result<Vec<f64>> {
+fn units<T: Real, M: Source>(design: &Design<'_, T, M>, scale: &[f64]) -> Result<Vec<f64>> {
     let equilibrated = |j: usize| design.column_scale(j);
     // Constant columns, which have no unit, are out of the way.
     let least = (0..scale.len()).map(equilibrated).filter(|&unit| unit > 0.0).fold(f64::INFINITY, f64::min);

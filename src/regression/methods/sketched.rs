@@ -2,8 +2,9 @@
 
 use crate::error::Result;
 use crate::linalg::{self, Factor, Qr, Truncated, power_of_two_below, truncated};
-use crate::matrix::{Mat, Real, Rows, Sparse};
+use crate::matrix::{LinearOperator, Mat, Matrix, Real, Sparse};
 use crate::memory::{collected, filled};
+use crate::regression::design::pass::Passes;
 use crate::regression::design::products::product;
 use crate::regression::design::stacked::{RootWeights, Targets};
 use crate::regression::refine::{Group, Scaled};
@@ -17,6 +18,13 @@ pub(crate) struct SketchPlan {
     pub seed: u64,
     /// Number of the draw, from 0.
     pub draw: u32,
+}
+
+impl SketchPlan {
+    /// Of n rows.
+    fn sketch(self, n: usize) -> Result<Sketch> {
+        Sketch::new(self.kind, self.rows, Some(n as u64), self.seed, self.draw)
+    }
 }
 
 /// R1 of the scaled columns and sketch-and-solve answers, from one sketch of A and B.
@@ -48,9 +56,25 @@ pub(crate) fn sketched<T: Real + Sketchable>(
     group: &Group<'_, '_, T>,
     plan: SketchPlan,
 ) -> Result<SketchFactor> {
+    let sketch = plan.sketch(group.design.nrows())?;
+    factored(group, &sketch, sketch_of_matrix(group, &sketch)?)
+}
+
+/// The same for a linear operator.
+pub(crate) fn sketched_by_products<T: Real>(
+    group: &Group<'_, '_, T, &dyn LinearOperator>,
+    plan: SketchPlan,
+) -> Result<SketchFactor> {
+    let sketch = plan.sketch(group.design.nrows())?;
+    factored(group, &sketch, sketch_of_operator(group, &sketch)?)
+}
+
+fn factored<T: Real, M: Passes<T>>(
+    group: &Group<'_, '_, T, M>,
+    sketch: &Sketch,
+    mut sketched_a: Mat<f64>,
+) -> Result<SketchFactor> {
     let (design, d, k) = (group.design, group.design.ncols(), group.targets.len());
-    let sketch = Sketch::new(plan.kind, plan.rows, Some(design.nrows() as u64), plan.seed, plan.draw)?;
-    let mut sketched_a = apply_to_design(group, &sketch)?;
     let sketched_b =
         sketch.apply(group.context, &Operand::Dense(&Targets { design, targets: group.targets }), 0)?;
     let m = sketched_a.nrows();
@@ -118,14 +142,13 @@ impl Sketchable for f64 {
 }
 
 /// S times the design; of a sparse matrix without making it dense.
-fn apply_to_design<T: Real + Sketchable>(group: &Group<'_, '_, T>, sketch: &Sketch) -> Result<Mat<f64>> {
+fn sketch_of_matrix<T: Real + Sketchable>(group: &Group<'_, '_, T>, sketch: &Sketch) -> Result<Mat<f64>> {
     let (context, design) = (group.context, group.design);
-    if design.operator().is_some() {
-        return apply_to_operator(group, sketch);
-    }
-    let Some((matrix, weights)) = design.sparse() else {
-        return sketch.apply(context, &Operand::Dense(design), 0);
+    let matrix = match design.a.source {
+        Matrix::Dense(_) => return sketch.apply(context, &Operand::Dense(&design.a), 0),
+        Matrix::Sparse(matrix) => matrix,
     };
+    let weights = design.a.root_weights.as_deref();
     let mut sketched = sketch.apply(context, &T::operand(matrix, weights), 0)?;
     if let Some(means) = design.means() {
         let ones = sketch.apply(context, &Operand::Dense(&RootWeights { design }), 0)?;
@@ -141,7 +164,10 @@ fn apply_to_design<T: Real + Sketchable>(group: &Group<'_, '_, T>, sketch: &Sket
 }
 
 /// S times an operator, of which a few columns at a time are had as products with unit vectors.
-fn apply_to_operator<T: Real>(group: &Group<'_, '_, T>, sketch: &Sketch) -> Result<Mat<f64>> {
+fn sketch_of_operator<T: Real>(
+    group: &Group<'_, '_, T, &dyn LinearOperator>,
+    sketch: &Sketch,
+) -> Result<Mat<f64>> {
     let (context, d) = (group.context, group.design.ncols());
     let mut sketched = Mat::zeros(sketch.m(), d)?;
     for first in (0..d).step_by(COLUMNS) {
@@ -160,7 +186,7 @@ const COLUMNS: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::regression::testing::{Instance, forms, product};
+    use crate::regression::testing::{Instance, assert_near, assert_same, forms, operator_forms, product};
     use crate::sketch::Kind;
 
     #[test]
@@ -181,6 +207,21 @@ mod tests {
                     let ratio = square(product(r, &scaled)) / length;
                     assert!((0.5..2.0).contains(&ratio), "{form:?}, {ridge}: {ratio}");
                 }
+            });
+        }
+    }
+    #[test]
+    fn an_operator_is_sketched_as_its_rows_are() {
+        let instance = Instance::new(900, 5);
+        let plan = SketchPlan { kind: Kind::SparseSign { zeta: 4 }, rows: 200, seed: 1, draw: 0 };
+        for form in operator_forms() {
+            let mut by_rows = None;
+            instance.with_group(form, 1.0, |group| by_rows = Some(sketched(group, plan).unwrap()));
+            let by_rows = by_rows.unwrap();
+            instance.with_operator(form, 1.0, |group| {
+                let found = sketched_by_products(group, plan).unwrap();
+                assert_same(&found.x, &by_rows.x, "answers");
+                assert_near(found.condition, by_rows.condition, "condition");
             });
         }
     }

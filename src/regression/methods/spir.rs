@@ -11,6 +11,7 @@ use crate::linalg;
 use crate::linalg::{Factor, norm};
 use crate::matrix::{Mat, Real};
 use crate::memory::{collected, copied, gathered, push, room_for, zeros};
+use crate::regression::design::pass::Passes;
 use crate::regression::methods::outcome::{Factored, Outcome};
 use crate::regression::methods::sketched::SketchFactor;
 use crate::regression::refine::{Group, Refined, Scaled, TARGETS, columns};
@@ -47,8 +48,8 @@ const IDLE_LOOKS: usize = 3;
 const DIVERGENCE: f64 = 1e8;
 
 /// SPIR or FOSSILS for one group of targets.
-pub(crate) fn spir<T: Real>(
-    group: &Group<'_, '_, T>,
+pub(crate) fn spir<T: Real, M: Passes<T>>(
+    group: &Group<'_, '_, T, M>,
     sketched: SketchFactor,
     inner: Inner,
 ) -> Result<Outcome> {
@@ -91,8 +92,8 @@ fn spectral(scaled: Scaled) -> Result<Scaled> {
 }
 
 /// The answers of the rounds so far.
-struct Rounds<'g, 'p, 'a, T> {
-    group: &'g Group<'p, 'a, T>,
+struct Rounds<'g, 'p, 'a, T, M> {
+    group: &'g Group<'p, 'a, T, M>,
     scaled: &'g Scaled,
     /// Where the present round started.
     x: Mat<f64>,
@@ -101,8 +102,8 @@ struct Rounds<'g, 'p, 'a, T> {
     best: Refined,
 }
 
-impl<'g, 'p, 'a, T: Real> Rounds<'g, 'p, 'a, T> {
-    fn new(group: &'g Group<'p, 'a, T>, scaled: &'g Scaled, x: Mat<f64>) -> Result<Self> {
+impl<'g, 'p, 'a, T: Real, M: Passes<T>> Rounds<'g, 'p, 'a, T, M> {
+    fn new(group: &'g Group<'p, 'a, T, M>, scaled: &'g Scaled, x: Mat<f64>) -> Result<Self> {
         let (k, best) = (group.targets.len(), Refined::starting_at(&x)?);
         Ok(Self { group, scaled, start: Mat::zeros(scaled.factor.rank(), k)?, x, best })
     }

@@ -32,8 +32,8 @@ pub(crate) fn whitened<T: Real>(
     };
     let (context, design) = (group.context, group.design);
     let (mut gram, parts) = match precision {
-        Precision::Single => linalg::whitened_gram::<f32, _>(context, design, &whitener, part, visit)?,
-        Precision::Double => linalg::whitened_gram::<f64, _>(context, design, &whitener, part, visit)?,
+        Precision::Single => linalg::whitened_gram::<f32, _>(context, &design.a, &whitener, part, visit)?,
+        Precision::Double => linalg::whitened_gram::<f64, _>(context, &design.a, &whitener, part, visit)?,
     };
     let mut pass = fold(design, parts.into_iter().map(|part| part.map(|sum| sum.pass)))?;
     group.to_scaled(&mut pass, &unscaled, &scale);

@@ -29,7 +29,7 @@ impl<'p, 'a, T: Real> Transposed<'p, 'a, T> {
         let width = block_columns(n);
         let squares = context.map_with(d.div_ceil(width), Vec::new, |buffer, block| {
             let mut squares: Vec<f64> = zeros(d.min((block + 1) * width) - block * width, COLUMNS)?;
-            let tile = design.tile(0..n, block * width..block * width + squares.len(), buffer)?;
+            let tile = design.a.tile(0..n, block * width..block * width + squares.len(), buffer)?;
             for row in (0..n).map(|i| tile.stored_row(i)) {
                 squares.iter_mut().zip(row).for_each(|(sum, value)| *sum += value * value);
             }
@@ -77,7 +77,7 @@ impl<'p, 'a, T: Real> Transposed<'p, 'a, T> {
         let (n, d, r) = (m.nrows(), self.norms.len(), m.ncols());
         let mut transposed = Mat::zeros(r, d)?;
         make_rows(context, transposed.as_mut_slice(), r, block_columns(n), |buffer, columns, out| {
-            let tile = self.design.tile(0..n, columns.clone(), buffer)?;
+            let tile = self.design.a.tile(0..n, columns.clone(), buffer)?;
             linalg::matmul(DenseMut::row_major(out, columns.len(), r), false, tile.t(), m.as_ref(), 1.0);
             for (row, norm) in out.chunks_mut(r).zip(&self.norms[columns]) {
                 row.iter_mut().for_each(|value| *value /= norm);
@@ -105,7 +105,7 @@ impl<T: Real> Rows for Transposed<'_, '_, T> {
     ) -> Result<Dense<'b, f64>> {
         let (height, width) = (rows.len(), cols.len());
         let mut scratch = Vec::new();
-        let tile = self.design.tile(cols, rows.clone(), &mut scratch)?;
+        let tile = self.design.a.tile(cols, rows.clone(), &mut scratch)?;
         prepare(buffer, height * width, TILE)?;
         for (j, norm) in self.norms[rows].iter().enumerate() {
             extend(buffer, (0..width).map(|i| tile.get(i, j) / norm), TILE)?;

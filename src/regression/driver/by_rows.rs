@@ -1,0 +1,335 @@
+//! The driver of matrices whose rows can be read: every method, and QR to fall back on.
+
+use crate::error::{Error, Result};
+use crate::linalg::Precision;
+use crate::matrix::{Buffer, Matrix, Real};
+use crate::memory::{collected, copied};
+use crate::parallel::Context;
+use crate::regression::design::Design;
+use crate::regression::driver::cost::weights_cost_digits;
+use crate::regression::driver::hint::{Hint, hint};
+use crate::regression::driver::output::{Columns, Output};
+use crate::regression::driver::plan::{Candidate, Method, Params, Plan, wants_hint};
+use crate::regression::driver::steps::{Driver, Steps, summary};
+use crate::regression::methods::augmented::augmented;
+use crate::regression::methods::gram::{Moments, gram};
+use crate::regression::methods::lsmr::{Lengths, lsmr};
+use crate::regression::methods::outcome::{Factored, Outcome};
+use crate::regression::methods::qr::{doubt, qr};
+use crate::regression::methods::sketched::{Sketchable, sketched};
+use crate::regression::methods::spir::{Inner, spir};
+use crate::regression::methods::whitened::{WORST_SKETCH, whitened};
+use crate::regression::problem::{Preconditioner, Problem};
+use crate::regression::refine::{Group, Refined, Scaled};
+
+/// What is tried on rows, and what all ridges share.
+pub(crate) struct ByRows {
+    candidates: Vec<Candidate>,
+    /// Powers of two that bring the columns near one.
+    powers: Vec<f64>,
+    /// A'A in the precision last asked for.
+    moments: Option<(Precision, Moments)>,
+}
+
+impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
+    type Candidate = Candidate;
+    const READS: usize = 1;
+
+    fn design<'a>(
+        context: &Context,
+        problem: &Problem<'a, T, Matrix<'m, T>>,
+    ) -> Result<Design<'a, T, Matrix<'m, T>>> {
+        Design::new(context, problem)
+    }
+
+    fn plan(driver: &mut Driver<'_>, design: &mut Design<'_, T, Matrix<'m, T>>) -> Result<Self> {
+        let params = driver.params;
+        let sampled = wants_hint(design, params).then(|| hint(driver.context, design)).transpose()?;
+        let is_zero = |(j, largest): (usize, &f64)| *largest == 0.0 && design.column_scale(j) != 0.0;
+        let known =
+            |hint: &Hint| !design.is_extreme(&hint.largest) && !hint.largest.iter().enumerate().any(is_zero);
+        let read;
+        let largest = match &sampled {
+            Some(hint) if known(hint) => &hint.largest,
+            _ => {
+                read = read_largest(driver, design)?;
+                &read
+            }
+        };
+        let power =
+            |(j, &value): (usize, &f64)| design.equilibrating_power(j, value * design.column_scale(j));
+        let powers = collected(largest.iter().enumerate().map(power), POWERS)?;
+        let plan = Plan::for_rows(design, params, sampled.as_ref())?;
+        driver.ledger.sentences = plan.reasons;
+        Ok(Self { candidates: plan.candidates, powers, moments: None })
+    }
+
+    fn solve(
+        &mut self,
+        driver: &mut Driver<'_>,
+        group: &Group<'_, '_, T, Matrix<'m, T>>,
+        output: &mut Output,
+    ) -> Result<()> {
+        let (design, candidates) = (group.design, self.candidates.clone());
+        match driver.try_candidates(self, group, &candidates, output) {
+            Err(Error::Allocation { bytes, .. }) if self.spares_memory(driver.params, design) => {
+                driver.ledger.explain(format!("no memory for {bytes} bytes more"));
+                let lsmr = Candidate::lsmr(driver.params, design.nrows(), design.ncols());
+                driver.try_candidates(self, group, &[lsmr], output)
+            }
+            Err(of_a_factor @ Error::NonFinite { argument: "A", .. }) => {
+                // A position in what was factored; a read of A knows that in A.
+                design.largest_in_columns(driver.context)?;
+                Err(of_a_factor)
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn attempt(
+        &mut self,
+        driver: &mut Driver<'_>,
+        group: &Group<'_, '_, T, Matrix<'m, T>>,
+        candidate: Candidate,
+    ) -> Result<Outcome> {
+        match candidate {
+            Candidate::Gram(precision) => {
+                let moments = match self.moments.take() {
+                    Some((made, moments)) if made == precision => moments,
+                    _ => self.read_moments(driver, group, precision)?,
+                };
+                let outcome = gram(group, &moments, precision.limit());
+                self.moments = Some((precision, moments));
+                outcome
+            }
+            Candidate::Whitened { .. } | Candidate::Iterative { .. } | Candidate::Augmented { .. } => {
+                attempt_sketched(driver, group, candidate)
+            }
+            Candidate::Lsmr(limit) => lsmr(group, Lengths::by_rows(group)?, limit, driver.params.seed),
+            Candidate::Qr => {
+                driver.ledger.read(1);
+                qr(group, driver.rcond).map(Outcome::Factored)
+            }
+        }
+    }
+
+    fn accept(
+        &mut self,
+        driver: &mut Driver<'_>,
+        group: &Group<'_, '_, T, Matrix<'m, T>>,
+        candidate: Candidate,
+        mut factored: Factored,
+        output: &mut Output,
+    ) -> Result<()> {
+        let method = match sharpened(driver, group, &factored)? {
+            None => candidate.method(),
+            Some(sharpened) => {
+                factored.refined = sharpened;
+                Method::FgmresWlsir
+            }
+        };
+        output.accept(group, method, &factored, candidate.sketch_size(group.design, driver.params))?;
+        certify(driver, group, &factored, output)?;
+        let exact = is_exact(driver.params, candidate, factored.condition);
+        keep(driver, group, &factored.scaled, exact, output)
+    }
+
+    /// Makes a factor that had no part in the answer, if one is wanted beside it.
+    fn accept_unfactored(
+        &mut self,
+        driver: &mut Driver<'_>,
+        group: &Group<'_, '_, T, Matrix<'m, T>>,
+        output: &mut Output,
+    ) -> Result<()> {
+        (output.columns, output.confidence) = (Columns::PowersOfTwo, 1.0);
+        if output.inference.is_none() && output.forward.is_none() {
+            return Ok(());
+        }
+        driver.ledger.begin();
+        let factored = qr(&Group { targets: &[], max_passes: 0, ..*group }, driver.rcond)?;
+        output.rank = Some(factored.rank());
+        driver.ledger.read(1);
+        driver.ledger.end(Candidate::Qr.describe());
+        certify(driver, group, &factored, output)?;
+        keep(driver, group, &factored.scaled, true, output)
+    }
+
+    fn rank_alone(
+        &mut self,
+        driver: &mut Driver<'_>,
+        group: &Group<'_, '_, T, Matrix<'m, T>>,
+        output: &mut Output,
+    ) -> Result<()> {
+        if matches!(self.candidates[0], Candidate::Lsmr(_)) && output.inference.is_none() {
+            output.method = Method::Lsmr;
+            return Ok(());
+        }
+        let factored = qr(group, driver.rcond)?;
+        (output.rank, output.condition, output.method) =
+            (Some(factored.rank()), factored.condition, Method::Qr);
+        keep(driver, group, &factored.scaled, true, output)
+    }
+}
+
+impl ByRows {
+    /// True if a method that takes less memory is left to try.
+    fn spares_memory<T: Real>(&self, params: &Params, design: &Design<'_, T>) -> bool {
+        let needs_no_factor = |candidate: &Candidate| matches!(candidate, Candidate::Lsmr(_));
+        params.method == Method::Auto
+            && design.stored().is_some()
+            && !self.candidates.iter().all(needs_no_factor)
+    }
+
+    fn read_moments<T: Real>(
+        &mut self,
+        driver: &mut Driver<'_>,
+        group: &Group<'_, '_, T>,
+        precision: Precision,
+    ) -> Result<Moments> {
+        driver.ledger.read(1);
+        let moments = Moments::new(driver.context, group.design, precision, copied(&self.powers, POWERS)?)?;
+        if moments.is_finite() {
+            return Ok(moments);
+        }
+        // Entries far beyond those that were sampled, or entries that are not finite, which raise here.
+        driver.ledger.read(2);
+        let largest = group.design.largest_in_columns(driver.context)?;
+        let power = |(j, &value): (usize, &f64)| group.design.equilibrating_power(j, value);
+        self.powers = collected(largest.iter().enumerate().map(power), POWERS)?;
+        Moments::new(driver.context, group.design, precision, copied(&self.powers, POWERS)?)
+    }
+}
+
+/// What memory is for.
+const POWERS: &str = "powers of two";
+
+/// Largest magnitudes by one read of A, which also finds what is not finite.
+fn read_largest<T: Real>(
+    driver: &mut Driver<'_>,
+    design: &mut Design<'_, T, Matrix<'_, T>>,
+) -> Result<Buffer<f64>> {
+    driver.ledger.read(1);
+    let largest = design.largest_in_columns(driver.context)?;
+    design.equilibrate_columns(&largest)?;
+    Ok(largest)
+}
+
+/// The candidates that begin with a sketch.
+fn attempt_sketched<T: Real + Sketchable>(
+    driver: &mut Driver<'_>,
+    group: &Group<'_, '_, T>,
+    candidate: Candidate,
+) -> Result<Outcome> {
+    let plan = candidate.sketch(group.design, driver.params);
+    let unweighted;
+    let design = match candidate {
+        Candidate::Augmented { preconditioner: Preconditioner::Left, .. } => {
+            unweighted = group.design.unweighted()?;
+            &unweighted
+        }
+        _ => group.design,
+    };
+    let sketched = sketched(&Group { design, ..*group }, plan)?;
+    let doubt = doubt(design, &sketched.scaled, || Ok(sketched.condition), driver.rcond)?;
+    driver.ledger.read(1);
+    if !driver.is_far_from_deficient(group, &sketched.scaled, doubt) {
+        if !sketched.x.as_slice().iter().all(|v| v.is_finite()) {
+            group.design.largest_in_columns(driver.context)?;
+        }
+        return Ok(Outcome::Inadmissible(sketched.condition));
+    }
+    if let Candidate::Iterative { heavy_ball, .. } = candidate {
+        return spir(group, sketched, Inner::of(heavy_ball, group.design.ncols(), plan.rows));
+    }
+    driver.ledger.read(1);
+    let worst = match candidate {
+        Candidate::Augmented { preconditioner: Preconditioner::Left, .. } => Precision::Single.limit(),
+        _ => WORST_SKETCH,
+    };
+    let outcome = whitened(group, sketched, whitened_precision(driver.params), worst)?;
+    match (candidate, outcome) {
+        (Candidate::Augmented { preconditioner, .. }, Outcome::Factored(start)) => {
+            let refined = augmented(group, &start.refined, &start.scaled, preconditioner)?;
+            Ok(Outcome::Factored(Factored { refined, ..start }))
+        }
+        (_, outcome) => Ok(outcome),
+    }
+}
+
+/// Of the products of the whitened Gram matrix.
+fn whitened_precision(params: &Params) -> Precision {
+    let exact = if params.keep_factor { Precision::Double } else { Precision::Single };
+    params.dtype_work.unwrap_or(exact)
+}
+
+/// True if the factor of a candidate is that of A to rounding.
+fn is_exact(params: &Params, candidate: Candidate, condition: f64) -> bool {
+    match candidate {
+        Candidate::Gram(precision) => precision == Precision::Double && condition <= EXACT_GRAM,
+        Candidate::Whitened { .. } | Candidate::Augmented { .. } => {
+            whitened_precision(params) == Precision::Double
+        }
+        Candidate::Iterative { .. } | Candidate::Lsmr(_) => false,
+        Candidate::Qr => true,
+    }
+}
+
+/// Up to this condition the Gram matrix in double precision knows the factor to nine digits.
+const EXACT_GRAM: f64 = 3e3;
+
+/// Accepted answers with the digits of x that the weights have cost, if that may be many and they can be had.
+fn sharpened<T: Real>(
+    driver: &mut Driver<'_>,
+    group: &Group<'_, '_, T>,
+    factored: &Factored,
+) -> Result<Option<Refined>> {
+    let Factored { refined, scaled, condition } = factored;
+    let spread = group.design.weight_spread();
+    let full_rank = scaled.factor.rank() == scaled.factor.order();
+    if driver.params.method != Method::Auto || !full_rank || !weights_cost_digits(spread, *condition) {
+        return Ok(None);
+    }
+    driver
+        .ledger
+        .explain(format!("weights that differ by {spread:.0e} cost digits at condition {condition:.1e}"));
+    driver.ledger.begin();
+    let sharpened = augmented(group, refined, scaled, Preconditioner::Split)?;
+    driver.ledger.read(sharpened.passes - refined.passes);
+    let candidate = Candidate::Augmented { draw: 0, preconditioner: Preconditioner::Split };
+    driver.ledger.end(candidate.describe());
+    driver.ledger.explain(format!("{}: {}", candidate.describe(), summary(&sharpened)));
+    Ok(sharpened.settled.then_some(sharpened))
+}
+
+/// Bounds the forward errors of accepted answers, if that is wanted.
+fn certify<T: Real>(
+    driver: &mut Driver<'_>,
+    group: &Group<'_, '_, T>,
+    factored: &Factored,
+    output: &mut Output,
+) -> Result<()> {
+    let Some(forward) = &mut output.forward else { return Ok(()) };
+    driver.ledger.begin();
+    let Factored { scaled, condition, .. } = factored;
+    driver.ledger.read(forward.measure(group, scaled, *condition, &output.x, driver.params.seed)?);
+    driver.ledger.end("certify");
+    Ok(())
+}
+
+/// Keeps the factor of one group, if it is wanted.
+fn keep<T: Real>(
+    driver: &mut Driver<'_>,
+    group: &Group<'_, '_, T>,
+    scaled: &Scaled,
+    exact: bool,
+    output: &mut Output,
+) -> Result<()> {
+    let Some(inference) = &mut output.inference else { return Ok(()) };
+    driver.ledger.begin();
+    inference.keep(group, scaled, exact)?;
+    if !exact {
+        driver.ledger.read(1);
+        driver.ledger.end("exact factor");
+    }
+    Ok(())
+}
