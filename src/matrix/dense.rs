@@ -203,6 +203,12 @@ impl<'a, T: Real> DenseMut<'a, T> {
         self.data[i * self.row_stride + j * self.col_stride] = value;
     }
 
+    /// Column `j`, if its elements are next to each other.
+    pub fn col_mut(&mut self, j: usize) -> Option<&mut [T]> {
+        let (from, nrows) = (j * self.col_stride, self.nrows);
+        if self.row_stride == 1 { self.data.get_mut(from..from + nrows) } else { None }
+    }
+
     /// The entries of column `j`.
     pub fn column_mut(&mut self, j: usize) -> impl Iterator<Item = &mut T> {
         debug_assert!(j < self.ncols);

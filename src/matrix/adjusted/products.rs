@@ -126,7 +126,10 @@ impl<S> Adjusted<S> {
             for rows in context.pieces(0..out.nrows()) {
                 let rows = rows?;
                 let mut part = out.reborrow().window(rows.clone(), side..side + 1);
-                self.finish(rows.start, shift, part.column_mut(0));
+                match part.col_mut(0) {
+                    Some(column) => self.finish(rows.start, shift, column.iter_mut()),
+                    None => self.finish(rows.start, shift, part.column_mut(0)),
+                }
             }
         }
         Ok(())
