@@ -522,13 +522,13 @@ mod tests {
             assert_eq!(rows(Candidate::Whitened { draw: 0 }), 120);
             assert_eq!(rows(Candidate::Whitened { draw: 1 }), 240);
             // Of fewer than 40 d rows, a sketch of 12 d would be no sketch.
-            assert_eq!(rows(ProductCandidate::iterative(false)[0]), 240);
+            assert_eq!(rows(Candidate::iterative(false)[0]), 240);
         }
         let tall = Instance::new(2000, 12);
         let sizes = [false, true].map(|sparse| {
             let form = forms().find(|form| form.sparse == sparse).unwrap();
             let design = Design::new(&Context::new(1), &tall.problem(form, &[0.0])).unwrap();
-            ProductCandidate::iterative(true)[0].sketch(&design, &Params::default()).rows
+            Candidate::iterative(true)[0].sketch(&design, &Params::default()).rows
         });
         assert_eq!(sizes, [144, 48]);
         assert_eq!([SINGLE, lsmr(9), Candidate::Qr].map(Candidate::draw), [None; 3]);
