@@ -1,8 +1,8 @@
 //! Compressed lines against a panel of vectors.
 //!
 //! A product is rounded before it is added: that is what one column by itself has always done. The sums of a line stay in
-//! registers (gathered), or its vector does (scattered). Where a panel is larger than the caches, its rows are asked for
-//! some entries ahead.
+//! registers (gathered), or its vector does (scattered). Where a panel is larger than the caches, either sorted lines are
+//! walked front by front, each over as many of its rows as fit, or its rows are asked for some entries ahead.
 
 use crate::matrix::Indices;
 use crate::simd::lanes::Lanes;
@@ -16,13 +16,44 @@ pub(super) struct Lines<'a, I, T> {
     pub indices: &'a [I],
     pub values: &'a [T],
     pub lines: Range<usize>,
-    /// Only entries with such an index, of sorted lines; the first is number zero of the panel.
+    /// Only entries with such an index, of sorted lines.
     pub within: Option<Range<usize>>,
-    /// Sums are added to the total at the multiples of this index.
-    pub step: usize,
+    /// The index of the first row of the panel.
+    pub first: usize,
 }
 
-impl<I: Index, T> Lines<'_, I, T> {
+/// How far sorted lines have been walked, one position a line.
+pub(super) struct Front<'f> {
+    pub positions: &'f mut [usize],
+    /// The index before which they stop this time.
+    pub below: usize,
+}
+
+/// What becomes of the sums of lines that are gathered.
+pub(super) enum Sums<'f> {
+    /// They are the product.
+    Set,
+    /// They are added to what is there.
+    Added,
+    /// The same, of sorted lines as far as a front goes.
+    AddedUpTo(Front<'f>),
+}
+
+impl Front<'_> {
+    #[inline(always)]
+    fn none() -> Self {
+        Self { positions: &mut [], below: 0 }
+    }
+
+    #[inline(always)]
+    fn leave<const FRONT: bool>(&mut self, at: usize, position: usize) {
+        if FRONT {
+            self.positions[at] = position;
+        }
+    }
+}
+
+impl<I: Index, T: Element> Lines<'_, I, T> {
     #[inline(always)]
     fn extent(&self, line: usize) -> Range<usize> {
         let extent = self.ends.get(line)..self.ends.get(line + 1);
@@ -37,30 +68,23 @@ impl<I: Index, T> Lines<'_, I, T> {
         }
     }
 
-    /// The entries before the next multiple of `step` at which a sum ends, taken from those that are left of a line.
+    /// The entries of line number `at` of these.
     #[inline(always)]
-    fn next_segment(&self, rest: &mut Range<usize>) -> Range<usize> {
-        let start = rest.start;
-        if self.step == usize::MAX {
-            rest.start = rest.end;
-        } else {
-            let bound = (self.indices[start].offset() / self.step + 1).saturating_mul(self.step);
-            let beyond = self.indices[rest.clone()].iter().position(|index| index.offset() >= bound);
-            rest.start = beyond.map_or(rest.end, |length| start + length.max(1));
-        }
-        start..rest.start
-    }
-
-    #[inline(always)]
-    fn first(&self) -> usize {
-        self.within.as_ref().map_or(0, |within| within.start)
+    fn entries<const FRONT: bool>(&self, at: usize, front: &Front<'_>) -> Entries<'_, I, T, FRONT> {
+        let line = self.lines.start + at;
+        let extent = match FRONT {
+            true => front.positions[at]..self.ends.get(line + 1),
+            false => self.extent(line),
+        };
+        let (indices, values) = (&self.indices[..extent.end], &self.values[..extent.end]);
+        Entries { indices, values, next: extent.start, first: self.first, below: front.below }
     }
 
     /// Asks for row `k` of a panel, so many entries before it is needed.
     #[inline(always)]
-    fn prefetch<V: Lanes, const W: usize>(&self, k: usize, first: usize, panel: *const [[f64; 8]; W]) {
+    fn prefetch<V: Lanes, const W: usize>(&self, k: usize, panel: *const [[f64; 8]; W]) {
         if let Some(index) = self.indices.get(k + AHEAD) {
-            let row = panel.wrapping_add(index.offset().wrapping_sub(first));
+            let row = panel.wrapping_add(index.offset().wrapping_sub(self.first));
             for w in 0..W {
                 V::prefetch(row.cast::<[f64; 8]>().wrapping_add(w));
             }
@@ -68,131 +92,176 @@ impl<I: Index, T> Lines<'_, I, T> {
     }
 }
 
+/// The entries of a line that are left: rows of the panel, and values.
+struct Entries<'a, I, T, const FRONT: bool> {
+    indices: &'a [I],
+    values: &'a [T],
+    next: usize,
+    first: usize,
+    below: usize,
+}
+
+impl<I: Index, T: Element, const FRONT: bool> Entries<'_, I, T, FRONT> {
+    #[inline(always)]
+    fn next(&mut self) -> Option<(usize, f64)> {
+        if self.next >= self.indices.len() {
+            return None;
+        }
+        let index = self.indices[self.next].offset();
+        if FRONT && index >= self.below {
+            return None;
+        }
+        let value = self.values[self.next].widen();
+        self.next += 1;
+        Some((index.wrapping_sub(self.first), value))
+    }
+}
+
 /// How many entries ahead rows are asked for, and of how large panels.
 const AHEAD: usize = 12;
 const LARGE: usize = 1 << 16;
 
+/// A function of the lanes of a panel of many vectors.
+macro_rules! by_width {
+    ($width:ident, $many:ident::<$V:ident, $I:ident, $T:ident, $far:tt, $front:tt>($($argument:expr),*)) => {
+        match $width {
+            8 => $many::<$V, $I, $T, 1, $far, $front>($($argument),*),
+            16 => $many::<$V, $I, $T, 2, $far, $front>($($argument),*),
+            24 => $many::<$V, $I, $T, 3, $far, $front>($($argument),*),
+            32 => $many::<$V, $I, $T, 4, $far, $front>($($argument),*),
+            _ => unreachable!("a panel of width {}", $width),
+        }
+    };
+}
+
 kernel! {
-    /// out += the lines times x. Panics if an index leads out of x.
-    pub(super) fn gather<V, I: Index, T: Element>(lines: &Lines<'_, I, T>, width: usize, x: &[f64], out: &mut [f64]) {
-        match (width, x.len() > LARGE) {
-            (0, _) => (),
-            (1, _) => gather_one(lines, x, out),
-            (8, false) => gather_many::<V, I, T, 1, false>(lines, x, out),
-            (16, false) => gather_many::<V, I, T, 2, false>(lines, x, out),
-            (24, false) => gather_many::<V, I, T, 3, false>(lines, x, out),
-            (32, false) => gather_many::<V, I, T, 4, false>(lines, x, out),
-            (8, true) => gather_many::<V, I, T, 1, true>(lines, x, out),
-            (16, true) => gather_many::<V, I, T, 2, true>(lines, x, out),
-            (24, true) => gather_many::<V, I, T, 3, true>(lines, x, out),
-            (32, true) => gather_many::<V, I, T, 4, true>(lines, x, out),
-            _ => unreachable!("a panel of width {width}"),
+    /// The lines times x into `out`. Panics if an index leads out of x.
+    pub(super) fn gather<V, I: Index, T: Element>(
+        lines: &Lines<'_, I, T>,
+        sums: Sums<'_>,
+        width: usize,
+        x: &[f64],
+        out: &mut [f64],
+    ) {
+        let (add, far) = (!matches!(sums, Sums::Set), x.len() > LARGE);
+        match sums {
+            _ if width == 0 => (),
+            Sums::AddedUpTo(front) if width == 1 => gather_one::<I, T, true>(lines, front, add, x, out),
+            Sums::AddedUpTo(front) => by_width!(width, gather_many::<V, I, T, false, true>(lines, front, add, x, out)),
+            _ if width == 1 => gather_one::<I, T, false>(lines, Front::none(), add, x, out),
+            _ if far => by_width!(width, gather_many::<V, I, T, true, false>(lines, Front::none(), add, x, out)),
+            _ => by_width!(width, gather_many::<V, I, T, false, false>(lines, Front::none(), add, x, out)),
         }
     }
 }
 
 kernel! {
-    /// out += the transposed lines times y. Panics if an index leads out of `out`.
-    pub(super) fn scatter<V, I: Index, T: Element>(lines: &Lines<'_, I, T>, width: usize, y: &[f64], out: &mut [f64]) {
-        match (width, out.len() > LARGE) {
-            (0, _) => (),
-            (1, _) => scatter_one(lines, y, out),
-            (8, false) => scatter_many::<V, I, T, 1, false>(lines, y, out),
-            (16, false) => scatter_many::<V, I, T, 2, false>(lines, y, out),
-            (24, false) => scatter_many::<V, I, T, 3, false>(lines, y, out),
-            (32, false) => scatter_many::<V, I, T, 4, false>(lines, y, out),
-            (8, true) => scatter_many::<V, I, T, 1, true>(lines, y, out),
-            (16, true) => scatter_many::<V, I, T, 2, true>(lines, y, out),
-            (24, true) => scatter_many::<V, I, T, 3, true>(lines, y, out),
-            (32, true) => scatter_many::<V, I, T, 4, true>(lines, y, out),
-            _ => unreachable!("a panel of width {width}"),
+    /// out += the transposed lines times y, of sorted lines as far as a front goes. Panics if an index leads out of `out`.
+    pub(super) fn scatter<V, I: Index, T: Element>(
+        lines: &Lines<'_, I, T>,
+        front: Option<Front<'_>>,
+        width: usize,
+        y: &[f64],
+        out: &mut [f64],
+    ) {
+        match front {
+            _ if width == 0 => (),
+            None if width == 1 => scatter_one::<I, T, false>(lines, Front::none(), y, out),
+            None if out.len() > LARGE => by_width!(width, scatter_many::<V, I, T, true, false>(lines, Front::none(), y, out)),
+            None => by_width!(width, scatter_many::<V, I, T, false, false>(lines, Front::none(), y, out)),
+            Some(front) if width == 1 => scatter_one::<I, T, true>(lines, front, y, out),
+            Some(front) => by_width!(width, scatter_many::<V, I, T, false, true>(lines, front, y, out)),
         }
     }
 }
 
 #[inline(always)]
-fn gather_one<I: Index, T: Element>(lines: &Lines<'_, I, T>, x: &[f64], out: &mut [f64]) {
-    let first = lines.first();
-    for (line, out) in lines.lines.clone().zip(out) {
-        let mut rest = lines.extent(line);
-        while !rest.is_empty() {
-            let segment = lines.next_segment(&mut rest);
-            let mut sum = 0.0;
-            for (index, value) in lines.indices[segment.clone()].iter().zip(&lines.values[segment]) {
-                sum += value.widen() * x[index.offset().wrapping_sub(first)];
-            }
-            *out += sum;
-        }
-    }
-}
-
-#[inline(always)]
-fn gather_many<V: Lanes, I: Index, T: Element, const W: usize, const FAR: bool>(
+fn gather_one<I: Index, T: Element, const FRONT: bool>(
     lines: &Lines<'_, I, T>,
+    mut front: Front<'_>,
+    add: bool,
     x: &[f64],
     out: &mut [f64],
 ) {
-    let first = lines.first();
+    for at in 0..lines.lines.len().min(out.len()) {
+        let (mut entries, mut sum) = (lines.entries::<FRONT>(at, &front), 0.0);
+        while let Some((row, value)) = entries.next() {
+            sum += value * x[row];
+        }
+        front.leave::<FRONT>(at, entries.next);
+        out[at] = if add { out[at] + sum } else { sum };
+    }
+}
+
+#[inline(always)]
+fn gather_many<V: Lanes, I: Index, T: Element, const W: usize, const FAR: bool, const FRONT: bool>(
+    lines: &Lines<'_, I, T>,
+    mut front: Front<'_>,
+    add: bool,
+    x: &[f64],
+    out: &mut [f64],
+) {
     let x = x.as_chunks::<8>().0.as_chunks::<W>().0;
     let out = out.as_chunks_mut::<8>().0.as_chunks_mut::<W>().0;
-    for (line, out) in lines.lines.clone().zip(out) {
-        let mut rest = lines.extent(line);
-        while !rest.is_empty() {
-            let segment = lines.next_segment(&mut rest);
-            let (mut sums, mut k) = ([V::splat(0.0); W], segment.start);
-            for (index, value) in lines.indices[segment.clone()].iter().zip(&lines.values[segment]) {
-                if FAR {
-                    lines.prefetch::<V, W>(k, first, x.as_ptr());
-                    k += 1;
-                }
-                let (x, value) = (&x[index.offset().wrapping_sub(first)], V::splat(value.widen()));
-                for w in 0..W {
-                    sums[w] = sums[w].add(value.mul(V::load(&x[w])));
-                }
+    for at in 0..lines.lines.len().min(out.len()) {
+        let (mut entries, mut sums) = (lines.entries::<FRONT>(at, &front), [V::splat(0.0); W]);
+        while let Some((row, value)) = entries.next() {
+            if FAR {
+                lines.prefetch::<V, W>(entries.next, x.as_ptr());
             }
+            let (x, value) = (&x[row], V::splat(value));
             for w in 0..W {
-                V::load(&out[w]).add(sums[w]).store(&mut out[w]);
+                sums[w] = sums[w].add(value.mul(V::load(&x[w])));
             }
         }
-    }
-}
-
-#[inline(always)]
-fn scatter_one<I: Index, T: Element>(lines: &Lines<'_, I, T>, y: &[f64], out: &mut [f64]) {
-    let first = lines.first();
-    for (line, &y) in lines.lines.clone().zip(y) {
-        let extent = lines.extent(line);
-        for (index, value) in lines.indices[extent.clone()].iter().zip(&lines.values[extent]) {
-            out[index.offset().wrapping_sub(first)] += value.widen() * y;
+        front.leave::<FRONT>(at, entries.next);
+        let out = &mut out[at];
+        for w in 0..W {
+            let sum = if add { V::load(&out[w]).add(sums[w]) } else { sums[w] };
+            sum.store(&mut out[w]);
         }
     }
 }
 
 #[inline(always)]
-fn scatter_many<V: Lanes, I: Index, T: Element, const W: usize, const FAR: bool>(
+fn scatter_one<I: Index, T: Element, const FRONT: bool>(
     lines: &Lines<'_, I, T>,
+    mut front: Front<'_>,
     y: &[f64],
     out: &mut [f64],
 ) {
-    let first = lines.first();
+    for at in 0..lines.lines.len().min(y.len()) {
+        let (mut entries, y) = (lines.entries::<FRONT>(at, &front), y[at]);
+        while let Some((row, value)) = entries.next() {
+            out[row] += value * y;
+        }
+        front.leave::<FRONT>(at, entries.next);
+    }
+}
+
+#[inline(always)]
+fn scatter_many<V: Lanes, I: Index, T: Element, const W: usize, const FAR: bool, const FRONT: bool>(
+    lines: &Lines<'_, I, T>,
+    mut front: Front<'_>,
+    y: &[f64],
+    out: &mut [f64],
+) {
     let y = y.as_chunks::<8>().0.as_chunks::<W>().0;
     let out = out.as_chunks_mut::<8>().0.as_chunks_mut::<W>().0;
-    for (line, y) in lines.lines.clone().zip(y) {
-        let mut ys = [V::splat(0.0); W];
+    for at in 0..lines.lines.len().min(y.len()) {
+        let (mut entries, mut ys) = (lines.entries::<FRONT>(at, &front), [V::splat(0.0); W]);
         for w in 0..W {
-            ys[w] = V::load(&y[w]);
+            ys[w] = V::load(&y[at][w]);
         }
-        let extent = lines.extent(line);
-        let mut k = extent.start;
-        for (index, value) in lines.indices[extent.clone()].iter().zip(&lines.values[extent]) {
+        while let Some((row, value)) = entries.next() {
             if FAR {
-                lines.prefetch::<V, W>(k, first, out.as_ptr());
-                k += 1;
+                lines.prefetch::<V, W>(entries.next, out.as_ptr());
             }
-            let (out, value) = (&mut out[index.offset().wrapping_sub(first)], V::splat(value.widen()));
+            let (out, value) = (&mut out[row], V::splat(value));
             for w in 0..W {
                 V::load(&out[w]).add(value.mul(ys[w])).store(&mut out[w]);
             }
         }
+        front.leave::<FRONT>(at, entries.next);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::matrix::{Buffer, Dense, DenseMut};
-use crate::memory::{collected, push, reset};
+use crate::memory::{collected, push, resize};
 use crate::parallel::Context;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -179,7 +179,7 @@ pub(super) enum Slab<'o> {
 }
 
 impl Slab<'_> {
-    /// Fills the rows with what `work` adds to zeros: where they are, if that is how a panel has them.
+    /// Has `work` write all rows: where they are, if that is how a panel has them.
     pub fn fill(
         mut self,
         width: usize,
@@ -193,10 +193,9 @@ impl Slab<'_> {
             _ => None,
         };
         if let Some(rows) = in_place {
-            rows.fill(0.0);
             return work(rows);
         }
-        reset(buffer, nrows * width, PANEL)?;
+        resize(buffer, nrows * width, 0.0, PANEL)?;
         work(buffer)?;
         self.copy_from(width, buffer);
         Ok(())

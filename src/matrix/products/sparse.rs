@@ -4,18 +4,28 @@
 //! factor has. Rows that are scattered, those of A'Y by CSR, are summed by block of rows and the blocks one after the
 //! other; A'Y by CSC is summed in the same order, and so the same whichever way the matrix is stored.
 
-use super::kernels::{Lines, gather, scatter};
+use super::kernels::{Front, Lines, Sums, gather, scatter};
 use super::panel::{Panel, Slab, Spare, Staged, slabs};
 use super::{ColumnNorms, Products, check_shapes};
 use crate::error::Result;
 use crate::matrix::blocks::{TILE_ROWS, blocks_by_cost, even_blocks, sparse_blocks};
 use crate::matrix::{Axis, Buffer, Dense, DenseMut, Indices, Real, Sparse};
+use crate::memory::collected;
 use crate::parallel::Context;
 use std::convert::identity;
 use std::ops::Range;
 
-/// Cost of a block of lines that are gathered.
+/// Cost of a block of lines.
 const COST: usize = 1 << 14;
+
+/// The most that a block costs of lines that are walked front by front: a fifth of a second for a whole panel.
+const MOST_COST: usize = 1 << 23;
+
+/// Numbers of a panel that is near enough to be met anywhere.
+const NEAR: usize = 1 << 18;
+
+/// Numbers of a panel that stay in the second cache while lines are walked over them.
+const FRONT: usize = 1 << 16;
 
 /// The lines of CSC must be sorted, as [`Sparse::is_canonical`] says.
 impl<T: Real> Products for Sparse<'_, T> {
@@ -29,7 +39,7 @@ impl<T: Real> Products for Sparse<'_, T> {
             let x = Staged::new(context, x.cols(group.clone()))?;
             let out = out.reborrow().cols(group);
             match self.axis() {
-                Axis::Rows => self.gathered(context, usize::MAX, x, out)?,
+                Axis::Rows => self.gathered(context, x, out)?,
                 Axis::Columns => self.scattered(context, x, out)?,
             }
         }
@@ -48,8 +58,7 @@ impl<T: Real> Products for Sparse<'_, T> {
             match self.axis() {
                 Axis::Rows => self.summed(context, y.cols(group), out)?,
                 Axis::Columns => {
-                    let step = sparse_blocks(self)?.first().map_or(1, Range::len);
-                    self.gathered(context, step, Staged::new(context, y.cols(group))?, out)?;
+                    self.gathered_by_block(context, Staged::new(context, y.cols(group))?, out)?
                 }
             }
         }
@@ -68,16 +77,16 @@ impl<T: Real> Sparse<'_, T> {
     /// [`Panel`] has them.
     pub fn add_product(&self, rows: Range<usize>, width: usize, x: &[f64], out: &mut [f64]) {
         match self.axis() {
-            Axis::Rows => self.gather(rows, None, usize::MAX, width, x, out),
-            Axis::Columns => self.scatter(0..self.ncols(), self.within(rows), width, x, out),
+            Axis::Rows => self.gather(self.all(rows), Sums::Added, width, x, out),
+            Axis::Columns => self.scatter(self.within(rows), None, width, x, out),
         }
     }
 
     /// out += A'Y over the rows `rows`, which are those of `y`.
     pub fn add_transposed_product(&self, rows: Range<usize>, width: usize, y: &[f64], out: &mut [f64]) {
         match self.axis() {
-            Axis::Rows => self.scatter(rows, None, width, y, out),
-            Axis::Columns => self.gather(0..self.ncols(), self.within(rows), usize::MAX, width, y, out),
+            Axis::Rows => self.scatter(self.all(rows), None, width, y, out),
+            Axis::Columns => self.gather(self.within(rows), Sums::Added, width, y, out),
         }
     }
 
@@ -99,12 +108,34 @@ impl<T: Real> Sparse<'_, T> {
     }
 
     /// A row of `out` for every line.
-    fn gathered(&self, context: &Context, step: usize, x: Staged<'_>, out: DenseMut<'_, f64>) -> Result<()> {
+    fn gathered(&self, context: &Context, x: Staged<'_>, out: DenseMut<'_, f64>) -> Result<()> {
         let (blocks, width) = (blocks_by_cost(self.ends(), COST)?, x.width());
         let work = |buffer: &mut Vec<f64>, block: usize, slab: Slab<'_>| {
             let lines = blocks[block].clone();
             slab.fill(width, lines.len(), buffer, |out| {
-                self.gather(lines, None, step, width, x.as_slice(), out);
+                self.gather(self.all(lines), Sums::Set, width, x.as_slice(), out);
+                Ok(())
+            })
+        };
+        let done = context.map_parts(slabs(out, &blocks)?, Vec::new, work)?;
+        done.into_iter().try_for_each(identity)
+    }
+
+    /// The same for A'Y by CSC, summed by block of rows and the blocks one after the other.
+    fn gathered_by_block(&self, context: &Context, y: Staged<'_>, out: DenseMut<'_, f64>) -> Result<()> {
+        let (rows, width) = (sparse_blocks(self)?, y.width());
+        // Vectors that stay in the caches are met line by line.
+        let cost = if y.as_slice().len() > NEAR { self.cost_of_fronts(context) } else { COST };
+        let blocks = blocks_by_cost(self.ends(), cost)?;
+        let work = |buffer: &mut Vec<f64>, block: usize, slab: Slab<'_>| {
+            let lines = blocks[block].clone();
+            let mut positions = self.positions(lines.clone(), 0)?;
+            slab.fill(width, lines.len(), buffer, |out| {
+                out.fill(0.0);
+                for rows in &rows {
+                    let front = Front { positions: &mut positions, below: rows.end };
+                    self.gather(self.all(lines.clone()), Sums::AddedUpTo(front), width, y.as_slice(), out);
+                }
                 Ok(())
             })
         };
@@ -114,32 +145,44 @@ impl<T: Real> Sparse<'_, T> {
 
     /// Every line times its row of x, into the rows of `out` that its entries name.
     fn scattered(&self, context: &Context, x: Staged<'_>, out: DenseMut<'_, f64>) -> Result<()> {
-        let (nrows, width, x) = (out.nrows(), x.width(), x.as_slice());
-        if context.threads() == 1 {
-            let pieces = blocks_by_cost(self.ends(), COST)?;
-            let all = slabs(out, &even_blocks(nrows, nrows)?)?;
-            return all.into_iter().try_for_each(|slab| {
-                slab.fill(width, nrows, &mut Vec::new(), |out| {
-                    pieces.iter().cloned().try_for_each(|lines| {
-                        context.tick()?;
-                        let x = &x[lines.start * width..lines.end * width];
-                        self.scatter(lines, None, width, x, out);
-                        Ok(())
-                    })
-                })
-            });
-        }
+        let (nrows, width) = (out.nrows(), x.width());
         // No sum depends on the blocks, and each of them looks into every line: no more than threads can use.
-        let blocks = even_blocks(nrows, nrows.div_ceil(4 * context.threads()).max(TILE_ROWS))?;
+        let count = self.nnz().div_ceil(self.cost_of_fronts(context)).max(1);
+        let blocks = even_blocks(nrows, nrows.div_ceil(count).max(TILE_ROWS))?;
+        // Nor on the fronts; a line should have some entries before each.
+        let most = self.nnz() / self.ncols().saturating_mul(4).max(1);
+        let step = (FRONT / width.max(1)).max(nrows / most.max(1)).max(1);
         let work = |buffer: &mut Vec<f64>, block: usize, slab: Slab<'_>| {
             let rows = blocks[block].clone();
+            let mut positions = self.positions(0..self.ncols(), rows.start)?;
             slab.fill(width, rows.len(), buffer, |out| {
-                self.scatter(0..self.ncols(), self.within(rows), width, x, out);
+                out.fill(0.0);
+                let lines = Part { lines: 0..self.ncols(), within: None, first: rows.start };
+                for start in rows.clone().step_by(step) {
+                    let below = rows.end.min(start.saturating_add(step));
+                    let front = Front { positions: &mut positions, below };
+                    self.scatter(lines.clone(), Some(front), width, x.as_slice(), out);
+                }
                 Ok(())
             })
         };
         let done = context.map_parts(slabs(out, &blocks)?, Vec::new, work)?;
         done.into_iter().try_for_each(identity)
+    }
+
+    /// What a block of lines that are walked front by front costs: all that threads leave to it.
+    fn cost_of_fronts(&self, context: &Context) -> usize {
+        let blocks = if context.threads() == 1 { 1 } else { 4 * context.threads() };
+        ((self.nnz() + self.ends().len()) / blocks).clamp(COST, MOST_COST)
+    }
+
+    /// Where the entries of sorted lines begin whose index is at least `first`.
+    fn positions(&self, lines: Range<usize>, first: usize) -> Result<Vec<usize>> {
+        let position = |line: usize| match first {
+            0 => self.ends().get(line),
+            _ => self.extent_within(line, first..first).start,
+        };
+        collected(lines.map(position), "positions in sparse lines")
     }
 
     /// A'Y by CSR: sums over blocks of rows, which are added up in their order.
@@ -148,7 +191,7 @@ impl<T: Real> Sparse<'_, T> {
         let work = |_: &mut (), block: usize| {
             let (rows, mut part) = (blocks[block].clone(), spare.take()?);
             let y = Staged::block(y.rows(rows.clone()))?;
-            self.scatter(rows, None, y.width(), y.as_slice(), part.as_mut_slice());
+            self.scatter(self.all(rows), None, y.width(), y.as_slice(), part.as_mut_slice());
             Ok(part)
         };
         let mut sum = None;
@@ -156,48 +199,47 @@ impl<T: Real> Sparse<'_, T> {
         sum.map_or_else(|| spare.take(), Ok)?.copy_to(context, out)
     }
 
-    fn within(&self, rows: Range<usize>) -> Option<Range<usize>> {
-        (rows != (0..self.nrows())).then_some(rows)
+    fn all(&self, lines: Range<usize>) -> Part {
+        Part { lines, within: None, first: 0 }
     }
 
-    fn gather(
-        &self,
-        lines: Range<usize>,
-        within: Option<Range<usize>>,
-        step: usize,
-        width: usize,
-        x: &[f64],
-        out: &mut [f64],
-    ) {
-        let (ends, values) = (self.ends(), self.values());
+    /// All lines of CSC, of which only these rows are wanted.
+    fn within(&self, rows: Range<usize>) -> Part {
+        let first = rows.start;
+        Part { lines: 0..self.ncols(), within: (rows != (0..self.nrows())).then_some(rows), first }
+    }
+
+    fn gather(&self, part: Part, sums: Sums<'_>, width: usize, x: &[f64], out: &mut [f64]) {
+        let (ends, values, Part { lines, within, first }) = (self.ends(), self.values(), part);
         match self.indices() {
             Indices::I32(indices) => {
-                gather(&Lines { ends, indices, values, lines, within, step }, width, x, out)
+                gather(&Lines { ends, indices, values, lines, within, first }, sums, width, x, out)
             }
             Indices::I64(indices) => {
-                gather(&Lines { ends, indices, values, lines, within, step }, width, x, out)
+                gather(&Lines { ends, indices, values, lines, within, first }, sums, width, x, out)
             }
         }
     }
 
-    fn scatter(
-        &self,
-        lines: Range<usize>,
-        within: Option<Range<usize>>,
-        width: usize,
-        y: &[f64],
-        out: &mut [f64],
-    ) {
-        let (ends, values, step) = (self.ends(), self.values(), usize::MAX);
+    fn scatter(&self, part: Part, front: Option<Front<'_>>, width: usize, y: &[f64], out: &mut [f64]) {
+        let (ends, values, Part { lines, within, first }) = (self.ends(), self.values(), part);
         match self.indices() {
             Indices::I32(indices) => {
-                scatter(&Lines { ends, indices, values, lines, within, step }, width, y, out)
+                scatter(&Lines { ends, indices, values, lines, within, first }, front, width, y, out)
             }
             Indices::I64(indices) => {
-                scatter(&Lines { ends, indices, values, lines, within, step }, width, y, out)
+                scatter(&Lines { ends, indices, values, lines, within, first }, front, width, y, out)
             }
         }
     }
+}
+
+/// Some lines, as [`Lines`] says.
+#[derive(Clone)]
+struct Part {
+    lines: Range<usize>,
+    within: Option<Range<usize>>,
+    first: usize,
 }
 
 #[cfg(test)]
@@ -213,7 +255,8 @@ mod tests {
         values: Vec<f32>,
     }
 
-    const LINES: usize = 700;
+    /// More rows of a panel than one front has.
+    const LINES: usize = 2500;
     const WIDTH: usize = 400;
 
     fn case() -> Case {
