@@ -16,9 +16,9 @@ ROWS, VECTORS = 2, 8
 """Of a sketch, and in a block."""
 
 SHAPES = [
-    *((20_000, 20_000, entries) for entries in (50_000, 100_000, 200_000)),
-    *((20_000, d, 200_000) for d in (2_000, 200_000)),
-    *((n, 20_000, 200_000) for n in (2_000, 200_000)),
+    *((10_000, 10_000, entries) for entries in (25_000, 50_000, 100_000)),
+    *((10_000, d, 100_000) for d in (1_000, 100_000)),
+    *((n, 10_000, 100_000) for n in (1_000, 100_000)),
 ]
 """Rows, columns, entries: a quarter of them to all, and as many in a hundred times the columns or rows."""
 

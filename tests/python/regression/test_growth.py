@@ -17,7 +17,7 @@ def lstsq(method, **options):
 @pytest.mark.skipif(sys.platform != "linux", reason="measures memory")
 @pytest.mark.parametrize("reader", growth.READERS)
 def test_time_and_memory_grow_with_the_entries(reader):
-    """Beside vectors as long as rows and columns: dense rows of the widest are 32 GB, a tile 0.2 GB."""
+    """Beside vectors as long as rows and columns: dense rows of the widest are 8 GB, a tile 0.1 GB."""
     figures = sparse.alone(f"""
 from reference import growth
 print(json.dumps(growth.measured({reader!r})))
