@@ -342,7 +342,6 @@ mod tests {
             output.finish(group.design).unwrap();
         });
         assert_eq!((output.rank, output.method, output.condition), (None, Method::Lsmr, 7.0));
-        assert_eq!((output.columns, output.confidence), (Columns::PowersOfTwo, 1.0));
         assert_eq!(output.backward_error_bound, [2e-17 + ROUNDING; 2]);
         assert!(output.settled);
     }
