@@ -56,11 +56,13 @@ impl<S> Adjusted<S> {
     }
 
     /// w of a row.
+    #[inline]
     pub fn root_weight(&self, row: usize) -> f64 {
         self.root_weights.as_ref().map_or(1.0, |weights| weights[row])
     }
 
     /// s of a column.
+    #[inline]
     pub fn scale_of(&self, column: usize) -> f64 {
         self.scale.as_ref().map_or(1.0, |scale| scale[column])
     }
@@ -90,11 +92,13 @@ impl<S> Adjusted<S> {
     }
 
     /// An entry of the source less its mean and times its scale.
+    #[inline]
     fn centred(&self, column: usize, value: f64) -> f64 {
         (value - self.means.as_ref().map_or(0.0, |means| means[column])) * self.scale_of(column)
     }
 
     /// An entry of A S, but zero in a row of weight zero where there are scales, which might send it out of range.
+    #[inline]
     pub fn scaled(&self, row: usize, column: usize, value: f64) -> f64 {
         match &self.scale {
             None => value,

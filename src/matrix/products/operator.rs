@@ -24,9 +24,16 @@ impl Products for &dyn LinearOperator {
 /// What is handed to an operator, which nobody asks for products with what is out of range.
 fn asked(context: &Context, x: Dense<'_, f64>) -> Result<Mat<f64>> {
     context.tick()?;
-    let x = Mat::from_fn(x.nrows(), x.ncols(), |i, j| x.get(i, j))?;
-    match x.as_slice().iter().all(|x| x.is_finite()) {
-        true => Ok(x),
+    let mut vectors = Mat::zeros(x.nrows(), x.ncols())?;
+    for j in 0..x.ncols() {
+        let column = vectors.col_mut(j);
+        match x.col(j) {
+            Some(x) => column.copy_from_slice(x),
+            None => column.iter_mut().enumerate().for_each(|(i, value)| *value = x.get(i, j)),
+        }
+    }
+    match vectors.as_slice().iter().all(|value| value.is_finite()) {
+        true => Ok(vectors),
         false => Err(Error::value(
             "A",
             "a linear operator whose products are out of range",
@@ -41,7 +48,11 @@ fn copy(context: &Context, from: &Mat<f64>, mut to: DenseMut<'_, f64>) -> Result
         for rows in context.pieces(0..from.nrows()) {
             let rows = rows?;
             let mut part = to.reborrow().window(rows.clone(), j..j + 1);
-            part.column_mut(0).zip(&from.col(j)[rows]).for_each(|(to, from)| *to = *from);
+            let from = &from.col(j)[rows];
+            match part.col_mut(0) {
+                Some(to) => to.copy_from_slice(from),
+                None => part.column_mut(0).zip(from).for_each(|(to, from)| *to = *from),
+            }
         }
     }
     Ok(())

@@ -246,6 +246,7 @@ impl<'a, T: Real, M: Source> Design<'a, T, M> {
     }
 
     /// Number that all entries of a column are multiplied by.
+    #[inline]
     pub fn column_scale(&self, column: usize) -> f64 {
         self.a.scale_of(column)
     }
@@ -313,11 +314,13 @@ impl<'a, T: Real, M: Source> Design<'a, T, M> {
     }
 
     /// Root of the weight of a row.
+    #[inline]
     pub fn root_weight(&self, row: usize) -> f64 {
         self.a.root_weight(row)
     }
 
     /// One entry of a target, in the units of the solvers.
+    #[inline]
     pub fn target(&self, row: usize, target: usize) -> f64 {
         let centred = self.targets.get(row, target).to_f64() - self.target_means[target];
         centred * self.root_weight(row) * self.target_scale[target]
