@@ -37,6 +37,8 @@ pub(super) enum Sums<'f> {
     Added,
     /// The same, of sorted lines as far as a front goes.
     AddedUpTo(Front<'f>),
+    /// The same, of sorted lines at every multiple of this index.
+    AddedAtMultiples(usize),
 }
 
 impl Front<'_> {
@@ -121,14 +123,17 @@ impl<I: Index, T: Element, const FRONT: bool> Entries<'_, I, T, FRONT> {
 const AHEAD: usize = 12;
 const LARGE: usize = 1 << 16;
 
+/// A step to where no line goes.
+const END: usize = usize::MAX;
+
 /// A function of the lanes of a panel of many vectors.
 macro_rules! by_width {
-    ($width:ident, $many:ident::<$V:ident, $I:ident, $T:ident, $far:tt, $front:tt>($($argument:expr),*)) => {
+    ($width:ident, $many:ident::<$V:ident, $I:ident, $T:ident, $front:tt>($($argument:expr),*)) => {
         match $width {
-            8 => $many::<$V, $I, $T, 1, $far, $front>($($argument),*),
-            16 => $many::<$V, $I, $T, 2, $far, $front>($($argument),*),
-            24 => $many::<$V, $I, $T, 3, $far, $front>($($argument),*),
-            32 => $many::<$V, $I, $T, 4, $far, $front>($($argument),*),
+            8 => $many::<$V, $I, $T, 1, $front>($($argument),*),
+            16 => $many::<$V, $I, $T, 2, $front>($($argument),*),
+            24 => $many::<$V, $I, $T, 3, $front>($($argument),*),
+            32 => $many::<$V, $I, $T, 4, $front>($($argument),*),
             _ => unreachable!("a panel of width {}", $width),
         }
     };
@@ -143,14 +148,17 @@ kernel! {
         x: &[f64],
         out: &mut [f64],
     ) {
-        let (add, far) = (!matches!(sums, Sums::Set), x.len() > LARGE);
+        let add = !matches!(sums, Sums::Set);
         match sums {
             _ if width == 0 => (),
             Sums::AddedUpTo(front) if width == 1 => gather_one::<I, T, true>(lines, front, add, x, out),
-            Sums::AddedUpTo(front) => by_width!(width, gather_many::<V, I, T, false, true>(lines, front, add, x, out)),
+            Sums::AddedUpTo(front) => by_width!(width, gather_many::<V, I, T, true>(lines, front, END, add, x, out)),
+            Sums::AddedAtMultiples(step) if width == 1 => gather_one_at_multiples(lines, step, x, out),
+            Sums::AddedAtMultiples(step) => {
+                by_width!(width, gather_many::<V, I, T, false>(lines, Front::none(), step, add, x, out))
+            }
             _ if width == 1 => gather_one::<I, T, false>(lines, Front::none(), add, x, out),
-            _ if far => by_width!(width, gather_many::<V, I, T, true, false>(lines, Front::none(), add, x, out)),
-            _ => by_width!(width, gather_many::<V, I, T, false, false>(lines, Front::none(), add, x, out)),
+            _ => by_width!(width, gather_many::<V, I, T, false>(lines, Front::none(), END, add, x, out)),
         }
     }
 }
@@ -167,10 +175,9 @@ kernel! {
         match front {
             _ if width == 0 => (),
             None if width == 1 => scatter_one::<I, T, false>(lines, Front::none(), y, out),
-            None if out.len() > LARGE => by_width!(width, scatter_many::<V, I, T, true, false>(lines, Front::none(), y, out)),
-            None => by_width!(width, scatter_many::<V, I, T, false, false>(lines, Front::none(), y, out)),
+            None => by_width!(width, scatter_many::<V, I, T, false>(lines, Front::none(), y, out)),
             Some(front) if width == 1 => scatter_one::<I, T, true>(lines, front, y, out),
-            Some(front) => by_width!(width, scatter_many::<V, I, T, false, true>(lines, front, y, out)),
+            Some(front) => by_width!(width, scatter_many::<V, I, T, true>(lines, front, y, out)),
         }
     }
 }
@@ -194,20 +201,31 @@ fn gather_one<I: Index, T: Element, const FRONT: bool>(
 }
 
 #[inline(always)]
-fn gather_many<V: Lanes, I: Index, T: Element, const W: usize, const FAR: bool, const FRONT: bool>(
+fn gather_many<V: Lanes, I: Index, T: Element, const W: usize, const FRONT: bool>(
     lines: &Lines<'_, I, T>,
     mut front: Front<'_>,
+    step: usize,
     add: bool,
     x: &[f64],
     out: &mut [f64],
 ) {
+    let far = !FRONT && x.len() > LARGE;
     let x = x.as_chunks::<8>().0.as_chunks::<W>().0;
     let out = out.as_chunks_mut::<8>().0.as_chunks_mut::<W>().0;
     for at in 0..lines.lines.len().min(out.len()) {
+        let out = &mut out[at];
         let (mut entries, mut sums) = (lines.entries::<FRONT>(at, &front), [V::splat(0.0); W]);
+        let mut bound = if step == END { END } else { 0 };
         while let Some((row, value)) = entries.next() {
-            if FAR {
+            if far {
                 lines.prefetch::<V, W>(entries.next, x.as_ptr());
+            }
+            if row >= bound {
+                for w in 0..W {
+                    V::load(&out[w]).add(sums[w]).store(&mut out[w]);
+                    sums[w] = V::splat(0.0);
+                }
+                bound = (row / step + 1).saturating_mul(step);
             }
             let (x, value) = (&x[row], V::splat(value));
             for w in 0..W {
@@ -215,11 +233,33 @@ fn gather_many<V: Lanes, I: Index, T: Element, const W: usize, const FAR: bool, 
             }
         }
         front.leave::<FRONT>(at, entries.next);
-        let out = &mut out[at];
         for w in 0..W {
             let sum = if add { V::load(&out[w]).add(sums[w]) } else { sums[w] };
             sum.store(&mut out[w]);
         }
+    }
+}
+
+/// Sums end without a branch: some have but two entries.
+#[inline(always)]
+fn gather_one_at_multiples<I: Index, T: Element>(
+    lines: &Lines<'_, I, T>,
+    step: usize,
+    x: &[f64],
+    out: &mut [f64],
+) {
+    let reciprocal = (u64::MAX / step as u64) as u128 + 1;
+    for at in 0..lines.lines.len().min(out.len()) {
+        let mut entries = lines.entries::<false>(at, &Front::none());
+        let (mut total, mut sum, mut segment) = (out[at], 0.0, 0);
+        while let Some((row, value)) = entries.next() {
+            let of_row = (row as u128 * reciprocal >> 64) as u64;
+            let (product, ends) = (value * x[row], of_row != segment);
+            total += if ends { sum } else { 0.0 };
+            sum = if ends { 0.0 } else { sum } + product;
+            segment = of_row;
+        }
+        out[at] = total + sum;
     }
 }
 
@@ -240,12 +280,13 @@ fn scatter_one<I: Index, T: Element, const FRONT: bool>(
 }
 
 #[inline(always)]
-fn scatter_many<V: Lanes, I: Index, T: Element, const W: usize, const FAR: bool, const FRONT: bool>(
+fn scatter_many<V: Lanes, I: Index, T: Element, const W: usize, const FRONT: bool>(
     lines: &Lines<'_, I, T>,
     mut front: Front<'_>,
     y: &[f64],
     out: &mut [f64],
 ) {
+    let far = !FRONT && out.len() > LARGE;
     let y = y.as_chunks::<8>().0.as_chunks::<W>().0;
     let out = out.as_chunks_mut::<8>().0.as_chunks_mut::<W>().0;
     for at in 0..lines.lines.len().min(y.len()) {
@@ -254,7 +295,7 @@ fn scatter_many<V: Lanes, I: Index, T: Element, const W: usize, const FAR: bool,
             ys[w] = V::load(&y[at][w]);
         }
         while let Some((row, value)) = entries.next() {
-            if FAR {
+            if far {
                 lines.prefetch::<V, W>(entries.next, out.as_ptr());
             }
             let (out, value) = (&mut out[row], V::splat(value));

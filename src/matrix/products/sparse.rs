@@ -22,7 +22,10 @@ const COST: usize = 1 << 14;
 const MOST_COST: usize = 1 << 23;
 
 /// Numbers of a panel that is near enough to be met anywhere.
-const NEAR: usize = 1 << 18;
+const NEAR: usize = 1 << 19;
+
+/// Entries of a line in a block of rows from which on it pays to walk all lines through block after block.
+const ENTRIES: usize = 8;
 
 /// Numbers of a panel that stay in the second cache while lines are walked over them.
 const FRONT: usize = 1 << 16;
@@ -124,14 +127,21 @@ impl<T: Real> Sparse<'_, T> {
     /// The same for A'Y by CSC, summed by block of rows and the blocks one after the other.
     fn gathered_by_block(&self, context: &Context, y: Staged<'_>, out: DenseMut<'_, f64>) -> Result<()> {
         let (rows, width) = (sparse_blocks(self)?, y.width());
-        // Vectors that stay in the caches are met line by line.
-        let cost = if y.as_slice().len() > NEAR { self.cost_of_fronts(context) } else { COST };
-        let blocks = blocks_by_cost(self.ends(), cost)?;
+        let step = rows.first().map_or(1, Range::len);
+        // Where vectors stay in the caches, or a line has few entries in a block, the entries are read as they lie.
+        let many = self.nnz() / self.ncols().saturating_mul(rows.len()).max(1) >= ENTRIES;
+        let by_fronts = many && y.as_slice().len() > NEAR;
+        let blocks =
+            blocks_by_cost(self.ends(), if by_fronts { self.cost_of_fronts(context) } else { COST })?;
         let work = |buffer: &mut Vec<f64>, block: usize, slab: Slab<'_>| {
             let lines = blocks[block].clone();
-            let mut positions = self.positions(lines.clone(), 0)?;
+            let mut positions = if by_fronts { self.positions(lines.clone(), 0)? } else { Vec::new() };
             slab.fill(width, lines.len(), buffer, |out| {
                 out.fill(0.0);
+                if !by_fronts {
+                    self.gather(self.all(lines), Sums::AddedAtMultiples(step), width, y.as_slice(), out);
+                    return Ok(());
+                }
                 for rows in &rows {
                     let front = Front { positions: &mut positions, below: rows.end };
                     self.gather(self.all(lines.clone()), Sums::AddedUpTo(front), width, y.as_slice(), out);
