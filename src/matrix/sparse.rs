@@ -24,11 +24,11 @@ pub enum Indices<'a> {
 }
 
 impl<'a> Indices<'a> {
-    /// The first so many.
-    pub(super) fn head(&self, count: usize) -> Indices<'a> {
+    /// Some of them.
+    pub(super) fn part(&self, range: Range<usize>) -> Indices<'a> {
         match self {
-            Self::I32(slice) => Self::I32(&slice[..count]),
-            Self::I64(slice) => Self::I64(&slice[..count]),
+            Self::I32(slice) => Self::I32(&slice[range]),
+            Self::I64(slice) => Self::I64(&slice[range]),
         }
     }
 

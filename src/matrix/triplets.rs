@@ -78,7 +78,7 @@ impl<T: Real> Sparse<'_, T> {
     pub fn along(&self, context: &Context, axis: Axis) -> Result<SparseBuf<T>> {
         let lines = self.lines_of_entries(context)?;
         let (of_lines, stored) = (lines.as_ref(), self.nnz());
-        let (of_entries, values) = (self.indices().head(stored), &self.values()[..stored]);
+        let (of_entries, values) = (self.indices().part(0..stored), &self.values()[..stored]);
         let (rows, columns) = match self.axis() {
             Axis::Rows => (of_lines, of_entries),
             Axis::Columns => (of_entries, of_lines),

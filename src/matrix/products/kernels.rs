@@ -70,6 +70,12 @@ impl<I: Index, T: Element> Lines<'_, I, T> {
         }
     }
 
+    /// Where these lines begin and end, if nothing is left out of them and rows are counted from zero.
+    fn whole(&self) -> Option<Indices<'_>> {
+        let whole = self.within.is_none() && self.first == 0;
+        whole.then(|| self.ends.part(self.lines.start..self.lines.end + 1))
+    }
+
     /// The entries of line number `at` of these.
     #[inline(always)]
     fn entries<const FRONT: bool>(&self, at: usize, front: &Front<'_>) -> Entries<'_, I, T, FRONT> {
@@ -153,11 +159,15 @@ kernel! {
             _ if width == 0 => (),
             Sums::AddedUpTo(front) if width == 1 => gather_one::<I, T, true>(lines, front, add, x, out),
             Sums::AddedUpTo(front) => by_width!(width, gather_many::<V, I, T, true>(lines, front, END, add, x, out)),
-            Sums::AddedAtMultiples(step) if width == 1 => gather_one_at_multiples(lines, step, x, out),
+            Sums::AddedAtMultiples(step) if width == 1 => gather_one_at_multiples::<V, I, T>(lines, step, x, out),
             Sums::AddedAtMultiples(step) => {
                 by_width!(width, gather_many::<V, I, T, false>(lines, Front::none(), step, add, x, out))
             }
-            _ if width == 1 => gather_one::<I, T, false>(lines, Front::none(), add, x, out),
+            _ if width == 1 => match lines.whole() {
+                Some(Indices::I32(ends)) => gather_whole(ends, lines, add, x, out),
+                Some(Indices::I64(ends)) => gather_whole(ends, lines, add, x, out),
+                None => gather_one::<I, T, false>(lines, Front::none(), add, x, out),
+            },
             _ => by_width!(width, gather_many::<V, I, T, false>(lines, Front::none(), END, add, x, out)),
         }
     }
@@ -174,10 +184,52 @@ kernel! {
     ) {
         match front {
             _ if width == 0 => (),
-            None if width == 1 => scatter_one::<I, T, false>(lines, Front::none(), y, out),
+            None if width == 1 => match lines.whole() {
+                Some(Indices::I32(ends)) => scatter_whole(ends, lines, y, out),
+                Some(Indices::I64(ends)) => scatter_whole(ends, lines, y, out),
+                None => scatter_one::<I, T, false>(lines, Front::none(), y, out),
+            },
             None => by_width!(width, scatter_many::<V, I, T, false>(lines, Front::none(), y, out)),
             Some(front) if width == 1 => scatter_one::<I, T, true>(lines, front, y, out),
             Some(front) => by_width!(width, scatter_many::<V, I, T, true>(lines, front, y, out)),
+        }
+    }
+}
+
+/// [`gather_one`] where there is nothing else to look at: of one vector, that is most of the work.
+#[inline(always)]
+fn gather_whole<P: Index, I: Index, T: Element>(
+    ends: &[P],
+    lines: &Lines<'_, I, T>,
+    add: bool,
+    x: &[f64],
+    out: &mut [f64],
+) {
+    for at in 0..out.len().min(ends.len() - 1) {
+        let (mut k, end, mut sum) = (ends[at].offset(), ends[at + 1].offset(), 0.0);
+        let (indices, values) = (&lines.indices[..end], &lines.values[..end]);
+        while k < end {
+            sum += values[k].widen() * x[indices[k].offset()];
+            k += 1;
+        }
+        out[at] = if add { out[at] + sum } else { sum };
+    }
+}
+
+/// [`scatter_one`], likewise.
+#[inline(always)]
+fn scatter_whole<P: Index, I: Index, T: Element>(
+    ends: &[P],
+    lines: &Lines<'_, I, T>,
+    y: &[f64],
+    out: &mut [f64],
+) {
+    for at in 0..y.len().min(ends.len() - 1) {
+        let (mut k, end, y) = (ends[at].offset(), ends[at + 1].offset(), y[at]);
+        let (indices, values) = (&lines.indices[..end], &lines.values[..end]);
+        while k < end {
+            out[indices[k].offset()] += values[k].widen() * y;
+            k += 1;
         }
     }
 }
@@ -242,18 +294,22 @@ fn gather_many<V: Lanes, I: Index, T: Element, const W: usize, const FRONT: bool
 
 /// Sums end without a branch: some have but two entries.
 #[inline(always)]
-fn gather_one_at_multiples<I: Index, T: Element>(
+fn gather_one_at_multiples<V: Lanes, I: Index, T: Element>(
     lines: &Lines<'_, I, T>,
     step: usize,
     x: &[f64],
     out: &mut [f64],
 ) {
-    let reciprocal = (u64::MAX / step as u64) as u128 + 1;
+    // Exact below 2^32, and much faster than a division.
+    let (short, reciprocal) = (x.len() >> 32 == 0, (u64::MAX / step as u64) as u128 + 1);
     for at in 0..lines.lines.len().min(out.len()) {
         let mut entries = lines.entries::<false>(at, &Front::none());
         let (mut total, mut sum, mut segment) = (out[at], 0.0, 0);
         while let Some((row, value)) = entries.next() {
-            let of_row = (row as u128 * reciprocal >> 64) as u64;
+            if let Some(index) = lines.indices.get(entries.next + AHEAD) {
+                V::prefetch(x.as_ptr().wrapping_add(index.offset().wrapping_sub(lines.first)));
+            }
+            let of_row = if short { (row as u128 * reciprocal >> 64) as usize } else { row / step };
             let (product, ends) = (value * x[row], of_row != segment);
             total += if ends { sum } else { 0.0 };
             sum = if ends { 0.0 } else { sum } + product;
