@@ -4,7 +4,7 @@
 
 use nearlin::error::Error;
 use nearlin::linalg::{eigh, matmul};
-use nearlin::matrix::{Axis, Dense, Indices, LinearOperator, Mat, Matrix, Sparse};
+use nearlin::matrix::{Axis, Dense, DenseMut, Indices, LinearOperator, Mat, Matrix, Sparse};
 use nearlin::parallel::Context;
 use nearlin::random::Stream;
 use nearlin::regression::{
@@ -407,16 +407,14 @@ impl LinearOperator for Hidden<'_> {
         self.0.ncols()
     }
 
-    fn product(&self, x: Mat<f64>) -> nearlin::error::Result<Mat<f64>> {
-        let mut product = Mat::zeros(self.nrows(), x.ncols())?;
-        matmul(product.as_mut(), false, self.0, x.as_ref(), 1.0);
-        Ok(product)
+    fn product(&self, x: Dense<'_, f64>, out: DenseMut<'_, f64>) -> nearlin::error::Result<()> {
+        matmul(out, false, self.0, x, 1.0);
+        Ok(())
     }
 
-    fn transposed_product(&self, y: Mat<f64>) -> nearlin::error::Result<Mat<f64>> {
-        let mut product = Mat::zeros(self.ncols(), y.ncols())?;
-        matmul(product.as_mut(), false, self.0.t(), y.as_ref(), 1.0);
-        Ok(product)
+    fn transposed_product(&self, y: Dense<'_, f64>, out: DenseMut<'_, f64>) -> nearlin::error::Result<()> {
+        matmul(out, false, self.0.t(), y, 1.0);
+        Ok(())
     }
 }
 

@@ -97,7 +97,10 @@ class Operator:
         return self._call("rmatvec", "rmatmat", Y, self.shape[1])
 
     def _call(self, single: str, several: str, X: Columns, rows: int) -> Float:
-        if X.shape[1] == 1 or several not in self._products or self._joins(several):
+        if X.shape[1] == 1:
+            # The core copies it before it asks for another.
+            return self._column(single, X[:, 0], rows)[:, np.newaxis]
+        if several not in self._products or self._joins(several):
             # Copied at once: a caller may use the same memory for every product.
             columns = np.empty((rows, X.shape[1]), order="F")
             for j, x in enumerate(X.T):

@@ -5,7 +5,8 @@ use super::scaling::{check_finite, copy_narrowed, largest_of, narrow, scale, to_
 use super::view::{Scratch, ScratchSize, view, view_mut};
 use super::{Qr, Scalar, jacobi};
 use crate::error::{Error, Result};
-use crate::matrix::{Dense, DenseMut, Mat, zeros};
+use crate::matrix::{Dense, DenseMut, Mat};
+use crate::memory::zeros;
 use faer::diag::DiagMut;
 use faer::dyn_stack::{MemStack, StackReq};
 use faer::linalg::svd::{self as routine, ComputeSvdVectors::Thin, SvdParams};
@@ -39,7 +40,7 @@ pub fn svd(a: Dense<'_, f64>) -> Result<Svd> {
 
 fn not_wide(a: Dense<'_, f64>) -> Result<Svd> {
     let (m, n) = (a.nrows(), a.ncols());
-    let mut a = Mat::from_fn(m, n, |i, j| a.get(i, j))?;
+    let mut a = Mat::copy_of(a)?;
     let unit = unit_of(largest_of(a.as_slice()));
     scale(a.as_mut_slice(), unit.recip());
     let mut svd = if m as f64 > TALL * n as f64 { of_tall(a)? } else { of_squarish(a)? };

@@ -176,7 +176,6 @@ impl Case {
     }
 
     pub(super) fn copy(&self) -> Mat<f64> {
-        let a = self.view();
-        Mat::from_fn(a.nrows(), a.ncols(), |i, j| a.get(i, j)).unwrap()
+        Mat::copy_of(self.view()).unwrap()
     }
 }

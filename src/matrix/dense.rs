@@ -216,6 +216,34 @@ impl<'a, T: Real> DenseMut<'a, T> {
         from.iter_mut().step_by(self.row_stride.max(1)).take(self.nrows)
     }
 
+    /// Takes the entries of a view of the same shape. Panics if it has another.
+    pub fn copy_from(mut self, from: Dense<'_, T>) {
+        /// Rows at a time: whole cache lines of both.
+        const ROWS: usize = 64;
+        assert!((self.nrows, self.ncols) == (from.nrows, from.ncols));
+        if self.row_stride == 1 && from.row_stride == 1 {
+            return self.copy_columns(from);
+        }
+        if self.col_stride == 1 && from.col_stride == 1 {
+            return self.t().copy_columns(from.t());
+        }
+        for first in (0..self.nrows).step_by(ROWS) {
+            for j in 0..self.ncols {
+                for i in first..from.nrows.min(first + ROWS) {
+                    self.set(i, j, from.get(i, j));
+                }
+            }
+        }
+    }
+
+    fn copy_columns(mut self, from: Dense<'_, T>) {
+        for j in 0..self.ncols {
+            if let (Some(to), Some(from)) = (self.col_mut(j), from.col(j)) {
+                to.copy_from_slice(from);
+            }
+        }
+    }
+
     /// Some of the columns.
     pub fn cols(self, range: Range<usize>) -> Self {
         let rows = 0..self.nrows;
@@ -378,6 +406,23 @@ mod tests {
             entries(strided.tile(0..3, 0..2, &mut buffer).unwrap()),
             [0.0, 3.0, 14.0, 17.0, 28.0, 31.0]
         );
+    }
+
+    #[test]
+    fn entries_are_copied_from_any_order_to_any_other() {
+        let c: Vec<f64> = (0..1400).map(f64::from).collect();
+        for from in [
+            Dense::row_major(&c, 200, 7),
+            Dense::column_major(&c, 200, 7),
+            Dense::strided(&c, 100, 6, 14, 2).unwrap(),
+        ] {
+            let (nrows, ncols) = (from.nrows(), from.ncols());
+            let (mut by_rows, mut by_columns) = (vec![0.0; nrows * ncols], vec![0.0; nrows * ncols]);
+            DenseMut::row_major(&mut by_rows, nrows, ncols).copy_from(from);
+            DenseMut::column_major(&mut by_columns, nrows, ncols).copy_from(from);
+            assert_eq!(by_rows, entries(from));
+            assert_eq!(by_columns, entries(from.t()));
+        }
     }
 
     #[test]

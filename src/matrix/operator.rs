@@ -1,6 +1,6 @@
 //! Matrices that are known by their products alone.
 
-use super::Mat;
+use super::{Dense, DenseMut};
 use crate::error::Result;
 
 /// An n x d matrix A of which nobody sees the entries.
@@ -12,8 +12,8 @@ pub trait LinearOperator: Sync + std::fmt::Debug {
     fn nrows(&self) -> usize;
     /// Number of columns.
     fn ncols(&self) -> usize;
-    /// A X for d x k, all entries finite.
-    fn product(&self, x: Mat<f64>) -> Result<Mat<f64>>;
-    /// A'Y for n x k, all entries finite.
-    fn transposed_product(&self, y: Mat<f64>) -> Result<Mat<f64>>;
+    /// out = A X for finite X, d x k.
+    fn product(&self, x: Dense<'_, f64>, out: DenseMut<'_, f64>) -> Result<()>;
+    /// out = A'Y for finite Y, n x k.
+    fn transposed_product(&self, y: Dense<'_, f64>, out: DenseMut<'_, f64>) -> Result<()>;
 }

@@ -120,6 +120,13 @@ impl<T: Real> Mat<T> {
         Self::from_fn(n, n, |i, j| T::from_f64(f64::from(i == j)))
     }
 
+    /// A copy of a view.
+    pub fn copy_of(a: Dense<'_, T>) -> Result<Self> {
+        let mut copy = Self::zeros(a.nrows(), a.ncols())?;
+        copy.as_mut().copy_from(a);
+        Ok(copy)
+    }
+
     /// A copy, as an error-returning `clone`.
     pub fn copy(&self) -> Result<Self> {
         Ok(Self { data: Buffer::copy_of(&self.data, "a matrix")?, ..*self })

@@ -1,6 +1,6 @@
 //! What tests of several files multiply.
 
-use super::{LinearOperator, Mat};
+use super::{Dense, DenseMut, LinearOperator, Mat};
 use crate::error::Result;
 
 /// A matrix that pretends to be known by its products alone.
@@ -21,13 +21,20 @@ impl LinearOperator for Known {
         self.0.ncols()
     }
 
-    fn product(&self, x: Mat<f64>) -> Result<Mat<f64>> {
-        let entry = |i, side| (0..self.0.ncols()).map(|j| self.0[(i, j)] * x[(j, side)]).sum();
-        Mat::from_fn(self.0.nrows(), x.ncols(), entry)
+    fn product(&self, x: Dense<'_, f64>, out: DenseMut<'_, f64>) -> Result<()> {
+        multiply(self.0.as_ref(), x, out);
+        Ok(())
     }
 
-    fn transposed_product(&self, y: Mat<f64>) -> Result<Mat<f64>> {
-        let entry = |j, side| (0..self.0.nrows()).map(|i| self.0[(i, j)] * y[(i, side)]).sum();
-        Mat::from_fn(self.0.ncols(), y.ncols(), entry)
+    fn transposed_product(&self, y: Dense<'_, f64>, out: DenseMut<'_, f64>) -> Result<()> {
+        multiply(self.0.as_ref().t(), y, out);
+        Ok(())
+    }
+}
+
+/// out = A X by the definition.
+fn multiply(a: Dense<'_, f64>, x: Dense<'_, f64>, mut out: DenseMut<'_, f64>) {
+    for (i, side) in (0..a.nrows()).flat_map(|i| (0..x.ncols()).map(move |side| (i, side))) {
+        out.set(i, side, (0..a.ncols()).map(|j| a.get(i, j) * x.get(j, side)).sum());
     }
 }

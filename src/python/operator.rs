@@ -1,7 +1,7 @@
 //! Linear operators of the caller: products made by Python code.
 
 use crate::error::{Error, Result};
-use crate::matrix::{LinearOperator, Mat, Matrix};
+use crate::matrix::{Dense, DenseMut, LinearOperator, Mat, Matrix};
 use crate::python::convert::{Input, to_numpy};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -33,23 +33,28 @@ impl Operator {
         self.raised.into_inner()
     }
 
-    /// What the method `name` makes of `x`: a matrix of `nrows` rows and as many columns.
-    fn call(&self, name: &str, x: Mat<f64>, nrows: usize) -> Result<Mat<f64>> {
-        let ncols = x.ncols();
+    /// out = what the method `name` makes of `x`, which it may keep.
+    fn call(&self, name: &str, x: Dense<'_, f64>, out: DenseMut<'_, f64>) -> Result<()> {
+        let (x, shape) = (Mat::copy_of(x)?, (out.nrows(), out.ncols()));
         let outcome = Python::attach(|py| {
             let product = self.object.bind(py).call_method1(name, (to_numpy::<f64>(py, x)?,))?;
-            Input::<f64>::extract(&product, "A")
+            let product = Input::<f64>::extract(&product, "A")?;
+            Ok(match product.view() {
+                Matrix::Dense(product) if (product.nrows(), product.ncols()) == shape => {
+                    out.copy_from(product);
+                    true
+                }
+                _ => false,
+            })
         });
-        let product = outcome.map_err(|raised| {
-            // Only one thread asks for products, so the cell is still empty.
-            let _ = self.raised.set(raised);
-            Error::Interrupted
-        })?;
-        match product.view() {
-            Matrix::Dense(view) if (view.nrows(), view.ncols()) == (nrows, ncols) => {
-                Mat::from_fn(nrows, ncols, |i, j| view.get(i, j))
+        match outcome {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Error::Internal(format!("`{name}` gave no matrix of shape {shape:?}"))),
+            Err(raised) => {
+                // Only one thread asks for products, so the cell is still empty.
+                let _ = self.raised.set(raised);
+                Err(Error::Interrupted)
             }
-            _ => Err(Error::Internal(format!("`{name}` gave no matrix of shape ({nrows}, {ncols})"))),
         }
     }
 }
@@ -63,11 +68,11 @@ impl LinearOperator for Operator {
         self.shape.1
     }
 
-    fn product(&self, x: Mat<f64>) -> Result<Mat<f64>> {
-        self.call("product", x, self.shape.0)
+    fn product(&self, x: Dense<'_, f64>, out: DenseMut<'_, f64>) -> Result<()> {
+        self.call("product", x, out)
     }
 
-    fn transposed_product(&self, y: Mat<f64>) -> Result<Mat<f64>> {
-        self.call("transposed_product", y, self.shape.1)
+    fn transposed_product(&self, y: Dense<'_, f64>, out: DenseMut<'_, f64>) -> Result<()> {
+        self.call("transposed_product", y, out)
     }
 }

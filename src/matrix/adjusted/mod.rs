@@ -209,7 +209,9 @@ mod tests {
                 let (mut image, mut slope) = (Mat::zeros(N, k).unwrap(), Mat::zeros(k, D).unwrap());
                 adjusted.product(&context, x.as_ref(), image.as_mut()).unwrap();
                 adjusted.transposed_product(&context, y.as_ref(), slope.as_mut().t()).unwrap();
-                let (by_hand, of_y) = (explicit.product(x).unwrap(), explicit.transposed_product(y).unwrap());
+                let (mut by_hand, mut of_y) = (Mat::zeros(N, k).unwrap(), Mat::zeros(D, k).unwrap());
+                explicit.product(x.as_ref(), by_hand.as_mut()).unwrap();
+                explicit.transposed_product(y.as_ref(), of_y.as_mut()).unwrap();
                 for side in 0..k {
                     (0..N).for_each(|i| self.near(image[(i, side)], by_hand[(i, side)], what));
                     (0..D).for_each(|j| self.near(slope[(side, j)], of_y[(j, side)], what));

@@ -165,6 +165,7 @@ const MISFIT: f64 = 1e-3;
 mod tests {
     use super::*;
     use crate::matrix::testing::Known;
+    use crate::matrix::{Dense, DenseMut};
     use crate::regression::driver::lstsq_by_products;
     use crate::regression::driver::output::Output;
     use crate::regression::driver::plan::Params;
@@ -258,13 +259,16 @@ mod tests {
             self.0.ncols()
         }
 
-        fn product(&self, x: Mat<f64>) -> Result<Mat<f64>> {
-            self.0.product(x)
+        fn product(&self, x: Dense<'_, f64>, out: DenseMut<'_, f64>) -> Result<()> {
+            self.0.product(x, out)
         }
 
-        fn transposed_product(&self, y: Mat<f64>) -> Result<Mat<f64>> {
-            let right = self.0.transposed_product(y)?;
-            Mat::from_fn(right.nrows(), right.ncols(), |i, j| right[(i, j)] * (1.0 + 0.1 * i as f64))
+        fn transposed_product(&self, y: Dense<'_, f64>, mut out: DenseMut<'_, f64>) -> Result<()> {
+            self.0.transposed_product(y, out.reborrow())?;
+            for j in 0..out.ncols() {
+                out.column_mut(j).enumerate().for_each(|(i, value)| *value *= 1.0 + 0.1 * i as f64);
+            }
+            Ok(())
         }
     }
 
