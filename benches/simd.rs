@@ -35,7 +35,7 @@ fn time(
     for threads in [1, 2] {
         let context = Context::new(threads);
         group.bench_with_input(BenchmarkId::new(name, threads), &count, |bench, &count| {
-            bench.iter(|| context.for_each(count, &pass));
+            bench.iter(|| context.map(count, &pass));
         });
     }
     group.finish();

@@ -126,7 +126,7 @@ mod tests {
     fn a_panic_in_a_worker_becomes_an_error_with_its_message() {
         for threads in [1, 2] {
             let outcome = catch_panic(|| {
-                Context::new(threads).for_each(8, |block| assert!(block != 5, "block {block} is lost"))
+                Context::new(threads).map(8, |block| assert!(block != 5, "block {block} is lost"))
             });
             assert_eq!(outcome, Err(Error::Internal("block 5 is lost".into())));
         }

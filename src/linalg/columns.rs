@@ -29,7 +29,7 @@ pub(crate) fn normalised(mut a: Mat<f64>) -> Result<Mat<f64>> {
     Ok(a)
 }
 
-/// Q Q'X
+/// Q Q'X, on this thread: of small matrices.
 pub(crate) fn project(q: &Mat<f64>, x: &Mat<f64>) -> Result<Mat<f64>> {
     product(q.as_ref(), product(q.as_ref().t(), x.as_ref())?.as_ref())
 }

@@ -2,7 +2,8 @@
 
 use super::scaling::{largest_of, scale, unit_of};
 use crate::error::Result;
-use crate::matrix::{Dense, Mat, zeros};
+use crate::matrix::{Dense, Mat};
+use crate::memory::zeros;
 use crate::simd::{axpy, dot, norm_sq};
 
 /// A power iteration ends after so many rounds, or when one gains less than this factor.

@@ -5,7 +5,8 @@
 
 use super::Scalar;
 use crate::error::Result;
-use crate::matrix::{Dense, Mat, zeros};
+use crate::matrix::{Dense, Mat};
+use crate::memory::zeros;
 use crate::random::Stream;
 use crate::simd::{axpy, dot, norm_sq};
 

@@ -6,8 +6,8 @@
 
 use super::Qr;
 use crate::error::Result;
-use crate::matrix::{Mat, Real, zeros};
-use crate::memory::collected;
+use crate::matrix::{Mat, Real};
+use crate::memory::{collected, zeros};
 use crate::simd::{dot, norm_sq};
 use std::cmp::Ordering;
 

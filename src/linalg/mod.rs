@@ -1,12 +1,12 @@
 //! Small dense linear algebra: the only user of faer.
 //!
 //! Everything here runs in sequence on the calling thread, inside the blocks that the columns hand to
-//! [`crate::parallel`]; only what takes a [`crate::parallel::Context`] and spreads its work itself.
+//! [`crate::parallel`], but for what takes a [`crate::parallel::Context`], which spreads its work itself.
 //!
 //! | function | what |
 //! |---|---|
 //! | [`matmul`], [`product`], [`syrk`] | products of dense views |
-//! | [`Products`](crate::matrix::Products) of dense arrays | A X and A'Y of tall matrices, on all threads |
+//! | [`Products`](crate::matrix::Products) of dense arrays, and of dense or sparse ones | A X and A'Y of tall matrices, on all threads |
 //! | [`cholesky()`] | upper triangle R with R'R = G |
 //! | [`cholesky_in_place()`], [`solve_systems`] | the same of small G where they lie, and many small systems |
 //! | [`solve_upper`], [`solve_upper_transposed`], [`invert_upper`], [`multiply_upper`] | upper triangles at work |

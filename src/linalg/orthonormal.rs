@@ -3,7 +3,7 @@
 use super::gram::gram;
 use super::{Qr, cholesky, condition_of_upper, invert_upper, matmul, tsqr};
 use crate::error::Result;
-use crate::matrix::{DenseMut, Mat, make_rows};
+use crate::matrix::{DenseMut, Mat, even_blocks, make_rows};
 use crate::memory::filled;
 use crate::parallel::Context;
 
@@ -33,7 +33,8 @@ pub(crate) fn over_triangle(context: &Context, a: &Mat<f64>, r: &Mat<f64>) -> Re
     const COLUMNS: usize = 64;
     let inverse = invert_upper(r.as_ref())?;
     let mut quotient = Mat::zeros(a.nrows(), a.ncols())?;
-    make_rows(context, quotient.as_mut_slice(), a.nrows(), COLUMNS, |_, columns, out| {
+    let blocks = even_blocks(a.ncols(), COLUMNS)?;
+    make_rows(context, quotient.as_mut().t(), &blocks, a.nrows(), |_, columns, out| {
         let out = DenseMut::column_major(out, a.nrows(), columns.len());
         // The inverse is a triangle: rows below its last column here are zeros.
         let rows = 0..columns.end;

@@ -3,7 +3,8 @@
 use super::householder::{Factorisation, Shape, Workspace, apply, panels};
 use super::scaling::{largest_of, scale, unit_of};
 use crate::error::Result;
-use crate::matrix::{Mat, zeros};
+use crate::matrix::Mat;
+use crate::memory::zeros;
 use std::ops::Range;
 
 /// A = QR with Q a product of block reflectors I - V T V'.

@@ -8,7 +8,7 @@
 use super::gram::{CHUNK, GramSum, sum_over_slabs};
 use super::kernel::{HEIGHT, Kernel, add_tile};
 use crate::error::Result;
-use crate::matrix::{Buffer, Dense, Mat, Rows, make_rows, row_step};
+use crate::matrix::{Buffer, Dense, DenseMut, Mat, Rows, make_rows, row_blocks};
 use crate::memory::{push, room_for, zeros};
 use crate::parallel::Context;
 use crate::simd::norm_sq;
@@ -24,7 +24,9 @@ pub fn leverages(context: &Context, rows: &dyn Rows, whitener: &Mat<f64>) -> Res
     assert_eq!(d, whitener.nrows());
     let panels = Panels::new(whitener)?;
     let mut norms = Buffer::zeros(n, "leverages")?;
-    make_rows(context, &mut norms, 1, row_step(n, d), |buffer, block, norms| {
+    let column = DenseMut::column_major(&mut norms, n, 1);
+    make_rows(context, column, &row_blocks(n, d)?, 1, |buffer, block, norms| {
+        norms.fill(0.0);
         for (start, norms) in block.step_by(CHUNK).zip(norms.chunks_mut(CHUNK)) {
             let chunk = rows.tile(start..start + norms.len(), 0..d, buffer)?;
             panels.multiply(chunk, |i, _, products| add_squared_norms(products, &mut norms[i..]))?;

@@ -1,10 +1,8 @@
-//! Blocks of rows, by shape and by cost; never by the number of threads. And rows that are made in such blocks.
+//! Blocks of rows, by shape and by cost.
 
 use super::{Indices, Real, Sparse};
 use crate::error::Result;
 use crate::memory::{collected, push};
-use crate::parallel::Context;
-use std::convert::identity;
 use std::ops::Range;
 
 /// What memory is for.
@@ -15,12 +13,7 @@ pub(crate) const TILE_ROWS: usize = 128;
 
 /// Cuts rows into blocks for passes over the matrix, by shape alone.
 pub(crate) fn row_blocks(nrows: usize, ncols: usize) -> Result<Vec<Range<usize>>> {
-    even_blocks(nrows, row_step(nrows, ncols))
-}
-
-/// Rows of such a block; the last one may have fewer.
-pub(crate) fn row_step(nrows: usize, ncols: usize) -> usize {
-    step(nrows, nrows.saturating_mul(ncols.max(1)) / (1 << 16))
+    even_blocks(nrows, step(nrows, nrows.saturating_mul(ncols.max(1)) / (1 << 16)))
 }
 
 /// The same for a sparse matrix: so few that what is as long as a row costs no more than the entries.
@@ -40,23 +33,6 @@ pub(crate) fn even_blocks(nrows: usize, step: usize) -> Result<Vec<Range<usize>>
         (0..nrows).step_by(step.max(1)).map(|start| start..nrows.min(start.saturating_add(step))),
         BLOCKS,
     )
-}
-
-/// Makes a row-major matrix with rows of `width` numbers on all threads, `step` rows at a time: `make(buffer, rows, out)`
-/// writes those of some numbers, in a buffer of its own if it wants one.
-pub(crate) fn make_rows(
-    context: &Context,
-    matrix: &mut [f64],
-    width: usize,
-    step: usize,
-    make: impl Fn(&mut Vec<f64>, Range<usize>, &mut [f64]) -> Result<()> + Sync,
-) -> Result<()> {
-    let blocks = matrix.chunks_mut((step * width).max(1));
-    let made = context.map_parts(blocks, Vec::new, |buffer, block, out: &mut [f64]| {
-        let first = block * step;
-        make(buffer, first..first + out.len() / width, out)
-    })?;
-    made.into_iter().try_for_each(identity)
 }
 
 /// Consecutive compressed lines that cost about as much as others.
@@ -168,28 +144,6 @@ mod tests {
         assert_eq!(pieces(&[0]), []);
         // Ends that somebody else writes to meanwhile.
         assert_eq!(lengths(&[0, -7, i32::MAX, 3], 0), [10, 10, 10]);
-    }
-
-    #[test]
-    fn rows_are_made_where_they_belong_and_errors_come_out() {
-        for (nrows, width, step) in [(0, 3, 4), (10, 3, 4), (7, 1, 7), (5, 2, 100), (9, 0, 2)] {
-            for threads in [1, 3] {
-                let mut matrix = vec![f64::NAN; nrows * width];
-                let context = Context::new(threads);
-                make_rows(&context, &mut matrix, width, step, |_, rows, out| {
-                    assert!(rows.len() <= step && out.len() == rows.len() * width);
-                    out.iter_mut().enumerate().for_each(|(k, out)| *out = (rows.start * width + k) as f64);
-                    Ok(())
-                })
-                .unwrap();
-                assert!(matrix.iter().enumerate().all(|(k, &value)| value == k as f64));
-                let refused = make_rows(&context, &mut matrix, width, step, |_, rows, _| match rows.start {
-                    0 => Ok(()),
-                    row => Err(crate::error::Error::value("row", row, "the first")),
-                });
-                assert_eq!(refused.is_err(), matrix.len() > step * width);
-            }
-        }
     }
 
     #[test]

@@ -1,22 +1,26 @@
-//! What an input is: a dense strided view or a compressed sparse view of somebody else's memory.
+//! What an input is, how it is multiplied, and how its rows are cut.
 //!
 //! | type | what |
 //! |---|---|
 //! | [`Dense`], [`DenseMut`] | strided view, one axis contiguous for speed, any strides for correctness |
 //! | [`Mat`] | owned, column-major, cache-line aligned, allocated fallibly |
-//! | [`zeros()`], [`room_for`] | vectors, from [`crate::memory`] |
 //! | [`Sparse`] | compressed lines (CSR or CSC) with 32- or 64-bit indices |
 //! | [`Unchecked`] | the same before its indices have been checked |
 //! | [`Matrix`] | dense or sparse, as it came from the caller |
 //! | [`LinearOperator`] | products with a matrix that is nowhere written down |
 //! | [`Rows`] | anything that can show a tile of its rows as row-major `f64` |
 //! | [`Products`] | anything that can be multiplied by vectors, and so can its transpose |
+//! | [`ColumnNorms`] | one of these of which one read gives the norms of the columns |
+//! | [`Panel`] | a few vectors side by side, for the products of some rows of a sparse matrix |
 //! | [`Adjusted`] | any of them with its rows weighted, its columns centred and scaled |
 //! | [`Triplets`] | entries in any order, and how they become an owned sparse matrix, [`SparseBuf`] |
 //! | [`Chunks`], [`Cover`] | rows of a stream that come in any cuts, handed on in aligned chunks |
 //! | [`Piece`], [`pieces_by_cost`] | lines of about the same cost |
+//! | `row_blocks`, `sparse_blocks` | blocks of rows, by shape alone, for sums that depend on them |
+//! | `blocks_by_cost` | blocks of lines for what does not |
+//! | `make_rows` | rows made in blocks on all threads, where they belong |
 //!
-//! Nothing here copies the caller's data but [`Rows::tile`], whose buffer is a cache-sized tile.
+//! Views copy nothing of the caller's, and [`Rows::tile`] no more than a tile that fits the caches.
 
 mod adjusted;
 mod blocks;
@@ -27,6 +31,7 @@ mod operator;
 mod owned;
 mod products;
 mod real;
+mod slabs;
 mod sparse;
 mod stream;
 mod sums;
@@ -35,10 +40,9 @@ pub(crate) mod testing;
 mod tiles_of_sparse;
 mod triplets;
 
-pub use crate::memory::{room_for, zeros};
 pub use adjusted::{Adjusted, Source};
 pub use blocks::{Piece, pieces_by_cost};
-pub(crate) use blocks::{TILE_ROWS, blocks_by_cost, make_rows, row_blocks, row_step, sparse_blocks};
+pub(crate) use blocks::{TILE_ROWS, blocks_by_cost, even_blocks, row_blocks, sparse_blocks};
 pub use cover::Cover;
 pub(crate) use dense::TILE;
 pub use dense::{Dense, DenseMut, Rows};
@@ -48,6 +52,7 @@ pub use owned::{Buffer, Mat};
 pub use products::{ColumnNorms, Panel, Products};
 pub(crate) use products::{Spare, Staged, check_shapes};
 pub use real::Real;
+pub(crate) use slabs::make_rows;
 pub use sparse::{Axis, Indices, Sparse, SparseBuf, Unchecked, check_indices};
 pub use stream::{Chunks, Ready};
 pub(crate) use sums::sum_over_tiles;

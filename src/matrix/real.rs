@@ -6,8 +6,6 @@ use crate::simd::Element;
 pub trait Real: Element + Default + PartialOrd + std::fmt::Debug {
     /// Unit roundoff: half the distance from 1 to the next number.
     const UNIT_ROUNDOFF: f64;
-    /// Exact widening.
-    fn to_f64(self) -> f64;
     /// Nearest number of this type.
     fn from_f64(value: f64) -> Self;
     /// The slice itself when the type is `f64`.
@@ -16,10 +14,6 @@ pub trait Real: Element + Default + PartialOrd + std::fmt::Debug {
 
 impl Real for f64 {
     const UNIT_ROUNDOFF: f64 = f64::EPSILON / 2.0;
-    #[inline(always)]
-    fn to_f64(self) -> f64 {
-        self
-    }
     #[inline(always)]
     fn from_f64(value: f64) -> Self {
         value
@@ -32,10 +26,6 @@ impl Real for f64 {
 
 impl Real for f32 {
     const UNIT_ROUNDOFF: f64 = f32::EPSILON as f64 / 2.0;
-    #[inline(always)]
-    fn to_f64(self) -> f64 {
-        f64::from(self)
-    }
     #[inline(always)]
     fn from_f64(value: f64) -> Self {
         value as f32

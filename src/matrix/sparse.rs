@@ -54,14 +54,6 @@ impl<'a> Indices<'a> {
         }
     }
 
-    /// How many come before the first that is not below `bound`, if they increase.
-    pub fn partition_point(&self, bound: usize) -> usize {
-        match self {
-            Self::I32(slice) => slice.partition_point(|&i| (i as usize) < bound),
-            Self::I64(slice) => slice.partition_point(|&i| (i as usize) < bound),
-        }
-    }
-
     /// The first in a range that is not in [0, width).
     pub(super) fn first_outside(&self, range: Range<usize>, width: usize) -> Option<usize> {
         // A negative number is a large one without its sign. The largest of all is found faster than the first.
@@ -257,6 +249,23 @@ impl<'a, T: Real> Sparse<'a, T> {
     #[inline]
     pub fn visit_line(&self, line: usize, visitor: impl FnMut(usize, T)) {
         self.visit(self.extent(line), visitor);
+    }
+
+    /// `visit(i, j, a_ij)` for the stored entries of the rows `rows`, which are counted from the first of them.
+    pub fn visit_rows(&self, rows: Range<usize>, mut visit: impl FnMut(usize, usize, f64)) {
+        match self.axis() {
+            Axis::Rows => {
+                for (i, row) in rows.enumerate() {
+                    self.visit_line(row, |j, value| visit(i, j, value.to_f64()));
+                }
+            }
+            Axis::Columns => {
+                for column in 0..self.ncols() {
+                    let extent = self.extent_within(column, rows.clone());
+                    self.visit(extent, |i, value| visit(i - rows.start, column, value.to_f64()));
+                }
+            }
+        }
     }
 
     /// True when the indices of every line strictly increase.

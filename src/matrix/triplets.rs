@@ -7,7 +7,7 @@ use super::blocks::even_blocks;
 use super::sparse::IndexBuf;
 use super::{Axis, Indices, Piece, Real, Sparse, SparseBuf, pieces_by_cost};
 use crate::error::{Error, Result};
-use crate::memory::{filled, gathered, prepare, push, reset, room_for, zeros};
+use crate::memory::{gathered, prepare, push, reset, room_for, zeros};
 use crate::parallel::Context;
 use crate::simd::Index;
 use std::ops::Range;
@@ -218,36 +218,42 @@ impl<T: Real> Sorting<'_, T> {
             *slot += 1;
         }
         let mut bucket = Bucket {
-            lengths: filled(0, lines.len(), COPY)?,
+            lengths: room_for(lines.len(), COPY)?,
             indices: room_for(count, COPY)?,
             values: room_for(count, COPY)?,
         };
         let mut start = 0;
-        for (length, &end) in bucket.lengths.iter_mut().zip(&*starts) {
-            let before = bucket.indices.len();
-            let cells = &cells[start..end];
-            if cells.is_sorted_by(|(left, _), (right, _)| left < right) {
-                for &(index, value) in cells {
-                    push(&mut bucket.indices, index, COPY)?;
-                    push(&mut bucket.values, value, COPY)?;
-                }
-            } else {
-                prepare(line, cells.len(), COPY)?;
-                for (position, &(index, value)) in cells.iter().enumerate() {
-                    push(line, (index, position, value), COPY)?;
-                }
-                // By index and then by position: a stable sort would allocate.
-                line.sort_unstable_by_key(|&(index, position, _)| (index, position));
-                for repeated in line.chunk_by(|(i, ..), (j, ..)| i == j) {
-                    let sum: f64 = repeated.iter().map(|(.., value)| value.to_f64()).sum();
-                    push(&mut bucket.indices, repeated[0].0, COPY)?;
-                    push(&mut bucket.values, T::from_f64(sum), COPY)?;
-                }
-            }
-            *length = (bucket.indices.len() - before) as u32;
+        for &end in &starts[..lines.len()] {
+            bucket.append(&cells[start..end], line)?;
             start = end;
         }
         Ok(bucket)
+    }
+}
+
+impl<I: Number, T: Real> Bucket<I, T> {
+    /// Appends a line, sorted by way of `line`, what stands in the same place added up in the order in which it came.
+    fn append(&mut self, cells: &[(I, T)], line: &mut Vec<(I, usize, T)>) -> Result<()> {
+        let before = self.indices.len();
+        if cells.is_sorted_by(|(left, _), (right, _)| left < right) {
+            for &(index, value) in cells {
+                push(&mut self.indices, index, COPY)?;
+                push(&mut self.values, value, COPY)?;
+            }
+        } else {
+            prepare(line, cells.len(), COPY)?;
+            for (position, &(index, value)) in cells.iter().enumerate() {
+                push(line, (index, position, value), COPY)?;
+            }
+            // By index and then by position: a stable sort would allocate.
+            line.sort_unstable_by_key(|&(index, position, _)| (index, position));
+            for repeated in line.chunk_by(|(i, ..), (j, ..)| i == j) {
+                let sum: f64 = repeated.iter().map(|(.., value)| value.to_f64()).sum();
+                push(&mut self.indices, repeated[0].0, COPY)?;
+                push(&mut self.values, T::from_f64(sum), COPY)?;
+            }
+        }
+        push(&mut self.lengths, (self.indices.len() - before) as u32, COPY)
     }
 }
 

@@ -112,9 +112,9 @@ impl<T> Kept<T> {
     fn hold(&self, what: u32, context: &Context) -> Result<Held<'_>> {
         let new = mine(what);
         take(&self.hold, new, context, |found| match found {
-            SPOILT => Err(Error::Busy("a call that changed the stream failed half-way")),
+            SPOILT => Err(Error::Busy("a call that changed the object failed half-way")),
             _ if found >> 32 != new >> 32 && found as u32 == CONTENT => Err(Error::Busy(
-                "another thread was changing the stream when this process was forked from its parent",
+                "another thread was changing the object when this process was forked from its parent",
             )),
             _ => Ok(()),
         })?;
@@ -130,7 +130,7 @@ impl<T> Drop for Kept<T> {
 }
 
 const REENTERED: Error = Error::Busy(
-    "the stream is being changed by this very thread: this call was made from a signal handler or a callback in the \
+    "the object is being changed by this very thread: this call was made from a signal handler or a callback in the \
      middle of it",
 );
 
@@ -159,7 +159,7 @@ impl<T> Pending<'_, T> {
         let kept = self.turn.kept;
         if kept.turn.load(Ordering::Acquire) != self.turn.mine {
             return Err(Error::Busy(
-                "another call changed the stream in this forked process, in the middle of this one",
+                "another call changed the object in this forked process, in the middle of this one",
             ));
         }
         let former = {

@@ -2,8 +2,8 @@
 //!
 //! Three rules make results independent of the number of threads and safe under `fork`.
 //!
-//! * Work is cut into blocks by its shape, never by the number of threads, and [`Context::map`] returns
-//!   the results in block order: whoever folds them does so in that order.
+//! * Work is cut into blocks by its shape, never by the number of threads unless no bit depends on the cuts, and
+//!   [`Context::map`] returns the results in block order: whoever folds them does so in that order.
 //! * A process has one pool of threads, private, which grows to the most that a call asked for. A forked child makes its
 //!   own, and a call that a signal handler forks in the middle of ends in the child with [`Error::Busy`].
 //! * The calling thread does no block itself while a pool works: it waits and looks after the host, so
@@ -207,11 +207,6 @@ impl<'a> Context<'a> {
         panic.map_or(outcome, |payload| resume_unwind(payload))
     }
 
-    /// `map` for work that gives nothing back.
-    pub fn for_each(&self, blocks: usize, work: impl Fn(usize) + Sync) -> Result<()> {
-        self.map(blocks, work).map(drop)
-    }
-
     /// `work(scratch, i, part i)` for parts that are handed out by value: disjoint `&mut` pieces of one
     /// output, say.
     pub fn map_parts<S, P: Send, T: Send>(
@@ -370,7 +365,7 @@ mod tests {
         for threads in [1, 2] {
             let start = Instant::now();
             let outcome = Context::with_host(threads, &StopAtOnce)
-                .for_each(10_000, |_| std::thread::sleep(Duration::from_millis(1)));
+                .map(10_000, |_| std::thread::sleep(Duration::from_millis(1)));
             assert_eq!(outcome, Err(Error::Interrupted));
             assert!(start.elapsed() < Duration::from_secs(2));
         }
@@ -380,7 +375,7 @@ mod tests {
     fn an_interrupt_ends_a_long_row_of_short_loops() {
         for threads in [1, 2] {
             let context = Context::with_host(threads, &StopAtOnce);
-            let mut loops = (0..1000).map(|_| context.for_each(2, |_| std::thread::sleep(TICK / 10)));
+            let mut loops = (0..1000).map(|_| context.map(2, |_| std::thread::sleep(TICK / 10)));
             assert!(loops.any(|outcome| outcome == Err(Error::Interrupted)));
         }
     }
@@ -399,7 +394,7 @@ mod tests {
     #[test]
     fn there_are_as_many_threads_as_the_most_that_were_asked_for() {
         for threads in 2..=20 {
-            Context::new(threads).for_each(1000, |_| ()).unwrap();
+            Context::new(threads).map(1000, |_| ()).unwrap();
         }
         // Other tests share the pool, none of which asks for more.
         assert_eq!(pool().workers(), 20);
@@ -407,7 +402,7 @@ mod tests {
 
     #[test]
     fn a_panic_in_a_block_reaches_the_caller() {
-        let caught = std::panic::catch_unwind(|| Context::new(2).for_each(8, |i| assert_ne!(i, 5)));
+        let caught = std::panic::catch_unwind(|| Context::new(2).map(8, |i| assert_ne!(i, 5)));
         assert!(caught.is_err());
     }
 }

@@ -8,7 +8,7 @@
 use crate::error::Result;
 use crate::linalg;
 use crate::linalg::rank_of;
-use crate::matrix::{Dense, Mat, Matrix, Real, Rows, TILE_ROWS, make_rows, row_blocks, row_step};
+use crate::matrix::{Dense, Mat, Matrix, Real, Rows, TILE_ROWS, make_rows, row_blocks};
 use crate::memory::{collected, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
@@ -53,8 +53,8 @@ pub fn ridge_left_out<T: Real>(
     let steps = Steps::new(context, &design, alphas)?;
     let width = steps.width();
     let mut residuals = Mat::zeros(width, design.nrows())?;
-    let step = row_step(design.nrows(), design.ncols());
-    make_rows(context, residuals.as_mut_slice(), width, step, |buffer, rows, out| {
+    let blocks = row_blocks(design.nrows(), design.ncols())?;
+    make_rows(context, residuals.as_mut().t(), &blocks, width, |buffer, rows, out| {
         steps.each(rows.clone(), buffer, |i, c, residual| {
             out[(i - rows.start) * width + c] = residual / design.target_scale(c / alphas.len());
         })

@@ -69,8 +69,7 @@ pub trait Element: Copy + Send + Sync + 'static {
     #[doc(hidden)]
     fn load_head<V: Lanes>(from: &[Self]) -> V;
     /// The same number in double precision.
-    #[doc(hidden)]
-    fn widen(self) -> f64;
+    fn to_f64(self) -> f64;
 }
 
 impl Element for f64 {
@@ -84,7 +83,7 @@ impl Element for f64 {
         V::load_head(from)
     }
     #[inline(always)]
-    fn widen(self) -> f64 {
+    fn to_f64(self) -> f64 {
         self
     }
 }
@@ -100,7 +99,7 @@ impl Element for f32 {
         V::load_head_f32(from)
     }
     #[inline(always)]
-    fn widen(self) -> f64 {
+    fn to_f64(self) -> f64 {
         f64::from(self)
     }
 }

@@ -38,7 +38,7 @@ kernel! {
         }
         let mut total = sum.sum();
         for (index, value) in indices_head.iter().zip(values_head) {
-            total = value.widen().mul_add(x[index.offset()], total);
+            total = value.to_f64().mul_add(x[index.offset()], total);
         }
         total
     }
@@ -60,10 +60,10 @@ kernel! {
         assert!(indices.len() == values.len() && count <= values.len());
         for p in 0..count {
             let column = &mut g[(indices[p].offset() - first) * d..][..d];
-            let scale = weight * values[p].widen();
+            let scale = weight * values[p].to_f64();
             for (index, value) in indices[p..].iter().zip(&values[p..]) {
                 let sum = &mut column[index.offset()];
-                *sum = value.widen().mul_add(scale, *sum);
+                *sum = value.to_f64().mul_add(scale, *sum);
             }
         }
     }
@@ -89,12 +89,12 @@ kernel! {
             for (indices, values) in indices.iter().zip(values) {
                 for k in 0..4 {
                     let Some(&x) = x.get(indices[k].offset()) else { return false };
-                    sums[k] = values[k].widen().mul_add(x, sums[k]);
+                    sums[k] = values[k].to_f64().mul_add(x, sums[k]);
                 }
             }
             for (index, value) in indices_tail.iter().zip(values_tail) {
                 let Some(&x) = x.get(index.offset()) else { return false };
-                sum = value.widen().mul_add(x, sum);
+                sum = value.to_f64().mul_add(x, sum);
             }
             *y += (sums[0] + sums[1]) + (sums[2] + sums[3]) + sum;
         }
@@ -126,7 +126,7 @@ kernel! {
                         return false;
                     }
                     let x = V::load_head(&x[index * columns + first..][..y.len()]);
-                    sum = V::splat(value.widen()).mul_add(x, sum);
+                    sum = V::splat(value.to_f64()).mul_add(x, sum);
                 }
                 sum.store_head(y);
             }

@@ -119,7 +119,7 @@ impl<I: Index, T: Element, const FRONT: bool> Entries<'_, I, T, FRONT> {
         if FRONT && index >= self.below {
             return None;
         }
-        let value = self.values[self.next].widen();
+        let value = self.values[self.next].to_f64();
         self.next += 1;
         Some((index.wrapping_sub(self.first), value))
     }
@@ -209,7 +209,7 @@ fn gather_whole<P: Index, I: Index, T: Element>(
         let (mut k, end, mut sum) = (ends[at].offset(), ends[at + 1].offset(), 0.0);
         let (indices, values) = (&lines.indices[..end], &lines.values[..end]);
         while k < end {
-            sum += values[k].widen() * x[indices[k].offset()];
+            sum += values[k].to_f64() * x[indices[k].offset()];
             k += 1;
         }
         out[at] = if add { out[at] + sum } else { sum };
@@ -228,7 +228,7 @@ fn scatter_whole<P: Index, I: Index, T: Element>(
         let (mut k, end, y) = (ends[at].offset(), ends[at + 1].offset(), y[at]);
         let (indices, values) = (&lines.indices[..end], &lines.values[..end]);
         while k < end {
-            out[indices[k].offset()] += values[k].widen() * y;
+            out[indices[k].offset()] += values[k].to_f64() * y;
             k += 1;
         }
     }

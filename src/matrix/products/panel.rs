@@ -2,7 +2,6 @@
 
 use crate::error::Result;
 use crate::matrix::{Buffer, Dense, DenseMut};
-use crate::memory::{collected, push, resize};
 use crate::parallel::Context;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -59,12 +58,12 @@ impl Panel {
     }
 
     /// Copies the vectors to where they belong.
-    pub(crate) fn copy_to(&self, context: &Context, out: DenseMut<'_, f64>) -> Result<()> {
-        let nrows = out.nrows();
-        let blocks = collected(context.pieces(0..nrows).filter_map(Result::ok), PANEL)?;
-        for (mut slab, rows) in slabs(out, &blocks)?.into_iter().zip(blocks) {
-            context.tick()?;
-            slab.copy_from(self.width, &self.data[rows.start * self.width..rows.end * self.width]);
+    pub(crate) fn copy_to(&self, context: &Context, mut out: DenseMut<'_, f64>) -> Result<()> {
+        let (nrows, k) = (out.nrows(), out.ncols());
+        let panel = Dense::row_major(&self.data, nrows, self.width).cols(0..k);
+        for rows in context.pieces(0..nrows) {
+            let rows = rows?;
+            out.reborrow().window(rows.clone(), 0..k).copy_from(panel.rows(rows));
         }
         Ok(())
     }
@@ -132,7 +131,8 @@ impl<'x> Staged<'x> {
         let width = panel.width;
         for rows in pieces {
             let rows = rows?;
-            fill(x.rows(rows.clone()), width, &mut panel.data[rows.start * width..rows.end * width]);
+            let vectors = DenseMut::row_major(&mut panel.data, nrows, width).window(rows.clone(), 0..k);
+            vectors.copy_from(x.rows(rows));
         }
         Ok(Self::Copied(panel))
     }
@@ -150,107 +150,4 @@ impl<'x> Staged<'x> {
             Self::Copied(panel) => panel.width(),
         }
     }
-}
-
-/// Copies rows of vectors into those of a panel of zeros.
-fn fill(x: Dense<'_, f64>, width: usize, panel: &mut [f64]) {
-    if x.col_stride() == 1 {
-        for (i, row) in panel.chunks_exact_mut(width.max(1)).enumerate() {
-            row[..x.ncols()].copy_from_slice(x.stored_row(i));
-        }
-    } else {
-        // A few rows at a time: whole cache lines of both.
-        for first in (0..x.nrows()).step_by(64) {
-            for j in 0..x.ncols() {
-                for i in first..x.nrows().min(first + 64) {
-                    panel[i * width + j] = x.get(i, j);
-                }
-            }
-        }
-    }
-}
-
-/// The part of a matrix that a block of rows is.
-pub(super) enum Slab<'o> {
-    /// Rows with this many numbers from one to the next.
-    Rows(&'o mut [f64], usize, usize),
-    /// By column.
-    Columns(Vec<&'o mut [f64]>),
-}
-
-impl Slab<'_> {
-    /// Has `work` write all rows: where they are, if that is how a panel has them.
-    pub fn fill(
-        mut self,
-        width: usize,
-        nrows: usize,
-        buffer: &mut Vec<f64>,
-        work: impl FnOnce(&mut [f64]) -> Result<()>,
-    ) -> Result<()> {
-        let in_place = match &mut self {
-            Self::Rows(rows, stride, k) if *k == width && *stride == width => Some(&mut **rows),
-            Self::Columns(columns) if width == 1 => columns.first_mut().map(|column| &mut **column),
-            _ => None,
-        };
-        if let Some(rows) = in_place {
-            return work(rows);
-        }
-        resize(buffer, nrows * width, 0.0, PANEL)?;
-        work(buffer)?;
-        self.copy_from(width, buffer);
-        Ok(())
-    }
-
-    /// Takes the numbers from rows of a panel.
-    fn copy_from(&mut self, width: usize, panel: &[f64]) {
-        match self {
-            Self::Rows(rows, stride, k) => {
-                for (out, row) in rows.chunks_mut((*stride).max(1)).zip(panel.chunks_exact(width.max(1))) {
-                    out[..*k].copy_from_slice(&row[..*k]);
-                }
-            }
-            Self::Columns(columns) => {
-                let rows = panel.len() / width.max(1);
-                for first in (0..rows).step_by(64) {
-                    for (j, column) in columns.iter_mut().enumerate() {
-                        for i in first..rows.min(first + 64) {
-                            column[i] = panel[i * width + j];
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Cuts a matrix, one of whose strides is one, into consecutive blocks that cover its rows.
-pub(super) fn slabs<'o>(out: DenseMut<'o, f64>, blocks: &[Range<usize>]) -> Result<Vec<Slab<'o>>> {
-    let (nrows, k, col_stride) = (out.nrows(), out.ncols(), out.col_stride());
-    // From a row alone to the next it is any number.
-    let row_stride = if nrows <= 1 { k } else { out.row_stride() };
-    let mut slabs = Vec::new();
-    let mut data = out.into_data();
-    if col_stride == 1 {
-        for rows in blocks {
-            let len = if rows.end == nrows { data.len() } else { rows.len() * row_stride };
-            let part = data.split_off_mut(..len).unwrap_or_default();
-            let len = if part.is_empty() { 0 } else { (rows.len() - 1) * row_stride + k };
-            push(&mut slabs, Slab::Rows(&mut part[..len], row_stride, k), PANEL)?;
-        }
-        return Ok(slabs);
-    }
-    assert!(row_stride == 1 || nrows <= 1);
-    for _ in blocks {
-        push(&mut slabs, Slab::Columns(Vec::new()), PANEL)?;
-    }
-    for _ in 0..k {
-        let mut column = data.split_off_mut(..col_stride.min(data.len())).unwrap_or_default();
-        for (slab, rows) in slabs.iter_mut().zip(blocks) {
-            let part = column.split_off_mut(..rows.len()).unwrap_or_default();
-            if let Slab::Columns(columns) = slab {
-                push(columns, part, PANEL)?;
-            }
-        }
-    }
-    Ok(slabs)
 }

@@ -5,14 +5,13 @@
 //! other; A'Y by CSC is summed in the same order, and so the same whichever way the matrix is stored.
 
 use super::kernels::{Front, Lines, Sums, gather, scatter};
-use super::panel::{Panel, Slab, Spare, Staged, slabs};
+use super::panel::{Panel, Spare, Staged};
 use super::{ColumnNorms, Products, check_shapes};
 use crate::error::Result;
 use crate::matrix::blocks::{TILE_ROWS, blocks_by_cost, even_blocks, sparse_blocks};
-use crate::matrix::{Axis, Buffer, Dense, DenseMut, Indices, Real, Sparse};
+use crate::matrix::{Axis, Buffer, Dense, DenseMut, Indices, Real, Sparse, make_rows};
 use crate::memory::collected;
 use crate::parallel::Context;
-use std::convert::identity;
 use std::ops::Range;
 
 /// Cost of a block of lines.
@@ -93,35 +92,13 @@ impl<T: Real> Sparse<'_, T> {
         }
     }
 
-    /// `visit(i, j, a_ij)` for the stored entries of the rows `rows`, which are counted from the first of them.
-    pub fn visit_rows(&self, rows: Range<usize>, mut visit: impl FnMut(usize, usize, f64)) {
-        match self.axis() {
-            Axis::Rows => {
-                for (i, row) in rows.enumerate() {
-                    self.visit_line(row, |j, value| visit(i, j, value.to_f64()));
-                }
-            }
-            Axis::Columns => {
-                for column in 0..self.ncols() {
-                    let extent = self.extent_within(column, rows.clone());
-                    self.visit(extent, |i, value| visit(i - rows.start, column, value.to_f64()));
-                }
-            }
-        }
-    }
-
     /// A row of `out` for every line.
     fn gathered(&self, context: &Context, x: Staged<'_>, out: DenseMut<'_, f64>) -> Result<()> {
         let (blocks, width) = (blocks_by_cost(self.ends(), COST)?, x.width());
-        let work = |buffer: &mut Vec<f64>, block: usize, slab: Slab<'_>| {
-            let lines = blocks[block].clone();
-            slab.fill(width, lines.len(), buffer, |out| {
-                self.gather(self.all(lines), Sums::Set, width, x.as_slice(), out);
-                Ok(())
-            })
-        };
-        let done = context.map_parts(slabs(out, &blocks)?, Vec::new, work)?;
-        done.into_iter().try_for_each(identity)
+        make_rows(context, out, &blocks, width, |_, lines, out| {
+            self.gather(self.all(lines), Sums::Set, width, x.as_slice(), out);
+            Ok(())
+        })
     }
 
     /// The same for A'Y by CSC, summed by block of rows and the blocks one after the other.
@@ -133,24 +110,19 @@ impl<T: Real> Sparse<'_, T> {
         let by_fronts = many && y.as_slice().len() > NEAR;
         let blocks =
             blocks_by_cost(self.ends(), if by_fronts { self.cost_of_fronts(context) } else { COST })?;
-        let work = |buffer: &mut Vec<f64>, block: usize, slab: Slab<'_>| {
-            let lines = blocks[block].clone();
-            let mut positions = if by_fronts { self.positions(lines.clone(), 0)? } else { Vec::new() };
-            slab.fill(width, lines.len(), buffer, |out| {
-                out.fill(0.0);
-                if !by_fronts {
-                    self.gather(self.all(lines), Sums::AddedAtMultiples(step), width, y.as_slice(), out);
-                    return Ok(());
-                }
-                for rows in &rows {
-                    let front = Front { positions: &mut positions, below: rows.end };
-                    self.gather(self.all(lines.clone()), Sums::AddedUpTo(front), width, y.as_slice(), out);
-                }
-                Ok(())
-            })
-        };
-        let done = context.map_parts(slabs(out, &blocks)?, Vec::new, work)?;
-        done.into_iter().try_for_each(identity)
+        make_rows(context, out, &blocks, width, |_, lines, out| {
+            out.fill(0.0);
+            if !by_fronts {
+                self.gather(self.all(lines), Sums::AddedAtMultiples(step), width, y.as_slice(), out);
+                return Ok(());
+            }
+            let mut positions = self.positions(lines.clone(), 0)?;
+            for rows in &rows {
+                let front = Front { positions: &mut positions, below: rows.end };
+                self.gather(self.all(lines.clone()), Sums::AddedUpTo(front), width, y.as_slice(), out);
+            }
+            Ok(())
+        })
     }
 
     /// Every line times its row of x, into the rows of `out` that its entries name.
@@ -162,25 +134,20 @@ impl<T: Real> Sparse<'_, T> {
         // Nor on the fronts; a line should have some entries before each.
         let most = self.nnz() / self.ncols().saturating_mul(4).max(1);
         let step = (FRONT / width.max(1)).max(nrows / most.max(1)).max(1);
-        let work = |buffer: &mut Vec<f64>, block: usize, slab: Slab<'_>| {
-            let rows = blocks[block].clone();
+        make_rows(context, out, &blocks, width, |_, rows, out| {
             let mut positions = self.positions(0..self.ncols(), rows.start)?;
-            slab.fill(width, rows.len(), buffer, |out| {
-                out.fill(0.0);
-                let lines = Part { lines: 0..self.ncols(), within: None, first: rows.start };
-                for start in rows.clone().step_by(step) {
-                    let below = rows.end.min(start.saturating_add(step));
-                    let front = Front { positions: &mut positions, below };
-                    self.scatter(lines.clone(), Some(front), width, x.as_slice(), out);
-                }
-                Ok(())
-            })
-        };
-        let done = context.map_parts(slabs(out, &blocks)?, Vec::new, work)?;
-        done.into_iter().try_for_each(identity)
+            out.fill(0.0);
+            let lines = Part { lines: 0..self.ncols(), within: None, first: rows.start };
+            for start in rows.clone().step_by(step) {
+                let below = rows.end.min(start.saturating_add(step));
+                let front = Front { positions: &mut positions, below };
+                self.scatter(lines.clone(), Some(front), width, x.as_slice(), out);
+            }
+            Ok(())
+        })
     }
 
-    /// What a block of lines that are walked front by front costs: all that threads leave to it.
+    /// What a block of lines that are walked front by front costs: all that threads leave to it, as no sum depends on it.
     fn cost_of_fronts(&self, context: &Context) -> usize {
         let blocks = if context.threads() == 1 { 1 } else { 4 * context.threads() };
         ((self.nnz() + self.ends().len()) / blocks).clamp(COST, MOST_COST)

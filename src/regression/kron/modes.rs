@@ -6,7 +6,7 @@
 
 use crate::error::Result;
 use crate::linalg::matmul;
-use crate::matrix::{Buffer, Dense, DenseMut, Mat, Real, Rows, TILE, make_rows};
+use crate::matrix::{Buffer, Dense, DenseMut, Mat, Real, Rows, TILE, even_blocks, make_rows};
 use crate::memory::{extend, gathered, prepare, reset, zeros};
 use crate::parallel::Context;
 use crate::simd::kernel;
@@ -65,7 +65,8 @@ pub(crate) fn expand(context: &Context, t: &[f64], m: Dense<'_, f64>) -> Result<
     let rest = t.len() / d;
     let t = Dense::row_major(t, rest, d).t();
     let mut product = Buffer::zeros(n * rest, "a mode product")?;
-    make_rows(context, &mut product, rest, (n / 16).clamp(8, 64), |_, rows, out| {
+    let blocks = even_blocks(n, (n / 16).clamp(8, 64))?;
+    make_rows(context, DenseMut::row_major(&mut product, n, rest), &blocks, rest, |_, rows, out| {
         matmul(DenseMut::row_major(out, rows.len(), rest), false, m.rows(rows), t, 1.0);
         Ok(())
     })?;

@@ -12,8 +12,8 @@
 
 use crate::error::{Error, Result};
 use crate::linalg::{self, Qr};
-use crate::matrix::{Dense, Mat, room_for, zeros};
-use crate::memory::{collected, copied, extend};
+use crate::matrix::{Dense, Mat};
+use crate::memory::{collected, copied, extend, room_for, zeros};
 use crate::parallel::Context;
 use crate::simd::{axpy, dot, norm_sq};
 

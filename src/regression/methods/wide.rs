@@ -5,7 +5,7 @@
 
 use crate::error::Result;
 use crate::linalg::{self, Svd, WELL_CONDITIONED, cut_beyond, empty_columns, over_triangle, rank_beside};
-use crate::matrix::{Dense, DenseMut, Mat, Real, Rows, TILE, make_rows};
+use crate::matrix::{Dense, DenseMut, Mat, Real, Rows, TILE, even_blocks, make_rows};
 use crate::memory::{collected, extend, prepare, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
@@ -76,7 +76,8 @@ impl<'p, 'a, T: Real> Transposed<'p, 'a, T> {
     fn product(&self, context: &Context, m: &Mat<f64>) -> Result<Mat<f64>> {
         let (n, d, r) = (m.nrows(), self.norms.len(), m.ncols());
         let mut transposed = Mat::zeros(r, d)?;
-        make_rows(context, transposed.as_mut_slice(), r, block_columns(n), |buffer, columns, out| {
+        let blocks = even_blocks(d, block_columns(n))?;
+        make_rows(context, transposed.as_mut().t(), &blocks, r, |buffer, columns, out| {
             let tile = self.design.a.tile(0..n, columns.clone(), buffer)?;
             linalg::matmul(DenseMut::row_major(out, columns.len(), r), false, tile.t(), m.as_ref(), 1.0);
             for (row, norm) in out.chunks_mut(r).zip(&self.norms[columns]) {
