@@ -91,9 +91,9 @@ impl Refined {
     }
 
     /// Tells the host how far the worst answer has come; the last step is reported by the driver.
-    pub fn report(&self, context: &Context, most_passes: usize) -> Result<()> {
+    pub fn report(&self, context: &Context, done: usize, most: usize) -> Result<()> {
         let worst = self.backward_error.iter().fold(0.0f64, |worst, &error| worst.max(error));
-        context.progress(self.passes.min(most_passes), most_passes + 1, &[("backward_error", worst)])
+        context.progress(done.min(most), most.saturating_add(1), &[("backward_error", worst)])
     }
 
     /// Keeps the answer in column `side` of `x`, measured by `pass`, if it is better than the one there is.
@@ -229,7 +229,7 @@ impl<T: Real, M: Passes<T>> Group<'_, '_, T, M> {
                 push(&mut going, position, TARGETS)?;
             }
             active = going;
-            state.report(self.context, self.max_passes)?;
+            state.report(self.context, state.passes, self.max_passes)?;
         }
         state.settled = (0..k).all(|position| self.is_accepted(&state, position));
         Ok(state)

@@ -49,7 +49,7 @@ class LstsqResult(NotATuple):
         The method whose answer this is: "qr", whatever was asked for, where all of ``b`` is zero.
     n_iter : int
         Passes over ``A`` once its factor was had: one for each refinement step or inner iteration, and for
-        each time that an answer was measured.
+        each time that an answer was measured; without a factor, by ``"lsmr"``, its iterations.
     sketch_size : int or None
         Rows of the sketch, None if none was drawn.
     certificate : LstsqCertificate
@@ -223,7 +223,8 @@ def lstsq(
         of the dtype of `A`.
     max_iter : int, optional
         Most refinement steps or inner iterations, chosen by method by default. Of ``"lsmr"``, the answer that
-        it has come to by then is returned, with a warning if it misses `tol`.
+        it has come to by then is returned, with a warning if it misses `tol`; its search for a shorter one
+        counts, too.
     dtype_work : {float32, float64}, optional
         Precision of the products that the factor is made of; answers meet `tol` either way. float64 does
         without the fast products in single precision; float32 goes from them to ``"whitened"`` at once, whose

@@ -29,7 +29,7 @@ pub struct Output {
     pub constant: Vec<usize>,
     /// The method whose answer this is.
     pub method: Method,
-    /// Refinements, or inner iterations, of the method whose answer this is.
+    /// Reads of A once its factor was had; without one, iterations.
     pub n_iter: usize,
     /// Rows of the sketch, if there was one.
     pub sketch_size: Option<usize>,
@@ -127,6 +127,7 @@ impl Output {
     ) -> Result<()> {
         let Factored { refined, scaled, condition } = factored;
         self.take(group, refined, &scaled.scale);
+        self.n_iter = self.n_iter.max(refined.passes);
         // The estimate is within sqrt(2) of the truth for an exact factor; the factor is off by the rate.
         let looseness = 2f64.sqrt() / (1.0 - refined.rate.clamp(0.0, 0.5));
         for (position, &target) in group.targets.iter().enumerate() {
@@ -160,6 +161,7 @@ impl Output {
         answers: Unfactored,
     ) -> Result<()> {
         self.take(group, &answers.refined, &answers.scale);
+        self.n_iter = self.n_iter.max(answers.iterations);
         for (position, &target) in group.targets.iter().enumerate() {
             // |A dx| <= |A|_F |dx|, and an answer x makes |A|_F |x| of room.
             let x = answers.refined.x.col(position);
@@ -199,7 +201,6 @@ impl Output {
                 self.intercept[target] = refined.residual_total[position] / scale;
             }
         }
-        self.n_iter = self.n_iter.max(refined.passes);
     }
 
     /// Rounds an answer to the element type; gives what that, and numbers too small for the caller's units, changed of
@@ -322,6 +323,7 @@ mod tests {
         refined.residual_norm.fill(1.0);
         Unfactored {
             refined,
+            iterations: 9,
             bound: vec![bound; 2],
             scale: vec![4.0; x.nrows()],
             condition: 7.0,
@@ -341,7 +343,8 @@ mod tests {
             assert_eq!(output.x[(2, 1)] * unit, 4.0 / 4.0);
             output.finish(group.design).unwrap();
         });
-        assert_eq!((output.rank, output.method, output.condition), (None, Method::Lsmr, 7.0));
+        assert_eq!((output.rank, output.method, output.n_iter), (None, Method::Lsmr, 9));
+        assert_eq!(output.condition, 7.0);
         assert_eq!(output.backward_error_bound, [2e-17 + ROUNDING; 2]);
         assert!(output.settled);
     }

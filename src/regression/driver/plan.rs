@@ -7,7 +7,7 @@ use crate::memory::collected;
 use crate::regression::design::Design;
 use crate::regression::driver::cost::{Costs, SPIR_PASSES, costs};
 use crate::regression::driver::hint::Hint;
-use crate::regression::methods::lsmr::ReadLimit;
+use crate::regression::methods::lsmr::Limit;
 use crate::regression::methods::sketched::SketchPlan;
 use crate::regression::problem::Preconditioner;
 use crate::sketch::Kind;
@@ -22,9 +22,9 @@ pub enum Method {
     Gram,
     /// Cholesky factor of the sketch-whitened A.
     Whitened,
-    /// SketchFactor preconditioned conjugate gradients with refinement.
+    /// Sketch-preconditioned conjugate gradients with refinement.
     Spir,
-    /// SketchFactor heavy-ball iteration with refinement.
+    /// Sketch-preconditioned heavy-ball iteration with refinement.
     Fossils,
     /// LSMR: no factor, no sketch.
     Lsmr,
@@ -64,7 +64,7 @@ pub struct Params {
     pub sketch_size: Option<usize>,
     /// Backward error relative to |A|_F to be reached; `None`: the unit roundoff of the element type.
     pub tolerance: Option<f64>,
-    /// Most reads of A in one refinement, or by LSMR, whose answer is then the last; `None`: 7, or by the shape.
+    /// Most reads of A in one refinement, or iterations of LSMR, whose answer is then the last; `None`: 7, or by the shape.
     pub max_iter: Option<usize>,
     /// Of every random choice.
     pub seed: u64,
@@ -84,7 +84,7 @@ pub(crate) enum Candidate {
     Gram(Precision),
     Whitened { draw: u32 },
     Iterative { draw: u32, heavy_ball: bool },
-    Lsmr(ReadLimit),
+    Lsmr(Limit),
     Augmented { draw: u32, preconditioner: Preconditioner },
     Qr,
 }
@@ -93,7 +93,7 @@ pub(crate) enum Candidate {
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) enum ProductCandidate {
     Iterative { draw: u32, heavy_ball: bool },
-    Lsmr(ReadLimit),
+    Lsmr(Limit),
 }
 
 impl From<ProductCandidate> for Candidate {
@@ -113,7 +113,14 @@ impl ProductCandidate {
 
     /// LSMR for as long as it may take.
     pub fn lsmr(params: &Params, n: usize, d: usize) -> Self {
-        Self::Lsmr(ReadLimit { reads: params.max_iter.unwrap_or(most_reads(n, d)), gives_up: false })
+        let iterations = params.max_iter.unwrap_or(most_iterations(n, d));
+        Self::Lsmr(Limit { iterations, in_all: most_in_all(params), gives_up: false })
+    }
+
+    /// LSMR for so many iterations at most, given up as soon as it is seen to need more.
+    fn few_of_lsmr(params: &Params, iterations: usize) -> Self {
+        let in_all = most_in_all(params);
+        Self::Lsmr(Limit { iterations: iterations.min(in_all), in_all, gives_up: true })
     }
 }
 
@@ -230,10 +237,10 @@ impl Plan<Candidate> {
             Method::Gram if square => [last].into(),
             Method::Gram => collected(gram(condition).chain([last]).take(2).chain(whitened), PLAN)?,
             Method::Auto if design.stored().is_some() && d > FEWEST_COLUMNS => {
-                let few = ReadLimit { reads: costs.reads_worth_a_factor(), gives_up: true };
-                reasons.push(format!("a factor is worth up to {} iterations of lsmr", few.reads));
+                let few = costs.iterations_worth_a_factor();
+                reasons.push(format!("a factor is worth up to {few} iterations of lsmr"));
                 let rest = iterative(false).into_iter().filter(|_| !square);
-                collected([Candidate::Lsmr(few)].into_iter().chain(rest), PLAN)?
+                collected([ProductCandidate::few_of_lsmr(params, few).into()].into_iter().chain(rest), PLAN)?
             }
             Method::Auto if square => {
                 reasons.push(format!("{n} x {d} is too small or too square for anything but QR"));
@@ -265,11 +272,13 @@ impl Plan<ProductCandidate> {
                 ));
             }
         }
-        let few = ReadLimit { reads: d / LSMR_SHARE, gives_up: true };
+        let few = d / LSMR_SHARE;
         let candidates = match params.method {
             Method::Auto if d > LARGEST_FACTOR => [ProductCandidate::lsmr(params, n, d)].into(),
-            Method::Auto if few.reads >= FEWEST_READS => collected(
-                [ProductCandidate::Lsmr(few)].into_iter().chain(ProductCandidate::iterative(false)),
+            Method::Auto if few >= FEWEST_ITERATIONS => collected(
+                [ProductCandidate::few_of_lsmr(params, few)]
+                    .into_iter()
+                    .chain(ProductCandidate::iterative(false)),
                 PLAN,
             )?,
             Method::Auto | Method::Spir => ProductCandidate::iterative(false).into(),
@@ -284,13 +293,12 @@ impl Plan<ProductCandidate> {
             }
         };
         let reason = (params.method == Method::Auto).then(|| match candidates[0] {
-            ProductCandidate::Lsmr(ReadLimit { gives_up: false, .. }) => {
+            ProductCandidate::Lsmr(Limit { gives_up: false, .. }) => {
                 format!("{d} columns are too many to factor a sketch")
             }
-            ProductCandidate::Lsmr(few) => format!(
-                "a sketch takes {d} products and about {} more: lsmr is worth up to {} iterations",
+            ProductCandidate::Lsmr(_) => format!(
+                "a sketch takes {d} products and about {} more: lsmr is worth up to {few} iterations",
                 2.0 * SPIR_PASSES,
-                few.reads
             ),
             _ => format!("a sketch takes {d} products, which is little"),
         });
@@ -323,9 +331,14 @@ fn costs_of<T: Real>(design: &Design<'_, T>) -> Costs {
     costs(design.nrows(), design.ncols(), design.stored())
 }
 
-/// Reads after which LSMR is given up, if the caller does not say how many.
-fn most_reads(n: usize, d: usize) -> usize {
+/// Iterations after which LSMR is given up, if the caller does not say how many.
+fn most_iterations(n: usize, d: usize) -> usize {
     n.min(d).saturating_mul(10).saturating_add(100).min(LONGEST)
+}
+
+/// Most iterations of LSMR, all its searches included.
+fn most_in_all(params: &Params) -> usize {
+    params.max_iter.unwrap_or(usize::MAX)
 }
 
 /// True if LSMR is all there is: QR does not follow on a limit that the caller has set, nor where it takes longer than
@@ -334,7 +347,7 @@ fn has_no_factor<T: Real>(design: &Design<'_, T>, params: &Params) -> bool {
     let (n, d) = (design.nrows(), design.ncols());
     let is_dear = || {
         let costs = costs(n.max(d), n.min(d), design.stored());
-        n.saturating_mul(d) > SMALL && costs.qr > most_reads(n, d) as f64 * costs.read
+        n.saturating_mul(d) > SMALL && costs.qr > most_iterations(n, d) as f64 * costs.read
     };
     unfactorable(design) || params.method == Method::Lsmr && (params.max_iter.is_some() || is_dear())
 }
@@ -351,10 +364,10 @@ const SMALL: usize = 1 << 14;
 /// once cost less.
 const LSMR_SHARE: usize = 20;
 /// With fewer iterations LSMR has no chance.
-const FEWEST_READS: usize = 10;
+const FEWEST_ITERATIONS: usize = 10;
 /// Columns of a sparse matrix from which on a factor takes seconds, so that LSMR is tried before.
 const FEWEST_COLUMNS: usize = 4096;
-/// Reads after which LSMR is not expected to come to an end.
+/// Iterations after which LSMR is not expected to come to an end.
 const LONGEST: usize = 10_000;
 /// Columns from which on a factor of a sketch takes more memory (12 GB) and time than one would want.
 const LARGEST_FACTOR: usize = 20_000;
@@ -372,8 +385,8 @@ impl Costs {
     }
 
     /// Iterations of LSMR in half the time that the cheapest factor takes.
-    fn reads_worth_a_factor(&self) -> usize {
-        ((0.5 * self.of(self.cheapest()[0]) / self.read) as usize).clamp(FEWEST_READS, LONGEST)
+    fn iterations_worth_a_factor(&self) -> usize {
+        ((0.5 * self.of(self.cheapest()[0]) / self.read) as usize).clamp(FEWEST_ITERATIONS, LONGEST)
     }
 
     fn of(&self, candidate: Candidate) -> f64 {
@@ -428,8 +441,14 @@ mod tests {
         Plan::for_rows(&design, params, None).unwrap().candidates
     }
 
-    fn lsmr(reads: usize) -> Candidate {
-        Candidate::Lsmr(ReadLimit { reads, gives_up: false })
+    /// LSMR, its search for the shortest answer without a limit of its own.
+    fn lsmr(iterations: usize) -> Candidate {
+        Candidate::Lsmr(Limit { iterations, in_all: usize::MAX, gives_up: false })
+    }
+
+    /// LSMR on a limit that the caller has set.
+    fn limited(iterations: usize) -> Candidate {
+        Candidate::Lsmr(Limit { iterations, in_all: iterations, gives_up: false })
     }
 
     const SINGLE: Candidate = Candidate::Gram(Precision::Single);
@@ -473,10 +492,10 @@ mod tests {
     #[test]
     fn qr_follows_lsmr_where_nobody_has_set_a_limit_and_it_takes_no_longer() {
         let ask = asking(Method::Lsmr);
-        let limited = Params { max_iter: Some(20), ..ask.clone() };
-        assert_eq!(on_dense_rows(&limited, 10.0), [lsmr(20)]);
+        let ask_few = Params { max_iter: Some(20), ..ask.clone() };
+        assert_eq!(on_dense_rows(&ask_few, 10.0), [limited(20)]);
         assert_eq!(on_sparse_rows(&ask, (60, 40)), [lsmr(500), Candidate::Qr]);
-        assert_eq!(on_sparse_rows(&limited, (60, 40)), [lsmr(20)]);
+        assert_eq!(on_sparse_rows(&ask_few, (60, 40)), [limited(20)]);
         // An entry in two thousand, whichever way round.
         assert_eq!(on_sparse_rows(&ask, (2000, 2000)), [lsmr(LONGEST)]);
         assert_eq!(on_sparse_rows(&ask, (200_000, 40)), [lsmr(500)]);
@@ -488,7 +507,7 @@ mod tests {
         let [first, second] = Candidate::iterative(false);
         let (n, d) = (4 * (FEWEST_COLUMNS + 1), FEWEST_COLUMNS + 1);
         let [Candidate::Lsmr(limit), rest @ ..] = &on_sparse_rows(&auto, (n, d))[..] else { panic!() };
-        assert!(limit.gives_up && limit.reads >= FEWEST_READS);
+        assert!(limit.gives_up && limit.iterations >= FEWEST_ITERATIONS);
         assert_eq!(rest, [first, second, Candidate::Qr]);
         assert_eq!(on_sparse_rows(&auto, (d, d))[1..], [Candidate::Qr]);
         assert_eq!(on_sparse_rows(&auto, (n, LARGEST_FACTOR + 1)), [lsmr(LONGEST)]);
@@ -499,12 +518,16 @@ mod tests {
         let spir = ProductCandidate::iterative(false);
         let plan = |d: usize, params: &Params| Plan::for_products(50_000, d, params);
         let candidates = |d: usize, method: Method| plan(d, &asking(method)).unwrap().candidates;
-        let to_the_end = |reads: usize| ProductCandidate::Lsmr(ReadLimit { reads, gives_up: false });
+        let lsmr = |iterations: usize, in_all: usize, gives_up: bool| {
+            ProductCandidate::Lsmr(Limit { iterations, in_all, gives_up })
+        };
         assert_eq!(candidates(199, Method::Auto), spir);
-        let few = ProductCandidate::Lsmr(ReadLimit { reads: 50, gives_up: true });
-        assert_eq!(candidates(1000, Method::Auto), [few, spir[0], spir[1]]);
-        assert_eq!(candidates(LARGEST_FACTOR + 1, Method::Auto), [to_the_end(LONGEST)]);
-        assert_eq!(candidates(30, Method::Lsmr), [to_the_end(400)]);
+        let [first, second] = spir;
+        assert_eq!(candidates(1000, Method::Auto), [lsmr(50, usize::MAX, true), first, second]);
+        let fewer = plan(1000, &Params { max_iter: Some(7), ..Params::default() }).unwrap();
+        assert_eq!(fewer.candidates, [lsmr(7, 7, true), first, second]);
+        assert_eq!(candidates(LARGEST_FACTOR + 1, Method::Auto), [lsmr(LONGEST, usize::MAX, false)]);
+        assert_eq!(candidates(30, Method::Lsmr), [lsmr(400, usize::MAX, false)]);
         assert_eq!(candidates(30, Method::Fossils), ProductCandidate::iterative(true));
         for method in [Method::Gram, Method::Whitened, Method::FgmresWlsir, Method::Qr] {
             let Err(refusal) = plan(30, &asking(method)) else { panic!("{method:?}") };

@@ -189,3 +189,211 @@ pub(crate) fn summary(refined: &Refined) -> String {
     let passes = if refined.passes == 1 { "pass" } else { "passes" };
     format!("backward error {error:.1e} after {} {passes}", refined.passes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::{Mat, Matrix};
+    use crate::regression::testing::{Instance, forms};
+
+    /// Outcomes that are fixed beforehand, and what became of them.
+    struct Script {
+        /// The next one last.
+        outcomes: Vec<Outcome>,
+        accepted: Option<Candidate>,
+    }
+
+    impl<'m> Steps<f64, Matrix<'m, f64>> for Script {
+        type Candidate = Candidate;
+        const READS: usize = 3;
+
+        fn design<'a>(
+            context: &Context,
+            problem: &Problem<'a, f64, Matrix<'m, f64>>,
+        ) -> Result<Design<'a, f64, Matrix<'m, f64>>> {
+            Design::new(context, problem)
+        }
+
+        fn plan(_: &mut Driver<'_>, _: &mut Design<'_, f64, Matrix<'m, f64>>) -> Result<Self> {
+            Ok(Self { outcomes: Vec::new(), accepted: None })
+        }
+
+        fn solve(
+            &mut self,
+            driver: &mut Driver<'_>,
+            group: &Group<'_, '_, f64, Matrix<'m, f64>>,
+            output: &mut Output,
+        ) -> Result<()> {
+            driver.try_candidates(self, group, &CANDIDATES, output)
+        }
+
+        fn attempt(
+            &mut self,
+            _: &mut Driver<'_>,
+            _: &Group<'_, '_, f64, Matrix<'m, f64>>,
+            _: Candidate,
+        ) -> Result<Outcome> {
+            Ok(self.outcomes.pop().expect("an outcome for each candidate that is tried"))
+        }
+
+        fn accept(
+            &mut self,
+            _: &mut Driver<'_>,
+            _: &Group<'_, '_, f64, Matrix<'m, f64>>,
+            candidate: Candidate,
+            _: Factored,
+            _: &mut Output,
+        ) -> Result<()> {
+            self.accepted = Some(candidate);
+            Ok(())
+        }
+
+        fn accept_unfactored(
+            &mut self,
+            _: &mut Driver<'_>,
+            _: &Group<'_, '_, f64, Matrix<'m, f64>>,
+            output: &mut Output,
+        ) -> Result<()> {
+            output.confidence = 0.5;
+            Ok(())
+        }
+
+        fn rank_alone(
+            &mut self,
+            _: &mut Driver<'_>,
+            _: &Group<'_, '_, f64, Matrix<'m, f64>>,
+            _: &mut Output,
+        ) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    const CANDIDATES: [Candidate; 3] =
+        [Candidate::Whitened { draw: 0 }, Candidate::Whitened { draw: 1 }, Candidate::Qr];
+
+    fn refined(settled: bool) -> Refined {
+        let x = Mat::from_fn(5, 2, |i, j| (i + j) as f64).unwrap();
+        Refined { settled, passes: 2, backward_error: vec![1e-17; 2], ..Refined::starting_at(&x).unwrap() }
+    }
+
+    fn factored(instance: &Instance, settled: bool, condition: f64) -> Outcome {
+        let scaled = instance.exact_factor(forms().next().unwrap(), 0.0);
+        Outcome::Factored(Factored { refined: refined(settled), scaled, condition })
+    }
+
+    fn unfactored(settled: bool, is_shortest: bool) -> Outcome {
+        let (bound, scale) = (vec![1e-16; 2], vec![1.0; 5]);
+        let refined = refined(settled);
+        Outcome::Unfactored(Unfactored { refined, iterations: 4, bound, scale, condition: 2.0, is_shortest })
+    }
+
+    /// What is accepted of these outcomes, in the order in which they come, what is left of them, and what is told.
+    fn accepted(
+        instance: &Instance,
+        method: Method,
+        mut outcomes: Vec<Outcome>,
+    ) -> (Option<Candidate>, usize, Output, Ledger) {
+        let params = Params { method, ..Params::default() };
+        outcomes.reverse();
+        let mut script = Script { outcomes, accepted: None };
+        let mut output = Output::empty::<f64>(5, 2, &params).unwrap();
+        let mut ledger = None;
+        instance.with_group(forms().next().unwrap(), 0.0, |group| {
+            let mut driver = Driver::new(group.context, group.design, &params, Ledger::new());
+            script.solve(&mut driver, group, &mut output).unwrap();
+            ledger = Some(driver.ledger);
+        });
+        (script.accepted, script.outcomes.len(), output, ledger.unwrap())
+    }
+
+    #[test]
+    fn the_first_answer_that_is_settled_by_a_clear_factor_is_taken() {
+        let instance = Instance::new(60, 5);
+        let good = || factored(&instance, true, 10.0);
+        let (first, left, output, ledger) = accepted(&instance, Method::Whitened, vec![good(), good()]);
+        assert_eq!((first, left), (Some(CANDIDATES[0]), 1));
+        assert_eq!((output.fallback, output.redraws), (None, 0));
+        assert_eq!((ledger.stages.len(), ledger.stages[0].reads), (1, 2 * 3));
+        // Not settled, and not clear.
+        let bad = vec![factored(&instance, false, 10.0), factored(&instance, true, 1e15), good()];
+        let (last, left, output, ledger) = accepted(&instance, Method::Whitened, bad);
+        assert_eq!((last, left, output.redraws), (Some(Candidate::Qr), 0, 1));
+        assert!(ledger.sentences[0].contains("not accepted"));
+        assert!(ledger.sentences[1].contains("condition 1.0e15, not accepted"));
+        assert_eq!(output.fallback.as_ref(), Some(&ledger.sentences[1]));
+    }
+
+    #[test]
+    fn the_last_answer_is_taken_whatever_it_is() {
+        let instance = Instance::new(60, 5);
+        let slow = Outcome::Slow { made: 7, needed: 90 };
+        let outcomes = vec![slow, Outcome::Inadmissible(1e9), factored(&instance, false, 1e15)];
+        let (last, _, output, ledger) = accepted(&instance, Method::Auto, outcomes);
+        assert_eq!((last, output.fallback), (Some(Candidate::Qr), None));
+        assert!(ledger.sentences[0].contains("after 7 reads, as it would need 90"));
+        assert!(ledger.sentences[1].contains("1.0e9 is not admissible"));
+        assert_eq!(ledger.stages.iter().map(|stage| stage.reads).collect::<Vec<_>>(), [21, 0, 6]);
+    }
+
+    #[test]
+    fn without_a_factor_answers_that_may_be_longer_than_others_are_told_to_be() {
+        let instance = Instance::new(60, 5);
+        for is_shortest in [true, false] {
+            let outcomes = vec![unfactored(false, true), unfactored(true, is_shortest)];
+            let (of_a_factor, left, output, ledger) = accepted(&instance, Method::Auto, outcomes);
+            assert_eq!((of_a_factor, left), (None, 0));
+            assert_eq!((output.method, output.n_iter, output.confidence), (Method::Lsmr, 4, 0.5));
+            let told = ledger.sentences.iter().any(|sentence| sentence == "there may be shorter answers");
+            assert_eq!(told, !is_shortest);
+        }
+    }
+
+    #[test]
+    fn no_outcome_at_all_is_a_defect() {
+        let instance = Instance::new(60, 5);
+        let params = Params::default();
+        let outcomes =
+            vec![Outcome::Inadmissible(1.0), Outcome::Inadmissible(1.0), Outcome::Inadmissible(1.0)];
+        let mut script = Script { outcomes, accepted: None };
+        let mut output = Output::empty::<f64>(5, 2, &params).unwrap();
+        instance.with_group(forms().next().unwrap(), 0.0, |group| {
+            let mut driver = Driver::new(group.context, group.design, &params, Ledger::new());
+            assert!(matches!(script.solve(&mut driver, group, &mut output), Err(Error::Internal(_))));
+        });
+    }
+
+    #[test]
+    fn targets_above_rounding_leave_room_for_the_looseness_of_estimates() {
+        let instance = Instance::new(60, 5);
+        instance.with_group(forms().next().unwrap(), 0.0, |group| {
+            let of = |tolerance: Option<f64>, rcond: Option<f64>| {
+                let params = Params { tolerance, rcond, ..Params::default() };
+                let driver = Driver::new(group.context, group.design, &params, Ledger::new());
+                (driver.tolerance, driver.rcond)
+            };
+            assert_eq!(of(None, None), (f64::UNIT_ROUNDOFF, group.design.cut_off()));
+            assert_eq!(of(Some(1e-6), Some(1e-3)), (1e-6 / LOOSENESS, 1e-3));
+            assert_eq!(of(Some(1e-17), Some(0.0)), (1e-17, LEAST));
+        });
+    }
+
+    #[test]
+    fn near_the_cut_off_qr_decides_the_sooner_the_fewer_terms_are_summed() {
+        let instance = Instance::new(60, 5);
+        let params = Params { rcond: Some(1e-6), ..Params::default() };
+        for (form, most) in [(forms().next().unwrap(), 1e6), (forms().nth(4).unwrap(), 0.03e6)] {
+            instance.with_group(form, 0.0, |group| {
+                let driver = Driver::new(group.context, group.design, &params, Ledger::new());
+                let scaled = instance.exact_factor(form, 0.0);
+                assert!(driver.is_far_from_deficient(group, &scaled, 0.9 * most), "{form:?}");
+                assert!(!driver.is_far_from_deficient(group, &scaled, 1.1 * most), "{form:?}");
+            });
+        }
+        let few = Instance::new(4, 5);
+        few.with_group(forms().next().unwrap(), 0.0, |group| {
+            let driver = Driver::new(group.context, group.design, &params, Ledger::new());
+            let scaled = instance.exact_factor(forms().next().unwrap(), 0.0);
+            assert!(!driver.is_far_from_deficient(group, &scaled, 1.0), "fewer rows than columns");
+        });
+    }
+}

@@ -38,11 +38,21 @@ use std::f64::consts::SQRT_2;
 
 /// How long LSMR may go on.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(crate) struct ReadLimit {
-    /// Most reads of A, of two products each.
-    pub reads: usize,
+pub(crate) struct Limit {
+    /// Most iterations for an answer, of two products with A each.
+    pub iterations: usize,
+    /// Most of them in all, those of the search for the shortest answer included.
+    pub in_all: usize,
     /// Whether to give up as soon as more of them can be foreseen.
     pub gives_up: bool,
+}
+
+/// What has been done so far.
+#[derive(Clone, Copy)]
+struct Made {
+    /// Reads of A, of two products each: an iteration is one, and so is the residual that a round starts from.
+    reads: usize,
+    iterations: usize,
 }
 
 /// Restarts; two suffice unless A is ill-conditioned.
@@ -85,33 +95,32 @@ const VECTORS: &str = "vectors of an iteration";
 pub(crate) fn lsmr<T: Real, M: Passes<T>>(
     group: &Group<'_, '_, T, M>,
     lengths: Lengths,
-    limit: ReadLimit,
+    limit: Limit,
     seed: u64,
 ) -> Result<Outcome> {
-    let passes = lengths.reads;
+    let mut made = Made { reads: lengths.reads, iterations: 0 };
     let units = Units::new(group, lengths)?;
     let zeros = Mat::zeros(group.design.ncols(), group.targets.len())?;
-    let first = match rounds(group, &units, limit, zeros, passes)? {
+    let first = match rounds(group, &units, limit, zeros, &mut made)? {
         Ok(answers) => answers,
-        Err((made, needed)) => return Ok(Outcome::Slow { made, needed }),
+        Err(needed) => return Ok(Outcome::Slow { made: made.reads, needed }),
     };
     if !first.refined.settled {
-        return Ok(Outcome::Unfactored(first.in_units(units)));
+        return Ok(Outcome::Unfactored(first.in_units(units, made)));
     }
-    let mut made = first.refined.passes;
-    let answers = match shortest(group, &units, &first.refined, seed, &mut made)? {
-        Norm::Least => Answers { refined: Refined { passes: made, ..first.refined }, ..first },
-        Norm::Unknown => first.although_longer(made),
+    let answers = match shortest(group, &units, &first.refined, seed, limit.in_all, &mut made)? {
+        Norm::Least => first,
+        Norm::Unknown => first.although_longer(),
         Norm::Less(x) => {
-            let again = ReadLimit { reads: made + limit.reads, gives_up: false };
-            match rounds(group, &units, again, x, made)? {
+            let iterations = (made.iterations + limit.iterations).min(limit.in_all);
+            let again = Limit { iterations, gives_up: false, ..limit };
+            match rounds(group, &units, again, x, &mut made)? {
                 Ok(answers) if answers.refined.settled => answers,
-                Ok(answers) => first.although_longer(answers.refined.passes),
-                Err((made, _)) => first.although_longer(made),
+                _ => first.although_longer(),
             }
         }
     };
-    Ok(Outcome::Unfactored(answers.in_units(units)))
+    Ok(Outcome::Unfactored(answers.in_units(units, made)))
 }
 
 /// What was found out about the norms of answers.
@@ -133,28 +142,27 @@ struct Answers {
 }
 
 impl Answers {
-    /// With the reads that the search for shorter ones has taken in vain.
-    fn although_longer(self, passes: usize) -> Self {
-        Self { refined: Refined { passes, ..self.refined }, is_shortest: false, ..self }
+    fn although_longer(self) -> Self {
+        Self { is_shortest: false, ..self }
     }
 
-    fn in_units(self, units: Units) -> Unfactored {
+    fn in_units(self, units: Units, made: Made) -> Unfactored {
         let Self { refined, bound, condition, is_shortest } = self;
-        Unfactored { refined, bound, scale: units.scale, condition, is_shortest }
+        let (refined, iterations) = (Refined { passes: made.reads, ..refined }, made.iterations);
+        Unfactored { refined, iterations, bound, scale: units.scale, condition, is_shortest }
     }
 }
 
-/// Rounds of LSMR from `x` on until the answers are good enough, after so many reads; or the reads made and needed, if
-/// the limit forbids that many.
+/// Rounds of LSMR from `x` on until the answers are good enough; or the iterations needed, if the limit forbids that many.
 fn rounds<T: Real, M: Passes<T>>(
     group: &Group<'_, '_, T, M>,
     units: &Units,
-    limit: ReadLimit,
+    limit: Limit,
     mut x: Mat<f64>,
-    passes: usize,
-) -> Result<std::result::Result<Answers, (usize, usize)>> {
+    made: &mut Made,
+) -> Result<std::result::Result<Answers, usize>> {
     let k = group.targets.len();
-    let mut best = Refined { passes, ..Refined::starting_at(&x)? };
+    let mut best = Refined::starting_at(&x)?;
     let mut bound = filled(f64::INFINITY, k, TARGETS)?;
     let mut condition = 1.0f64;
     let mut active = collected(0..k, TARGETS)?;
@@ -163,12 +171,12 @@ fn rounds<T: Real, M: Passes<T>>(
     let mut moved = filled(false, k, TARGETS)?;
     for round in 0..MOST_ROUNDS {
         let mut sides = units.start(group, &columns(&x, &active)?, &active)?;
-        best.passes += 1;
-        let last = best.passes >= limit.reads;
+        made.reads += 1;
+        let last = made.iterations >= limit.iterations;
         let steps = hidden_steps(&hidden, units, &sides)?;
-        let limit = ReadLimit { gives_up: limit.gives_up && round == 0, ..limit };
-        if let Some(needed) = run(group, units, limit, group.tolerance, &mut sides, &mut best)? {
-            return Ok(Err((best.passes, needed)));
+        let limit = Limit { gives_up: limit.gives_up && round == 0, ..limit };
+        if let Some(needed) = run(group, units, limit, group.tolerance, &mut sides, &best, made)? {
+            return Ok(Err(needed));
         }
         let mut going = room_for(active.len(), TARGETS)?;
         for ((side, steps), &position) in sides.iter().zip(&steps).zip(&active) {
@@ -235,9 +243,10 @@ fn shortest<T: Real, M: Passes<T>>(
     units: &Units,
     first: &Refined,
     seed: u64,
-    made: &mut usize,
+    in_all: usize,
+    made: &mut Made,
 ) -> Result<Norm> {
-    let x = &first.x;
+    let (x, answered) = (&first.x, made.reads);
     let common = Units::common(group.design, units)?;
     let ratio = |j: usize| units.scale[j] / common.scale[j];
     let mut ratios = (0..units.norms.len()).filter(|&j| units.norms[j] > 0.0).map(ratio);
@@ -250,8 +259,8 @@ fn shortest<T: Real, M: Passes<T>>(
         let random = Stream::new(seed, 0, START);
         let inside = |j: usize| if units.norms[j] > 0.0 { random.normal(j as u64, 0) } else { 0.0 };
         let start = Mat::from_fn(d, 1, |j, _| inside(j))?;
-        let most = *made + first.passes;
-        let (found, _) = preimages(group, units, most, (1, SEARCH), &start, made)?;
+        let most = in_all.min(made.iterations + answered);
+        let (found, _) = preimages(group, units, first, most, (1, SEARCH), &start, made)?;
         let off = found.as_slice().iter().zip(start.as_slice()).map(|(x, start)| (x - start).abs());
         if off.fold(0.0, f64::max) <= FOUND {
             return Ok(Norm::Least);
@@ -259,8 +268,9 @@ fn shortest<T: Real, M: Passes<T>>(
     }
     let images = Mat::from_fn(d, x.ncols(), |j, side| x[(j, side)] / ratio(j))?;
     let numbers = group.design.stored().map_or(n.saturating_mul(d), |stored| stored + n + d);
-    let most = *made + first.passes.max(CHEAP / numbers.max(1));
-    let (found, is_found) = preimages(group, &common, most, (SEARCHES, f64::UNIT_ROUNDOFF), &images, made)?;
+    let most = in_all.min(made.iterations + answered.max(CHEAP / numbers.max(1)));
+    let (found, is_found) =
+        preimages(group, &common, first, most, (SEARCHES, f64::UNIT_ROUNDOFF), &images, made)?;
     if !is_found {
         return Ok(Norm::Unknown);
     }
@@ -268,20 +278,24 @@ fn shortest<T: Real, M: Passes<T>>(
     Mat::from_fn(d, x.ncols(), rounded).map(Norm::Less)
 }
 
-/// The shortest z with A z = A x, and whether it is that, after `most` reads in all.
+/// The shortest z with A z = A x, and whether it is that, after `most` iterations in all.
 fn preimages<T: Real, M: Passes<T>>(
     group: &Group<'_, '_, T, M>,
     units: &Units,
+    best: &Refined,
     most: usize,
     (searches, tolerance): (usize, f64),
     x: &Mat<f64>,
-    made: &mut usize,
+    made: &mut Made,
 ) -> Result<(Mat<f64>, bool)> {
-    let limit = ReadLimit { reads: most, gives_up: false };
+    let limit = Limit { iterations: most, in_all: most, gives_up: false };
     let mut z = Mat::zeros(x.nrows(), x.ncols())?;
     let zeros = Mat::zeros(x.nrows(), 1)?;
     let mut sizes = Vec::new();
     for _ in 0..searches {
+        if made.iterations >= most {
+            return Ok((z, false));
+        }
         let rest = Mat::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] - z[(i, j)])?;
         let images = product(group.context, group.design, &units.divided(&rest)?)?;
         if sizes.is_empty() {
@@ -290,9 +304,8 @@ fn preimages<T: Real, M: Passes<T>>(
         let side = |j: usize| Bidiagonalisation::new(images.col(j), Vec::new(), zeros.col(0), sizes[j]);
         let mut sides = gathered((0..x.ncols()).map(side), TARGETS)?;
         units.begin(group, &mut sides)?;
-        let mut state = Refined { passes: *made + 1, ..Refined::starting_at(&zeros)? };
-        run(group, units, limit, tolerance, &mut sides, &mut state)?;
-        *made = state.passes;
+        made.reads += 1;
+        run(group, units, limit, tolerance, &mut sides, best, made)?;
         for (j, side) in sides.iter().enumerate() {
             z.col_mut(j).iter_mut().zip(&side.x).for_each(|(z, step)| *z += step);
         }
@@ -306,18 +319,19 @@ fn preimages<T: Real, M: Passes<T>>(
     Ok((z, true))
 }
 
-/// Iterates until every side is settled or the limit is reached; the reads needed in all, if that can be
-/// foreseen to be more.
+/// Iterates until every side is settled or the limit is reached; the iterations needed in all, if that can be
+/// foreseen to be more. `best` is what is reported meanwhile.
 fn run<T: Real, M: Passes<T>>(
     group: &Group<'_, '_, T, M>,
     units: &Units,
-    limit: ReadLimit,
+    limit: Limit,
     tolerance: f64,
     sides: &mut [Bidiagonalisation],
-    best: &mut Refined,
+    best: &Refined,
+    made: &mut Made,
 ) -> Result<Option<usize>> {
     let mut running = collected((0..sides.len()).filter(|&side| !sides[side].has_ended()), TARGETS)?;
-    while !running.is_empty() && best.passes < limit.reads {
+    while !running.is_empty() && made.iterations < limit.iterations {
         let v = gather(sides, &running, |side| &side.v)?;
         let image = product(group.context, group.design, &units.divided(&v)?)?;
         for (i, &side) in running.iter().enumerate() {
@@ -328,17 +342,17 @@ fn run<T: Real, M: Passes<T>>(
         for (i, &side) in running.iter().enumerate() {
             sides[side].take_gradient(gradient.col(i), units)?;
         }
-        best.passes += 1;
-        let window = WINDOW.max(best.passes / 8);
+        *made = Made { reads: made.reads + 1, iterations: made.iterations + 1 };
+        let window = WINDOW.max(made.reads / 8);
         running.retain(|&side| !sides[side].settle(tolerance, window));
-        best.report(group.context, limit.reads)?;
+        best.report(group.context, made.iterations, limit.iterations)?;
         let needed = running.iter().map(|&side| sides[side].iterations_needed(tolerance)).fold(0.0, f64::max);
-        if limit.gives_up && needed > limit.reads as f64 {
+        if limit.gives_up && needed > limit.iterations as f64 {
             return Ok(Some(needed.min(1e9) as usize));
         }
     }
     let slow = limit.gives_up && !running.is_empty();
-    Ok(slow.then_some(limit.reads + 1))
+    Ok(slow.then_some(limit.iterations + 1))
 }
 
 fn gather<'s>(
@@ -785,31 +799,63 @@ impl Bidiagonalisation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::regression::testing::{Instance, forms, operator_forms};
+    use crate::regression::testing::{Instance, assert_near, forms, operator_forms};
+
+    const PATIENT: Limit = Limit { iterations: 500, in_all: 500, gives_up: false };
+
+    fn solved<M: Passes<f64>>(
+        group: &Group<'_, '_, f64, M>,
+        lengths: Result<Lengths>,
+        limit: Limit,
+    ) -> Unfactored {
+        match lsmr(group, lengths.unwrap(), limit, 0).unwrap() {
+            Outcome::Unfactored(found) => found,
+            _ => panic!("no factor"),
+        }
+    }
 
     #[test]
     fn the_minimiser_by_products_alone() {
         let instance = Instance::new(60, 5);
         for (form, ridge) in forms().flat_map(|form| [(form, 0.0), (form, 20.0)]) {
             instance.with_group(form, ridge, |group| {
-                let limit = ReadLimit { reads: 500, gives_up: false };
-                let Outcome::Unfactored(found) =
-                    lsmr(group, Lengths::by_rows(group).unwrap(), limit, 0).unwrap()
-                else {
-                    panic!("no factor")
-                };
+                let found = solved(group, Lengths::by_rows(group), PATIENT);
                 instance.assert_solved(form, group, &found.refined, &found.scale);
             });
         }
         for (form, ridge) in operator_forms().flat_map(|form| [(form, 0.0), (form, 20.0)]) {
             instance.with_operator(form, ridge, |group| {
-                let limit = ReadLimit { reads: 500, gives_up: false };
-                let lengths = Lengths::by_products(group, 0).unwrap();
-                let Outcome::Unfactored(found) = lsmr(group, lengths, limit, 0).unwrap() else {
-                    panic!("no factor")
-                };
+                let found = solved(group, Lengths::by_products(group, 0), PATIENT);
                 instance.assert_solved(form, group, &found.refined, &found.scale);
             });
         }
+    }
+
+    #[test]
+    fn no_iteration_goes_beyond_the_limit_not_even_for_a_shorter_answer() {
+        let mut instance = Instance::new(60, 5);
+        let twin: Vec<f64> = instance.a.col(0).iter().map(|value| 64.0 * value).collect();
+        instance.a.col_mut(1).copy_from_slice(&twin);
+        let form = forms().next().unwrap();
+        instance.with_group(form, 0.0, |group| {
+            let within = |in_all: usize| {
+                let limit = Limit { iterations: in_all.min(500), in_all, gives_up: false };
+                solved(group, Lengths::by_rows(group), limit)
+            };
+            let free = within(usize::MAX);
+            assert!(free.refined.settled && free.is_shortest);
+            for target in 0..2 {
+                let x = |j: usize| free.refined.x[(j, target)] / free.scale[j];
+                assert_near(x(1), 64.0 * x(0), "the share of the longer column");
+            }
+            let mut longer = 0;
+            for in_all in 1..free.iterations {
+                let found = within(in_all);
+                assert!(found.iterations <= in_all && found.refined.passes > found.iterations);
+                assert!(found.refined.settled || found.iterations == in_all);
+                longer += usize::from(found.refined.settled && !found.is_shortest);
+            }
+            assert!(longer > 0, "the search was never cut off");
+        });
     }
 }

@@ -46,6 +46,8 @@ impl Factored {
 /// Answers without a factor of A.
 pub(crate) struct Unfactored {
     pub refined: Refined,
+    /// Reads of A that were iterations.
+    pub iterations: usize,
     /// Of the backward error of every answer.
     pub bound: Vec<f64>,
     /// The units of the answers.

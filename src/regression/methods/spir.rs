@@ -1,4 +1,4 @@
-//! SketchFactor iterative solvers with rounds of refinement: SPIR (conjugate gradients inside) and FOSSILS
+//! Sketch-preconditioned iterations with rounds of refinement: SPIR (conjugate gradients inside) and FOSSILS
 //! (heavy ball inside), after Epperly, Meier and Nakatsukasa (2024).
 //!
 //! In the coordinates y = R1 x of a sketch R1 the normal equations M y = c have
@@ -112,7 +112,7 @@ impl<'g, 'p, 'a, T: Real, M: Passes<T>> Rounds<'g, 'p, 'a, T, M> {
         self.best.backward_error[position] <= self.group.tolerance
     }
 
-    /// Measures x + R^-1 y of the active answers, keeps what is better, and gives |r|.
+    /// Measures x + R^-1 y of the active answers, and keeps what is better.
     fn measure(&mut self, active: &[usize], sides: Option<&[InnerIteration]>) -> Result<()> {
         let mut x = columns(&self.x, active)?;
         if let Some(sides) = sides {
@@ -186,7 +186,7 @@ impl<'g, 'p, 'a, T: Real, M: Passes<T>> Rounds<'g, 'p, 'a, T, M> {
                 });
             }
             running = going;
-            self.best.report(self.group.context, MOST_ITERATIONS)?;
+            self.best.report(self.group.context, self.best.passes, MOST_ITERATIONS)?;
             if running.is_empty() {
                 break;
             }

@@ -118,7 +118,7 @@ def test_lsmr_gives_way_on_a_matrix_without_a_limit_and_warns_of_an_operator():
     assert not result.certificate.met
     assert reference.backward_error(A, b, result.x) <= result.certificate.bound
     with pytest.warns(AccuracyWarning):
-        assert nearlin.lstsq(aslinearoperator(A), b, method="lsmr", max_iter=3, rng=0).n_iter <= 6
+        assert nearlin.lstsq(aslinearoperator(A), b, method="lsmr", max_iter=3, rng=0).n_iter == 3
 
 
 def test_auto_compares_the_sketch_with_the_iterations_of_lsmr():
