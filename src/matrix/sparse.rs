@@ -283,7 +283,7 @@ impl<'a, T: Real> Sparse<'a, T> {
     }
 
     /// All lines, a few at a time; interrupts are heard in between.
-    fn lines_in_pieces(&self, context: &Context) -> impl Iterator<Item = Result<Range<usize>>> {
+    pub(super) fn lines_in_pieces(&self, context: &Context) -> impl Iterator<Item = Result<Range<usize>>> {
         let (count, few) = (self.lines, (self.lines << 16) / self.nnz().max(self.lines).max(1));
         let piece = move |start| context.tick().map(|()| start..count.min(start + few.max(1)));
         (0..count).step_by(few.max(1)).map(piece)

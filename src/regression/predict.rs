@@ -29,8 +29,8 @@ pub fn predict<T: Real>(
         Axis::Rows => by_rows(context, a, coefficients, intercept, &mut predicted)?,
         Axis::Columns => by_columns(context, a, coefficients, intercept, &mut predicted)?,
     };
-    if !finite {
-        refuse_non_finite(context, a)?;
+    if !finite && let Some((i, j, value)) = a.check(context)?.first_non_finite(context, None)? {
+        return Err(Error::non_finite(a.argument, value, format!("[{i}, {j}]")));
     }
     Ok(predicted)
 }
@@ -142,25 +142,6 @@ fn all_finite(values: &[f64]) -> bool {
 /// What is wrong with a matrix that leads out of its own bounds.
 fn malformed<T: Real>(context: &Context, a: &Unchecked<'_, T>) -> Error {
     a.check(context).err().unwrap_or_else(|| Error::Changed("an index out of range".into()))
-}
-
-/// Names the first entry that is not finite, if there is one.
-fn refuse_non_finite<T: Real>(context: &Context, a: &Unchecked<'_, T>) -> Result<()> {
-    let view = a.check(context)?;
-    for line in 0..a.indptr.len() - 1 {
-        context.tick()?;
-        let mut found = None;
-        view.visit_line(line, |index, value| {
-            if !value.to_f64().is_finite() {
-                found.get_or_insert((index, value.to_f64()));
-            }
-        });
-        if let Some((index, value)) = found {
-            let place = if a.axis == Axis::Rows { [line, index] } else { [index, line] };
-            return Err(Error::non_finite(a.argument, value, format!("{place:?}")));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

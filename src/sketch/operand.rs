@@ -1,7 +1,7 @@
 //! What can be sketched.
 
 use crate::error::{Error, Result};
-use crate::matrix::{Dense, Real, Rows, Sparse};
+use crate::matrix::{Dense, Real, Rows, Sparse, first_non_finite};
 use crate::parallel::Context;
 use std::ops::Range;
 
@@ -30,19 +30,12 @@ impl Operand<'_> {
 
     /// The error that names the first entry that is not finite, if there is one.
     pub fn non_finite(&self, ctx: &Context) -> Result<Option<Error>> {
-        const BLOCK: usize = 256;
-        self.with_rows(|a| {
-            let (n, d, mut buffer) = (a.nrows(), a.ncols(), Vec::new());
-            for start in (0..n).step_by(BLOCK) {
-                ctx.tick()?;
-                let tile = a.tile(start..n.min(start + BLOCK), 0..d, &mut buffer)?;
-                let mut positions = (0..tile.nrows()).flat_map(|i| (0..d).map(move |j| (i, j)));
-                if let Some((i, j)) = positions.find(|&(i, j)| !tile.get(i, j).is_finite()) {
-                    return Ok(Some(Error::non_finite("A", tile.get(i, j), format!("[{}, {j}]", start + i))));
-                }
-            }
-            Ok(None)
-        })
+        let found = match *self {
+            Self::Dense(rows) => first_non_finite(ctx, rows),
+            Self::Single(a, weights) => a.first_non_finite(ctx, weights),
+            Self::Double(a, weights) => a.first_non_finite(ctx, weights),
+        }?;
+        Ok(found.map(|(i, j, value)| Error::non_finite("A", value, format!("[{i}, {j}]"))))
     }
 
     /// The operand as dense rows; tiles of a sparse matrix are filled in.

@@ -14,7 +14,7 @@
 use super::long::{BLOCK, LONG, loaded_and_transformed};
 use super::tiles::all_finite;
 use crate::error::{Error, Result};
-use crate::matrix::{Buffer, Dense, Mat, Rows};
+use crate::matrix::{Buffer, Dense, Mat, Rows, first_non_finite};
 use crate::memory::{collected, copied, extend, gathered, prepare, push, resize, room_for, zeros};
 use crate::parallel::Context;
 use crate::random::Stream;
@@ -114,19 +114,6 @@ impl TensorSrht {
         let dims = if self.dims.len() == 1 { &[self.dims[0], 1] } else { &self.dims[..] };
         Pair::new(context, self.m, dims, self.seed, &mut 0)
     }
-}
-
-fn first_non_finite(context: &Context, x: &dyn Rows) -> Result<Option<(usize, usize, f64)>> {
-    let mut buffer = Vec::new();
-    for rows in context.pieces(0..x.nrows()) {
-        for i in rows? {
-            let tile = x.tile(i..i + 1, 0..x.ncols(), &mut buffer)?;
-            if let Some(j) = (0..tile.ncols()).find(|&j| !tile.get(0, j).is_finite()) {
-                return Ok(Some((i, j, tile.get(0, j))));
-            }
-        }
-    }
-    Ok(None)
 }
 
 /// A map of two factors, each of which may itself be what a map below makes of several.
