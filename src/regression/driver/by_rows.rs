@@ -333,3 +333,156 @@ fn keep<T: Real>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::regression::driver::ledger::Ledger;
+    use crate::regression::driver::lstsq;
+    use crate::regression::testing::{Form, Instance, assert_near, forms};
+
+    fn solved(instance: &Instance, form: Form, params: &Params) -> Result<Output> {
+        lstsq(&Context::new(2), &instance.problem(form, &[2.0, 0.5]), params)
+    }
+
+    #[test]
+    fn what_is_kept_is_the_factor_to_rounding_whatever_it_comes_from() {
+        let default = Params::default();
+        let double = Params { dtype_work: Some(Precision::Double), ..Params::default() };
+        let kept = Params { keep_factor: true, ..Params::default() };
+        let [single_gram, double_gram] = [Precision::Single, Precision::Double].map(Candidate::Gram);
+        let whitened = Candidate::Whitened { draw: 0 };
+        for (params, candidate, condition, exact) in [
+            (&default, single_gram, 2.0, false),
+            (&default, double_gram, 1e3, true),
+            (&default, double_gram, 1e4, false),
+            (&default, whitened, 2.0, false),
+            (&kept, whitened, 1e9, true),
+            (&double, whitened, 1e9, true),
+            (&kept, Candidate::iterative(false)[0], 2.0, false),
+            (&default, Candidate::Qr, 1e15, true),
+        ] {
+            assert_eq!(is_exact(params, candidate, condition), exact, "{candidate:?} at {condition}");
+        }
+        let instance = Instance::new(400, 5);
+        let methods = [Method::Gram, Method::Whitened, Method::Spir, Method::Lsmr, Method::Qr];
+        for (form, method) in forms().flat_map(|form| methods.map(|method| (form, method))) {
+            let params = Params { method, keep_factor: true, ..Params::default() };
+            let found = solved(&instance, form, &params).unwrap();
+            assert_eq!(found.rank, Some(5), "{}", method.name());
+            let inference = found.inference.unwrap();
+            assert_eq!((inference.factors.len(), &inference.factor_of[..]), (2, &[0, 1][..]));
+            let (a, _) = instance.explicit(form);
+            for (factor, ridge) in inference.factors.iter().zip([2.0, 0.5]) {
+                for (i, j) in (0..5).flat_map(|i| (0..5).map(move |j| (i, j))) {
+                    let sum = |m: &crate::matrix::Mat<f64>| -> f64 {
+                        (0..m.nrows()).map(|k| m[(k, i)] * m[(k, j)]).sum()
+                    };
+                    let expected = sum(&a) + if i == j { ridge } else { 0.0 };
+                    assert_near(sum(factor), expected, &format!("{}, {form:?}", method.name()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_factor_follows_lsmr_only_where_it_is_asked_for() {
+        let (instance, form) = (Instance::new(400, 5), forms().nth(1).unwrap());
+        let lsmr = Params { method: Method::Lsmr, max_iter: Some(200), ..Params::default() };
+        let found = solved(&instance, form, &lsmr).unwrap();
+        assert_eq!((found.rank, found.columns), (None, Columns::PowersOfTwo));
+        assert!(found.stages.iter().all(|stage| stage.name != "qr"));
+        let certified = Params { certify: true, ..lsmr };
+        let found = solved(&instance, form, &certified).unwrap();
+        assert_eq!((found.method, found.rank), (Method::Lsmr, Some(5)));
+        assert!(found.stages.iter().any(|stage| stage.name == "qr"));
+        assert!(found.forward.unwrap().coordinate_bound.as_slice().iter().all(|bound| *bound < 1e-9));
+    }
+
+    #[test]
+    fn only_sparse_rows_have_a_method_of_less_memory_behind_auto() {
+        let instance = Instance::new(60, 5);
+        for form in forms().take(2) {
+            instance.with_group(form, 0.0, |group| {
+                let by =
+                    |candidates: Vec<Candidate>| ByRows { candidates, powers: Vec::new(), moments: None };
+                let spares = |candidates, method| {
+                    let params = Params { method, ..Params::default() };
+                    by(candidates).spares_memory(&params, group.design)
+                };
+                assert_eq!(spares(vec![Candidate::Qr], Method::Auto), form.sparse);
+                assert!(!spares(vec![Candidate::Qr], Method::Qr));
+                let lsmr = Candidate::lsmr(&Params::default(), 60, 5);
+                assert!(!spares(vec![lsmr], Method::Auto));
+                assert_eq!(spares(vec![lsmr, Candidate::Qr], Method::Auto), form.sparse);
+            });
+        }
+    }
+
+    #[test]
+    fn powers_that_the_sample_had_wrong_are_made_again_from_all_rows() {
+        let mut instance = Instance::new(400, 5);
+        let params = Params::default();
+        let moments = |instance: &Instance, powers: [f64; 5]| {
+            let mut found = None;
+            instance.with_group(forms().next().unwrap(), 0.0, |group| {
+                let mut driver = Driver::new(group.context, group.design, &params, Ledger::new());
+                let powers = powers.to_vec();
+                let mut steps = ByRows { candidates: vec![Candidate::Qr], powers, moments: None };
+                let moments = steps.read_moments(&mut driver, group, Precision::Double);
+                driver.ledger.end("gram");
+                found = Some((moments, steps.powers, driver.ledger.stages[0].reads));
+            });
+            found.unwrap()
+        };
+        let (first, powers, reads) = moments(&instance, [1.0; 5]);
+        assert_eq!((first.unwrap().is_finite(), powers, reads), (true, vec![1.0; 5], 1));
+        let (mended, powers, reads) = moments(&instance, [1.0, 1.0, 1e300, 1.0, 1.0]);
+        assert!(mended.unwrap().is_finite() && powers.iter().all(|power| (1e-3..=2.0).contains(power)));
+        assert_eq!(reads, 3);
+        instance.a[(17, 3)] = f64::NAN;
+        let (refused, ..) = moments(&instance, [1.0; 5]);
+        assert_eq!(refused.err(), Some(Error::non_finite("A", f64::NAN, "[17, 3]")));
+    }
+
+    #[test]
+    fn an_entry_that_is_not_finite_is_named_as_it_lies_in_a_whatever_was_factored() {
+        let mut instance = Instance::new(400, 5);
+        instance.a[(311, 2)] = f64::INFINITY;
+        let form = forms().next().unwrap();
+        for method in [
+            Method::Auto,
+            Method::Gram,
+            Method::Whitened,
+            Method::Spir,
+            Method::Fossils,
+            Method::Lsmr,
+            Method::FgmresWlsir,
+            Method::Qr,
+        ] {
+            let refused = solved(&instance, form, &Params { method, ..Params::default() }).err();
+            let expected = Error::non_finite("A", f64::INFINITY, "[311, 2]");
+            assert_eq!(refused, Some(expected), "{}", method.name());
+        }
+    }
+
+    #[test]
+    fn with_nothing_to_fit_the_rank_is_told_but_by_lsmr() {
+        let mut instance = Instance::new(400, 5);
+        let column = instance.a.col(0).to_vec();
+        instance.a.col_mut(1).copy_from_slice(&column);
+        instance.b.as_mut_slice().fill(0.0);
+        let form = forms().next().unwrap();
+        let context = Context::new(1);
+        for (method, used, rank) in [
+            (Method::Auto, Method::Qr, Some(4)),
+            (Method::Spir, Method::Qr, Some(4)),
+            (Method::Lsmr, Method::Lsmr, None),
+        ] {
+            let params = Params { method, ..Params::default() };
+            let found = lstsq(&context, &instance.problem(form, &[0.0]), &params).unwrap();
+            assert_eq!((found.method, found.rank), (used, rank));
+            assert!(found.x.as_slice().iter().all(|&x| x == 0.0));
+        }
+    }
+}
