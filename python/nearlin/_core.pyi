@@ -71,7 +71,7 @@ class ForwardError(TypedDict):
     coordinate_bound: _Vector
     error_estimate: _Vector
     fit_bound: list[float]
-    residual_bounds: list[tuple[float, float]]
+    residual_bounds: list[list[float]]
     sensitivity: list[float]
     confidence: float
     smallest_eigenvalue: float

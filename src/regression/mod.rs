@@ -27,8 +27,8 @@
 //! | `refine` | refinement by a factor, its stopping rules |
 //! | `methods` | the ways to a factor, and to an answer without one |
 //! | `bounds` | how far a factor is from that of A, and an answer from the minimiser |
-//! | `driver` | the methods in the order in which they are tried, and answers in the caller's units |
 //! | `covariance` | covariance matrices of the coefficients |
+//! | `driver` | the methods in the order in which they are tried, and answers in the caller's units |
 //! | `loo` | ridge regression for many ridges from one factorisation, and its leave-one-out errors |
 //! | `predict` | predictions for sparse samples |
 //! | `sketch_and_solve` | answers from a sketch alone, with intervals, at once and for rows that come in blocks |

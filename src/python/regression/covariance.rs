@@ -24,10 +24,10 @@ pub fn lstsq_covariance<'py>(
     weight_norm: f64,
     observations: usize,
 ) -> PyResult<Found<'py>> {
-    let kept = Kept::extract(factor, means)?;
+    let fitted = Fitted::extract(factor, means)?;
     let norms = Vector::<f64>::extract(residual_norm, "residual_norm")?;
     let found = enter(py, 1, None, |_| {
-        regression::covariance(&kept.fit(ridge, weight_norm, observations), norms.as_slice())
+        regression::covariance(&fitted.fit(ridge, weight_norm, observations), norms.as_slice())
     })?;
     to_tuple(py, found)
 }
@@ -51,8 +51,8 @@ pub fn lstsq_robust_covariance<'py>(
     threads: usize,
 ) -> PyResult<Found<'py>> {
     let robust = robust_named(kind)?;
-    let kept = Kept::extract(factor, means)?;
-    let fit = kept.fit(ridge, weight_norm, observations);
+    let fitted = Fitted::extract(factor, means)?;
+    let fit = fitted.fit(ridge, weight_norm, observations);
     let coefficients = owned(coefficients, "coefficients")?;
     let norms = Vector::<f64>::extract(residual_norm, "residual_norm")?;
     let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
@@ -68,12 +68,12 @@ pub fn lstsq_robust_covariance<'py>(
 }
 
 /// The arrays of a fit.
-struct Kept {
+struct Fitted {
     factor: Mat<f64>,
     means: Option<Vector<f64>>,
 }
 
-impl Kept {
+impl Fitted {
     fn extract(factor: &Bound<'_, PyAny>, means: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
         let factor = owned(factor, "factor")?;
         let means = Vector::extract_optional(means, "means")?;

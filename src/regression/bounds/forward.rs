@@ -35,7 +35,8 @@ pub struct ForwardError {
     pub error_estimate: Mat<f64>,
     /// Bound on |W^(1/2) A (x - x*)|, and with a ridge on its penalty's part as well.
     pub fit_bound: Vec<f64>,
-    /// Bounds on |W^(1/2) (b - A x*)|.
+    /// Bounds on |W^(1/2) (b - A x*)|, with a ridge on its penalty's part as well. Where nothing is proved the upper one is
+    /// NaN, and the lower one 0, which always holds.
     pub residual_bounds: Vec<[f64; 2]>,
     /// What x - x* is relative to x, in units of the relative error of A and b: kappa + kappa^2 |r| / (|A| |x|), for
     /// columns of norm one.

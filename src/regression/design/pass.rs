@@ -30,6 +30,14 @@ impl Pass {
         Ok(Self { gradient: Mat::zeros(d, k)?, squares: zeros(k, SUMS)?, totals: zeros(k, SUMS)? })
     }
 
+    /// Adds this one to those before it.
+    fn add_to(self, total: &mut Option<Self>) {
+        match total {
+            None => *total = Some(self),
+            Some(total) => total.add(&self),
+        }
+    }
+
     fn add(&mut self, other: &Self) {
         self.gradient.as_mut_slice().iter_mut().zip(other.gradient.as_slice()).for_each(|(sum, g)| *sum += g);
         self.squares.iter_mut().zip(&other.squares).for_each(|(sum, square)| *sum += square);
@@ -97,10 +105,7 @@ fn dense_pass<T: Real>(
         Ok(sum.pass)
     };
     let mut total: Option<Pass> = None;
-    context.fold_with(blocks.len(), Vec::new, work, |part| match &mut total {
-        None => total = Some(part),
-        Some(total) => total.add(&part),
-    })?;
+    context.fold_with(blocks.len(), Vec::new, work, |part: Pass| part.add_to(&mut total))?;
     total.map_or_else(|| Pass::zeros(design.ncols(), x.ncols()), Ok)
 }
 
@@ -127,11 +132,7 @@ pub(crate) fn fold<T: Real>(
 ) -> Result<Pass> {
     let mut total: Option<Pass> = None;
     for partial in partial {
-        let partial = partial?;
-        match &mut total {
-            None => total = Some(partial),
-            Some(total) => total.add(&partial),
-        }
+        partial?.add_to(&mut total);
     }
     total.map_or_else(|| Pass::zeros(design.ncols(), 0), Ok)
 }
@@ -218,7 +219,7 @@ impl<'p, 'a, T: Real> PassSum<'p, 'a, T> {
         linalg::matmul(residual.reborrow(), true, tile, self.x.as_ref(), -1.0);
         linalg::matmul(self.pass.gradient.as_mut(), true, tile.t(), residual.as_ref(), 1.0);
         for (side, residual) in self.residual[..rows * k].chunks_exact(rows).enumerate() {
-            self.pass.squares[side] += crate::simd::norm_sq(residual);
+            self.pass.squares[side] += norm_sq(residual);
             self.pass.totals[side] += total(self.design, first, residual);
         }
     }
@@ -230,7 +231,7 @@ fn sparse_pass<T: Real>(
     design: &Design<'_, T>,
     matrix: &Sparse<'_, T>,
     x: &Mat<f64>,
-    targets: Sides<'_>,
+    sides: Sides<'_>,
 ) -> Result<Pass> {
     let (d, k, blocks) = (design.ncols(), x.ncols(), design.blocks()?);
     let (scaled, shifts) = design.a.to_source(x.as_ref())?;
@@ -241,14 +242,14 @@ fn sparse_pass<T: Real>(
         let (width, spare) = (staged.width(), Spare::new(d, group.len()));
         let mut gradient = None;
         let work = |_: &mut (), block: usize| {
-            let rows: Range<usize> = blocks[block].clone();
+            let rows = blocks[block].clone();
             let mut sums = [zeros(group.len(), SUMS)?, zeros(group.len(), SUMS)?];
             let mut residual = Panel::zeros(rows.len(), group.len())?;
             matrix.add_product(rows.clone(), width, staged.as_slice(), residual.as_mut_slice());
             for (i, side) in group.clone().enumerate() {
                 design.a.finish(rows.start, shifts[side], residual.column_mut(i));
                 for (row, value) in rows.clone().zip(residual.column_mut(i)) {
-                    let residual = targets.entry(design, row, side) - *value;
+                    let residual = sides.entry(design, row, side) - *value;
                     sums[0][i] += residual * residual;
                     *value = residual * design.root_weight(row);
                 }
@@ -335,6 +336,7 @@ mod tests {
             }
         }
     }
+
     #[test]
     fn an_operator_gives_what_its_rows_give() {
         let instance = Instance::new(300, 5);

@@ -26,7 +26,6 @@
 mod factor;
 mod modes;
 
-use super::{Params, lstsq};
 use crate::certify::{ROUNDING, damped_ratio, floor_of};
 use crate::error::{Error, Result};
 use crate::linalg::{
@@ -35,6 +34,8 @@ use crate::linalg::{
 use crate::matrix::{Buffer, Dense, Mat, Matrix, Real, Rows};
 use crate::memory::{collected, extend, filled, gathered, push, room_for, zeros};
 use crate::parallel::Context;
+use crate::regression::driver::lstsq;
+use crate::regression::driver::plan::Params;
 use crate::regression::problem::Problem;
 use crate::sketch::TensorSrht;
 use factor::Factor;

@@ -4,10 +4,11 @@ use crate::error::Result;
 use crate::linalg::{self, Factor, Precision};
 use crate::matrix::{Dense, Mat, Real};
 use crate::memory::collected;
+use crate::parallel::Context;
 use crate::regression::design::Design;
 use crate::regression::design::pass::{Pass, PassSum, Sides, fold};
 use crate::regression::methods::outcome::{Factored, Outcome};
-use crate::regression::refine::{Group, STAGNATION, Scaled, TARGETS};
+use crate::regression::refine::{Group, STAGNATION, Scaled, TARGETS, columns};
 
 /// A'A and A'B in one read of A, to be shared by all ridges.
 pub(crate) struct Moments {
@@ -22,7 +23,7 @@ pub(crate) struct Moments {
 impl Moments {
     /// Reads A once. `powers` are powers of two that bring the columns near one.
     pub fn new<T: Real>(
-        context: &crate::parallel::Context,
+        context: &Context,
         design: &Design<'_, T>,
         precision: Precision,
         powers: Vec<f64>,
@@ -70,6 +71,7 @@ impl Moments {
 }
 
 const COLUMN_NORMS: &str = "norms of columns";
+
 /// The gram candidate for one group of targets, admissible up to the condition `limit`.
 pub(crate) fn gram<T: Real>(group: &Group<'_, '_, T>, moments: &Moments, limit: f64) -> Result<Outcome> {
     let Some(scaled) = moments.factor(group)? else { return Ok(Outcome::Inadmissible(f64::INFINITY)) };
@@ -79,7 +81,7 @@ pub(crate) fn gram<T: Real>(group: &Group<'_, '_, T>, moments: &Moments, limit: 
     }
     let zeros = Mat::zeros(moments.gram.ncols(), group.targets.len())?;
     let mut pass = Pass {
-        gradient: crate::regression::refine::columns(&moments.at_zero.gradient, group.targets)?,
+        gradient: columns(&moments.at_zero.gradient, group.targets)?,
         squares: collected(group.targets.iter().map(|&target| moments.at_zero.squares[target]), TARGETS)?,
         totals: collected(group.targets.iter().map(|&target| moments.at_zero.totals[target]), TARGETS)?,
     };

@@ -1,15 +1,13 @@
 //! Tall-skinny QR, the rank decision, and minimum-norm answers.
 
-use crate::linalg::{
-    RCOND, Truncated, empty_columns, normalise_columns, normalised, project, pseudo_inverse, truncated,
-};
-use crate::regression::design::Design;
-
 use crate::error::Result;
-use crate::linalg;
-use crate::linalg::Factor;
+use crate::linalg::{
+    self, Factor, RCOND, Truncated, empty_columns, normalise_columns, normalised, project, pseudo_inverse,
+    truncated,
+};
 use crate::matrix::{Mat, Real, Rows, Source};
 use crate::memory::collected;
+use crate::regression::design::Design;
 use crate::regression::design::pass::Passes;
 use crate::regression::design::stacked::{Stacked, Targets};
 use crate::regression::methods::least_norm;
@@ -118,8 +116,7 @@ fn tall<T: Real>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solved> {
 }
 
 /// Condition of a factor where it decides on the rank: beside the constant, if there is one, and with columns of norm one
-/// before they were centred;
-/// `condition` is that with columns of norm one as they are.
+/// before they were centred; `condition` is that with columns of norm one as they are.
 pub(crate) fn doubt<T: Real, M: Source>(
     design: &Design<'_, T, M>,
     scaled: &Scaled,

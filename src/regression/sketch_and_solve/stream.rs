@@ -341,11 +341,8 @@ impl<T: Real> StreamBlock<'_, T> {
         if let Some(names) = self.names.as_ref().filter(|names| names.len() != self.design.ncols()) {
             return Err(Error::shape("A", format!("names of {} columns", names.len()), self.design.ncols()));
         }
-        for row in 0..n {
-            if row % TICKING == 0 {
-                context.tick()?;
-            }
-            for target in 0..k {
+        for rows in context.pieces(0..n) {
+            for (row, target) in rows?.flat_map(|row| (0..k).map(move |target| (row, target))) {
                 let value = self.targets.get(row, target).to_f64();
                 if !value.is_finite() {
                     return Err(Error::non_finite("b", value, format!("[{row}, {target}]")));
@@ -367,16 +364,12 @@ struct Weighted<'p, 'a, T> {
     roots: Option<Buffer<f64>>,
 }
 
-/// Rows of a serial loop after which somebody may interrupt.
-const TICKING: usize = 1 << 16;
-
 impl<'p, 'a, T: Real> Weighted<'p, 'a, T> {
     fn new(context: &Context, block: &'p StreamBlock<'a, T>) -> Result<Self> {
         let Some(weights) = block.weights else { return Ok(Self { block, roots: None }) };
         let mut roots = Buffer::copy_in_pieces(context, weights, "the roots of the weights")?;
-        for roots in roots.chunks_mut(TICKING) {
-            context.tick()?;
-            roots.iter_mut().for_each(|root| *root = root.sqrt());
+        for rows in context.pieces(0..weights.len()) {
+            roots[rows?].iter_mut().for_each(|root| *root = root.sqrt());
         }
         Ok(Self { block, roots: Some(roots) })
     }
