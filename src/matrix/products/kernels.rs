@@ -309,7 +309,7 @@ fn gather_one_at_multiples<V: Lanes, I: Index, T: Element>(
             if let Some(index) = lines.indices.get(entries.next + AHEAD) {
                 V::prefetch(x.as_ptr().wrapping_add(index.offset().wrapping_sub(lines.first)));
             }
-            let of_row = if short { (row as u128 * reciprocal >> 64) as usize } else { row / step };
+            let of_row = if short { ((row as u128 * reciprocal) >> 64) as usize } else { row / step };
             let (product, ends) = (value * x[row], of_row != segment);
             total += if ends { sum } else { 0.0 };
             sum = if ends { 0.0 } else { sum } + product;
