@@ -94,7 +94,50 @@ pub fn backward_error_of_image(frobenius: f64, image_norm: f64, solution_norm: f
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::linalg::{cholesky, eigh, product};
     use crate::matrix::Mat;
+
+    /// The smallest |[E, f |A|_F / |b|]|_F / |A|_F for which x is an exact answer to (A + E, b + f) with r = b - A x
+    /// (Waldén, Karlson and Sun 1995).
+    fn smallest_perturbation(a: &Mat<f64>, r: &[f64], x: &[f64], target_norm: f64) -> f64 {
+        let (n, size, frobenius) = (a.nrows(), norm(x).powi(2), norm(a.as_slice()));
+        let weight = (frobenius / target_norm).powi(2) * size;
+        let share = weight / (1.0 + weight) / size;
+        let of_a = product(a.as_ref(), a.as_ref().t()).unwrap();
+        let difference = Mat::from_fn(n, n, |i, j| of_a[(i, j)] - share * r[i] * r[j]).unwrap();
+        let least = eigh(&difference).unwrap().0[0];
+        (share * norm(r).powi(2) + least.min(0.0)).sqrt() / frobenius
+    }
+
+    #[test]
+    fn the_estimate_for_an_exact_factor_is_within_the_root_of_two_of_the_smallest_perturbation() {
+        let entry = |i: usize, j: usize| ((i * 7 + j * 5 + 1) as f64).sin() * 10f64.powi(j as i32 - 1);
+        let a = Mat::from_fn(9, 4, entry).unwrap();
+        let gram = product(a.as_ref().t(), a.as_ref()).unwrap();
+        let factor = Factor::Triangle(cholesky(&gram).unwrap().unwrap());
+        let x = Mat::from_fn(4, 1, |j, _| (j as f64 + 0.5).cos()).unwrap();
+        let direction = Mat::from_fn(4, 1, |j, _| [1.0, -1.0][j % 2]).unwrap();
+        let [image, away] = [&x, &direction].map(|x| product(a.as_ref(), x.as_ref()).unwrap());
+        let cases = [0.0, 0.01, 1.0, 100.0].map(|noise| [0.001, 0.1, 1.0, 10.0].map(|shift| (noise, shift)));
+        for (noise, shift) in cases.into_iter().flatten() {
+            let r = Mat::from_fn(9, 1, |i, _| noise * (3.0 * i as f64).cos() - shift * away[(i, 0)]).unwrap();
+            let b = Mat::from_fn(9, 1, |i, _| image[(i, 0)] + r[(i, 0)]).unwrap();
+            let gradient = product(a.as_ref().t(), r.as_ref()).unwrap();
+            let whitened = factor.whiten(&gradient).unwrap();
+            let answer = Answer {
+                gradient: gradient.col(0),
+                whitened: whitened.col(0),
+                residual_norm: norm(r.col(0)),
+                solution_norm: norm(x.col(0)),
+                target_norm: norm(b.col(0)),
+                frobenius: norm(a.as_slice()),
+            };
+            let estimate = answer.backward_error(&factor).unwrap();
+            let smallest = smallest_perturbation(&a, r.col(0), x.col(0), norm(b.col(0)));
+            let ratio = smallest / estimate;
+            assert!((0.999999..1.4143).contains(&ratio), "noise {noise}, shift {shift}: {ratio}");
+        }
+    }
 
     #[test]
     fn the_quick_bound_is_a_bound() {

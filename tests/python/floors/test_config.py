@@ -88,6 +88,14 @@ def test_a_context_is_of_its_own_thread():
     assert seen == [{"num_threads": None}]
 
 
+def test_what_answers_are_computed_with_is_shown(capsys):
+    with nearlin.config_context(num_threads=3):
+        nearlin.show_config()
+    instructions = nearlin._core.instruction_set()
+    shown = ["nearlin", nearlin.__version__, "instructions", instructions, "threads", "3"]
+    assert capsys.readouterr().out.split() == shown
+
+
 def test_progress_is_a_callable_or_nothing():
     assert config.resolve_progress(False) is None
     assert config.resolve_progress(None) is None

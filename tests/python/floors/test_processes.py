@@ -47,7 +47,7 @@ def test_sketches_have_the_same_bits_for_any_number_of_threads(kind):
 @pytest.mark.fork
 @pytest.mark.timeout(60)
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-@pytest.mark.parametrize("start", ["fork", "forkserver", "spawn"])
+@pytest.mark.parametrize("start", multiprocessing.get_all_start_methods())
 def test_children_compute_the_same_bits(start):
     expected = nearlin.lstsq(A, b, rng=7, n_jobs=2).x
     with multiprocessing.get_context(start).Pool(1) as pool:

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose
 from reference.layouts import same_bits
 
 from nearlin import _core
+from nearlin.exceptions import InternalError
 
 SHAPES = [(0, 0), (0, 5), (5, 0), (1, 1), (7, 300), (300, 7), (1500, 40)]
 
@@ -98,3 +99,12 @@ def test_what_is_not_finite_reaches_the_product():
     assert np.isnan(found[0, 0])
     assert np.isinf(found[1, 1])
     assert (found[0, 1], found[1, 0]) == (1, 2)
+
+
+@pytest.mark.parametrize("convert", [np.asarray, sp.csr_array, sp.csc_array])
+def test_shapes_that_do_not_fit_are_a_defect_of_the_caller(convert):
+    """Of a column, that is: users do not get here."""
+    A, X = _core.Products(convert(np.eye(3, 2))), np.ones((4, 5))
+    for product, shapes in ((A.product, "3 x 2"), (A.transposed_product, "2 x 3")):
+        with pytest.raises(InternalError, match=rf"{shapes} times 4 x 5.*; a defect of nearlin"):
+            product(X, c_order=True, threads=1)

@@ -220,6 +220,7 @@ def test_columns_in_another_order_are_refused_by_name():
     assert stream.partial_fit(first, b[:100]).n_rows_seen == 400
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux")
 def test_threads_of_this_process_are_as_many_as_the_most_that_were_asked_for():
     script = """
         import os, numpy as np, nearlin
@@ -229,8 +230,6 @@ def test_threads_of_this_process_are_as_many_as_the_most_that_were_asked_for():
             nearlin.lstsq(A, A[:, 0], method="qr", n_jobs=n_jobs)
         print(len(os.listdir("/proc/self/task")) - before)
     """
-    if not Path("/proc/self/task").exists():
-        pytest.skip("needs Linux")
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, check=True)
     assert 2 <= int(done.stdout) <= 40
 

@@ -36,7 +36,7 @@ import scipy.special
 import sklearn.linear_model  # noqa: F401
 
 import nearlin
-from nearlin import sketch
+from nearlin import _core, sketch
 from nearlin.exceptions import NearlinError
 
 GIVEN = [*map(int, sys.argv[1:5])]
@@ -99,6 +99,17 @@ def accumulate(operator, block):
     return call
 
 
+def products(matrix, k):
+    made = _core.Products(matrix)
+    X, Y = np.ones((D, k)), np.ones((N, k), order="F")
+
+    def call(n_jobs):
+        made.product(X, c_order=True, threads=n_jobs)
+        made.transposed_product(Y, c_order=False, threads=n_jobs)
+
+    return call
+
+
 def to_bytes(operator):
     made = operator.accumulate(D).partial_fit(A[:777])
     blob = made.to_bytes()
@@ -134,6 +145,11 @@ CALLS |= {
         A, b, sketch_size=4000, sample_weight=w, rng=0, n_jobs=n_jobs
     ),
     "stream weights": stream("pht", sample_weight=w),
+}
+CALLS |= {
+    f"products {M.format} {M.dtype} {k}": products(M, k)
+    for M in (S, S.tocsc(), S.astype(np.float32))
+    for k in (1, 40)
 }
 CALLS |= {f"stream {k}": stream(k) for k in ("pht", "srht", "gaussian", "sparse_sign", "count_sketch")}
 for kind, op in {

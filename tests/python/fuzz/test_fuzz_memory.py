@@ -1,5 +1,6 @@
 """Too little memory is a MemoryError of the library's, in children whose address space is limited."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,9 @@ try:
 except nearlin.exceptions.AllocationError:
     print("refused", nearlin.lstsq(np.eye(2), np.ones(2)).x)
 """
+
+
+MEMORY = Path(__file__).with_name("memory.py")
 
 
 def run(*arguments, timeout=110):
@@ -46,5 +50,14 @@ def test_a_shape_beyond_any_memory_is_refused(call):
 @pytest.mark.fork
 def test_sketches_on_one_thread_short_of_memory_raise_and_leave_their_state_alone():
     calls = ["apply srht big m", "apply pht big chunk", "accumulate pht", "transposed pht"]
-    child = run(Path(__file__).with_name("memory.py"), "3", "1", "20000", "1", *calls)
+    child = run(MEMORY, "3", "1", "20000", "1", *calls)
+    assert child.returncode == 0, child.stdout + child.stderr
+
+
+@pytest.mark.fuzz
+@pytest.mark.fork
+@pytest.mark.timeout(7200)
+def test_every_call_short_of_memory_answers_or_raises():
+    limits, seed = os.environ.get("NEARLIN_FUZZ_CASES", "24"), os.environ.get("NEARLIN_FUZZ_SEED", "0")
+    child = run(MEMORY, limits, seed, timeout=7100)
     assert child.returncode == 0, child.stdout + child.stderr

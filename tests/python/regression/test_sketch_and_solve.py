@@ -526,7 +526,7 @@ def test_ctrl_c_leaves_the_stream_as_it_was():
     before = parts.to_bytes()
 
     with pytest.raises(KeyboardInterrupt), interrupted(0.1, KeyboardInterrupt):
-        parts.partial_fit(A[3000:], b[3000:])
+        parts.partial_fit(A[3000:], b[3000:], n_jobs=1)
     assert parts.to_bytes() == before
 
 

@@ -328,7 +328,7 @@ def test_an_interrupt_leaves_the_stream_as_it_was():
     before = stream.result()
 
     with pytest.raises(KeyboardInterrupt), interrupted(0.1, KeyboardInterrupt):
-        stream.partial_fit(A[3000:])
+        stream.partial_fit(A[3000:], n_jobs=1)
     assert stream.covered == (range(3000),)
     assert same_bits(stream.result(), before)
 
