@@ -225,6 +225,10 @@ S = sp.csr_array(A * (rng.random((1500, 20)) < 0.3))
 methods = ("gram", "whitened", "spir", "qr", "lsmr")
 answers = [nearlin.lstsq(A, b, method=method, rng=7, n_jobs=1).x for method in methods]
 answers += [nearlin.lstsq(A.astype(np.float32), b, n_jobs=1).x, nearlin.lstsq(S, b, n_jobs=1).x]
+for P in map(nearlin._core.Products, (S, S.tocsc())):
+    for k in (1, 9):
+        answers.append(P.product(A[:20, :k], c_order=True, threads=1))
+        answers.append(P.transposed_product(A[:, :k], c_order=True, threads=1))
 answers += [k(100, 1500, rng=7) @ A for k in (sketch.SRHT, sketch.PHT, sketch.SparseSign, sketch.Gaussian)]
 print(nearlin._core.instruction_set(), hashlib.sha256(b"".join(x.tobytes() for x in answers)).hexdigest())
 """

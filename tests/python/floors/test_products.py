@@ -1,12 +1,14 @@
 """Products with blocks of vectors beside SciPy's, and a column of each beside that column alone."""
 
+import itertools
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
-from reference.layouts import same_bits
+from reference.layouts import doubled, misaligned, read_only, same_bits
 
 from nearlin import _core
 from nearlin.exceptions import InternalError
@@ -76,6 +78,35 @@ def test_sums_over_many_blocks_of_rows_do_not_depend_on_threads(form):
     other = _core.Products(A.tocsc() if form == "csr" else A.tocsr())
     assert same_bits(one, other.transposed_product(Y, c_order=True, threads=2))
     assert_allclose(one, A.T @ Y, rtol=0, atol=1e-10)
+
+
+ARRAYS = {
+    "every other": lambda a: np.repeat(a, 2, axis=0)[::2],
+    "backwards": lambda a: a[::-1].copy()[::-1],
+    "of another byte order": lambda a: a.astype(a.dtype.newbyteorder()),
+    "misaligned": misaligned,
+    "read-only": read_only,
+    "of one number": lambda a: np.broadcast_to(a[:1], a.shape) if a.ndim == 2 else a,
+}
+
+
+@pytest.mark.parametrize("arrays", ARRAYS)
+@pytest.mark.parametrize("form", ["csr", "csc"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_bits_do_not_depend_on_how_arrays_lie_and_lines_are_written(dtype, form, arrays):
+    rng, odd = np.random.default_rng(3), ARRAYS[arrays]
+    plain = matrix(rng, (300, 40), 0.2, form, dtype, np.int32)
+    halves = doubled(plain) if form == "csr" else doubled(plain.T).T
+    A = type(plain)(plain.shape, dtype=dtype)
+    # Behind the entries there is room for more, which holds anything.
+    A.data, A.indices = odd(np.append(halves.data, dtype(np.nan))), odd(np.append(halves.indices, -1))
+    A.indptr = odd(halves.indptr)
+    ours, theirs = _core.Products(A), _core.Products(plain)
+    for k, (name, rows) in itertools.product((1, 7, 33), [("product", 40), ("transposed_product", 300)]):
+        X = odd(rng.standard_normal((rows, k)))
+        expected = getattr(theirs, name)(np.array(X, float, order="C"), c_order=True, threads=1)
+        for c_order, threads in ((False, 1), (True, 2), (False, 3)):
+            assert same_bits(getattr(ours, name)(X, c_order=c_order, threads=threads), expected)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

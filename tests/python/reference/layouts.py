@@ -5,7 +5,7 @@ import pandas
 import polars
 import scipy.sparse
 
-__all__ = ["LAYOUTS", "misaligned", "read_only", "same_bits"]
+__all__ = ["LAYOUTS", "doubled", "misaligned", "of_64_bits", "read_only", "same_bits"]
 
 
 def read_only(A):
