@@ -1,7 +1,7 @@
 //! Seconds and errors of the dense factorisations, one line of `key=value` for each operation and order.
 //!
-//! `cargo bench --bench linalg` measures everything; `-- qr 256` one operation at one order. The tall QR and the leverages
-//! are of a matrix with [`TALL`] rows, by one thread and by two. `benches/python/floors/linalg.py` runs this beside
+//! `cargo bench --bench linalg` measures everything; `-- qr 256` one operation at one order. The tall QR, the leverages and
+//! the orthonormal bases are of a matrix with [`TALL`] rows, by one thread and by two. `benches/python/floors/linalg.py` runs this beside
 //! SciPy. Without `--bench`, as under `cargo test`, orders are tiny.
 
 #![allow(clippy::disallowed_macros, clippy::disallowed_methods)]
@@ -19,7 +19,7 @@ const TALL: usize = 1 << 17;
 const NUMBERS: usize = 1 << 15;
 /// Rows of the sparse matrix, and entries of each.
 const SPARSE: (usize, usize) = (1 << 15, 16);
-const OPERATIONS: [&str; 14] = [
+const OPERATIONS: [&str; 20] = [
     "gemm",
     "syrk",
     "trsm",
@@ -34,7 +34,16 @@ const OPERATIONS: [&str; 14] = [
     "sparse",
     "leverages-1",
     "leverages-2",
+    "basis-1",
+    "basis-2",
+    "qr2-1",
+    "qr2-2",
+    "rows",
+    "forms",
 ];
+
+/// Rows whose products with each other are wanted.
+const FEW: usize = 64;
 
 /// Least time and least number of runs that a figure is the best of.
 const AT_LEAST: (Duration, usize) = (Duration::from_millis(300), 3);
@@ -50,9 +59,9 @@ fn main() -> Result<()> {
         }
         let defaults: &[usize] = match operation {
             _ if !full => &[16, 40],
-            "tall-1" | "tall-2" | "leverages-1" | "leverages-2" => &[64, 256],
+            _ if is_tall(operation) => &[64, 256],
             "systems" | "systems32" => &[8, 16, 32, 64, 128],
-            "sparse" => &[256, 1024],
+            "sparse" | "rows" | "forms" => &[256, 1024],
             _ => &ORDERS,
         };
         for &n in order.as_ref().map_or(defaults, std::slice::from_ref) {
@@ -87,9 +96,12 @@ fn best_of<T>(mut run: impl FnMut() -> Result<T>) -> Result<(f64, T)> {
     unreachable!("the loop has no end")
 }
 
+fn is_tall(operation: &str) -> bool {
+    ["tall", "leverages", "basis", "qr2"].iter().any(|name| operation.starts_with(name))
+}
+
 fn measure(operation: &str, n: usize, tall: usize) -> Result<Outcome> {
-    let is_tall = operation.starts_with("tall") || operation.starts_with("leverages");
-    let rows = if is_tall { tall } else { n };
+    let rows = if is_tall(operation) { tall } else { n };
     let context = Context::new(if operation.ends_with("-2") { 2 } else { 1 });
     let a = random(rows, n)?;
     let (seconds, errors) = match operation {
@@ -146,7 +158,15 @@ fn measure(operation: &str, n: usize, tall: usize) -> Result<Outcome> {
         }
         "systems" => systems::<f64>(&positive_definite(&a)?)?,
         "systems32" => systems::<f32>(&positive_definite(&a)?)?,
-        "sparse" => sparse_gram(n, if tall == TALL { SPARSE.0 } else { 100 })?,
+        "sparse" | "rows" | "forms" => {
+            of_sparse_rows(operation, n, if tall == TALL { SPARSE.0 } else { 100 })?
+        }
+        "basis-1" | "basis-2" | "qr2-1" | "qr2-2" => {
+            let basis = if operation.starts_with("qr2") { linalg::cholesky_qr2 } else { linalg::orthonormal };
+            let (seconds, q) = best_of(|| basis(&context, a.copy()?))?;
+            let back = product(&q, &product(&transposed(&q)?, &a)?)?;
+            (seconds, [distance(&back, &a) / norm(&a), departure(&q)?])
+        }
         "leverages-1" | "leverages-2" => {
             let by_rows = transposed(&a)?;
             let view = Dense::row_major(by_rows.as_slice(), rows, n);
@@ -189,8 +209,8 @@ fn systems<T: linalg::Scalar>(g: &Mat<f64>) -> Result<(f64, [f64; 2])> {
     Ok((best, [distance(&product(g, &x)?, &ones) / (norm(g) * norm(&x)), 0.0]))
 }
 
-/// Of as many columns, by one thread.
-fn sparse_gram(n: usize, rows: usize) -> Result<(f64, [f64; 2])> {
+/// Of as many columns, by one thread: A'A, products of a few rows with each other, and v'(A'A)v of every row v.
+fn of_sparse_rows(operation: &str, n: usize, rows: usize) -> Result<(f64, [f64; 2])> {
     let each = SPARSE.1.min(n);
     let starts: Vec<i64> = (0..=rows).map(|row| (row * each) as i64).collect();
     let step = n / each;
@@ -200,13 +220,35 @@ fn sparse_gram(n: usize, rows: usize) -> Result<(f64, [f64; 2])> {
     let context = Context::new(1);
     let (starts, indices) = (Indices::I64(&starts), Indices::I32(&indices));
     let a = Sparse::new(&context, "A", Axis::Rows, (rows, n), starts, indices, values.as_slice())?;
-    let (seconds, g) = best_of(|| linalg::sparse_gram(&context, &a, None))?;
     let mut dense = Mat::zeros(rows, n)?;
     for row in 0..rows {
         a.visit_line(row, |column, value| dense[(row, column)] = value);
     }
-    let symmetric = Mat::from_fn(n, n, |i, j| g[(i.max(j), i.min(j))])?;
-    Ok((seconds, [probe(&symmetric, &transposed(&dense)?, &dense)?, 0.0]))
+    let by_columns = transposed(&dense)?;
+    let (seconds, g) = best_of(|| linalg::sparse_gram(&context, &a, None))?;
+    let g = Mat::from_fn(n, n, |i, j| g[(i.max(j), i.min(j))])?;
+    match operation {
+        "rows" => {
+            let few = FEW.min(rows);
+            let (mut work, mut out) = (vec![0.0; n], Mat::zeros(few, few)?);
+            let (seconds, ()) = best_of(|| {
+                linalg::gram_of_rows(&a, 0..few, &mut work, out.as_mut());
+                Ok(())
+            })?;
+            let first = Mat::from_fn(few, n, |i, j| dense[(i, j)])?;
+            Ok((seconds, [probe(&out, &first, &transposed(&first)?)?, 0.0]))
+        }
+        "forms" => {
+            let mut forms = vec![0.0; rows];
+            let (seconds, ()) = best_of(|| linalg::quadratic_forms(&context, &a, g.as_ref(), &mut forms))?;
+            let images = product(&g, &by_columns)?;
+            let form = |row: usize| images.col(row).iter().zip(by_columns.col(row)).map(|(a, b)| a * b).sum();
+            let expected = Mat::from_fn(rows, 1, |row, _| form(row))?;
+            let found = Mat::from_fn(rows, 1, |row, _| forms[row])?;
+            Ok((seconds, [distance(&found, &expected) / norm(&expected), 0.0]))
+        }
+        _ => Ok((seconds, [probe(&g, &by_columns, &dense)?, 0.0])),
+    }
 }
 
 /// Numbers in (-1/2, 1/2), the same in every run.

@@ -1,14 +1,17 @@
 """Dense factorisations beside SciPy's: times, ratios and the errors of both in one table.
 
 The library calls its factorisations inside its own parallel blocks, so that they run on one thread; SciPy's
-run on one and on two. R and the leverages of tall matrices (131072 rows) are the exception: ours run on one,
-then on two.
+run on one and on two. R, the leverages and the orthonormal bases of tall matrices (131072 rows) are the
+exception: ours run on one, then on two.
 The sides take turns, and a time is the best of all turns. An error is the larger of the relative residual and
 the departure of the orthonormal factors from orthonormality.
 
 `systems` solves a cacheful of positive definite systems of one order, beside LAPACK's posv in a loop;
 `sparse` is A'A of a sparse matrix with 16 entries a row, beside `(A.T @ A).toarray()`;
-`leverages` are the squared norms of the rows of A R^-1 for a triangle that is there, beside BLAS's trmm.
+`rows` is E E' of 64 of its rows, beside `(E @ E.T).toarray()`, `forms` v'Gv of all rows v, beside
+`A.multiply(A @ G).sum(1)`;
+`leverages` are the squared norms of the rows of A R^-1 for a triangle that is there, beside BLAS's trmm;
+`basis` and `qr2` are orthonormal bases by TSQR and by CholeskyQR2, beside LAPACK's QR.
 """
 
 import argparse
@@ -24,10 +27,11 @@ import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 ROOT = Path(__file__).parents[3]
-OPERATIONS = ["gemm", "syrk", "trsm", "cholesky", "qr", "svd", "eigh", "tall-1", "tall-2"]
-OPERATIONS += ["systems", "systems32", "sparse", "leverages-1", "leverages-2"]
-TALL = ["tall-1", "tall-2", "leverages-1", "leverages-2"]
-ORDERS = {"sparse": [256, 1024]} | {operation: [64, 256] for operation in TALL}
+OPERATIONS = ["gemm", "syrk", "trsm", "cholesky", "qr", "svd", "eigh"]
+SPARSE = ["sparse", "rows", "forms"]
+TALL = [f"{name}-{threads}" for name in ["tall", "leverages", "basis", "qr2"] for threads in [1, 2]]
+OPERATIONS += ["systems", "systems32", *SPARSE, *TALL]
+ORDERS = {key: [256, 1024] for key in SPARSE} | {key: [64, 256] for key in TALL}
 ORDERS["systems"] = ORDERS["systems32"] = [8, 16, 32, 64, 128]
 MOST_RUNS = 2000
 
@@ -65,7 +69,7 @@ def report(operation, n, executable, options):
     rows = n
     if operation in TALL:
         rows = 2**11 if options.smoke else 2**17
-    elif operation == "sparse":
+    elif operation in SPARSE:
         rows = 100 if options.smoke else 2**15
     prepared = prepare(operation, rows, n)
     ours, theirs = [], {1: [], 2: []}
@@ -109,9 +113,8 @@ def prepare(operation, rows, n):
     """SciPy's function without arguments, and what measures the error of its result."""
     rng = np.random.default_rng(n)
     norm = np.linalg.norm
-    if operation == "sparse":
-        s, x = sp.random_array((rows, n), density=min(16, n) / n, rng=rng, format="csr"), rng.random(n)
-        return lambda: (s.T @ s).toarray(), lambda c: norm(c @ x - s.T @ (s @ x)) / norm(c @ x)
+    if operation in SPARSE:
+        return prepare_sparse(operation, rows, n, rng)
     a = np.asfortranarray(rng.random((rows, n)) - 0.5)
     b = np.asfortranarray(rng.random((n, n)) - 0.5)
     x = rng.random(n) - 0.5
@@ -178,7 +181,29 @@ def prepare(operation, rows, n):
         "qr": (lambda: sl.qr(a, mode="raw", check_finite=False), qr_error),
         "svd": (lambda: sl.svd(a, full_matrices=False, check_finite=False), svd_error),
         "eigh": (lambda: sl.eigh(g, driver="evd", check_finite=False), eigh_error),
-    }.get(operation, (lambda: sl.qr(a, mode="r", check_finite=False), tall_error))
+        "basis": (
+            lambda: sl.qr(a, mode="economic", check_finite=False)[0],
+            lambda q: max(norm(q @ (q.T @ a) - a) / norm(a), departure(q)),
+        ),
+        "tall": (lambda: sl.qr(a, mode="r", check_finite=False), tall_error),
+    }["basis" if operation.startswith("qr2") else operation.split("-")[0]]
+
+
+def prepare_sparse(operation, rows, n, rng):
+    norm = np.linalg.norm
+    s, x = sp.random_array((rows, n), density=min(16, n) / n, rng=rng, format="csr"), rng.random(n)
+    few, g = s[:64], (s.T @ s).toarray()
+    return {
+        "sparse": (lambda: (s.T @ s).toarray(), lambda c: norm(c @ x - s.T @ (s @ x)) / norm(c @ x)),
+        "rows": (
+            lambda: (few @ few.T).toarray(),
+            lambda c: norm(c - few.toarray() @ few.toarray().T) / norm(c),
+        ),
+        "forms": (
+            lambda: s.multiply(s @ g).sum(1),
+            lambda f: norm(f - np.einsum("ij,ij->i", s.toarray(), s.toarray() @ g)) / norm(f),
+        ),
+    }[operation]
 
 
 if __name__ == "__main__":
