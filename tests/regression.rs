@@ -13,17 +13,6 @@ use nearlin::regression::{
 };
 use proptest::prelude::*;
 
-const METHODS: [Method; 8] = [
-    Method::Auto,
-    Method::Gram,
-    Method::Whitened,
-    Method::Spir,
-    Method::Fossils,
-    Method::Lsmr,
-    Method::FgmresWlsir,
-    Method::Qr,
-];
-
 fn params(method: Method) -> Params {
     Params { method, seed: 7, ..Params::default() }
 }
@@ -86,7 +75,7 @@ fn every_method_reaches_its_target_whatever_the_condition() {
     let (n, d) = (3000, 20);
     for condition in [1.0, 1e2, 1e5, 1e8, 1e11] {
         let (a, b) = (nearly_dependent(n, d, condition), normals(n, 1, 1.0, 3));
-        for method in METHODS {
+        for method in Method::ALL {
             let output = solve(&problem(&a, &b, d), method);
             assert!(output.backward_error[0] <= 4.0 * output.target, "{method:?} {condition:e}");
             assert!(gradient_norm(&a, &b, output.x.col(0)) < 1e-14, "{method:?} {condition:e}");
@@ -101,7 +90,7 @@ fn weights_ridge_and_intercept_equal_the_problem_written_out() {
     let (a, b) = (normals(n, d, 100.0, 4), normals(n, 2, 1.0, 5));
     let weights: Vec<f64> = (0..n).map(|i| (i % 5) as f64).collect();
     let ridge = [0.5, 3.0];
-    for method in METHODS {
+    for method in Method::ALL {
         let stated =
             Problem { weights: Some(&weights), ridge: &ridge, fit_intercept: true, ..problem(&a, &b, d) };
         let output = solve(&stated, method);
@@ -155,7 +144,7 @@ fn sparse_and_dense_agree() {
     )
     .unwrap();
     let expected = solve(&problem(&dense, &b, d), Method::Qr);
-    for method in METHODS {
+    for method in Method::ALL {
         for fit_intercept in [false, true] {
             let design = Matrix::Sparse(csr);
             let output = solve(&Problem { design, fit_intercept, ..problem(&dense, &b, d) }, method);
@@ -174,7 +163,7 @@ fn the_bits_do_not_depend_on_the_threads() {
     let b = normals(n, 3, 1.0, 8);
     for condition in [1.0, 1e9] {
         let a = nearly_dependent(n, d, condition);
-        for method in METHODS {
+        for method in Method::ALL {
             let run = |threads| lstsq(&Context::new(threads), &problem(&a, &b, d), &params(method)).unwrap();
             let one = run(1);
             for threads in [2, 3, 8] {
@@ -193,7 +182,7 @@ fn ranks_and_shortest_answers() {
         row[2] = 0.0;
     }
     let b = normals(n, 1, 1.0, 10);
-    for method in METHODS {
+    for method in Method::ALL {
         let output = solve(&problem(&a, &b, d), method);
         assert!(has_rank(&output, method, 3), "{method:?}");
         assert_eq!(output.x[(2, 0)], 0.0);
@@ -210,7 +199,7 @@ fn extreme_magnitudes_do_not_matter() {
     for (of_a, of_b) in [(2f64.powi(500), 1.0), (2f64.powi(-500), 2f64.powi(-500)), (1.0, 2f64.powi(900))] {
         let a: Vec<f64> = a.iter().map(|v| v * of_a).collect();
         let b: Vec<f64> = b.iter().map(|v| v * of_b).collect();
-        for method in METHODS {
+        for method in Method::ALL {
             let output = solve(&problem(&a, &b, d), method);
             let x = Mat::from_fn(d, 1, |i, _| output.x[(i, 0)] * of_a / of_b).unwrap();
             assert!(close(&x, &plain.x, 1e-12), "{method:?} {of_a:e} {of_b:e}");
@@ -225,7 +214,7 @@ fn what_is_not_finite_is_named() {
         for row in [0, 2500, n - 1] {
             let (mut a, b) = (normals(n, d, 1.0, 13), normals(n, 1, 1.0, 14));
             a[row * d + 3] = value;
-            for method in METHODS {
+            for method in Method::ALL {
                 let outcome = lstsq(&Context::new(2), &problem(&a, &b, d), &params(method));
                 let position = format!("[{row}, 3]");
                 assert!(
@@ -259,11 +248,11 @@ fn leave_one_out_errors_equal_leaving_one_out() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
     #[test]
-    fn any_shape_has_an_answer(n in 1usize..300, d in 1usize..20, k in 0usize..4, which in 0..METHODS.len()) {
+    fn any_shape_has_an_answer(n in 1usize..300, d in 1usize..20, k in 0usize..4, which in 0..Method::ALL.len()) {
         let (a, b) = (normals(n, d, 1e3, 17), normals(n, k, 1.0, 18));
         let targets = Dense::row_major(&b, n, k);
-        let output = solve(&Problem { targets, ..problem(&a, &[0.0].repeat(n), d) }, METHODS[which]);
-        prop_assert!(has_rank(&output, METHODS[which], n.min(d)));
+        let output = solve(&Problem { targets, ..problem(&a, &[0.0].repeat(n), d) }, Method::ALL[which]);
+        prop_assert!(has_rank(&output, Method::ALL[which], n.min(d)));
         for target in 0..k {
             let b: Vec<f64> = (0..n).map(|i| b[i * k + target]).collect();
             prop_assert!(gradient_norm(&a, &b, output.x.col(target)) < 1e-13);

@@ -20,7 +20,7 @@
 //! | [`tsqr()`] | R of a matrix with many rows |
 //! | [`svd()`], [`eigh()`] | thin SVD, symmetric eigendecomposition |
 //! | [`svd_into`], [`eigh_into`] | the same of small matrices, `f32` too, in memory that the caller lends ([`Scratch`]) |
-//! | `power_of_two_below` and its kin | units in which squares neither overflow nor vanish |
+//! | `largest_of` and its kin | units in which squares neither overflow nor vanish |
 //!
 //! Iterations are not believed on their word: what they return is checked against A on a random vector, and there
 //! is a second algorithm behind the first, and Jacobi's method behind both.
@@ -74,7 +74,7 @@ pub(crate) use rank::{
     LEAST, RCOND, Truncated, cut_beyond, cut_off, empty_columns, pseudo_inverse, rank_beside, rank_of,
     truncated,
 };
-pub(crate) use scaling::{exponent_of, largest_of, power_of_two_below, times_power_of_two};
+pub(crate) use scaling::{exponent_of, largest_of, times_power_of_two};
 pub use small::{cholesky_in_place, solve_systems};
 pub use sparse::{gram_of_rows, quadratic_forms, sparse_gram};
 pub use svd::{Svd, svd, svd_into, svd_scratch};

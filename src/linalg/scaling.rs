@@ -28,15 +28,6 @@ pub(super) fn unit_of(largest: f64) -> f64 {
     f64::from_bits(largest.clamp(SMALLEST, SMALLEST.recip()).to_bits() & !(u64::MAX >> 12))
 }
 
-/// The largest power of two that is not larger than a positive number; 1 for zero.
-pub(crate) fn power_of_two_below(value: f64) -> f64 {
-    if value == 0.0 {
-        return 1.0;
-    }
-    let normal = value.clamp(f64::MIN_POSITIVE, f64::MAX / 2.0);
-    f64::from_bits(normal.to_bits() & 0x7ff0_0000_0000_0000)
-}
-
 /// The exponent of a power of two.
 pub(crate) fn exponent_of(power: f64) -> i32 {
     (power.to_bits() >> 52) as i32 - 1023

@@ -35,3 +35,12 @@ impl Real for f32 {
         None
     }
 }
+
+/// The largest power of two that is not larger than a positive number; 1 for zero.
+pub(crate) fn power_of_two_below(value: f64) -> f64 {
+    if value == 0.0 {
+        return 1.0;
+    }
+    let normal = value.clamp(f64::MIN_POSITIVE, f64::MAX / 2.0);
+    f64::from_bits(normal.to_bits() & 0x7ff0_0000_0000_0000)
+}

@@ -18,7 +18,7 @@
 
 use crate::error::{Error, Result};
 use crate::linalg::{self, Qr};
-use crate::matrix::{Dense, Mat, Real, Rows, Source, TILE};
+use crate::matrix::{Dense, Mat, Real, Rows, Source, TILE, power_of_two_below};
 use crate::memory::{collected, copied, extend, gathered, push, room_for, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
@@ -303,7 +303,7 @@ impl Basis {
                 *unit = unit.max(value.abs());
             });
         }
-        units.iter_mut().for_each(|unit| *unit = linalg::power_of_two_below(*unit));
+        units.iter_mut().for_each(|unit| *unit = power_of_two_below(*unit));
         let lift = Mat::from_fn(rows, order, |i, j| self.lift[(i, j)] / units[i])?;
         let half = linalg::product(lift.as_ref(), meat.as_ref())?;
         let whole = linalg::product(half.as_ref(), lift.as_ref().t())?;

@@ -2,8 +2,8 @@
 
 use crate::certify::Answer;
 use crate::error::Result;
-use crate::linalg::{Factor, largest_of, norm, power_of_two_below};
-use crate::matrix::{Mat, Matrix, Real, Source};
+use crate::linalg::{Factor, largest_of, norm};
+use crate::matrix::{Mat, Matrix, Real, Source, power_of_two_below};
 use crate::memory::{collected, filled, push, room_for, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;

@@ -37,6 +37,14 @@ pub(crate) fn operator_forms() -> impl Iterator<Item = Form> {
     forms().filter(|form| !form.sparse && !form.fit_intercept)
 }
 
+fn all_targets<'p, 'a, M>(
+    context: &'p Context<'p>,
+    design: &'p Design<'a, f64, M>,
+    ridge: f64,
+) -> Group<'p, 'a, f64, M> {
+    Group { context, design, targets: &[0, 1], ridge, tolerance: f64::UNIT_ROUNDOFF, max_passes: 9 }
+}
+
 impl Instance {
     pub fn new(n: usize, d: usize) -> Self {
         let numbers = Stream::new(5, 0, 0);
@@ -86,16 +94,7 @@ impl Instance {
     pub fn with_group(&self, form: Form, ridge: f64, work: impl FnOnce(&Group<'_, '_, f64>)) {
         let (context, ridges) = (Context::new(2), [ridge]);
         let design = Design::new(&context, &self.problem(form, &ridges)).unwrap();
-        let targets = [0, 1];
-        let tolerance = f64::UNIT_ROUNDOFF;
-        work(&Group {
-            context: &context,
-            design: &design,
-            targets: &targets,
-            ridge,
-            tolerance,
-            max_passes: 9,
-        });
+        work(&all_targets(&context, &design, ridge));
     }
 
     /// The same of a linear operator, which knows nothing of intercepts.
@@ -111,15 +110,7 @@ impl Instance {
         let Problem { targets, weights, ridge: ridges, fit_intercept, .. } = self.problem(form, &ridges);
         let problem = Problem { design, targets, weights, ridge: ridges, fit_intercept };
         let design = Design::by_products(&context, &problem).unwrap();
-        let (targets, tolerance) = ([0, 1], f64::UNIT_ROUNDOFF);
-        work(&Group {
-            context: &context,
-            design: &design,
-            targets: &targets,
-            ridge,
-            tolerance,
-            max_passes: 9,
-        });
+        work(&all_targets(&context, &design, ridge));
     }
 
     /// W^(1/2) (A - 1 mean') and W^(1/2) (B - 1 mean').

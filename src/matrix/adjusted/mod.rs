@@ -14,7 +14,7 @@ mod tiles;
 
 pub use products::Source;
 
-use super::Products;
+use super::{Products, power_of_two_below};
 use crate::error::Result;
 use crate::memory::copied;
 use crate::parallel::Context;
@@ -84,7 +84,7 @@ impl<S> Adjusted<S> {
         if heaviest == 0.0 {
             return Ok(0.0);
         }
-        let unit = heaviest.log2().floor().exp2();
+        let unit = power_of_two_below(heaviest);
         let squares = context.pieces(0..weights.len()).try_fold(0.0, |sum, rows| -> Result<f64> {
             Ok(weights[rows?].iter().fold(sum, |sum, weight| sum + (weight / unit).powi(2)))
         })?;

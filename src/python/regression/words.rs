@@ -7,9 +7,7 @@ use crate::regression::{Method, Preconditioner, Robust};
 
 /// The method of that name.
 pub fn method_named(name: &str) -> Result<Method> {
-    use Method::{Auto, FgmresWlsir, Fossils, Gram, Lsmr, Qr, Spir, Whitened};
-    let known = [Auto, Gram, Whitened, Spir, Fossils, Lsmr, FgmresWlsir, Qr];
-    named("method", name, &known.map(|method| (method.name(), method)))
+    named("method", name, &Method::ALL.map(|method| (method.name(), method)))
 }
 
 /// The precision of that name.

@@ -5,8 +5,8 @@
 //! are divided by powers of two until their sum is below one and nothing overflows.
 
 use crate::error::Result;
-use crate::linalg::{RCOND, power_of_two_below};
-use crate::matrix::{Buffer, Dense, Matrix, Real, Rows, Source, TILE_ROWS};
+use crate::linalg::RCOND;
+use crate::matrix::{Buffer, Dense, Matrix, Real, Rows, Source, TILE_ROWS, power_of_two_below};
 use crate::memory::collected;
 use crate::parallel::Context;
 use crate::simd::{Extended, add_product, dot_extended, kernel};

@@ -7,9 +7,10 @@ pub(crate) mod products;
 pub(crate) mod stacked;
 
 use crate::error::{Error, Result};
-use crate::linalg::{cut_off, power_of_two_below};
+use crate::linalg::cut_off;
 use crate::matrix::{
     Adjusted, Buffer, ColumnNorms, Dense, LinearOperator, Matrix, Products, Real, Rows, Source,
+    power_of_two_below,
 };
 use crate::memory::{collected, copied, extend, filled, room_for, zeros};
 use crate::parallel::Context;

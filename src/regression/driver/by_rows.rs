@@ -450,16 +450,7 @@ mod tests {
         let mut instance = Instance::new(400, 5);
         instance.a[(311, 2)] = f64::INFINITY;
         let form = forms().next().unwrap();
-        for method in [
-            Method::Auto,
-            Method::Gram,
-            Method::Whitened,
-            Method::Spir,
-            Method::Fossils,
-            Method::Lsmr,
-            Method::FgmresWlsir,
-            Method::Qr,
-        ] {
+        for method in Method::ALL {
             let refused = solved(&instance, form, &Params { method, ..Params::default() }).err();
             let expected = Error::non_finite("A", f64::INFINITY, "[311, 2]");
             assert_eq!(refused, Some(expected), "{}", method.name());

@@ -4,8 +4,8 @@
 //! factor is not admissible.
 
 use crate::error::Result;
-use crate::linalg::{self, power_of_two_below};
-use crate::matrix::{Buffer, Dense, Real, Rows, TILE};
+use crate::linalg;
+use crate::matrix::{Buffer, Dense, Real, Rows, TILE, power_of_two_below};
 use crate::memory::{collected, extend, prepare};
 use crate::parallel::Context;
 use crate::random::Stream;

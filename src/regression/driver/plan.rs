@@ -35,6 +35,18 @@ pub enum Method {
 }
 
 impl Method {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Auto,
+        Self::Gram,
+        Self::Whitened,
+        Self::Spir,
+        Self::Fossils,
+        Self::Lsmr,
+        Self::FgmresWlsir,
+        Self::Qr,
+    ];
+
     /// The name that users type.
     pub fn name(self) -> &'static str {
         match self {

@@ -2,10 +2,9 @@
 
 use crate::error::{Error, Result};
 use crate::linalg::{
-    Qr, cut_beyond, exponent_of, largest_of, norm, normalised, power_of_two_below, project, svd,
-    times_power_of_two,
+    Qr, cut_beyond, exponent_of, largest_of, norm, normalised, project, svd, times_power_of_two,
 };
-use crate::matrix::{Mat, Rows};
+use crate::matrix::{Mat, Rows, power_of_two_below};
 use crate::memory::{collected, filled, push, room_for};
 
 /// A_i = C diag(2^exponents), and U S V' of C diag(1/norms), with r directions kept.

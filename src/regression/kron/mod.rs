@@ -28,10 +28,8 @@ mod modes;
 
 use crate::certify::{ROUNDING, damped_ratio, floor_of};
 use crate::error::{Error, Result};
-use crate::linalg::{
-    LEAST, RCOND, cut_off, exponent_of, largest_of, norm, power_of_two_below, times_power_of_two,
-};
-use crate::matrix::{Buffer, Dense, Mat, Matrix, Real, Rows};
+use crate::linalg::{LEAST, RCOND, cut_off, exponent_of, largest_of, norm, times_power_of_two};
+use crate::matrix::{Buffer, Dense, Mat, Matrix, Real, Rows, power_of_two_below};
 use crate::memory::{collected, extend, filled, gathered, push, room_for, zeros};
 use crate::parallel::Context;
 use crate::regression::driver::lstsq;

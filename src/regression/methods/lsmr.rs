@@ -25,8 +25,8 @@
 
 use crate::certify::{backward_error_of_image, damped_ratio};
 use crate::error::Result;
-use crate::linalg::{norm, power_of_two_below};
-use crate::matrix::{LinearOperator, Mat, Real, Source};
+use crate::linalg::norm;
+use crate::matrix::{LinearOperator, Mat, Real, Source, power_of_two_below};
 use crate::memory::{collected, copied, filled, gathered, push, room_for, zeros};
 use crate::random::Stream;
 use crate::regression::design::Design;

@@ -1,8 +1,8 @@
 //! R of a sketch of A, and the answers of the sketch.
 
 use crate::error::Result;
-use crate::linalg::{self, Factor, Qr, Truncated, power_of_two_below, truncated};
-use crate::matrix::{LinearOperator, Mat, Matrix, Real, Sparse};
+use crate::linalg::{self, Factor, Qr, Truncated, truncated};
+use crate::matrix::{LinearOperator, Mat, Matrix, Real, Sparse, power_of_two_below};
 use crate::memory::{collected, filled};
 use crate::regression::design::pass::Passes;
 use crate::regression::design::products::product;

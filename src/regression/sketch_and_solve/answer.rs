@@ -12,8 +12,8 @@
 //! C is root root', the answer is root T'Z, and what it leaves of S B has the norm of [Z - T T'Z; W].
 
 use crate::error::{Error, Result};
-use crate::linalg::{self, Qr, cut_off, largest_of, normalised, power_of_two_below, project, rank_of};
-use crate::matrix::{Mat, Real};
+use crate::linalg::{self, Qr, cut_off, largest_of, normalised, project, rank_of};
+use crate::matrix::{Mat, Real, power_of_two_below};
 use crate::memory::{collected, push, room_for, zeros};
 use crate::parallel::Context;
 use crate::regression::refine::TARGETS;
