@@ -2,6 +2,7 @@
 
 use super::Real;
 use crate::error::{Error, Result};
+use crate::memory::zeros;
 use crate::parallel::Context;
 use std::ops::Range;
 
@@ -282,6 +283,23 @@ impl<'a, T: Real> Sparse<'a, T> {
         Ok(true)
     }
 
+    /// The squares of the lengths of all rows, in stored entries: twice the products that A'A takes. A sum that is beyond
+    /// all integers is the largest.
+    pub fn squared_row_lengths(&self, context: &Context) -> Result<usize> {
+        let square = |length: usize| length.saturating_mul(length);
+        if self.axis == Axis::Rows {
+            return context.pieces(0..self.lines).try_fold(0usize, |sum, lines| {
+                let squares = lines?.map(|line| square(self.extent(line).len()));
+                Ok(squares.fold(sum, usize::saturating_add))
+            });
+        }
+        let mut lengths: Vec<usize> = zeros(self.width, "lengths of rows")?;
+        for entries in context.pieces(0..self.nnz()) {
+            self.visit(entries?, |row, _| lengths[row] += 1);
+        }
+        Ok(lengths.into_iter().map(square).fold(0, usize::saturating_add))
+    }
+
     /// All lines, a few at a time; interrupts are heard in between.
     pub(super) fn lines_in_pieces(&self, context: &Context) -> impl Iterator<Item = Result<Range<usize>>> {
         let (count, few) = (self.lines, (self.lines << 16) / self.nnz().max(self.lines).max(1));
@@ -333,6 +351,17 @@ impl<T: Real> SparseBuf<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_products_of_a_gram_matrix_are_counted_in_either_order() {
+        let (ends, indices, values) = ([0i64, 3, 3, 4, 9], [0i32, 2, 4, 1, 0, 1, 2, 3, 4], [1.0; 9]);
+        let (context, ends, indices) = (Context::new(1), Indices::I64(&ends), Indices::I32(&indices));
+        let rows = Sparse::new(&context, "A", Axis::Rows, (4, 5), ends, indices, &values).unwrap();
+        assert_eq!(rows.squared_row_lengths(&context).unwrap(), 9 + 1 + 25);
+        let columns = rows.along(&context, Axis::Columns).unwrap();
+        assert_eq!(columns.as_ref().squared_row_lengths(&context).unwrap(), 9 + 1 + 25);
+        assert_eq!(rows.t().squared_row_lengths(&context).unwrap(), 4 + 4 + 4 + 1 + 4);
+    }
 
     #[test]
     fn bad_indices_are_refused() {
