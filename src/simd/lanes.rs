@@ -45,6 +45,8 @@ pub trait Lanes: Register<Number = f64, Chunk = [f64; 8]> {
     fn set(values: [f64; 8]) -> Self;
     /// Lane i is `rows[i].sum()`, to the bit.
     fn sums(rows: [Self; 8]) -> Self;
+    /// Lane j of row i becomes lane i of row j.
+    fn transpose(rows: [Self; 8]) -> [Self; 8];
     /// Asks for the cache line of an address, which need not be valid.
     fn prefetch<T>(address: *const T);
 

@@ -13,12 +13,14 @@
 //! | `vector` | [`dot`], [`axpy`], [`sum`], [`norm_sq`] |
 //! | `extended` | [`Extended`]: sums in twice the working precision |
 //! | `residual` | residual and gradient of a least-squares problem in one read of the matrix |
+//! | `narrow` | rows as a tile of columns in the first cache, and what is made of them there |
 //! | `fwht` | [`fwht()`]: the Walsh-Hadamard transform of a tile; [`fwht_across`]: a few of its stages |
 //! | `sparse` | [`gather_dot`] and [`add_outer_product`] of compressed lines, [`add_lines`] on many unchecked ones |
 
 mod extended;
 mod fwht;
 pub(crate) mod lanes;
+pub(crate) mod narrow;
 mod portable;
 mod residual;
 mod sparse;

@@ -90,5 +90,9 @@ impl Lanes for Portable<f64, 8> {
         Self::lanes(|k| rows[k].sum())
     }
     #[inline(always)]
+    fn transpose(rows: [Self; 8]) -> [Self; 8] {
+        std::array::from_fn(|j| Self::lanes(|i| rows[i].0[j]))
+    }
+    #[inline(always)]
     fn prefetch<T>(_: *const T) {}
 }

@@ -114,7 +114,7 @@ fn add_squares<V: Lanes>(r: &[f64], mut squares: V) -> V {
 
 /// N equally spaced lines of equal length, read in step.
 #[derive(Clone, Copy)]
-struct Lines<'a, T, const N: usize> {
+pub(super) struct Lines<'a, T, const N: usize> {
     first: *const T,
     stride: usize,
     len: usize,
@@ -123,14 +123,14 @@ struct Lines<'a, T, const N: usize> {
 
 impl<'a, T: Element, const N: usize> Lines<'a, T, N> {
     #[inline(always)]
-    fn new(a: &'a [T], stride: usize, len: usize) -> Self {
+    pub(super) fn new(a: &'a [T], stride: usize, len: usize) -> Self {
         assert!(len <= a.len() && (N - 1) * stride <= a.len() - len);
         Self { first: a.as_ptr(), stride, len, lifetime: PhantomData }
     }
 
     /// Eight numbers of a line.
     #[inline(always)]
-    fn chunk<V: Lanes>(self, line: usize, chunk: usize) -> V {
+    pub(super) fn chunk<V: Lanes>(self, line: usize, chunk: usize) -> V {
         debug_assert!(line < N && chunk < self.len / 8);
         // SAFETY: `new` checked that all lines lie within the slice.
         T::load(unsafe { &*self.first.add(line * self.stride + 8 * chunk).cast::<[T; 8]>() })
@@ -138,7 +138,7 @@ impl<'a, T: Element, const N: usize> Lines<'a, T, N> {
 
     /// The numbers of a line after its last whole chunk.
     #[inline(always)]
-    fn head<V: Lanes>(self, line: usize) -> V {
+    pub(super) fn head<V: Lanes>(self, line: usize) -> V {
         debug_assert!(line < N);
         let (start, len) = (line * self.stride + self.len / 8 * 8, self.len % 8);
         // SAFETY: `new` checked that all lines lie within the slice.

@@ -137,6 +137,16 @@ impl Lanes for Avx512<__m512d> {
         Self(low).add(Self(high))
     }
     #[inline(always)]
+    fn transpose([a, b, c, d, e, f, g, h]: [Self; 8]) -> [Self; 8] {
+        let ([ab, ab_odd], [cd, cd_odd]) = (a.pairs(b), c.pairs(d));
+        let ([ef, ef_odd], [gh, gh_odd]) = (e.pairs(f), g.pairs(h));
+        let ([top_04, top_26], [top_15, top_37]) = (ab.blocks(cd), ab_odd.blocks(cd_odd));
+        let ([low_04, low_26], [low_15, low_37]) = (ef.blocks(gh), ef_odd.blocks(gh_odd));
+        let ([c0, c4], [c1, c5]) = (top_04.blocks(low_04), top_15.blocks(low_15));
+        let ([c2, c6], [c3, c7]) = (top_26.blocks(low_26), top_37.blocks(low_37));
+        [c0, c1, c2, c3, c4, c5, c6, c7]
+    }
+    #[inline(always)]
     fn prefetch<T>(address: *const T) {
         // SAFETY: a prefetch never faults.
         unsafe { _mm_prefetch(address.cast(), _MM_HINT_T0) }
@@ -160,6 +170,24 @@ impl Avx512<__m512d> {
         let low = unsafe { _mm512_shuffle_f64x2(self.0, other.0, 0x88) };
         // SAFETY: as above.
         Self(low).add(Self(unsafe { _mm512_shuffle_f64x2(self.0, other.0, 0xDD) }))
+    }
+}
+
+/// Steps of `transpose`.
+impl Avx512<__m512d> {
+    /// Even lanes of two rows in turn, and odd ones.
+    #[inline(always)]
+    fn pairs(self, other: Self) -> [Self; 2] {
+        // SAFETY: as above.
+        unsafe { [Self(_mm512_unpacklo_pd(self.0, other.0)), Self(_mm512_unpackhi_pd(self.0, other.0))] }
+    }
+    /// Even blocks of two lanes of one, then of the other, and odd ones.
+    #[inline(always)]
+    fn blocks(self, other: Self) -> [Self; 2] {
+        // SAFETY: as above.
+        let even = unsafe { _mm512_shuffle_f64x2(self.0, other.0, 0x88) };
+        // SAFETY: as above.
+        [Self(even), Self(unsafe { _mm512_shuffle_f64x2(self.0, other.0, 0xDD) })]
     }
 }
 
@@ -346,6 +374,26 @@ impl Lanes for Avx2<__m256d> {
         unsafe { Self(quad_sums([a, b, c, d]), quad_sums([e, f, g, h])) }
     }
     #[inline(always)]
+    fn transpose([a, b, c, d, e, f, g, h]: [Self; 8]) -> [Self; 8] {
+        // SAFETY: as above.
+        unsafe {
+            let (low, high) = (quad_transpose([a.0, b.0, c.0, d.0]), quad_transpose([e.0, f.0, g.0, h.0]));
+            let (next, last) = (quad_transpose([a.1, b.1, c.1, d.1]), quad_transpose([e.1, f.1, g.1, h.1]));
+            let ([a0, a1, a2, a3], [e0, e1, e2, e3]) = (low, high);
+            let ([a4, a5, a6, a7], [e4, e5, e6, e7]) = (next, last);
+            [
+                Self(a0, e0),
+                Self(a1, e1),
+                Self(a2, e2),
+                Self(a3, e3),
+                Self(a4, e4),
+                Self(a5, e5),
+                Self(a6, e6),
+                Self(a7, e7),
+            ]
+        }
+    }
+    #[inline(always)]
     fn prefetch<T>(address: *const T) {
         // SAFETY: a prefetch never faults.
         unsafe { _mm_prefetch(address.cast(), _MM_HINT_T0) }
@@ -362,6 +410,22 @@ unsafe fn quad_sums([a, b, c, d]: [Avx2<__m256d>; 4]) -> __m256d {
         let even = _mm256_add_pd(_mm256_permute2f128_pd(a, c, 0x20), _mm256_permute2f128_pd(a, c, 0x31));
         let odd = _mm256_add_pd(_mm256_permute2f128_pd(b, d, 0x20), _mm256_permute2f128_pd(b, d, 0x31));
         _mm256_add_pd(_mm256_unpacklo_pd(even, odd), _mm256_unpackhi_pd(even, odd))
+    }
+}
+
+/// Lane j of row i in lane i of row j. Needs AVX.
+#[inline(always)]
+unsafe fn quad_transpose([a, b, c, d]: [__m256d; 4]) -> [__m256d; 4] {
+    // SAFETY: the caller has AVX.
+    unsafe {
+        let (ab0, ab1) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+        let (cd0, cd1) = (_mm256_unpacklo_pd(c, d), _mm256_unpackhi_pd(c, d));
+        [
+            _mm256_permute2f128_pd(ab0, cd0, 0x20),
+            _mm256_permute2f128_pd(ab1, cd1, 0x20),
+            _mm256_permute2f128_pd(ab0, cd0, 0x31),
+            _mm256_permute2f128_pd(ab1, cd1, 0x31),
+        ]
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod centring;
 pub(crate) mod exact;
+pub(crate) mod narrow;
 pub(crate) mod pass;
 pub(crate) mod products;
 pub(crate) mod stacked;
@@ -15,6 +16,7 @@ use crate::matrix::{
 use crate::memory::{collected, copied, extend, filled, room_for, zeros};
 use crate::parallel::Context;
 use crate::regression::design::centring::{Centre, centre};
+use crate::regression::design::narrow::FirstRead;
 use crate::regression::problem::Problem;
 use crate::simd::Extended;
 use std::ops::Range;
@@ -38,17 +40,33 @@ pub(crate) struct Design<'a, T, M = Matrix<'a, T>> {
     target_norm: Vec<f64>,
     /// Root of the largest ridge.
     root_ridge: f64,
+    /// What was learnt of narrow rows on the way here.
+    pub first_read: Option<FirstRead>,
 }
 
 impl<'a, 'm, T: Real> Design<'a, T, Matrix<'m, T>> {
     /// Reads the targets and weights once, and the matrix once more if it has to be centred.
     pub fn new(context: &Context, problem: &Problem<'a, T, Matrix<'m, T>>) -> Result<Self> {
+        Self::weighted(context, problem)?.read_with_care(context, problem.fit_intercept)
+    }
+
+    /// The same by one read of A and the targets where rows are narrow and nothing stands out, which leaves what it gives
+    /// in `first_read`.
+    pub fn by_first_read(context: &Context, problem: &Problem<'a, T, Matrix<'m, T>>) -> Result<Self> {
         let mut design = Self::weighted(context, problem)?;
-        if problem.fit_intercept {
-            design.centre(context)?;
+        match design.read_at_once(context, problem.fit_intercept)? {
+            true => Ok(design),
+            false => design.read_with_care(context, problem.fit_intercept),
         }
-        design.refuse_negligible_weights(context)?;
-        design.with_targets(context)
+    }
+
+    /// Whatever the magnitudes, centred exactly.
+    fn read_with_care(mut self, context: &Context, fit_intercept: bool) -> Result<Self> {
+        if fit_intercept {
+            self.centre(context)?;
+        }
+        self.refuse_negligible_weights(context)?;
+        self.with_targets(context)
     }
 
     /// The same rows, all of weight one.
@@ -62,6 +80,7 @@ impl<'a, 'm, T: Real> Design<'a, T, Matrix<'m, T>> {
             target_means: copied(&self.target_means, "the targets")?,
             target_scale: copied(&self.target_scale, "the targets")?,
             target_norm: copied(&self.target_norm, "the targets")?,
+            first_read: None,
             ..*self
         })
     }
@@ -189,6 +208,7 @@ impl<'a, T: Real, M: Source> Design<'a, T, M> {
             target_scale: filled(1.0, k, "the targets")?,
             target_norm: zeros(k, "the targets")?,
             root_ridge: problem.ridge.iter().fold(0.0, |largest: f64, &ridge| largest.max(ridge)).sqrt(),
+            first_read: None,
         })
     }
 

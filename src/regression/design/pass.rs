@@ -9,6 +9,7 @@ use crate::matrix::{
 use crate::memory::{collected, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
+use crate::regression::design::narrow::narrow_pass;
 use crate::regression::design::products::{product, transposed_product};
 use crate::simd::{norm_sq, residual_cols, residual_rows};
 use std::ops::Range;
@@ -38,7 +39,8 @@ impl Pass {
         }
     }
 
-    fn add(&mut self, other: &Self) {
+    /// Adds that of other rows.
+    pub fn add(&mut self, other: &Self) {
         self.gradient.as_mut_slice().iter_mut().zip(other.gradient.as_slice()).for_each(|(sum, g)| *sum += g);
         self.squares.iter_mut().zip(&other.squares).for_each(|(sum, square)| *sum += square);
         self.totals.iter_mut().zip(&other.totals).for_each(|(sum, total)| *sum += total);
@@ -98,6 +100,9 @@ fn dense_pass<T: Real>(
     x: &Mat<f64>,
     sides: Sides<'_>,
 ) -> Result<Pass> {
+    if let Some(rows) = design.narrow_rows(x.ncols()) {
+        return narrow_pass(context, design, rows, x, sides);
+    }
     let blocks = design.blocks()?;
     let work = |buffer: &mut Vec<f64>, block: usize| {
         let mut sum = PassSum::new(design, x, sides)?;

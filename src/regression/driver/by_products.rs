@@ -10,7 +10,7 @@ use crate::regression::bounds::spectrum::FAILURE;
 use crate::regression::design::Design;
 use crate::regression::design::products::{product, transposed_product};
 use crate::regression::driver::output::{Columns, Output};
-use crate::regression::driver::plan::{Candidate, Method, Plan, ProductCandidate};
+use crate::regression::driver::plan::{Candidate, Method, Params, Plan, ProductCandidate};
 use crate::regression::driver::steps::{Driver, Steps};
 use crate::regression::methods::lsmr::{Lengths, PROBES, lsmr};
 use crate::regression::methods::outcome::{Factored, Outcome};
@@ -33,6 +33,7 @@ impl<'o, T: Real> Steps<T, &'o dyn LinearOperator> for ByProducts {
     fn design<'a>(
         context: &Context,
         problem: &Problem<'a, T, &'o dyn LinearOperator>,
+        _: &Params,
     ) -> Result<Design<'a, T, &'o dyn LinearOperator>> {
         Design::by_products(context, problem)
     }

@@ -3,13 +3,13 @@
 use crate::error::{Error, Result};
 use crate::linalg::Precision;
 use crate::matrix::{Buffer, Matrix, Real};
-use crate::memory::{collected, copied};
+use crate::memory::{collected, copied, filled};
 use crate::parallel::Context;
 use crate::regression::design::Design;
 use crate::regression::driver::cost::weights_cost_digits;
 use crate::regression::driver::hint::{Hint, hint};
 use crate::regression::driver::output::{Columns, Output};
-use crate::regression::driver::plan::{Candidate, Method, Params, Plan, wants_hint};
+use crate::regression::driver::plan::{Candidate, Method, Params, Plan, wants_first_read, wants_hint};
 use crate::regression::driver::steps::{Driver, Steps, summary};
 use crate::regression::methods::augmented::augmented;
 use crate::regression::methods::gram::{Moments, gram};
@@ -38,12 +38,28 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
     fn design<'a>(
         context: &Context,
         problem: &Problem<'a, T, Matrix<'m, T>>,
+        params: &Params,
     ) -> Result<Design<'a, T, Matrix<'m, T>>> {
-        Design::new(context, problem)
+        match wants_first_read(problem, params) {
+            true => Design::by_first_read(context, problem),
+            false => Design::new(context, problem),
+        }
     }
 
     fn plan(driver: &mut Driver<'_>, design: &mut Design<'_, T, Matrix<'m, T>>) -> Result<Self> {
         let params = driver.params;
+        if let Some(first) = design.first_read.take() {
+            driver.ledger.read(1);
+            let moments = Moments::of_first_read(first)?;
+            let plan = Plan::after_first_read(design, params)?;
+            driver.ledger.sentences = plan.reasons;
+            let powers = filled(1.0, design.ncols(), POWERS)?;
+            return Ok(Self {
+                candidates: plan.candidates,
+                powers,
+                moments: Some((Precision::Double, moments)),
+            });
+        }
         let sampled = wants_hint(design, params).then(|| hint(driver.context, design)).transpose()?;
         let is_zero = |(j, largest): (usize, &f64)| *largest == 0.0 && design.column_scale(j) != 0.0;
         let known =

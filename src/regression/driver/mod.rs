@@ -68,7 +68,7 @@ fn solve<T: Real, M: Passes<T>, S: Steps<T, M>>(
         return empty::answer(context, problem, (n, d), params);
     }
     let ledger = Ledger::new();
-    let mut design = S::design(context, problem)?;
+    let mut design = S::design(context, problem, params)?;
     let mut driver = Driver::new(context, &design, params, ledger);
     let mut steps = S::plan(&mut driver, &mut design)?;
     driver.ledger.end("plan");

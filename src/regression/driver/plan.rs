@@ -5,11 +5,12 @@ use crate::linalg::Precision;
 use crate::matrix::{Real, Source};
 use crate::memory::collected;
 use crate::regression::design::Design;
+use crate::regression::design::narrow::is_narrow;
 use crate::regression::driver::cost::{Costs, SPIR_PASSES, costs};
 use crate::regression::driver::hint::Hint;
 use crate::regression::methods::lsmr::Limit;
 use crate::regression::methods::sketched::SketchPlan;
-use crate::regression::problem::Preconditioner;
+use crate::regression::problem::{Preconditioner, Problem};
 use crate::sketch::Kind;
 
 /// How the problem is to be solved.
@@ -270,6 +271,22 @@ impl Plan<Candidate> {
         candidates.dedup();
         Ok(Self { candidates, reasons })
     }
+
+    /// The same where A'A is there already.
+    pub fn after_first_read<T: Real>(design: &Design<'_, T>, params: &Params) -> Result<Self> {
+        let rest = match params.method {
+            Method::Gram if !is_square(design.nrows(), design.ncols()) => {
+                [0, 1].map(|draw| Candidate::Whitened { draw })
+            }
+            Method::Gram => [Candidate::Qr; 2],
+            _ => costs_of(design).cheapest(),
+        };
+        let gram = Candidate::Gram(Precision::Double);
+        let mut candidates = collected([gram].into_iter().chain(rest).chain([Candidate::Qr]), PLAN)?;
+        candidates.dedup();
+        let reason = (params.method == Method::Auto).then(|| "rows so narrow give A'A in one read".into());
+        Ok(Self { candidates, reasons: collected(reason, PLAN)? })
+    }
 }
 
 impl Plan<ProductCandidate> {
@@ -323,6 +340,18 @@ const PLAN: &str = "a plan";
 /// True if there is nothing to gain over QR.
 fn is_square(n: usize, d: usize) -> bool {
     n < d.saturating_mul(4) || n.saturating_mul(d) <= SMALL
+}
+
+/// True if A'A is had in the first read of A, whatever the condition of A.
+pub(crate) fn wants_first_read<T: Real>(problem: &Problem<'_, T>, params: &Params) -> bool {
+    let (n, d) = (problem.design.nrows(), problem.design.ncols());
+    let is_tried = match params.method {
+        Method::Gram => true,
+        method => method == Method::Auto && !is_square(n, d),
+    };
+    is_tried
+        && params.dtype_work != Some(Precision::Single)
+        && is_narrow(&problem.design, problem.targets.ncols())
 }
 
 /// True if the condition of A decides what is tried.

@@ -23,7 +23,11 @@ pub(crate) trait Steps<T: Real, M: Passes<T>>: Sized {
     const READS: usize;
 
     /// The problem as it is solved.
-    fn design<'a>(context: &Context, problem: &Problem<'a, T, M>) -> Result<Design<'a, T, M>>;
+    fn design<'a>(
+        context: &Context,
+        problem: &Problem<'a, T, M>,
+        params: &Params,
+    ) -> Result<Design<'a, T, M>>;
 
     /// Decides what to try.
     fn plan(driver: &mut Driver<'_>, design: &mut Design<'_, T, M>) -> Result<Self>;
@@ -210,6 +214,7 @@ mod tests {
         fn design<'a>(
             context: &Context,
             problem: &Problem<'a, f64, Matrix<'m, f64>>,
+            _: &Params,
         ) -> Result<Design<'a, f64, Matrix<'m, f64>>> {
             Design::new(context, problem)
         }

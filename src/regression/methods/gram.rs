@@ -3,9 +3,10 @@
 use crate::error::Result;
 use crate::linalg::{self, Factor, Precision};
 use crate::matrix::{Dense, Mat, Real};
-use crate::memory::collected;
+use crate::memory::{collected, filled};
 use crate::parallel::Context;
 use crate::regression::design::Design;
+use crate::regression::design::narrow::FirstRead;
 use crate::regression::design::pass::{Pass, PassSum, Sides, fold};
 use crate::regression::methods::outcome::{Factored, Outcome};
 use crate::regression::refine::{Group, STAGNATION, Scaled, TARGETS, columns};
@@ -42,6 +43,12 @@ impl Moments {
         };
         let at_zero = fold(design, parts.into_iter().map(|part| part.map(|sum| sum.pass)))?;
         Ok(Self { gram, powers, at_zero })
+    }
+
+    /// What the first read of narrow rows has given.
+    pub fn of_first_read(first: FirstRead) -> Result<Self> {
+        let powers = filled(1.0, first.gram.ncols(), COLUMN_NORMS)?;
+        Ok(Self { gram: first.gram, powers, at_zero: first.at_zero })
     }
 
     /// False if something overflowed or was not finite to begin with.

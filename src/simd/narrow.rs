@@ -1,0 +1,315 @@
+//! Narrow matrices, a few rows of which fit into the first cache with all that is done with them.
+//!
+//! Rows are taken in [`columns_of`]: a tile of columns, whatever the order and the type of the matrix, weighted and shifted on
+//! the way. What follows runs down the columns eight rows at a time, so that there is one kernel for every order: row i of a
+//! tile goes to lane i mod 8, and the lanes are added up by who has all the rows.
+
+use super::kernel;
+use super::lanes::{Element, Lanes};
+use super::residual::Lines;
+
+/// Rows of a matrix: entry (i, j) is at `i * row_stride + j * col_stride`.
+#[derive(Clone, Copy)]
+pub struct Block<'a, T> {
+    /// From the first entry on.
+    pub data: &'a [T],
+    /// Rows, columns.
+    pub shape: (usize, usize),
+    /// From one row, one column, to the next.
+    pub strides: (usize, usize),
+}
+
+impl<T: Element> Block<'_, T> {
+    #[inline(always)]
+    fn get(&self, row: usize, column: usize) -> f64 {
+        self.data[row * self.strides.0 + column * self.strides.1].to_f64()
+    }
+}
+
+kernel! {
+    /// Column j of a tile becomes (entry - shift_j) times the root weights, zeros below the last row. Columns of the tile are
+    /// `height` numbers, a multiple of eight, from one to the next; without roots, all are one.
+    ///
+    /// Panics if anything is too short.
+    pub fn columns_of<V, T: Element>(
+        block: Block<'_, T>,
+        shift: &[f64],
+        roots: Option<&[f64]>,
+        tile: &mut [f64],
+        height: usize,
+    ) {
+        let (nrows, ncols) = block.shape;
+        assert!(shift.len() == ncols && nrows <= height && height.is_multiple_of(8));
+        let tile = &mut tile[..ncols * height];
+        if block.strides.1 == 1 && ncols > 1 {
+            for column in (0..ncols).step_by(8) {
+                match ncols - column {
+                    1 => from_rows::<V, T, 1>(block, column, shift, tile, height),
+                    2 => from_rows::<V, T, 2>(block, column, shift, tile, height),
+                    3 => from_rows::<V, T, 3>(block, column, shift, tile, height),
+                    4 => from_rows::<V, T, 4>(block, column, shift, tile, height),
+                    5 => from_rows::<V, T, 5>(block, column, shift, tile, height),
+                    6 => from_rows::<V, T, 6>(block, column, shift, tile, height),
+                    7 => from_rows::<V, T, 7>(block, column, shift, tile, height),
+                    _ => from_rows::<V, T, 8>(block, column, shift, tile, height),
+                }
+            }
+        } else {
+            for (column, to) in tile.chunks_exact_mut(height).enumerate() {
+                from_column::<V, T>(block, column, shift[column], to);
+            }
+        }
+        for (column, to) in tile.chunks_exact_mut(height).enumerate() {
+            for row in nrows / 8 * 8..nrows {
+                to[row] = block.get(row, column) - shift[column];
+            }
+            to[nrows..nrows.next_multiple_of(8)].fill(0.0);
+            if let Some(roots) = roots {
+                for (to, root) in to.iter_mut().zip(&roots[..nrows]) {
+                    *to *= root;
+                }
+            }
+        }
+    }
+}
+
+/// Up to eight columns of rows next to each other, eight rows at a time; asks for the rows of the next block meanwhile.
+#[inline(always)]
+fn from_rows<V: Lanes, T: Element, const W: usize>(
+    block: Block<'_, T>,
+    column: usize,
+    shift: &[f64],
+    tile: &mut [f64],
+    height: usize,
+) {
+    let (stride, eights) = (block.strides.0, block.shape.0 / 8);
+    let to = &mut tile[column * height..];
+    assert!(8 * eights <= height && to.len() >= W * height);
+    let mut shifts = [V::splat(0.0); W];
+    for j in 0..W {
+        shifts[j] = V::splat(shift[column + j]);
+    }
+    for eight in 0..eights {
+        let data = &block.data[8 * eight * stride + column..];
+        let lines = Lines::<T, 8>::new(data, stride, W);
+        let mut lanes = [V::splat(0.0); 8];
+        for i in 0..8 {
+            V::prefetch(data.as_ptr().wrapping_add((8 * eights + i) * stride));
+            lanes[i] = if W == 8 { lines.chunk(i, 0) } else { lines.head(i) };
+        }
+        let columns = V::transpose(lanes);
+        for j in 0..W {
+            // SAFETY: eight numbers of column j, which end before `8 * eights <= height`.
+            let to = unsafe { &mut *to.as_mut_ptr().add(j * height + 8 * eight).cast::<[f64; 8]>() };
+            columns[j].sub(shifts[j]).store(to);
+        }
+    }
+}
+
+/// Whole eights of one column; asks for those of the next block meanwhile.
+#[inline(always)]
+fn from_column<V: Lanes, T: Element>(block: Block<'_, T>, column: usize, shift: f64, to: &mut [f64]) {
+    let ((nrows, _), (stride, col_stride)) = (block.shape, block.strides);
+    let data = &block.data[column * col_stride..];
+    let (to, _) = to[..nrows / 8 * 8].as_chunks_mut::<8>();
+    let shift = V::splat(shift);
+    if stride == 1 {
+        let (data, _) = data[..nrows].as_chunks::<8>();
+        for (data, to) in data.iter().zip(to) {
+            V::prefetch(data.as_ptr().wrapping_add(nrows));
+            T::load::<V>(data).sub(shift).store(to);
+        }
+    } else {
+        for (eight, to) in to.iter_mut().enumerate() {
+            let mut numbers = [0.0; 8];
+            for i in 0..8 {
+                numbers[i] = data[(8 * eight + i) * stride].to_f64();
+            }
+            V::set(numbers).sub(shift).store(to);
+        }
+    }
+}
+
+/// The sum of eight lanes, in the order of a register's.
+pub fn total([a, b, c, d, e, f, g, h]: [f64; 8]) -> f64 {
+    ((a + e) + (c + g)) + ((b + f) + (d + h))
+}
+
+/// Pairs i <= j of so many columns.
+pub fn pairs(columns: usize) -> usize {
+    columns * (columns + 1) / 2
+}
+
+kernel! {
+    /// Adds the product of columns i <= j of a tile to sum i + j (j + 1) / 2, over `depth` rows, a multiple of eight.
+    ///
+    /// Panics if anything is too short.
+    pub fn add_products_of_columns<V>(tile: &[f64], height: usize, depth: usize, columns: usize, sums: &mut [[f64; 8]]) {
+        assert!(depth <= height && tile.len() >= columns * height && sums.len() == pairs(columns));
+        if V::ROOM == 16 {
+            triangle::<V, 4>(tile, height, depth, columns, sums);
+        } else {
+            triangle::<V, 2>(tile, height, depth, columns, sums);
+        }
+    }
+}
+
+/// By tiles of W x W, whose sums stay in registers.
+#[inline(always)]
+fn triangle<V: Lanes, const W: usize>(
+    tile: &[f64],
+    height: usize,
+    depth: usize,
+    columns: usize,
+    sums: &mut [[f64; 8]],
+) {
+    let place = Place { tile, height, depth };
+    for right in (0..columns).step_by(W) {
+        let width = (columns - right).min(W);
+        for left in (0..right).step_by(W) {
+            match width {
+                1 => place.products::<V, W, 1, false>(left, right, sums),
+                2 => place.products::<V, W, 2, false>(left, right, sums),
+                3 => place.products::<V, W, 3, false>(left, right, sums),
+                _ => place.products::<V, W, 4, false>(left, right, sums),
+            }
+        }
+        match width {
+            1 => place.products::<V, 1, 1, true>(right, right, sums),
+            2 => place.products::<V, 2, 2, true>(right, right, sums),
+            3 => place.products::<V, 3, 3, true>(right, right, sums),
+            _ => place.products::<V, 4, 4, true>(right, right, sums),
+        }
+    }
+}
+
+/// Columns of a tile.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    tile: &'a [f64],
+    height: usize,
+    depth: usize,
+}
+
+impl<'a> Place<'a> {
+    #[inline(always)]
+    fn columns<const N: usize>(self, first: usize) -> Lines<'a, f64, N> {
+        Lines::new(&self.tile[first * self.height..], self.height, self.depth)
+    }
+
+    /// P columns times Q others, or the upper triangle of a square.
+    #[inline(always)]
+    fn products<V: Lanes, const P: usize, const Q: usize, const DIAGONAL: bool>(
+        self,
+        left: usize,
+        right: usize,
+        sums: &mut [[f64; 8]],
+    ) {
+        let (lines, others) = (self.columns::<P>(left), self.columns::<Q>(right));
+        let mut products = [[V::splat(0.0); Q]; P];
+        for p in 0..P {
+            for q in if DIAGONAL { p } else { 0 }..Q {
+                products[p][q] = V::load(&sums[pairs(right + q) + left + p]);
+            }
+        }
+        for chunk in 0..self.depth / 8 {
+            let mut values = [V::splat(0.0); Q];
+            for q in 0..Q {
+                values[q] = others.chunk(q, chunk);
+            }
+            for p in 0..P {
+                let value: V = lines.chunk(p, chunk);
+                for q in if DIAGONAL { p } else { 0 }..Q {
+                    products[p][q] = value.mul_add(values[q], products[p][q]);
+                }
+            }
+        }
+        for p in 0..P {
+            for q in if DIAGONAL { p } else { 0 }..Q {
+                products[p][q].store(&mut sums[pairs(right + q) + left + p]);
+            }
+        }
+    }
+
+    /// r -= A x for N columns.
+    #[inline(always)]
+    fn subtract<V: Lanes, const N: usize>(self, first: usize, x: &[f64], r: &mut [[f64; 8]]) {
+        let lines = self.columns::<N>(first);
+        let mut factors = [V::splat(0.0); N];
+        for j in 0..N {
+            factors[j] = V::splat(-x[first + j]);
+        }
+        for (chunk, r) in r.iter_mut().enumerate() {
+            let mut value = V::load(r);
+            for j in 0..N {
+                value = lines.chunk::<V>(j, chunk).mul_add(factors[j], value);
+            }
+            value.store(r);
+        }
+    }
+
+    /// Sums of A'r for N columns.
+    #[inline(always)]
+    fn multiply<V: Lanes, const N: usize>(self, first: usize, r: &[[f64; 8]], sums: &mut [[f64; 8]]) {
+        let lines = self.columns::<N>(first);
+        let mut products = [V::splat(0.0); N];
+        for j in 0..N {
+            products[j] = V::load(&sums[first + j]);
+        }
+        for (chunk, r) in r.iter().enumerate() {
+            let r = V::load(r);
+            for j in 0..N {
+                products[j] = lines.chunk::<V>(j, chunk).mul_add(r, products[j]);
+            }
+        }
+        for j in 0..N {
+            products[j].store(&mut sums[first + j]);
+        }
+    }
+}
+
+kernel! {
+    /// r -= A x for as many columns of a tile as x is long, and then a_j'r added to sum j for as many as there are sums,
+    /// and r'r to `squares`. r is as long as there are rows in the tile, a multiple of eight.
+    ///
+    /// Panics if anything is too short.
+    pub fn residual_of_columns<V>(
+        tile: &[f64],
+        height: usize,
+        x: &[f64],
+        r: &mut [f64],
+        sums: &mut [[f64; 8]],
+        squares: &mut [f64; 8],
+    ) {
+        assert!(r.len().is_multiple_of(8) && r.len() <= height && x.len() <= sums.len());
+        assert!(tile.len() >= sums.len() * height);
+        let place = Place { tile, height, depth: r.len() };
+        let (r, _) = r.as_chunks_mut::<8>();
+        let mut j = 0;
+        while j < x.len() {
+            match x.len() - j {
+                4.. => place.subtract::<V, 4>(j, x, r),
+                3 => place.subtract::<V, 3>(j, x, r),
+                2 => place.subtract::<V, 2>(j, x, r),
+                _ => place.subtract::<V, 1>(j, x, r),
+            }
+            j += 4;
+        }
+        let mut sum = V::load(squares);
+        for r in r.iter() {
+            let r = V::load(r);
+            sum = r.mul_add(r, sum);
+        }
+        sum.store(squares);
+        let mut j = 0;
+        while j < sums.len() {
+            match sums.len() - j {
+                4.. => place.multiply::<V, 4>(j, r, sums),
+                3 => place.multiply::<V, 3>(j, r, sums),
+                2 => place.multiply::<V, 2>(j, r, sums),
+                _ => place.multiply::<V, 1>(j, r, sums),
+            }
+            j += 4;
+        }
+    }
+}
