@@ -313,3 +313,99 @@ kernel! {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::testing::{on_every_path, same_bits};
+    use proptest::prelude::*;
+
+    /// Entries that no summation order adds up exactly.
+    fn entry(i: usize, j: usize) -> f64 {
+        ((i * 37 + j * 101 + 13) as f64 * 0.618).sin()
+    }
+
+    const SHIFT: f64 = 0.25;
+
+    fn root(i: usize) -> f64 {
+        (i % 3) as f64 * 0.5
+    }
+
+    /// The tile of a matrix with these strides, by every path.
+    fn tiles<T: Element>(
+        shape: (usize, usize),
+        strides: (usize, usize),
+        weighted: bool,
+        cast: impl Fn(f64) -> T,
+    ) -> Vec<Vec<f64>> {
+        let (nrows, ncols) = shape;
+        let height = (nrows + 3).next_multiple_of(8);
+        let mut data = vec![cast(f64::NAN); nrows * strides.0 + ncols * strides.1];
+        for (i, j) in (0..nrows).flat_map(|i| (0..ncols).map(move |j| (i, j))) {
+            data[i * strides.0 + j * strides.1] = cast(entry(i, j));
+        }
+        let roots: Vec<f64> = (0..nrows).map(root).collect();
+        on_every_path(|| {
+            let mut tile = vec![0.0; ncols * height];
+            let block = Block { data: &data, shape, strides };
+            columns_of(block, &vec![SHIFT; ncols], weighted.then_some(&roots[..]), &mut tile, height);
+            tile
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_tile_is_the_shifted_and_weighted_rows_whatever_their_order(
+            nrows in 1usize..40, ncols in 1usize..34, gap in 0usize..3, weighted: bool
+        ) {
+            let orders = [(ncols + gap, 1), (1, nrows + gap), (2 * ncols, 2)];
+            for strides in orders {
+                for tile in tiles((nrows, ncols), strides, weighted, |v| v) {
+                    let height = tile.len() / ncols;
+                    for (i, j) in (0..nrows).flat_map(|i| (0..ncols).map(move |j| (i, j))) {
+                        let weight = if weighted { root(i) } else { 1.0 };
+                        prop_assert_eq!(tile[j * height + i], (entry(i, j) - SHIFT) * weight);
+                    }
+                    for j in 0..ncols {
+                        prop_assert!(tile[j * height..][nrows..nrows.next_multiple_of(8)].iter().all(|&v| v == 0.0));
+                    }
+                }
+                for tile in tiles((nrows, ncols), strides, false, |v| v as f32) {
+                    let height = tile.len() / ncols;
+                    let last = f64::from(entry(nrows - 1, ncols - 1) as f32) - SHIFT;
+                    prop_assert_eq!(tile[(ncols - 1) * height + nrows - 1], last);
+                }
+            }
+        }
+
+        #[test]
+        fn products_and_residuals_agree_with_their_definition_on_every_path(depth in 0usize..9, ncols in 1usize..36) {
+            let (depth, height) = (8 * depth, 8 * depth + 8);
+            let tile: Vec<f64> = (0..ncols * height).map(|at| entry(at % height, at / height)).collect();
+            let x: Vec<f64> = (0..ncols - 1).map(|j| entry(j, 1)).collect();
+            let b: Vec<f64> = (0..depth).map(|i| entry(i, 2)).collect();
+            let outcomes = on_every_path(|| {
+                let mut products = vec![[1.0; 8]; pairs(ncols)];
+                add_products_of_columns(&tile, height, depth, ncols, &mut products);
+                let (mut r, mut sums, mut squares) = (b.clone(), vec![[1.0; 8]; ncols], [1.0; 8]);
+                residual_of_columns(&tile, height, &x, &mut r, &mut sums, &mut squares);
+                let lanes = products.into_iter().chain(sums).chain([squares]).map(total);
+                lanes.chain(r).collect::<Vec<f64>>()
+            });
+            prop_assert!(outcomes.iter().all(|outcome| same_bits(outcome, &outcomes[0])));
+            let column = |j: usize| tile[j * height..][..depth].iter();
+            let product = |i: usize, j: usize| 8.0 + column(i).zip(column(j)).map(|(a, b)| a * b).sum::<f64>();
+            let mut expected: Vec<f64> =
+                (0..ncols).flat_map(|j| (0..=j).map(move |i| (i, j))).map(|(i, j)| product(i, j)).collect();
+            let left = |i: usize| b[i] - x.iter().enumerate().map(|(j, x)| tile[j * height + i] * x).sum::<f64>();
+            let r: Vec<f64> = (0..depth).map(left).collect();
+            expected.extend((0..ncols).map(|j| 8.0 + column(j).zip(&r).map(|(a, r)| a * r).sum::<f64>()));
+            expected.push(8.0 + r.iter().map(|r| r * r).sum::<f64>());
+            expected.extend(r);
+            prop_assert_eq!(outcomes[0].len(), expected.len());
+            for (found, expected) in outcomes[0].iter().zip(&expected) {
+                prop_assert!((found - expected).abs() <= 1e-12 * (1.0 + expected.abs()), "{} for {}", found, expected);
+            }
+        }
+    }
+}

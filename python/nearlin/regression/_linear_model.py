@@ -16,8 +16,7 @@ __all__ = ["LinearRegression", "Ridge"]
 class LinearRegression(Inference):
     """Ordinary least squares, as accurate as a QR factorisation and many times faster on tall data.
 
-    The speed is that of tall X of tens of features and more. With few features, and on wide sparse X, it is
-    slower than scikit-learn's LinearRegression.
+    The speed is that of tall X. On wide sparse X it is slower than scikit-learn's LinearRegression.
 
     Parameters
     ----------

@@ -93,7 +93,8 @@ class LstsqResult(NotATuple):
         >>> A, b = rng.standard_normal((10_000, 20)), rng.standard_normal(10_000)
         >>> print(nearlin.lstsq(A, b, rng=0).explain())  # doctest: +ELLIPSIS
         gram gave the answer.
-          condition about ...
+          rows so narrow give A'A in one read
+          gram ...
         <BLANKLINE>
         stage                    seconds  reads of A   gigabytes
         plan ...
@@ -172,7 +173,8 @@ def lstsq(
         How the triangular factor that drives the refinement is had.
 
         - ``"gram"``: Cholesky factor of A'A, from products in single precision if the columns are
-          well-conditioned enough, else in double; for condition numbers up to 1e7.
+          well-conditioned enough, else in double; for condition numbers up to 1e7. Dense rows of at most 32
+          columns, with at most eight right-hand sides, give all products in one read, in double precision.
         - ``"whitened"``: Cholesky factor of the Gram matrix of A R1^-1, where R1 comes from a sketch of A;
           for any condition number at which the rank is clear.
         - ``"spir"``: R1 itself, with conjugate gradients: for sparse `A` and for thousands of columns.
@@ -229,7 +231,7 @@ def lstsq(
         Precision of the products that the factor is made of; answers meet `tol` either way. float64 does
         without the fast products in single precision; float32 goes from them to ``"whitened"`` at once, whose
         triangular product is in float64 whatever is asked. The default is float32 for condition numbers up to
-        about 300 and in ``"whitened"``, else float64. Methods that make no products A'A ignore it.
+        about 300 and in ``"whitened"``, else float64, as for all rows of at most 32 columns. Methods that make no products A'A ignore it.
     preconditioner : {"split", "left"}, optional
         For ``method="fgmres_wlsir"``: a factor of the weighted rows on both sides of the augmented system, or
         a factor of the rows without their weights on its left, which serves only while the weights make

@@ -250,3 +250,97 @@ fn steps(slab: &Range<usize>, height: usize) -> impl Iterator<Item = Range<usize
     let end = slab.end;
     slab.clone().step_by(height).map(move |start| start..end.min(start + height))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::regression::problem::Problem;
+    use crate::regression::testing::{Instance, assert_near, assert_same, forms, product, transposed};
+
+    #[test]
+    fn one_read_gives_the_products_of_the_explicit_columns() {
+        for (n, d) in [(3000, 1), (700, 5), (90, 32)] {
+            let instance = Instance::new(n, d);
+            for form in forms().filter(|form| !form.sparse) {
+                let problem = instance.problem(form, &[2.0]);
+                let design = Design::by_first_read(&Context::new(2), &problem).unwrap();
+                let careful = Design::new(&Context::new(1), &problem).unwrap();
+                let first = design.first_read.as_ref().unwrap();
+                let (a, b) = instance.explicit(form);
+                let what = format!("{n} x {d}, {form:?}");
+                assert_same(&first.gram, &product(&transposed(&a), &a), &what);
+                let gradient = product(&transposed(&a), &b);
+                for target in 0..2 {
+                    let scale = design.target_scale(target);
+                    assert_eq!(scale.log2().fract(), 0.0);
+                    let norm = b.col(target).iter().map(|b| b * b).sum::<f64>().sqrt();
+                    assert_near(design.target_norm(target) / scale, norm, &what);
+                    assert_eq!(first.at_zero.squares[target], design.target_norm(target).powi(2));
+                    for j in 0..d {
+                        assert_near(
+                            first.at_zero.gradient[(j, target)] / scale,
+                            gradient[(j, target)],
+                            &what,
+                        );
+                    }
+                    assert_near(design.target_means()[target], careful.target_means()[target], &what);
+                }
+                assert_eq!(design.means().is_some(), form.fit_intercept);
+                for (mean, expected) in
+                    design.means().into_iter().zip(careful.means()).flat_map(|(m, c)| m.iter().zip(c))
+                {
+                    assert_near(*mean, *expected, &what);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_stands_out_is_left_to_others() {
+        let form = forms().nth(4).unwrap();
+        let is_read = |change: &dyn Fn(&mut Instance)| {
+            let mut instance = Instance::new(300, 3);
+            change(&mut instance);
+            let problem = instance.problem(form, &[0.0]);
+            Design::by_first_read(&Context::new(1), &problem).map(|design| design.first_read.is_some())
+        };
+        assert_eq!(is_read(&|_| ()), Ok(true));
+        let shift = |by: f64| {
+            move |instance: &mut Instance| {
+                instance.a.col_mut(1).iter_mut().for_each(|value| *value += by);
+            }
+        };
+        assert_eq!((is_read(&shift(1e6)), is_read(&shift(1e10))), (Ok(true), Ok(false)));
+        for constant in [0.0, 1.0, 1e-120, 1e300] {
+            assert_eq!(is_read(&|instance| instance.a.col_mut(2).fill(constant)), Ok(false), "{constant}");
+            assert_eq!(is_read(&|instance| instance.b.col_mut(1).fill(constant)), Ok(false), "{constant}");
+        }
+        for row in [0, 150, 299] {
+            for value in [f64::NAN, f64::INFINITY] {
+                let refusal = is_read(&|instance| instance.a[(row, 1)] = value).unwrap_err().to_string();
+                assert!(refusal.contains(&format!("[{row}, 1]")), "{refusal}");
+                let refusal = is_read(&|instance| instance.b[(row, 0)] = value).unwrap_err().to_string();
+                assert!(refusal.contains(&format!("[{row}, 0]")), "{refusal}");
+            }
+        }
+    }
+
+    #[test]
+    fn threads_change_no_bit() {
+        let instance = Instance::new(20_000, 6);
+        for form in forms().filter(|form| !form.sparse) {
+            let Problem { design, targets, weights, ridge, fit_intercept } = instance.problem(form, &[0.0]);
+            let bits = [1, 2, 5].map(|threads| {
+                let problem = Problem { design, targets, weights, ridge, fit_intercept };
+                let context = Context::new(threads);
+                let design = Design::by_first_read(&context, &problem).unwrap();
+                let x = Mat::from_fn(6, 2, |i, j| 0.1 * (1 + i + 3 * j) as f64).unwrap();
+                let Matrix::Dense(a) = design.a.source else { unreachable!() };
+                let pass = narrow_pass(&context, &design, a, &x, Sides::Targets(&[0, 1])).unwrap();
+                let first = design.first_read.unwrap();
+                [first.gram, first.at_zero.gradient, pass.gradient].map(|m| m.as_slice().to_vec())
+            });
+            assert!(bits[1] == bits[0] && bits[2] == bits[0], "{form:?}");
+        }
+    }
+}
