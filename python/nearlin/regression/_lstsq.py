@@ -231,7 +231,8 @@ def lstsq(
         Precision of the products that the factor is made of; answers meet `tol` either way. float64 does
         without the fast products in single precision; float32 goes from them to ``"whitened"`` at once, whose
         triangular product is in float64 whatever is asked. The default is float32 for condition numbers up to
-        about 300 and in ``"whitened"``, else float64, as for all rows of at most 32 columns. Methods that make no products A'A ignore it.
+        about 300 and in ``"whitened"``, else float64, which rows of at most 32 columns always take. Methods
+        that make no products A'A ignore it.
     preconditioner : {"split", "left"}, optional
         For ``method="fgmres_wlsir"``: a factor of the weighted rows on both sides of the augmented system, or
         a factor of the rows without their weights on its left, which serves only while the weights make
