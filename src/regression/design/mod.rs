@@ -10,13 +10,12 @@ pub(crate) mod stacked;
 use crate::error::{Error, Result};
 use crate::linalg::cut_off;
 use crate::matrix::{
-    Adjusted, Buffer, ColumnNorms, Dense, LinearOperator, Matrix, Products, Real, Rows, Source,
+    Adjusted, Buffer, ColumnNorms, Dense, LinearOperator, Mat, Matrix, Products, Real, Rows, Source,
     power_of_two_below,
 };
 use crate::memory::{collected, copied, extend, filled, room_for, zeros};
 use crate::parallel::Context;
 use crate::regression::design::centring::{Centre, centre};
-use crate::regression::design::narrow::FirstRead;
 use crate::regression::problem::Problem;
 use crate::simd::Extended;
 use std::ops::Range;
@@ -42,6 +41,14 @@ pub(crate) struct Design<'a, T, M = Matrix<'a, T>> {
     root_ridge: f64,
     /// What was learnt of narrow rows on the way here.
     pub first_read: Option<FirstRead>,
+}
+
+/// What the first read of narrow rows gives, in the units of the solvers.
+pub(crate) struct FirstRead {
+    /// A'A.
+    pub gram: Mat<f64>,
+    /// A'B.
+    pub gradient: Mat<f64>,
 }
 
 impl<'a, 'm, T: Real> Design<'a, T, Matrix<'m, T>> {
@@ -444,7 +451,6 @@ fn extreme(value: f64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matrix::Mat;
     use crate::regression::testing::{Instance, assert_near, assert_same, forms};
 
     #[test]

@@ -13,7 +13,7 @@ use crate::matrix::{Dense, Mat, Matrix, Real, power_of_two_below};
 use crate::memory::{collected, filled, resize, zeros};
 use crate::parallel::Context;
 use crate::regression::design::pass::{Pass, Sides};
-use crate::regression::design::{Design, NEGLIGIBLE_ROOT};
+use crate::regression::design::{Design, FirstRead, NEGLIGIBLE_ROOT};
 use crate::simd::narrow::{Block, add_products_of_columns, columns_of, pairs, residual_of_columns, total};
 use std::ops::Range;
 
@@ -36,14 +36,6 @@ const SAMPLE: usize = 64;
 /// Numbers in a tile: the second cache holds some.
 const TILE: usize = 1 << 13;
 const PURPOSE: &str = "a tile of narrow rows";
-
-/// What the first read of narrow rows gives, in the units of the solvers.
-pub(crate) struct FirstRead {
-    /// A'A.
-    pub gram: Mat<f64>,
-    /// The pass at x = 0 for all targets.
-    pub at_zero: Pass,
-}
 
 /// True for shapes that are read this way.
 pub(crate) fn is_narrow<T: Real>(matrix: &Matrix<'_, T>, targets: usize) -> bool {
@@ -81,16 +73,15 @@ impl<'m, T: Real> Design<'_, T, Matrix<'m, T>> {
             self.a.means = Some(collected((0..d).map(mean), PURPOSE)?);
             self.target_means = collected((d..d + k).map(mean), PURPOSE)?;
         }
-        let mut at_zero = Pass::zeros(d, k)?;
+        let mut gradient = Mat::zeros(d, k)?;
         for target in 0..k {
             let norm = centred(d + target, d + target).sqrt();
             let scale = power_of_two_below(norm).recip();
             (self.target_scale[target], self.target_norm[target]) = (scale, norm * scale);
-            at_zero.squares[target] = self.target_norm[target].powi(2);
-            let gradient = at_zero.gradient.col_mut(target);
+            let gradient = gradient.col_mut(target);
             gradient.iter_mut().enumerate().for_each(|(j, g)| *g = centred(j, d + target) * scale);
         }
-        self.first_read = Some(FirstRead { gram: Mat::from_fn(d, d, centred)?, at_zero });
+        self.first_read = Some(FirstRead { gram: Mat::from_fn(d, d, centred)?, gradient });
         Ok(true)
     }
 
@@ -125,11 +116,20 @@ impl<'m, T: Real> Design<'_, T, Matrix<'m, T>> {
         Ok(all)
     }
 
-    /// A, if passes at so many answers are best made in tiles of its columns.
-    pub(super) fn narrow_rows(&self, sides: usize) -> Option<Dense<'m, T>> {
-        let Matrix::Dense(a) = self.a.source else { return None };
-        let is_stored = self.a.is_untouched() && a.col_stride() == 1 && a.ncols() >= LONG_ROWS && sides == 1;
-        (is_narrow(&self.a.source, sides) && self.a.scale.is_none() && !is_stored).then_some(a)
+    /// B - A X and A'(B - A X) by one read, if that is best made in tiles of columns.
+    pub(super) fn narrow_pass(
+        &self,
+        context: &Context,
+        x: &Mat<f64>,
+        sides: Sides<'_>,
+    ) -> Result<Option<Pass>> {
+        let Matrix::Dense(a) = self.a.source else { return Ok(None) };
+        let is_stored =
+            self.a.is_untouched() && a.col_stride() == 1 && a.ncols() >= LONG_ROWS && x.ncols() == 1;
+        if !is_narrow(&self.a.source, x.ncols()) || self.a.scale.is_some() || is_stored {
+            return Ok(None);
+        }
+        pass_in_tiles(context, self, a, x, sides).map(Some)
     }
 
     /// Root weights of some rows.
@@ -159,7 +159,7 @@ impl<'m, T: Real> Design<'_, T, Matrix<'m, T>> {
 }
 
 /// B - A X and A'(B - A X) by one read of narrow rows.
-pub(super) fn narrow_pass<T: Real>(
+fn pass_in_tiles<T: Real>(
     context: &Context,
     design: &Design<'_, T>,
     a: Dense<'_, T>,
@@ -275,13 +275,8 @@ mod tests {
                     assert_eq!(scale.log2().fract(), 0.0);
                     let norm = b.col(target).iter().map(|b| b * b).sum::<f64>().sqrt();
                     assert_near(design.target_norm(target) / scale, norm, &what);
-                    assert_eq!(first.at_zero.squares[target], design.target_norm(target).powi(2));
                     for j in 0..d {
-                        assert_near(
-                            first.at_zero.gradient[(j, target)] / scale,
-                            gradient[(j, target)],
-                            &what,
-                        );
+                        assert_near(first.gradient[(j, target)] / scale, gradient[(j, target)], &what);
                     }
                     assert_near(design.target_means()[target], careful.target_means()[target], &what);
                 }
@@ -336,9 +331,9 @@ mod tests {
                 let design = Design::by_first_read(&context, &problem).unwrap();
                 let x = Mat::from_fn(6, 2, |i, j| 0.1 * (1 + i + 3 * j) as f64).unwrap();
                 let Matrix::Dense(a) = design.a.source else { unreachable!() };
-                let pass = narrow_pass(&context, &design, a, &x, Sides::Targets(&[0, 1])).unwrap();
+                let pass = pass_in_tiles(&context, &design, a, &x, Sides::Targets(&[0, 1])).unwrap();
                 let first = design.first_read.unwrap();
-                [first.gram, first.at_zero.gradient, pass.gradient].map(|m| m.as_slice().to_vec())
+                [first.gram, first.gradient, pass.gradient].map(|m| m.as_slice().to_vec())
             });
             assert!(bits[1] == bits[0] && bits[2] == bits[0], "{form:?}");
         }

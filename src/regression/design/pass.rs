@@ -9,7 +9,6 @@ use crate::matrix::{
 use crate::memory::{collected, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
-use crate::regression::design::narrow::narrow_pass;
 use crate::regression::design::products::{product, transposed_product};
 use crate::simd::{norm_sq, residual_cols, residual_rows};
 use std::ops::Range;
@@ -100,8 +99,8 @@ fn dense_pass<T: Real>(
     x: &Mat<f64>,
     sides: Sides<'_>,
 ) -> Result<Pass> {
-    if let Some(rows) = design.narrow_rows(x.ncols()) {
-        return narrow_pass(context, design, rows, x, sides);
+    if let Some(pass) = design.narrow_pass(context, x, sides)? {
+        return Ok(pass);
     }
     let blocks = design.blocks()?;
     let work = |buffer: &mut Vec<f64>, block: usize| {

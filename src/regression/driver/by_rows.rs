@@ -50,7 +50,7 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
         let params = driver.params;
         if let Some(first) = design.first_read.take() {
             driver.ledger.read(1);
-            let moments = Moments::of_first_read(first)?;
+            let moments = Moments::of_first_read(design, first)?;
             let plan = Plan::after_first_read(design, params)?;
             driver.ledger.sentences = plan.reasons;
             let powers = filled(1.0, design.ncols(), POWERS)?;

@@ -5,9 +5,8 @@ use crate::linalg::{self, Factor, Precision};
 use crate::matrix::{Dense, Mat, Real};
 use crate::memory::{collected, filled};
 use crate::parallel::Context;
-use crate::regression::design::Design;
-use crate::regression::design::narrow::FirstRead;
 use crate::regression::design::pass::{Pass, PassSum, Sides, fold};
+use crate::regression::design::{Design, FirstRead};
 use crate::regression::methods::outcome::{Factored, Outcome};
 use crate::regression::refine::{Group, STAGNATION, Scaled, TARGETS, columns};
 
@@ -46,9 +45,11 @@ impl Moments {
     }
 
     /// What the first read of narrow rows has given.
-    pub fn of_first_read(first: FirstRead) -> Result<Self> {
-        let powers = filled(1.0, first.gram.ncols(), COLUMN_NORMS)?;
-        Ok(Self { gram: first.gram, powers, at_zero: first.at_zero })
+    pub fn of_first_read<T: Real>(design: &Design<'_, T>, first: FirstRead) -> Result<Self> {
+        let (d, k) = (design.ncols(), design.ntargets());
+        let squares = collected((0..k).map(|target| design.target_norm(target).powi(2)), TARGETS)?;
+        let at_zero = Pass { gradient: first.gradient, squares, ..Pass::zeros(d, k)? };
+        Ok(Self { gram: first.gram, powers: filled(1.0, d, COLUMN_NORMS)?, at_zero })
     }
 
     /// False if something overflowed or was not finite to begin with.
