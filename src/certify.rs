@@ -69,11 +69,21 @@ impl Answer<'_> {
 
     /// The Karlson-Waldén estimate.
     pub fn backward_error(&self, factor: &Factor) -> Result<f64> {
-        let (scale, damping) = self.scales();
+        let damping = self.damping();
         if damping == 0.0 {
-            return Ok(scale * norm(self.whitened));
+            return Ok(self.scales().0 * norm(self.whitened));
         }
-        Ok(scale * factor.damped_norm(self.gradient, damping)?)
+        self.backward_error_by(&factor.damped(damping)?)
+    }
+
+    /// w
+    pub(crate) fn damping(&self) -> f64 {
+        self.scales().1
+    }
+
+    /// The estimate by a factor that is damped already: by less than w, an upper bound on it.
+    pub(crate) fn backward_error_by(&self, damped: &Factor) -> Result<f64> {
+        Ok(self.scales().0 * damped.whitened_norm(self.gradient)?)
     }
 }
 

@@ -123,23 +123,20 @@ impl Factor {
         }
     }
 
-    /// |(A'A + w^2 I)^(-1/2) g|
-    pub(crate) fn damped_norm(&self, gradient: &[f64], damping: f64) -> Result<f64> {
+    /// A stand-in for A'A + w^2 I, which is that on the directions kept.
+    pub(crate) fn damped(&self, damping: f64) -> Result<Self> {
         match self {
-            Self::Triangle(r) => {
-                let damped = damped_triangle(r, damping, self.frobenius_norm())?;
-                let mut y = Mat::from_fn(r.ncols(), 1, |i, _| gradient[i])?;
-                super::solve_upper_transposed(damped.as_ref(), y.as_mut());
-                Ok(norm(y.as_slice()))
-            }
+            Self::Triangle(r) => Ok(Self::Triangle(damped_triangle(r, damping, self.frobenius_norm())?)),
             Self::Spectral(v, s) => {
-                let squares = s.iter().enumerate().map(|(j, s)| {
-                    let c: f64 = v.col(j).iter().zip(gradient).map(|(v, g)| v * g).sum();
-                    c * c / (s * s + damping * damping)
-                });
-                Ok(squares.sum::<f64>().sqrt())
+                let damped = s.iter().map(|s| s.hypot(damping));
+                Ok(Self::Spectral(v.copy()?, collected(damped, "singular values")?))
             }
         }
+    }
+
+    /// |(A'A)^(-1/2) g|
+    pub(crate) fn whitened_norm(&self, gradient: &[f64]) -> Result<f64> {
+        Ok(norm(self.whiten(&Mat::from_fn(gradient.len(), 1, |i, _| gradient[i])?)?.as_slice()))
     }
 }
 
@@ -188,7 +185,8 @@ mod tests {
         }
         assert!((triangle.frobenius_norm() - spectral.frobenius_norm()).abs() < 1e-12);
         for damping in [1e-3, 1.0, 1e3] {
-            let norms = [&triangle, &spectral].map(|f| f.damped_norm(gradient.col(0), damping).unwrap());
+            let norms = [&triangle, &spectral]
+                .map(|f| f.damped(damping).unwrap().whitened_norm(gradient.col(0)).unwrap());
             assert!((norms[0] / norms[1] - 1.0).abs() < 1e-10);
         }
     }

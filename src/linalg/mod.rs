@@ -16,6 +16,7 @@
 //! | `weighted_whitened_gram` | the latter with rows weighted by what they are |
 //! | [`leverages`] | squared norms of the rows of A W |
 //! | [`orthonormal()`], [`cholesky_qr2`] | orthonormal bases of tall blocks |
+//! | `add_product`, `add_transposed_product` | rows times many vectors at once, a `Batch` of them |
 //! | [`sparse_gram`], [`gram_of_rows`], [`quadratic_forms`] | A'A, E E' and v'G v of sparse rows |
 //! | [`tsqr()`] | R of a matrix with many rows |
 //! | [`svd()`], [`eigh()`] | thin SVD, symmetric eigendecomposition |
@@ -29,6 +30,7 @@
 //! as slices do. Values never panic, whatever they are, and memory that cannot be had is an error;
 //! where that is the buffer which faer's products keep for each thread, twice the last-level cache, it unwinds.
 
+mod batch;
 mod cholesky;
 mod columns;
 mod condition;
@@ -58,6 +60,7 @@ mod tsqr;
 mod view;
 mod whiten;
 
+pub(crate) use batch::{BATCH_ROWS, Batch, SIDES, add_product, add_transposed_product, batch_rows, fit};
 pub use cholesky::cholesky;
 pub use columns::norm;
 pub(crate) use columns::{normalise_columns, normalised, project};

@@ -8,6 +8,7 @@ use crate::memory::{collected, filled, push, room_for, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
 use crate::regression::design::pass::{Pass, Passes, Sides};
+use std::collections::VecDeque;
 
 /// What the solvers of one group of targets share: the design, the column scale s that its factors are
 /// relative to, the targets and their common ridge.
@@ -122,7 +123,8 @@ impl<T: Real, M: Passes<T>> Group<'_, '_, T, M> {
     pub fn pass(&self, scale: &[f64], x: &Mat<f64>, active: &[usize]) -> Result<Pass> {
         let unscaled = Mat::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] / scale[i])?;
         let targets = collected(active.iter().map(|&position| self.targets[position]), TARGETS)?;
-        let mut pass = M::pass(self.context, self.design, &unscaled, Sides::Targets(&targets))?;
+        let sides = if self.targets.len() > 1 { Sides::Among(&targets) } else { Sides::Targets(&targets) };
+        let mut pass = M::pass(self.context, self.design, &unscaled, sides)?;
         self.to_scaled(&mut pass, &unscaled, scale);
         Ok(pass)
     }
@@ -190,6 +192,7 @@ impl<T: Real, M: Passes<T>> Group<'_, '_, T, M> {
         let mut active = collected(0..k, TARGETS)?;
         let mut last_step = filled(f64::NAN, k, TARGETS)?;
         let mut made = first;
+        let mut dampings = Dampings::of(&scaled.factor, k > 1);
         let ridged = self.ridge_dominates(&scaled.scale);
         while !active.is_empty() && state.passes < self.max_passes {
             let part = columns(&trial, &active)?;
@@ -208,7 +211,7 @@ impl<T: Real, M: Passes<T>> Group<'_, '_, T, M> {
                 let length = norm(whitened.col(side));
                 let rate = length / last_step[position];
                 let may_be_last = rate > STAGNATION || state.passes == self.max_passes;
-                let error = self.estimate(&answer, &scaled.factor, may_be_last)?;
+                let error = self.estimate(&answer, &mut dampings, may_be_last)?;
                 if error <= self.tolerance {
                     // Of answers that meet it the last is the best, where a ridge made it worth having.
                     state.backward_error[position] = f64::INFINITY;
@@ -239,9 +242,10 @@ impl<T: Real, M: Passes<T>> Group<'_, '_, T, M> {
     pub fn measured(&self, scaled: &Scaled, x: &Mat<f64>, pass: &Pass) -> Result<Refined> {
         let mut state = Refined::starting_at(x)?;
         let whitened = scaled.factor.whiten(&pass.gradient)?;
+        let mut dampings = Dampings::of(&scaled.factor, x.ncols() > 1);
         for position in 0..x.ncols() {
             let answer = self.answer(scaled, pass, &whitened, x, position, position);
-            let error = self.estimate(&answer, &scaled.factor, true)?;
+            let error = self.estimate(&answer, &mut dampings, true)?;
             state.keep_better(position, error, pass, x, position);
         }
         state.settled = (0..x.ncols()).all(|position| self.is_accepted(&state, position));
@@ -274,12 +278,45 @@ impl<T: Real, M: Passes<T>> Group<'_, '_, T, M> {
     }
 
     /// The quick bound where it settles the matter, or where the answer is hardly the last one.
-    fn estimate(&self, answer: &Answer<'_>, factor: &Factor, may_be_last: bool) -> Result<f64> {
+    fn estimate(&self, answer: &Answer<'_>, dampings: &mut Dampings<'_>, may_be_last: bool) -> Result<f64> {
         let quick = answer.quick_backward_error();
         if quick <= self.tolerance || !may_be_last && quick > 1e3 * self.tolerance || !quick.is_finite() {
             return Ok(quick);
         }
-        answer.backward_error(factor)
+        dampings.backward_error(answer)
+    }
+}
+
+/// Damped factors of one group of targets.
+struct Dampings<'f> {
+    factor: &'f Factor,
+    /// With several targets, those whose dampings are near one another share a factor, damped by no more than any of them:
+    /// by a power of the fourth root of two, whatever the other targets are.
+    are_shared: bool,
+    made: VecDeque<(f64, Factor)>,
+}
+
+/// Damped factors that are kept at a time.
+const MOST_DAMPINGS: usize = 8;
+
+impl<'f> Dampings<'f> {
+    fn of(factor: &'f Factor, are_shared: bool) -> Self {
+        Self { factor, are_shared, made: VecDeque::new() }
+    }
+
+    /// The Karlson-Waldén estimate, or a bound on it that is not a fifth above.
+    fn backward_error(&mut self, answer: &Answer<'_>) -> Result<f64> {
+        let damping = answer.damping();
+        if !self.are_shared || !damping.is_normal() {
+            return answer.backward_error(self.factor);
+        }
+        let below = ((4.0 * damping.log2()).floor() / 4.0).exp2();
+        let known = self.made.iter().position(|&(damping, _)| damping == below);
+        if known.is_none() {
+            self.made.truncate(MOST_DAMPINGS - 1);
+            self.made.push_front((below, self.factor.damped(below)?));
+        }
+        answer.backward_error_by(&self.made[known.unwrap_or(0)].1)
     }
 }
 

@@ -61,9 +61,9 @@ pub(crate) fn centre<T: Real>(
         }
         for part in tiles() {
             let shares = &of_rows(&part)[..part.len()];
+            let columns = columns.tile(0..k, part.clone(), buffer)?;
             for target in 0..k {
-                let column = columns.tile(target..target + 1, part.clone(), buffer)?;
-                sums.absorb_sum(d + target, dot_extended(column.stored_row(0), shares));
+                sums.absorb_sum(d + target, dot_extended(columns.stored_row(target), shares));
             }
         }
         Ok(sums)

@@ -6,6 +6,7 @@ pub(crate) mod narrow;
 pub(crate) mod pass;
 pub(crate) mod products;
 pub(crate) mod stacked;
+mod targets;
 
 use crate::error::{Error, Result};
 use crate::linalg::cut_off;
@@ -219,20 +220,6 @@ impl<'a, T: Real, M: Source> Design<'a, T, M> {
         })
     }
 
-    /// Brings the targets near one.
-    fn with_targets(mut self, context: &Context) -> Result<Self> {
-        for target in 0..self.ntargets() {
-            let largest = self.largest_target(context, target)?;
-            self.target_scale[target] = power_of_two_below(largest).recip();
-            let mut squares = 0.0;
-            for rows in context.pieces(0..self.nrows()) {
-                squares = rows?.fold(squares, |sum, row| sum + self.target(row, target).powi(2));
-            }
-            self.target_norm[target] = squares.sqrt();
-        }
-        Ok(self)
-    }
-
     /// Number of rows.
     pub fn nrows(&self) -> usize {
         self.a.shape().0
@@ -360,28 +347,6 @@ impl<'a, T: Real, M: Source> Design<'a, T, M> {
         centred.add(-self.target_means[target]);
         let scale = self.target_scale[target];
         Extended { high: centred.high * scale, low: centred.low * scale }
-    }
-
-    fn largest_target(&self, context: &Context, target: usize) -> Result<f64> {
-        let (mut largest, mut faint) = (0.0f64, 0.0f64);
-        for rows in context.pieces(0..self.nrows()) {
-            for row in rows? {
-                let value = self.targets.get(row, target).to_f64();
-                if !value.is_finite() {
-                    return Err(Error::non_finite("b", value, format!("[{row}, {target}]")));
-                }
-                let of_row = self.target(row, target).abs();
-                largest = largest.max(of_row);
-                if of_row < NEGLIGIBLE && self.root_weight(row) > 0.0 {
-                    faint = faint.max((value - self.target_means[target]).abs());
-                }
-            }
-        }
-        if self.a.root_weights.is_some() && largest < NEGLIGIBLE && faint > largest {
-            Err(negligible_weights("b"))
-        } else {
-            Ok(largest)
-        }
     }
 }
 

@@ -1,16 +1,15 @@
 //! One read of A: residuals R = B - A X and gradients A'R for any number of right-hand sides.
 
 use crate::error::Result;
-use crate::linalg;
+use crate::linalg::{BATCH_ROWS, Batch, SIDES, add_product, add_transposed_product, batch_rows, fit};
 use crate::matrix::{
-    Buffer, Dense, DenseMut, LinearOperator, Mat, Matrix, Panel, Real, Rows, Source, Spare, Sparse, Staged,
-    TILE_ROWS,
+    Buffer, Dense, LinearOperator, Mat, Matrix, Panel, Real, Rows, Source, Spare, Sparse, Staged, TILE_ROWS,
 };
 use crate::memory::{collected, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
 use crate::regression::design::products::{product, transposed_product};
-use crate::simd::{norm_sq, residual_cols, residual_rows};
+use crate::simd::{kernel, norm_sq, residual_cols, residual_rows};
 use std::ops::Range;
 
 /// What one read of A gives for a number of right-hand sides.
@@ -53,6 +52,8 @@ const SUMS: &str = "sums over rows";
 pub(crate) enum Sides<'a> {
     /// These targets of the problem.
     Targets(&'a [usize]),
+    /// These of several that belong together: one that is left alone is treated as if the others were there.
+    Among(&'a [usize]),
     /// Zeros: the gradient is -A'A X.
     Zeros,
 }
@@ -61,8 +62,16 @@ impl Sides<'_> {
     /// One entry, in the units of the solvers.
     fn entry<T: Real, M: Source>(&self, design: &Design<'_, T, M>, row: usize, side: usize) -> f64 {
         match self {
-            Self::Targets(targets) => design.target(row, targets[side]),
+            Self::Targets(targets) | Self::Among(targets) => design.target(row, targets[side]),
             Self::Zeros => 0.0,
+        }
+    }
+
+    /// Those in one panel after the other, on some rows, in the units of the solvers; what fills the last is zero.
+    fn load<T: Real>(&self, design: &Design<'_, T>, rows: Range<usize>, panels: &mut [f64]) {
+        match self {
+            Self::Targets(targets) | Self::Among(targets) => design.load_targets(targets, rows, panels),
+            Self::Zeros => panels.fill(0.0),
         }
     }
 }
@@ -102,11 +111,11 @@ fn dense_pass<T: Real>(
     if let Some(pass) = design.narrow_pass(context, x, sides)? {
         return Ok(pass);
     }
-    let blocks = design.blocks()?;
+    let (blocks, point) = (design.blocks()?, Point::new(x, sides)?);
     let work = |buffer: &mut Vec<f64>, block: usize| {
-        let mut sum = PassSum::new(design, x, sides)?;
+        let mut sum = PassSum::new(design, &point)?;
         sum.add_block(blocks[block].clone(), buffer)?;
-        Ok(sum.pass)
+        Ok(sum.finish())
     };
     let mut total: Option<Pass> = None;
     context.fold_with(blocks.len(), Vec::new, work, |part: Pass| part.add_to(&mut total))?;
@@ -141,26 +150,68 @@ pub(crate) fn fold<T: Real>(
     total.map_or_else(|| Pass::zeros(design.ncols(), 0), Ok)
 }
 
+/// Where residuals are taken.
+pub(crate) struct Point<'p> {
+    x: &'p Mat<f64>,
+    sides: Sides<'p>,
+    /// -X, where there may be several sides and X is not zero.
+    negative: Option<Batch>,
+}
+
+impl<'p> Point<'p> {
+    /// The columns of x, one for every side.
+    pub fn new(x: &'p Mat<f64>, sides: Sides<'p>) -> Result<Self> {
+        let mut point = Self { x, sides, negative: None };
+        if !point.is_alone() && x.as_slice().iter().any(|&x| x != 0.0) {
+            point.negative = Some(Batch::negative(x)?);
+        }
+        Ok(point)
+    }
+
+    /// True if there is one side, and it was never among others.
+    fn is_alone(&self) -> bool {
+        self.x.ncols() == 1 && !matches!(self.sides, Sides::Among(_))
+    }
+}
+
 /// The running sums of a pass over consecutive rows.
 pub(crate) struct PassSum<'p, 'a, T> {
     design: &'p Design<'a, T>,
-    x: &'p Mat<f64>,
-    sides: Sides<'p>,
+    point: &'p Point<'p>,
     residual: Buffer<f64>,
-    /// The sums so far.
-    pub pass: Pass,
+    /// A tile that the kernels of several sides cannot read where it is.
+    copy: Vec<f64>,
+    /// Of several sides.
+    gradient: Batch,
+    pass: Pass,
 }
 
 impl<'p, 'a, T: Real> PassSum<'p, 'a, T> {
     /// Nothing summed yet.
-    pub fn new(design: &'p Design<'a, T>, x: &'p Mat<f64>, sides: Sides<'p>) -> Result<Self> {
-        let residual = Buffer::zeros(MOST_ROWS * x.ncols(), "residuals of a block of rows")?;
-        Ok(Self { design, x, sides, residual, pass: Pass::zeros(design.ncols(), x.ncols())? })
+    pub fn new(design: &'p Design<'a, T>, point: &'p Point<'p>) -> Result<Self> {
+        let (d, k) = (design.ncols(), point.x.ncols());
+        let residuals = if point.is_alone() { MOST_ROWS } else { BATCH_ROWS * k.next_multiple_of(SIDES) };
+        Ok(Self {
+            design,
+            point,
+            residual: Buffer::zeros(residuals, "residuals of a block of rows")?,
+            copy: Vec::new(),
+            gradient: Batch::zeros(if point.is_alone() { 0 } else { d }, k)?,
+            pass: Pass::zeros(d, k)?,
+        })
+    }
+
+    /// The sums so far.
+    pub fn finish(mut self) -> Pass {
+        if !self.point.is_alone() {
+            self.gradient.copy_to(self.pass.gradient.as_mut());
+        }
+        self.pass
     }
 
     /// Adds rows, by the kernel made for how they are stored.
     fn add_block(&mut self, rows: Range<usize>, buffer: &mut Vec<f64>) -> Result<()> {
-        let one_side = self.x.ncols() == 1;
+        let one_side = self.point.is_alone();
         let step = if one_side { MOST_ROWS } else { TILE_ROWS };
         for start in rows.clone().step_by(step) {
             let part = start..(start + step).min(rows.end);
@@ -174,7 +225,7 @@ impl<'p, 'a, T: Real> PassSum<'p, 'a, T> {
                 _ => {
                     for start in part.clone().step_by(TILE_ROWS) {
                         let tile = start..(start + TILE_ROWS).min(part.end);
-                        self.add_tile(self.design.a.tile(tile, 0..self.design.ncols(), buffer)?, start);
+                        self.add_tile(self.design.a.tile(tile, 0..self.design.ncols(), buffer)?, start)?;
                     }
                 }
             }
@@ -183,48 +234,74 @@ impl<'p, 'a, T: Real> PassSum<'p, 'a, T> {
     }
 
     /// Adds the rows of a row-major tile of the design, the first of which is row `first`.
-    pub fn add_tile(&mut self, tile: Dense<'_, f64>, first: usize) {
-        if self.x.ncols() == 1 {
+    pub fn add_tile(&mut self, tile: Dense<'_, f64>, first: usize) -> Result<()> {
+        if self.point.is_alone() {
             self.add_rows(tile, first);
-        } else if self.x.ncols() > 1 {
-            for start in (0..tile.nrows()).step_by(MOST_ROWS) {
-                self.add_product_tile(tile.rows(start..(start + MOST_ROWS).min(tile.nrows())), first + start);
-            }
+            return Ok(());
         }
+        let step = batch_rows(tile.ncols());
+        (0..tile.nrows()).step_by(step).try_for_each(|start| {
+            self.add_batch(tile.rows(start..(start + step).min(tile.nrows())), first + start)
+        })
     }
 
     fn add_rows<E: Real>(&mut self, tile: Dense<'_, E>, first: usize) {
         for start in (0..tile.nrows()).step_by(MOST_ROWS) {
             let rows = tile.rows(start..(start + MOST_ROWS).min(tile.nrows()));
             let residual =
-                load(self.design, self.sides, 0, first + start, &mut self.residual[..rows.nrows()]);
+                load(self.design, self.point.sides, 0, first + start, &mut self.residual[..rows.nrows()]);
             let gradient = self.pass.gradient.as_mut_slice();
             self.pass.squares[0] +=
-                residual_rows(rows.data(), rows.row_stride(), self.x.as_slice(), residual, gradient);
+                residual_rows(rows.data(), rows.row_stride(), self.point.x.as_slice(), residual, gradient);
             self.pass.totals[0] += total(self.design, first + start, residual);
         }
     }
 
     fn add_columns(&mut self, part: Dense<'_, T>, first: usize) {
-        let residual = load(self.design, self.sides, 0, first, &mut self.residual[..part.nrows()]);
+        let residual = load(self.design, self.point.sides, 0, first, &mut self.residual[..part.nrows()]);
         let gradient = self.pass.gradient.as_mut_slice();
         self.pass.squares[0] +=
-            residual_cols(part.data(), part.col_stride(), self.x.as_slice(), residual, gradient);
+            residual_cols(part.data(), part.col_stride(), self.point.x.as_slice(), residual, gradient);
     }
 
-    /// Many right-hand sides: two matrix products on a tile that stays in the cache.
-    fn add_product_tile(&mut self, tile: Dense<'_, f64>, first: usize) {
-        let (rows, k) = (tile.nrows(), self.x.ncols());
-        let residual = &mut self.residual[..rows * k];
-        for (side, residual) in residual.chunks_exact_mut(rows).enumerate() {
-            load(self.design, self.sides, side, first, residual);
+    /// Several sides: two matrix products on a tile that stays in the cache.
+    fn add_batch(&mut self, tile: Dense<'_, f64>, first: usize) -> Result<()> {
+        let (design, point, rows) = (self.design, self.point, first..first + tile.nrows());
+        let tile = fit(tile, &mut self.copy)?;
+        let width = rows.len() * SIDES;
+        let residuals = &mut self.residual[..self.pass.squares.len().div_ceil(SIDES) * width];
+        point.sides.load(design, rows.clone(), residuals);
+        let weights = design.a.root_weights.as_ref().map(|weights| &weights[rows]);
+        let sums = self.pass.squares.chunks_mut(SIDES).zip(self.pass.totals.chunks_mut(SIDES));
+        for (panel, (residual, sums)) in residuals.chunks_exact_mut(width.max(1)).zip(sums).enumerate() {
+            if let Some(x) = &point.negative {
+                add_product(tile, x, panel, residual);
+            }
+            add_transposed_product(tile, residual, panel, &mut self.gradient);
+            add_sums_of_sides(residual, weights, sums);
         }
-        let mut residual = DenseMut::column_major(residual, rows, k);
-        linalg::matmul(residual.reborrow(), true, tile, self.x.as_ref(), -1.0);
-        linalg::matmul(self.pass.gradient.as_mut(), true, tile.t(), residual.as_ref(), 1.0);
-        for (side, residual) in self.residual[..rows * k].chunks_exact(rows).enumerate() {
-            self.pass.squares[side] += norm_sq(residual);
-            self.pass.totals[side] += total(self.design, first, residual);
+        Ok(())
+    }
+}
+
+kernel! {
+    /// Adds to the sums of squares of the sides of a panel, and to those of its numbers times the weights of their rows.
+    fn add_sums_of_sides<V>(panel: &[f64], weights: Option<&[f64]>, sums: (&mut [f64], &mut [f64])) {
+        let (mut squares, mut totals) = ([0.0; SIDES], [0.0; SIDES]);
+        let (rows, _) = panel.as_chunks::<SIDES>();
+        for i in 0..rows.len() {
+            let weight = match weights {
+                Some(weights) => weights[i],
+                None => 1.0,
+            };
+            for side in 0..SIDES {
+                squares[side] += rows[i][side] * rows[i][side];
+                totals[side] += rows[i][side] * weight;
+            }
+        }
+        for side in 0..sums.0.len() {
+            sums.0[side] += squares[side];
+            sums.1[side] += totals[side];
         }
     }
 }
@@ -281,7 +358,7 @@ fn sparse_pass<T: Real>(
     Ok(total)
 }
 
-/// Most rows whose residuals are held at once.
+/// Most rows whose residuals are held at once, for one side.
 const MOST_ROWS: usize = 1024;
 
 /// Sum of residuals times root weights, where there is an intercept that wants it.

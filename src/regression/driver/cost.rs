@@ -1,5 +1,7 @@
 //! What every method costs on a shape.
 
+use crate::linalg::SIDES;
+
 /// Rates of one core; their ratios are what matters.
 ///
 /// Fitted to what `python benches/python/regression/cost_model.py` measures, by least squares on the logarithm of
@@ -14,6 +16,8 @@ struct Rates {
     qr: Rate,
     /// Bytes of A read by a step of refinement.
     read: f64,
+    /// Flops of products with several right-hand sides, which come in panels.
+    sides: f64,
     /// Entries of A sketched with eight nonzeros to a column.
     sketch: Rate,
     /// Stored entries of a sparse matrix visited once in a pass, and once in a sketch.
@@ -41,6 +45,7 @@ const RATES: Rates = Rates {
     tall_qr: Rate { limit: 83e9, half: 560.0 },
     qr: Rate { limit: 43e9, half: 330.0 },
     read: 15.5e9,
+    sides: 54e9,
     sketch: Rate { limit: 3e9, half: 350.0 },
     sparse_pass: 0.36e9,
     sparse_sketch: 0.047e9,
@@ -93,13 +98,16 @@ const INNER_READ: f64 = 1.2;
 
 /// The model: flops of the factor, reads of A, flops on the triangle. For one core whatever the machine, so that the
 /// choice, and with it the bits of the answer, does not depend on the number of threads.
-pub(crate) fn costs(n: usize, d: usize, stored: Option<usize>) -> Costs {
+pub(crate) fn costs((n, d): (usize, usize), k: usize, stored: Option<usize>) -> Costs {
+    let sides = if k > 1 { k.next_multiple_of(SIDES) } else { 0 };
     let (n, d) = (n as f64, d as f64);
     let products = n * d * d;
+    // A'B, which a single right-hand side leaves to the read.
+    let moments = 2.0 * n * d * sides as f64 / RATES.sides;
     let qr = RATES.qr.at(d);
     let triangle = d * d * d / 3.0 / qr;
     let (read, sketch, spread) = match stored {
-        None => (8.0 * n * d / RATES.read, n * d / RATES.sketch.at(d), 0.0),
+        None => ((8.0 * n * d / RATES.read).max(2.0 * moments), n * d / RATES.sketch.at(d), 0.0),
         Some(stored) => {
             let stored = stored as f64;
             (2.0 * stored / RATES.sparse_pass, stored / RATES.sparse_sketch, n * d / RATES.spread)
@@ -108,13 +116,13 @@ pub(crate) fn costs(n: usize, d: usize, stored: Option<usize>) -> Costs {
     let qr_of_sketch = |ratio: f64| 2.0 * ratio * d * d * d / qr;
     let (single, double) = (products / RATES.gram_single.at(d), products / RATES.gram_double.at(d));
     Costs {
-        gram_single: single + spread + PASSES[0] * read + triangle,
-        gram_double: double + spread + PASSES[1] * read + triangle,
+        gram_single: single + moments + spread + PASSES[0] * read + triangle,
+        gram_double: double + moments + spread + PASSES[1] * read + triangle,
         whitened: sketch + qr_of_sketch(2.0) + single + double + spread + PASSES[2] * read + 3.0 * triangle,
         spir: sketch
             + qr_of_sketch(if stored.is_some() { 4.0 } else { 12.0 })
             + SPIR_PASSES * INNER_READ * read,
-        qr: 2.0 * products / RATES.tall_qr.at(d) + spread + read,
+        qr: 2.0 * products / RATES.tall_qr.at(d) + 2.0 * moments + spread + read,
         read,
     }
 }
@@ -145,14 +153,16 @@ mod tests {
 
     #[test]
     fn the_model_knows_the_regimes() {
-        let tall = costs(1 << 18, 512, None);
+        let tall = costs((1 << 18, 512), 1, None);
         assert!(tall.gram_single < tall.gram_double && tall.gram_double < tall.whitened);
         assert!(tall.whitened < tall.spir && tall.whitened < tall.qr);
-        let narrow = costs(1 << 20, 8, None);
+        let narrow = costs((1 << 20, 8), 1, None);
         assert!(narrow.qr < narrow.spir && narrow.qr < narrow.whitened);
-        let common = costs(1 << 17, 64, None);
+        let many = costs((100_000, 100), 256, None);
+        assert!(many.gram_double < many.gram_single && many.gram_double < many.whitened);
+        let common = costs((1 << 17, 64), 1, None);
         assert!(common.whitened < common.spir && common.whitened < common.qr);
-        let sparse = costs(1_000_000, 500, Some(5_000_000));
+        let sparse = costs((1_000_000, 500), 1, Some(5_000_000));
         assert!(sparse.spir < sparse.whitened && sparse.spir < sparse.gram_single);
     }
 }

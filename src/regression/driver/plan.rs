@@ -220,7 +220,9 @@ impl Plan<Candidate> {
         let costs = costs_of(design);
         let limits = match params.dtype_work {
             Some(precision) => [Some((precision, precision.limit())), None],
-            None if params.keep_factor => [Some((Precision::Double, Precision::Double.limit())), None],
+            None if params.keep_factor || costs.gram_double < costs.gram_single => {
+                [Some((Precision::Double, Precision::Double.limit())), None]
+            }
             None => [(Precision::Single, 300.0), (Precision::Double, Precision::Double.limit())].map(Some),
         };
         let last = Candidate::Gram(params.dtype_work.unwrap_or(Precision::Double));
@@ -369,7 +371,7 @@ pub(crate) fn wants_hint<T: Real>(design: &Design<'_, T>, params: &Params) -> bo
 }
 
 fn costs_of<T: Real>(design: &Design<'_, T>) -> Costs {
-    costs(design.nrows(), design.ncols(), design.stored())
+    costs((design.nrows(), design.ncols()), design.ntargets(), design.stored())
 }
 
 /// Iterations after which LSMR is given up, if the caller does not say how many.
@@ -387,7 +389,7 @@ fn most_in_all(params: &Params) -> usize {
 fn has_no_factor<T: Real>(design: &Design<'_, T>, params: &Params) -> bool {
     let (n, d) = (design.nrows(), design.ncols());
     let is_dear = || {
-        let costs = costs(n.max(d), n.min(d), design.stored());
+        let costs = costs((n.max(d), n.min(d)), 1, design.stored());
         n.saturating_mul(d) > SMALL && costs.qr > most_iterations(n, d) as f64 * costs.read
     };
     unfactorable(design) || params.method == Method::Lsmr && (params.max_iter.is_some() || is_dear())

@@ -5,7 +5,7 @@ use crate::linalg::{self, Factor, Precision};
 use crate::matrix::{Dense, Mat, Real};
 use crate::memory::{collected, filled};
 use crate::parallel::Context;
-use crate::regression::design::pass::{Pass, PassSum, Sides, fold};
+use crate::regression::design::pass::{Pass, PassSum, Point, Sides, fold};
 use crate::regression::design::{Design, FirstRead};
 use crate::regression::methods::outcome::{Factored, Outcome};
 use crate::regression::refine::{Group, STAGNATION, Scaled, TARGETS, columns};
@@ -30,17 +30,20 @@ impl Moments {
     ) -> Result<Self> {
         let targets = collected(0..design.ntargets(), TARGETS)?;
         let zeros = Mat::zeros(design.ncols(), targets.len())?;
-        let part = || PassSum::new(design, &zeros, Sides::Targets(&targets));
+        let point = Point::new(&zeros, Sides::Targets(&targets))?;
+        let part = || PassSum::new(design, &point);
         let visit = |part: &mut Result<PassSum<'_, '_, T>>, tile: Dense<'_, f64>, first: usize| {
-            if let Ok(sum) = part {
-                sum.add_tile(tile, first);
+            if let Ok(sum) = part
+                && let Err(error) = sum.add_tile(tile, first)
+            {
+                *part = Err(error);
             }
         };
         let (gram, parts) = match precision {
             Precision::Single => linalg::gram::<f32, _>(context, &design.a, &powers, part, visit)?,
             Precision::Double => linalg::gram::<f64, _>(context, &design.a, &powers, part, visit)?,
         };
-        let at_zero = fold(design, parts.into_iter().map(|part| part.map(|sum| sum.pass)))?;
+        let at_zero = fold(design, parts.into_iter().map(|part| part.map(PassSum::finish)))?;
         Ok(Self { gram, powers, at_zero })
     }
 

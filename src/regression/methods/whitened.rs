@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::linalg::{self, Factor, Precision, normalise_columns};
 use crate::matrix::{Dense, Mat, Real};
-use crate::regression::design::pass::{PassSum, Sides, fold};
+use crate::regression::design::pass::{PassSum, Point, Sides, fold};
 use crate::regression::methods::outcome::{Factored, Outcome};
 use crate::regression::methods::sketched::SketchFactor;
 use crate::regression::refine::{Group, Scaled};
@@ -24,10 +24,13 @@ pub(crate) fn whitened<T: Real>(
         whitener.col_mut(j).iter_mut().zip(&scale).for_each(|(w, s)| *w /= s);
     }
     let unscaled = Mat::from_fn(d, x.ncols(), |i, j| x[(i, j)] / scale[i])?;
-    let part = || PassSum::new(group.design, &unscaled, Sides::Targets(group.targets));
+    let point = Point::new(&unscaled, Sides::Targets(group.targets))?;
+    let part = || PassSum::new(group.design, &point);
     let visit = |part: &mut Result<PassSum<'_, '_, T>>, tile: Dense<'_, f64>, first: usize| {
-        if let Ok(sum) = part {
-            sum.add_tile(tile, first);
+        if let Ok(sum) = part
+            && let Err(error) = sum.add_tile(tile, first)
+        {
+            *part = Err(error);
         }
     };
     let (context, design) = (group.context, group.design);
@@ -35,7 +38,7 @@ pub(crate) fn whitened<T: Real>(
         Precision::Single => linalg::whitened_gram::<f32, _>(context, &design.a, &whitener, part, visit)?,
         Precision::Double => linalg::whitened_gram::<f64, _>(context, &design.a, &whitener, part, visit)?,
     };
-    let mut pass = fold(design, parts.into_iter().map(|part| part.map(|sum| sum.pass)))?;
+    let mut pass = fold(design, parts.into_iter().map(|part| part.map(PassSum::finish)))?;
     group.to_scaled(&mut pass, &unscaled, &scale);
     add_ridge(group, &whitener, &mut gram)?;
     let Some(r2) = linalg::cholesky(&gram)? else { return Ok(Outcome::Inadmissible(condition)) };
