@@ -5,7 +5,7 @@
 
 use super::kernel::{HEIGHT, Kernel, add_tile};
 use crate::error::Result;
-use crate::matrix::{Buffer, Dense, DenseMut, Mat, TILE};
+use crate::matrix::{Buffer, Dense, DenseMut, TILE};
 use crate::memory::reset;
 
 /// Vectors of a panel.
@@ -15,6 +15,8 @@ pub(crate) const BATCH_ROWS: usize = 128;
 
 /// Terms of a chain: a panel of so many rows stays in the L1 cache.
 const DEPTH: usize = 128;
+/// Terms of a chain in sums over rows, whose rounding an answer may be made of.
+pub(crate) const SUM_DEPTH: usize = 64;
 /// Numbers of a tile that stay in the L2 cache beside a panel.
 const TILE_NUMBERS: usize = 1 << 16;
 /// Rows so many numbers apart, or a multiple, share so few sets of the L1 cache that a column of a tile does not fit.
@@ -34,15 +36,20 @@ impl Batch {
     }
 
     /// The columns of -X.
-    pub fn negative(x: &Mat<f64>) -> Result<Self> {
+    pub fn negative(x: Dense<'_, f64>) -> Result<Self> {
         let mut batch = Self::zeros(x.nrows(), x.ncols())?;
         for side in 0..x.ncols() {
             let panel = batch.panel_mut(side / SIDES);
-            for (out, x) in panel[side % SIDES..].iter_mut().step_by(SIDES).zip(x.col(side)) {
-                *out = -x;
+            for (i, out) in panel[side % SIDES..].iter_mut().step_by(SIDES).enumerate() {
+                *out = -x.get(i, side);
             }
         }
         Ok(batch)
+    }
+
+    /// Adds other vectors.
+    pub fn add(&mut self, other: &Self) {
+        self.numbers.iter_mut().zip(&*other.numbers).for_each(|(sum, number)| *sum += number);
     }
 
     /// The vectors as columns of `out`.
@@ -53,11 +60,13 @@ impl Batch {
         }
     }
 
-    fn panel(&self, panel: usize) -> &[f64] {
+    /// So many vectors, row by row.
+    pub fn panel(&self, panel: usize) -> &[f64] {
         &self.numbers[panel * self.len * SIDES..][..self.len * SIDES]
     }
 
-    fn panel_mut(&mut self, panel: usize) -> &mut [f64] {
+    /// The same to be written to.
+    pub fn panel_mut(&mut self, panel: usize) -> &mut [f64] {
         &mut self.numbers[panel * self.len * SIDES..][..self.len * SIDES]
     }
 }
@@ -97,9 +106,9 @@ pub(crate) fn add_product(a: Dense<'_, f64>, x: &Batch, panel: usize, out: &mut 
 pub(crate) fn add_transposed_product(a: Dense<'_, f64>, y: &[f64], panel: usize, out: &mut Batch) {
     let (data, stride, rows) = (a.data(), a.row_stride(), a.nrows());
     let out = out.panel_mut(panel);
-    for k in (0..rows).step_by(DEPTH) {
+    for k in (0..rows).step_by(SUM_DEPTH) {
         in_groups(a.ncols(), out, |j, out| {
-            add_tile(DEPTH.min(rows - k), &data[k * stride + j..], stride, 1, &y[k * SIDES..], out);
+            add_tile(SUM_DEPTH.min(rows - k), &data[k * stride + j..], stride, 1, &y[k * SIDES..], out);
         });
     }
 }
@@ -124,11 +133,12 @@ fn in_groups(count: usize, panel: &mut [f64], add: impl Fn(usize, &mut [f64])) {
 mod tests {
     use super::*;
     use crate::linalg::testing::*;
+    use crate::matrix::Mat;
 
     /// A'(B - A X) by panels.
     fn gradient(a: Dense<'_, f64>, x: &Mat<f64>, b: &Mat<f64>) -> Mat<f64> {
         let (n, d, k) = (a.nrows(), a.ncols(), x.ncols());
-        let (x, mut sums) = (Batch::negative(x).unwrap(), Batch::zeros(d, k).unwrap());
+        let (x, mut sums) = (Batch::negative(x.as_ref()).unwrap(), Batch::zeros(d, k).unwrap());
         let mut buffer = Vec::new();
         let tile = fit(a, &mut buffer).unwrap();
         for panel in 0..k.div_ceil(SIDES) {

@@ -60,7 +60,9 @@ mod tsqr;
 mod view;
 mod whiten;
 
-pub(crate) use batch::{BATCH_ROWS, Batch, SIDES, add_product, add_transposed_product, batch_rows, fit};
+pub(crate) use batch::{
+    BATCH_ROWS, Batch, SIDES, SUM_DEPTH, add_product, add_transposed_product, batch_rows, fit,
+};
 pub use cholesky::cholesky;
 pub use columns::norm;
 pub(crate) use columns::{normalise_columns, normalised, project};

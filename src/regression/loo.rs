@@ -3,16 +3,19 @@
 //! With A = U S V' (weighted and centred) the coefficients for a ridge are V S (S^2 + ridge)^-1 U'b and the fit has
 //! the hat matrix H = U diag(s^2 / (s^2 + ridge)) U', plus w_i / sum(w) on the diagonal for an intercept. The residual
 //! at a row that is left out is its residual over 1 - h_ii. U is made from A, V and S one tile at a time and never
-//! stored. Cost: one QR, then n d (d + alphas (1 + targets)) multiply-adds.
+//! stored, unless A has fewer rows than columns. S and V are those of A'A where the condition allows that, else of a
+//! triangle, of A or of its transpose. Cost: that, then n d (d + alphas (1 + targets)) multiply-adds.
 
 use crate::error::Result;
 use crate::linalg;
-use crate::linalg::rank_of;
-use crate::matrix::{Dense, Mat, Matrix, Real, Rows, TILE_ROWS, make_rows, row_blocks};
-use crate::memory::{collected, zeros};
+use crate::linalg::{Precision, rank_of};
+use crate::matrix::{Mat, Real, Rows, TILE_ROWS, make_rows, row_blocks};
+use crate::memory::{collected, filled, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
-use crate::regression::design::pass::{Passes, Sides};
+use crate::regression::design::products::transposed_product;
+use crate::regression::methods::dual::Transposed;
+use crate::regression::methods::gram::Moments;
 use crate::regression::problem::Problem;
 use std::ops::Range;
 
@@ -74,7 +77,7 @@ pub fn ridge_path<T: Real>(
     let fits = Mat::from_fn(spectrum.rank(), alphas.len() * k, |j, c| {
         spectrum.kept(j, alphas[c / k]) * spectrum.coordinates[(j, c % k)] / design.target_scale(c % k)
     })?;
-    let coefficients = linalg::product(spectrum.whitener.as_ref(), fits.as_ref())?;
+    let coefficients = spectrum.coefficients(context, &design, fits)?;
     let mut intercepts = zeros(alphas.len() * k, "intercepts")?;
     for (c, intercept) in intercepts.iter_mut().enumerate() {
         let means = design.means().unwrap_or_default();
@@ -84,25 +87,84 @@ pub fn ridge_path<T: Real>(
     Ok((coefficients, intercepts))
 }
 
-/// Singular values, V S^-1 and U'b.
+/// Squares of the singular values, singular vectors, and U'b.
 struct Spectrum {
     squares: Vec<f64>,
-    whitener: Mat<f64>,
+    vectors: Vectors,
     coordinates: Mat<f64>,
 }
 
+/// Singular vectors, where they are fewest numbers.
+enum Vectors {
+    /// V S^-1
+    Whitener(Mat<f64>),
+    /// U
+    Left(Mat<f64>),
+}
+
+/// Up to this condition singular values and vectors are those of A'A: twelve digits are left of them.
+const MOST_FOR_GRAM: f64 = 100.0;
+
 impl Spectrum {
     fn new<T: Real>(context: &Context, design: &Design<'_, T>) -> Result<Self> {
-        let (d, k) = (design.ncols(), design.ntargets());
-        design.largest_in_columns(context)?;
-        let svd = linalg::svd(linalg::tsqr(context, &design.a)?.as_ref())?;
-        let rank = rank_of(&svd.s, design.cut_off());
-        let whitener = Mat::from_fn(d, rank, |i, j| svd.v[(i, j)] / svd.s[j])?;
-        let targets = collected(0..k, "the targets")?;
-        let at_zero = Matrix::pass(context, design, &Mat::zeros(d, k)?, Sides::Targets(&targets))?;
+        if design.nrows() < design.ncols() {
+            Self::wide(context, design)
+        } else {
+            Self::tall(context, design)
+        }
+    }
+
+    fn tall<T: Real>(context: &Context, design: &Design<'_, T>) -> Result<Self> {
+        let d = design.ncols();
+        let ones = filled(1.0, d, "column scales")?;
+        let moments = Moments::new(context, design, Precision::Double, ones)?;
+        if !moments.is_finite() {
+            design.largest_in_columns(context)?;
+        }
+        let (gram, at_zero) = moments.into_parts();
+        let (s, v) = match of_gram(&gram)? {
+            Some(found) => found,
+            None => {
+                let svd = linalg::svd(linalg::tsqr(context, &design.a)?.as_ref())?;
+                (svd.s, svd.v)
+            }
+        };
+        let rank = rank_of(&s, design.cut_off());
+        let whitener = Mat::from_fn(d, rank, |i, j| v[(i, j)] / s[j])?;
         let coordinates = linalg::product(whitener.as_ref().t(), at_zero.gradient.as_ref())?;
+        let squares = collected(s[..rank].iter().map(|s| s * s), "singular values")?;
+        Ok(Self { squares, vectors: Vectors::Whitener(whitener), coordinates })
+    }
+
+    /// From the triangle of A': where A' = QR and R' = U S W', A = U S (Q W)'.
+    fn wide<T: Real>(context: &Context, design: &Design<'_, T>) -> Result<Self> {
+        design.largest_in_columns(context)?;
+        let r = linalg::tsqr(context, &Transposed::of(design))?;
+        let svd = linalg::svd(r.as_ref())?;
+        let rank = rank_of(&svd.s, design.cut_off());
+        let u = Mat::from_fn(design.nrows(), rank, |i, j| svd.v[(i, j)])?;
+        let targets = Mat::from_fn(design.nrows(), design.ntargets(), |i, target| design.target(i, target))?;
+        let coordinates = linalg::product(u.as_ref().t(), targets.as_ref())?;
         let squares = collected(svd.s[..rank].iter().map(|s| s * s), "singular values")?;
-        Ok(Self { squares, whitener, coordinates })
+        Ok(Self { squares, vectors: Vectors::Left(u), coordinates })
+    }
+
+    /// V S^-1 times coordinates.
+    fn coefficients<T: Real>(
+        &self,
+        context: &Context,
+        design: &Design<'_, T>,
+        mut fits: Mat<f64>,
+    ) -> Result<Mat<f64>> {
+        match &self.vectors {
+            Vectors::Whitener(whitener) => linalg::product(whitener.as_ref(), fits.as_ref()),
+            Vectors::Left(u) => {
+                for side in 0..fits.ncols() {
+                    fits.col_mut(side).iter_mut().zip(&self.squares).for_each(|(fit, square)| *fit /= square);
+                }
+                transposed_product(context, design, &linalg::product(u.as_ref(), fits.as_ref())?)
+            }
+        }
     }
 
     fn rank(&self) -> usize {
@@ -120,11 +182,25 @@ impl Spectrum {
     }
 }
 
+/// The singular values and right vectors of a matrix by its A'A, if its condition allows that.
+fn of_gram(gram: &Mat<f64>) -> Result<Option<(Vec<f64>, Mat<f64>)>> {
+    let d = gram.ncols();
+    if !gram.as_slice().iter().all(|value| value.is_finite()) {
+        return Ok(None);
+    }
+    let (values, vectors) = linalg::eigh(gram)?;
+    let Some((least, most)) = values.first().copied().zip(values.last().copied()) else { return Ok(None) };
+    if most.is_nan() || most > MOST_FOR_GRAM.powi(2) * least {
+        return Ok(None);
+    }
+    let s = collected(values.iter().rev().map(|value| value.sqrt()), "singular values")?;
+    Ok(Some((s, Mat::from_fn(d, d, |i, j| vectors[(i, d - 1 - j)])?)))
+}
+
 struct Steps<'s, 'a, T> {
     design: &'s Design<'a, T>,
     alphas: usize,
-    /// V S^-1
-    whitener: Mat<f64>,
+    vectors: Vectors,
     /// What is taken off the identity to leave 1 - H, rank x alphas; where U is all of space, minus what is left of it.
     shrunk: Mat<f64>,
     /// Those times U'b, rank x (alphas, targets).
@@ -152,7 +228,7 @@ impl<'s, 'a, T: Real> Steps<'s, 'a, T> {
             fits: Mat::from_fn(spectrum.rank(), alphas.len() * k, |j, c| {
                 shrink(j, alphas[c / k]) * spectrum.coordinates[(j, c % k)]
             })?,
-            whitener: spectrum.whitener,
+            vectors: spectrum.vectors,
             identity: if complete { 0.0 } else { 1.0 },
             weight_norm: if intercept { design.weight_norm() } else { f64::INFINITY },
         })
@@ -171,24 +247,22 @@ impl<'s, 'a, T: Real> Steps<'s, 'a, T> {
         mut visit: impl FnMut(usize, usize, f64),
     ) -> Result<()> {
         for start in rows.clone().step_by(TILE_ROWS) {
-            let tile = self.design.a.tile(
-                start..(start + TILE_ROWS).min(rows.end),
-                0..self.design.ncols(),
-                buffer,
-            )?;
-            self.tile(tile, start, &mut visit)?;
+            let part = start..(start + TILE_ROWS).min(rows.end);
+            let u = match &self.vectors {
+                Vectors::Whitener(whitener) => {
+                    let tile = self.design.a.tile(part, 0..self.design.ncols(), buffer)?;
+                    linalg::product(tile, whitener.as_ref())?
+                }
+                Vectors::Left(u) => Mat::copy_of(u.as_ref().rows(part))?,
+            };
+            self.rows(u, start, &mut visit)?;
         }
         Ok(())
     }
 
-    fn tile(
-        &self,
-        tile: Dense<'_, f64>,
-        first: usize,
-        visit: &mut impl FnMut(usize, usize, f64),
-    ) -> Result<()> {
-        let (rows, k) = (tile.nrows(), self.design.ntargets());
-        let mut u = linalg::product(tile, self.whitener.as_ref())?;
+    /// The same for rows of U.
+    fn rows(&self, mut u: Mat<f64>, first: usize, visit: &mut impl FnMut(usize, usize, f64)) -> Result<()> {
+        let (rows, k) = (u.nrows(), self.design.ntargets());
         let fitted = linalg::product(u.as_ref(), self.fits.as_ref())?;
         u.as_mut_slice().iter_mut().for_each(|u| *u *= *u);
         let leverage = linalg::product(u.as_ref(), self.shrunk.as_ref())?;

@@ -123,7 +123,7 @@ impl<T: Real, M: Passes<T>> Group<'_, '_, T, M> {
     pub fn pass(&self, scale: &[f64], x: &Mat<f64>, active: &[usize]) -> Result<Pass> {
         let unscaled = Mat::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] / scale[i])?;
         let targets = collected(active.iter().map(|&position| self.targets[position]), TARGETS)?;
-        let sides = if self.targets.len() > 1 { Sides::Among(&targets) } else { Sides::Targets(&targets) };
+        let sides = Sides::Among(&targets, self.targets.len());
         let mut pass = M::pass(self.context, self.design, &unscaled, sides)?;
         self.to_scaled(&mut pass, &unscaled, scale);
         Ok(pass)

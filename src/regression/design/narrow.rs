@@ -124,9 +124,10 @@ impl<'m, T: Real> Design<'_, T, Matrix<'m, T>> {
         sides: Sides<'_>,
     ) -> Result<Option<Pass>> {
         let Matrix::Dense(a) = self.a.source else { return Ok(None) };
+        let count = sides.of(x.ncols());
         let is_stored =
-            self.a.is_untouched() && a.col_stride() == 1 && a.ncols() >= LONG_ROWS && x.ncols() == 1;
-        if !is_narrow(&self.a.source, x.ncols()) || self.a.scale.is_some() || is_stored {
+            self.a.is_untouched() && a.col_stride() == 1 && a.ncols() >= LONG_ROWS && count == 1;
+        if !is_narrow(&self.a.source, count) || self.a.scale.is_some() || is_stored {
             return Ok(None);
         }
         pass_in_tiles(context, self, a, x, sides).map(Some)
@@ -150,7 +151,7 @@ impl<'m, T: Real> Design<'_, T, Matrix<'m, T>> {
 
     /// A target, or zeros, as a column of a tile.
     fn put_target(&self, sides: Sides<'_>, side: usize, rows: &Range<usize>, column: &mut [f64]) {
-        let Sides::Targets(targets) = sides else { return column.fill(0.0) };
+        let (Sides::Targets(targets) | Sides::Among(targets, _)) = sides else { return column.fill(0.0) };
         let target = targets[side];
         let (block, height) = (block(self.targets.cols(target..target + 1), rows), column.len());
         columns_of(block, &[self.target_means[target]], self.roots(rows), column, height);

@@ -52,8 +52,8 @@ const SUMS: &str = "sums over rows";
 pub(crate) enum Sides<'a> {
     /// These targets of the problem.
     Targets(&'a [usize]),
-    /// These of several that belong together: one that is left alone is treated as if the others were there.
-    Among(&'a [usize]),
+    /// These of so many that belong together: those that are left are treated as if the others were there.
+    Among(&'a [usize], usize),
     /// Zeros: the gradient is -A'A X.
     Zeros,
 }
@@ -62,15 +62,20 @@ impl Sides<'_> {
     /// One entry, in the units of the solvers.
     fn entry<T: Real, M: Source>(&self, design: &Design<'_, T, M>, row: usize, side: usize) -> f64 {
         match self {
-            Self::Targets(targets) | Self::Among(targets) => design.target(row, targets[side]),
+            Self::Targets(targets) | Self::Among(targets, _) => design.target(row, targets[side]),
             Self::Zeros => 0.0,
         }
+    }
+
+    /// How many belong to these, which are `count`.
+    pub fn of(&self, count: usize) -> usize {
+        if let Self::Among(_, all) = self { *all } else { count }
     }
 
     /// Those in one panel after the other, on some rows, in the units of the solvers; what fills the last is zero.
     fn load<T: Real>(&self, design: &Design<'_, T>, rows: Range<usize>, panels: &mut [f64]) {
         match self {
-            Self::Targets(targets) | Self::Among(targets) => design.load_targets(targets, rows, panels),
+            Self::Targets(targets) | Self::Among(targets, _) => design.load_targets(targets, rows, panels),
             Self::Zeros => panels.fill(0.0),
         }
     }
@@ -163,14 +168,14 @@ impl<'p> Point<'p> {
     pub fn new(x: &'p Mat<f64>, sides: Sides<'p>) -> Result<Self> {
         let mut point = Self { x, sides, negative: None };
         if !point.is_alone() && x.as_slice().iter().any(|&x| x != 0.0) {
-            point.negative = Some(Batch::negative(x)?);
+            point.negative = Some(Batch::negative(x.as_ref())?);
         }
         Ok(point)
     }
 
-    /// True if there is one side, and it was never among others.
+    /// True if there is one side, and was never another.
     fn is_alone(&self) -> bool {
-        self.x.ncols() == 1 && !matches!(self.sides, Sides::Among(_))
+        self.sides.of(self.x.ncols()) == 1
     }
 }
 

@@ -6,7 +6,7 @@ use crate::matrix::{Real, Rows, Source, TILE_ROWS, power_of_two_below, row_block
 use crate::memory::{extend, filled, prepare};
 use crate::parallel::Context;
 use crate::regression::design::{Design, NEGLIGIBLE, extreme, negligible_weights};
-use crate::simd::norm_sq;
+use crate::simd::{kernel, norm_sq};
 use std::ops::Range;
 
 /// What is known of the size of some numbers.
@@ -102,36 +102,27 @@ impl<T: Real, M: Source> Design<'_, T, M> {
     /// zeros where there is no target.
     pub(super) fn load_targets(&self, targets: &[usize], rows: Range<usize>, panels: &mut [f64]) {
         let width = (rows.len() * SIDES).max(1);
-        for (panel, sides) in panels.chunks_exact_mut(width).zip(targets.chunks(SIDES)) {
-            if sides.len() < SIDES {
-                panel.fill(0.0);
-            }
-            let consecutive = sides.windows(2).all(|pair| pair[0] + 1 == pair[1]);
-            if self.targets.col_stride() == 1 && consecutive {
-                self.load_rows(sides[0]..sides[0] + sides.len(), rows.clone(), panel);
-            } else {
-                for (side, &target) in sides.iter().enumerate() {
-                    let entries = rows.clone().map(|row| self.target(row, target));
-                    panel[side..]
-                        .iter_mut()
-                        .step_by(SIDES)
-                        .zip(entries)
-                        .for_each(|(out, entry)| *out = entry);
-                }
-            }
+        if !targets.len().is_multiple_of(SIDES)
+            && let Some(last) = panels.chunks_exact_mut(width).last()
+        {
+            last.fill(0.0);
         }
-    }
-
-    /// Consecutive targets whose rows are contiguous.
-    fn load_rows(&self, sides: Range<usize>, rows: Range<usize>, panel: &mut [f64]) {
-        let (means, scales) = (&self.target_means[sides.clone()], &self.target_scale[sides.clone()]);
-        let targets = self.targets.cols(sides);
-        for (row, out) in rows.zip(panel.chunks_exact_mut(SIDES)) {
-            let root = self.root_weight(row);
-            for (((out, value), mean), scale) in
-                out.iter_mut().zip(targets.stored_row(row)).zip(means).zip(scales)
-            {
-                *out = (value.to_f64() - mean) * root * scale;
+        let consecutive = targets.windows(2).all(|pair| pair[0] + 1 == pair[1]);
+        if self.targets.col_stride() == 1 && consecutive && !targets.is_empty() {
+            // In the order in which they lie in memory.
+            let sides = targets[0]..targets[0] + targets.len();
+            let values = self.targets.cols(sides.clone());
+            let adjust = [&self.target_means[sides.clone()], &self.target_scale[sides]];
+            for (i, row) in rows.enumerate() {
+                let out = &mut panels[i * SIDES..];
+                load_row(values.stored_row(row), adjust, self.root_weight(row), width, out);
+            }
+            return;
+        }
+        for (panel, sides) in panels.chunks_exact_mut(width).zip(targets.chunks(SIDES)) {
+            for (side, &target) in sides.iter().enumerate() {
+                let entries = rows.clone().map(|row| self.target(row, target));
+                panel[side..].iter_mut().step_by(SIDES).zip(entries).for_each(|(out, entry)| *out = entry);
             }
         }
     }
@@ -159,6 +150,27 @@ impl<T: Real, M: Source> Design<'_, T, M> {
             }
         }
         if faint > largest { Err(negligible_weights("b")) } else { Ok(()) }
+    }
+}
+
+kernel! {
+    /// Writes one row of some targets less their means, times its root weight and their scales, [`SIDES`] numbers to every
+    /// panel of `width` numbers.
+    fn load_row<V, T: Real>(row: &[T], adjust: [&[f64]; 2], root: f64, width: usize, panels: &mut [f64]) {
+        let (values, rest) = row.as_chunks::<SIDES>();
+        let ((means, means_rest), (scales, scales_rest)) =
+            (adjust[0].as_chunks::<SIDES>(), adjust[1].as_chunks::<SIDES>());
+        assert!(means.len() == values.len() && scales.len() == values.len());
+        for c in 0..values.len() {
+            if let Some(out) = panels[c * width..].first_chunk_mut::<SIDES>() {
+                for side in 0..SIDES {
+                    out[side] = (values[c][side].to_f64() - means[c][side]) * root * scales[c][side];
+                }
+            }
+        }
+        for side in 0..rest.len() {
+            panels[values.len() * width + side] = (rest[side].to_f64() - means_rest[side]) * root * scales_rest[side];
+        }
     }
 }
 

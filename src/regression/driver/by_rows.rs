@@ -9,9 +9,12 @@ use crate::regression::design::Design;
 use crate::regression::driver::cost::weights_cost_digits;
 use crate::regression::driver::hint::{Hint, hint};
 use crate::regression::driver::output::{Columns, Output};
-use crate::regression::driver::plan::{Candidate, Method, Params, Plan, wants_first_read, wants_hint};
+use crate::regression::driver::plan::{
+    Candidate, Method, Params, Plan, is_dual, wants_first_read, wants_hint,
+};
 use crate::regression::driver::steps::{Driver, Steps, summary};
 use crate::regression::methods::augmented::augmented;
+use crate::regression::methods::dual::{Magnitudes, RowGram, dual};
 use crate::regression::methods::gram::{Moments, gram};
 use crate::regression::methods::lsmr::{Lengths, lsmr};
 use crate::regression::methods::outcome::{Factored, Outcome};
@@ -29,6 +32,15 @@ pub(crate) struct ByRows {
     powers: Vec<f64>,
     /// A'A in the precision last asked for.
     moments: Option<(Precision, Moments)>,
+    /// Of fewer rows than columns.
+    dual: Option<Dual>,
+}
+
+/// What all ridges share of fewer rows than columns.
+struct Dual {
+    magnitudes: Magnitudes,
+    /// A A' in the precision last asked for.
+    gram: Option<(Precision, RowGram)>,
 }
 
 impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
@@ -58,6 +70,19 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
                 candidates: plan.candidates,
                 powers,
                 moments: Some((Precision::Double, moments)),
+                dual: None,
+            });
+        }
+        if is_dual(design, params)
+            && let Some(dual) = Dual::of(driver, design)?
+        {
+            let plan = Plan::for_wide_rows(design, params)?;
+            driver.ledger.sentences = plan.reasons;
+            return Ok(Self {
+                candidates: plan.candidates,
+                powers: Vec::new(),
+                moments: None,
+                dual: Some(dual),
             });
         }
         let sampled = wants_hint(design, params).then(|| hint(driver.context, design)).transpose()?;
@@ -77,7 +102,7 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
         let powers = collected(largest.iter().enumerate().map(power), POWERS)?;
         let plan = Plan::for_rows(design, params, sampled.as_ref())?;
         driver.ledger.sentences = plan.reasons;
-        Ok(Self { candidates: plan.candidates, powers, moments: None })
+        Ok(Self { candidates: plan.candidates, powers, moments: None, dual: None })
     }
 
     fn solve(
@@ -118,6 +143,10 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
                 self.moments = Some((precision, moments));
                 outcome
             }
+            Candidate::Dual(precision) => match &mut self.dual {
+                Some(dual) => dual.attempt(driver, group, precision),
+                None => Err(Error::Internal("nothing is known of the rows".into())),
+            },
             Candidate::Whitened { .. } | Candidate::Iterative { .. } | Candidate::Augmented { .. } => {
                 attempt_sketched(driver, group, candidate)
             }
@@ -157,7 +186,8 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
         group: &Group<'_, '_, T, Matrix<'m, T>>,
         output: &mut Output,
     ) -> Result<()> {
-        (output.columns, output.confidence) = (Columns::PowersOfTwo, 1.0);
+        let columns = if self.dual.is_some() { Columns::OfNormalisedRows } else { Columns::PowersOfTwo };
+        (output.columns, output.confidence) = (columns, 1.0);
         if output.inference.is_none() && output.forward.is_none() {
             return Ok(());
         }
@@ -213,6 +243,41 @@ impl ByRows {
         let power = |(j, &value): (usize, &f64)| group.design.equilibrating_power(j, value);
         self.powers = collected(largest.iter().enumerate().map(power), POWERS)?;
         Moments::new(driver.context, group.design, precision, copied(&self.powers, POWERS)?)
+    }
+}
+
+impl Dual {
+    /// Reads A for its magnitudes; none if these are extreme.
+    fn of<T: Real>(driver: &mut Driver<'_>, design: &Design<'_, T>) -> Result<Option<Self>> {
+        driver.ledger.read(1);
+        let magnitudes = Magnitudes::of(driver.context, design)?;
+        if !magnitudes.columns.iter().all(|value| value.is_finite()) {
+            design.largest_in_columns(driver.context)?;
+        }
+        let extreme = design.is_extreme(&magnitudes.columns);
+        Ok((!extreme).then_some(Self { magnitudes, gram: None }))
+    }
+
+    fn attempt<T: Real>(
+        &mut self,
+        driver: &mut Driver<'_>,
+        group: &Group<'_, '_, T>,
+        precision: Precision,
+    ) -> Result<Outcome> {
+        let gram = match self.gram.take() {
+            Some((made, gram)) if made == precision => gram,
+            _ => {
+                driver.ledger.read(1);
+                RowGram::new(driver.context, group.design, precision, &self.magnitudes)?
+            }
+        };
+        let limit = match precision {
+            Precision::Single if driver.params.dtype_work.is_none() => 300.0,
+            _ => precision.limit(),
+        };
+        let outcome = dual(group, &gram, &self.magnitudes, limit, driver.rcond);
+        self.gram = Some((precision, gram));
+        outcome
     }
 }
 
@@ -285,7 +350,7 @@ fn is_exact(params: &Params, candidate: Candidate, condition: f64) -> bool {
         Candidate::Whitened { .. } | Candidate::Augmented { .. } => {
             whitened_precision(params) == Precision::Double
         }
-        Candidate::Iterative { .. } | Candidate::Lsmr(_) => false,
+        Candidate::Iterative { .. } | Candidate::Lsmr(_) | Candidate::Dual(_) => false,
         Candidate::Qr => true,
     }
 }
@@ -420,8 +485,12 @@ mod tests {
         let instance = Instance::new(60, 5);
         for form in forms().take(2) {
             instance.with_group(form, 0.0, |group| {
-                let by =
-                    |candidates: Vec<Candidate>| ByRows { candidates, powers: Vec::new(), moments: None };
+                let by = |candidates: Vec<Candidate>| ByRows {
+                    candidates,
+                    powers: Vec::new(),
+                    moments: None,
+                    dual: None,
+                };
                 let spares = |candidates, method| {
                     let params = Params { method, ..Params::default() };
                     by(candidates).spares_memory(&params, group.design)
@@ -444,7 +513,7 @@ mod tests {
             instance.with_group(forms().next().unwrap(), 0.0, |group| {
                 let mut driver = Driver::new(group.context, group.design, &params, Ledger::new());
                 let powers = powers.to_vec();
-                let mut steps = ByRows { candidates: vec![Candidate::Qr], powers, moments: None };
+                let mut steps = ByRows { candidates: vec![Candidate::Qr], powers, moments: None, dual: None };
                 let moments = steps.read_moments(&mut driver, group, Precision::Double);
                 driver.ledger.end("gram");
                 found = Some((moments, steps.powers, driver.ledger.stages[0].reads));

@@ -74,6 +74,8 @@ pub enum Columns {
     PowersOfTwo,
     /// As they are.
     Unscaled,
+    /// As they are, those of rows of norm one.
+    OfNormalisedRows,
 }
 
 impl Columns {
@@ -83,6 +85,7 @@ impl Columns {
             Self::Normalised => "scaled to norm one",
             Self::PowersOfTwo => "scaled by powers of two to norms in [1, 2)",
             Self::Unscaled => "as they are",
+            Self::OfNormalisedRows => "as they are, those of rows scaled to norm one",
         }
     }
 }
@@ -154,10 +157,11 @@ impl Output {
         Ok(())
     }
 
-    /// Takes over the answers of one group, their errors measured without a factor.
+    /// Takes over the answers of one group, their errors measured without a factor of A'A.
     pub(crate) fn accept_unfactored<T: Real, M: Passes<T>>(
         &mut self,
         group: &Group<'_, '_, T, M>,
+        method: Method,
         answers: Unfactored,
     ) -> Result<()> {
         self.take(group, &answers.refined, &answers.scale);
@@ -170,8 +174,9 @@ impl Output {
             self.backward_error[target] = answers.refined.backward_error[position] + rounding;
             self.backward_error_bound[target] = answers.bound[position] + rounding + ROUNDING;
         }
-        self.rank = None;
-        self.method = Method::Lsmr;
+        self.rank = answers.rank;
+        self.floor = self.floor.max(floor_of(T::UNIT_ROUNDOFF) + answers.rounding);
+        self.method = method;
         self.condition = self.condition.max(answers.condition);
         Ok(())
     }
@@ -327,6 +332,8 @@ mod tests {
             bound: vec![bound; 2],
             scale: vec![4.0; x.nrows()],
             condition: 7.0,
+            rank: None,
+            rounding: 0.0,
             is_shortest: true,
         }
     }
@@ -338,7 +345,7 @@ mod tests {
         let mut output = output::<f64>(3, None);
         output.rank = Some(3);
         instance.with_group(form, 0.0, |group| {
-            output.accept_unfactored(group, unfactored(&x, 1e-17, 2e-17)).unwrap();
+            output.accept_unfactored(group, Method::Lsmr, unfactored(&x, 1e-17, 2e-17)).unwrap();
             let unit = group.design.target_scale(1);
             assert_eq!(output.x[(2, 1)] * unit, 4.0 / 4.0);
             output.finish(group.design).unwrap();
@@ -357,7 +364,7 @@ mod tests {
         let settled = |tolerance: Option<f64>, error: f64| {
             let mut output = output::<f64>(3, tolerance);
             instance.with_group(form, 0.0, |group| {
-                output.accept_unfactored(group, unfactored(&x, error, 2.0 * error)).unwrap();
+                output.accept_unfactored(group, Method::Lsmr, unfactored(&x, error, 2.0 * error)).unwrap();
                 output.finish(group.design).unwrap();
             });
             output.settled
@@ -390,7 +397,7 @@ mod tests {
         };
         let x = Mat::from_fn(1, 2, |_, target| [0.1, 0.5][target]).unwrap();
         let mut output = output::<f32>(1, None);
-        output.accept_unfactored(&group, unfactored(&x, 0.0, 0.0)).unwrap();
+        output.accept_unfactored(&group, Method::Lsmr, unfactored(&x, 0.0, 0.0)).unwrap();
         let rounded = f64::from(0.1f32);
         assert_eq!(output.x[(0, 0)] * design.target_scale(0) * 4.0, rounded);
         assert_near(output.backward_error[0] * 1e9, (rounded - 0.1).abs() / 0.1 * 1e9, "change");

@@ -95,6 +95,7 @@ pub struct Params {
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) enum Candidate {
     Gram(Precision),
+    Dual(Precision),
     Whitened { draw: u32 },
     Iterative { draw: u32, heavy_ball: bool },
     Lsmr(Limit),
@@ -140,7 +141,7 @@ impl ProductCandidate {
 impl Candidate {
     pub fn method(self) -> Method {
         match self {
-            Self::Gram(_) => Method::Gram,
+            Self::Gram(_) | Self::Dual(_) => Method::Gram,
             Self::Whitened { .. } => Method::Whitened,
             Self::Iterative { heavy_ball: false, .. } => Method::Spir,
             Self::Iterative { heavy_ball: true, .. } => Method::Fossils,
@@ -164,6 +165,8 @@ impl Candidate {
         match self {
             Self::Gram(Precision::Single) => "gram (single precision)",
             Self::Gram(Precision::Double) => "gram (double precision)",
+            Self::Dual(Precision::Single) => "gram of rows (single precision)",
+            Self::Dual(Precision::Double) => "gram of rows (double precision)",
             Self::Augmented { preconditioner: Preconditioner::Split, .. } => "fgmres_wlsir (split)",
             Self::Augmented { preconditioner: Preconditioner::Left, .. } => "fgmres_wlsir (left)",
             _ => self.method().name(),
@@ -176,7 +179,7 @@ impl Candidate {
             Self::Whitened { draw } | Self::Iterative { draw, .. } | Self::Augmented { draw, .. } => {
                 Some(draw)
             }
-            Self::Gram(_) | Self::Lsmr(_) | Self::Qr => None,
+            Self::Gram(_) | Self::Dual(_) | Self::Lsmr(_) | Self::Qr => None,
         }
     }
 
@@ -212,15 +215,30 @@ pub(crate) struct Plan<C> {
 }
 
 impl Plan<Candidate> {
+    /// The candidates for fewer rows than columns.
+    pub fn for_wide_rows<T: Real>(design: &Design<'_, T>, params: &Params) -> Result<Self> {
+        let (n, d) = (design.nrows(), design.ncols());
+        let costs = costs((d, n), design.ntargets(), None);
+        let precisions = match params.dtype_work {
+            Some(precision) => [None, Some(precision)],
+            None if costs.gram_double < costs.gram_single => [None, Some(Precision::Double)],
+            None => [Precision::Single, Precision::Double].map(Some),
+        };
+        let candidates = precisions.into_iter().flatten().map(Candidate::Dual).chain([Candidate::Qr]);
+        let reason = format!("{n} rows are fewer than {d} columns");
+        Ok(Self { candidates: collected(candidates, PLAN)?, reasons: collected([reason], PLAN)? })
+    }
+
     /// The candidates in the order in which they are tried.
     #[expect(clippy::disallowed_methods, reason = "there are few candidates and reasons")]
     pub fn for_rows<T: Real>(design: &Design<'_, T>, params: &Params, hint: Option<&Hint>) -> Result<Self> {
         let (n, d) = (design.nrows(), design.ncols());
         let (square, mut reasons) = (is_square(n, d), Vec::new());
         let costs = costs_of(design);
+        let is_cheaper_in_double = design.ntargets() > 1 && costs.gram_double < costs.gram_single;
         let limits = match params.dtype_work {
             Some(precision) => [Some((precision, precision.limit())), None],
-            None if params.keep_factor || costs.gram_double < costs.gram_single => {
+            None if params.keep_factor || is_cheaper_in_double => {
                 [Some((Precision::Double, Precision::Double.limit())), None]
             }
             None => [(Precision::Single, 300.0), (Precision::Double, Precision::Double.limit())].map(Some),
@@ -352,8 +370,17 @@ pub(crate) fn wants_first_read<T: Real>(problem: &Problem<'_, T>, params: &Param
         method => method == Method::Auto && !is_square(n, d),
     };
     is_tried
+        && n >= d
         && params.dtype_work != Some(Precision::Single)
         && is_narrow(&problem.design, problem.targets.ncols())
+}
+
+/// True if the rows are so few that A A' takes the place of A'A, and no factor of the latter is wanted.
+pub(crate) fn is_dual<T: Real>(design: &Design<'_, T>, params: &Params) -> bool {
+    design.nrows() < design.ncols()
+        && design.stored().is_none()
+        && matches!(params.method, Method::Auto | Method::Gram)
+        && !(params.keep_factor || params.certify)
 }
 
 /// True if the condition of A decides what is tried.
@@ -434,8 +461,8 @@ impl Costs {
 
     fn of(&self, candidate: Candidate) -> f64 {
         match candidate {
-            Candidate::Gram(Precision::Single) => self.gram_single,
-            Candidate::Gram(Precision::Double) => self.gram_double,
+            Candidate::Gram(Precision::Single) | Candidate::Dual(Precision::Single) => self.gram_single,
+            Candidate::Gram(Precision::Double) | Candidate::Dual(Precision::Double) => self.gram_double,
             Candidate::Whitened { .. } | Candidate::Augmented { .. } => self.whitened,
             Candidate::Iterative { .. } => self.spir,
             // Nothing tells how many iterations there will be: never the cheapest.

@@ -130,11 +130,15 @@ impl<'p> Driver<'p> {
                     return steps.accept(self, group, candidate, factored, output);
                 }
                 Outcome::Unfactored(answers) if last || answers.refined.settled => {
-                    self.ledger.explain(format!("lsmr: {}", summary(&answers.refined)));
+                    let refined = summary(&answers.refined);
+                    self.ledger.explain(match answers.rank {
+                        Some(rank) => format!("{}: rank {rank}, {refined}", candidate.describe()),
+                        None => format!("{}: {refined}", candidate.describe()),
+                    });
                     if !answers.is_shortest {
                         self.ledger.explain("there may be shorter answers".into());
                     }
-                    output.accept_unfactored(group, answers)?;
+                    output.accept_unfactored(group, candidate.method(), answers)?;
                     return steps.accept_unfactored(self, group, output);
                 }
                 Outcome::Factored(Factored { refined, condition, .. })
@@ -289,7 +293,16 @@ mod tests {
     fn unfactored(settled: bool, is_shortest: bool) -> Outcome {
         let (bound, scale) = (vec![1e-16; 2], vec![1.0; 5]);
         let refined = refined(settled);
-        Outcome::Unfactored(Unfactored { refined, iterations: 4, bound, scale, condition: 2.0, is_shortest })
+        Outcome::Unfactored(Unfactored {
+            refined,
+            iterations: 4,
+            bound,
+            scale,
+            condition: 2.0,
+            rank: None,
+            rounding: 0.0,
+            is_shortest,
+        })
     }
 
     /// What is accepted of these outcomes, in the order in which they come, what is left of them, and what is told.

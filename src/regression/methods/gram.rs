@@ -60,6 +60,11 @@ impl Moments {
         (0..self.gram.ncols()).all(|j| self.gram[(j, j)].is_finite())
     }
 
+    /// A'A of columns times their powers of two, and the pass at x = 0.
+    pub fn into_parts(self) -> (Mat<f64>, Pass) {
+        (self.gram, self.at_zero)
+    }
+
     /// R of the scaled columns with the ridge of the group; columns of zeros keep a unit row.
     fn factor<T: Real>(&self, group: &Group<'_, '_, T>) -> Result<Option<Scaled>> {
         let d = self.gram.ncols();

@@ -149,7 +149,16 @@ impl Answers {
     fn in_units(self, units: Units, made: Made) -> Unfactored {
         let Self { refined, bound, condition, is_shortest } = self;
         let (refined, iterations) = (Refined { passes: made.reads, ..refined }, made.iterations);
-        Unfactored { refined, iterations, bound, scale: units.scale, condition, is_shortest }
+        Unfactored {
+            refined,
+            iterations,
+            bound,
+            scale: units.scale,
+            condition,
+            rank: None,
+            rounding: 0.0,
+            is_shortest,
+        }
     }
 }
 

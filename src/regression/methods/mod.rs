@@ -25,9 +25,11 @@
 //! | `spir` | sketched iterations for sparse or very wide matrices |
 //! | `lsmr` | iterations without a factor, for linear operators |
 //! | `augmented`, `fgmres` | refinement of the augmented system: all digits whatever the weights |
+//! | `dual` | fewer rows than columns: A A' in one read |
 //! | `qr`, `wide`, `least_norm` | tall-skinny QR, ranks, minimum-norm answers, fewer rows than columns |
 
 pub(crate) mod augmented;
+pub(crate) mod dual;
 pub(crate) mod fgmres;
 pub(crate) mod gram;
 pub(crate) mod least_norm;

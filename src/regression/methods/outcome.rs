@@ -43,7 +43,7 @@ impl Factored {
     }
 }
 
-/// Answers without a factor of A.
+/// Answers without a factor of A'A.
 pub(crate) struct Unfactored {
     pub refined: Refined,
     /// Reads of A that were iterations.
@@ -52,8 +52,12 @@ pub(crate) struct Unfactored {
     pub bound: Vec<f64>,
     /// The units of the answers.
     pub scale: Vec<f64>,
-    /// Of the bidiagonal matrix: a lower bound on that of A.
+    /// Of the bidiagonal matrix, a lower bound on that of A; or of A with rows of norm one.
     pub condition: f64,
+    /// Where a factor of A A' told it.
+    pub rank: Option<usize>,
+    /// What of the bounds is rounding known beforehand.
+    pub rounding: f64,
     /// False if there may be shorter answers.
     pub is_shortest: bool,
 }

@@ -1,0 +1,448 @@
+//! Fewer rows than columns: the shortest answer x = A'y by the Cholesky factor of A A', refined; ridge regression alike.
+//!
+//! Rows are divided by their norms t, which changes the condition and not the answer: with R'R = T^-1 A A' T^-1 (plus
+//! ridge T^-2), one read of A is a step
+//!
+//! rho = T^-1 (b - A x) - ridge T^-2 y, dy = R^-1 R'^-1 rho, y += dy, x += A' T^-1 dy.
+//!
+//! **Backward error** (Sun and Sun 1997) of a shortest answer, relative to |T^-1 A|_F: it has a part for the residual, which
+//! is measured, and one for what x is off the space of the rows, which is at most |A'y - x| / |y| for any y; x being a
+//! sum of products with rows, that is rounding, told beforehand. With a ridge the gradient is A'(b - A x - ridge T^-1 y),
+//! and |rho| bounds the estimate of Karlson and Walden, rows not scaled.
+//!
+//! Centring takes the direction of the root weights from the rows: A A' is made regular by a square of that direction,
+//! which the answer does not see.
+
+use crate::error::Result;
+use crate::linalg::{
+    self, Batch, Precision, SIDES, SUM_DEPTH, add_product, add_transposed_product, fit, norm,
+};
+use crate::matrix::{Dense, DenseMut, Mat, Matrix, Real, Rows, TILE, even_blocks, power_of_two_below};
+use crate::memory::{collected, filled, reset, zeros};
+use crate::parallel::Context;
+use crate::regression::design::Design;
+use crate::regression::methods::outcome::{Outcome, Unfactored};
+use crate::regression::refine::{Group, Refined, STAGNATION, TARGETS};
+use std::ops::Range;
+
+/// What one read tells of the magnitudes of A.
+pub(crate) struct Magnitudes {
+    /// The largest in every row.
+    pub rows: Vec<f64>,
+    /// The largest in every column; NaN if there is one.
+    pub columns: Vec<f64>,
+    /// Squared norms of the columns.
+    squares: Vec<f64>,
+}
+
+impl Magnitudes {
+    /// Reads A.
+    pub fn of<T: Real>(context: &Context, design: &Design<'_, T>) -> Result<Self> {
+        let (n, d) = (design.nrows(), design.ncols());
+        let blocks = column_blocks(n, d)?;
+        let mut all = Self { rows: zeros(n, SIZES)?, columns: zeros(d, SIZES)?, squares: zeros(d, SIZES)? };
+        let parts = context.map_with(blocks.len(), Vec::new, |buffer, block| {
+            let width = blocks[block].len();
+            let mut part =
+                Self { rows: zeros(n, SIZES)?, columns: zeros(width, SIZES)?, squares: zeros(width, SIZES)? };
+            let tile = design.a.tile(0..n, blocks[block].clone(), buffer)?;
+            for (i, largest) in part.rows.iter_mut().enumerate() {
+                let row = tile.stored_row(i);
+                *largest = linalg::largest_of(row);
+                for ((largest, square), value) in part.columns.iter_mut().zip(&mut part.squares).zip(row) {
+                    let size = value.abs();
+                    // Unlike `max`, this keeps NaN.
+                    *largest = if *largest >= size || largest.is_nan() { *largest } else { size };
+                    *square += value * value;
+                }
+            }
+            Ok(part)
+        })?;
+        for (columns, part) in blocks.into_iter().zip(parts) {
+            let part: Self = part?;
+            all.rows.iter_mut().zip(part.rows).for_each(|(all, part)| *all = all.max(part));
+            all.columns[columns.clone()].copy_from_slice(&part.columns);
+            all.squares[columns].copy_from_slice(&part.squares);
+        }
+        Ok(all)
+    }
+
+    /// The least share that centring left of a column that it left anything of.
+    fn left_by_centring<T: Real>(&self, design: &Design<'_, T>, rcond: f64) -> Result<f64> {
+        let lengths = collected(self.squares.iter().map(|square| square.sqrt()), SIZES)?;
+        let left = design.left_by_centring(&lengths, rcond)?;
+        let left = left.iter().flatten().copied();
+        Ok(left.filter(|&left| left > 0.0).fold(1.0, f64::min))
+    }
+}
+
+/// A A' in one read of A, to be shared by all ridges.
+pub(crate) struct RowGram {
+    /// Of rows times their powers of two.
+    gram: Mat<f64>,
+    /// Powers of two that bring rows near one.
+    powers: Vec<f64>,
+}
+
+impl RowGram {
+    /// Reads A.
+    pub fn new<T: Real>(
+        context: &Context,
+        design: &Design<'_, T>,
+        precision: Precision,
+        magnitudes: &Magnitudes,
+    ) -> Result<Self> {
+        let power = |&largest: &f64| power_of_two_below(largest).recip();
+        let powers = collected(magnitudes.rows.iter().map(power), SIZES)?;
+        let transposed = Transposed::of(design);
+        let nothing = |(): &mut (), _: Dense<'_, f64>, _| ();
+        let (gram, _) = match precision {
+            Precision::Single => linalg::gram::<f32, ()>(context, &transposed, &powers, || (), nothing)?,
+            Precision::Double => linalg::gram::<f64, ()>(context, &transposed, &powers, || (), nothing)?,
+        };
+        Ok(Self { gram, powers })
+    }
+
+    /// The norms of the rows, one where there is no row, and R; none where it breaks down, or a row is zero and its
+    /// equation cannot be met.
+    fn factor<T: Real>(&self, group: &Group<'_, '_, T>) -> Result<Option<(Vec<f64>, Mat<f64>)>> {
+        let (n, design) = (self.powers.len(), group.design);
+        let absent = |i: usize| design.weight(i) == 0.0;
+        let length = |i: usize| if absent(i) { 1.0 } else { self.gram[(i, i)].sqrt() / self.powers[i] };
+        let t = collected((0..n).map(length), SIZES)?;
+        if !t.iter().all(|t| (1e-100..=1e100).contains(t)) {
+            return Ok(None);
+        }
+        let along = self.direction(group, &t)?;
+        let entry = |i: usize, j: usize| {
+            let product = self.gram[(i, j)] / (t[i] * self.powers[i]) / (t[j] * self.powers[j]);
+            let square = along.as_ref().map_or(0.0, |along| along[i] * along[j]);
+            match i == j {
+                true if absent(i) => 1.0,
+                true => 1.0 + (group.ridge.sqrt() / t[i]).powi(2) + square,
+                false => product + square,
+            }
+        };
+        Ok(linalg::cholesky(&Mat::from_fn(n, n, entry)?)?.map(|r| (t, r)))
+    }
+
+    /// What is added to A A' where the columns are centred, and all the answers y have no part of.
+    fn direction<T: Real>(&self, group: &Group<'_, '_, T>, t: &[f64]) -> Result<Option<Vec<f64>>> {
+        if group.design.means().is_none() {
+            return Ok(None);
+        }
+        let root = |i: usize| group.design.root_weight(i);
+        // The root weights times T are orthogonal to A; over T, they are to y where that is over a ridge.
+        let entry = |i: usize| if group.ridge > 0.0 { root(i) / t[i] } else { root(i) * t[i] };
+        let mut along = collected((0..t.len()).map(entry), SIZES)?;
+        let length = norm(&along);
+        along.iter_mut().for_each(|value| *value /= length);
+        Ok(Some(along))
+    }
+}
+
+/// The dual candidate for one group of targets, admissible up to the condition `limit`, and if that shows that the rows are
+/// independent.
+pub(crate) fn dual<T: Real>(
+    group: &Group<'_, '_, T>,
+    rows: &RowGram,
+    magnitudes: &Magnitudes,
+    limit: f64,
+    rcond: f64,
+) -> Result<Outcome> {
+    let Some((t, r)) = rows.factor(group)? else { return Ok(Outcome::Inadmissible(f64::INFINITY)) };
+    let condition = linalg::condition_of_upper(r.as_ref())?;
+    let (least, most) =
+        t.iter().fold((f64::INFINITY, 0.0f64), |(least, most), &t| (least.min(t), most.max(t)));
+    let doubt = condition * most / least / magnitudes.left_by_centring(group.design, rcond)?;
+    let in_doubt = group.ridge == 0.0 && doubt * rcond >= CLEAR;
+    if condition.is_nan() || condition > limit || in_doubt {
+        return Ok(Outcome::Inadmissible(condition));
+    }
+    let (n, d) = (group.design.nrows(), group.design.ncols());
+    let refined = Refinement::new(group, &t, &r)?.run()?;
+    let rounding = rounding_of_sums(n);
+    let bound = refined.backward_error.iter().map(|error| (2f64.sqrt() * error).hypot(rounding));
+    Ok(Outcome::Unfactored(Unfactored {
+        iterations: refined.passes,
+        bound: collected(bound, TARGETS)?,
+        scale: filled(1.0, d, SIZES)?,
+        condition,
+        rounding,
+        is_shortest: true,
+        rank: Some(if group.ridge > 0.0 { d - group.design.constant().len() } else { group.most_rank() }),
+        refined,
+    }))
+}
+
+/// What x is off the space of the rows, relative to |T^-1 A|_F |y|. It is a sum of n products for every column, in chains
+/// of fused multiply-adds, one chain after the other. Each addition is off by u / sqrt(3), at random, of the sum so far;
+/// products of one sign have the largest sums.
+fn rounding_of_sums(n: usize) -> f64 {
+    let (n, depth) = (n as f64, SUM_DEPTH as f64);
+    let in_chains = n.min(depth) / n.sqrt();
+    let of_chains = if n > depth { (n / depth).sqrt() } else { 0.0 };
+    in_chains.hypot(of_chains) * f64::UNIT_ROUNDOFF / 3.0
+}
+
+/// A bound on the condition of A with columns of norm one that is below this over the cut-off leaves no doubt of the rank.
+const CLEAR: f64 = 0.03;
+
+/// What memory is for.
+const SIZES: &str = "magnitudes of rows and columns";
+
+/// The answers to a group of targets on their way.
+struct Refinement<'s, 'p, 'a, T> {
+    group: &'s Group<'p, 'a, T>,
+    t: &'s [f64],
+    r: &'s Mat<f64>,
+    blocks: Vec<Range<usize>>,
+    x: Mat<f64>,
+    /// In units of T.
+    y: Mat<f64>,
+    /// b - A x.
+    residual: Mat<f64>,
+    state: Refined,
+}
+
+impl<'s, 'p, 'a, T: Real> Refinement<'s, 'p, 'a, T> {
+    fn new(group: &'s Group<'p, 'a, T>, t: &'s [f64], r: &'s Mat<f64>) -> Result<Self> {
+        let (n, d, k) = (group.design.nrows(), group.design.ncols(), group.targets.len());
+        let x = Mat::zeros(d, k)?;
+        Ok(Self {
+            state: Refined::starting_at(&x)?,
+            residual: targets(group)?,
+            blocks: column_blocks(n, d)?,
+            y: Mat::zeros(n, k)?,
+            x,
+            group,
+            t,
+            r,
+        })
+    }
+
+    fn run(mut self) -> Result<Refined> {
+        let (k, b) = (self.group.targets.len(), targets(self.group)?);
+        let mut last = filled(f64::INFINITY, k, TARGETS)?;
+        let mut going = filled(true, k, TARGETS)?;
+        loop {
+            let rho = self.rho()?;
+            for side in (0..k).filter(|&side| going[side]) {
+                let error = self.backward_error(rho.col(side), b.col(side), side);
+                self.keep_better(side, error);
+            }
+            let mut step = rho;
+            linalg::solve_upper_transposed(self.r.as_ref(), step.as_mut());
+            for side in 0..k {
+                let length = norm(step.col(side));
+                let slow = length.is_nan() || length > STAGNATION * last[side];
+                going[side] &= self.state.backward_error[side] > self.group.tolerance && !slow;
+                last[side] = length;
+            }
+            if !going.contains(&true) || self.state.passes == self.group.max_passes {
+                break;
+            }
+            linalg::solve_upper(self.r.as_ref(), step.as_mut());
+            (0..k).filter(|&side| !going[side]).for_each(|side| step.col_mut(side).fill(0.0));
+            self.advance(&step)?;
+            self.state.passes += 1;
+            self.state.report(self.group.context, self.state.passes, self.group.max_passes)?;
+        }
+        self.state.settled = (0..k).all(|side| self.group.is_accepted(&self.state, side));
+        Ok(self.state)
+    }
+
+    /// T^-1 (b - A x) - ridge T^-2 y
+    fn rho(&self) -> Result<Mat<f64>> {
+        let (t, ridge) = (self.t, self.group.ridge);
+        Mat::from_fn(t.len(), self.y.ncols(), |i, side| {
+            (self.residual[(i, side)] - ridge * (self.y[(i, side)] / t[i])) / t[i]
+        })
+    }
+
+    /// Relative to |T^-1 A|_F, or to that of A over the ridge.
+    fn backward_error(&self, rho: &[f64], b: &[f64], side: usize) -> f64 {
+        let (t, ridge, size) = (self.t, self.group.ridge, norm(self.x.col(side)));
+        let present = (0..t.len()).filter(|&i| self.group.design.weight(i) > 0.0);
+        if ridge == 0.0 {
+            let square: f64 = b.iter().zip(t).map(|(b, t)| (b / t).powi(2)).sum();
+            return norm(rho) / ((present.count() as f64).sqrt() * size).hypot(square.sqrt());
+        }
+        let rest: f64 = rho.iter().zip(t).map(|(rho, t)| (rho * t).powi(2)).sum();
+        let squares: f64 = present.map(|i| t[i] * t[i]).sum();
+        rest.sqrt() / ((squares + ridge * self.x.nrows() as f64).sqrt() * size).hypot(norm(b))
+    }
+
+    fn keep_better(&mut self, side: usize, error: f64) {
+        if error < self.state.backward_error[side] {
+            let design = self.group.design;
+            let residual = self.residual.col(side);
+            let penalty = self.group.ridge.sqrt() * norm(self.x.col(side));
+            let totals = residual.iter().enumerate().map(|(i, value)| value * design.root_weight(i));
+            self.state.backward_error[side] = error;
+            self.state.residual_norm[side] = norm(residual).hypot(penalty);
+            self.state.residual_total[side] = totals.sum();
+            self.state.x.col_mut(side).copy_from_slice(self.x.col(side));
+        }
+    }
+
+    /// y += dy, x += A' T^-1 dy, and the residual there: one read of A.
+    fn advance(&mut self, dy: &Mat<f64>) -> Result<()> {
+        let (n, k, design) = (dy.nrows(), dy.ncols(), self.group.design);
+        self.y.as_mut_slice().iter_mut().zip(dy.as_slice()).for_each(|(y, dy)| *y += dy);
+        let minus = Mat::from_fn(n, k, |i, side| dy[(i, side)] / self.t[i])?;
+        let minus = Batch::negative(minus.as_ref())?;
+        let (x, blocks) = (&self.x, &self.blocks);
+        let work = |(buffer, copy): &mut (Vec<f64>, Vec<f64>), block: usize| {
+            let columns = blocks[block].clone();
+            let tile = fit(design.a.tile(0..n, columns.clone(), buffer)?, copy)?;
+            let mut minus_x = Batch::negative(x.as_ref().rows(columns.clone()))?;
+            let mut minus_image = Batch::zeros(n, k)?;
+            for panel in 0..k.div_ceil(SIDES) {
+                add_transposed_product(tile, minus.panel(panel), panel, &mut minus_x);
+                add_product(tile, &minus_x, panel, minus_image.panel_mut(panel));
+            }
+            Ok((columns, minus_x, minus_image))
+        };
+        let mut next = Mat::zeros(x.nrows(), k)?;
+        let mut image = Batch::zeros(n, k)?;
+        self.group.context.fold_with(
+            blocks.len(),
+            Default::default,
+            work,
+            |(columns, minus_x, minus_image)| {
+                minus_x.copy_to(next.as_mut().window(columns, 0..k));
+                image.add(&minus_image);
+            },
+        )?;
+        next.as_mut_slice().iter_mut().for_each(|x| *x = -*x);
+        self.x = next;
+        image.copy_to(self.residual.as_mut());
+        let b = targets(self.group)?;
+        self.residual.as_mut_slice().iter_mut().zip(b.as_slice()).for_each(|(r, b)| *r += b);
+        Ok(())
+    }
+}
+
+/// The targets of a group as columns, in the units of the solvers.
+fn targets<T: Real>(group: &Group<'_, '_, T>) -> Result<Mat<f64>> {
+    Mat::from_fn(group.design.nrows(), group.targets.len(), |i, side| {
+        group.design.target(i, group.targets[side])
+    })
+}
+
+/// Blocks of columns of which a tile stays in a cache.
+fn column_blocks(n: usize, d: usize) -> Result<Vec<Range<usize>>> {
+    even_blocks(d, ((1 << 16) / n.max(1)).clamp(128, 1024))
+}
+
+/// A' as rows.
+pub(crate) struct Transposed<'p, 'm, 'a, T> {
+    design: &'p Design<'a, T, Matrix<'m, T>>,
+    /// Where nothing is done to A.
+    view: Option<Dense<'m, T>>,
+}
+
+impl<'p, 'm, 'a, T: Real> Transposed<'p, 'm, 'a, T> {
+    pub fn of(design: &'p Design<'a, T, Matrix<'m, T>>) -> Self {
+        Self { design, view: design.untouched().map(|a| a.t()) }
+    }
+}
+
+impl<T: Real> Rows for Transposed<'_, '_, '_, T> {
+    fn nrows(&self) -> usize {
+        self.design.ncols()
+    }
+
+    fn ncols(&self) -> usize {
+        self.design.nrows()
+    }
+
+    fn tile<'b>(
+        &'b self,
+        rows: Range<usize>,
+        cols: Range<usize>,
+        buffer: &'b mut Vec<f64>,
+    ) -> Result<Dense<'b, f64>> {
+        if let Some(view) = &self.view {
+            return view.tile(rows, cols, buffer);
+        }
+        let (nrows, ncols, mut scratch) = (rows.len(), cols.len(), Vec::new());
+        let tile = self.design.a.tile(cols, rows, &mut scratch)?;
+        reset(buffer, nrows * ncols, TILE)?;
+        DenseMut::row_major(buffer, nrows, ncols).copy_from(tile.t());
+        Ok(Dense::row_major(buffer, nrows, ncols))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linalg::LEAST;
+    use crate::regression::testing::{Form, Instance, assert_near, forms};
+
+    fn solved(instance: &Instance, form: Form, ridge: f64, check: impl Fn(&Group<'_, '_, f64>, Outcome)) {
+        for precision in [Precision::Single, Precision::Double] {
+            instance.with_group(form, ridge, |group| {
+                let magnitudes = Magnitudes::of(group.context, group.design).unwrap();
+                let rows = RowGram::new(group.context, group.design, precision, &magnitudes).unwrap();
+                check(group, dual(group, &rows, &magnitudes, 300.0, LEAST).unwrap());
+            });
+        }
+    }
+
+    fn dense() -> impl Iterator<Item = Form> {
+        forms().filter(|form| !form.sparse)
+    }
+
+    #[test]
+    fn the_minimiser_under_a_ridge_and_the_limit_of_small_ones() {
+        let instance = Instance::new(6, 20);
+        for form in dense() {
+            solved(&instance, form, 20.0, |group, outcome| {
+                let Outcome::Unfactored(found) = outcome else { panic!("admissible") };
+                assert_eq!(found.rank, Some(20));
+                instance.assert_solved(form, group, &found.refined, &found.scale);
+            });
+            let limit = instance.minimiser(form, 1e-7);
+            solved(&instance, form, 0.0, |group, outcome| {
+                let Outcome::Unfactored(found) = outcome else { panic!("admissible") };
+                assert_eq!(found.rank, Some(group.most_rank()));
+                assert!(found.refined.settled && found.bound.iter().all(|bound| *bound < 3e-15));
+                for (j, side) in (0..20).flat_map(|j| [(j, 0), (j, 1)]) {
+                    let x = found.refined.x[(j, side)] / group.design.target_scale(side);
+                    assert!((x - limit[(j, side)]).abs() < 1e-5, "{form:?}: {x}");
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn rows_that_depend_on_others_and_rows_of_zeros_are_left_to_others() {
+        let form = dense().next().unwrap();
+        for zero in [true, false] {
+            let mut instance = Instance::new(6, 20);
+            (0..20).for_each(|j| instance.a[(4, j)] = if zero { 0.0 } else { 3.0 * instance.a[(1, j)] });
+            solved(&instance, form, 0.0, |_, outcome| assert!(matches!(outcome, Outcome::Inadmissible(_))));
+        }
+    }
+
+    #[test]
+    fn magnitudes_are_those_of_the_explicit_rows() {
+        let instance = Instance::new(6, 20);
+        for form in dense() {
+            let (a, _) = instance.explicit(form);
+            instance.with_group(form, 0.0, |group| {
+                let found = Magnitudes::of(group.context, group.design).unwrap();
+                let largest =
+                    |values: &mut dyn Iterator<Item = f64>| values.fold(0.0, |m: f64, v| m.max(v.abs()));
+                for i in 0..6 {
+                    assert_near(found.rows[i], largest(&mut (0..20).map(|j| a[(i, j)])), "row");
+                }
+                for j in 0..20 {
+                    assert_near(found.columns[j], largest(&mut (0..6).map(|i| a[(i, j)])), "column");
+                }
+            });
+        }
+    }
+}
