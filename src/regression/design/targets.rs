@@ -121,8 +121,30 @@ impl<T: Real, M: Source> Design<'_, T, M> {
         }
         for (panel, sides) in panels.chunks_exact_mut(width).zip(targets.chunks(SIDES)) {
             for (side, &target) in sides.iter().enumerate() {
-                let entries = rows.clone().map(|row| self.target(row, target));
-                panel[side..].iter_mut().step_by(SIDES).zip(entries).for_each(|(out, entry)| *out = entry);
+                let out = panel[side..].iter_mut().step_by(SIDES);
+                match self.targets.col(target) {
+                    Some(column) => self.load_column(target, &column[rows.clone()], rows.start, out),
+                    None => out.zip(rows.clone()).for_each(|(out, row)| *out = self.target(row, target)),
+                }
+            }
+        }
+    }
+
+    /// One of these, its entries `values` contiguous and the first of them in row `first`.
+    fn load_column<'o>(
+        &self,
+        target: usize,
+        values: &[T],
+        first: usize,
+        out: impl Iterator<Item = &'o mut f64>,
+    ) {
+        let (mean, scale) = (self.target_means[target], self.target_scale[target]);
+        let entries = out.zip(values);
+        match &self.a.root_weights {
+            None => entries.for_each(|(out, value)| *out = (value.to_f64() - mean) * scale),
+            Some(roots) => {
+                let entries = entries.zip(&roots[first..]);
+                entries.for_each(|((out, value), root)| *out = (value.to_f64() - mean) * root * scale);
             }
         }
     }

@@ -264,6 +264,9 @@ impl Dual {
         group: &Group<'_, '_, T>,
         precision: Precision,
     ) -> Result<Outcome> {
+        if group.ridge == 0.0 && self.magnitudes.are_steep() {
+            return Ok(Outcome::Inadmissible(f64::INFINITY));
+        }
         let gram = match self.gram.take() {
             Some((made, gram)) if made == precision => gram,
             _ => {

@@ -67,6 +67,13 @@ impl Magnitudes {
         Ok(all)
     }
 
+    /// True if the units of columns that are not zero are so far apart that large ones hide what small ones say: a
+    /// shortest answer to its last digits takes pivoted QR then.
+    pub fn are_steep(&self) -> bool {
+        let squares = || self.squares.iter().copied().filter(|&square| square > 0.0);
+        squares().fold(0.0, f64::max) > STEEP * STEEP * squares().fold(f64::INFINITY, f64::min)
+    }
+
     /// The least share that centring left of a column that it left anything of.
     fn left_by_centring<T: Real>(&self, design: &Design<'_, T>, rcond: f64) -> Result<f64> {
         let lengths = collected(self.squares.iter().map(|square| square.sqrt()), SIZES)?;
@@ -187,6 +194,9 @@ fn rounding_of_sums(n: usize) -> f64 {
 
 /// A bound on the condition of A with columns of norm one that is below this over the cut-off leaves no doubt of the rank.
 const CLEAR: f64 = 0.03;
+
+/// Norms of columns this far apart are units of different things.
+const STEEP: f64 = 100.0;
 
 /// What memory is for.
 const SIZES: &str = "magnitudes of rows and columns";

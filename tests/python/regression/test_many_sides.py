@@ -42,7 +42,7 @@ def test_every_side_is_as_good_as_alone_in_either_order(n, d, k):
 @pytest.mark.parametrize("d", [3, 20, 100])
 def test_bits_of_a_side_do_not_depend_on_when_its_neighbours_converge(d):
     rng = np.random.default_rng(d)
-    A = rng.standard_normal((20 * d + 1000, d))
+    A = rng.standard_normal((20 * d + 6000, d))
     B = sides(A, 40, rng)
     expected = nearlin.lstsq(A, B).x
     others = B.copy()
