@@ -125,8 +125,7 @@ impl<'m, T: Real> Design<'_, T, Matrix<'m, T>> {
     ) -> Result<Option<Pass>> {
         let Matrix::Dense(a) = self.a.source else { return Ok(None) };
         let count = sides.of(x.ncols());
-        let is_stored =
-            self.a.is_untouched() && a.col_stride() == 1 && a.ncols() >= LONG_ROWS && count == 1;
+        let is_stored = self.a.is_untouched() && a.col_stride() == 1 && a.ncols() >= LONG_ROWS && count == 1;
         if !is_narrow(&self.a.source, count) || self.a.scale.is_some() || is_stored {
             return Ok(None);
         }
