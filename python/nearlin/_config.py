@@ -1,5 +1,6 @@
 """How many threads a call may use, which instructions its kernels, and where its progress goes."""
 
+import math
 import os
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -25,6 +26,9 @@ Progress = Callable[[int, int, Mapping[str, float]], object]
 
 MOST_THREADS = 1024
 """More threads than this are never used, whatever is asked for."""
+
+FEW_OPERATIONS = 2e6
+"""A fraction of a millisecond on one core."""
 
 _process_wide: dict[str, int | None] = {"num_threads": None}
 _in_this_context: ContextVar[dict[str, int | None] | None] = ContextVar("nearlin_config", default=None)
@@ -130,9 +134,15 @@ def show_config() -> None:
     print(f"threads      {resolve_threads(None)}")
 
 
-def resolve_threads(n_jobs: int | None) -> int:
-    """Return the number of threads to use: ``n_jobs``, or the settings, or the environment."""
-    for requested in (_checked(n_jobs, "n_jobs"), get_config()["num_threads"]):
+def resolve_threads(n_jobs: int | None, operations: float = math.inf) -> int:
+    """Return the number of threads to use: ``n_jobs``, or the settings, or the environment.
+
+    One, whatever is asked for, where there are so few operations that it takes longer to wake others.
+    """
+    wanted = _checked(n_jobs, "n_jobs")
+    if operations <= FEW_OPERATIONS:
+        return 1
+    for requested in (wanted, get_config()["num_threads"]):
         if requested is not None:
             count = requested if requested > 0 else max(1, _default_threads() + 1 + requested)
             return min(count, MOST_THREADS)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager
 from numbers import Real
 from operator import index
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeGuard, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +48,7 @@ __all__ = [
     "check_real",
     "copying",
     "float_dtype",
+    "is_plain",
     "optional",
     "shown",
 ]
@@ -59,6 +60,9 @@ Matrix: TypeAlias = Any
 """A :data:`Float` of two dimensions, or a SciPy CSR or CSC matrix of such entries."""
 
 T = TypeVar("T")
+
+DOUBLE = np.dtype(np.float64)
+"""Native float64, of which there is one."""
 
 LARGEST = 2**63 - 1
 """No count of anything is larger."""
@@ -73,6 +77,8 @@ def as_matrix(A: object, name: str = "A", *, accept_sparse: bool = True, allow_e
     float16 becomes float32; booleans, integers, extended precision and Python objects that are real numbers
     are rounded to float64. Frames give their values, sparse matrices other than CSR and CSC become CSR.
     """
+    if is_plain(A) and A.ndim == 2 and (allow_empty or A.size):
+        return A
     if is_sparse(A):
         if not accept_sparse:
             raise InvalidTypeError("is sparse, expected a dense array; use its toarray()", argument=name)
@@ -86,6 +92,11 @@ def as_matrix(A: object, name: str = "A", *, accept_sparse: bool = True, allow_e
     if not allow_empty and 0 in matrix.shape:
         raise ShapeError(f"has shape {matrix.shape}, expected at least one row and one column", argument=name)
     return matrix
+
+
+def is_plain(A: object) -> TypeGuard[npt.NDArray[np.float64]]:
+    """Tell whether ``A`` is an array that the core takes as it is."""
+    return type(A) is np.ndarray and A.dtype is DOUBLE
 
 
 def as_samples(X: object, name: str) -> Matrix:
@@ -117,6 +128,8 @@ def as_rhs(
     b: object, rows: int, dtype: npt.DTypeLike, name: str = "b", *, allow_empty: bool = False
 ) -> tuple[Float, bool]:
     """Return right-hand sides as the columns of a matrix of ``dtype``, and whether ``b`` was a vector."""
+    if is_plain(b) and b.shape == (rows,) and dtype == b.dtype:
+        return b[:, np.newaxis], True
     if is_sparse(b):
         raise InvalidTypeError("is sparse, expected a dense array; use its toarray()", argument=name)
     array = as_array(b, name)

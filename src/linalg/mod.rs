@@ -11,6 +11,7 @@
 //! | [`cholesky_in_place()`], [`solve_systems`] | the same of small G where they lie, and many small systems |
 //! | [`solve_upper`], [`solve_upper_transposed`], [`invert_upper`], [`multiply_upper`] | upper triangles at work |
 //! | [`condition_of_upper`], [`norm_of_upper`] | 2-norm condition and norm of a triangle, estimated in O(d²) |
+//! | `reflect_columns` | Householder QR of a few columns where they lie |
 //! | [`Qr`] | blocked Householder QR that keeps Q in factored form |
 //! | `gram`, `whitened_gram` | A'A and (A W)'(A W) of tall matrices in one read |
 //! | `weighted_whitened_gram` | the latter with rows weighted by what they are |
@@ -47,6 +48,7 @@ mod precision;
 mod products;
 mod qr;
 mod rank;
+mod reflect;
 mod rows;
 mod scaling;
 mod small;
@@ -79,6 +81,7 @@ pub(crate) use rank::{
     LEAST, RCOND, Truncated, cut_beyond, cut_off, empty_columns, pseudo_inverse, rank_beside, rank_of,
     truncated,
 };
+pub(crate) use reflect::reflect_columns;
 pub(crate) use scaling::{exponent_of, largest_of, times_power_of_two};
 pub use small::{cholesky_in_place, solve_systems};
 pub use sparse::{gram_of_rows, quadratic_forms, sparse_gram};

@@ -4,16 +4,15 @@ from typing import TYPE_CHECKING
 
 from nearlin._lazy import loaded_when_used
 
-from ._certificate import LstsqCertificate
-from ._kron import LstsqKronResult, lstsq_kron
-from ._lstsq import LstsqResult, lstsq
-from ._sketch_and_solve import sketch_and_solve
-from ._streaming import SketchAndSolveResult, StreamingLeastSquares
-from ._summary import RegressionSummary
-
 if TYPE_CHECKING:
+    from ._certificate import LstsqCertificate
+    from ._kron import LstsqKronResult, lstsq_kron
     from ._linear_model import LinearRegression, Ridge
+    from ._lstsq import LstsqResult, lstsq
     from ._ridge_cv import RidgeCV
+    from ._sketch_and_solve import sketch_and_solve
+    from ._streaming import SketchAndSolveResult, StreamingLeastSquares
+    from ._summary import RegressionSummary
 
 __all__ = [
     "LinearRegression",
@@ -30,7 +29,17 @@ __all__ = [
     "sketch_and_solve",
 ]
 
-# These need scikit-learn.
+# The estimators need scikit-learn.
 __getattr__, __dir__ = loaded_when_used(
-    __name__, {"_linear_model": ("LinearRegression", "Ridge"), "_ridge_cv": ("RidgeCV",)}
+    __name__,
+    {
+        "_certificate": ("LstsqCertificate",),
+        "_kron": ("LstsqKronResult", "lstsq_kron"),
+        "_linear_model": ("LinearRegression", "Ridge"),
+        "_lstsq": ("LstsqResult", "lstsq"),
+        "_ridge_cv": ("RidgeCV",),
+        "_sketch_and_solve": ("sketch_and_solve",),
+        "_streaming": ("SketchAndSolveResult", "StreamingLeastSquares"),
+        "_summary": ("RegressionSummary",),
+    },
 )

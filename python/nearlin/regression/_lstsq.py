@@ -1,9 +1,9 @@
 """Least squares of rows that are at hand, to machine accuracy."""
 
 import math
-import textwrap
 from dataclasses import dataclass, field, fields
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from nearlin._validation import (
     as_rhs,
     as_seed,
     check_bool,
+    is_plain,
 )
 from nearlin.exceptions import (
     InvalidInputError,
@@ -99,6 +100,8 @@ class LstsqResult(NotATuple):
         stage                    seconds  reads of A   gigabytes
         plan ...
         """
+        import textwrap  # whose regular expressions take longer to compile than a small answer
+
         lines = [f"{self.method} gave the answer."]
         if self.fallback_reason is not None:
             lines.append(f"  not the method asked for: {self.fallback_reason}")
@@ -129,6 +132,22 @@ class LstsqResult(NotATuple):
             sensitivity = max(details["sensitivity"], default=1.0)
             lines.append(f"errors of A and b reach x magnified by up to {sensitivity:.1e}")
         return "\n".join(lines)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Make the certificate when it is first asked for: that takes longer than a small answer."""
+            own = self.__dict__
+            certify = own.get("_certify")
+            if name == "certificate" and certify is not None:
+                own["certificate"] = certify()
+                own.pop("_certify", None)
+            if name in own:
+                return own[name]
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def __repr__(self) -> str:
         return listing({field.name: getattr(self, field.name) for field in fields(self) if field.repr})
@@ -348,7 +367,8 @@ def lstsq(
     True
     """
     verify = check_bool(verify, "verify")
-    matrix: Matrix = Operator(A) if is_operator(A) else as_matrix(A, allow_empty=True)
+    plain = is_plain(A)
+    matrix: Matrix = Operator(A) if not plain and is_operator(A) else as_matrix(A, allow_empty=True)
     if verify and isinstance(matrix, Operator):
         raise InvalidInputError(
             "is True for a linear operator, expected False, or `A` as an array", argument="verify"
@@ -367,19 +387,24 @@ def lstsq(
         certify=certify,
     )
     penalty: dict[str, Any] = {"sample_weight": sample_weight, "ridge": ridge, "n_jobs": n_jobs}
-    with naming_columns(column_names(A)):
+    with naming_columns(None if plain else column_names(A)):
         solution = solve(matrix, columns, options, progress=progress, **penalty)
     second = verified(matrix, columns, solution, options, **penalty) if verify else None
-    return LstsqResult(
+    result = object.__new__(LstsqResult)
+    result.__dict__.update(
         x=solution["x"][:, 0] if single else solution["x"],
         residual_norm=float(solution["residual_norm"][0]) if single else solution["residual_norm"],
         rank=solution["rank"],
         method=solution["method"],
         n_iter=solution["n_iter"],
         sketch_size=solution["sketch_size"],
-        certificate=certificate_of(solution, verification=second, single=single),
         explanation=solution["explanation"],
         fallback_reason=solution["fallback_reason"],
         stages=(*solution["stages"], *([] if second is None else [second["stage"]])),
         size=int((matrix if isinstance(matrix, np.ndarray | Operator) else matrix.data).nbytes),
+        _certify=partial(certificate_of, solution, verification=second, single=single),
     )
+    if certify:
+        # Before anybody writes to x, which its details are about.
+        _ = result.certificate
+    return result

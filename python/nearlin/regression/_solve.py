@@ -74,7 +74,8 @@ class Options:
         optional(check_int, self.sketch_size, "sketch_size", at_least=1)
         optional(check_real, self.tol, "tol", above=0.0)
         optional(check_int, self.max_iter, "max_iter", at_least=1)
-        object.__setattr__(self, "dtype_work", optional(as_float_dtype, self.dtype_work, "dtype_work"))
+        if self.dtype_work is not None:
+            object.__setattr__(self, "dtype_work", as_float_dtype(self.dtype_work, "dtype_work"))
         optional(check_choice, self.preconditioner, "preconditioner", choices=PRECONDITIONERS)
         if self.preconditioner is not None and self.method != "fgmres_wlsir":
             raise InvalidInputError(
@@ -97,19 +98,26 @@ def solve(
     progress: bool | Progress = False,
 ) -> Solution:
     """Call the core on arrays that are checked already, and warn of a fallback."""
+    (n, d), k = A.shape, b.shape[1]
     solution = _core.lstsq(
         A,
         b,
         options,
-        sample_weight=as_sample_weight(sample_weight, A.shape[0]),
-        ridge=as_penalties(ridge, b.shape[1]),
+        sample_weight=as_sample_weight(sample_weight, n),
+        ridge=as_penalties(ridge, k),
         fit_intercept=fit_intercept,
-        threads=resolve_threads(n_jobs),
+        threads=resolve_threads(n_jobs, n * d * (d + k)),
         progress=resolve_progress(progress),
     )
+    if not solution["settled"] or solution["fallback_reason"] is not None:
+        warn_of(solution, options.method)
+    return solution
+
+
+def warn_of(solution: Solution, method: str) -> None:
+    """Warn of a fallback, or of an answer that misses its target."""
     error = np.max(solution["backward_error"], initial=0.0)
     reached = f"reached a backward error of {error:.1e}, above {solution['target']:.1e}"
-    method = options.method
     if method != "auto" and solution["fallback_reason"] is not None:
         warn(
             f"method={method!r} gave way to {solution['method']!r}: {solution['fallback_reason']}"
@@ -121,7 +129,6 @@ def solve(
             f"method={method!r} {reached}; a larger max_iter or another method may do better",
             AccuracyWarning,
         )
-    return solution
 
 
 def verified(
@@ -252,10 +259,16 @@ def forward_details(
     }
 
 
+NO_PENALTY = np.zeros(1)
+NO_PENALTY.flags.writeable = False
+
+
 def as_penalties(ridge: npt.ArrayLike, columns: int) -> npt.NDArray[np.float64]:
     """Return one penalty for all right-hand sides, or one for each."""
     name = "ridge"
     given: object = ridge
+    if type(given) is float and given == 0.0:
+        return NO_PENALTY
     if given is None or isinstance(given, str | Real) or getattr(given, "shape", None) == ():
         return np.array([check_real(ridge, name, at_least=0.0)])
     penalties: npt.NDArray[np.float64] = as_vector(ridge, name)  # type: ignore[assignment]

@@ -11,27 +11,29 @@ use crate::python::operator::Operator;
 use crate::python::sketch::words::sketch_named;
 use crate::regression::{self, ForwardError, Inference, Output, Params, Sketchable};
 use numpy::{IntoPyArray, PyArray1};
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyList, PyString};
 
 /// The options of least squares; see `nearlin.regression._solve.Options`.
 impl<'py> FromPyObject<'_, 'py> for Params {
     type Error = PyErr;
 
     fn extract(options: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        let get = |name| options.getattr(name);
+        let py = options.py();
+        let get = |name: &Bound<'py, PyString>| options.getattr(name);
         Ok(Self {
-            method: method_named(get("method")?.extract()?)?,
-            rcond: get("rcond")?.extract()?,
-            sketch: word(&get("sketch")?, sketch_named)?,
-            sketch_size: get("sketch_size")?.extract()?,
-            tolerance: get("tol")?.extract()?,
-            max_iter: get("max_iter")?.extract()?,
-            seed: get("seed")?.extract()?,
-            keep_factor: get("keep_factor")?.extract()?,
-            preconditioner: word(&get("preconditioner")?, preconditioner_named)?,
-            dtype_work: word(&get("dtype_work")?, precision_named)?,
-            certify: get("certify")?.extract()?,
+            method: method_named(get(intern!(py, "method"))?.extract()?)?,
+            rcond: get(intern!(py, "rcond"))?.extract()?,
+            sketch: word(&get(intern!(py, "sketch"))?, sketch_named)?,
+            sketch_size: get(intern!(py, "sketch_size"))?.extract()?,
+            tolerance: get(intern!(py, "tol"))?.extract()?,
+            max_iter: get(intern!(py, "max_iter"))?.extract()?,
+            seed: get(intern!(py, "seed"))?.extract()?,
+            keep_factor: get(intern!(py, "keep_factor"))?.extract()?,
+            preconditioner: word(&get(intern!(py, "preconditioner"))?, preconditioner_named)?,
+            dtype_work: word(&get(intern!(py, "dtype_work"))?, precision_named)?,
+            certify: get(intern!(py, "certify"))?.extract()?,
         })
     }
 }
@@ -128,30 +130,36 @@ pub fn lstsq_verify<'py>(
 fn to_dict(py: Python<'_>, output: Output, single: bool) -> PyResult<Bound<'_, PyDict>> {
     let array = |values: Vec<f64>| -> Bound<'_, PyArray1<f64>> { values.into_pyarray(py) };
     let dict = PyDict::new(py);
-    dict.set_item("x", to_array(py, output.x, single)?)?;
-    dict.set_item("intercept", array(output.intercept))?;
-    dict.set_item("residual_norm", array(output.residual_norm))?;
-    dict.set_item("rank", output.rank)?;
-    dict.set_item("constant", output.constant)?;
-    dict.set_item("method", output.method.name())?;
-    dict.set_item("n_iter", output.n_iter)?;
-    dict.set_item("sketch_size", output.sketch_size)?;
-    dict.set_item("backward_error", array(output.backward_error))?;
-    dict.set_item("backward_error_bound", array(output.backward_error_bound))?;
-    dict.set_item("condition", output.condition)?;
-    dict.set_item("target", output.target)?;
-    dict.set_item("floor", output.floor)?;
-    dict.set_item("confidence", output.confidence)?;
-    dict.set_item("cut", output.cut)?;
-    dict.set_item("columns", output.columns.describe())?;
-    dict.set_item("explanation", output.explanation)?;
+    dict.set_item(intern!(py, "x"), to_array(py, output.x, single)?)?;
+    dict.set_item(intern!(py, "intercept"), array(output.intercept))?;
+    dict.set_item(intern!(py, "residual_norm"), array(output.residual_norm))?;
+    dict.set_item(intern!(py, "rank"), output.rank)?;
+    dict.set_item(intern!(py, "constant"), output.constant)?;
+    dict.set_item(intern!(py, "method"), output.method.name())?;
+    dict.set_item(intern!(py, "n_iter"), output.n_iter)?;
+    dict.set_item(intern!(py, "sketch_size"), output.sketch_size)?;
+    dict.set_item(intern!(py, "backward_error"), array(output.backward_error))?;
+    dict.set_item(intern!(py, "backward_error_bound"), array(output.backward_error_bound))?;
+    dict.set_item(intern!(py, "condition"), output.condition)?;
+    dict.set_item(intern!(py, "target"), output.target)?;
+    dict.set_item(intern!(py, "floor"), output.floor)?;
+    dict.set_item(intern!(py, "confidence"), output.confidence)?;
+    dict.set_item(intern!(py, "cut"), output.cut)?;
+    dict.set_item(intern!(py, "columns"), output.columns.describe())?;
+    dict.set_item(intern!(py, "explanation"), output.explanation)?;
     let stages = output.stages.iter().map(|stage| (stage.name, stage.seconds, stage.reads));
-    dict.set_item("stages", PyList::new(py, stages)?)?;
-    dict.set_item("fallback_reason", output.fallback)?;
-    dict.set_item("settled", output.settled)?;
-    dict.set_item("redraws", output.redraws)?;
-    dict.set_item("forward", output.forward.map(|forward| forward_to_dict(py, forward)).transpose()?)?;
-    dict.set_item("inference", output.inference.map(|kept| inference_to_dict(py, kept)).transpose()?)?;
+    dict.set_item(intern!(py, "stages"), PyList::new(py, stages)?)?;
+    dict.set_item(intern!(py, "fallback_reason"), output.fallback)?;
+    dict.set_item(intern!(py, "settled"), output.settled)?;
+    dict.set_item(intern!(py, "redraws"), output.redraws)?;
+    dict.set_item(
+        intern!(py, "forward"),
+        output.forward.map(|forward| forward_to_dict(py, forward)).transpose()?,
+    )?;
+    dict.set_item(
+        intern!(py, "inference"),
+        output.inference.map(|kept| inference_to_dict(py, kept)).transpose()?,
+    )?;
     Ok(dict)
 }
 

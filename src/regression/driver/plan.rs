@@ -428,7 +428,7 @@ fn unfactorable<T: Real>(design: &Design<'_, T>) -> bool {
 }
 
 /// Up to this many entries, QR is as fast as anything.
-const SMALL: usize = 1 << 14;
+pub(crate) const SMALL: usize = 1 << 14;
 
 /// LSMR is tried for 1 / 20 of the products that a sketch of a linear operator takes: products with many vectors at
 /// once cost less.
