@@ -73,7 +73,7 @@ impl Answer<'_> {
         if damping == 0.0 {
             return Ok(self.scales().0 * norm(self.whitened));
         }
-        self.backward_error_by(&factor.damped(damping)?)
+        Ok(self.scales().0 * factor.damped_norm(self.gradient, damping)?)
     }
 
     /// w

@@ -26,7 +26,7 @@ pub fn cholesky(g: &Mat<f64>) -> Result<Option<Mat<f64>>> {
 }
 
 /// Replaces L, and whatever is above its diagonal, by L'.
-fn lower_to_upper(a: &mut Mat<f64>) {
+pub(super) fn lower_to_upper(a: &mut Mat<f64>) {
     const SIDE: usize = 8;
     let n = a.ncols();
     for (j0, i0) in (0..n).step_by(SIDE).flat_map(|j0| (j0..n).step_by(SIDE).map(move |i0| (j0, i0))) {

@@ -48,7 +48,11 @@ fn upper_half(r: Dense<'_, f64>) -> Result<Mat<f64>> {
 
 /// The largest growth that a few applications of an operator and of its transpose, in turn, give `x`;
 /// infinity if a number overflows.
-fn power_iteration(mut x: Vec<f64>, apply: impl Fn(&mut [f64]), transposed: impl Fn(&mut [f64])) -> f64 {
+pub(super) fn power_iteration(
+    mut x: Vec<f64>,
+    apply: impl Fn(&mut [f64]),
+    transposed: impl Fn(&mut [f64]),
+) -> f64 {
     let mut growth = 0.0;
     let mut finite = normalise(&mut x).is_finite();
     for _ in 0..ROUNDS {
@@ -76,7 +80,7 @@ fn normalise(x: &mut [f64]) -> f64 {
 }
 
 /// A vector without structure.
-fn scattered(d: usize) -> Result<Vec<f64>> {
+pub(super) fn scattered(d: usize) -> Result<Vec<f64>> {
     const GOLDEN: f64 = 0.618_033_988_749_894_8;
     let mut x = zeros(d, "a condition number")?;
     x.iter_mut().enumerate().for_each(|(i, x)| *x = (i as f64 * GOLDEN).fract() - 0.45);

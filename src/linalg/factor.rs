@@ -1,6 +1,6 @@
 //! Stand-ins for A'A.
 
-use super::{Qr, condition_of_upper, norm};
+use super::{Qr, SparseTriangle, condition_of_upper, norm};
 use crate::error::Result;
 use crate::matrix::Mat;
 use crate::memory::{collected, filled, zeros};
@@ -12,38 +12,48 @@ pub enum Factor {
     Triangle(Mat<f64>),
     /// Orthonormal columns V and positive numbers S.
     Spectral(Mat<f64>, Vec<f64>),
+    /// R = [R1, R2], R1 an upper triangle, and the number of the unknown of each of its columns: where the columns of
+    /// A are deficient, those of R1 span the others.
+    Trapezoid(Mat<f64>, Vec<usize>),
+    /// A sparse triangle.
+    Sparse(SparseTriangle),
 }
 
 impl Factor {
     /// Number of unknowns.
     pub fn order(&self) -> usize {
         match self {
-            Self::Triangle(r) => r.ncols(),
+            Self::Triangle(r) | Self::Trapezoid(r, _) => r.ncols(),
             Self::Spectral(v, _) => v.nrows(),
+            Self::Sparse(r) => r.order(),
         }
     }
 
     /// Number of directions kept.
     pub fn rank(&self) -> usize {
         match self {
-            Self::Triangle(r) => r.ncols(),
+            Self::Triangle(r) | Self::Trapezoid(r, _) => r.nrows(),
             Self::Spectral(_, s) => s.len(),
+            Self::Sparse(r) => r.order(),
         }
     }
 
     /// |A|_F.
     pub fn frobenius_norm(&self) -> f64 {
         match self {
-            Self::Triangle(r) => norm(r.as_slice()),
+            Self::Triangle(r) | Self::Trapezoid(r, _) => norm(r.as_slice()),
             Self::Spectral(_, s) => norm(s),
+            Self::Sparse(r) => r.frobenius_norm(),
         }
     }
 
-    /// 2-norm condition, estimated.
+    /// 2-norm condition, estimated; that of R1 for a trapezoid.
     pub(crate) fn condition(&self) -> Result<f64> {
         match self {
             Self::Triangle(r) => condition_of_upper(r.as_ref()),
             Self::Spectral(_, s) => Ok(s.first().zip(s.last()).map_or(1.0, |(first, last)| first / last)),
+            Self::Trapezoid(r, _) => condition_of_upper(r.as_ref().cols(0..r.nrows())),
+            Self::Sparse(r) => r.norms(None).map(|[norm, of_inverse]| (norm * of_inverse).max(1.0)),
         }
     }
 
@@ -52,6 +62,8 @@ impl Factor {
         match self {
             Self::Triangle(r) => super::norm_of_upper(r.as_ref()),
             Self::Spectral(_, s) => Ok(s.first().copied().unwrap_or(0.0)),
+            Self::Trapezoid(..) => self.spectral()?.norm(),
+            Self::Sparse(r) => r.norms(None).map(|[norm, _]| norm),
         }
     }
 
@@ -60,6 +72,8 @@ impl Factor {
         let rows = match self {
             Self::Triangle(r) => super::invert_upper(r.as_ref())?,
             Self::Spectral(v, s) => Mat::from_fn(v.nrows(), s.len(), |i, j| v[(i, j)] / s[j])?,
+            Self::Trapezoid(..) => return self.spectral()?.inverse_row_norms(),
+            Self::Sparse(r) => return r.inverse_row_norms(),
         };
         let mut norms = zeros(rows.nrows(), "norms of rows")?;
         for j in 0..rows.ncols() {
@@ -73,8 +87,20 @@ impl Factor {
     pub fn rows(&self) -> Result<Mat<f64>> {
         match self {
             Self::Triangle(r) => r.copy(),
+            Self::Sparse(r) => r.rows(),
+            Self::Trapezoid(r, order) => {
+                let mut rows = Mat::zeros(r.nrows(), r.ncols())?;
+                order.iter().enumerate().for_each(|(j, &at)| rows.col_mut(at).copy_from_slice(r.col(j)));
+                Ok(rows)
+            }
             Self::Spectral(v, s) => Mat::from_fn(s.len(), v.nrows(), |i, j| s[i] * v[(j, i)]),
         }
+    }
+
+    /// The same by singular vectors.
+    fn spectral(&self) -> Result<Self> {
+        let svd = super::svd(self.rows()?.as_ref())?;
+        Ok(Self::Spectral(svd.v, svd.s))
     }
 
     /// R'^-1 G: gradients in the coordinates in which A has nearly orthonormal columns.
@@ -88,6 +114,17 @@ impl Factor {
             Self::Spectral(v, s) => {
                 let mut y = super::product(v.as_ref().t(), gradient.as_ref())?;
                 divide_rows(&mut y, s);
+                Ok(y)
+            }
+            Self::Trapezoid(r, order) => {
+                let basic = r.as_ref().cols(0..r.nrows());
+                let mut y = Mat::from_fn(r.nrows(), gradient.ncols(), |i, j| gradient[(order[i], j)])?;
+                super::solve_upper_transposed(basic, y.as_mut());
+                Ok(y)
+            }
+            Self::Sparse(r) => {
+                let mut y = Mat::zeros(gradient.nrows(), gradient.ncols())?;
+                (0..gradient.ncols()).for_each(|side| r.whiten(gradient.col(side), y.col_mut(side)));
                 Ok(y)
             }
         }
@@ -105,6 +142,19 @@ impl Factor {
                 divide_rows(&mut y, s);
                 super::product(v.as_ref(), y.as_ref())
             }
+            Self::Trapezoid(r, order) => {
+                super::solve_upper(r.as_ref().cols(0..r.nrows()), y.as_mut());
+                let mut x = Mat::zeros(r.ncols(), y.ncols())?;
+                for (i, j) in (0..r.nrows()).flat_map(|i| (0..y.ncols()).map(move |j| (i, j))) {
+                    x[(order[i], j)] = y[(i, j)];
+                }
+                Ok(x)
+            }
+            Self::Sparse(r) => {
+                let mut x = Mat::zeros(y.nrows(), y.ncols())?;
+                (0..y.ncols()).for_each(|side| r.unwhiten(y.col_mut(side), x.col_mut(side)));
+                Ok(x)
+            }
         }
     }
 
@@ -120,17 +170,53 @@ impl Factor {
                 let image = |j: usize| s[j] * crate::simd::dot(v.col(j), dx);
                 Ok(norm(&collected((0..s.len()).map(image), "an image")?))
             }
+            Self::Trapezoid(r, order) => {
+                let mut image = zeros(r.nrows(), "an image")?;
+                order.iter().enumerate().for_each(|(j, &at)| crate::simd::axpy(dx[at], r.col(j), &mut image));
+                Ok(norm(&image))
+            }
+            Self::Sparse(r) => r.image_norm(dx),
         }
     }
 
-    /// A stand-in for A'A + w^2 I, which is that on the directions kept.
-    pub(crate) fn damped(&self, damping: f64) -> Result<Self> {
+    /// A stand-in for A'A + w^2 I, which is that on the directions kept; `None` where that is known by its norms alone.
+    pub(crate) fn damped(&self, damping: f64) -> Result<Option<Self>> {
         match self {
-            Self::Triangle(r) => Ok(Self::Triangle(damped_triangle(r, damping, self.frobenius_norm())?)),
+            Self::Triangle(r) => {
+                damped_triangle(r, damping, self.frobenius_norm()).map(|r| Some(Self::Triangle(r)))
+            }
             Self::Spectral(v, s) => {
                 let damped = s.iter().map(|s| s.hypot(damping));
-                Ok(Self::Spectral(v.copy()?, collected(damped, "singular values")?))
+                Ok(Some(Self::Spectral(v.copy()?, collected(damped, "singular values")?)))
             }
+            Self::Trapezoid(..) | Self::Sparse(_) => Ok(None),
+        }
+    }
+
+    /// |(A'A + w^2 I)^(-1/2) g|, or a bound on it that is hardly ever far above it.
+    pub(crate) fn damped_norm(&self, gradient: &[f64], damping: f64) -> Result<f64> {
+        match self {
+            Self::Trapezoid(r, order) => {
+                // g is R'c for c = R1'^-1 g1, so that the square is g'R'(R R' + w^2 I)^-1 c.
+                let p = r.nrows();
+                let mut y = Mat::from_fn(p, 1, |i, _| gradient[order[i]])?;
+                super::solve_upper_transposed(r.as_ref().cols(0..p), y.as_mut());
+                let whitened = norm(y.as_slice());
+                let mut square = Mat::zeros(p, p)?;
+                super::syrk(square.as_mut(), false, r.as_ref().t(), 1.0);
+                (0..p).for_each(|i| square[(i, i)] += damping * damping);
+                let Some(root) = super::cholesky(&square)? else { return Ok(whitened) };
+                super::solve_upper_transposed(root.as_ref(), y.as_mut());
+                super::solve_upper(root.as_ref(), y.as_mut());
+                let along = |(j, &at): (usize, &usize)| gradient[at] * crate::simd::dot(r.col(j), y.col(0));
+                let square: f64 = order.iter().enumerate().map(along).sum();
+                Ok(square.max(0.0).sqrt().min(whitened))
+            }
+            Self::Sparse(r) => r.damped_norm(gradient, damping),
+            Self::Triangle(_) | Self::Spectral(..) => match self.damped(damping)? {
+                Some(damped) => damped.whitened_norm(gradient),
+                None => self.whitened_norm(gradient),
+            },
         }
     }
 
@@ -185,9 +271,33 @@ mod tests {
         }
         assert!((triangle.frobenius_norm() - spectral.frobenius_norm()).abs() < 1e-12);
         for damping in [1e-3, 1.0, 1e3] {
-            let norms = [&triangle, &spectral]
-                .map(|f| f.damped(damping).unwrap().whitened_norm(gradient.col(0)).unwrap());
+            let norms = [&triangle, &spectral].map(|f| f.damped_norm(gradient.col(0), damping).unwrap());
             assert!((norms[0] / norms[1] - 1.0).abs() < 1e-10);
+        }
+    }
+
+    #[test]
+    fn a_trapezoid_is_its_singular_vectors_but_for_the_answer_that_it_takes() {
+        let entry = |i: usize, j: usize| if i <= j { ((i * 7 + j * 3) % 5) as f64 - 1.7 } else { 0.0 };
+        let trapezoid = Factor::Trapezoid(Mat::from_fn(4, 6, entry).unwrap(), vec![3, 0, 5, 2, 1, 4]);
+        let spectral = trapezoid.spectral().unwrap();
+        assert_eq!([&trapezoid, &spectral].map(|f| (f.order(), f.rank())), [(6, 4); 2]);
+        let rows = trapezoid.rows().unwrap();
+        let c = Mat::from_fn(4, 2, |i, j| (i as f64 + 1.0).sin() + j as f64).unwrap();
+        let gradient = crate::linalg::product(rows.as_ref().t(), c.as_ref()).unwrap();
+        let near = |x: f64, y: f64| (x - y).abs() < 1e-10 * (1.0 + x.abs());
+        let whitened = trapezoid.whiten(&gradient).unwrap();
+        assert!(whitened.as_slice().iter().zip(c.as_slice()).all(|(x, y)| near(*x, *y)));
+        let x = trapezoid.unwhiten(&c).unwrap();
+        let image = crate::linalg::product(rows.as_ref(), x.as_ref()).unwrap();
+        assert!(image.as_slice().iter().zip(c.as_slice()).all(|(x, y)| near(*x, *y)));
+        assert!((0..2).all(|side| x[(1, side)] == 0.0 && x[(4, side)] == 0.0));
+        let both = |of: &dyn Fn(&Factor) -> f64| near(of(&trapezoid), of(&spectral));
+        assert!(both(&|f| f.frobenius_norm()) && both(&|f| f.norm().unwrap()));
+        assert!(both(&|f| f.image_norm(gradient.col(1)).unwrap()));
+        assert!(both(&|f| f.inverse_row_norms().unwrap()[2]));
+        for damping in [1e-3, 1.0, 1e3] {
+            assert!(both(&|f| f.damped_norm(gradient.col(0), damping).unwrap()), "{damping}");
         }
     }
 }

@@ -8,6 +8,7 @@
 //! | [`matmul`], [`product`], [`syrk`] | products of dense views |
 //! | [`Products`](crate::matrix::Products) of dense arrays, and of dense or sparse ones | A X and A'Y of tall matrices, on all threads |
 //! | [`cholesky()`] | upper triangle R with R'R = G |
+//! | `pivoted_cholesky` | the same of a G that may be singular, as far as it goes |
 //! | [`cholesky_in_place()`], [`solve_systems`] | the same of small G where they lie, and many small systems |
 //! | [`solve_upper`], [`solve_upper_transposed`], [`invert_upper`], [`multiply_upper`] | upper triangles at work |
 //! | [`condition_of_upper`], [`norm_of_upper`] | 2-norm condition and norm of a triangle, estimated in O(d²) |
@@ -19,6 +20,7 @@
 //! | [`orthonormal()`], [`cholesky_qr2`] | orthonormal bases of tall blocks |
 //! | `add_product`, `add_transposed_product` | rows times many vectors at once, a `Batch` of them |
 //! | [`sparse_gram`], [`gram_of_rows`], [`quadratic_forms`] | A'A, E E' and v'G v of sparse rows |
+//! | `sparse_products` | A'A of sparse rows as a sparse matrix, and what is made of it: [`SparseTriangle`] |
 //! | [`tsqr()`] | R of a matrix with many rows |
 //! | [`svd()`], [`eigh()`] | thin SVD, symmetric eigendecomposition |
 //! | [`svd_into`], [`eigh_into`] | the same of small matrices, `f32` too, in memory that the caller lends ([`Scratch`]) |
@@ -44,6 +46,7 @@ mod jacobi;
 mod kernel;
 mod orthonormal;
 mod panel;
+mod pivoted;
 mod precision;
 mod products;
 mod qr;
@@ -54,6 +57,7 @@ mod scaling;
 mod small;
 mod sources;
 mod sparse;
+mod sparse_cholesky;
 mod svd;
 #[cfg(test)]
 mod testing;
@@ -74,6 +78,7 @@ pub use factor::Factor;
 pub(crate) use gram::gram;
 pub(crate) use orthonormal::{WELL_CONDITIONED, over_triangle};
 pub use orthonormal::{cholesky_qr2, orthonormal};
+pub(crate) use pivoted::{Pivoted, pivoted_cholesky};
 pub use precision::Precision;
 pub use products::{matmul, product, syrk};
 pub use qr::Qr;
@@ -85,6 +90,8 @@ pub(crate) use reflect::reflect_columns;
 pub(crate) use scaling::{exponent_of, largest_of, times_power_of_two};
 pub use small::{cholesky_in_place, solve_systems};
 pub use sparse::{gram_of_rows, quadratic_forms, sparse_gram};
+pub use sparse_cholesky::SparseTriangle;
+pub(crate) use sparse_cholesky::{SparseGram, SparseOrder, sparse_products};
 pub use svd::{Svd, svd, svd_into, svd_scratch};
 pub use triangle::{invert_upper, multiply_upper, solve_upper, solve_upper_transposed};
 pub use tsqr::tsqr;

@@ -5,16 +5,18 @@
 
 use crate::error::Result;
 use crate::matrix::{Axis, Dense, DenseMut, Indices, Mat, Real, Sparse};
-use crate::memory::{push, room_for, zeros};
+use crate::memory::{copied, push, zeros};
 use crate::parallel::Context;
-use crate::simd::{Index, add_outer_product, gather_dot};
+use crate::simd::{Index, add_outer_products, add_tails, axpy, gather_dot};
 use std::ops::Range;
 
 /// What memory is for.
 const PURPOSE: &str = "a Gram matrix of sparse rows";
 
-/// A'A, or A' diag(w) A, in the lower triangle; what is above it is zero. Costs the squares of the rows' lengths, and
-/// no memory beside the result: threads divide its columns, not the rows, and each reads all rows.
+/// A'A, or A' diag(w) A, in the lower triangle; what is above it is zero. Costs half the squares of the rows' lengths.
+///
+/// Where the result is small, blocks of rows add up results of their own, [`SLABS`] at most and of no more memory than
+/// [`MOST_SLABS`] bytes; else threads divide its columns, and 8 bytes an entry of A tell where these begin.
 ///
 /// Panics if A is not stored by rows, or if there is not a weight for each.
 pub fn sparse_gram<T: Real>(
@@ -23,27 +25,46 @@ pub fn sparse_gram<T: Real>(
     weights: Option<&[f64]>,
 ) -> Result<Mat<f64>> {
     assert!(a.axis() == Axis::Rows && weights.is_none_or(|weights| weights.len() == a.nrows()));
-    let d = a.ncols();
-    let mut gram = Mat::zeros(d, d)?;
-    let stripes = stripes_of(context, a)?;
-    for rows in rows_by_cost(context, a, ROUND)? {
-        let (mut parts, mut rest) = (room_for(stripes.len(), PURPOSE)?, gram.as_mut_slice());
-        for columns in &stripes {
-            let (stripe, others) = rest.split_at_mut(columns.len() * d);
-            push(&mut parts, (columns.clone(), stripe), PURPOSE)?;
-            rest = others;
-        }
-        let add = |(): &mut (), _, (columns, stripe)| match a.indices() {
-            Indices::I32(indices) => add_rows(a, rows.clone(), indices, weights, columns, stripe),
-            Indices::I64(indices) => add_rows(a, rows.clone(), indices, weights, columns, stripe),
-        };
-        context.map_parts(parts, || (), add)?;
+    let (d, cost) = (a.ncols(), a.squared_row_lengths(context)?);
+    let worthwhile = (cost / d.pow(2).saturating_mul(4).max(1)).clamp(1, SLABS);
+    let affordable = MOST_SLABS / d.pow(2).saturating_mul(8).max(1);
+    match Positions::new(context, a) {
+        Some(positions) if affordable < worthwhile => gram_by_columns(context, a, weights, &positions?),
+        _ => gram_by_slabs(context, a, weights, cost.div_ceil(worthwhile).min(ROUND)),
     }
-    Ok(gram)
 }
+
+/// Most blocks of rows with a result of their own, and bytes that these take.
+const SLABS: usize = 16;
+const MOST_SLABS: usize = 1 << 26;
 
 /// Squares of lengths of rows between two looks at the caller's wish to stop: a fraction of a second.
 const ROUND: usize = 1 << 28;
+
+fn gram_by_slabs<T: Real>(
+    context: &Context,
+    a: &Sparse<'_, T>,
+    weights: Option<&[f64]>,
+    cost: usize,
+) -> Result<Mat<f64>> {
+    let (d, slabs) = (a.ncols(), rows_by_cost(context, a, cost)?);
+    let work = |(): &mut (), slab: usize| {
+        let mut gram = Mat::zeros(d, d)?;
+        add_rows(a, slabs[slab].clone(), weights, gram.as_mut_slice());
+        Ok(gram)
+    };
+    let mut total: Option<Mat<f64>> = None;
+    context.fold_with(
+        slabs.len(),
+        || (),
+        work,
+        |part| match &mut total {
+            None => total = Some(part),
+            Some(total) => axpy(1.0, part.as_slice(), total.as_mut_slice()),
+        },
+    )?;
+    total.map_or_else(|| Mat::zeros(d, d), Ok)
+}
 
 /// Ranges of rows, the squares of whose lengths add up to little more than `most`.
 fn rows_by_cost<T: Real>(context: &Context, a: &Sparse<'_, T>, most: usize) -> Result<Vec<Range<usize>>> {
@@ -60,25 +81,112 @@ fn rows_by_cost<T: Real>(context: &Context, a: &Sparse<'_, T>, most: usize) -> R
     Ok(ranges)
 }
 
-/// Stripes of columns: enough for threads to share them evenly, few enough that reading all rows for each is little.
-const STRIPES: usize = 16;
-
-/// Ranges of columns with equal shares of the work.
-fn stripes_of<T: Real>(context: &Context, a: &Sparse<'_, T>) -> Result<Vec<Range<usize>>> {
-    let d = a.ncols();
-    let mut work: Vec<u64> = zeros(d, PURPOSE)?;
-    let indices = a.indices();
-    for rows in context.pieces(0..a.nrows()) {
-        for row in rows? {
-            let extent = a.extent(row);
-            extent.clone().for_each(|k| work[indices.get(k)] += (extent.end - k) as u64);
+/// Adds what some rows contribute to A' diag(w) A.
+fn add_rows<T: Real>(a: &Sparse<'_, T>, rows: Range<usize>, weights: Option<&[f64]>, gram: &mut [f64]) {
+    fn add<T: Real, P: Index>(ends: &[P], a: &Sparse<'_, T>, weights: Option<&[f64]>, gram: &mut [f64]) {
+        match a.indices() {
+            Indices::I32(indices) => {
+                add_outer_products(ends, indices, a.values(), weights, a.ncols(), gram);
+            }
+            Indices::I64(indices) => {
+                add_outer_products(ends, indices, a.values(), weights, a.ncols(), gram);
+            }
         }
     }
-    let share = work.iter().sum::<u64>() / STRIPES as u64 + 1;
-    let (mut stripes, mut start, mut sum) = (room_for(STRIPES + 1, PURPOSE)?, 0, 0);
+    let weights = weights.map(|weights| &weights[rows.clone()]);
+    match a.ends() {
+        Indices::I32(ends) => add(&ends[rows.start..=rows.end], a, weights, gram),
+        Indices::I64(ends) => add(&ends[rows.start..=rows.end], a, weights, gram),
+    }
+}
+
+/// Where the entries of the columns of a matrix lie that is stored by rows.
+pub(super) struct Positions {
+    /// Where columns begin and end in the others.
+    pub ends: Vec<usize>,
+    /// Rows of the entries of a column, and their positions among all.
+    pub rows: Vec<u32>,
+    pub at: Vec<u32>,
+}
+
+impl Positions {
+    /// `None` if there are too many to count in 32 bits.
+    pub fn new<T: Real>(context: &Context, a: &Sparse<'_, T>) -> Option<Result<Self>> {
+        (u32::try_from(a.nnz()).is_ok() && u32::try_from(a.nrows()).is_ok()).then(|| Self::count(context, a))
+    }
+
+    fn count<T: Real>(context: &Context, a: &Sparse<'_, T>) -> Result<Self> {
+        let mut ends: Vec<usize> = zeros(a.ncols() + 1, PURPOSE)?;
+        for entries in context.pieces(0..a.nnz()) {
+            a.visit(entries?, |column, _| ends[column + 1] += 1);
+        }
+        (0..a.ncols()).for_each(|column| ends[column + 1] += ends[column]);
+        let mut next = copied(&ends, PURPOSE)?;
+        let (mut rows, mut at) = (zeros(a.nnz(), PURPOSE)?, zeros(a.nnz(), PURPOSE)?);
+        for lines in context.pieces(0..a.nrows()) {
+            for row in lines? {
+                let mut position = a.extent(row).start;
+                a.visit_line(row, |column, _| {
+                    (rows[next[column]], at[next[column]]) = (row as u32, position as u32);
+                    (next[column], position) = (next[column] + 1, position + 1);
+                });
+            }
+        }
+        Ok(Self { ends, rows, at })
+    }
+
+    /// The products that the part of every column of A'A takes that is on and below the diagonal.
+    fn work<T: Real>(&self, context: &Context, a: &Sparse<'_, T>) -> Result<Vec<usize>> {
+        let mut work: Vec<usize> = zeros(a.ncols(), PURPOSE)?;
+        for rows in context.pieces(0..a.nrows()) {
+            for row in rows? {
+                let mut left = a.extent(row).len();
+                a.visit_line(row, |column, _| {
+                    work[column] += left;
+                    left -= 1;
+                });
+            }
+        }
+        Ok(work)
+    }
+}
+
+fn gram_by_columns<T: Real>(
+    context: &Context,
+    a: &Sparse<'_, T>,
+    weights: Option<&[f64]>,
+    positions: &Positions,
+) -> Result<Mat<f64>> {
+    let d = a.ncols();
+    let mut gram = Mat::zeros(d, d)?;
+    let (mut parts, mut rest) = (Vec::new(), gram.as_mut_slice());
+    for columns in stripes_of(&positions.work(context, a)?)? {
+        let (stripe, others) = rest.split_at_mut(columns.len() * d);
+        push(&mut parts, (columns, stripe), PURPOSE)?;
+        rest = others;
+    }
+    let add = |(): &mut (), _, (columns, stripe): (Range<usize>, &mut [f64])| {
+        for (column, sums) in columns.zip(stripe.chunks_exact_mut(d)) {
+            let part = positions.ends[column]..positions.ends[column + 1];
+            let (rows, at) = (&positions.rows[part.clone()], &positions.at[part]);
+            add_column(a, weights, rows, at, sums);
+        }
+    };
+    context.map_parts(parts, || (), add)?;
+    Ok(gram)
+}
+
+/// Stripes of columns: enough for threads to share them evenly.
+const STRIPES: usize = 64;
+
+/// Ranges of columns with about equal shares of the work.
+fn stripes_of(work: &[usize]) -> Result<Vec<Range<usize>>> {
+    let count = work.len();
+    let share = (work.iter().sum::<usize>() / STRIPES + 1).min(ROUND);
+    let (mut stripes, mut start, mut sum) = (Vec::new(), 0, 0);
     for (column, work) in work.iter().enumerate() {
         sum += work;
-        if sum >= share || column + 1 == d {
+        if sum >= share || column + 1 == count {
             push(&mut stripes, start..column + 1, PURPOSE)?;
             (start, sum) = (column + 1, 0);
         }
@@ -86,21 +194,28 @@ fn stripes_of<T: Real>(context: &Context, a: &Sparse<'_, T>) -> Result<Vec<Range
     Ok(stripes)
 }
 
-/// Adds what some rows contribute to some of the columns.
-fn add_rows<T: Real, I: Index>(
+/// Adds what some rows, from some of their entries on, contribute to a column of A' diag(w) A.
+fn add_column<T: Real>(
     a: &Sparse<'_, T>,
-    rows: Range<usize>,
-    indices: &[I],
     weights: Option<&[f64]>,
-    columns: Range<usize>,
-    stripe: &mut [f64],
+    rows: &[u32],
+    at: &[u32],
+    sums: &mut [f64],
 ) {
-    for row in rows {
-        let within = a.extent_within(row, columns.clone());
-        let extent = within.start..a.extent(row).end;
-        let weight = weights.map_or(1.0, |weights| weights[row]);
-        let (indices, values) = (&indices[extent.clone()], &a.values()[extent]);
-        add_outer_product(indices, values, within.len(), weight, columns.start, a.ncols(), stripe);
+    let values = a.values();
+    match (a.ends(), a.indices()) {
+        (Indices::I32(ends), Indices::I32(indices)) => {
+            add_tails(ends, indices, values, weights, rows, at, sums);
+        }
+        (Indices::I32(ends), Indices::I64(indices)) => {
+            add_tails(ends, indices, values, weights, rows, at, sums);
+        }
+        (Indices::I64(ends), Indices::I32(indices)) => {
+            add_tails(ends, indices, values, weights, rows, at, sums);
+        }
+        (Indices::I64(ends), Indices::I64(indices)) => {
+            add_tails(ends, indices, values, weights, rows, at, sums);
+        }
     }
 }
 
@@ -223,6 +338,15 @@ mod tests {
                 assert!(found.iter().all(|other| other.as_slice() == found[0].as_slice()));
                 let threads = sparse_gram(&Context::new(3), &a, weights).unwrap();
                 assert_eq!(threads.as_slice(), found[0].as_slice());
+                let positions = Positions::new(&Context::new(1), &a).unwrap().unwrap();
+                let whole = gram_by_slabs(&Context::new(1), &a, weights, ROUND).unwrap();
+                let cut = gram_by_slabs(&Context::new(1), &a, weights, 50).unwrap();
+                assert!(distance(cut.as_ref(), whole.as_ref()) < 1e-13 * n as f64 + f64::MIN_POSITIVE);
+                for context in [Context::new(1), Context::new(3)] {
+                    let columns = gram_by_columns(&context, &a, weights, &positions).unwrap();
+                    assert!(columns.as_slice() == whole.as_slice());
+                    assert!(gram_by_slabs(&context, &a, weights, 50).unwrap().as_slice() == cut.as_slice());
+                }
             }
             let g = gaussian(d, d, 3);
             let g = product(g.as_ref().t(), g.as_ref());

@@ -46,7 +46,7 @@ thread_local! {
 /// Lets faer allocate what its products pack into, which it does at the first of a thread, for good, and with an abort if
 /// there is no memory. Nobody on the way here returns a `Result`, so an error unwinds to
 /// [`crate::error::catch_panic`].
-fn ensure_workspace() {
+pub(super) fn ensure_workspace() {
     if HAS_WORKSPACE.get() {
         return;
     }

@@ -211,6 +211,18 @@ impl<'a, T: Real> Sparse<'a, T> {
         self.indptr
     }
 
+    /// The same entries with other values.
+    ///
+    /// Panics if there are not as many.
+    pub fn with_values<'v, V: Real>(&self, data: &'v [V]) -> Sparse<'v, V>
+    where
+        'a: 'v,
+    {
+        assert!(data.len() >= self.nnz());
+        let Self { axis, lines, width, indptr, indices, .. } = *self;
+        Sparse { axis, lines, width, indptr, indices, data }
+    }
+
     /// The transposed matrix, which is stored alike: CSR is the CSC of A'.
     pub fn t(&self) -> Self {
         let axis = if self.axis == Axis::Rows { Axis::Columns } else { Axis::Rows };

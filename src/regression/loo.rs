@@ -15,7 +15,7 @@ use crate::parallel::Context;
 use crate::regression::design::Design;
 use crate::regression::design::products::transposed_product;
 use crate::regression::methods::dual::Transposed;
-use crate::regression::methods::gram::Moments;
+use crate::regression::methods::moments::Moments;
 use crate::regression::problem::Problem;
 use std::ops::Range;
 
@@ -121,8 +121,10 @@ impl Spectrum {
         if !moments.is_finite() {
             design.largest_in_columns(context)?;
         }
+        let is_exact = moments.magnification() <= MOST_FOR_GRAM;
         let (gram, at_zero) = moments.into_parts();
-        let (s, v) = match of_gram(&gram)? {
+        let known = if is_exact { of_gram(&gram)? } else { None };
+        let (s, v) = match known {
             Some(found) => found,
             None => {
                 let svd = linalg::svd(linalg::tsqr(context, &design.a)?.as_ref())?;

@@ -313,8 +313,9 @@ impl<'f> Dampings<'f> {
         let below = ((4.0 * damping.log2()).floor() / 4.0).exp2();
         let known = self.made.iter().position(|&(damping, _)| damping == below);
         if known.is_none() {
+            let Some(damped) = self.factor.damped(below)? else { return answer.backward_error(self.factor) };
             self.made.truncate(MOST_DAMPINGS - 1);
-            self.made.push_front((below, self.factor.damped(below)?));
+            self.made.push_front((below, damped));
         }
         answer.backward_error_by(&self.made[known.unwrap_or(0)].1)
     }

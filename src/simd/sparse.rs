@@ -44,27 +44,56 @@ kernel! {
     }
 }
 
+/// y += scale v for the entries v of a line. Panics if the lengths differ or an index is out of range.
+#[inline(always)]
+fn add_multiple<I: Index, T: Element>(indices: &[I], values: &[T], scale: f64, y: &mut [f64]) {
+    for (index, value) in indices.iter().zip(values) {
+        let sum = &mut y[index.offset()];
+        *sum = value.to_f64().mul_add(scale, *sum);
+    }
+}
+
 kernel! {
-    /// Columns of G += weight v v' below its diagonal, for a row v whose indices increase. G is as many columns of
-    /// order `d` as there is room for in `g`, the first of them `first`; only those of the row's first `count` entries
-    /// are touched. Panics if the lengths differ or an index is out of range.
-    pub fn add_outer_product<V, I: Index, T: Element>(
+    /// G += w_l v v' below its diagonal for all lines v, whose indices increase and which end where those of the next
+    /// begin. G is column-major of order `d`; what is not given as weights is one. Panics if a line leads out of the
+    /// entries, or an index out of G.
+    pub fn add_outer_products<V, P: Index, I: Index, T: Element>(
+        ends: &[P],
         indices: &[I],
         values: &[T],
-        count: usize,
-        weight: f64,
-        first: usize,
+        weights: Option<&[f64]>,
         d: usize,
         g: &mut [f64],
     ) {
-        assert!(indices.len() == values.len() && count <= values.len());
-        for p in 0..count {
-            let column = &mut g[(indices[p].offset() - first) * d..][..d];
-            let scale = weight * values[p].to_f64();
-            for (index, value) in indices[p..].iter().zip(&values[p..]) {
-                let sum = &mut column[index.offset()];
-                *sum = value.to_f64().mul_add(scale, *sum);
+        for (line, ends) in ends.windows(2).enumerate() {
+            let entries = ends[0].offset()..ends[1].offset();
+            let (indices, values) = (&indices[entries.clone()], &values[entries]);
+            let weight = weights.map_or(1.0, |weights| weights[line]);
+            for (p, (first, value)) in indices.iter().zip(values).enumerate() {
+                let column = &mut g[first.offset() * d..][..d];
+                add_multiple(&indices[p..], &values[p..], weight * value.to_f64(), column);
             }
+        }
+    }
+}
+
+kernel! {
+    /// A column of that G: y += sum of w_l v_k v for the lines l = `lines`\[i\] and their entries v from the one at
+    /// k = `starts`\[i\] on. Panics if a line leads out of the entries, or an index out of y.
+    pub fn add_tails<V, P: Index, I: Index, T: Element>(
+        ends: &[P],
+        indices: &[I],
+        values: &[T],
+        weights: Option<&[f64]>,
+        lines: &[u32],
+        starts: &[u32],
+        y: &mut [f64],
+    ) {
+        for (&line, &start) in lines.iter().zip(starts) {
+            let (line, start) = (line as usize, start as usize);
+            let tail = start..ends[line + 1].offset();
+            let scale = weights.map_or(1.0, |weights| weights[line]) * values[start].to_f64();
+            add_multiple(&indices[tail.clone()], &values[tail], scale, y);
         }
     }
 }
@@ -159,13 +188,18 @@ mod tests {
 
     #[test]
     fn outer_products_are_added_below_the_diagonal() {
-        let (indices, values) = ([1i32, 2, 4], [2.0f32, 3.0, 5.0]);
+        let (ends, indices, values) = ([0i64, 0, 2, 3], [2i32, 4, 1], [3.0f32, 5.0, 2.0]);
         for g in on_every_path(|| {
-            let mut g = [1.0; 10];
-            add_outer_product(&indices[1..], &values[1..], 1, 0.5, 2, 5, &mut g);
+            let mut g = [1.0; 25];
+            add_outer_products(&ends, &indices, &values, Some(&[9.0, 0.5, 0.25]), 5, &mut g);
+            let mut column = [1.0; 5];
+            add_tails(&ends, &indices, &values, Some(&[9.0, 0.5, 0.25]), &[1], &[0], &mut column);
+            assert_eq!(column, g[10..15]);
             g
         }) {
-            assert_eq!(g, [1.0, 1.0, 5.5, 1.0, 8.5, 1.0, 1.0, 1.0, 1.0, 1.0]);
+            let mut expected = [1.0; 25];
+            (expected[6], expected[12], expected[14], expected[24]) = (2.0, 5.5, 8.5, 13.5);
+            assert_eq!(g, expected);
         }
     }
 

@@ -24,7 +24,7 @@ class LinearRegression(Inference):
         Whether to fit a constant term. Data are centred on the fly: sparse ones stay sparse.
     copy_X : bool, default=True
         Accepted as scikit-learn's: X is never changed, with True or False.
-    method : {"auto", "gram", "whitened", "spir", "fossils", "lsmr", "fgmres_wlsir", "qr"}, default="auto"
+    method : str, default="auto"
         How to solve; see :func:`lstsq`.
     rcond : float, optional
         Singular values of the centred, column-scaled X below `rcond` times the largest are taken for
@@ -142,7 +142,7 @@ class Ridge(Inference):
         Accepted as scikit-learn's: X is never changed, with True or False.
     max_iter : int, optional
         Limit of the iterations of a method that iterates; see :func:`lstsq`.
-    method : {"auto", "gram", "whitened", "spir", "fossils", "lsmr", "fgmres_wlsir", "qr"}, default="auto"
+    method : str, default="auto"
         How to solve; see :func:`lstsq`.
     tol : float, optional
         Where to stop, as in scikit-learn, but for every method: at this backward error of the penalised

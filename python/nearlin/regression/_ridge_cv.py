@@ -65,7 +65,7 @@ class RidgeCV(LeastSquares):
         Whether to keep what each row says of each penalty in `cv_results_`; only with ``cv=None``.
     alpha_per_target : bool, default=False
         Whether each target chooses its own penalty, rather than all of them together; only with ``cv=None``.
-    method : {"auto", "gram", "whitened", "spir", "fossils", "lsmr", "fgmres_wlsir", "qr"}, default="auto"
+    method : str, default="auto"
         How to solve the final fit; see :func:`lstsq`.
     tol : float, optional
         Target of the backward error of the final fit; see :func:`lstsq`.

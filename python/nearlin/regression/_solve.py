@@ -38,7 +38,17 @@ from ._certificate import LstsqCertificate
 
 __all__ = ["METHODS", "Options", "Solution", "certificate_of", "solve", "truncation", "verified"]
 
-METHODS = ("auto", "gram", "whitened", "spir", "fossils", "lsmr", "fgmres_wlsir", "qr")
+METHODS = (
+    "auto",
+    "gram",
+    "sparse_cholesky",
+    "whitened",
+    "spir",
+    "fossils",
+    "lsmr",
+    "fgmres_wlsir",
+    "qr",
+)
 PRECONDITIONERS = ("split", "left")
 MISCLAIM = 10.0
 """A backward error above this multiple of what was claimed is no rounding."""

@@ -323,6 +323,11 @@ impl<'a, T: Real, M: Source> Design<'a, T, M> {
         self.rows_present().saturating_sub(usize::from(self.means().is_some()))
     }
 
+    /// The weights of the rows, if not all are one.
+    pub fn weights(&self) -> Option<&[f64]> {
+        self.weights
+    }
+
     /// The weight of a row.
     pub fn weight(&self, row: usize) -> f64 {
         self.weights.map_or(1.0, |weights| weights[row])

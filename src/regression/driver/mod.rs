@@ -118,7 +118,8 @@ mod tests {
     #[test]
     fn every_method_gives_the_minimiser_in_the_units_of_the_caller() {
         let instance = Instance::new(400, 5);
-        for (form, method) in forms().flat_map(|form| Method::ALL.map(|method| (form, method))) {
+        let all = forms().flat_map(|form| Method::ALL.map(|method| (form, method)));
+        for (form, method) in all.filter(|(form, method)| form.sparse || *method != Method::SparseCholesky) {
             let params = Params { method, certify: method != Method::Lsmr, ..Params::default() };
             let found = lstsq(&Context::new(2), &instance.problem(form, &[20.0, 0.5]), &params).unwrap();
             for (target, ridge) in [20.0, 0.5].into_iter().enumerate() {

@@ -21,6 +21,8 @@ pub enum Method {
     Auto,
     /// Cholesky factor of A'A in single, then double precision.
     Gram,
+    /// Sparse Cholesky factor of A'A, for sparse A.
+    SparseCholesky,
     /// Cholesky factor of the sketch-whitened A.
     Whitened,
     /// Sketch-preconditioned conjugate gradients with refinement.
@@ -37,9 +39,10 @@ pub enum Method {
 
 impl Method {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Auto,
         Self::Gram,
+        Self::SparseCholesky,
         Self::Whitened,
         Self::Spir,
         Self::Fossils,
@@ -53,6 +56,7 @@ impl Method {
         match self {
             Self::Auto => "auto",
             Self::Gram => "gram",
+            Self::SparseCholesky => "sparse_cholesky",
             Self::Whitened => "whitened",
             Self::Spir => "spir",
             Self::Fossils => "fossils",
@@ -96,6 +100,7 @@ pub struct Params {
 pub(crate) enum Candidate {
     Gram(Precision),
     Dual(Precision),
+    SparseCholesky,
     Whitened { draw: u32 },
     Iterative { draw: u32, heavy_ball: bool },
     Lsmr(Limit),
@@ -142,6 +147,7 @@ impl Candidate {
     pub fn method(self) -> Method {
         match self {
             Self::Gram(_) | Self::Dual(_) => Method::Gram,
+            Self::SparseCholesky => Method::SparseCholesky,
             Self::Whitened { .. } => Method::Whitened,
             Self::Iterative { heavy_ball: false, .. } => Method::Spir,
             Self::Iterative { heavy_ball: true, .. } => Method::Fossils,
@@ -179,7 +185,7 @@ impl Candidate {
             Self::Whitened { draw } | Self::Iterative { draw, .. } | Self::Augmented { draw, .. } => {
                 Some(draw)
             }
-            Self::Gram(_) | Self::Dual(_) | Self::Lsmr(_) | Self::Qr => None,
+            Self::Gram(_) | Self::Dual(_) | Self::SparseCholesky | Self::Lsmr(_) | Self::Qr => None,
         }
     }
 
@@ -237,13 +243,15 @@ impl Plan<Candidate> {
         let costs = costs_of(design);
         let is_cheaper_in_double = design.ntargets() > 1 && costs.gram_double < costs.gram_single;
         let limits = match params.dtype_work {
+            _ if design.stored().is_some() => [Some((Precision::Double, Precision::Double.limit())), None],
             Some(precision) => [Some((precision, precision.limit())), None],
             None if params.keep_factor || is_cheaper_in_double => {
                 [Some((Precision::Double, Precision::Double.limit())), None]
             }
             None => [(Precision::Single, 300.0), (Precision::Double, Precision::Double.limit())].map(Some),
         };
-        let last = Candidate::Gram(params.dtype_work.unwrap_or(Precision::Double));
+        let last = limits.iter().flatten().last().map_or(Precision::Double, |&(precision, _)| precision);
+        let last = Candidate::Gram(last);
         let gram = |condition: f64| {
             limits
                 .iter()
@@ -267,6 +275,22 @@ impl Plan<Candidate> {
             }
             Method::Lsmr => [Candidate::lsmr(params, n, d)].into(),
             Method::FgmresWlsir => augmented(params.preconditioner.unwrap_or(Preconditioner::Split)).into(),
+            Method::SparseCholesky | Method::Gram if design.stored().is_some() => {
+                let first = if params.method == Method::Gram { last } else { Candidate::SparseCholesky };
+                if d > LARGEST_SKETCH {
+                    let candidates = [first, Candidate::lsmr(params, n, d)].into();
+                    return Ok(Self { candidates, reasons });
+                }
+                let rest = iterative(false).into_iter().filter(|_| !square);
+                collected([first].into_iter().chain(rest), PLAN)?
+            }
+            Method::SparseCholesky => {
+                return Err(Error::value(
+                    "method",
+                    "'sparse_cholesky' for a dense array",
+                    "another one, such as 'gram', or `A` as a sparse matrix",
+                ));
+            }
             Method::Gram if square => [last].into(),
             Method::Gram => collected(gram(condition).chain([last]).take(2).chain(whitened), PLAN)?,
             Method::Auto if design.stored().is_some() && d > FEWEST_COLUMNS => {
@@ -333,7 +357,7 @@ impl Plan<ProductCandidate> {
             Method::Auto | Method::Spir => ProductCandidate::iterative(false).into(),
             Method::Fossils => ProductCandidate::iterative(true).into(),
             Method::Lsmr => [ProductCandidate::lsmr(params, n, d)].into(),
-            Method::Gram | Method::Whitened | Method::FgmresWlsir | Method::Qr => {
+            Method::Gram | Method::SparseCholesky | Method::Whitened | Method::FgmresWlsir | Method::Qr => {
                 return Err(Error::value(
                     "method",
                     format!("'{}' for a linear operator", params.method.name()),
@@ -388,7 +412,7 @@ pub(crate) fn wants_hint<T: Real>(design: &Design<'_, T>, params: &Params) -> bo
     let (n, d) = (design.nrows(), design.ncols());
     match params.method {
         _ if is_square(n, d) => false,
-        Method::Gram => true,
+        Method::Gram => design.stored().is_none(),
         Method::Auto if design.stored().is_some() => {
             let costs = costs_of(design);
             d <= FEWEST_COLUMNS && costs.gram_single < costs.of(costs.cheapest()[0])
@@ -439,6 +463,8 @@ const FEWEST_ITERATIONS: usize = 10;
 const FEWEST_COLUMNS: usize = 4096;
 /// Iterations after which LSMR is not expected to come to an end.
 const LONGEST: usize = 10_000;
+/// Columns up to which a sketch (4 GB) comes after a factor of A'A.
+const LARGEST_SKETCH: usize = 12_000;
 /// Columns from which on a factor of a sketch takes more memory (12 GB) and time than one would want.
 const LARGEST_FACTOR: usize = 20_000;
 
@@ -465,8 +491,8 @@ impl Costs {
             Candidate::Gram(Precision::Double) | Candidate::Dual(Precision::Double) => self.gram_double,
             Candidate::Whitened { .. } | Candidate::Augmented { .. } => self.whitened,
             Candidate::Iterative { .. } => self.spir,
-            // Nothing tells how many iterations there will be: never the cheapest.
-            Candidate::Lsmr(_) => f64::INFINITY,
+            // Nothing tells how many iterations, or entries, there will be: never the cheapest.
+            Candidate::Lsmr(_) | Candidate::SparseCholesky => f64::INFINITY,
             Candidate::Qr => self.qr,
         }
     }
@@ -599,7 +625,9 @@ mod tests {
         assert_eq!(candidates(LARGEST_FACTOR + 1, Method::Auto), [lsmr(LONGEST, usize::MAX, false)]);
         assert_eq!(candidates(30, Method::Lsmr), [lsmr(400, usize::MAX, false)]);
         assert_eq!(candidates(30, Method::Fossils), ProductCandidate::iterative(true));
-        for method in [Method::Gram, Method::Whitened, Method::FgmresWlsir, Method::Qr] {
+        let of_rows =
+            [Method::Gram, Method::SparseCholesky, Method::Whitened, Method::FgmresWlsir, Method::Qr];
+        for method in of_rows {
             let Err(refusal) = plan(30, &asking(method)) else { panic!("{method:?}") };
             assert!(refusal.to_string().contains(method.name()), "{refusal}");
         }

@@ -160,7 +160,7 @@ impl<'p> Driver<'p> {
         Err(Error::Internal("no method came to an answer".into()))
     }
 
-    /// True if the factor that an answer was had with shows that the columns are independent.
+    /// True if the factor that an answer was had with shows that the columns which span all others are independent.
     fn is_clear<T: Real, M: Passes<T>>(
         &self,
         group: &Group<'_, '_, T, M>,
@@ -186,7 +186,7 @@ impl<'p> Driver<'p> {
         let design = group.design;
         let terms = (30.0 / (design.nrows() as f64).sqrt()).clamp(0.03, 1.0);
         let near = if design.means().is_some() { 0.03 } else { terms };
-        let enough_rows = design.ncols() - scaled.empty.len() <= group.most_rank();
+        let enough_rows = scaled.factor.rank() - scaled.empty.len() <= group.most_rank();
         enough_rows && condition * self.rcond < near
     }
 }

@@ -19,7 +19,10 @@
 //! | file | what it does |
 //! |---|---|
 //! | `outcome` | what a method comes to |
-//! | `gram` | A'A in one read |
+//! | `moments` | A'A and A'B in one read |
+//! | `gram` | their Cholesky factor |
+//! | `deficient` | their pivoted Cholesky factor, and the shortest answers |
+//! | `sparse_cholesky` | the same where A'A is sparse |
 //! | `sketched` | R of a sketch |
 //! | `whitened` | A'A in the coordinates in which a sketch is orthonormal |
 //! | `spir` | sketched iterations for sparse or very wide matrices |
@@ -29,14 +32,17 @@
 //! | `qr`, `wide`, `least_norm` | tall-skinny QR, ranks, minimum-norm answers, fewer rows than columns |
 
 pub(crate) mod augmented;
+pub(crate) mod deficient;
 pub(crate) mod dual;
 pub(crate) mod fgmres;
 pub(crate) mod gram;
 pub(crate) mod least_norm;
 pub(crate) mod lsmr;
+pub(crate) mod moments;
 pub(crate) mod outcome;
 pub(crate) mod qr;
 pub(crate) mod sketched;
+pub(crate) mod sparse_cholesky;
 pub(crate) mod spir;
 pub(crate) mod whitened;
 pub(crate) mod wide;

@@ -124,17 +124,24 @@ pub(crate) fn doubt<T: Real, M: Source>(
     rcond: f64,
 ) -> Result<f64> {
     match (&scaled.factor, design.left_by_centring(&scaled.scale, rcond)?) {
-        (Factor::Triangle(r), Some(left)) => {
-            let beside = |i: usize, j: usize| match (i, j) {
-                (0, 0) => 1.0,
-                (0, _) | (_, 0) => 0.0,
-                (i, j) if i > j => 0.0,
-                (i, j) => r[(i - 1, j - 1)] * left[j - 1],
-            };
-            linalg::condition_of_upper(Mat::from_fn(r.nrows() + 1, r.ncols() + 1, beside)?.as_ref())
+        (Factor::Triangle(r), Some(left)) => condition_beside_constant(r, |j| left[j]),
+        (Factor::Sparse(r), Some(left)) => {
+            r.norms(Some(&left)).map(|[norm, of_inverse]| norm.max(1.0) * of_inverse.max(1.0))
         }
+        (Factor::Trapezoid(r, order), Some(left)) => condition_beside_constant(r, |j| left[order[j]]),
         _ => condition(),
     }
+}
+
+/// Condition of the leading triangle of R, its columns times what is left of them, beside a one.
+fn condition_beside_constant(r: &Mat<f64>, left: impl Fn(usize) -> f64) -> Result<f64> {
+    let beside = |i: usize, j: usize| match (i, j) {
+        (0, 0) => 1.0,
+        (0, _) | (_, 0) => 0.0,
+        (i, j) if i > j => 0.0,
+        (i, j) => r[(i - 1, j - 1)] * left(j - 1),
+    };
+    linalg::condition_of_upper(Mat::from_fn(r.nrows() + 1, r.nrows() + 1, beside)?.as_ref())
 }
 
 /// Fewer rows than columns: by the QR factorisation of A'.
@@ -158,29 +165,55 @@ fn shortest<T: Real, M: Passes<T>>(
     scaled: &Scaled,
     null_space: Option<&Mat<f64>>,
 ) -> Result<Mat<f64>> {
-    let Factor::Spectral(v, s) = &scaled.factor else { return Ok(x) };
+    let rank = scaled.factor.rank();
+    if rank == scaled.factor.order() {
+        return Ok(x);
+    }
     let unit = units(group.design, &scaled.scale)?;
+    if let (Factor::Trapezoid(..), Some(null_space)) = (&scaled.factor, null_space)
+        && spread(&unit, &scaled.empty) < FAR
+    {
+        return without(group, &x, null_space, &unit);
+    }
     let factor = scaled.factor.rows()?;
     if least_norm::is_steep(&factor, &unit) {
-        let noise = RCOND * (s.len() as f64).sqrt() * s.first().copied().unwrap_or(0.0);
+        let noise = RCOND * (rank as f64).sqrt() * scaled.factor.norm()?;
         return least_norm::shortest(group.context, &factor, &unit, noise, &x);
     }
-    let mut unscaled = Mat::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] / unit[i])?;
     match null_space {
-        // x - N N'x: rows that no null vector touches stay as they are, to the last bit.
-        Some(null_space) if null_space.ncols() <= v.ncols() => {
-            let null =
-                Mat::from_fn(null_space.nrows(), null_space.ncols(), |i, j| null_space[(i, j)] / unit[i])?;
-            let null = linalg::orthonormal(group.context, normalised(null)?)?;
-            let excess = project(&null, &unscaled)?;
-            unscaled.as_mut_slice().iter_mut().zip(excess.as_slice()).for_each(|(x, excess)| *x -= excess);
-        }
+        Some(null_space) if null_space.ncols() <= rank => without(group, &x, null_space, &unit),
         _ => {
-            let row_space = Mat::from_fn(v.nrows(), v.ncols(), |i, j| v[(i, j)] * unit[i])?;
-            unscaled = project(&linalg::orthonormal(group.context, normalised(row_space)?)?, &unscaled)?;
+            let unscaled = Mat::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] / unit[i])?;
+            let row_space = Mat::from_fn(factor.ncols(), rank, |i, j| factor[(j, i)] * unit[i])?;
+            let unscaled = project(&linalg::orthonormal(group.context, normalised(row_space)?)?, &unscaled)?;
+            Mat::from_fn(x.nrows(), x.ncols(), |i, j| unscaled[(i, j)] * unit[i])
         }
     }
-    Mat::from_fn(x.nrows(), x.ncols(), |i, j| unscaled[(i, j)] * unit[i])
+}
+
+/// Units of the columns that differ by more spoil what null vectors take off the smallest coefficients, beyond what a
+/// step of refinement mends.
+const FAR: f64 = 1e6;
+
+/// The largest unit over the smallest of the columns that are not zero.
+fn spread(unit: &[f64], empty: &[usize]) -> f64 {
+    let used = (0..unit.len()).filter(|j| empty.binary_search(j).is_err());
+    let (least, most) =
+        used.fold((f64::INFINITY, 0.0f64), |(least, most), j| (unit[j].min(least), unit[j].max(most)));
+    most / least
+}
+
+/// x - N N'x in the caller's units: rows that no null vector touches stay as they are, to the last bit.
+fn without<T: Real, M: Passes<T>>(
+    group: &Group<'_, '_, T, M>,
+    x: &Mat<f64>,
+    null_space: &Mat<f64>,
+    unit: &[f64],
+) -> Result<Mat<f64>> {
+    let unscaled = |m: &Mat<f64>| Mat::from_fn(m.nrows(), m.ncols(), |i, j| m[(i, j)] / unit[i]);
+    let null = linalg::orthonormal(group.context, normalised(unscaled(null_space)?)?)?;
+    let excess = project(&null, &unscaled(x)?)?;
+    Mat::from_fn(x.nrows(), x.ncols(), |i, j| (x[(i, j)] / unit[i] - excess[(i, j)]) * unit[i])
 }
 
 /// What coefficients in scaled units are divided by for those of the caller, up to one factor for all.

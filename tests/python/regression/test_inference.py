@@ -112,6 +112,7 @@ def test_every_method_leaves_an_exact_factor(kind, method, condition):
     U, V = (np.linalg.qr(rng.standard_normal((rows, d)))[0] for rows in (n, d))
     X = U * np.logspace(0, -np.log10(condition), d) @ V.T
     y = X.sum(axis=1) + rng.standard_normal(n)
+    X = scipy.sparse.csr_array(X) if method == "sparse_cholesky" else X
     model = LinearRegression(method=method, random_state=0).fit(X, y)
     tolerance = max(1e-8, 1e-15 * condition)
     assert_close(model.cov_params(kind, X, y), reference.covariance(X, y, kind), tolerance)

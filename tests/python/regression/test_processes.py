@@ -100,6 +100,8 @@ def test_little_memory_is_taken_beside_the_data(make, allowed):
         for method in {METHODS}:
             if method in ("fgmres_wlsir", "lsmr") and not isinstance(A, np.ndarray):
                 continue
+            if method == "sparse_cholesky" and isinstance(A, np.ndarray):
+                continue
             peak = memory_probe()
             nearlin.lstsq(A, b, method=method, rng=0, n_jobs=2)
             shares[method] = peak() / size

@@ -1,0 +1,153 @@
+//! The `sparse_cholesky` step: A'A of sparse rows as a sparse matrix, its sparse Cholesky factor, refinement.
+
+use crate::error::Result;
+use crate::linalg::{Factor, SparseGram, SparseOrder, sparse_products};
+use crate::matrix::{Axis, Mat, Matrix, Real, Sparse};
+use crate::memory::{collected, push, room_for};
+use crate::parallel::Context;
+use crate::regression::design::Design;
+use crate::regression::design::pass::{Pass, Passes, Sides};
+use crate::regression::methods::moments::{normal_pass, scaled_values};
+use crate::regression::methods::outcome::{Factored, Outcome};
+use crate::regression::refine::{Group, STAGNATION, Scaled, TARGETS};
+
+/// A'A and A'B of sparse rows, and the order in which A'A is factored, to be shared by all ridges.
+pub(crate) struct SparseMoments {
+    /// (A 2^e)'(A 2^e), columns not centred.
+    gram: SparseGram,
+    order: SparseOrder,
+    /// 2^e
+    powers: Vec<f64>,
+    /// Lengths of what centring takes off the columns.
+    less: Option<Vec<f64>>,
+    /// The pass at x = 0 for all targets.
+    at_zero: Pass,
+}
+
+/// Most entries of A'A for each of A, and of its factor: where there are more, a dense one takes no more time.
+const MOST_PRODUCTS: usize = 8;
+const MOST_FILL: usize = 1 << 27;
+/// So many are no burden.
+const FEW: usize = 1 << 16;
+
+impl SparseMoments {
+    /// `powers` are powers of two that bring the columns near one. `None` if A'A, or its factor, has too many entries
+    /// that are not zero.
+    pub fn new<T: Real>(
+        context: &Context,
+        design: &Design<'_, T>,
+        matrix: &Sparse<'_, T>,
+        powers: Vec<f64>,
+    ) -> Result<Option<Self>> {
+        let by_rows;
+        let rows = match matrix.axis() {
+            Axis::Rows => matrix,
+            Axis::Columns => {
+                by_rows = matrix.along(context, Axis::Rows)?;
+                &by_rows.as_ref()
+            }
+        };
+        let most =
+            rows.nnz().saturating_mul(MOST_PRODUCTS).min(rows.ncols().saturating_mul(rows.ncols()) / 8);
+        let values = scaled_values(context, design, rows, &powers)?;
+        let Some(gram) = sparse_products(context, &rows.with_values(&values), most.max(FEW))? else {
+            return Ok(None);
+        };
+        drop(values);
+        context.tick()?;
+        let Some(order) = gram.analyse(MOST_FILL)? else { return Ok(None) };
+        let targets = collected(0..design.ntargets(), TARGETS)?;
+        let zeros = Mat::zeros(design.ncols(), targets.len())?;
+        let at_zero = Matrix::pass(context, design, &zeros, Sides::Targets(&targets))?;
+        let length =
+            |(j, mean): (usize, &f64)| design.weight_norm() * mean * design.column_scale(j) * powers[j];
+        let less = design.means().map(|means| collected(means.iter().enumerate().map(length), COLUMNS));
+        Ok(Some(Self { gram, order, powers, less: less.transpose()?, at_zero }))
+    }
+
+    /// What is said of them.
+    pub fn describe(&self) -> String {
+        let SparseOrder { fill, flops, .. } = self.order;
+        format!("A'A has {} entries, its factor {fill} for {flops:.1e} multiplications", self.gram.stored())
+    }
+}
+
+/// What memory is for.
+const COLUMNS: &str = "norms of columns";
+
+/// The sparse Cholesky candidate for one group of targets, admissible up to the condition `limit`.
+pub(crate) fn sparse_cholesky<T: Real>(
+    group: &Group<'_, '_, T>,
+    moments: &SparseMoments,
+    limit: f64,
+) -> Result<Outcome> {
+    let SparseMoments { gram, order, powers, less, at_zero } = moments;
+    let d = gram.order();
+    let before = |j: usize| gram.diagonal(j) + (group.root_ridge(j) * powers[j]).powi(2);
+    let square = |j: usize| before(j) - less.as_ref().map_or(0.0, |less| less[j] * less[j]);
+    let (mut norms, mut empty) = (room_for(d, COLUMNS)?, room_for(0, COLUMNS)?);
+    let mut magnification = 1.0f64;
+    for j in 0..d {
+        if before(j) == 0.0 {
+            push(&mut empty, j, COLUMNS)?;
+            norms.push(1.0);
+        } else {
+            norms.push(square(j).max(0.0).sqrt());
+            magnification = magnification.max(before(j) / square(j).max(0.0));
+        }
+    }
+    // As with `gram`.
+    let limit = limit / magnification.sqrt();
+    if limit < 1.0 || magnification.is_nan() {
+        return Ok(Outcome::Inadmissible(f64::INFINITY));
+    }
+    let diagonal = |j: usize| if before(j) == 0.0 { 1.0 } else { before(j) / norms[j] / norms[j] };
+    let less = less.as_ref().map(|less| less.iter().zip(&norms).map(|(less, norm)| less / norm));
+    let less = less.map(|less| collected(less, COLUMNS)).transpose()?;
+    let scaled = gram.scaled(&norms, diagonal)?;
+    let Some(triangle) = order.factor(&scaled, less.as_deref())? else {
+        return Ok(Outcome::Inadmissible(f64::INFINITY));
+    };
+    drop(scaled);
+    let factor = Factor::Sparse(triangle);
+    let condition = factor.condition()?;
+    if condition.is_nan() || condition > limit {
+        return Ok(Outcome::Inadmissible(condition));
+    }
+    let scale = collected(norms.iter().zip(powers).map(|(norm, power)| norm / power), COLUMNS)?;
+    let at_zero = normal_pass(group, at_zero, &scale)?;
+    let scaled = Scaled { factor, scale, empty, cut: 0.0 };
+    let start = Mat::zeros(d, group.targets.len())?;
+    let refined = group.refine(&scaled, start, Some(at_zero), STAGNATION)?;
+    Ok(Outcome::Factored(Factored { refined, scaled, condition }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::regression::testing::{Instance, forms};
+
+    #[test]
+    fn the_minimiser_of_sparse_rows() {
+        let instance = Instance::new(60, 5);
+        for (form, ridge) in forms().flat_map(|form| [(form, 0.0), (form, 20.0)]) {
+            instance.with_group(form, ridge, |group| {
+                let Matrix::Sparse(rows) = &group.design.a.source else { return };
+                let columns = rows.along(group.context, Axis::Columns).unwrap();
+                for matrix in [*rows, columns.as_ref()] {
+                    let moments = SparseMoments::new(group.context, group.design, &matrix, vec![0.5; 5])
+                        .unwrap()
+                        .unwrap();
+                    let Outcome::Factored(found) = sparse_cholesky(group, &moments, 1e7).unwrap() else {
+                        panic!("admissible")
+                    };
+                    assert_eq!(found.rank(), 5);
+                    instance.assert_solved(form, group, &found.refined, &found.scaled.scale);
+                    let limit = 0.1 * found.condition;
+                    let strict = sparse_cholesky(group, &moments, limit).unwrap();
+                    assert!(matches!(strict, Outcome::Inadmissible(_)));
+                }
+            });
+        }
+    }
+}
