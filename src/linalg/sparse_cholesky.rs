@@ -6,7 +6,7 @@ use super::sparse::Positions;
 use super::view::{ensure_workspace, scratch};
 use crate::error::{Error, Result};
 use crate::matrix::{Axis, Mat, Sparse};
-use crate::memory::{copied, push, room_for, zeros};
+use crate::memory::{collected, copied, push, room_for, zeros};
 use crate::parallel::Context;
 use faer::Par;
 use faer::dyn_stack::{MemStack, StackReq};
@@ -356,9 +356,7 @@ impl SparseTriangle {
 
     /// P x
     fn ordered(&self, x: &[f64]) -> Result<Vec<f64>> {
-        let mut out = room_for(x.len(), PURPOSE)?;
-        out.extend(self.order.iter().map(|&at| x[at as usize]));
-        Ok(out)
+        collected(self.order.iter().map(|&at| x[at as usize]), PURPOSE)
     }
 
     /// R'^-1 x
@@ -378,12 +376,12 @@ impl SparseTriangle {
     /// |R'^-1 e_j| for every unknown j: as many solves.
     pub fn inverse_row_norms(&self) -> Result<Vec<f64>> {
         let (mut norms, mut unit, mut image) =
-            (room_for(self.order(), PURPOSE)?, zeros(self.order(), PURPOSE)?, zeros(self.order(), PURPOSE)?);
+            (zeros(self.order(), PURPOSE)?, zeros(self.order(), PURPOSE)?, zeros(self.order(), PURPOSE)?);
         for j in 0..self.order() {
             unit[j] = 1.0;
             self.whiten(&unit, &mut image);
             unit[j] = 0.0;
-            norms.push(norm(&image));
+            norms[j] = norm(&image);
         }
         Ok(norms)
     }
@@ -620,13 +618,13 @@ mod tests {
     fn what_is_not_positive_definite_has_no_factor() {
         let (sparse, _) = gram(4, 0);
         let order = sparse.analyse(usize::MAX).unwrap().unwrap();
-        let ones = vec![1.0; 16];
+        let ones = [1.0; 16];
         for diagonal in [-1.0, 0.0, f64::NAN] {
             let bad = sparse.scaled(&ones, |j| if j == 7 { diagonal } else { 9.0 }).unwrap();
             assert!(order.factor(&bad, None).unwrap().is_none());
         }
         assert!(order.factor(&sparse, Some(&[10.0; 16])).unwrap().is_none());
-        let scaled = sparse.scaled(&vec![2.0; 16], |j| sparse.diagonal(j) / 4.0).unwrap();
+        let scaled = sparse.scaled(&[2.0; 16], |j| sparse.diagonal(j) / 4.0).unwrap();
         assert!((scaled.values.iter().sum::<f64>() * 4.0 - sparse.values.iter().sum::<f64>()).abs() < 1e-12);
     }
 }

@@ -194,12 +194,12 @@ def lstsq(
         - ``"gram"``: Cholesky factor of A'A, from products in single precision if the columns are
           well-conditioned enough, else in double; for condition numbers up to 1e7. Dense rows of at most 32
           columns, with at most eight right-hand sides, give all products in one read, in double precision.
-          Sparse rows are multiplied as they are, in double precision. Where their columns depend on others, as
-          those of one-hot features beside a constant do, a pivoted factor finds a basis; the rank is proven by
-          a read of `A`, and the answer is the one of least norm.
+          Sparse rows are multiplied as they are, in double precision. Where their columns depend on others,
+          as those of one-hot features beside a constant do, a pivoted factor finds a basis; a read of
+          `A` proves the rank, and the answer is the one of least norm.
         - ``"sparse_cholesky"``: sparse Cholesky factor of a sparse A'A, in an order that keeps it sparse; for
-          condition numbers up to 1e7 and sparse `A` whose rows are short and whose columns meet few others, such
-          as those of grids, networks and splines.
+          condition numbers up to 1e7 and sparse `A` whose rows are short and whose columns meet few others,
+          such as those of grids, networks and splines.
         - ``"whitened"``: Cholesky factor of the Gram matrix of A R1^-1, where R1 comes from a sketch of A;
           for any condition number at which the rank is clear.
         - ``"spir"``: R1 itself, with conjugate gradients: for sparse `A` and for thousands of columns.

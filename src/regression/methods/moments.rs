@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::linalg::{self, Precision};
 use crate::matrix::{Axis, Dense, Mat, Matrix, Real, Sparse};
-use crate::memory::{collected, filled, push, room_for};
+use crate::memory::{collected, filled, push, room_for, zeros};
 use crate::parallel::Context;
 use crate::regression::design::pass::{Pass, PassSum, Passes, Point, Sides, fold};
 use crate::regression::design::{Design, FirstRead};
@@ -196,12 +196,13 @@ pub(crate) fn scaled_values<T: Real>(
     rows: &Sparse<'_, T>,
     powers: &[f64],
 ) -> Result<Vec<f64>> {
-    let mut values = room_for(rows.nnz(), "values of sparse rows")?;
+    let (mut values, mut at): (Vec<f64>, usize) = (zeros(rows.nnz(), "values of sparse rows")?, 0);
     for lines in context.pieces(0..rows.nrows()) {
         for row in lines? {
             let root = design.root_weight(row);
             rows.visit_line(row, |j, value| {
-                values.push(root * design.a.scaled(row, j, value.to_f64()) * powers[j]);
+                values[at] = root * design.a.scaled(row, j, value.to_f64()) * powers[j];
+                at += 1;
             });
         }
     }

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::linalg::{Factor, SparseGram, SparseOrder, sparse_products};
 use crate::matrix::{Axis, Mat, Matrix, Real, Sparse};
-use crate::memory::{collected, push, room_for};
+use crate::memory::{collected, filled, push, room_for};
 use crate::parallel::Context;
 use crate::regression::design::Design;
 use crate::regression::design::pass::{Pass, Passes, Sides};
@@ -85,14 +85,13 @@ pub(crate) fn sparse_cholesky<T: Real>(
     let d = gram.order();
     let before = |j: usize| gram.diagonal(j) + (group.root_ridge(j) * powers[j]).powi(2);
     let square = |j: usize| before(j) - less.as_ref().map_or(0.0, |less| less[j] * less[j]);
-    let (mut norms, mut empty) = (room_for(d, COLUMNS)?, room_for(0, COLUMNS)?);
+    let (mut norms, mut empty) = (filled(1.0, d, COLUMNS)?, room_for(0, COLUMNS)?);
     let mut magnification = 1.0f64;
     for j in 0..d {
         if before(j) == 0.0 {
             push(&mut empty, j, COLUMNS)?;
-            norms.push(1.0);
         } else {
-            norms.push(square(j).max(0.0).sqrt());
+            norms[j] = square(j).max(0.0).sqrt();
             magnification = magnification.max(before(j) / square(j).max(0.0));
         }
     }
