@@ -50,6 +50,7 @@ class LstsqSolution(TypedDict):
     sketch_size: int | None
     backward_error: _Vector
     backward_error_bound: _Vector
+    rigorous_bound: NotRequired[_Vector]  # of "cg"
     condition: float
     target: float
     floor: float

@@ -66,4 +66,18 @@ impl<T: Real> Sparse<'_, T> {
         };
         sum_over_rows(context, self.ncols(), &sparse_blocks(self)?, part, &add)
     }
+
+    /// The sums of what `part` adds for blocks of rows.
+    pub(crate) fn sum_over_lines(
+        &self,
+        context: &Context,
+        part: impl Fn(Range<usize>, &mut [f64]) + Sync,
+    ) -> Result<Buffer<f64>> {
+        let part = |_: &mut Vec<f64>, block: Range<usize>, sums: &mut [f64]| {
+            part(block, sums);
+            Ok(())
+        };
+        let add = |sum: &mut f64, value: f64| *sum += value;
+        sum_over_rows(context, self.ncols(), &sparse_blocks(self)?, part, add)
+    }
 }

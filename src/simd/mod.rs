@@ -15,7 +15,7 @@
 //! | `residual` | residual and gradient of a least-squares problem in one read of the matrix |
 //! | `narrow` | rows as a tile of columns in the first cache, and what is made of them there |
 //! | `fwht` | [`fwht()`]: the Walsh-Hadamard transform of a tile; [`fwht_across`]: a few of its stages |
-//! | `sparse` | [`gather_dot`] of a compressed line, [`add_outer_products`] and [`add_tails`] of many, [`add_lines`] on unchecked ones |
+//! | `sparse` | [`gather_dot`] of a compressed line, [`add_outer_products`], [`add_tails`] and [`residual_lines`] of many, [`add_lines`] on unchecked ones |
 
 mod extended;
 mod fwht;
@@ -33,7 +33,10 @@ pub use extended::{Extended, axpy_extended, dot_extended};
 pub use fwht::{fwht, fwht_across};
 pub use lanes::Element;
 pub use residual::{residual_cols, residual_rows};
-pub use sparse::{Index, add_lines, add_lines_of_many, add_outer_products, add_tails, gather_dot};
+pub use sparse::{
+    Index, add_lines, add_lines_of_many, add_outer_products, add_squares_of_lines, add_tails, gather_dot,
+    residual_lines,
+};
 use std::sync::LazyLock;
 pub use vector::{axpy, dot, norm_sq, sum};
 

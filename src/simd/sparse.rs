@@ -1,7 +1,7 @@
 //! Compressed lines against dense vectors.
 
 use super::kernel;
-use super::lanes::Element;
+use super::lanes::{Element, Lanes};
 
 /// A non-negative index as SciPy stores it.
 pub trait Index: Copy + Send + Sync + 'static {
@@ -164,6 +164,114 @@ kernel! {
     }
 }
 
+kernel! {
+    /// Adds the squares of the entries of rows, times their weights, to those of their columns: (w_i a_ij)^2.
+    ///
+    /// Panics if a row leads out of the entries, an index out of `squares`, or there are not as many weights as rows.
+    pub fn add_squares_of_lines<V, P: Index, I: Index, T: Element>(
+        ends: &[P],
+        indices: &[I],
+        values: &[T],
+        roots: Option<&[f64]>,
+        squares: &mut [f64],
+    ) {
+        for (at, ends) in ends.windows(2).enumerate() {
+            let line = ends[0].offset()..ends[1].offset();
+            let root = roots.map_or(1.0, |roots| roots[at]);
+            for (index, value) in indices[line.clone()].iter().zip(&values[line]) {
+                let (value, sum) = (root * value.to_f64(), &mut squares[index.offset()]);
+                *sum = value.mul_add(value, *sum);
+            }
+        }
+    }
+}
+
+kernel! {
+    /// R = B - W (A - 1 m') X and G += A'W R for the rows of A, which begin and end at `ends`, where X, B and G are row-major
+    /// and have as many columns as there are `shifts`, which are X'm: 1, 2, 4 or 8. `roots` holds the diagonal of W, or ones.
+    /// The sums of r_i squared and of w_i r_i are added to those of every column. A column has the bits that it has by itself.
+    ///
+    /// Panics if a row leads out of the entries, an index out of X or G, or there are not as many weights as rows of B.
+    pub fn residual_lines<V, P: Index, I: Index, T: Element>(
+        ends: &[P],
+        indices: &[I],
+        values: &[T],
+        roots: Option<&[f64]>,
+        shifts: &[f64],
+        x: &[f64],
+        b: &[f64],
+        g: &mut [f64],
+        sums: [&mut [f64]; 2],
+    ) {
+        match shifts.len() {
+            1 => lines::<V, P, I, T, 1>(ends, indices, values, roots, shifts, x, b, g, sums),
+            2 => lines::<V, P, I, T, 2>(ends, indices, values, roots, shifts, x, b, g, sums),
+            4 => lines::<V, P, I, T, 4>(ends, indices, values, roots, shifts, x, b, g, sums),
+            8 => lines::<V, P, I, T, 8>(ends, indices, values, roots, shifts, x, b, g, sums),
+            columns => unreachable!("{columns} columns"),
+        }
+    }
+}
+
+/// Numbers of X beyond which its rows are asked for, and how many entries before they are needed.
+const LARGE: usize = 1 << 15;
+const AHEAD: usize = 16;
+
+/// Even and odd entries of a row are added up apart, so that a sum need not wait for the one before it.
+#[inline(always)]
+fn lines<V: Lanes, P: Index, I: Index, T: Element, const K: usize>(
+    ends: &[P],
+    indices: &[I],
+    values: &[T],
+    roots: Option<&[f64]>,
+    shifts: &[f64],
+    x: &[f64],
+    b: &[f64],
+    g: &mut [f64],
+    [squares, totals]: [&mut [f64]; 2],
+) {
+    let (x, b, g) = (x.as_chunks::<K>().0, b.as_chunks::<K>().0, g.as_chunks_mut::<K>().0);
+    let one = |slice: &[f64]| -> [f64; K] { slice.as_chunks::<K>().0[0] };
+    let (shifts, mut sum_of_squares, mut sum) = (one(shifts), one(squares), one(totals));
+    let far = x.len() * K > LARGE;
+    for (at, (b, ends)) in b.iter().zip(ends.windows(2)).enumerate() {
+        let line = ends[0].offset()..ends[1].offset();
+        if far {
+            for index in indices.iter().take(line.end + AHEAD).skip(line.start + AHEAD) {
+                V::prefetch(x.as_ptr().wrapping_add(index.offset()));
+                V::prefetch(g.as_ptr().wrapping_add(index.offset()));
+            }
+        }
+        let (indices, values) = (&indices[line.clone()], &values[line]);
+        let mut sums = [[0.0; K]; 2];
+        let (pairs, last) = indices.as_chunks::<2>();
+        let (value_pairs, last_value) = values.as_chunks::<2>();
+        for (indices, values) in pairs.iter().zip(value_pairs) {
+            for half in 0..2 {
+                let x = &x[indices[half].offset()];
+                (0..K).for_each(|s| sums[half][s] = values[half].to_f64().mul_add(x[s], sums[half][s]));
+            }
+        }
+        for (index, value) in last.iter().zip(last_value) {
+            let x = &x[index.offset()];
+            (0..K).for_each(|s| sums[0][s] = value.to_f64().mul_add(x[s], sums[0][s]));
+        }
+        let (root, mut r) = (roots.map_or(1.0, |roots| roots[at]), [0.0; K]);
+        for s in 0..K {
+            let residual = root.mul_add(shifts[s] - (sums[0][s] + sums[1][s]), b[s]);
+            sum_of_squares[s] = residual.mul_add(residual, sum_of_squares[s]);
+            r[s] = root * residual;
+            sum[s] += r[s];
+        }
+        for (index, value) in indices.iter().zip(values) {
+            let g = &mut g[index.offset()];
+            (0..K).for_each(|s| g[s] = value.to_f64().mul_add(r[s], g[s]));
+        }
+    }
+    squares.copy_from_slice(&sum_of_squares);
+    totals.copy_from_slice(&sum);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,6 +290,67 @@ mod tests {
             for outcome in &outcomes {
                 assert!(same_bits(outcome, &[outcomes[0][0]; 2]));
                 assert!((outcome[0] - dot).abs() <= 1e-13);
+            }
+        }
+    }
+
+    #[test]
+    fn a_column_of_a_read_has_the_bits_that_it_has_by_itself() {
+        let ends: Vec<i32> = (0..=40).map(|line: i32| line * line / 5).collect();
+        let stored = ends[40] as usize;
+        let indices: Vec<i64> = (0..stored).map(|k| (k * 7 % 19) as i64).collect();
+        let values: Vec<f64> = (0..stored).map(|k| (k as f64 + 0.3).sin()).collect();
+        let number = |i: usize, column: usize| ((3 * i + 5 * column) as f64).cos();
+        let roots: Vec<f64> = (0..40).map(|i| 1.0 + number(i, 9)).collect();
+        let read = |columns: std::ops::Range<usize>, roots: Option<&[f64]>| {
+            let block = |rows: usize| -> Vec<f64> {
+                (0..rows).flat_map(|i| columns.clone().map(move |column| number(i, column))).collect()
+            };
+            let k = columns.len();
+            let shifts: Vec<f64> = columns.clone().map(|column| number(99, column)).collect();
+            let (mut g, mut squares, mut totals) = (vec![0.5; 19 * k], vec![0.0; k], vec![0.0; k]);
+            let sums = [&mut squares[..], &mut totals];
+            residual_lines(&ends, &indices, &values, roots, &shifts, &block(19), &block(40), &mut g, sums);
+            g.extend(squares.into_iter().chain(totals));
+            g
+        };
+        for roots in [None, Some(&roots[..])] {
+            let all = on_every_path(|| read(0..8, roots));
+            assert!(all.iter().all(|other| same_bits(other, &all[0])));
+            for column in 0..8 {
+                let of_all: Vec<f64> = all[0].iter().skip(column).step_by(8).copied().collect();
+                assert!(same_bits(&read(column..column + 1, roots), &of_all));
+                let pair = read(column..column + 2, roots);
+                assert!(same_bits(&pair.into_iter().step_by(2).collect::<Vec<_>>(), &of_all));
+            }
+            let dot = |line: usize| -> f64 {
+                (ends[line] as usize..ends[line + 1] as usize)
+                    .map(|k| values[k] * number(indices[k] as usize, 3))
+                    .sum()
+            };
+            let root = |i: usize| roots.map_or(1.0, |roots| roots[i]);
+            let r: Vec<f64> = (0..40).map(|i| number(i, 3) - root(i) * (dot(i) - number(99, 3))).collect();
+            let squares: f64 = r.iter().map(|r| r * r).sum();
+            let total: f64 = r.iter().enumerate().map(|(i, r)| r * root(i)).sum();
+            let (squares_found, total_found) = (all[0][19 * 8 + 3], all[0][20 * 8 + 3]);
+            assert!((squares_found / squares - 1.0).abs() < 1e-13 && (total_found - total).abs() < 1e-12);
+            let mut g = vec![0.5; 19];
+            for (i, r) in r.iter().enumerate() {
+                (ends[i] as usize..ends[i + 1] as usize)
+                    .for_each(|k| g[indices[k] as usize] += values[k] * root(i) * r);
+            }
+            for (j, g) in g.iter().enumerate() {
+                assert!((all[0][8 * j + 3] - g).abs() < 1e-12);
+            }
+            let mut squares = vec![1.0; 19];
+            add_squares_of_lines(&ends, &indices, &values, roots, &mut squares);
+            let expected = |j: i64| -> f64 {
+                let of_row = |i: usize| (ends[i] as usize..ends[i + 1] as usize).map(move |k| (i, k));
+                let entries = (0..40).flat_map(of_row).filter(|&(_, k)| indices[k] == j);
+                1.0 + entries.map(|(i, k)| (root(i) * values[k]).powi(2)).sum::<f64>()
+            };
+            for (j, square) in squares.iter().enumerate() {
+                assert!((square / expected(j as i64) - 1.0).abs() < 1e-13);
             }
         }
     }

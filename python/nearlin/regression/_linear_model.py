@@ -63,7 +63,7 @@ class LinearRegression(Inference):
     constant_features_ : ndarray of int
         Features that are constant but for rounding under an intercept: left out, with coefficient 0.
     n_iter_ : int
-        Passes over X once its factor was had; without one, by "lsmr", iterations.
+        Passes over X once its factor was had; without one, by "cg" or "lsmr", iterations.
     method_ : str
         The method whose answer this is: "qr", whatever was asked for, where all targets are zero, or
         constant under an intercept.
@@ -178,7 +178,7 @@ class Ridge(Inference):
     constant_features_ : ndarray of int
         Features that are constant but for rounding under an intercept: left out, with coefficient 0.
     n_iter_ : int
-        Passes over X once its factor was had; without one, by "lsmr", iterations.
+        Passes over X once its factor was had; without one, by "cg" or "lsmr", iterations.
     method_ : str
         The method whose answer this is: "qr", whatever was asked for, where all targets are zero, or
         constant under an intercept.

@@ -44,13 +44,13 @@ class LstsqResult(NotATuple):
         ``ridge`` is not part of it.
     rank : int or None
         Rank of ``A`` with columns scaled to unit norm, singular values below ``rcond`` times the
-        largest taken for zero; None by ``"lsmr"``, which cannot tell. Rows of a ridge count as rows of
-        ``A``; of several ridges it is one of a right-hand side that is not zero.
+        largest taken for zero; None by ``"lsmr"``, which cannot tell, and where ``"cg"`` cannot. Rows of a
+        ridge count as rows of ``A``; of several ridges it is one of a right-hand side that is not zero.
     method : str
         The method whose answer this is: "qr", whatever was asked for, where all of ``b`` is zero.
     n_iter : int
         Passes over ``A`` once its factor was had: one for each refinement step or inner iteration, and for
-        each time that an answer was measured; without a factor, by ``"lsmr"``, its iterations.
+        each time that an answer was measured; without a factor, by ``"cg"`` or ``"lsmr"``, its iterations.
     sketch_size : int or None
         Rows of the sketch, None if none was drawn.
     certificate : LstsqCertificate
@@ -204,6 +204,11 @@ def lstsq(
           for any condition number at which the rank is clear.
         - ``"spir"``: R1 itself, with conjugate gradients: for sparse `A` and for thousands of columns.
         - ``"fossils"``: the same with a fixed momentum, which takes a few more iterations.
+        - ``"cg"``: none; conjugate gradients on the normal equations of `A` with columns of norm one, a read
+          of `A` an iteration, restarted until the answer is backward stable. It pays for sparse `A` up to
+          condition numbers of some hundreds. What a random vector loses by the same iterations tells whether
+          the columns are independent; if not, a few more of them give the rank and the answer of least norm,
+          and ``rank`` is None where more than 64 directions, or nearly dependent columns, hide it.
         - ``"lsmr"``: none; LSMR iterates until the answer is backward stable [4]_, which pays while the
           condition number is below about 30. The answer is the one of least norm. Where columns differ in
           norm and `ridge` is 0, LSMR runs once more to see whether the columns are independent, and if not,
@@ -216,18 +221,20 @@ def lstsq(
           returned before the next dearer method was tried, QR last.
 
         Condition numbers are those of `A` with columns scaled to unit norm. Any other method but
-        ``"auto"`` that cannot meet `tol` falls back the same way, with a warning. Not so ``"lsmr"`` where
-        `max_iter` limits it, or where QR of a sparse `A` would take longer than all of its iterations: its
-        best answer is returned, with another warning.
+        ``"auto"`` that cannot meet `tol` falls back the same way, with a warning. Not so ``"cg"`` and
+        ``"lsmr"`` where `max_iter` limits them, or where QR of a sparse `A` would take longer than all of
+        their iterations: the best answer is returned, with another warning.
 
         A linear operator goes by ``"spir"``, ``"fossils"`` or ``"lsmr"``. A sketch of it takes d products, so
         ``"auto"`` tries LSMR first, and drops it when it foresees more than d / 20 iterations; beyond 20 000
         columns it takes nothing but LSMR. With no QR to fall back on, an answer above `tol` is returned
         with a warning.
 
-        A sparse `A` is never made dense. Beyond 4096 columns ``"auto"`` tries LSMR first, and beyond 20 000,
-        or where a factor has no memory, nothing but LSMR, for at most 10 000 iterations unless `max_iter`
-        says otherwise.
+        A sparse `A` is never made dense; stored by columns, it is copied by rows first. ``"auto"`` takes
+        ``"cg"`` there, but ``"gram"`` first where that is predicted to cost no more than 18 reads, and leaves
+        the iterations when they are seen to need more reads than a factor costs. Beyond 12 000 columns, or
+        where a factor has no memory, it takes nothing but ``"cg"``, for at most 10 000 iterations unless
+        `max_iter` says otherwise.
     sample_weight : array_like of shape (n,) or float, optional
         Weight of each squared residual; a row of weight zero counts as absent. Where weights differ by more
         than 1e8 and make a condition number above 1e4, ``"auto"`` ends with ``"fgmres_wlsir"``: a small
@@ -249,9 +256,9 @@ def lstsq(
         Target of the backward error relative to the Frobenius norm of `A`. The default is the unit roundoff
         of the dtype of `A`.
     max_iter : int, optional
-        Most refinement steps or inner iterations, chosen by method by default. Of ``"lsmr"``, the answer that
-        it has come to by then is returned, with a warning if it misses `tol`; its search for a shorter one
-        counts, too.
+        Most refinement steps or inner iterations, chosen by method by default. Of ``"cg"`` and
+        ``"lsmr"``, the answer that they have come to by then is returned, with a warning if it misses `tol`;
+        their search for a shorter one counts, too.
     dtype_work : {float32, float64}, optional
         Precision of the products that the factor is made of; answers meet `tol` either way. float64 does
         without the fast products in single precision; float32 goes from them to ``"whitened"`` at once, whose
@@ -320,8 +327,10 @@ def lstsq(
 
     The certificate bounds the backward error of Karlson and Walden [2]_: the smallest relative perturbation
     of (A, b) for which x is exact, columns of `A` scaled to norm one. Where `rcond` cut off directions of
-    `A` the figure is that of the truncated matrix, and the size of what was cut stands beside it. Without a
-    factor, by ``"lsmr"``, columns are scaled by powers of two only, those of an operator not at all, whose
+    `A` the figure is that of the truncated matrix, and the size of what was cut stands beside it. ``"cg"``
+    has no factor: its own coefficients bound the estimate from both sides by Gauss's and Radau's quadrature,
+    and ``certificate.details["rigorous_bound"]`` is what holds without an estimate of an eigenvalue. By
+    ``"lsmr"``, columns are scaled by powers of two only, those of an operator not at all, whose
     norm is known from 16 random products, with probability 1 - 1e-6 to within a factor of two; the bound can
     be far above the estimate where the residual is small.
 

@@ -95,7 +95,7 @@ class RidgeCV(LeastSquares):
     constant_features_ : ndarray of int
         Features that are constant but for rounding under an intercept: left out, with coefficient 0.
     n_iter_ : int
-        Passes over X in the final fit, once the factor was had; without one, by "lsmr", iterations.
+        Passes over X in the final fit, once the factor was had; without one, by "cg" or "lsmr", iterations.
     method_ : str
         The method of the final fit: "qr", whatever was asked for, where all targets are zero, or constant
         under an intercept.

@@ -45,6 +45,7 @@ METHODS = (
     "whitened",
     "spir",
     "fossils",
+    "cg",
     "lsmr",
     "fgmres_wlsir",
     "qr",
@@ -185,14 +186,17 @@ def certificate_of(
     problem = f"Karlson-Walden estimate, columns of A {solution['columns']}"
     if fit_intercept:
         problem += " after centring, which bounds that of the fit with its intercept"
-    sketched, iterated = solution["method"] in ("spir", "fossils"), solution["method"] == "lsmr"
+    sketched = solution["method"] in ("spir", "fossils")
     source, notes = "a factor R of A whose condition was checked and the residual of the returned x", []
     if sketched:
         source = "R of the sketch and the residual of the returned x"
         notes.append("holds if the sketch embeds the columns of A")
-    elif iterated:
+    elif solution["method"] == "lsmr":
         source = "a bidiagonalisation restarted from the returned x"
         notes.append("the estimate lacks what more iterations would have added, the bound does not")
+    elif solution["method"] == "cg":
+        source = "the residual and the gradient of the returned x, and conjugate gradients from it"
+        notes.append(foundation(solution))
     if verification is not None:
         notes.append(verdict(verification, solution))
     forward, rank, d = solution["forward"], solution["rank"], len(solution["x"])
@@ -216,6 +220,7 @@ def certificate_of(
         details={
             "backward_error": np.asarray(solution["backward_error"], float).tolist(),
             "backward_error_bound": np.asarray(solution["backward_error_bound"], float).tolist(),
+            **rigorous_details(solution),
             "condition": float(solution["condition"]),
             "redraws": int(solution["redraws"]),
             **({"cut": float(solution["cut"])} if solution["cut"] > 0.0 else {}),
@@ -223,6 +228,21 @@ def certificate_of(
             **verification_details(verification),
         },
     )
+
+
+def foundation(solution: Solution) -> str:
+    """Return what the bound of an answer rests on that no factor was made for."""
+    rigorous = float(np.max(solution["rigorous_bound"], initial=0.0))
+    if rigorous <= float(np.max(solution["backward_error_bound"], initial=0.0)):
+        return "the bound holds whatever the spectrum of A"
+    return f"the bound rests on an estimate of the smallest eigenvalue of A'A; {rigorous:.1e} without it"
+
+
+def rigorous_details(solution: Solution) -> dict[str, Any]:
+    """Return the bounds that rest on no estimate, where there are others."""
+    if solution["method"] != "cg":
+        return {}
+    return {"rigorous_bound": np.asarray(solution["rigorous_bound"], float).tolist()}
 
 
 def truncation(rank: int | None, cut: float) -> str:

@@ -3,7 +3,7 @@
 use super::Adjusted;
 use crate::error::Result;
 use crate::matrix::sums::sum_over_tiles;
-use crate::matrix::{Buffer, ColumnNorms, Dense, Matrix, Products, Real, Sparse};
+use crate::matrix::{Axis, Buffer, ColumnNorms, Dense, Matrix, Products, Real, Sparse};
 use crate::parallel::Context;
 
 impl<T: Real> ColumnNorms for Adjusted<Dense<'_, T>> {
@@ -53,7 +53,13 @@ impl<S: Products> Adjusted<S> {
     /// Squared norms of the columns by the stored entries alone.
     fn squares_of_stored<T: Real>(&self, context: &Context, a: &Sparse<'_, T>) -> Result<Buffer<f64>> {
         let entry = |row, j, value: f64| square(row, j, self.root_weight(row) * value * self.scale_of(j));
-        let mut squares = a.sum_over_entries(context, entry, add)?;
+        let mut squares = match (a.axis(), &self.scale) {
+            (Axis::Rows, None) => a.sum_over_lines(context, |rows, squares| {
+                let roots = self.root_weights.as_ref().map(|roots| &roots[rows.clone()]);
+                a.add_squares(rows, roots, squares);
+            })?,
+            _ => a.sum_over_entries(context, entry, add)?,
+        };
         if let Some(means) = &self.means {
             let norm = self.weight_norm(context)?;
             for (j, square) in squares.iter_mut().enumerate() {

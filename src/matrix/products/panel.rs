@@ -6,9 +6,6 @@ use crate::parallel::Context;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-/// The most vectors of a panel: as many as the registers hold.
-pub(super) const MOST: usize = 32;
-
 /// What memory is for.
 const PANEL: &str = "a block of vectors";
 
@@ -25,16 +22,19 @@ fn width_of(k: usize) -> usize {
 }
 
 impl Panel {
+    /// The most vectors of a panel: as many as the registers hold.
+    pub const MOST: usize = 32;
+
     /// `nrows` x `k` zeros. Panics if there are more than 32 vectors.
     pub fn zeros(nrows: usize, k: usize) -> Result<Self> {
-        assert!(k <= MOST);
+        assert!(k <= Self::MOST);
         let width = width_of(k);
         Ok(Self { data: Buffer::zeros(nrows.saturating_mul(width), PANEL)?, width })
     }
 
     /// Columns, as many at a time as a panel takes.
     pub fn groups(k: usize) -> impl Iterator<Item = Range<usize>> {
-        (0..k).step_by(MOST).map(move |start| start..k.min(start + MOST))
+        (0..k).step_by(Self::MOST).map(move |start| start..k.min(start + Self::MOST))
     }
 
     /// Numbers in a row.

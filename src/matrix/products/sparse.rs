@@ -12,6 +12,7 @@ use crate::matrix::blocks::{TILE_ROWS, blocks_by_cost, even_blocks, sparse_block
 use crate::matrix::{Axis, Buffer, Dense, DenseMut, Indices, Real, Sparse, make_rows};
 use crate::memory::collected;
 use crate::parallel::Context;
+use crate::simd::{add_squares_of_lines, residual_lines};
 use std::ops::Range;
 
 /// Cost of a block of lines.
@@ -28,6 +29,18 @@ const ENTRIES: usize = 8;
 
 /// Numbers of a panel that stay in the second cache while lines are walked over them.
 const FRONT: usize = 1 << 16;
+
+/// An expression of offsets and indices, whichever width they have.
+macro_rules! of_indices {
+    ($ends:expr, $all:expr, |$e:ident, $i:ident| $work:expr) => {
+        match ($ends, $all) {
+            (Indices::I32($e), Indices::I32($i)) => $work,
+            (Indices::I32($e), Indices::I64($i)) => $work,
+            (Indices::I64($e), Indices::I32($i)) => $work,
+            (Indices::I64($e), Indices::I64($i)) => $work,
+        }
+    };
+}
 
 /// The lines of CSC must be sorted, as [`Sparse::is_canonical`] says.
 impl<T: Real> Products for Sparse<'_, T> {
@@ -90,6 +103,32 @@ impl<T: Real> Sparse<'_, T> {
             Axis::Rows => self.scatter(self.all(rows), None, width, y, out),
             Axis::Columns => self.gather(self.within(rows), Sums::Added, width, y, out),
         }
+    }
+
+    /// R = B - W (A - 1 m') X and G += A'W R over the rows `rows` of CSR, as [`residual_lines`] has it;
+    /// `b` and `roots` are those of these rows.
+    pub(crate) fn add_residual(
+        &self,
+        rows: Range<usize>,
+        roots: Option<&[f64]>,
+        shifts: &[f64],
+        x: &[f64],
+        b: &[f64],
+        g: &mut [f64],
+        sums: [&mut [f64]; 2],
+    ) {
+        let (ends, values) = (self.ends().part(rows.start..rows.end + 1), self.values());
+        of_indices!(ends, self.indices(), |ends, indices| {
+            residual_lines(ends, indices, values, roots, shifts, x, b, g, sums)
+        })
+    }
+
+    /// Adds (w_i a_ij)^2 over the rows `rows` of CSR to the squares of the columns; `roots` are those of these rows.
+    pub(crate) fn add_squares(&self, rows: Range<usize>, roots: Option<&[f64]>, squares: &mut [f64]) {
+        let (ends, values) = (self.ends().part(rows.start..rows.end + 1), self.values());
+        of_indices!(ends, self.indices(), |ends, indices| {
+            add_squares_of_lines(ends, indices, values, roots, squares)
+        })
     }
 
     /// A row of `out` for every line.

@@ -9,7 +9,7 @@ use crate::python::convert::{AnyInput, Input, Vector, either_precision, owned, t
 use crate::python::enter::enter;
 use crate::python::operator::Operator;
 use crate::python::sketch::words::sketch_named;
-use crate::regression::{self, ForwardError, Inference, Output, Params, Sketchable};
+use crate::regression::{self, ForwardError, Inference, Method, Output, Params, Sketchable};
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -140,6 +140,9 @@ fn to_dict(py: Python<'_>, output: Output, single: bool) -> PyResult<Bound<'_, P
     dict.set_item(intern!(py, "sketch_size"), output.sketch_size)?;
     dict.set_item(intern!(py, "backward_error"), array(output.backward_error))?;
     dict.set_item(intern!(py, "backward_error_bound"), array(output.backward_error_bound))?;
+    if output.method == Method::Cg {
+        dict.set_item(intern!(py, "rigorous_bound"), array(output.rigorous_bound))?;
+    }
     dict.set_item(intern!(py, "condition"), output.condition)?;
     dict.set_item(intern!(py, "target"), output.target)?;
     dict.set_item(intern!(py, "floor"), output.floor)?;

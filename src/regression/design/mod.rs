@@ -5,6 +5,8 @@ pub(crate) mod exact;
 pub(crate) mod narrow;
 pub(crate) mod pass;
 pub(crate) mod products;
+pub(crate) mod sides;
+pub(crate) mod sparse_pass;
 pub(crate) mod stacked;
 mod targets;
 

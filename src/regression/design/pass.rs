@@ -2,84 +2,16 @@
 
 use crate::error::Result;
 use crate::linalg::{BATCH_ROWS, Batch, SIDES, add_product, add_transposed_product, batch_rows, fit};
-use crate::matrix::{
-    Buffer, Dense, LinearOperator, Mat, Matrix, Panel, Real, Rows, Source, Spare, Sparse, Staged, TILE_ROWS,
-};
+use crate::matrix::{Buffer, Dense, LinearOperator, Mat, Matrix, Real, Rows, Source, TILE_ROWS};
 use crate::memory::{collected, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
 use crate::regression::design::products::{product, transposed_product};
+use crate::regression::design::sparse_pass::sparse_pass;
 use crate::simd::{kernel, norm_sq, residual_cols, residual_rows};
 use std::ops::Range;
 
-/// What one read of A gives for a number of right-hand sides.
-pub(crate) struct Pass {
-    /// A'(B - A X), d x k.
-    pub gradient: Mat<f64>,
-    /// |b - A x|^2 of every right-hand side.
-    pub squares: Vec<f64>,
-    /// Sums of the residuals, each times its root weight: zero but for the rounding of the means where there is an
-    /// intercept, and not looked at where there is none.
-    pub totals: Vec<f64>,
-}
-
-impl Pass {
-    /// Nothing summed yet.
-    pub fn zeros(d: usize, k: usize) -> Result<Self> {
-        Ok(Self { gradient: Mat::zeros(d, k)?, squares: zeros(k, SUMS)?, totals: zeros(k, SUMS)? })
-    }
-
-    /// Adds this one to those before it.
-    fn add_to(self, total: &mut Option<Self>) {
-        match total {
-            None => *total = Some(self),
-            Some(total) => total.add(&self),
-        }
-    }
-
-    /// Adds that of other rows.
-    pub fn add(&mut self, other: &Self) {
-        self.gradient.as_mut_slice().iter_mut().zip(other.gradient.as_slice()).for_each(|(sum, g)| *sum += g);
-        self.squares.iter_mut().zip(&other.squares).for_each(|(sum, square)| *sum += square);
-        self.totals.iter_mut().zip(&other.totals).for_each(|(sum, total)| *sum += total);
-    }
-}
-
-const SUMS: &str = "sums over rows";
-
-/// The right-hand sides of a pass.
-#[derive(Clone, Copy)]
-pub(crate) enum Sides<'a> {
-    /// These targets of the problem.
-    Targets(&'a [usize]),
-    /// These of so many that belong together: those that are left are treated as if the others were there.
-    Among(&'a [usize], usize),
-    /// Zeros: the gradient is -A'A X.
-    Zeros,
-}
-
-impl Sides<'_> {
-    /// One entry, in the units of the solvers.
-    fn entry<T: Real, M: Source>(&self, design: &Design<'_, T, M>, row: usize, side: usize) -> f64 {
-        match self {
-            Self::Targets(targets) | Self::Among(targets, _) => design.target(row, targets[side]),
-            Self::Zeros => 0.0,
-        }
-    }
-
-    /// How many belong to these, which are `count`.
-    pub fn of(&self, count: usize) -> usize {
-        if let Self::Among(_, all) = self { *all } else { count }
-    }
-
-    /// Those in one panel after the other, on some rows, in the units of the solvers; what fills the last is zero.
-    fn load<T: Real>(&self, design: &Design<'_, T>, rows: Range<usize>, panels: &mut [f64]) {
-        match self {
-            Self::Targets(targets) | Self::Among(targets, _) => design.load_targets(targets, rows, panels),
-            Self::Zeros => panels.fill(0.0),
-        }
-    }
-}
+pub(crate) use crate::regression::design::sides::{Pass, SUMS, Sides};
 
 /// A matrix of which residuals and gradients are had.
 pub(crate) trait Passes<T: Real>: Source {
@@ -309,58 +241,6 @@ kernel! {
             sums.1[side] += totals[side];
         }
     }
-}
-
-/// The pass over sparse rows, which are never made dense: as many right-hand sides at once as a panel takes.
-fn sparse_pass<T: Real>(
-    context: &Context,
-    design: &Design<'_, T>,
-    matrix: &Sparse<'_, T>,
-    x: &Mat<f64>,
-    sides: Sides<'_>,
-) -> Result<Pass> {
-    let (d, k, blocks) = (design.ncols(), x.ncols(), design.blocks()?);
-    let (scaled, shifts) = design.a.to_source(x.as_ref())?;
-    let x = scaled.as_ref().unwrap_or(x);
-    let mut total = Pass::zeros(d, k)?;
-    for group in Panel::groups(k) {
-        let staged = Staged::new(context, x.as_ref().cols(group.clone()))?;
-        let (width, spare) = (staged.width(), Spare::new(d, group.len()));
-        let mut gradient = None;
-        let work = |_: &mut (), block: usize| {
-            let rows = blocks[block].clone();
-            let mut sums = [zeros(group.len(), SUMS)?, zeros(group.len(), SUMS)?];
-            let mut residual = Panel::zeros(rows.len(), group.len())?;
-            matrix.add_product(rows.clone(), width, staged.as_slice(), residual.as_mut_slice());
-            for (i, side) in group.clone().enumerate() {
-                design.a.finish(rows.start, shifts[side], residual.column_mut(i));
-                for (row, value) in rows.clone().zip(residual.column_mut(i)) {
-                    let residual = sides.entry(design, row, side) - *value;
-                    sums[0][i] += residual * residual;
-                    *value = residual * design.root_weight(row);
-                }
-                sums[1][i] = residual.column_mut(i).map(|value| *value).sum();
-            }
-            let mut part = spare.take()?;
-            matrix.add_transposed_product(rows, width, residual.as_slice(), part.as_mut_slice());
-            Ok((part, sums))
-        };
-        let add = |(part, [squares, totals]): (Panel, [Vec<f64>; 2])| {
-            spare.add(&mut gradient, part);
-            for (i, side) in group.clone().enumerate() {
-                total.squares[side] += squares[i];
-                total.totals[side] += totals[i];
-            }
-        };
-        context.fold_with(blocks.len(), || (), work, add)?;
-        if let Some(gradient) = gradient {
-            gradient.copy_to(context, total.gradient.as_mut().cols(group))?;
-        }
-    }
-    (0..k).for_each(|side| {
-        design.a.finish_transposed(total.totals[side], total.gradient.col_mut(side).iter_mut())
-    });
-    Ok(total)
 }
 
 /// Most rows whose residuals are held at once, for one side.

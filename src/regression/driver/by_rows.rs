@@ -14,6 +14,7 @@ use crate::regression::driver::plan::{
 };
 use crate::regression::driver::steps::{Driver, Steps, summary};
 use crate::regression::methods::augmented::augmented;
+use crate::regression::methods::cg::cg;
 use crate::regression::methods::dual::{Magnitudes, RowGram, dual};
 use crate::regression::methods::gram::gram;
 use crate::regression::methods::lsmr::{Lengths, lsmr};
@@ -32,6 +33,8 @@ pub(crate) struct ByRows {
     candidates: Vec<Candidate>,
     /// Powers of two that bring the columns near one.
     powers: Vec<f64>,
+    /// Norms of the columns, once they have been asked for.
+    norms: Option<Buffer<f64>>,
     /// A'A in the precision last asked for.
     moments: Option<(Precision, Moments)>,
     /// Of fewer rows than columns.
@@ -71,6 +74,7 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
             driver.ledger.sentences = plan.reasons;
             let powers = filled(1.0, design.ncols(), POWERS)?;
             return Ok(Self {
+                norms: None,
                 candidates: plan.candidates,
                 powers,
                 moments: Some((Precision::Double, moments)),
@@ -86,6 +90,7 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
             return Ok(Self {
                 candidates: plan.candidates,
                 powers: Vec::new(),
+                norms: None,
                 moments: None,
                 dual: Some(dual),
                 sparse: None,
@@ -95,9 +100,11 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
         let is_zero = |(j, largest): (usize, &f64)| *largest == 0.0 && design.column_scale(j) != 0.0;
         let known =
             |hint: &Hint| !design.is_extreme(&hint.largest) && !hint.largest.iter().enumerate().any(is_zero);
+        let norms = read_norms(driver, design)?;
         let read;
-        let largest = match &sampled {
-            Some(hint) if known(hint) => &hint.largest,
+        let largest = match (&sampled, &norms) {
+            (Some(hint), _) if known(hint) => &hint.largest,
+            (_, Some(norms)) => norms,
             _ => {
                 read = read_largest(driver, design)?;
                 &read
@@ -106,9 +113,14 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
         let power =
             |(j, &value): (usize, &f64)| design.equilibrating_power(j, value * design.column_scale(j));
         let powers = collected(largest.iter().enumerate().map(power), POWERS)?;
-        let plan = Plan::for_rows(design, params, sampled.as_ref())?;
+        let plan = match &design.a.source {
+            Matrix::Sparse(rows) if params.method == Method::Auto => {
+                Plan::for_sparse_rows(design, params, rows.squared_row_lengths(driver.context)?)?
+            }
+            _ => Plan::for_rows(design, params, sampled.as_ref())?,
+        };
         driver.ledger.sentences = plan.reasons;
-        Ok(Self { candidates: plan.candidates, powers, moments: None, sparse: None, dual: None })
+        Ok(Self { candidates: plan.candidates, powers, norms, moments: None, sparse: None, dual: None })
     }
 
     fn solve(
@@ -121,8 +133,8 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
         match driver.try_candidates(self, group, &candidates, output) {
             Err(Error::Allocation { bytes, .. }) if self.spares_memory(driver.params, design) => {
                 driver.ledger.explain(format!("no memory for {bytes} bytes more"));
-                let lsmr = Candidate::lsmr(driver.params, design.nrows(), design.ncols());
-                driver.try_candidates(self, group, &[lsmr], output)
+                let cg = Candidate::cg(driver.params, design.nrows(), design.ncols());
+                driver.try_candidates(self, group, &[cg], output)
             }
             Err(of_a_factor @ Error::NonFinite { argument: "A", .. }) => {
                 // A position in what was factored; a read of A knows that in A.
@@ -168,7 +180,14 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
             Candidate::Whitened { .. } | Candidate::Iterative { .. } | Candidate::Augmented { .. } => {
                 attempt_sketched(driver, group, candidate)
             }
-            Candidate::Lsmr(limit) => lsmr(group, Lengths::by_rows(group)?, limit, driver.params.seed),
+            Candidate::Cg(limit) => {
+                let norms = self.norms(driver, group)?;
+                cg(group, norms, limit, driver.rcond, driver.params.seed)
+            }
+            Candidate::Lsmr(limit) => {
+                let lengths = Lengths::by_rows(self.norms(driver, group)?)?;
+                lsmr(group, lengths, limit, driver.params.seed)
+            }
             Candidate::Qr => {
                 driver.ledger.read(1);
                 qr(group, driver.rcond).map(Outcome::Factored)
@@ -204,8 +223,12 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
         group: &Group<'_, '_, T, Matrix<'m, T>>,
         output: &mut Output,
     ) -> Result<()> {
-        let columns = if self.dual.is_some() { Columns::OfNormalisedRows } else { Columns::PowersOfTwo };
-        (output.columns, output.confidence) = (columns, 1.0);
+        output.confidence = 1.0;
+        match (&self.dual, output.method) {
+            (Some(_), _) => output.columns = Columns::OfNormalisedRows,
+            (None, Method::Lsmr) => output.columns = Columns::PowersOfTwo,
+            _ => (),
+        }
         if output.inference.is_none() && output.forward.is_none() {
             return Ok(());
         }
@@ -224,8 +247,9 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
         group: &Group<'_, '_, T, Matrix<'m, T>>,
         output: &mut Output,
     ) -> Result<()> {
-        if matches!(self.candidates[0], Candidate::Lsmr(_)) && output.inference.is_none() {
-            output.method = Method::Lsmr;
+        let first = self.candidates[0];
+        if matches!(first, Candidate::Cg(_) | Candidate::Lsmr(_)) && output.inference.is_none() {
+            output.method = first.method();
             return Ok(());
         }
         let factored = qr(group, driver.rcond)?;
@@ -238,7 +262,8 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
 impl ByRows {
     /// True if a method that takes less memory is left to try.
     fn spares_memory<T: Real>(&self, params: &Params, design: &Design<'_, T>) -> bool {
-        let needs_no_factor = |candidate: &Candidate| matches!(candidate, Candidate::Lsmr(_));
+        let needs_no_factor =
+            |candidate: &Candidate| matches!(candidate, Candidate::Cg(_) | Candidate::Lsmr(_));
         params.method == Method::Auto
             && design.stored().is_some()
             && !self.candidates.iter().all(needs_no_factor)
@@ -258,6 +283,18 @@ impl ByRows {
             None => "A'A, or its factor, has too many entries".into(),
         });
         Ok(moments)
+    }
+
+    /// Norms of the columns, by one read if they are not known.
+    fn norms<T: Real>(&mut self, driver: &mut Driver<'_>, group: &Group<'_, '_, T>) -> Result<&[f64]> {
+        let norms = match self.norms.take() {
+            Some(norms) => norms,
+            None => {
+                driver.ledger.read(1);
+                group.design.column_norms(group.context)?
+            }
+        };
+        Ok(self.norms.insert(norms))
     }
 
     fn read_moments<T: Real>(
@@ -320,6 +357,22 @@ impl Dual {
 
 /// What memory is for.
 const POWERS: &str = "powers of two";
+
+/// Norms of the columns of a sparse matrix by one read, if their squares are far from the ends of the range; then nothing
+/// needs another unit, and everything is finite.
+fn read_norms<T: Real>(
+    driver: &mut Driver<'_>,
+    design: &Design<'_, T, Matrix<'_, T>>,
+) -> Result<Option<Buffer<f64>>> {
+    if design.stored().is_none() {
+        return Ok(None);
+    }
+    driver.ledger.read(1);
+    let norms = design.column_norms(driver.context)?;
+    let is_zero = |(j, norm): (usize, &f64)| *norm == 0.0 && design.column_scale(j) != 0.0;
+    let is_safe = !design.is_extreme(&norms) && !norms.iter().enumerate().any(is_zero);
+    Ok((is_safe && norms.iter().all(|norm| norm.is_finite())).then_some(norms))
+}
 
 /// Largest magnitudes by one read of A, which also finds what is not finite.
 fn read_largest<T: Real>(
@@ -388,7 +441,7 @@ fn is_exact(params: &Params, candidate: Candidate, condition: f64) -> bool {
         Candidate::Whitened { .. } | Candidate::Augmented { .. } => {
             whitened_precision(params) == Precision::Double
         }
-        Candidate::Iterative { .. } | Candidate::Lsmr(_) | Candidate::Dual(_) => false,
+        Candidate::Iterative { .. } | Candidate::Cg(_) | Candidate::Lsmr(_) | Candidate::Dual(_) => false,
         Candidate::Qr => true,
     }
 }
@@ -531,6 +584,7 @@ mod tests {
                 let by = |candidates: Vec<Candidate>| ByRows {
                     candidates,
                     powers: Vec::new(),
+                    norms: None,
                     moments: None,
                     dual: None,
                     sparse: None,
@@ -560,6 +614,7 @@ mod tests {
                 let mut steps = ByRows {
                     candidates: vec![Candidate::Qr],
                     powers,
+                    norms: None,
                     moments: None,
                     sparse: None,
                     dual: None,

@@ -127,6 +127,66 @@ pub(crate) fn costs((n, d): (usize, usize), k: usize, stored: Option<usize>) -> 
     }
 }
 
+/// Predicted seconds on sparse rows, on one core.
+pub(crate) struct SparseCosts {
+    /// One read of A: residual and gradient.
+    pub read: f64,
+    /// A'A in a dense matrix, its factor, and refinement.
+    pub gram: f64,
+    /// The factor of a sketch, and iterations.
+    pub spir: f64,
+    /// QR of dense tiles.
+    pub qr: f64,
+}
+
+impl SparseCosts {
+    /// What is said of them.
+    pub fn describe(&self) -> String {
+        format!(
+            "predicted seconds: read {}, gram {}, spir {}, qr {}",
+            Seconds(self.read),
+            Seconds(self.gram),
+            Seconds(self.spir),
+            Seconds(self.qr)
+        )
+    }
+}
+
+/// Seconds of a stored entry and of a row in a read.
+const ENTRY: f64 = 2.0e-9;
+const ROW: f64 = 3.0e-9;
+/// Flops of the Cholesky factor of A'A per second, and seconds of first touching a byte of it.
+const CHOLESKY: f64 = 40e9;
+const TOUCH: f64 = 0.4e-9;
+/// Iterations on a sketch of four times as many rows as columns.
+const ITERATIONS_OF_SPIR: f64 = 53.0;
+
+/// Seconds of a product that is added to A'A, which lies in the second cache, the third, or in memory.
+fn scatter(d: f64) -> f64 {
+    match d {
+        ..=500.0 => 1.1e-9,
+        ..=2500.0 => 2.7e-9,
+        _ => 6e-9,
+    }
+}
+
+/// The model of sparse rows, whose squared lengths add up to `squares`.
+pub(crate) fn sparse_costs((n, d): (usize, usize), stored: usize, squares: usize) -> SparseCosts {
+    let (tall, small) = (n.max(d) as f64, n.min(d) as f64);
+    let (n, d, stored) = (n as f64, d as f64, stored as f64);
+    let read = ENTRY * stored + ROW * n;
+    let products = 0.5 * squares as f64 * scatter(d);
+    let qr = RATES.qr.at(d);
+    SparseCosts {
+        read,
+        gram: products + 8.0 * d * d * TOUCH + d.powi(3) / 3.0 / CHOLESKY + 2.5 * read,
+        spir: stored / RATES.sparse_sketch
+            + 8.0 * d.powi(3) / qr
+            + ITERATIONS_OF_SPIR * (read + 4.0 * d * d / 10e9),
+        qr: 2.0 * tall * small * small / RATES.tall_qr.at(small) + n * d / RATES.spread + read,
+    }
+}
+
 /// True if refinement of the augmented system is worth its reads of A although the backward error is small already.
 ///
 /// Errors of x against exact arithmetic, rows of which a few, fewer than columns, weigh more by a factor;

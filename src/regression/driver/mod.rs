@@ -12,7 +12,7 @@ pub(crate) mod small;
 pub(crate) mod steps;
 
 use crate::error::{Error, Result};
-use crate::matrix::{LinearOperator, Matrix, Real};
+use crate::matrix::{Axis, LinearOperator, Matrix, Real};
 use crate::memory::copied;
 use crate::parallel::Context;
 use crate::regression::bounds::forward::ForwardError;
@@ -28,7 +28,8 @@ use crate::regression::methods::sketched::Sketchable;
 use crate::regression::problem::Problem;
 use crate::regression::refine::{Group, groups};
 
-/// Least squares for every target.
+/// Least squares for every target. A sparse matrix that is stored by columns is stored by rows first, which costs no more
+/// than a read.
 pub fn lstsq<T: Real + Sketchable>(
     context: &Context,
     problem: &Problem<'_, T>,
@@ -38,7 +39,14 @@ pub fn lstsq<T: Real + Sketchable>(
         context.progress(output.n_iter + 1, output.n_iter + 1, &[])?;
         return Ok(output);
     }
-    solve::<T, Matrix<'_, T>, ByRows>(context, problem, params)
+    match &problem.design {
+        Matrix::Sparse(columns) if columns.axis() == Axis::Columns => {
+            let rows = columns.along(context, Axis::Rows)?;
+            let by_rows = Problem { design: Matrix::Sparse(rows.as_ref()), ..*problem };
+            solve::<T, Matrix<'_, T>, ByRows>(context, &by_rows, params)
+        }
+        _ => solve::<T, Matrix<'_, T>, ByRows>(context, problem, params),
+    }
 }
 
 /// The same where A is known by its products alone. There is no intercept, no bound on coefficients and no factor to keep.

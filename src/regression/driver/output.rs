@@ -4,7 +4,7 @@ use crate::certify::{ROUNDING, backward_error_of_image, floor_of, is_missed};
 use crate::error::{Error, Result};
 use crate::linalg::{exponent_of, norm, times_power_of_two};
 use crate::matrix::{Mat, Real, Source};
-use crate::memory::{collected, zeros};
+use crate::memory::{collected, filled, zeros};
 use crate::regression::bounds::forward::ForwardError;
 use crate::regression::covariance::Inference;
 use crate::regression::design::Design;
@@ -37,6 +37,8 @@ pub struct Output {
     pub backward_error: Vec<f64>,
     /// Bound on the true backward error, what rounding may have hidden of it included.
     pub backward_error_bound: Vec<f64>,
+    /// The same without an estimate of any eigenvalue, by conjugate gradients; else infinite.
+    pub rigorous_bound: Vec<f64>,
     /// The bound that stands for a target at the unit roundoff.
     pub floor: f64,
     /// Size of what was cut off from A, relative to |A|_F: the backward errors are about the rest.
@@ -104,6 +106,7 @@ impl Output {
             sketch_size: None,
             backward_error: zeros(k, TARGETS)?,
             backward_error_bound: zeros(k, TARGETS)?,
+            rigorous_bound: filled(f64::INFINITY, k, TARGETS)?,
             condition: 1.0,
             target,
             floor: floor_of(T::UNIT_ROUNDOFF),
@@ -164,15 +167,22 @@ impl Output {
         method: Method,
         answers: Unfactored,
     ) -> Result<()> {
-        self.take(group, &answers.refined, &answers.scale);
+        let scale = match answers.scale {
+            Some(scale) => scale,
+            None => filled(1.0, answers.refined.x.nrows(), TARGETS)?,
+        };
+        self.take(group, &answers.refined, &scale);
         self.n_iter = self.n_iter.max(answers.iterations);
         for (position, &target) in group.targets.iter().enumerate() {
             // |A dx| <= |A|_F |dx|, and an answer x makes |A|_F |x| of room.
             let x = answers.refined.x.col(position);
-            let change = norm(&self.round(group, target, x, &answers.scale)?);
+            let change = norm(&self.round(group, target, x, &scale)?);
             let rounding = if change == 0.0 { 0.0 } else { change / norm(x) };
             self.backward_error[target] = answers.refined.backward_error[position] + rounding;
             self.backward_error_bound[target] = answers.bound[position] + rounding + ROUNDING;
+            if let Some(rigorous) = answers.rigorous.get(position) {
+                self.rigorous_bound[target] = rigorous + rounding + ROUNDING;
+            }
         }
         self.rank = answers.rank;
         self.floor = self.floor.max(floor_of(T::UNIT_ROUNDOFF) + answers.rounding);
@@ -330,7 +340,8 @@ mod tests {
             refined,
             iterations: 9,
             bound: vec![bound; 2],
-            scale: vec![4.0; x.nrows()],
+            rigorous: Vec::new(),
+            scale: Some(vec![4.0; x.nrows()]),
             condition: 7.0,
             rank: None,
             rounding: 0.0,

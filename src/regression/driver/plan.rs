@@ -6,9 +6,9 @@ use crate::matrix::{Real, Source};
 use crate::memory::collected;
 use crate::regression::design::Design;
 use crate::regression::design::narrow::is_narrow;
-use crate::regression::driver::cost::{Costs, SPIR_PASSES, costs};
+use crate::regression::driver::cost::{Costs, SPIR_PASSES, costs, sparse_costs};
 use crate::regression::driver::hint::Hint;
-use crate::regression::methods::lsmr::Limit;
+use crate::regression::methods::outcome::Limit;
 use crate::regression::methods::sketched::SketchPlan;
 use crate::regression::problem::{Preconditioner, Problem};
 use crate::sketch::Kind;
@@ -29,6 +29,8 @@ pub enum Method {
     Spir,
     /// Sketch-preconditioned heavy-ball iteration with refinement.
     Fossils,
+    /// Conjugate gradients on the normal equations: no factor, no sketch.
+    Cg,
     /// LSMR: no factor, no sketch.
     Lsmr,
     /// Refinement of the augmented system by FGMRES.
@@ -39,13 +41,14 @@ pub enum Method {
 
 impl Method {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Auto,
         Self::Gram,
         Self::SparseCholesky,
         Self::Whitened,
         Self::Spir,
         Self::Fossils,
+        Self::Cg,
         Self::Lsmr,
         Self::FgmresWlsir,
         Self::Qr,
@@ -60,6 +63,7 @@ impl Method {
             Self::Whitened => "whitened",
             Self::Spir => "spir",
             Self::Fossils => "fossils",
+            Self::Cg => "cg",
             Self::Lsmr => "lsmr",
             Self::FgmresWlsir => "fgmres_wlsir",
             Self::Qr => "qr",
@@ -103,6 +107,7 @@ pub(crate) enum Candidate {
     SparseCholesky,
     Whitened { draw: u32 },
     Iterative { draw: u32, heavy_ball: bool },
+    Cg(Limit),
     Lsmr(Limit),
     Augmented { draw: u32, preconditioner: Preconditioner },
     Qr,
@@ -132,8 +137,7 @@ impl ProductCandidate {
 
     /// LSMR for as long as it may take.
     pub fn lsmr(params: &Params, n: usize, d: usize) -> Self {
-        let iterations = params.max_iter.unwrap_or(most_iterations(n, d));
-        Self::Lsmr(Limit { iterations, in_all: most_in_all(params), gives_up: false })
+        Self::Lsmr(patient_limit(params, n, d))
     }
 
     /// LSMR for so many iterations at most, given up as soon as it is seen to need more.
@@ -151,6 +155,7 @@ impl Candidate {
             Self::Whitened { .. } => Method::Whitened,
             Self::Iterative { heavy_ball: false, .. } => Method::Spir,
             Self::Iterative { heavy_ball: true, .. } => Method::Fossils,
+            Self::Cg(_) => Method::Cg,
             Self::Lsmr(_) => Method::Lsmr,
             Self::Augmented { .. } => Method::FgmresWlsir,
             Self::Qr => Method::Qr,
@@ -165,6 +170,11 @@ impl Candidate {
     /// LSMR for as long as it may take.
     pub fn lsmr(params: &Params, n: usize, d: usize) -> Self {
         ProductCandidate::lsmr(params, n, d).into()
+    }
+
+    /// Conjugate gradients for as long as they may take.
+    pub fn cg(params: &Params, n: usize, d: usize) -> Self {
+        Self::Cg(patient_limit(params, n, d))
     }
 
     pub fn describe(self) -> &'static str {
@@ -185,7 +195,9 @@ impl Candidate {
             Self::Whitened { draw } | Self::Iterative { draw, .. } | Self::Augmented { draw, .. } => {
                 Some(draw)
             }
-            Self::Gram(_) | Self::Dual(_) | Self::SparseCholesky | Self::Lsmr(_) | Self::Qr => None,
+            Self::Gram(_) | Self::Dual(_) | Self::SparseCholesky | Self::Cg(_) | Self::Lsmr(_) | Self::Qr => {
+                None
+            }
         }
     }
 
@@ -268,11 +280,13 @@ impl Plan<Candidate> {
             Method::Whitened => whitened.into(),
             Method::Spir => iterative(false).into(),
             Method::Fossils => iterative(true).into(),
-            Method::Lsmr | Method::Auto if has_no_factor(design, params) => {
-                let many = || format!("{d} columns are too many to factor a sketch");
-                reasons.extend((params.method == Method::Auto).then(many));
+            Method::Cg if has_no_factor(design, params) => {
+                return Ok(Self { candidates: [Candidate::cg(params, n, d)].into(), reasons });
+            }
+            Method::Lsmr if has_no_factor(design, params) => {
                 return Ok(Self { candidates: [Candidate::lsmr(params, n, d)].into(), reasons });
             }
+            Method::Cg => [Candidate::cg(params, n, d)].into(),
             Method::Lsmr => [Candidate::lsmr(params, n, d)].into(),
             Method::FgmresWlsir => augmented(params.preconditioner.unwrap_or(Preconditioner::Split)).into(),
             Method::SparseCholesky | Method::Gram if design.stored().is_some() => {
@@ -293,12 +307,6 @@ impl Plan<Candidate> {
             }
             Method::Gram if square => [last].into(),
             Method::Gram => collected(gram(condition).chain([last]).take(2).chain(whitened), PLAN)?,
-            Method::Auto if design.stored().is_some() && d > FEWEST_COLUMNS => {
-                let few = costs.iterations_worth_a_factor();
-                reasons.push(format!("a factor is worth up to {few} iterations of lsmr"));
-                let rest = iterative(false).into_iter().filter(|_| !square);
-                collected([ProductCandidate::few_of_lsmr(params, few).into()].into_iter().chain(rest), PLAN)?
-            }
             Method::Auto if square => {
                 reasons.push(format!("{n} x {d} is too small or too square for anything but QR"));
                 Vec::new()
@@ -331,6 +339,47 @@ impl Plan<Candidate> {
         let reason = (params.method == Method::Auto).then(|| "rows so narrow give A'A in one read".into());
         Ok(Self { candidates, reasons: collected(reason, PLAN)? })
     }
+
+    /// `"auto"` on sparse rows, the squares of whose lengths add up to so many: iterations without a factor, unless a factor
+    /// costs no more than they do at best, until they are seen to need more than it costs. What a sparse factor costs is
+    /// known once its entries are: it is tried where rows are short and iterations are many.
+    #[expect(clippy::disallowed_methods, reason = "there are few candidates and reasons")]
+    pub fn for_sparse_rows<T: Real>(design: &Design<'_, T>, params: &Params, squares: usize) -> Result<Self> {
+        let (n, d, stored) = (design.nrows(), design.ncols(), design.stored().unwrap_or(0));
+        let costs = sparse_costs((n, d), stored, squares);
+        let patient = Candidate::cg(params, n, d);
+        let is_small = n.saturating_mul(d) <= SMALL;
+        let factors = match () {
+            () if is_small => Vec::new(),
+            () if d > LARGEST_GRAM => Vec::new(),
+            () if n < d => Vec::new(),
+            () => [[Candidate::Gram(Precision::Double)].as_slice(), &Candidate::iterative(false)].concat(),
+        };
+        let of_factor = if factors.is_empty() { costs.qr } else { costs.gram };
+        let reads = (of_factor / costs.read) as usize;
+        let reasons = [costs.describe(), format!("a factor costs as much as {reads} reads")].into();
+        let worth = |reads: usize| {
+            let iterations = reads.clamp(FEWEST_ITERATIONS, LONGEST);
+            Candidate::Cg(Limit { iterations, gives_up: true, ..patient_limit(params, n, d) })
+        };
+        let wants_factor = params.keep_factor || params.certify;
+        let has_short_rows = squares / 2 <= SHORT_ROWS.saturating_mul(stored) && n >= d;
+        let mut candidates = factors;
+        if !is_small && !wants_factor {
+            match reads <= CHEAP_FACTOR {
+                true => candidates.insert(1.min(candidates.len()), worth(reads)),
+                false if has_short_rows => {
+                    let sparse =
+                        [worth(reads.min(WORTH_A_SPARSE_FACTOR)), Candidate::SparseCholesky, worth(reads)];
+                    candidates.splice(0..0, sparse);
+                }
+                false => candidates.insert(0, worth(reads)),
+            }
+        }
+        let is_dear = d > LARGEST_GRAM || costs.qr > most_iterations(n, d) as f64 * costs.read;
+        candidates.push(if is_dear && !wants_factor { patient } else { Candidate::Qr });
+        Ok(Self { candidates, reasons })
+    }
 }
 
 impl Plan<ProductCandidate> {
@@ -357,7 +406,12 @@ impl Plan<ProductCandidate> {
             Method::Auto | Method::Spir => ProductCandidate::iterative(false).into(),
             Method::Fossils => ProductCandidate::iterative(true).into(),
             Method::Lsmr => [ProductCandidate::lsmr(params, n, d)].into(),
-            Method::Gram | Method::SparseCholesky | Method::Whitened | Method::FgmresWlsir | Method::Qr => {
+            Method::Gram
+            | Method::SparseCholesky
+            | Method::Whitened
+            | Method::Cg
+            | Method::FgmresWlsir
+            | Method::Qr => {
                 return Err(Error::value(
                     "method",
                     format!("'{}' for a linear operator", params.method.name()),
@@ -413,16 +467,19 @@ pub(crate) fn wants_hint<T: Real>(design: &Design<'_, T>, params: &Params) -> bo
     match params.method {
         _ if is_square(n, d) => false,
         Method::Gram => design.stored().is_none(),
-        Method::Auto if design.stored().is_some() => {
-            let costs = costs_of(design);
-            d <= FEWEST_COLUMNS && costs.gram_single < costs.of(costs.cheapest()[0])
-        }
+        Method::Auto if design.stored().is_some() => false,
         method => method == Method::Auto,
     }
 }
 
 fn costs_of<T: Real>(design: &Design<'_, T>) -> Costs {
     costs((design.nrows(), design.ncols()), design.ntargets(), design.stored())
+}
+
+/// As long as iterations without a factor may take.
+fn patient_limit(params: &Params, n: usize, d: usize) -> Limit {
+    let iterations = params.max_iter.unwrap_or(most_iterations(n, d));
+    Limit { iterations, in_all: most_in_all(params), gives_up: false }
 }
 
 /// Iterations after which LSMR is given up, if the caller does not say how many.
@@ -443,7 +500,8 @@ fn has_no_factor<T: Real>(design: &Design<'_, T>, params: &Params) -> bool {
         let costs = costs((n.max(d), n.min(d)), 1, design.stored());
         n.saturating_mul(d) > SMALL && costs.qr > most_iterations(n, d) as f64 * costs.read
     };
-    unfactorable(design) || params.method == Method::Lsmr && (params.max_iter.is_some() || is_dear())
+    let by_iterations = matches!(params.method, Method::Cg | Method::Lsmr);
+    unfactorable(design) || by_iterations && (params.max_iter.is_some() || is_dear())
 }
 
 /// True for sparse matrices of which a factor would be larger than anyone wants.
@@ -459,8 +517,14 @@ pub(crate) const SMALL: usize = 1 << 14;
 const LSMR_SHARE: usize = 20;
 /// With fewer iterations LSMR has no chance.
 const FEWEST_ITERATIONS: usize = 10;
-/// Columns of a sparse matrix from which on a factor takes seconds, so that LSMR is tried before.
-const FEWEST_COLUMNS: usize = 4096;
+/// Reads that a factor may cost and be tried before iterations, which take 13 at best.
+const CHEAP_FACTOR: usize = 18;
+/// Products of a row for every entry of it, up to which A'A may be sparse.
+const SHORT_ROWS: usize = 16;
+/// Iterations that take as long as to find out how sparse A'A and its factor are, and to have it.
+const WORTH_A_SPARSE_FACTOR: usize = 60;
+/// Columns of a sparse matrix from which on A'A takes more than 1 GB.
+const LARGEST_GRAM: usize = 12_000;
 /// Iterations after which LSMR is not expected to come to an end.
 const LONGEST: usize = 10_000;
 /// Columns up to which a sketch (4 GB) comes after a factor of A'A.
@@ -480,11 +544,6 @@ impl Costs {
         robust.into_iter().min_by(|left, right| of(left).total_cmp(&of(right))).unwrap_or([Candidate::Qr; 2])
     }
 
-    /// Iterations of LSMR in half the time that the cheapest factor takes.
-    fn iterations_worth_a_factor(&self) -> usize {
-        ((0.5 * self.of(self.cheapest()[0]) / self.read) as usize).clamp(FEWEST_ITERATIONS, LONGEST)
-    }
-
     fn of(&self, candidate: Candidate) -> f64 {
         match candidate {
             Candidate::Gram(Precision::Single) | Candidate::Dual(Precision::Single) => self.gram_single,
@@ -492,7 +551,7 @@ impl Costs {
             Candidate::Whitened { .. } | Candidate::Augmented { .. } => self.whitened,
             Candidate::Iterative { .. } => self.spir,
             // Nothing tells how many iterations, or entries, there will be: never the cheapest.
-            Candidate::Lsmr(_) | Candidate::SparseCholesky => f64::INFINITY,
+            Candidate::Cg(_) | Candidate::Lsmr(_) | Candidate::SparseCholesky => f64::INFINITY,
             Candidate::Qr => self.qr,
         }
     }
@@ -519,8 +578,9 @@ mod tests {
         Plan::for_rows(&design, params, Some(&hint)).unwrap().candidates
     }
 
-    /// What is tried on sparse rows, the first d of which are those of the identity and the others empty.
-    fn on_sparse_rows(params: &Params, (n, d): (usize, usize)) -> Vec<Candidate> {
+    /// What is tried on sparse rows, the first d of which are those of the identity and the others empty, as if A'A took so
+    /// many products.
+    fn on_sparse_rows(params: &Params, (n, d): (usize, usize), products: usize) -> Vec<Candidate> {
         let indptr: Vec<i32> = (0..=n).map(|i| i.min(d) as i32).collect();
         let indices: Vec<i32> = (0..d as i32).collect();
         let (ones, b) = (vec![1.0; d], Mat::zeros(n, 1).unwrap());
@@ -534,7 +594,10 @@ mod tests {
             fit_intercept: false,
         };
         let design = Design::new(&context, &problem).unwrap();
-        Plan::for_rows(&design, params, None).unwrap().candidates
+        match params.method {
+            Method::Auto => Plan::for_sparse_rows(&design, params, products).unwrap().candidates,
+            _ => Plan::for_rows(&design, params, None).unwrap().candidates,
+        }
     }
 
     /// LSMR, its search for the shortest answer without a limit of its own.
@@ -590,23 +653,42 @@ mod tests {
         let ask = asking(Method::Lsmr);
         let ask_few = Params { max_iter: Some(20), ..ask.clone() };
         assert_eq!(on_dense_rows(&ask_few, 10.0), [limited(20)]);
-        assert_eq!(on_sparse_rows(&ask, (60, 40)), [lsmr(500), Candidate::Qr]);
-        assert_eq!(on_sparse_rows(&ask_few, (60, 40)), [limited(20)]);
+        assert_eq!(on_sparse_rows(&ask, (60, 40), 0), [lsmr(500), Candidate::Qr]);
+        assert_eq!(on_sparse_rows(&ask_few, (60, 40), 0), [limited(20)]);
         // An entry in two thousand, whichever way round.
-        assert_eq!(on_sparse_rows(&ask, (2000, 2000)), [lsmr(LONGEST)]);
-        assert_eq!(on_sparse_rows(&ask, (200_000, 40)), [lsmr(500)]);
+        assert_eq!(on_sparse_rows(&ask, (2000, 2000), 0), [lsmr(LONGEST)]);
+        assert_eq!(on_sparse_rows(&ask, (200_000, 40), 0), [lsmr(500)]);
     }
 
     #[test]
-    fn auto_factors_wide_sparse_rows_late_or_never() {
+    fn auto_factors_sparse_rows_first_where_that_is_cheap_and_never_where_there_are_too_many_columns() {
         let auto = asking(Method::Auto);
         let [first, second] = Candidate::iterative(false);
-        let (n, d) = (4 * (FEWEST_COLUMNS + 1), FEWEST_COLUMNS + 1);
-        let [Candidate::Lsmr(limit), rest @ ..] = &on_sparse_rows(&auto, (n, d))[..] else { panic!() };
+        let shape = (20_000, 300);
+        // As many products as the entries of a read at once, and ten times as many.
+        let [DOUBLE, Candidate::Cg(limit), rest @ ..] = &on_sparse_rows(&auto, shape, 300)[..] else {
+            panic!("a cheap factor first")
+        };
         assert!(limit.gives_up && limit.iterations >= FEWEST_ITERATIONS);
         assert_eq!(rest, [first, second, Candidate::Qr]);
-        assert_eq!(on_sparse_rows(&auto, (d, d))[1..], [Candidate::Qr]);
-        assert_eq!(on_sparse_rows(&auto, (n, LARGEST_FACTOR + 1)), [lsmr(LONGEST)]);
+        let dear = on_sparse_rows(&auto, shape, 10_000_000);
+        let [Candidate::Cg(later), DOUBLE, ..] = &dear[..] else { panic!("a dear factor later") };
+        assert!(later.gives_up && later.iterations > 4 * CHEAP_FACTOR);
+        let [Candidate::Cg(limit), last] = on_sparse_rows(&auto, (300, 2000), 300)[..] else {
+            panic!("wide")
+        };
+        // QR would take longer than all iterations.
+        assert!(limit.gives_up && last == Candidate::cg(&auto, 300, 2000));
+        assert_eq!(on_sparse_rows(&auto, (60, 40), 0), [Candidate::Qr]);
+        let [Candidate::Cg(few), Candidate::SparseCholesky, Candidate::Cg(limit), patient] =
+            on_sparse_rows(&auto, (50_000, LARGEST_GRAM + 1), 0)[..]
+        else {
+            panic!("no dense factor")
+        };
+        assert!(few.gives_up && few.iterations == WORTH_A_SPARSE_FACTOR && limit.gives_up);
+        assert_eq!(patient, Candidate::cg(&auto, 50_000, LARGEST_GRAM + 1));
+        let kept = Params { keep_factor: true, ..auto };
+        assert!(on_sparse_rows(&kept, shape, 10_000_000).iter().all(|c| !matches!(c, Candidate::Cg(_))));
     }
 
     #[test]

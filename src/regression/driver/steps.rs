@@ -291,13 +291,12 @@ mod tests {
     }
 
     fn unfactored(settled: bool, is_shortest: bool) -> Outcome {
-        let (bound, scale) = (vec![1e-16; 2], vec![1.0; 5]);
-        let refined = refined(settled);
         Outcome::Unfactored(Unfactored {
-            refined,
+            refined: refined(settled),
             iterations: 4,
-            bound,
-            scale,
+            bound: vec![1e-16; 2],
+            rigorous: Vec::new(),
+            scale: None,
             condition: 2.0,
             rank: None,
             rounding: 0.0,
@@ -360,7 +359,7 @@ mod tests {
             let outcomes = vec![unfactored(false, true), unfactored(true, is_shortest)];
             let (of_a_factor, left, output, ledger) = accepted(&instance, Method::Auto, outcomes);
             assert_eq!((of_a_factor, left), (None, 0));
-            assert_eq!((output.method, output.n_iter, output.confidence), (Method::Lsmr, 4, 0.5));
+            assert_eq!((output.method, output.n_iter, output.confidence), (Method::Whitened, 4, 0.5));
             let told = ledger.sentences.iter().any(|sentence| sentence == "there may be shorter answers");
             assert_eq!(told, !is_shortest);
         }

@@ -173,7 +173,8 @@ pub(crate) fn dual<T: Real>(
     Ok(Outcome::Unfactored(Unfactored {
         iterations: refined.passes,
         bound: collected(bound, TARGETS)?,
-        scale: filled(1.0, d, SIZES)?,
+        rigorous: Vec::new(),
+        scale: None,
         condition,
         rounding,
         is_shortest: true,
@@ -412,7 +413,7 @@ mod tests {
             solved(&instance, form, 20.0, |group, outcome| {
                 let Outcome::Unfactored(found) = outcome else { panic!("admissible") };
                 assert_eq!(found.rank, Some(20));
-                instance.assert_solved(form, group, &found.refined, &found.scale);
+                instance.assert_solved(form, group, &found.refined, &[1.0; 20]);
             });
             if form.weighted {
                 continue;

@@ -32,20 +32,9 @@ use crate::random::Stream;
 use crate::regression::design::Design;
 use crate::regression::design::pass::{Passes, Sides, residuals};
 use crate::regression::design::products::{product, transposed_product};
-use crate::regression::methods::outcome::{Outcome, Unfactored};
+use crate::regression::methods::outcome::{Limit, Outcome, Unfactored};
 use crate::regression::refine::{Group, Refined, START, TARGETS, columns};
 use std::f64::consts::SQRT_2;
-
-/// How long LSMR may go on.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub(crate) struct Limit {
-    /// Most iterations for an answer, of two products with A each.
-    pub iterations: usize,
-    /// Most of them in all, those of the search for the shortest answer included.
-    pub in_all: usize,
-    /// Whether to give up as soon as more of them can be foreseen.
-    pub gives_up: bool,
-}
 
 /// What has been done so far.
 #[derive(Clone, Copy)]
@@ -98,7 +87,7 @@ pub(crate) fn lsmr<T: Real, M: Passes<T>>(
     limit: Limit,
     seed: u64,
 ) -> Result<Outcome> {
-    let mut made = Made { reads: lengths.reads, iterations: 0 };
+    let mut made = Made { reads: 0, iterations: 0 };
     let units = Units::new(group, lengths)?;
     let zeros = Mat::zeros(group.design.ncols(), group.targets.len())?;
     let first = match rounds(group, &units, limit, zeros, &mut made)? {
@@ -153,7 +142,8 @@ impl Answers {
             refined,
             iterations,
             bound,
-            scale: units.scale,
+            rigorous: Vec::new(),
+            scale: Some(units.scale),
             condition,
             rank: None,
             rounding: 0.0,
@@ -399,28 +389,25 @@ pub(crate) struct Lengths {
     of_columns: Vec<f64>,
     /// What the sum of their squares may exceed that of A by, as a factor.
     excess: f64,
-    /// Reads of A that LSMR counts as its own.
-    reads: usize,
 }
 
 impl Lengths {
-    /// By one read of A.
-    pub fn by_rows<T: Real>(group: &Group<'_, '_, T>) -> Result<Self> {
-        let norms = group.design.column_norms(group.context)?;
-        Ok(Self { of_columns: copied(&norms, COLUMNS)?, excess: 1.0, reads: 1 })
+    /// As they are known.
+    pub fn by_rows(norms: &[f64]) -> Result<Self> {
+        Ok(Self { of_columns: copied(norms, COLUMNS)?, excess: 1.0 })
     }
 
     /// All alike, by products with [`PROBES`] random vectors, which the driver counts.
     pub fn by_products<T: Real>(group: &Group<'_, '_, T, &dyn LinearOperator>, seed: u64) -> Result<Self> {
         let d = group.design.ncols();
         let norm = norm_by_probes(group, seed)? / (d as f64).sqrt();
-        Ok(Self { of_columns: filled(norm, d, COLUMNS)?, excess: EXCESS, reads: 0 })
+        Ok(Self { of_columns: filled(norm, d, COLUMNS)?, excess: EXCESS })
     }
 }
 
 impl Units {
     fn new<T: Real, M: Passes<T>>(group: &Group<'_, '_, T, M>, lengths: Lengths) -> Result<Self> {
-        let (d, Lengths { of_columns: norms, excess, .. }) = (group.design.ncols(), lengths);
+        let (d, Lengths { of_columns: norms, excess }) = (group.design.ncols(), lengths);
         let with_ridge = (0..d).map(|j| norms[j].hypot(group.root_ridge(j)));
         let scale = collected(with_ridge.map(power_of_two_below), COLUMNS)?;
         let root_ridge = match group.ridge > 0.0 {
@@ -810,6 +797,10 @@ mod tests {
     use super::*;
     use crate::regression::testing::{Instance, assert_near, forms, operator_forms};
 
+    fn lengths(group: &Group<'_, '_, f64>) -> Result<Lengths> {
+        Lengths::by_rows(&group.design.column_norms(group.context)?)
+    }
+
     const PATIENT: Limit = Limit { iterations: 500, in_all: 500, gives_up: false };
 
     fn solved<M: Passes<f64>>(
@@ -828,14 +819,14 @@ mod tests {
         let instance = Instance::new(60, 5);
         for (form, ridge) in forms().flat_map(|form| [(form, 0.0), (form, 20.0)]) {
             instance.with_group(form, ridge, |group| {
-                let found = solved(group, Lengths::by_rows(group), PATIENT);
-                instance.assert_solved(form, group, &found.refined, &found.scale);
+                let found = solved(group, lengths(group), PATIENT);
+                instance.assert_solved(form, group, &found.refined, found.scale.as_ref().unwrap());
             });
         }
         for (form, ridge) in operator_forms().flat_map(|form| [(form, 0.0), (form, 20.0)]) {
             instance.with_operator(form, ridge, |group| {
                 let found = solved(group, Lengths::by_products(group, 0), PATIENT);
-                instance.assert_solved(form, group, &found.refined, &found.scale);
+                instance.assert_solved(form, group, &found.refined, found.scale.as_ref().unwrap());
             });
         }
     }
@@ -849,12 +840,13 @@ mod tests {
         instance.with_group(form, 0.0, |group| {
             let within = |in_all: usize| {
                 let limit = Limit { iterations: in_all.min(500), in_all, gives_up: false };
-                solved(group, Lengths::by_rows(group), limit)
+                solved(group, lengths(group), limit)
             };
             let free = within(usize::MAX);
             assert!(free.refined.settled && free.is_shortest);
             for target in 0..2 {
-                let x = |j: usize| free.refined.x[(j, target)] / free.scale[j];
+                let scale = free.scale.as_ref().unwrap();
+                let x = |j: usize| free.refined.x[(j, target)] / scale[j];
                 assert_near(x(1), 64.0 * x(0), "the share of the longer column");
             }
             let mut longer = 0;

@@ -32,6 +32,7 @@
 //! | `qr`, `wide`, `least_norm` | tall-skinny QR, ranks, minimum-norm answers, fewer rows than columns |
 
 pub(crate) mod augmented;
+pub(crate) mod cg;
 pub(crate) mod deficient;
 pub(crate) mod dual;
 pub(crate) mod fgmres;

@@ -2,6 +2,17 @@
 
 use crate::regression::refine::{Refined, Scaled};
 
+/// How long iterations without a factor may go on.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct Limit {
+    /// Most iterations for an answer.
+    pub iterations: usize,
+    /// Most of them in all, those of the search for the shortest answer included.
+    pub in_all: usize,
+    /// Whether to give up as soon as more of them can be foreseen.
+    pub gives_up: bool,
+}
+
 /// What a method comes to.
 #[allow(clippy::large_enum_variant)] // one of them is alive at a time
 pub(crate) enum Outcome {
@@ -50,11 +61,13 @@ pub(crate) struct Unfactored {
     pub iterations: usize,
     /// Of the backward error of every answer.
     pub bound: Vec<f64>,
-    /// The units of the answers.
-    pub scale: Vec<f64>,
-    /// Of the bidiagonal matrix, a lower bound on that of A; or of A with rows of norm one.
+    /// The same without any estimate, where `bound` may rest on one; else empty.
+    pub rigorous: Vec<f64>,
+    /// The units of the answers, if not those of the design.
+    pub scale: Option<Vec<f64>>,
+    /// Of the matrix that the iterations made, a lower bound on that of A; or of A with rows of norm one.
     pub condition: f64,
-    /// Where a factor of A A' told it.
+    /// Rank of A, if it was found out.
     pub rank: Option<usize>,
     /// What of the bounds is rounding known beforehand.
     pub rounding: f64,

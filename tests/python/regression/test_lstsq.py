@@ -25,7 +25,7 @@ from nearlin.exceptions import (
     ShapeError,
 )
 
-METHODS = ["auto", "gram", "whitened", "spir", "fossils", "lsmr", "fgmres_wlsir", "qr"]
+METHODS = ["auto", "gram", "whitened", "spir", "fossils", "cg", "lsmr", "fgmres_wlsir", "qr"]
 
 
 problem = reference.problems(500, 8)

@@ -138,7 +138,7 @@ def test_zero_targets_need_no_factor():
     A = sparse.uniform(20_000, 15_000, 3)
     for result in [nearlin.lstsq(A, np.zeros(20_000)), nearlin.lstsq(A, np.zeros((20_000, 2)), ridge=1.0)]:
         assert not result.x.any()
-        assert (result.method, result.rank) == ("lsmr", None)
+        assert (result.method, result.rank) == ("cg", None)
     model = nearlin.LinearRegression().fit(A, np.full(20_000, 3.5))
     assert not model.coef_.any()
     assert model.intercept_ == 3.5

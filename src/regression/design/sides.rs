@@ -1,0 +1,79 @@
+//! What a read of A is made for, and what it gives.
+
+use crate::error::Result;
+use crate::matrix::{Mat, Real, Source};
+use crate::memory::zeros;
+use crate::regression::design::Design;
+use std::ops::Range;
+
+/// What one read of A gives for a number of right-hand sides.
+pub(crate) struct Pass {
+    /// A'(B - A X), d x k.
+    pub gradient: Mat<f64>,
+    /// |b - A x|^2 of every right-hand side.
+    pub squares: Vec<f64>,
+    /// Sums of the residuals, each times its root weight: zero but for the rounding of the means where there is an
+    /// intercept, and not looked at where there is none.
+    pub totals: Vec<f64>,
+}
+
+impl Pass {
+    /// Nothing summed yet.
+    pub fn zeros(d: usize, k: usize) -> Result<Self> {
+        Ok(Self { gradient: Mat::zeros(d, k)?, squares: zeros(k, SUMS)?, totals: zeros(k, SUMS)? })
+    }
+
+    /// Adds this one to those before it.
+    pub fn add_to(self, total: &mut Option<Self>) {
+        match total {
+            None => *total = Some(self),
+            Some(total) => total.add(&self),
+        }
+    }
+
+    /// Adds that of other rows.
+    pub fn add(&mut self, other: &Self) {
+        self.gradient.as_mut_slice().iter_mut().zip(other.gradient.as_slice()).for_each(|(sum, g)| *sum += g);
+        self.squares.iter_mut().zip(&other.squares).for_each(|(sum, square)| *sum += square);
+        self.totals.iter_mut().zip(&other.totals).for_each(|(sum, total)| *sum += total);
+    }
+}
+
+/// What memory is for.
+pub(crate) const SUMS: &str = "sums over rows";
+
+/// The right-hand sides of a pass.
+#[derive(Clone, Copy)]
+pub(crate) enum Sides<'a> {
+    /// These targets of the problem, and zeros for sides beyond them.
+    Targets(&'a [usize]),
+    /// These of so many that belong together: those that are left are treated as if the others were there.
+    Among(&'a [usize], usize),
+    /// Zeros: the gradient is -A'A X.
+    Zeros,
+}
+
+impl Sides<'_> {
+    /// One entry, in the units of the solvers.
+    pub fn entry<T: Real, M: Source>(&self, design: &Design<'_, T, M>, row: usize, side: usize) -> f64 {
+        match self {
+            Self::Targets(targets) | Self::Among(targets, _) => {
+                targets.get(side).map_or(0.0, |&target| design.target(row, target))
+            }
+            Self::Zeros => 0.0,
+        }
+    }
+
+    /// How many belong to these, which are `count`.
+    pub fn of(&self, count: usize) -> usize {
+        if let Self::Among(_, all) = self { *all } else { count }
+    }
+
+    /// Those in one panel after the other, on some rows, in the units of the solvers; what fills the last is zero.
+    pub fn load<T: Real>(&self, design: &Design<'_, T>, rows: Range<usize>, panels: &mut [f64]) {
+        match self {
+            Self::Targets(targets) | Self::Among(targets, _) => design.load_targets(targets, rows, panels),
+            Self::Zeros => panels.fill(0.0),
+        }
+    }
+}

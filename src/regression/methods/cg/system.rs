@@ -1,0 +1,150 @@
+//! A in the units of its columns.
+
+use crate::error::Result;
+use crate::linalg::{norm, product};
+use crate::matrix::{Mat, Real};
+use crate::memory::{collected, push, room_for};
+use crate::random::Stream;
+use crate::regression::design::pass::{Pass, Passes, Sides};
+use crate::regression::methods::cg::side::{Purpose, Side, Start};
+use crate::regression::refine::{Group, TARGETS};
+use std::ops::Range;
+
+/// Columns shorter than this beside the root of the ridge have their coefficients from the residual.
+const HIDDEN: f64 = 1e-4;
+/// Coefficients of theirs that a step changes by less are right.
+const RESOLVED: f64 = 1e-13;
+
+const COLUMNS: &str = "norms of columns";
+
+/// A diag(1 / scale), over its ridge.
+pub(super) struct System {
+    /// Norms of the columns with their ridge; one norm for all where the least norm is that in the units of the caller, and
+    /// A has fewer rows than columns.
+    pub scale: Vec<f64>,
+    /// Norms of the columns without it.
+    norms: Vec<f64>,
+    /// Roots of the ridge.
+    roots: Vec<f64>,
+    frobenius: f64,
+    /// Columns that are not zeros, and the most that the rank can be.
+    present: usize,
+    most_rank: usize,
+}
+
+impl System {
+    pub fn new<T: Real, M: Passes<T>>(group: &Group<'_, '_, T, M>, norms: &[f64]) -> Result<Self> {
+        let d = norms.len();
+        let roots = collected((0..d).map(|j| group.root_ridge(j)), COLUMNS)?;
+        let length = |j: usize| norms[j].hypot(roots[j]);
+        let present = (0..d).filter(|&j| length(j) > 0.0).count();
+        let most_rank = group.most_rank();
+        let is_wide = present > most_rank;
+        let common = norms.iter().fold(0.0f64, |longest, &norm| longest.max(norm));
+        // Equilibrated columns have a unit of their own.
+        let unit = |j: usize| match (is_wide, length(j)) {
+            (_, 0.0) => 1.0,
+            (true, _) => common * group.design.column_scale(j),
+            (false, length) => length,
+        };
+        let scale = collected((0..d).map(unit), COLUMNS)?;
+        let scaled = collected((0..d).map(|j| length(j) / scale[j]), COLUMNS)?;
+        let norms = collected(norms.iter().copied(), COLUMNS)?;
+        Ok(Self { scale, norms, roots, frobenius: norm(&scaled), present, most_rank })
+    }
+
+    /// Columns that are not zeros.
+    pub fn present(&self) -> usize {
+        self.present
+    }
+
+    /// True if the columns may be dependent, and the answer of least norm may be another.
+    pub fn is_in_doubt(&self) -> bool {
+        self.present <= self.most_rank && self.roots.iter().all(|&root| root == 0.0)
+    }
+
+    /// Answers without their parts in a null space, in the units of the caller, of which this is an orthonormal basis.
+    pub fn without<T: Real>(&self, x: &Mat<f64>, basis: &Mat<f64>) -> Result<Mat<f64>> {
+        let shares = product(basis.as_ref().t(), x.as_ref())?;
+        let parts = product(basis.as_ref(), shares.as_ref())?;
+        Mat::from_fn(x.nrows(), x.ncols(), |j, i| T::from_f64(x[(j, i)] - parts[(j, i)]).to_f64())
+    }
+
+    /// Random vectors of these units, in those of the design; zeros for columns of zeros.
+    pub fn probes(&self, random: &Stream, which: Range<u64>) -> Result<Mat<f64>> {
+        let entry =
+            |j: usize, probe: usize| random.normal(j as u64, which.start + probe as u64) / self.scale[j];
+        let inside = |j: usize, probe: usize| if self.norms[j] > 0.0 { entry(j, probe) } else { 0.0 };
+        Mat::from_fn(self.scale.len(), (which.end - which.start) as usize, inside)
+    }
+
+    /// Residuals and gradients at x, in the units of the design, for these targets and zeros after them.
+    pub fn pass<T: Real, M: Passes<T>>(
+        &self,
+        group: &Group<'_, '_, T, M>,
+        x: &Mat<f64>,
+        targets: &[usize],
+    ) -> Result<Pass> {
+        let mut pass = M::pass(group.context, group.design, x, Sides::Targets(targets))?;
+        group.to_scaled(&mut pass, x, &self.scale);
+        Ok(pass)
+    }
+
+    /// The sides of a round: the targets at x, then what is left of random vectors.
+    pub fn begin<T: Real, M: Passes<T>>(
+        &self,
+        group: &Group<'_, '_, T, M>,
+        x: &Mat<f64>,
+        active: &[usize],
+        measures: bool,
+        known: &[(f64, f64)],
+        probes: Option<&Mat<f64>>,
+    ) -> Result<Vec<Side>> {
+        let targets = collected(active.iter().map(|&position| group.targets[position]), TARGETS)?;
+        let count = x.ncols() + probes.map_or(0, Mat::ncols);
+        let column = |side: usize| match side.checked_sub(x.ncols()) {
+            None => x.col(side),
+            Some(probe) => probes.map_or(&[][..], |probes| probes.col(probe)),
+        };
+        let x_and_probes = Mat::from_fn(self.scale.len(), count, |j, side| column(side)[j])?;
+        let pass = self.pass(group, &x_and_probes, &targets)?;
+        let mut sides = room_for(count, TARGETS)?;
+        for side in 0..count {
+            let (purpose, (best, least_eigenvalue)) = match targets.get(side) {
+                Some(&target) => {
+                    (Purpose::Answer { target_norm: group.design.target_norm(target) }, known[side])
+                }
+                None => (Purpose::Probe, (f64::INFINITY, 0.0)),
+            };
+            let start = Start {
+                residual_norm: pass.squares[side].sqrt(),
+                residual_total: pass.totals[side],
+                best,
+                least_eigenvalue,
+                measures,
+            };
+            let x = collected(column(side).iter().zip(&self.scale).map(|(x, s)| x * s), TARGETS)?;
+            push(
+                &mut sides,
+                Side::new(purpose, start, self.frobenius, &x, pass.gradient.col(side))?,
+                TARGETS,
+            )?;
+        }
+        Ok(sides)
+    }
+
+    /// Where the ridge exceeds a column by far, the error does not tell whether its coefficient is right, which is the
+    /// product of column and residual over the ridge, and is made so. True if some coefficient has moved.
+    pub fn resolve<T: Real>(&self, side: &Side, x: &mut [f64]) -> bool {
+        let resolution = RESOLVED.max(4.0 * T::UNIT_ROUNDOFF);
+        let mut has_moved = false;
+        for j in (0..x.len()).filter(|&j| self.roots[j] > 0.0 && self.norms[j] <= HIDDEN * self.roots[j]) {
+            let step = side.slope_of(j) / self.scale[j];
+            if step.abs() > resolution * x[j].abs() {
+                x[j] = T::from_f64(x[j] + step).to_f64();
+                has_moved = true;
+            }
+        }
+        has_moved
+    }
+}
