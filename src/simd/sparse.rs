@@ -175,12 +175,14 @@ kernel! {
         roots: Option<&[f64]>,
         squares: &mut [f64],
     ) {
-        for (at, ends) in ends.windows(2).enumerate() {
-            let line = ends[0].offset()..ends[1].offset();
+        for at in 0..ends.len() - 1 {
+            let line = ends[at].offset()..ends[at + 1].offset();
+            let (indices, values, mut k) = (&indices[line.clone()], &values[line], 0);
             let root = roots.map_or(1.0, |roots| roots[at]);
-            for (index, value) in indices[line.clone()].iter().zip(&values[line]) {
-                let (value, sum) = (root * value.to_f64(), &mut squares[index.offset()]);
+            while k < values.len() {
+                let (value, sum) = (root * values[k].to_f64(), &mut squares[indices[k].offset()]);
                 *sum = value.mul_add(value, *sum);
+                k += 1;
             }
         }
     }
@@ -234,38 +236,45 @@ fn lines<V: Lanes, P: Index, I: Index, T: Element, const K: usize>(
     let one = |slice: &[f64]| -> [f64; K] { slice.as_chunks::<K>().0[0] };
     let (shifts, mut sum_of_squares, mut sum) = (one(shifts), one(squares), one(totals));
     let far = x.len() * K > LARGE;
-    for (at, (b, ends)) in b.iter().zip(ends.windows(2)).enumerate() {
-        let line = ends[0].offset()..ends[1].offset();
+    for at in 0..b.len() {
+        let line = ends[at].offset()..ends[at + 1].offset();
         if far {
-            for index in indices.iter().take(line.end + AHEAD).skip(line.start + AHEAD) {
-                V::prefetch(x.as_ptr().wrapping_add(index.offset()));
-                V::prefetch(g.as_ptr().wrapping_add(index.offset()));
+            for k in line.start + AHEAD..indices.len().min(line.end + AHEAD) {
+                V::prefetch(x.as_ptr().wrapping_add(indices[k].offset()));
+                V::prefetch(g.as_ptr().wrapping_add(indices[k].offset()));
             }
         }
         let (indices, values) = (&indices[line.clone()], &values[line]);
-        let mut sums = [[0.0; K]; 2];
-        let (pairs, last) = indices.as_chunks::<2>();
-        let (value_pairs, last_value) = values.as_chunks::<2>();
-        for (indices, values) in pairs.iter().zip(value_pairs) {
-            for half in 0..2 {
-                let x = &x[indices[half].offset()];
-                (0..K).for_each(|s| sums[half][s] = values[half].to_f64().mul_add(x[s], sums[half][s]));
+        let ([mut even, mut odd], mut k) = ([[0.0; K]; 2], 0);
+        while k + 1 < values.len() {
+            let (left, right) = (&x[indices[k].offset()], &x[indices[k + 1].offset()]);
+            let [first, second] = [values[k].to_f64(), values[k + 1].to_f64()];
+            for s in 0..K {
+                even[s] = first.mul_add(left[s], even[s]);
+                odd[s] = second.mul_add(right[s], odd[s]);
             }
+            k += 2;
         }
-        for (index, value) in last.iter().zip(last_value) {
-            let x = &x[index.offset()];
-            (0..K).for_each(|s| sums[0][s] = value.to_f64().mul_add(x[s], sums[0][s]));
+        if k < values.len() {
+            let (x, value) = (&x[indices[k].offset()], values[k].to_f64());
+            for s in 0..K {
+                even[s] = value.mul_add(x[s], even[s]);
+            }
         }
         let (root, mut r) = (roots.map_or(1.0, |roots| roots[at]), [0.0; K]);
         for s in 0..K {
-            let residual = root.mul_add(shifts[s] - (sums[0][s] + sums[1][s]), b[s]);
+            let residual = root.mul_add(shifts[s] - (even[s] + odd[s]), b[at][s]);
             sum_of_squares[s] = residual.mul_add(residual, sum_of_squares[s]);
             r[s] = root * residual;
             sum[s] += r[s];
         }
-        for (index, value) in indices.iter().zip(values) {
-            let g = &mut g[index.offset()];
-            (0..K).for_each(|s| g[s] = value.to_f64().mul_add(r[s], g[s]));
+        k = 0;
+        while k < values.len() {
+            let (g, value) = (&mut g[indices[k].offset()], values[k].to_f64());
+            for s in 0..K {
+                g[s] = value.mul_add(r[s], g[s]);
+            }
+            k += 1;
         }
     }
     squares.copy_from_slice(&sum_of_squares);

@@ -56,11 +56,14 @@ pub(crate) enum Sides<'a> {
 impl Sides<'_> {
     /// One entry, in the units of the solvers.
     pub fn entry<T: Real, M: Source>(&self, design: &Design<'_, T, M>, row: usize, side: usize) -> f64 {
+        self.target(side).map_or(0.0, |target| design.target(row, target))
+    }
+
+    /// The target that a side is, if it is not zeros.
+    pub fn target(&self, side: usize) -> Option<usize> {
         match self {
-            Self::Targets(targets) | Self::Among(targets, _) => {
-                targets.get(side).map_or(0.0, |&target| design.target(row, target))
-            }
-            Self::Zeros => 0.0,
+            Self::Targets(targets) | Self::Among(targets, _) => targets.get(side).copied(),
+            Self::Zeros => None,
         }
     }
 

@@ -65,9 +65,15 @@ impl<T: Real> Read<'_, '_, T> {
         let work = |b: &mut Vec<f64>, block: usize| {
             let (rows, mut part) = (self.blocks[block].clone(), spare.take()?);
             resize(b, rows.len() * width, 0.0, SUMS)?;
-            for (b, row) in b.chunks_exact_mut(width).zip(rows.clone()) {
-                let entries = group.clone().map(|side| self.sides.entry(self.design, row, side));
-                b.iter_mut().zip(entries).for_each(|(b, entry)| *b = entry);
+            for (i, side) in group.clone().enumerate() {
+                match self.sides.target(side) {
+                    None => b.iter_mut().skip(i).step_by(width).for_each(|b| *b = 0.0),
+                    Some(target) => {
+                        for (at, row) in rows.clone().enumerate() {
+                            b[at * width + i] = self.design.target(row, target);
+                        }
+                    }
+                }
             }
             let roots = self.design.a.root_weights.as_ref().map(|roots| &roots[rows.clone()]);
             let [mut squares, mut totals] = [[0.0; MOST]; 2];
