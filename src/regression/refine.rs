@@ -71,6 +71,10 @@ const LITTLE: f64 = 4.0 * f64::UNIT_ROUNDOFF;
 /// Answers within this many tolerances are accepted once refinement has come to its end.
 const ACCEPTED: f64 = 4.0;
 
+/// Conditions from which on the first answer by a factor of A'A has lost digits, and how much nearer it must be to be taken.
+const STEEP: f64 = 300.0;
+const STRICTER: f64 = 8.0;
+
 /// Purpose of the random start.
 pub(crate) const START: u8 = 7;
 
@@ -236,6 +240,18 @@ impl<T: Real, M: Passes<T>> Group<'_, '_, T, M> {
         }
         state.settled = (0..k).all(|position| self.is_accepted(&state, position));
         Ok(state)
+    }
+
+    /// [`Group::refine`] of the answer that a factor of A'A gives at once, from the pass at x = 0. The square of a large
+    /// condition has cost it digits that its backward error does not show where the residual is large: another step has
+    /// them back.
+    pub fn refine_from_zero(&self, scaled: &Scaled, condition: f64, at_zero: Pass) -> Result<Refined> {
+        let start = Mat::zeros(scaled.scale.len(), self.targets.len())?;
+        let tolerance = if condition > STEEP { self.tolerance / STRICTER } else { self.tolerance };
+        let strict = Group { tolerance, ..*self };
+        let mut refined = strict.refine(scaled, start, Some(at_zero), STAGNATION)?;
+        refined.settled = (0..self.targets.len()).all(|position| self.is_accepted(&refined, position));
+        Ok(refined)
     }
 
     /// Answers in scaled units with what a pass at all of them has measured.

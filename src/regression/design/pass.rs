@@ -45,6 +45,16 @@ fn dense_pass<T: Real>(
     x: &Mat<f64>,
     sides: Sides<'_>,
 ) -> Result<Pass> {
+    if let Sides::Targets(targets) = sides
+        && !targets.is_empty()
+        && targets.len() < x.ncols()
+    {
+        let part = |columns: Range<usize>| Mat::copy_of(x.as_ref().cols(columns));
+        let first = dense_pass(context, design, &part(0..targets.len())?, sides)?;
+        let rest = dense_pass(context, design, &part(targets.len()..x.ncols())?, Sides::Zeros)?;
+        return first.beside(rest);
+    }
+    let sides = if let Sides::Targets([]) = sides { Sides::Zeros } else { sides };
     if let Some(pass) = design.narrow_pass(context, x, sides)? {
         return Ok(pass);
     }

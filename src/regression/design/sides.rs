@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::matrix::{Mat, Real, Source};
-use crate::memory::zeros;
+use crate::memory::{extend, zeros};
 use crate::regression::design::Design;
 use std::ops::Range;
 
@@ -29,6 +29,18 @@ impl Pass {
             None => *total = Some(self),
             Some(total) => total.add(&self),
         }
+    }
+
+    /// The sides of this one, then those of another.
+    pub fn beside(mut self, other: Self) -> Result<Self> {
+        let (d, k) = (self.gradient.nrows(), self.squares.len());
+        self.gradient = Mat::from_fn(d, k + other.squares.len(), |i, j| match j.checked_sub(k) {
+            None => self.gradient[(i, j)],
+            Some(j) => other.gradient[(i, j)],
+        })?;
+        extend(&mut self.squares, other.squares, SUMS)?;
+        extend(&mut self.totals, other.totals, SUMS)?;
+        Ok(self)
     }
 
     /// Adds that of other rows.

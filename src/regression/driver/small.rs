@@ -19,6 +19,8 @@ const LOOKS: usize = 3;
 const LARGEST_SQUARE: f64 = 1e200;
 /// The rank may be in doubt above this condition times the cut-off.
 const CLEAR: f64 = 0.01;
+/// Above this condition the long way gains digits that no backward error shows.
+const STEEP: f64 = 1e3;
 const PURPOSE: &str = "a small problem";
 
 /// Answers by Householder QR, or none where the problem is not plain: large, not tall, of single precision, sparse, weighted,
@@ -44,7 +46,7 @@ pub(crate) fn answer<T: Real>(problem: &Problem<'_, T>, params: &Params) -> Resu
     let scale = normalise_columns(&mut r)?;
     let condition = linalg::condition_of_upper(r.as_ref())?;
     let rcond = params.rcond.unwrap_or(cut_off(n, d, T::UNIT_ROUNDOFF)).max(LEAST);
-    if condition * rcond > CLEAR {
+    if condition > (CLEAR / rcond).min(STEEP) {
         return Ok(None);
     }
     linalg::solve_upper(r.as_ref(), x.as_mut());
@@ -54,7 +56,9 @@ pub(crate) fn answer<T: Real>(problem: &Problem<'_, T>, params: &Params) -> Resu
     let factor = Factor::Triangle(r);
     let mut output = Output { x, ..Output::empty::<T>(0, k, params)? };
     for target in 0..k {
-        let Some(looks) = columns.refine(&factor, &scale, target, &mut output)? else { return Ok(None) };
+        let Some(looks) = columns.refine(&factor, &scale, target, &mut output)? else {
+            return Ok(None);
+        };
         output.n_iter = output.n_iter.max(looks);
     }
     (output.rank, output.method, output.condition) = (Some(d), Method::Qr, condition);

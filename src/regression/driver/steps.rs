@@ -116,7 +116,8 @@ impl<'p> Driver<'p> {
             self.ledger.read(outcome.passes() * S::READS);
             self.ledger.end(candidate.describe());
             let last = candidates.last() == Some(&step);
-            let clear = last || self.is_clear(group, &outcome)?;
+            let factors = candidates.iter().any(|&behind| behind.into() == Candidate::Qr);
+            let clear = last || self.is_clear(group, &outcome, factors)?;
             match outcome {
                 Outcome::Factored(factored) if last || factored.refined.settled && clear => {
                     if candidate.method() != wanted && self.params.method != Method::Auto {
@@ -129,7 +130,7 @@ impl<'p> Driver<'p> {
                     self.ledger.explain(format!("{}: rank {rank}, {refined}", candidate.describe()));
                     return steps.accept(self, group, candidate, factored, output);
                 }
-                Outcome::Unfactored(answers) if last || answers.refined.settled => {
+                Outcome::Unfactored(answers) if last || answers.refined.settled && clear => {
                     let refined = summary(&answers.refined);
                     self.ledger.explain(match answers.rank {
                         Some(rank) => format!("{}: rank {rank}, {refined}", candidate.describe()),
@@ -165,8 +166,12 @@ impl<'p> Driver<'p> {
         &self,
         group: &Group<'_, '_, T, M>,
         outcome: &Outcome,
+        has_factor: bool,
     ) -> Result<bool> {
         match outcome {
+            Outcome::Unfactored(answers) if self.params.method == Method::Auto => {
+                Ok(answers.is_shortest || !has_factor)
+            }
             Outcome::Factored(Factored { scaled, condition, .. }) => {
                 let doubt = doubt(group.design, scaled, || Ok(*condition), self.rcond)?;
                 Ok(self.is_far_from_deficient(group, scaled, doubt))

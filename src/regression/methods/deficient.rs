@@ -12,7 +12,7 @@ use crate::regression::design::pass::{Passes, Sides};
 use crate::regression::methods::moments::Normal;
 use crate::regression::methods::outcome::{Factored, Outcome};
 use crate::regression::methods::qr::shortened;
-use crate::regression::refine::{Group, STAGNATION, Scaled};
+use crate::regression::refine::{Group, Scaled};
 use crate::simd::axpy;
 
 /// The shortest answers for one group of targets, where a basis of a condition up to `limit` is found and all other
@@ -42,8 +42,7 @@ pub(crate) fn deficient<T: Real>(
         return Ok(Outcome::Inadmissible(f64::INFINITY));
     };
     scaled.cut = cut;
-    let start = Mat::zeros(d, group.targets.len())?;
-    let refined = group.refine(&scaled, start, Some(at_zero), STAGNATION)?;
+    let refined = group.refine_from_zero(&scaled, condition, at_zero)?;
     let empty = collected(scaled.empty.iter().copied(), "columns of zeros")?;
     let refined = shortened(group, refined, &scaled, Some(&null_space), &empty)?;
     Ok(Outcome::Factored(Factored { refined, scaled, condition }))

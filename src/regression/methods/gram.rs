@@ -2,11 +2,11 @@
 
 use crate::error::Result;
 use crate::linalg::{self, Factor};
-use crate::matrix::{Mat, Real};
+use crate::matrix::Real;
 use crate::regression::methods::deficient::deficient;
 use crate::regression::methods::moments::{Moments, Normal};
 use crate::regression::methods::outcome::{Factored, Outcome};
-use crate::regression::refine::{Group, STAGNATION, Scaled};
+use crate::regression::refine::{Group, Scaled};
 
 /// The gram candidate for one group of targets, admissible up to the condition `limit`; or the shortest answers where
 /// columns count as deficient by this `rcond`, if there is one.
@@ -26,8 +26,7 @@ pub(crate) fn gram<T: Real>(
         if condition <= limit {
             let Normal { scale, empty, at_zero, .. } = normal;
             let scaled = Scaled { factor, scale, empty, cut: 0.0 };
-            let start = Mat::zeros(scaled.scale.len(), group.targets.len())?;
-            let refined = group.refine(&scaled, start, Some(at_zero), STAGNATION)?;
+            let refined = group.refine_from_zero(&scaled, condition, at_zero)?;
             return Ok(Outcome::Factored(Factored { refined, scaled, condition }));
         }
     }

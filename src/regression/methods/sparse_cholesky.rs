@@ -9,7 +9,7 @@ use crate::regression::design::Design;
 use crate::regression::design::pass::{Pass, Passes, Sides};
 use crate::regression::methods::moments::{normal_pass, scaled_values};
 use crate::regression::methods::outcome::{Factored, Outcome};
-use crate::regression::refine::{Group, STAGNATION, Scaled, TARGETS};
+use crate::regression::refine::{Group, Scaled, TARGETS};
 
 /// A'A and A'B of sparse rows, and the order in which A'A is factored, to be shared by all ridges.
 pub(crate) struct SparseMoments {
@@ -116,8 +116,7 @@ pub(crate) fn sparse_cholesky<T: Real>(
     let scale = collected(norms.iter().zip(powers).map(|(norm, power)| norm / power), COLUMNS)?;
     let at_zero = normal_pass(group, at_zero, &scale)?;
     let scaled = Scaled { factor, scale, empty, cut: 0.0 };
-    let start = Mat::zeros(d, group.targets.len())?;
-    let refined = group.refine(&scaled, start, Some(at_zero), STAGNATION)?;
+    let refined = group.refine_from_zero(&scaled, condition, at_zero)?;
     Ok(Outcome::Factored(Factored { refined, scaled, condition }))
 }
 

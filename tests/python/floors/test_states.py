@@ -224,7 +224,7 @@ def test_columns_in_another_order_are_refused_by_name():
 def test_threads_of_this_process_are_as_many_as_the_most_that_were_asked_for():
     script = """
         import os, numpy as np, nearlin
-        A = np.random.default_rng(0).standard_normal((50_000, 4))
+        A = np.random.default_rng(0).standard_normal((200_000, 4))
         before = len(os.listdir("/proc/self/task"))
         for n_jobs in range(2, 41):
             nearlin.lstsq(A, A[:, 0], method="qr", n_jobs=n_jobs)
