@@ -343,7 +343,7 @@ mod tests {
             let total: f64 = r.iter().enumerate().map(|(i, r)| r * root(i)).sum();
             let (squares_found, total_found) = (all[0][19 * 8 + 3], all[0][20 * 8 + 3]);
             assert!((squares_found / squares - 1.0).abs() < 1e-13 && (total_found - total).abs() < 1e-12);
-            let mut g = vec![0.5; 19];
+            let mut g = [0.5; 19];
             for (i, r) in r.iter().enumerate() {
                 (ends[i] as usize..ends[i + 1] as usize)
                     .for_each(|k| g[indices[k] as usize] += values[k] * root(i) * r);

@@ -573,6 +573,7 @@ mod tests {
     fn on_dense_rows(params: &Params, condition: f64) -> Vec<Candidate> {
         let instance = Instance::new(2000, 12);
         let problem = instance.problem(forms().next().unwrap(), &[0.0]);
+        let problem = Problem { targets: problem.targets.cols(0..1), ..problem };
         let design = Design::new(&Context::new(1), &problem).unwrap();
         let hint = Hint { condition, rows: 80, largest: Buffer::zeros(12, "magnitudes").unwrap() };
         Plan::for_rows(&design, params, Some(&hint)).unwrap().candidates

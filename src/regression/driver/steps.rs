@@ -362,12 +362,22 @@ mod tests {
         let instance = Instance::new(60, 5);
         for is_shortest in [true, false] {
             let outcomes = vec![unfactored(false, true), unfactored(true, is_shortest)];
-            let (of_a_factor, left, output, ledger) = accepted(&instance, Method::Auto, outcomes);
+            let (of_a_factor, left, output, ledger) = accepted(&instance, Method::Whitened, outcomes);
             assert_eq!((of_a_factor, left), (None, 0));
             assert_eq!((output.method, output.n_iter, output.confidence), (Method::Whitened, 4, 0.5));
             let told = ledger.sentences.iter().any(|sentence| sentence == "there may be shorter answers");
             assert_eq!(told, !is_shortest);
         }
+    }
+
+    #[test]
+    fn auto_has_a_factor_tell_whether_an_answer_is_the_shortest() {
+        let instance = Instance::new(60, 5);
+        let outcomes = || vec![unfactored(true, false), factored(&instance, true, 10.0)];
+        let (of_a_factor, left, ..) = accepted(&instance, Method::Auto, outcomes());
+        assert_eq!((of_a_factor, left), (Some(CANDIDATES[1]), 0));
+        let (of_a_factor, left, ..) = accepted(&instance, Method::Whitened, outcomes());
+        assert_eq!((of_a_factor, left), (None, 1));
     }
 
     #[test]
