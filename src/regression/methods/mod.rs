@@ -26,7 +26,8 @@
 //! | `sketched` | R of a sketch |
 //! | `whitened` | A'A in the coordinates in which a sketch is orthonormal |
 //! | `spir` | sketched iterations for sparse or very wide matrices |
-//! | `lsmr` | iterations without a factor, for linear operators |
+//! | `cg` | iterations without a factor, for sparse rows |
+//! | `lsmr` | the same for linear operators |
 //! | `augmented`, `fgmres` | refinement of the augmented system: all digits whatever the weights |
 //! | `dual` | fewer rows than columns: A A' in one read |
 //! | `qr`, `wide`, `least_norm` | tall-skinny QR, ranks, minimum-norm answers, fewer rows than columns |
