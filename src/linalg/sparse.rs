@@ -15,8 +15,8 @@ const PURPOSE: &str = "a Gram matrix of sparse rows";
 
 /// A'A, or A' diag(w) A, in the lower triangle; what is above it is zero. Costs half the squares of the rows' lengths.
 ///
-/// Where the result is small, blocks of rows add up results of their own, [`SLABS`] at most and of no more memory than
-/// [`MOST_SLABS`] bytes; else threads divide its columns, and 8 bytes an entry of A tell where these begin.
+/// Where the result is small, blocks of rows add up results of their own, `SLABS` at most and of no more memory than
+/// `MOST_SLABS` bytes; else threads divide its columns, and 8 bytes an entry of A tell where these begin.
 ///
 /// Panics if A is not stored by rows, or if there is not a weight for each.
 pub fn sparse_gram<T: Real>(
