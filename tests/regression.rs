@@ -60,9 +60,14 @@ fn gradient_norm(a: &[f64], b: &[f64], x: &[f64]) -> f64 {
     norm(&gradient) / norm(a) / (norm(b) + norm(a) * norm(x))
 }
 
-/// The rank is as expected, or not known to the one method that has no factor.
+/// The methods that take a dense array.
+fn of_dense() -> impl Iterator<Item = Method> {
+    Method::ALL.into_iter().filter(|&method| method != Method::SparseCholesky)
+}
+
+/// The rank is as expected, or not known to the two methods that have no factor.
 fn has_rank(output: &Output, method: Method, expected: usize) -> bool {
-    output.rank.map_or(matches!(method, Method::Lsmr), |rank| rank == expected)
+    output.rank.map_or(matches!(method, Method::Lsmr | Method::Cg), |rank| rank == expected)
 }
 
 fn close(left: &Mat<f64>, right: &Mat<f64>, tolerance: f64) -> bool {
@@ -75,7 +80,7 @@ fn every_method_reaches_its_target_whatever_the_condition() {
     let (n, d) = (3000, 20);
     for condition in [1.0, 1e2, 1e5, 1e8, 1e11] {
         let (a, b) = (nearly_dependent(n, d, condition), normals(n, 1, 1.0, 3));
-        for method in Method::ALL {
+        for method in of_dense() {
             let output = solve(&problem(&a, &b, d), method);
             assert!(output.backward_error[0] <= 4.0 * output.target, "{method:?} {condition:e}");
             assert!(gradient_norm(&a, &b, output.x.col(0)) < 1e-14, "{method:?} {condition:e}");
@@ -90,7 +95,7 @@ fn weights_ridge_and_intercept_equal_the_problem_written_out() {
     let (a, b) = (normals(n, d, 100.0, 4), normals(n, 2, 1.0, 5));
     let weights: Vec<f64> = (0..n).map(|i| (i % 5) as f64).collect();
     let ridge = [0.5, 3.0];
-    for method in Method::ALL {
+    for method in of_dense() {
         let stated =
             Problem { weights: Some(&weights), ridge: &ridge, fit_intercept: true, ..problem(&a, &b, d) };
         let output = solve(&stated, method);
@@ -163,7 +168,7 @@ fn the_bits_do_not_depend_on_the_threads() {
     let b = normals(n, 3, 1.0, 8);
     for condition in [1.0, 1e9] {
         let a = nearly_dependent(n, d, condition);
-        for method in Method::ALL {
+        for method in of_dense() {
             let run = |threads| lstsq(&Context::new(threads), &problem(&a, &b, d), &params(method)).unwrap();
             let one = run(1);
             for threads in [2, 3, 8] {
@@ -182,7 +187,7 @@ fn ranks_and_shortest_answers() {
         row[2] = 0.0;
     }
     let b = normals(n, 1, 1.0, 10);
-    for method in Method::ALL {
+    for method in of_dense() {
         let output = solve(&problem(&a, &b, d), method);
         assert!(has_rank(&output, method, 3), "{method:?}");
         assert_eq!(output.x[(2, 0)], 0.0);
@@ -199,7 +204,7 @@ fn extreme_magnitudes_do_not_matter() {
     for (of_a, of_b) in [(2f64.powi(500), 1.0), (2f64.powi(-500), 2f64.powi(-500)), (1.0, 2f64.powi(900))] {
         let a: Vec<f64> = a.iter().map(|v| v * of_a).collect();
         let b: Vec<f64> = b.iter().map(|v| v * of_b).collect();
-        for method in Method::ALL {
+        for method in of_dense() {
             let output = solve(&problem(&a, &b, d), method);
             let x = Mat::from_fn(d, 1, |i, _| output.x[(i, 0)] * of_a / of_b).unwrap();
             assert!(close(&x, &plain.x, 1e-12), "{method:?} {of_a:e} {of_b:e}");
@@ -214,7 +219,7 @@ fn what_is_not_finite_is_named() {
         for row in [0, 2500, n - 1] {
             let (mut a, b) = (normals(n, d, 1.0, 13), normals(n, 1, 1.0, 14));
             a[row * d + 3] = value;
-            for method in Method::ALL {
+            for method in of_dense() {
                 let outcome = lstsq(&Context::new(2), &problem(&a, &b, d), &params(method));
                 let position = format!("[{row}, 3]");
                 assert!(
@@ -248,11 +253,12 @@ fn leave_one_out_errors_equal_leaving_one_out() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
     #[test]
-    fn any_shape_has_an_answer(n in 1usize..300, d in 1usize..20, k in 0usize..4, which in 0..Method::ALL.len()) {
+    fn any_shape_has_an_answer(n in 1usize..300, d in 1usize..20, k in 0usize..4, which in 0..of_dense().count()) {
         let (a, b) = (normals(n, d, 1e3, 17), normals(n, k, 1.0, 18));
         let targets = Dense::row_major(&b, n, k);
-        let output = solve(&Problem { targets, ..problem(&a, &[0.0].repeat(n), d) }, Method::ALL[which]);
-        prop_assert!(has_rank(&output, Method::ALL[which], n.min(d)));
+        let method = of_dense().nth(which).unwrap();
+        let output = solve(&Problem { targets, ..problem(&a, &[0.0].repeat(n), d) }, method);
+        prop_assert!(has_rank(&output, method, n.min(d)));
         for target in 0..k {
             let b: Vec<f64> = (0..n).map(|i| b[i * k + target]).collect();
             prop_assert!(gradient_norm(&a, &b, output.x.col(target)) < 1e-13);

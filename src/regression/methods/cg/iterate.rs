@@ -6,20 +6,13 @@ use crate::memory::collected;
 use crate::regression::design::pass::Passes;
 use crate::regression::methods::cg::side::Side;
 use crate::regression::methods::cg::system::System;
-use crate::regression::methods::outcome::Limit;
+use crate::regression::methods::outcome::{Limit, Made};
 use crate::regression::refine::{Group, Refined, TARGETS};
 
 /// Times as many iterations as the answers took may be spent on what is left of random vectors.
 pub(super) const PATIENCE: usize = 2;
 /// But so many they may.
 pub(super) const FEWEST: usize = 20;
-
-/// Reads of A that were made, and how many of them were iterations.
-#[derive(Clone, Copy)]
-pub(super) struct Made {
-    pub reads: usize,
-    pub iterations: usize,
-}
 
 /// Iterates until every side has ended or the limit is reached; the iterations needed in all, if that can be foreseen to be
 /// more. `best` is what is reported meanwhile.
@@ -62,5 +55,5 @@ pub(super) fn iterate<T: Real, M: Passes<T>>(
         }
     }
     let slow = limit.gives_up && running.iter().any(|&side| !sides[side].is_probe());
-    Ok(slow.then_some(limit.iterations + 1))
+    Ok(slow.then(|| limit.iterations.saturating_add(1)))
 }
