@@ -54,7 +54,7 @@ pub use owned::{Buffer, Mat};
 pub use products::{ColumnNorms, Panel, Products};
 pub(crate) use products::{Spare, Staged, check_shapes};
 pub use real::Real;
-pub(crate) use real::power_of_two_below;
+pub(crate) use real::{keep_larger, power_of_two_below};
 pub(crate) use slabs::make_rows;
 pub use sparse::{Axis, Indices, Sparse, SparseBuf, Unchecked, check_indices};
 pub use stream::{Chunks, Ready};

@@ -44,3 +44,8 @@ pub(crate) fn power_of_two_below(value: f64) -> f64 {
     let normal = value.clamp(f64::MIN_POSITIVE, f64::MAX / 2.0);
     f64::from_bits(normal.to_bits() & 0x7ff0_0000_0000_0000)
 }
+
+/// The larger of two numbers in place of one. Unlike `max`, this keeps NaN.
+pub(crate) fn keep_larger(largest: &mut f64, value: f64) {
+    *largest = if *largest >= value || largest.is_nan() { *largest } else { value };
+}

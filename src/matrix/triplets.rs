@@ -87,6 +87,14 @@ impl<T: Real> Sparse<'_, T> {
         Triplets { argument: "A", shape, rows, columns, values }.compressed(context, axis)
     }
 
+    /// `work` with the same matrix stored by rows: this one, or a copy.
+    pub fn by_rows<R>(&self, context: &Context, work: impl FnOnce(&Sparse<'_, T>) -> Result<R>) -> Result<R> {
+        match self.axis() {
+            Axis::Rows => work(self),
+            Axis::Columns => work(&self.along(context, Axis::Rows)?.as_ref()),
+        }
+    }
+
     /// The line of every stored entry.
     fn lines_of_entries(&self, context: &Context) -> Result<IndexBuf> {
         let pieces = pieces_by_cost(self.ends(), self.nnz(), 1 << 16)?;

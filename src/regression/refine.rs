@@ -75,6 +75,11 @@ const ACCEPTED: f64 = 4.0;
 const STEEP: f64 = 300.0;
 const STRICTER: f64 = 8.0;
 
+/// Columns shorter than this beside the root of the ridge have their coefficients from the residual.
+pub(crate) const HIDDEN: f64 = 1e-4;
+/// Coefficients of theirs that a step changes by less are right.
+pub(crate) const RESOLVED: f64 = 1e-13;
+
 /// Purpose of the random start.
 pub(crate) const START: u8 = 7;
 
@@ -112,12 +117,16 @@ impl Refined {
     ) -> bool {
         let better = error < self.backward_error[position];
         if better {
-            self.backward_error[position] = error;
-            self.residual_norm[position] = pass.squares[side].sqrt();
-            self.residual_total[position] = pass.totals[side];
-            self.x.col_mut(position).copy_from_slice(x.col(side));
+            self.keep(position, error, [pass.squares[side].sqrt(), pass.totals[side]], x.col(side));
         }
         better
+    }
+
+    /// Takes an answer, its error, and the norm and the weighted sum of its residual for those of a target.
+    pub fn keep(&mut self, position: usize, error: f64, [norm, total]: [f64; 2], x: &[f64]) {
+        self.backward_error[position] = error;
+        (self.residual_norm[position], self.residual_total[position]) = (norm, total);
+        self.x.col_mut(position).copy_from_slice(x);
     }
 }
 
@@ -142,7 +151,7 @@ impl<T: Real, M: Passes<T>> Group<'_, '_, T, M> {
             .factor
             .unwhiten(&Mat::from_fn(y.nrows(), y.ncols(), |i, side| y[(i, side)] / units[side])?)?;
         let unscaled = Mat::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] / scaled.scale[i])?;
-        let mut product = M::pass(self.context, self.design, &unscaled, Sides::Zeros)?;
+        let mut product = M::pass(self.context, self.design, &unscaled, Sides::ZEROS)?;
         self.to_scaled(&mut product, &unscaled, &scaled.scale);
         let mut product = scaled.factor.whiten(&product.gradient)?;
         for (side, unit) in units.into_iter().enumerate() {

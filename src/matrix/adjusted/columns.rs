@@ -2,6 +2,7 @@
 
 use super::Adjusted;
 use crate::error::Result;
+use crate::matrix::keep_larger;
 use crate::matrix::sums::sum_over_tiles;
 use crate::matrix::{Axis, Buffer, ColumnNorms, Dense, Matrix, Products, Real, Sparse};
 use crate::parallel::Context;
@@ -77,9 +78,4 @@ fn square(_: usize, _: usize, value: f64) -> f64 {
 
 fn add(sum: &mut f64, value: f64) {
     *sum += value;
-}
-
-/// Unlike `max`, this keeps NaN.
-fn keep_larger(largest: &mut f64, value: f64) {
-    *largest = if *largest >= value || largest.is_nan() { *largest } else { value };
 }

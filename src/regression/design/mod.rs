@@ -294,13 +294,17 @@ impl<'a, T: Real, M: Source> Design<'a, T, M> {
     /// *before* centring, beside a column for the constant: that of least squares with a column of ones. A cut-off that
     /// is above rounding is about centred columns, as far as those are known to it.
     pub fn left_by_centring(&self, lengths: &[f64], rcond: f64) -> Result<Option<Vec<f64>>> {
-        let Some(means) = self.means() else { return Ok(None) };
+        let Some(removed) = self.removed_by_centring()? else { return Ok(None) };
         let leeway = (rcond / self.cut_off()).max(1.0);
-        let left = |(j, length): (usize, &f64)| {
-            let removed = self.weight_norm * means[j].abs() * self.column_scale(j);
-            (length / length.hypot(removed) * leeway).min(1.0)
-        };
-        collected(lengths.iter().enumerate().map(left), COLUMNS).map(Some)
+        let left = |(length, removed): (&f64, f64)| (length / length.hypot(removed) * leeway).min(1.0);
+        collected(lengths.iter().zip(removed).map(left), COLUMNS).map(Some)
+    }
+
+    /// The lengths, with the signs of the means, of what centring takes off the columns; `None` if nothing is centred.
+    pub fn removed_by_centring(&self) -> Result<Option<Vec<f64>>> {
+        let Some(means) = self.means() else { return Ok(None) };
+        let removed = |(j, mean): (usize, &f64)| self.weight_norm * mean * self.column_scale(j);
+        collected(means.iter().enumerate().map(removed), COLUMNS).map(Some)
     }
 
     /// Singular values below this times the largest count as zero, unless the caller says otherwise. What rounding of

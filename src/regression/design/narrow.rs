@@ -150,8 +150,7 @@ impl<'m, T: Real> Design<'_, T, Matrix<'m, T>> {
 
     /// A target, or zeros, as a column of a tile.
     fn put_target(&self, sides: Sides<'_>, side: usize, rows: &Range<usize>, column: &mut [f64]) {
-        let (Sides::Targets(targets) | Sides::Among(targets, _)) = sides else { return column.fill(0.0) };
-        let target = targets[side];
+        let Some(target) = sides.target(side) else { return column.fill(0.0) };
         let (block, height) = (block(self.targets.cols(target..target + 1), rows), column.len());
         columns_of(block, &[self.target_means[target]], self.roots(rows), column, height);
         column.iter_mut().for_each(|value| *value *= self.target_scale[target]);

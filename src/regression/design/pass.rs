@@ -45,16 +45,6 @@ fn dense_pass<T: Real>(
     x: &Mat<f64>,
     sides: Sides<'_>,
 ) -> Result<Pass> {
-    if let Sides::Targets(targets) = sides
-        && !targets.is_empty()
-        && targets.len() < x.ncols()
-    {
-        let part = |columns: Range<usize>| Mat::copy_of(x.as_ref().cols(columns));
-        let first = dense_pass(context, design, &part(0..targets.len())?, sides)?;
-        let rest = dense_pass(context, design, &part(targets.len()..x.ncols())?, Sides::Zeros)?;
-        return first.beside(rest);
-    }
-    let sides = if let Sides::Targets([]) = sides { Sides::Zeros } else { sides };
     if let Some(pass) = design.narrow_pass(context, x, sides)? {
         return Ok(pass);
     }
@@ -297,7 +287,7 @@ mod tests {
                     if zeros { 0.0 } else { b[(i, targets[j])] * design.target_scale(targets[j]) }
                 };
                 let r = Mat::from_fn(300, targets.len(), |i, j| side(i, j) - fitted[(i, j)]).unwrap();
-                let sides = if zeros { Sides::Zeros } else { Sides::Targets(targets) };
+                let sides = if zeros { Sides::ZEROS } else { Sides::Targets(targets) };
                 let found = Matrix::pass(&context, &design, &x, sides).unwrap();
                 let gradient = testing::product(&testing::transposed(&a), &r);
                 assert_same(&found.gradient, &gradient, &format!("gradient, {form:?}"));

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::matrix::{Mat, Real, Source};
-use crate::memory::{extend, zeros};
+use crate::memory::zeros;
 use crate::regression::design::Design;
 use std::ops::Range;
 
@@ -31,18 +31,6 @@ impl Pass {
         }
     }
 
-    /// The sides of this one, then those of another.
-    pub fn beside(mut self, other: Self) -> Result<Self> {
-        let (d, k) = (self.gradient.nrows(), self.squares.len());
-        self.gradient = Mat::from_fn(d, k + other.squares.len(), |i, j| match j.checked_sub(k) {
-            None => self.gradient[(i, j)],
-            Some(j) => other.gradient[(i, j)],
-        })?;
-        extend(&mut self.squares, other.squares, SUMS)?;
-        extend(&mut self.totals, other.totals, SUMS)?;
-        Ok(self)
-    }
-
     /// Adds that of other rows.
     pub fn add(&mut self, other: &Self) {
         self.gradient.as_mut_slice().iter_mut().zip(other.gradient.as_slice()).for_each(|(sum, g)| *sum += g);
@@ -61,11 +49,18 @@ pub(crate) enum Sides<'a> {
     Targets(&'a [usize]),
     /// These of so many that belong together: those that are left are treated as if the others were there.
     Among(&'a [usize], usize),
-    /// Zeros: the gradient is -A'A X.
-    Zeros,
 }
 
 impl Sides<'_> {
+    /// Nothing but zeros: the gradient is -A'A X.
+    pub const ZEROS: Self = Self::Targets(&[]);
+
+    /// These of the targets.
+    fn targets(&self) -> &[usize] {
+        let (Self::Targets(targets) | Self::Among(targets, _)) = self;
+        targets
+    }
+
     /// One entry, in the units of the solvers.
     pub fn entry<T: Real, M: Source>(&self, design: &Design<'_, T, M>, row: usize, side: usize) -> f64 {
         self.target(side).map_or(0.0, |target| design.target(row, target))
@@ -73,10 +68,7 @@ impl Sides<'_> {
 
     /// The target that a side is, if it is not zeros.
     pub fn target(&self, side: usize) -> Option<usize> {
-        match self {
-            Self::Targets(targets) | Self::Among(targets, _) => targets.get(side).copied(),
-            Self::Zeros => None,
-        }
+        self.targets().get(side).copied()
     }
 
     /// How many belong to these, which are `count`.
@@ -84,11 +76,8 @@ impl Sides<'_> {
         if let Self::Among(_, all) = self { *all } else { count }
     }
 
-    /// Those in one panel after the other, on some rows, in the units of the solvers; what fills the last is zero.
+    /// Those in one panel after the other, on some rows, in the units of the solvers; what is no target is zero.
     pub fn load<T: Real>(&self, design: &Design<'_, T>, rows: Range<usize>, panels: &mut [f64]) {
-        match self {
-            Self::Targets(targets) | Self::Among(targets, _) => design.load_targets(targets, rows, panels),
-            Self::Zeros => panels.fill(0.0),
-        }
+        design.load_targets(self.targets(), rows, panels);
     }
 }

@@ -102,11 +102,8 @@ impl<T: Real, M: Source> Design<'_, T, M> {
     /// zeros where there is no target.
     pub(super) fn load_targets(&self, targets: &[usize], rows: Range<usize>, panels: &mut [f64]) {
         let width = (rows.len() * SIDES).max(1);
-        if !targets.len().is_multiple_of(SIDES)
-            && let Some(last) = panels.chunks_exact_mut(width).last()
-        {
-            last.fill(0.0);
-        }
+        // What the targets do not fill of their last panel, and all after it.
+        panels.chunks_exact_mut(width).skip(targets.len() / SIDES).for_each(|panel| panel.fill(0.0));
         let consecutive = targets.windows(2).all(|pair| pair[0] + 1 == pair[1]);
         if self.targets.col_stride() == 1 && consecutive && !targets.is_empty() {
             // In the order in which they lie in memory.

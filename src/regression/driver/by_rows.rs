@@ -73,28 +73,15 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
             let plan = Plan::after_first_read(design, params)?;
             driver.ledger.sentences = plan.reasons;
             let powers = filled(1.0, design.ncols(), POWERS)?;
-            return Ok(Self {
-                norms: None,
-                candidates: plan.candidates,
-                powers,
-                moments: Some((Precision::Double, moments)),
-                sparse: None,
-                dual: None,
-            });
+            let moments = Some((Precision::Double, moments));
+            return Ok(Self { moments, ..Self::trying(plan.candidates, powers) });
         }
         if is_dual(design, params)
             && let Some(dual) = Dual::of(driver, design)?
         {
             let plan = Plan::for_wide_rows(design, params)?;
             driver.ledger.sentences = plan.reasons;
-            return Ok(Self {
-                candidates: plan.candidates,
-                powers: Vec::new(),
-                norms: None,
-                moments: None,
-                dual: Some(dual),
-                sparse: None,
-            });
+            return Ok(Self { dual: Some(dual), ..Self::trying(plan.candidates, Vec::new()) });
         }
         let sampled = wants_hint(design, params).then(|| hint(driver.context, design)).transpose()?;
         let is_zero = |(j, largest): (usize, &f64)| *largest == 0.0 && design.column_scale(j) != 0.0;
@@ -120,7 +107,7 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
             _ => Plan::for_rows(design, params, sampled.as_ref())?,
         };
         driver.ledger.sentences = plan.reasons;
-        Ok(Self { candidates: plan.candidates, powers, norms, moments: None, sparse: None, dual: None })
+        Ok(Self { norms, ..Self::trying(plan.candidates, powers) })
     }
 
     fn solve(
@@ -179,6 +166,12 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
             }
             Candidate::Whitened { .. } | Candidate::Iterative { .. } | Candidate::Augmented { .. } => {
                 attempt_sketched(driver, group, candidate)
+            }
+            Candidate::Cg(_)
+                if driver.rcond > group.design.cut_off() && self.candidates.contains(&Candidate::Qr) =>
+            {
+                driver.ledger.explain("what rcond cuts off is a factor's to find".into());
+                Ok(Outcome::Inadmissible(f64::INFINITY))
             }
             Candidate::Cg(limit) => {
                 let norms = self.norms(driver, group)?;
@@ -260,6 +253,11 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
 }
 
 impl ByRows {
+    /// Nothing is known yet but the powers.
+    fn trying(candidates: Vec<Candidate>, powers: Vec<f64>) -> Self {
+        Self { candidates, powers, norms: None, moments: None, dual: None, sparse: None }
+    }
+
     /// True if a method that takes less memory is left to try.
     fn spares_memory<T: Real>(&self, params: &Params, design: &Design<'_, T>) -> bool {
         let needs_no_factor =
@@ -581,14 +579,7 @@ mod tests {
         let instance = Instance::new(60, 5);
         for form in forms().take(2) {
             instance.with_group(form, 0.0, |group| {
-                let by = |candidates: Vec<Candidate>| ByRows {
-                    candidates,
-                    powers: Vec::new(),
-                    norms: None,
-                    moments: None,
-                    dual: None,
-                    sparse: None,
-                };
+                let by = |candidates: Vec<Candidate>| ByRows::trying(candidates, Vec::new());
                 let spares = |candidates, method| {
                     let params = Params { method, ..Params::default() };
                     by(candidates).spares_memory(&params, group.design)
@@ -611,14 +602,7 @@ mod tests {
             instance.with_group(forms().next().unwrap(), 0.0, |group| {
                 let mut driver = Driver::new(group.context, group.design, &params, Ledger::new());
                 let powers = powers.to_vec();
-                let mut steps = ByRows {
-                    candidates: vec![Candidate::Qr],
-                    powers,
-                    norms: None,
-                    moments: None,
-                    sparse: None,
-                    dual: None,
-                };
+                let mut steps = ByRows::trying(vec![Candidate::Qr], powers);
                 let moments = steps.read_moments(&mut driver, group, Precision::Double);
                 driver.ledger.end("gram");
                 found = Some((moments, steps.powers, driver.ledger.stages[0].reads));

@@ -12,7 +12,7 @@ pub(crate) mod small;
 pub(crate) mod steps;
 
 use crate::error::{Error, Result};
-use crate::matrix::{Axis, LinearOperator, Matrix, Real};
+use crate::matrix::{LinearOperator, Matrix, Real};
 use crate::memory::copied;
 use crate::parallel::Context;
 use crate::regression::bounds::forward::ForwardError;
@@ -40,12 +40,11 @@ pub fn lstsq<T: Real + Sketchable>(
         return Ok(output);
     }
     match &problem.design {
-        Matrix::Sparse(columns) if columns.axis() == Axis::Columns => {
-            let rows = columns.along(context, Axis::Rows)?;
-            let by_rows = Problem { design: Matrix::Sparse(rows.as_ref()), ..*problem };
+        Matrix::Sparse(matrix) => matrix.by_rows(context, |rows| {
+            let by_rows = Problem { design: Matrix::Sparse(*rows), ..*problem };
             solve::<T, Matrix<'_, T>, ByRows>(context, &by_rows, params)
-        }
-        _ => solve::<T, Matrix<'_, T>, ByRows>(context, problem, params),
+        }),
+        Matrix::Dense(_) => solve::<T, Matrix<'_, T>, ByRows>(context, problem, params),
     }
 }
 

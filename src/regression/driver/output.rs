@@ -184,6 +184,7 @@ impl Output {
                 self.rigorous_bound[target] = rigorous + rounding + ROUNDING;
             }
         }
+        self.cut = self.cut.max(answers.cut);
         self.rank = answers.rank;
         self.floor = self.floor.max(floor_of(T::UNIT_ROUNDOFF) + answers.rounding);
         self.method = method;
@@ -344,6 +345,7 @@ mod tests {
             scale: Some(vec![4.0; x.nrows()]),
             condition: 7.0,
             rank: None,
+            cut: 0.0,
             rounding: 0.0,
             is_shortest: true,
         }

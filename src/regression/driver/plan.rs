@@ -280,18 +280,18 @@ impl Plan<Candidate> {
             Method::Whitened => whitened.into(),
             Method::Spir => iterative(false).into(),
             Method::Fossils => iterative(true).into(),
-            Method::Cg if has_no_factor(design, params) => {
-                return Ok(Self { candidates: [Candidate::cg(params, n, d)].into(), reasons });
+            Method::Cg | Method::Lsmr => {
+                let make = if params.method == Method::Cg { Candidate::cg } else { Candidate::lsmr };
+                let candidates = [make(params, n, d)].into();
+                if has_no_factor(design, params) {
+                    return Ok(Self { candidates, reasons });
+                }
+                candidates
             }
-            Method::Lsmr if has_no_factor(design, params) => {
-                return Ok(Self { candidates: [Candidate::lsmr(params, n, d)].into(), reasons });
-            }
-            Method::Cg => [Candidate::cg(params, n, d)].into(),
-            Method::Lsmr => [Candidate::lsmr(params, n, d)].into(),
             Method::FgmresWlsir => augmented(params.preconditioner.unwrap_or(Preconditioner::Split)).into(),
             Method::SparseCholesky | Method::Gram if design.stored().is_some() => {
                 let first = if params.method == Method::Gram { last } else { Candidate::SparseCholesky };
-                if d > LARGEST_SKETCH {
+                if d > LARGEST_GRAM {
                     let candidates = [first, Candidate::lsmr(params, n, d)].into();
                     return Ok(Self { candidates, reasons });
                 }
@@ -500,8 +500,7 @@ fn has_no_factor<T: Real>(design: &Design<'_, T>, params: &Params) -> bool {
         let costs = costs((n.max(d), n.min(d)), 1, design.stored());
         n.saturating_mul(d) > SMALL && costs.qr > most_iterations(n, d) as f64 * costs.read
     };
-    let by_iterations = matches!(params.method, Method::Cg | Method::Lsmr);
-    unfactorable(design) || by_iterations && (params.max_iter.is_some() || is_dear())
+    unfactorable(design) || params.max_iter.is_some() || is_dear()
 }
 
 /// True for sparse matrices of which a factor would be larger than anyone wants.
@@ -523,12 +522,10 @@ const CHEAP_FACTOR: usize = 18;
 const SHORT_ROWS: usize = 16;
 /// Iterations that take as long as to find out how sparse A'A and its factor are, and to have it.
 const WORTH_A_SPARSE_FACTOR: usize = 60;
-/// Columns of a sparse matrix from which on A'A takes more than 1 GB.
+/// Columns of a sparse matrix from which on A'A takes more than 1 GB, and a sketch 4.
 const LARGEST_GRAM: usize = 12_000;
 /// Iterations after which LSMR is not expected to come to an end.
 const LONGEST: usize = 10_000;
-/// Columns up to which a sketch (4 GB) comes after a factor of A'A.
-const LARGEST_SKETCH: usize = 12_000;
 /// Columns from which on a factor of a sketch takes more memory (12 GB) and time than one would want.
 const LARGEST_FACTOR: usize = 20_000;
 

@@ -304,6 +304,7 @@ mod tests {
             scale: None,
             condition: 2.0,
             rank: None,
+            cut: 0.0,
             rounding: 0.0,
             is_shortest,
         })

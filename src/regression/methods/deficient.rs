@@ -76,7 +76,7 @@ fn proven<T: Real>(
     for is_last in [false, true] {
         let unscaled =
             Mat::from_fn(vectors.nrows(), vectors.ncols(), |i, j| vectors[(i, j)] / scaled.scale[i])?;
-        let mut pass = Matrix::pass(group.context, group.design, &unscaled, Sides::Zeros)?;
+        let mut pass = Matrix::pass(group.context, group.design, &unscaled, Sides::ZEROS)?;
         group.to_scaled(&mut pass, &unscaled, &scaled.scale);
         let (mut cut, mut is_proven) = (0.0f64, true);
         for j in 0..vectors.ncols() {

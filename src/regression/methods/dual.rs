@@ -17,7 +17,9 @@ use crate::error::Result;
 use crate::linalg::{
     self, Batch, Precision, SIDES, SUM_DEPTH, add_product, add_transposed_product, fit, norm,
 };
-use crate::matrix::{Dense, DenseMut, Mat, Matrix, Real, Rows, TILE, even_blocks, power_of_two_below};
+use crate::matrix::{
+    Dense, DenseMut, Mat, Matrix, Real, Rows, TILE, even_blocks, keep_larger, power_of_two_below,
+};
 use crate::memory::{collected, filled, reset, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
@@ -50,9 +52,7 @@ impl Magnitudes {
                 let row = tile.stored_row(i);
                 *largest = linalg::largest_of(row);
                 for ((largest, square), value) in part.columns.iter_mut().zip(&mut part.squares).zip(row) {
-                    let size = value.abs();
-                    // Unlike `max`, this keeps NaN.
-                    *largest = if *largest >= size || largest.is_nan() { *largest } else { size };
+                    keep_larger(largest, value.abs());
                     *square += value * value;
                 }
             }
@@ -178,6 +178,7 @@ pub(crate) fn dual<T: Real>(
         condition,
         rounding,
         is_shortest: true,
+        cut: 0.0,
         rank: Some(if group.ridge > 0.0 { d - group.design.constant().len() } else { group.most_rank() }),
         refined,
     }))
@@ -290,10 +291,7 @@ impl<'s, 'p, 'a, T: Real> Refinement<'s, 'p, 'a, T> {
             let residual = self.residual.col(side);
             let penalty = self.group.ridge.sqrt() * norm(self.x.col(side));
             let totals = residual.iter().enumerate().map(|(i, value)| value * design.root_weight(i));
-            self.state.backward_error[side] = error;
-            self.state.residual_norm[side] = norm(residual).hypot(penalty);
-            self.state.residual_total[side] = totals.sum();
-            self.state.x.col_mut(side).copy_from_slice(self.x.col(side));
+            self.state.keep(side, error, [norm(residual).hypot(penalty), totals.sum()], self.x.col(side));
         }
     }
 

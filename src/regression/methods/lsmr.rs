@@ -32,17 +32,9 @@ use crate::random::Stream;
 use crate::regression::design::Design;
 use crate::regression::design::pass::{Passes, Sides, residuals};
 use crate::regression::design::products::{product, transposed_product};
-use crate::regression::methods::outcome::{Limit, Outcome, Unfactored};
-use crate::regression::refine::{Group, Refined, START, TARGETS, columns};
+use crate::regression::methods::outcome::{Limit, Made, Outcome, Unfactored};
+use crate::regression::refine::{Group, HIDDEN, RESOLVED, Refined, START, TARGETS, columns};
 use std::f64::consts::SQRT_2;
-
-/// What has been done so far.
-#[derive(Clone, Copy)]
-struct Made {
-    /// Reads of A, of two products each: an iteration is one, and so is the residual that a round starts from.
-    reads: usize,
-    iterations: usize,
-}
 
 /// Restarts; two suffice unless A is ill-conditioned.
 const MOST_ROUNDS: usize = 6;
@@ -70,10 +62,6 @@ const SEARCHES: usize = 3;
 const CHEAP: usize = 200_000_000;
 /// A search that moves its answer by less than this was the last.
 const LITTLE: f64 = 1e-10;
-/// Columns shorter than this beside the root of the ridge have their coefficients from the residual.
-const HIDDEN: f64 = 1e-4;
-/// Coefficients of theirs that a step changes by less are right.
-const RESOLVED: f64 = 1e-13;
 /// Backward error of the search for the random vector.
 const SEARCH: f64 = 1e-11;
 
@@ -87,7 +75,7 @@ pub(crate) fn lsmr<T: Real, M: Passes<T>>(
     limit: Limit,
     seed: u64,
 ) -> Result<Outcome> {
-    let mut made = Made { reads: 0, iterations: 0 };
+    let mut made = Made::default();
     let units = Units::new(group, lengths)?;
     let zeros = Mat::zeros(group.design.ncols(), group.targets.len())?;
     let first = match rounds(group, &units, limit, zeros, &mut made)? {
@@ -146,6 +134,7 @@ impl Answers {
             scale: Some(units.scale),
             condition,
             rank: None,
+            cut: 0.0,
             rounding: 0.0,
             is_shortest,
         }
@@ -188,10 +177,7 @@ fn rounds<T: Real, M: Passes<T>>(
             }
             let error = side.backward_error(units, side.settled);
             if error < last_error || moved[position] && error <= last_error.max(group.tolerance) {
-                best.backward_error[position] = error;
-                best.residual_norm[position] = side.residual_norm;
-                best.residual_total[position] = side.residual_total;
-                best.x.col_mut(position).copy_from_slice(x.col(position));
+                best.keep(position, error, [side.residual_norm, side.residual_total], x.col(position));
                 bound[position] = side.bound(units);
             }
             let stagnated = round > 0 && error > 0.5 * last_error;

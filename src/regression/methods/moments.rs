@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::linalg::{self, Precision};
-use crate::matrix::{Axis, Dense, Mat, Matrix, Real, Sparse};
+use crate::matrix::{Dense, Mat, Matrix, Real, Sparse};
 use crate::memory::{collected, filled, push, room_for, zeros};
 use crate::parallel::Context;
 use crate::regression::design::pass::{Pass, PassSum, Passes, Point, Sides, fold};
@@ -46,7 +46,7 @@ impl Moments {
         powers: Vec<f64>,
     ) -> Result<Self> {
         if let Matrix::Sparse(matrix) = &design.a.source {
-            return Self::of_sparse(context, design, matrix, powers);
+            return matrix.by_rows(context, |rows| Self::of_sparse(context, design, rows, powers));
         }
         let targets = collected(0..design.ntargets(), TARGETS)?;
         let zeros = Mat::zeros(design.ncols(), targets.len())?;
@@ -78,17 +78,9 @@ impl Moments {
     fn of_sparse<T: Real>(
         context: &Context,
         design: &Design<'_, T>,
-        matrix: &Sparse<'_, T>,
+        rows: &Sparse<'_, T>,
         powers: Vec<f64>,
     ) -> Result<Self> {
-        let by_rows;
-        let rows = match matrix.axis() {
-            Axis::Rows => matrix,
-            Axis::Columns => {
-                by_rows = matrix.along(context, Axis::Rows)?;
-                &by_rows.as_ref()
-            }
-        };
         let mut gram = match &design.a.scale {
             None => Some(linalg::sparse_gram(context, rows, design.weights())?).filter(is_finite),
             Some(_) => None,
@@ -111,10 +103,8 @@ impl Moments {
 
     /// Takes off |w|^2 m m'.
     fn centre<T: Real>(&mut self, context: &Context, design: &Design<'_, T>) -> Result<()> {
-        let Some(means) = design.means() else { return Ok(()) };
-        let length =
-            |(j, mean): (usize, &f64)| design.weight_norm() * mean * design.column_scale(j) * self.powers[j];
-        let lengths = collected(means.iter().enumerate().map(length), COLUMNS)?;
+        let Some(mut lengths) = design.removed_by_centring()? else { return Ok(()) };
+        lengths.iter_mut().zip(&self.powers).for_each(|(length, power)| *length *= power);
         self.before = Some(collected((0..lengths.len()).map(|j| self.gram[(j, j)]), COLUMNS)?);
         for (j, length) in lengths.iter().enumerate() {
             context.tick()?;

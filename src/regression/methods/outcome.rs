@@ -13,6 +13,14 @@ pub(crate) struct Limit {
     pub gives_up: bool,
 }
 
+/// What iterations have made so far.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Made {
+    /// Reads of A, or pairs of products: an iteration is one, and so is the residual that a round starts from.
+    pub reads: usize,
+    pub iterations: usize,
+}
+
 /// What a method comes to.
 #[allow(clippy::large_enum_variant)] // one of them is alive at a time
 pub(crate) enum Outcome {
@@ -69,6 +77,8 @@ pub(crate) struct Unfactored {
     pub condition: f64,
     /// Rank of A, if it was found out.
     pub rank: Option<usize>,
+    /// |E|_F / |A|_F where the errors are those of A - E, directions having been cut off; 0 where none were.
+    pub cut: f64,
     /// What of the bounds is rounding known beforehand.
     pub rounding: f64,
     /// False if there may be shorter answers.

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::linalg::{Factor, SparseGram, SparseOrder, sparse_products};
-use crate::matrix::{Axis, Mat, Matrix, Real, Sparse};
+use crate::matrix::{Mat, Matrix, Real, Sparse};
 use crate::memory::{collected, filled, push, room_for};
 use crate::parallel::Context;
 use crate::regression::design::Design;
@@ -39,14 +39,15 @@ impl SparseMoments {
         matrix: &Sparse<'_, T>,
         powers: Vec<f64>,
     ) -> Result<Option<Self>> {
-        let by_rows;
-        let rows = match matrix.axis() {
-            Axis::Rows => matrix,
-            Axis::Columns => {
-                by_rows = matrix.along(context, Axis::Rows)?;
-                &by_rows.as_ref()
-            }
-        };
+        matrix.by_rows(context, |rows| Self::of_rows(context, design, rows, powers))
+    }
+
+    fn of_rows<T: Real>(
+        context: &Context,
+        design: &Design<'_, T>,
+        rows: &Sparse<'_, T>,
+        powers: Vec<f64>,
+    ) -> Result<Option<Self>> {
         let most =
             rows.nnz().saturating_mul(MOST_PRODUCTS).min(rows.ncols().saturating_mul(rows.ncols()) / 8);
         let values = scaled_values(context, design, rows, &powers)?;
@@ -59,10 +60,9 @@ impl SparseMoments {
         let targets = collected(0..design.ntargets(), TARGETS)?;
         let zeros = Mat::zeros(design.ncols(), targets.len())?;
         let at_zero = Matrix::pass(context, design, &zeros, Sides::Targets(&targets))?;
-        let length =
-            |(j, mean): (usize, &f64)| design.weight_norm() * mean * design.column_scale(j) * powers[j];
-        let less = design.means().map(|means| collected(means.iter().enumerate().map(length), COLUMNS));
-        Ok(Some(Self { gram, order, powers, less: less.transpose()?, at_zero }))
+        let mut less = design.removed_by_centring()?;
+        less.iter_mut().flatten().zip(&powers).for_each(|(less, power)| *less *= power);
+        Ok(Some(Self { gram, order, powers, less, at_zero }))
     }
 
     /// What is said of them.
@@ -123,6 +123,7 @@ pub(crate) fn sparse_cholesky<T: Real>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::matrix::Axis;
     use crate::regression::testing::{Instance, forms};
 
     #[test]

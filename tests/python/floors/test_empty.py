@@ -23,7 +23,7 @@ LAYOUTS = {
     "LIL": sp.lil_array,
     "operator": aslinearoperator,
 }
-METHODS = ["auto", "gram", "whitened", "spir", "fossils", "lsmr", "fgmres_wlsir", "qr"]
+METHODS = ["auto", "gram", "whitened", "spir", "fossils", "cg", "lsmr", "fgmres_wlsir", "qr"]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.fuzz, pytest.mark.filterwarnings("ignore")]
 
 PROBLEMS = int(os.environ.get("NEARLIN_FUZZ_CASES", "40"))
 SEED = int(os.environ.get("NEARLIN_FUZZ_SEED", "0"))
-METHODS = ("auto", "gram", "whitened", "spir", "fossils", "lsmr", "fgmres_wlsir", "qr")
+METHODS = ("auto", "gram", "whitened", "spir", "fossils", "cg", "lsmr", "fgmres_wlsir", "qr")
 
 
 def digest(*arrays):

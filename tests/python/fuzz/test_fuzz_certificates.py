@@ -9,7 +9,7 @@ from reference.exact import Exact, fractions
 
 import nearlin
 
-METHODS = ("auto", "gram", "whitened", "spir", "fossils", "lsmr", "fgmres_wlsir", "qr")
+METHODS = ("auto", "gram", "whitened", "spir", "fossils", "cg", "lsmr", "fgmres_wlsir", "qr")
 CHUNK = 10
 """Problems in a test."""
 
@@ -63,7 +63,7 @@ def draw(seed):
 
 def looseness(method):
     """By how much an error in columns of norm one may exceed that in the units which the method knows."""
-    return 2.0 if method in ("spir", "fossils", "lsmr") else 1.0
+    return 2.0 if method in ("spir", "fossils", "cg", "lsmr") else 1.0
 
 
 def check(true, certificate, method):

@@ -102,7 +102,7 @@ def test_sparse_matrices_of_surveying_to_the_digits_of_qr(matrix):
 # --- ridges that dominate -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", [*METHODS, "gram", "lsmr"])
+@pytest.mark.parametrize("method", [*METHODS, "gram", "cg", "lsmr"])
 @pytest.mark.parametrize("ridge", [1e4, 1e8, 1e12, 1e20, 1e40, 1e100, 1e200, 1e300])
 def test_a_ridge_that_dominates_costs_no_digits(method, ridge):
     rng = np.random.default_rng(3)

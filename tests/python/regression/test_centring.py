@@ -15,7 +15,7 @@ from nearlin import LinearRegression, Ridge, RidgeCV, lstsq
 
 Array = npt.NDArray[Any]
 
-METHODS = ["auto", "qr", "gram", "whitened", "spir"]
+METHODS = ["auto", "qr", "gram", "whitened", "spir", "cg"]
 
 
 def test_frames_of_factors_have_their_rank_and_the_least_norm() -> None:

@@ -21,7 +21,7 @@ from nearlin.regression._solve import Options
 
 pytestmark = pytest.mark.filterwarnings("ignore::nearlin.exceptions.FallbackWarning")
 
-METHODS = ["auto", "gram", "whitened", "spir", "fossils", "qr"]
+METHODS = ["auto", "gram", "whitened", "spir", "fossils", "cg", "qr"]
 
 
 problem = reference.problems(500, 8, decades=3.0)

@@ -142,3 +142,14 @@ def test_zero_targets_need_no_factor():
     model = nearlin.LinearRegression().fit(A, np.full(20_000, 3.5))
     assert not model.coef_.any()
     assert model.intercept_ == 3.5
+
+
+@pytest.mark.parametrize("wrap", [np.asarray, scipy.sparse.csr_array], ids=["dense", "csr"])
+def test_cg_stays_in_the_space_of_the_rows(wrap):
+    """Iterations beyond rounding would walk along what A does not see."""
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        A, b = rng.standard_normal((60, 300)), rng.standard_normal(60)
+        x = nearlin.lstsq(wrap(A), b, method="cg", rng=0).x
+        shortest = np.linalg.lstsq(A, b, rcond=None)[0]
+        assert np.linalg.norm(x - shortest) <= 1e-13 * np.linalg.norm(shortest)

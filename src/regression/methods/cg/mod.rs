@@ -28,12 +28,13 @@ use crate::matrix::{Mat, Real};
 use crate::memory::{collected, filled, push, room_for, zeros};
 use crate::random::Stream;
 use crate::regression::design::pass::Passes;
-use crate::regression::methods::cg::iterate::{FEWEST, Made, PATIENCE, iterate};
-use crate::regression::methods::cg::null_space::null_space;
+use crate::regression::methods::cg::iterate::{FEWEST, PATIENCE, iterate};
+use crate::regression::methods::cg::null_space::{NullSpace, null_space};
 use crate::regression::methods::cg::side::{LEFT, Side};
 use crate::regression::methods::cg::system::System;
-use crate::regression::methods::outcome::{Limit, Outcome, Unfactored};
+use crate::regression::methods::outcome::{Limit, Made, Outcome, Unfactored};
 use crate::regression::refine::{Group, Refined, START, TARGETS, columns};
+use std::f64::consts::SQRT_2;
 
 /// Restarts; two suffice unless A is ill-conditioned.
 const MOST_ROUNDS: usize = 8;
@@ -49,38 +50,39 @@ pub(crate) fn cg<T: Real, M: Passes<T>>(
 ) -> Result<Outcome> {
     let system = System::new(group, norms)?;
     let (d, k) = (norms.len(), group.targets.len());
-    let mut made = Made { reads: 0, iterations: 0 };
+    let mut made = Made::default();
     let random = Stream::new(seed, 0, START);
-    let probe = system.is_in_doubt().then(|| system.probes(&random, 0..1)).transpose()?;
+    // Directions that the caller wants cut off although A has them are a factor's to find.
+    let is_sought =
+        !system.is_wide() && system.may_hide() && (group.ridge > 0.0 || rcond <= group.design.cut_off());
+    let probe = is_sought.then(|| system.probes(&random, 0..1)).transpose()?;
     let first = match rounds(group, &system, limit, Mat::zeros(d, k)?, probe, &mut made)? {
         Ok(answers) => answers,
         Err(needed) => return Ok(Outcome::Slow { made: made.reads, needed }),
     };
-    if !first.refined.settled || !system.is_in_doubt() {
-        return Ok(Outcome::Unfactored(first.unfactored(made, None, !system.is_in_doubt())));
+    let is_seen = first.probe.as_ref().map_or(!system.may_hide(), |probe| probe.share <= LEFT);
+    if is_seen || !system.is_in_doubt() {
+        // The rows of a ridge are independent.
+        let rank = (group.ridge > 0.0 || system.is_in_doubt()).then(|| system.present());
+        return Ok(first.unfactored(group, made, Known { rank, is_shortest: true, is_seen, cut: 0.0 }));
     }
-    let Some(Probe { left, share, is_settled }) = &first.probe else {
-        return Ok(Outcome::Unfactored(first.unfactored(made, None, true)));
+    let unknown = Known { rank: None, is_shortest: false, is_seen: false, cut: 0.0 };
+    let Some(Probe { left, is_settled: true, .. }) = first.probe.as_ref().filter(|_| first.refined.settled)
+    else {
+        return Ok(first.unfactored(group, made, unknown));
     };
-    if *share <= LEFT {
-        return Ok(Outcome::Unfactored(first.unfactored(made, Some(system.present()), true)));
-    }
     let most = limit.in_all.saturating_sub(made.iterations).min((PATIENCE * made.iterations).max(FEWEST));
-    let basis = match is_settled {
-        true => null_space(group, &system, left, &random, (most, rcond), &mut made)?,
-        false => None,
+    let Some(NullSpace { basis, cut }) = null_space(group, &system, left, &random, (most, rcond), &mut made)?
+    else {
+        return Ok(first.unfactored(group, made, unknown));
     };
-    let Some(basis) = basis else {
-        return Ok(Outcome::Unfactored(first.unfactored(made, None, false)));
-    };
-    let rank = Some(system.present() - basis.ncols());
+    let known = Known { rank: Some(system.present() - basis.ncols()), is_shortest: true, is_seen: true, cut };
     let shorter = system.without::<T>(&first.refined.x, &basis)?;
     let limit = Limit { gives_up: false, iterations: limit.in_all, ..limit };
-    let answers = match rounds(group, &system, limit, shorter, None, &mut made)? {
-        Ok(answers) if answers.refined.settled => answers.unfactored(made, rank, true),
-        _ => first.unfactored(made, rank, false),
-    };
-    Ok(Outcome::Unfactored(answers))
+    Ok(match rounds(group, &system, limit, shorter, None, &mut made)? {
+        Ok(answers) if answers.refined.settled => answers.unfactored(group, made, known),
+        _ => first.unfactored(group, made, Known { is_shortest: false, ..known }),
+    })
 }
 
 /// What the rounds came to.
@@ -102,11 +104,34 @@ struct Probe {
     is_settled: bool,
 }
 
+/// What is known of the null space of A.
+struct Known {
+    rank: Option<usize>,
+    is_shortest: bool,
+    /// Whether no direction can have hidden from the iterations but those of the null space.
+    is_seen: bool,
+    /// What A has of the directions that count as its null space, relative to |A|_F.
+    cut: f64,
+}
+
 impl Answers {
-    fn unfactored(self, made: Made, rank: Option<usize>, is_shortest: bool) -> Unfactored {
+    /// Where a direction may have hidden, errors are what needs no estimate of an eigenvalue.
+    fn unfactored<T: Real, M: Passes<T>>(
+        mut self,
+        group: &Group<'_, '_, T, M>,
+        made: Made,
+        known: Known,
+    ) -> Outcome {
+        if !known.is_seen {
+            self.bound.copy_from_slice(&self.rigorous);
+            let errors = self.refined.backward_error.iter_mut().zip(&self.rigorous);
+            errors.for_each(|(error, rigorous)| *error = rigorous / SQRT_2);
+            self.settle(group);
+        }
+        let Known { rank, is_shortest, cut, .. } = known;
         let Self { refined, bound, rigorous, condition, .. } = self;
         let (refined, iterations) = (Refined { passes: made.reads, ..refined }, made.iterations);
-        Unfactored {
+        Outcome::Unfactored(Unfactored {
             refined,
             iterations,
             bound,
@@ -114,9 +139,15 @@ impl Answers {
             scale: None,
             condition,
             rank,
+            cut,
             rounding: 0.0,
             is_shortest,
-        }
+        })
+    }
+
+    fn settle<T: Real, M: Passes<T>>(&mut self, group: &Group<'_, '_, T, M>) {
+        let count = self.bound.len();
+        self.refined.settled = (0..count).all(|position| group.is_accepted(&self.refined, position));
     }
 }
 
@@ -156,23 +187,25 @@ fn rounds<T: Real, M: Passes<T>>(
         if let Some(needed) = iterate(group, system, limit, &mut sides, &answers.refined, made)? {
             return Ok(Err(needed));
         }
+        let mut least_of_probe = f64::INFINITY;
         if let Some(side) = probe.take().and(sides.get(active.len())) {
             let left = collected(side.end().zip(&system.scale).map(|(value, s)| value / s), TARGETS)?;
             let left = Mat::from_fn(left.len(), 1, |j, _| left[j])?;
             let is_settled = side.has_ended && !side.is_lost;
+            least_of_probe = side.least_eigenvalue();
             answers.probe = Some(Probe { left, share: side.share_left(), is_settled });
         }
         let mut going = room_for(active.len(), TARGETS)?;
         for (side, &position) in sides.iter().zip(&active) {
             answers.condition = answers.condition.max(side.condition());
             if round == 0 {
-                least[position] = side.least_eigenvalue();
+                least[position] = side.least_eigenvalue().min(least_of_probe);
             }
             let (last_error, error) = (answers.refined.backward_error[position], side.error());
             if error.estimate < last_error
                 || is_moved[position] && error.estimate <= last_error.max(group.tolerance)
             {
-                answers.keep(position, side, x.col(position));
+                answers.keep(system, position, side, x.col(position));
             }
             let is_met = error.estimate <= group.tolerance && !(is_ridged && round == 0);
             let is_stagnated = round > 0 && error.estimate > 0.5 * last_error;
@@ -195,18 +228,16 @@ fn rounds<T: Real, M: Passes<T>>(
             break;
         }
     }
-    answers.refined.settled = (0..k).all(|position| group.is_accepted(&answers.refined, position));
+    answers.settle(group);
     Ok(Ok(answers))
 }
 
 impl Answers {
-    fn keep(&mut self, position: usize, side: &Side, x: &[f64]) {
+    fn keep(&mut self, system: &System, position: usize, side: &Side, x: &[f64]) {
         let error = side.error();
-        self.refined.backward_error[position] = error.estimate;
-        self.refined.residual_norm[position] = side.start.residual_norm;
-        self.refined.residual_total[position] = side.start.residual_total;
-        self.refined.x.col_mut(position).copy_from_slice(x);
-        (self.bound[position], self.rigorous[position]) = (error.bound, error.rigorous);
+        let residual = [side.start.residual_norm, side.start.residual_total];
+        self.refined.keep(position, error.estimate, residual, x);
+        (self.bound[position], self.rigorous[position]) = (error.bound, system.rigorous(side));
     }
 }
 
@@ -223,7 +254,7 @@ mod tests {
 
     fn solved(group: &Group<'_, '_, f64>, limit: Limit) -> Unfactored {
         let norms = group.design.column_norms(group.context).unwrap();
-        match cg(group, &norms, limit, 1e-13, 0).unwrap() {
+        match cg(group, &norms, limit, group.design.cut_off(), 0).unwrap() {
             Outcome::Unfactored(found) => found,
             _ => panic!("no factor, and no limit"),
         }
@@ -236,7 +267,7 @@ mod tests {
             instance.with_group(form, ridge, |group| {
                 let found = solved(group, PATIENT);
                 instance.assert_solved(form, group, &found.refined, &[1.0; 5]);
-                assert_eq!(found.rank, (ridge == 0.0).then_some(5), "{form:?}");
+                assert_eq!(found.rank, Some(5), "{form:?}");
                 for target in 0..2 {
                     let [error, bound] = [found.refined.backward_error[target], found.bound[target]];
                     assert!(error <= 2e-16 && bound <= 5e-16 && bound <= found.rigorous[target]);
@@ -302,6 +333,16 @@ mod tests {
     }
 
     #[test]
+    fn of_directions_that_are_to_be_cut_off_nothing_is_said() {
+        let instance = Instance::new(60, 5);
+        instance.with_group(forms().next().unwrap(), 0.0, |group| {
+            let norms = group.design.column_norms(group.context).unwrap();
+            let Outcome::Unfactored(found) = cg(group, &norms, PATIENT, 0.5, 0).unwrap() else { panic!() };
+            assert_eq!((found.rank, found.is_shortest), (None, false));
+        });
+    }
+
+    #[test]
     fn no_more_iterations_than_allowed_and_foresight() {
         let instance = Instance::new(60, 5);
         instance.with_group(forms().next().unwrap(), 0.0, |group| {
@@ -309,7 +350,7 @@ mod tests {
             assert!(found.iterations == 2 && !found.refined.settled && found.bound[0] > 1e-16);
             let norms = group.design.column_norms(group.context).unwrap();
             let hasty = Limit { iterations: 3, in_all: 3, gives_up: true };
-            let outcome = cg(group, &norms, hasty, 1e-13, 0).unwrap();
+            let outcome = cg(group, &norms, hasty, group.design.cut_off(), 0).unwrap();
             assert!(matches!(outcome, Outcome::Slow { needed, .. } if needed > 3));
         });
     }

@@ -9,11 +9,11 @@ use crate::matrix::{Mat, Real};
 use crate::memory::collected;
 use crate::random::Stream;
 use crate::regression::design::pass::Passes;
-use crate::regression::methods::cg::iterate::{Made, iterate};
+use crate::regression::methods::cg::iterate::iterate;
 use crate::regression::methods::cg::side::LEFT;
 use crate::regression::methods::cg::system::System;
 
-use crate::regression::methods::outcome::Limit;
+use crate::regression::methods::outcome::{Limit, Made};
 use crate::regression::refine::{Group, Refined, TARGETS};
 
 /// Vectors that are tried at first, and at most.
@@ -22,8 +22,15 @@ const MANY: usize = 64;
 /// The second time takes off what rounding has left of the first.
 const ROUNDS: usize = 2;
 
-/// The null space of A, which is not empty: an orthonormal basis in the units of the design. `None` if it has 64 dimensions
-/// or more, or A has directions that it nearly does not see, or the search takes more than `most` iterations at a time.
+/// The null space of A, which is not empty.
+pub(super) struct NullSpace {
+    /// Orthonormal, in the units of the design.
+    pub basis: Mat<f64>,
+    /// What A makes of it, relative to |A|_F.
+    pub cut: f64,
+}
+
+/// `None` if the null space has 64 dimensions or more, or A has directions that it nearly does not see, or the search takes more than `most` iterations at a time.
 /// `first` is what A does not see of the first random vector.
 pub(super) fn null_space<T: Real, M: Passes<T>>(
     group: &Group<'_, '_, T, M>,
@@ -32,7 +39,7 @@ pub(super) fn null_space<T: Real, M: Passes<T>>(
     random: &Stream,
     (most, rcond): (usize, f64),
     made: &mut Made,
-) -> Result<Option<Mat<f64>>> {
+) -> Result<Option<NullSpace>> {
     let few = FEW.min(system.present());
     let mut left = beside(first, &system.probes(random, 1..few as u64)?)?;
     if !take_off(group, system, &mut left, most, made)? {
@@ -102,21 +109,22 @@ fn span(system: &System, vectors: &Mat<f64>) -> Result<Mat<f64>> {
     product(vectors.as_ref(), weights.as_ref())
 }
 
-/// The basis in the units of the design, if one read shows that A has nothing of it.
+/// The null space, if one read shows that A has nothing of it.
 fn proven<T: Real, M: Passes<T>>(
     group: &Group<'_, '_, T, M>,
     system: &System,
     rcond: f64,
     basis: Mat<f64>,
     made: &mut Made,
-) -> Result<Option<Mat<f64>>> {
+) -> Result<Option<NullSpace>> {
     let (d, count) = (basis.nrows(), basis.ncols());
     let vectors = Mat::from_fn(d, count, |j, i| basis[(j, i)] / system.scale[j])?;
     let pass = system.pass(group, &vectors, &[])?;
     made.reads += 1;
     let nothing = rcond.max(30.0 * f64::EPSILON * (d as f64).sqrt());
-    match pass.squares.iter().all(|square| square.sqrt() <= nothing) {
-        true => orthonormal(group.context, vectors).map(Some),
-        false => Ok(None),
+    if pass.squares.iter().any(|square| square.sqrt() > nothing) {
+        return Ok(None);
     }
+    let cut = pass.squares.iter().sum::<f64>().sqrt() / system.frobenius + 2.0 * f64::UNIT_ROUNDOFF;
+    Ok(Some(NullSpace { basis: orthonormal(group.context, vectors)?, cut }))
 }

@@ -9,6 +9,9 @@ use std::f64::consts::SQRT_2;
 
 /// The gradient is rounding below this times the largest eigenvalue and the answer, or |A|_F and the residual.
 const STATIONARY: f64 = 0.5 * f64::EPSILON / 2.0;
+/// In the first round of an answer so many times that, as a round follows which measures its gradient anew: iterations
+/// beyond it would walk along what A does not see.
+const AT_FIRST: f64 = 16.0;
 /// Within this factor of it, a gradient that has grown by so much from its least has been there already.
 const NEAR: f64 = 1e3;
 const GROWN: f64 = 1e2;
@@ -69,6 +72,8 @@ pub(super) struct Side {
     slope: f64,
     /// |x + y|
     reach: f64,
+    /// The largest pivot: at most the largest eigenvalue.
+    top: f64,
     /// 1 / a and the ratio of squared residuals of every iteration, and by how much it brought the squared residual down.
     coefficients: Vec<[f64; 2]>,
     energies: Vec<f64>,
@@ -99,6 +104,7 @@ impl Side {
             size,
             slope,
             reach: size,
+            top: 0.0,
             coefficients: Vec::new(),
             energies: Vec::new(),
             gained: 0.0,
@@ -120,11 +126,17 @@ impl Side {
             return Ok(());
         }
         let step = self.gamma / curvature;
-        let [mut next, mut reach] = [0.0; 2];
+        let moved = self.gradient.iter().zip(negated).map(|(g, product)| step.mul_add(*product, *g));
+        let next: f64 = moved.map(|g| g * g).sum();
+        if self.has_been_there(next.sqrt()) {
+            // What is left of the direction is rounding that A hardly sees.
+            self.has_ended = true;
+            return Ok(());
+        }
+        let mut reach = 0.0;
         for j in 0..self.y.len() {
             self.y[j] += step * self.direction[j];
             self.gradient[j] += step * negated[j];
-            next = self.gradient[j].mul_add(self.gradient[j], next);
             reach += (self.x[j] + self.y[j]).powi(2);
         }
         let ratio = next / self.gamma;
@@ -136,8 +148,22 @@ impl Side {
         self.gained += step * self.gamma;
         self.quadrature.add(step.recip(), ratio);
         (self.gamma, self.reach, self.least) = (next, reach.sqrt(), self.least.min(next));
+        self.top = self.top.max(step.recip());
         self.is_lost = !next.is_finite() || next > WILD * WILD * self.least;
         Ok(())
+    }
+
+    /// What rounding leaves of a gradient.
+    fn rounding(&self) -> f64 {
+        let level = self.top * self.reach.max(self.size) + 0.5 * self.frobenius * self.start.residual_norm;
+        let is_last = self.is_probe() || self.start.measures;
+        if is_last { STATIONARY * level } else { AT_FIRST * STATIONARY * level }
+    }
+
+    /// True if gradients have come near that, and this one has grown again.
+    fn has_been_there(&self, slope: f64) -> bool {
+        let least = self.least.sqrt();
+        slope > GROWN * least && least <= NEAR * self.rounding()
     }
 
     /// Decides whether another iteration is worth its read.
@@ -146,11 +172,8 @@ impl Side {
             self.has_ended = true;
             return;
         }
-        let top = self.coefficients.iter().map(|&[pivot, _]| pivot).fold(0.0, f64::max);
-        let rounding =
-            STATIONARY * (top * self.reach.max(self.size) + 0.5 * self.frobenius * self.start.residual_norm);
-        let (slope, least) = (self.gamma.sqrt(), self.least.sqrt());
-        let is_stationary = slope <= rounding || slope > GROWN * least && least <= NEAR * rounding;
+        let slope = self.gamma.sqrt();
+        let is_stationary = slope <= self.rounding();
         match self.purpose {
             Purpose::Probe => self.has_ended = is_stationary || self.reach <= LEFT * self.size,
             Purpose::Answer { .. } => {
@@ -222,6 +245,18 @@ impl Side {
         if by_slope < by_residual { by_slope } else { by_residual }
     }
 
+    /// The smaller of the same in units in which the columns, here of these lengths, have norm one.
+    pub fn cheap_with(&self, lengths: &[f64]) -> f64 {
+        let present = lengths.iter().filter(|&&length| length > 0.0).count();
+        let over = |(value, length): (&f64, &f64)| if *length > 0.0 { value / length } else { 0.0 };
+        let square = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>();
+        let size = square(&mut self.x.iter().zip(lengths).map(|(x, length)| x * length)).sqrt();
+        let slope = square(&mut self.first.iter().zip(lengths).map(over)).sqrt();
+        let (frobenius, residual) = ((present as f64).sqrt(), self.start.residual_norm);
+        let by_residual = backward_error_of_image(frobenius, residual, size, self.target_norm());
+        by_residual.min(slope / frobenius / residual)
+    }
+
     fn by_quadrature(&self) -> Measured {
         let [low, high, above] = [
             self.quadrature.low(),
@@ -283,11 +318,8 @@ impl Side {
 
     /// A lower bound on the condition of A.
     pub fn condition(&self) -> f64 {
-        let extremes =
-            self.coefficients.iter().fold([f64::INFINITY, 0.0], |[least, most]: [f64; 2], &[pivot, _]| {
-                [least.min(pivot), most.max(pivot)]
-            });
-        if extremes[1] > 0.0 { (extremes[1] / extremes[0]).sqrt() } else { 1.0 }
+        let least = self.coefficients.iter().fold(f64::INFINITY, |least: f64, &[pivot, _]| least.min(pivot));
+        if self.top > 0.0 { (self.top / least).sqrt() } else { 1.0 }
     }
 }
 

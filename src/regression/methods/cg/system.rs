@@ -7,13 +7,11 @@ use crate::memory::{collected, push, room_for};
 use crate::random::Stream;
 use crate::regression::design::pass::{Pass, Passes, Sides};
 use crate::regression::methods::cg::side::{Purpose, Side, Start};
-use crate::regression::refine::{Group, TARGETS};
+use crate::regression::refine::{Group, HIDDEN, RESOLVED, TARGETS};
 use std::ops::Range;
 
-/// Columns shorter than this beside the root of the ridge have their coefficients from the residual.
-const HIDDEN: f64 = 1e-4;
-/// Coefficients of theirs that a step changes by less are right.
-const RESOLVED: f64 = 1e-13;
+/// A ridge this long beside a column of norm one leaves no direction out of sight.
+const HIDDEN_EIGENVALUE: f64 = 1e-8;
 
 const COLUMNS: &str = "norms of columns";
 
@@ -26,7 +24,9 @@ pub(super) struct System {
     norms: Vec<f64>,
     /// Roots of the ridge.
     roots: Vec<f64>,
-    frobenius: f64,
+    /// Norms of the columns with their ridge in these units, and of all of them together.
+    lengths: Vec<f64>,
+    pub frobenius: f64,
     /// Columns that are not zeros, and the most that the rank can be.
     present: usize,
     most_rank: usize,
@@ -48,9 +48,10 @@ impl System {
             (false, length) => length,
         };
         let scale = collected((0..d).map(unit), COLUMNS)?;
-        let scaled = collected((0..d).map(|j| length(j) / scale[j]), COLUMNS)?;
+        let lengths = collected((0..d).map(|j| length(j) / scale[j]), COLUMNS)?;
         let norms = collected(norms.iter().copied(), COLUMNS)?;
-        Ok(Self { scale, norms, roots, frobenius: norm(&scaled), present, most_rank })
+        let frobenius = norm(&lengths);
+        Ok(Self { scale, norms, roots, lengths, frobenius, present, most_rank })
     }
 
     /// Columns that are not zeros.
@@ -58,9 +59,25 @@ impl System {
         self.present
     }
 
+    /// True if A has fewer rows than columns.
+    pub fn is_wide(&self) -> bool {
+        self.present > self.most_rank
+    }
+
     /// True if the columns may be dependent, and the answer of least norm may be another.
     pub fn is_in_doubt(&self) -> bool {
-        self.present <= self.most_rank && self.roots.iter().all(|&root| root == 0.0)
+        !self.is_wide() && self.roots.iter().all(|&root| root == 0.0)
+    }
+
+    /// True if eigenvalues may be so small that no iteration tells of their directions.
+    pub fn may_hide(&self) -> bool {
+        let ridge = self.roots.iter().zip(&self.scale).map(|(root, scale)| (root / scale).powi(2));
+        ridge.fold(f64::INFINITY, f64::min) < HIDDEN_EIGENVALUE
+    }
+
+    /// A bound on the error of the start that needs no estimate of an eigenvalue, with columns of norm one.
+    pub fn rigorous(&self, side: &Side) -> f64 {
+        if self.is_wide() { side.cheap_with(&self.lengths) } else { side.error().rigorous }
     }
 
     /// Answers without their parts in a null space, in the units of the caller, of which this is an orthonormal basis.
