@@ -2,14 +2,15 @@
 //!
 //! With A = U S V' (weighted and centred) the coefficients for a ridge are V S (S^2 + ridge)^-1 U'b and the fit has
 //! the hat matrix H = U diag(s^2 / (s^2 + ridge)) U', plus w_i / sum(w) on the diagonal for an intercept. The residual
-//! at a row that is left out is its residual over 1 - h_ii. U is made from A, V and S one tile at a time and never
-//! stored, unless A has fewer rows than columns. S and V are those of A'A where the condition allows that, else of a
-//! triangle, of A or of its transpose. Cost: that, then n d (d + alphas (1 + targets)) multiply-adds.
+//! at a row that is left out is its residual over 1 - h_ii. U is made from A, V and S a few rows at a time and never
+//! stored, unless A has fewer rows than columns. S and V are those of A'A, or S and U those of A A', where the condition
+//! with the least ridge allows that, else of a triangle, of A or of its transpose. Cost: that, then n d (d + alphas (1 +
+//! targets)) multiply-adds, of sparse rows d and n alphas (1 + targets) for every entry.
 
 use crate::error::Result;
 use crate::linalg;
 use crate::linalg::{Precision, rank_of};
-use crate::matrix::{Mat, Real, Rows, TILE_ROWS, make_rows, row_blocks};
+use crate::matrix::{Dense, Mat, Matrix, Real, Rows, Sparse, TILE_ROWS, make_rows, row_blocks};
 use crate::memory::{collected, filled, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
@@ -17,6 +18,7 @@ use crate::regression::design::products::transposed_product;
 use crate::regression::methods::dual::Transposed;
 use crate::regression::methods::moments::Moments;
 use crate::regression::problem::Problem;
+use crate::simd::axpy;
 use std::ops::Range;
 
 /// Weighted mean over the rows of the squared leave-one-out residuals, `alphas.len()` x k.
@@ -26,14 +28,18 @@ pub fn ridge_leave_one_out<T: Real>(
     alphas: &[f64],
 ) -> Result<Mat<f64>> {
     let design = Design::new(context, problem)?;
-    let steps = Steps::new(context, &design, alphas)?;
+    Steps::with(context, &design, alphas, |steps| sums_of_squares(context, steps))
+}
+
+fn sums_of_squares<T: Real>(context: &Context, steps: &Steps<'_, '_, T>) -> Result<Mat<f64>> {
+    let design = steps.design;
     let blocks = row_blocks(design.nrows(), design.ncols())?;
     let partial = context.map_with(blocks.len(), Vec::new, |buffer, block| {
         let mut sums = zeros(steps.width(), "sums of squares")?;
         steps.each(blocks[block].clone(), buffer, |_, c, residual| sums[c] += residual * residual)?;
         Ok(sums)
     })?;
-    let mut errors = Mat::zeros(alphas.len(), design.ntargets())?;
+    let mut errors = Mat::zeros(steps.alphas, design.ntargets())?;
     for partial in partial {
         let partial: Vec<f64> = partial?;
         errors.as_mut_slice().iter_mut().zip(partial).for_each(|(sum, part)| *sum += part);
@@ -53,13 +59,16 @@ pub fn ridge_left_out<T: Real>(
     alphas: &[f64],
 ) -> Result<Mat<f64>> {
     let design = Design::new(context, problem)?;
-    let steps = Steps::new(context, &design, alphas)?;
-    let width = steps.width();
+    Steps::with(context, &design, alphas, |steps| residuals(context, steps))
+}
+
+fn residuals<T: Real>(context: &Context, steps: &Steps<'_, '_, T>) -> Result<Mat<f64>> {
+    let (design, width) = (steps.design, steps.width());
     let mut residuals = Mat::zeros(width, design.nrows())?;
     let blocks = row_blocks(design.nrows(), design.ncols())?;
     make_rows(context, residuals.as_mut().t(), &blocks, width, |buffer, rows, out| {
         steps.each(rows.clone(), buffer, |i, c, residual| {
-            out[(i - rows.start) * width + c] = residual / design.target_scale(c / alphas.len());
+            out[(i - rows.start) * width + c] = residual / design.target_scale(c / steps.alphas);
         })
     })?;
     Ok(residuals)
@@ -72,7 +81,7 @@ pub fn ridge_path<T: Real>(
     alphas: &[f64],
 ) -> Result<(Mat<f64>, Vec<f64>)> {
     let design = Design::new(context, problem)?;
-    let spectrum = Spectrum::new(context, &design)?;
+    let spectrum = Spectrum::new(context, &design, alphas)?;
     let k = design.ntargets();
     let fits = Mat::from_fn(spectrum.rank(), alphas.len() * k, |j, c| {
         spectrum.kept(j, alphas[c / k]) * spectrum.coordinates[(j, c % k)] / design.target_scale(c % k)
@@ -92,6 +101,8 @@ struct Spectrum {
     squares: Vec<f64>,
     vectors: Vectors,
     coordinates: Mat<f64>,
+    /// Whether means may be taken off products instead of rows.
+    is_steady: bool,
 }
 
 /// Singular vectors, where they are fewest numbers.
@@ -106,15 +117,16 @@ enum Vectors {
 const MOST_FOR_GRAM: f64 = 100.0;
 
 impl Spectrum {
-    fn new<T: Real>(context: &Context, design: &Design<'_, T>) -> Result<Self> {
+    fn new<T: Real>(context: &Context, design: &Design<'_, T>, ridges: &[f64]) -> Result<Self> {
+        let least = ridges.iter().copied().fold(f64::INFINITY, f64::min);
         if design.nrows() < design.ncols() {
-            Self::wide(context, design)
+            Self::wide(context, design, least)
         } else {
-            Self::tall(context, design)
+            Self::tall(context, design, least)
         }
     }
 
-    fn tall<T: Real>(context: &Context, design: &Design<'_, T>) -> Result<Self> {
+    fn tall<T: Real>(context: &Context, design: &Design<'_, T>, ridge: f64) -> Result<Self> {
         let d = design.ncols();
         let ones = filled(1.0, d, "column scales")?;
         let moments = Moments::new(context, design, Precision::Double, ones)?;
@@ -123,7 +135,8 @@ impl Spectrum {
         }
         let is_exact = moments.magnification() <= MOST_FOR_GRAM;
         let (gram, at_zero) = moments.into_parts();
-        let known = if is_exact { of_gram(&gram)? } else { None };
+        let known = if is_exact { of_gram(&gram, 0, ridge)? } else { None };
+        let is_steady = known.is_some();
         let (s, v) = match known {
             Some(found) => found,
             None => {
@@ -132,23 +145,34 @@ impl Spectrum {
             }
         };
         let rank = rank_of(&s, design.cut_off());
+        let squares = collected(s[..rank].iter().map(|s| s * s), "singular values")?;
         let whitener = Mat::from_fn(d, rank, |i, j| v[(i, j)] / s[j])?;
         let coordinates = linalg::product(whitener.as_ref().t(), at_zero.gradient.as_ref())?;
-        let squares = collected(s[..rank].iter().map(|s| s * s), "singular values")?;
-        Ok(Self { squares, vectors: Vectors::Whitener(whitener), coordinates })
+        Ok(Self { squares, vectors: Vectors::Whitener(whitener), coordinates, is_steady })
     }
 
-    /// From the triangle of A': where A' = QR and R' = U S W', A = U S (Q W)'.
-    fn wide<T: Real>(context: &Context, design: &Design<'_, T>) -> Result<Self> {
+    /// From A A' or the triangle of A': where A' = QR and R' = U S W', A = U S (Q W)'.
+    fn wide<T: Real>(context: &Context, design: &Design<'_, T>, ridge: f64) -> Result<Self> {
         design.largest_in_columns(context)?;
-        let r = linalg::tsqr(context, &Transposed::of(design))?;
-        let svd = linalg::svd(r.as_ref())?;
-        let rank = rank_of(&svd.s, design.cut_off());
-        let u = Mat::from_fn(design.nrows(), rank, |i, j| svd.v[(i, j)])?;
-        let targets = Mat::from_fn(design.nrows(), design.ntargets(), |i, target| design.target(i, target))?;
+        let n = design.nrows();
+        let skipped = usize::from(design.means().is_some());
+        let known = match row_gram(context, design)? {
+            Some(gram) => of_gram(&gram, skipped, ridge)?,
+            None => None,
+        };
+        let (s, left) = match known {
+            Some(found) => found,
+            None => {
+                let svd = linalg::svd(linalg::tsqr(context, &Transposed::of(design))?.as_ref())?;
+                (svd.s, svd.v)
+            }
+        };
+        let rank = rank_of(&s, design.cut_off());
+        let u = Mat::from_fn(n, rank, |i, j| left[(i, j)])?;
+        let targets = Mat::from_fn(n, design.ntargets(), |i, target| design.target(i, target))?;
         let coordinates = linalg::product(u.as_ref().t(), targets.as_ref())?;
-        let squares = collected(svd.s[..rank].iter().map(|s| s * s), "singular values")?;
-        Ok(Self { squares, vectors: Vectors::Left(u), coordinates })
+        let squares = collected(s[..rank].iter().map(|s| s * s), "singular values")?;
+        Ok(Self { squares, vectors: Vectors::Left(u), coordinates, is_steady: true })
     }
 
     /// V S^-1 times coordinates.
@@ -184,25 +208,131 @@ impl Spectrum {
     }
 }
 
-/// The singular values and right vectors of a matrix by its A'A, if its condition allows that.
-fn of_gram(gram: &Mat<f64>) -> Result<Option<(Vec<f64>, Mat<f64>)>> {
+/// A A', if it is not spoilt by centring.
+fn row_gram<T: Real>(context: &Context, design: &Design<'_, T>) -> Result<Option<Mat<f64>>> {
+    let n = design.nrows();
+    let gram = match &design.a.source {
+        Matrix::Sparse(matrix) => sparse_row_gram(context, design, matrix)?,
+        _ => {
+            let ones = filled(1.0, n, "row scales")?;
+            let nothing = |(): &mut (), _: Dense<'_, f64>, _| ();
+            Some(linalg::gram::<f64, ()>(context, &Transposed::of(design), &ones, || (), nothing)?.0)
+        }
+    };
+    let Some(mut gram) = gram else { return Ok(None) };
+    if design.means().is_some() {
+        // Centring takes the direction of the root weights, which becomes that of the largest eigenvalue.
+        let share = |i: usize| design.root_weight(i) / design.weight_norm();
+        let sum = |j: usize| (0..n).map(|i| gram[(i.max(j), i.min(j))].abs()).sum::<f64>();
+        let large = 2.0 * (0..n).map(sum).fold(0.0, f64::max);
+        for j in 0..n {
+            (j..n).for_each(|i| gram[(i, j)] += large * share(i) * share(j));
+        }
+    }
+    Ok(Some(gram))
+}
+
+/// The same of sparse rows, in the lower triangle.
+fn sparse_row_gram<T: Real>(
+    context: &Context,
+    design: &Design<'_, T>,
+    matrix: &Sparse<'_, T>,
+) -> Result<Option<Mat<f64>>> {
+    let n = design.nrows();
+    if design.a.scale.iter().flatten().any(|&power| power != 0.0 && power != 1.0) {
+        return Ok(None);
+    }
+    let mut gram = matrix.t().by_rows(context, |columns| linalg::sparse_gram(context, columns, None))?;
+    let Some(means) = design.means() else { return weighted(design, gram).map(Some) };
+    let mut fits: Vec<f64> = zeros(n, "products with rows")?;
+    matrix.visit_rows(0..n, |i, j, value| fits[i] += value * means[j]);
+    let square: f64 = means.iter().map(|mean| mean * mean).sum();
+    let mut is_spoilt = false;
+    for j in 0..n {
+        let before = gram[(j, j)];
+        (j..n).for_each(|i| gram[(i, j)] += square - fits[i] - fits[j]);
+        is_spoilt |= before > MOST_FOR_GRAM * gram[(j, j)] && design.root_weight(j) > 0.0;
+    }
+    if is_spoilt { Ok(None) } else { weighted(design, gram).map(Some) }
+}
+
+/// The lower triangle times the root weights of both rows.
+fn weighted<T: Real>(design: &Design<'_, T>, mut gram: Mat<f64>) -> Result<Mat<f64>> {
+    for j in 0..gram.ncols() {
+        let root = design.root_weight(j);
+        gram.col_mut(j).iter_mut().enumerate().for_each(|(i, value)| *value *= root * design.root_weight(i));
+    }
+    Ok(gram)
+}
+
+/// The singular values and right vectors of a matrix by its A'A, of which the lower triangle is read, if the condition
+/// under this ridge allows that; so many of the largest are skipped.
+fn of_gram(gram: &Mat<f64>, skipped: usize, ridge: f64) -> Result<Option<(Vec<f64>, Mat<f64>)>> {
     let d = gram.ncols();
     if !gram.as_slice().iter().all(|value| value.is_finite()) {
         return Ok(None);
     }
     let (values, vectors) = linalg::eigh(gram)?;
-    let Some((least, most)) = values.first().copied().zip(values.last().copied()) else { return Ok(None) };
-    if most.is_nan() || most > MOST_FOR_GRAM.powi(2) * least {
+    let kept = d.saturating_sub(skipped);
+    let Some((least, most)) = values.first().copied().zip(values[..kept].last().copied()) else {
+        return Ok(None);
+    };
+    if most.is_nan() || most > MOST_FOR_GRAM.powi(2) * (least.max(0.0) + ridge) {
         return Ok(None);
     }
-    let s = collected(values.iter().rev().map(|value| value.sqrt()), "singular values")?;
-    Ok(Some((s, Mat::from_fn(d, d, |i, j| vectors[(i, d - 1 - j)])?)))
+    let s = collected(values[..kept].iter().rev().map(|value| value.max(0.0).sqrt()), "singular values")?;
+    Ok(Some((s, Mat::from_fn(d, kept, |i, j| vectors[(i, kept - 1 - j)])?)))
+}
+
+/// Where rows of U come from.
+enum RowsOfU<'s, T> {
+    /// From tiles of A by V S^-1.
+    Tiles(Mat<f64>),
+    /// From the entries of sparse rows by the rows of V S^-1, here columns; less what the means make of it.
+    Entries(&'s Sparse<'s, T>, Mat<f64>, Vec<f64>),
+    /// They are there.
+    Stored(Mat<f64>),
+}
+
+impl<'s, T: Real> RowsOfU<'s, T> {
+    fn of_entries(design: &Design<'_, T>, sparse: &'s Sparse<'s, T>, whitener: &Mat<f64>) -> Result<Self> {
+        let entry = |j: usize, i: usize| whitener[(i, j)] * design.column_scale(i);
+        let lines = Mat::from_fn(whitener.ncols(), whitener.nrows(), entry)?;
+        let mut shift = zeros(lines.nrows(), "what is taken off rows")?;
+        for (i, &mean) in design.means().unwrap_or_default().iter().enumerate() {
+            axpy(mean, lines.col(i), &mut shift);
+        }
+        Ok(Self::Entries(sparse, lines, shift))
+    }
+
+    /// Some of them, transposed.
+    fn get(&self, design: &Design<'_, T>, rows: Range<usize>, buffer: &mut Vec<f64>) -> Result<Mat<f64>> {
+        match self {
+            Self::Tiles(whitener) => {
+                let tile = design.a.tile(rows, 0..design.ncols(), buffer)?;
+                linalg::product(whitener.as_ref().t(), tile.t())
+            }
+            Self::Entries(sparse, lines, shift) => {
+                let first = rows.start;
+                let mut u = Mat::zeros(lines.nrows(), rows.len())?;
+                rows.clone().for_each(|i| axpy(-1.0, shift, u.col_mut(i - first)));
+                sparse
+                    .visit_rows(rows.clone(), |i, j, value| axpy(value, lines.col(j), u.col_mut(i - first)));
+                for i in rows {
+                    let root = design.root_weight(i);
+                    u.col_mut(i - first).iter_mut().for_each(|value| *value *= root);
+                }
+                Ok(u)
+            }
+            Self::Stored(u) => Mat::copy_of(u.as_ref().rows(rows).t()),
+        }
+    }
 }
 
 struct Steps<'s, 'a, T> {
     design: &'s Design<'a, T>,
     alphas: usize,
-    vectors: Vectors,
+    rows_of_u: RowsOfU<'s, T>,
     /// What is taken off the identity to leave 1 - H, rank x alphas; where U is all of space, minus what is left of it.
     shrunk: Mat<f64>,
     /// Those times U'b, rank x (alphas, targets).
@@ -214,8 +344,28 @@ struct Steps<'s, 'a, T> {
 }
 
 impl<'s, 'a, T: Real> Steps<'s, 'a, T> {
-    fn new(context: &Context, design: &'s Design<'a, T>, alphas: &[f64]) -> Result<Self> {
-        let spectrum = Spectrum::new(context, design)?;
+    /// What becomes of the steps for a design.
+    fn with<R>(
+        context: &Context,
+        design: &Design<'a, T>,
+        alphas: &[f64],
+        work: impl FnOnce(&Steps<'_, 'a, T>) -> Result<R>,
+    ) -> Result<R> {
+        match &design.a.source {
+            Matrix::Sparse(matrix) => {
+                matrix.by_rows(context, |rows| work(&Steps::new(context, design, Some(rows), alphas)?))
+            }
+            _ => work(&Steps::new(context, design, None, alphas)?),
+        }
+    }
+
+    fn new(
+        context: &Context,
+        design: &'s Design<'a, T>,
+        sparse: Option<&'s Sparse<'s, T>>,
+        alphas: &[f64],
+    ) -> Result<Self> {
+        let spectrum = Spectrum::new(context, design, alphas)?;
         let k = design.ntargets();
         let intercept = design.means().is_some();
         let rows = design.rows_present();
@@ -223,14 +373,23 @@ impl<'s, 'a, T: Real> Steps<'s, 'a, T> {
         let shrink = |j: usize, alpha: f64| {
             if complete { -spectrum.lost(j, alpha) } else { spectrum.kept(j, alpha) }
         };
+        let shrunk = Mat::from_fn(spectrum.rank(), alphas.len(), |j, a| shrink(j, alphas[a]))?;
+        let fits = Mat::from_fn(spectrum.rank(), alphas.len() * k, |j, c| {
+            shrink(j, alphas[c / k]) * spectrum.coordinates[(j, c % k)]
+        })?;
+        let rows_of_u = match (spectrum.vectors, sparse) {
+            (Vectors::Whitener(whitener), Some(rows)) if spectrum.is_steady => {
+                RowsOfU::of_entries(design, rows, &whitener)?
+            }
+            (Vectors::Whitener(whitener), _) => RowsOfU::Tiles(whitener),
+            (Vectors::Left(u), _) => RowsOfU::Stored(u),
+        };
         Ok(Self {
             design,
             alphas: alphas.len(),
-            shrunk: Mat::from_fn(spectrum.rank(), alphas.len(), |j, a| shrink(j, alphas[a]))?,
-            fits: Mat::from_fn(spectrum.rank(), alphas.len() * k, |j, c| {
-                shrink(j, alphas[c / k]) * spectrum.coordinates[(j, c % k)]
-            })?,
-            vectors: spectrum.vectors,
+            rows_of_u,
+            shrunk,
+            fits,
             identity: if complete { 0.0 } else { 1.0 },
             weight_norm: if intercept { design.weight_norm() } else { f64::INFINITY },
         })
@@ -250,33 +409,31 @@ impl<'s, 'a, T: Real> Steps<'s, 'a, T> {
     ) -> Result<()> {
         for start in rows.clone().step_by(TILE_ROWS) {
             let part = start..(start + TILE_ROWS).min(rows.end);
-            let u = match &self.vectors {
-                Vectors::Whitener(whitener) => {
-                    let tile = self.design.a.tile(part, 0..self.design.ncols(), buffer)?;
-                    linalg::product(tile, whitener.as_ref())?
-                }
-                Vectors::Left(u) => Mat::copy_of(u.as_ref().rows(part))?,
-            };
-            self.rows(u, start, &mut visit)?;
+            self.residuals(self.rows_of_u.get(self.design, part, buffer)?, start, &mut visit)?;
         }
         Ok(())
     }
 
-    /// The same for rows of U.
-    fn rows(&self, mut u: Mat<f64>, first: usize, visit: &mut impl FnMut(usize, usize, f64)) -> Result<()> {
-        let (rows, k) = (u.nrows(), self.design.ntargets());
-        let fitted = linalg::product(u.as_ref(), self.fits.as_ref())?;
+    /// The same for rows of U, transposed.
+    fn residuals(
+        &self,
+        mut u: Mat<f64>,
+        first: usize,
+        visit: &mut impl FnMut(usize, usize, f64),
+    ) -> Result<()> {
+        let (rows, k) = (u.ncols(), self.design.ntargets());
+        let fitted = linalg::product(self.fits.as_ref().t(), u.as_ref())?;
         u.as_mut_slice().iter_mut().for_each(|u| *u *= *u);
-        let leverage = linalg::product(u.as_ref(), self.shrunk.as_ref())?;
+        let leverage = linalg::product(self.shrunk.as_ref().t(), u.as_ref())?;
         for i in 0..rows {
             let row = first + i;
             let free = self.identity * (1.0 - (self.design.root_weight(row) / self.weight_norm).powi(2));
             for target in 0..k {
                 let observed = self.identity * self.design.target(row, target);
                 for alpha in 0..self.alphas {
-                    // A row of weight zero is nowhere in U.
-                    let left = observed - fitted[(i, alpha * k + target)];
-                    let residual = if left == 0.0 { 0.0 } else { left / (free - leverage[(i, alpha)]) };
+                    let left = observed - fitted[(alpha * k + target, i)];
+                    let is_nothing = left == 0.0 || self.design.root_weight(row) == 0.0;
+                    let residual = if is_nothing { 0.0 } else { left / (free - leverage[(alpha, i)]) };
                     visit(row, target * self.alphas + alpha, residual);
                 }
             }

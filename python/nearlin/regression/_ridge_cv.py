@@ -7,6 +7,7 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import sklearn
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.metrics import check_scoring, get_scorer
 from sklearn.model_selection import check_cv
@@ -34,14 +35,18 @@ Array: TypeAlias = npt.NDArray[np.float64]
 
 Scorer: TypeAlias = Callable[..., float]
 
+LARGEST_FACTOR = 5000
+"""Order of the largest dense factor that is made of sparse rows."""
+
 
 class RidgeCV(LeastSquares):
     """Ridge regression whose penalty is chosen by cross-validation, by default leave-one-out.
 
     The leave-one-out errors of all penalties and rows come from one factorisation of X, exactly, and not from
     fits that each leave a row out; with `cv` there is one factorisation a fold for all penalties. A final fit
-    with the chosen penalty has its own certificate. The factor is dense, for sparse X too: where it has no
-    memory, search with scikit-learn's GridSearchCV and :class:`Ridge`.
+    with the chosen penalty has its own certificate. The factor is dense, for sparse X too, though X is never
+    spread out; beyond 5000 rows and columns, where it would take minutes, sparse X needs `cv`, and each fold has a
+    fit for each penalty.
 
     Parameters
     ----------
@@ -174,7 +179,8 @@ class RidgeCV(LeastSquares):
         Raises
         ------
         InvalidInputError
-            If an argument is out of its domain, has the wrong shape, or holds NaN or infinity.
+            If an argument is out of its domain, has the wrong shape, or holds NaN or infinity; if sparse `X` is
+            too large to leave its rows out one at a time.
         AllocationError
             If there is no memory for a factor of X.
         """
@@ -189,6 +195,12 @@ class RidgeCV(LeastSquares):
         if self.cv is not None:
             scores = self._scores_of_folds(
                 matrix, observed, weights, alphas, for_scorer=for_scorer, for_splitter=for_splitter
+            )
+        elif _is_beyond_a_factor(matrix):
+            raise InvalidInputError(
+                f"is None, which leaves out one row at a time by a dense factor, for sparse `X` of shape "
+                f"{matrix.shape}, expected folds such as cv=5, which need none",
+                argument="cv",
             )
         elif self.scoring is None and not self.store_cv_results:
             errors = self._core(_core.ridge_loo, matrix, targets, weights, alphas)
@@ -280,12 +292,15 @@ class RidgeCV(LeastSquares):
                 )
         except AllocationError as error:
             raise AllocationError(
-                f"{error}: RidgeCV makes a dense factor of `X`, with and without `cv`; "
-                "Ridge does not for sparse `X`, and scikit-learn's GridSearchCV finds its alpha"
+                f"{error}: RidgeCV makes a dense factor of `X`, with and without `cv`; Ridge may do without, "
+                "and scikit-learn's GridSearchCV finds its alpha"
             ) from error
 
     def _path(self, X: Matrix, y: Float, weights: Array | None, alphas: Array) -> list[Ridge]:
-        """A fitted model for each penalty, from one factorisation."""
+        """A fitted model for each penalty, from one factorisation where there may be one."""
+        if _is_beyond_a_factor(X):
+            options = {"fit_intercept": self.fit_intercept, "n_jobs": self.n_jobs, "random_state": 0}
+            return [Ridge(float(alpha), **options).fit(X, y, sample_weight=weights) for alpha in alphas]
         single = y.ndim == 1
         columns = y[:, np.newaxis] if single else y
         coefficients, intercepts = self._core(_core.ridge_path, X, columns, weights, alphas)
@@ -370,6 +385,10 @@ class _Said(RegressorMixin, BaseEstimator):
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
+
+
+def _is_beyond_a_factor(X: Matrix) -> bool:
+    return issparse(X) and min(X.shape) > LARGEST_FACTOR
 
 
 def _best(scores: Array) -> Any:

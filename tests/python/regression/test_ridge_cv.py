@@ -189,3 +189,45 @@ def test_without_memory_for_a_factor_the_way_out_is_named(monkeypatch):
     monkeypatch.setattr("nearlin._core.ridge_loo", no_memory)
     with pytest.raises(AllocationError, match=r"8 bytes for a matrix.* GridSearchCV"):
         RidgeCV().fit(*problem())
+
+
+def test_sparse_rows_beyond_a_factor_have_folds(monkeypatch):
+    monkeypatch.setattr("nearlin.regression._ridge_cv.LARGEST_FACTOR", 4)
+    X, y = problem()
+    sparse = scipy.sparse.csr_array(X)
+    with pytest.raises(InvalidInputError, match=r"`cv` is None.*\(60, 5\), expected folds such as cv=5"):
+        RidgeCV(ALPHAS).fit(sparse, y)
+    right = RidgeCV(ALPHAS, cv=3).fit(X, y)
+    found = RidgeCV(ALPHAS, cv=3).fit(sparse, y)
+    assert found.alpha_ == right.alpha_
+    assert_allclose(found.best_score_, right.best_score_, rtol=1e-12)
+    assert_allclose(found.coef_, right.coef_, rtol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore::nearlin.exceptions.AccuracyWarning")
+@pytest.mark.parametrize("form", [scipy.sparse.csr_array, scipy.sparse.csc_array, np.asarray])
+@pytest.mark.parametrize("shape", [(60, 9), (9, 60)])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("hard", ["", "weights", "dependent", "far means", "constant"])
+def test_rows_left_out_of_any_matrix_are_those_of_as_many_fits(form, shape, fit_intercept, hard):
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal(shape) * (rng.random(shape) < 0.4)
+    if hard == "dependent":
+        X[:, -3:] = X[:, :3]
+        X[-2:] = X[:2]
+    if hard == "far means":
+        X += 1e4
+    if hard == "constant":
+        X[:, 2] = 1e3
+    y = rng.standard_normal(len(X))
+    weights = rng.integers(0, 3, len(X)).astype(float) if hard == "weights" else np.ones(len(X))
+    alphas = [1e-2, 1.0, 50.0]
+    options = {"fit_intercept": fit_intercept}
+    model = RidgeCV(alphas, **options).fit(form(X), y, sample_weight=weights)
+    for alpha, error in zip(alphas, model.loo_error_, strict=True):
+        left_out = []
+        for i in range(len(X)):
+            kept = np.arange(len(X)) != i
+            fit = Ridge(alpha, **options).fit(X[kept], y[kept], sample_weight=weights[kept])
+            left_out.append(weights[i] * (y[i] - fit.predict(X[i : i + 1])[0]) ** 2)
+        assert_allclose(error, np.mean(left_out), rtol=1e-7)
