@@ -10,7 +10,15 @@ import numpy.typing as npt
 
 from .exceptions import InvalidTypeError, NonFiniteError
 
-__all__ = ["check_frame", "column_names", "frame_values", "is_frame", "naming_columns", "string_names"]
+__all__ = [
+    "check_frame",
+    "column_names",
+    "frame_values",
+    "is_frame",
+    "naming_columns",
+    "sparse_frame_values",
+    "string_names",
+]
 
 NUMBERS = frozenset({"integer", "floating", "mixed-integer-float", "boolean", "decimal", "empty"})
 """What pandas calls columns of Python objects that are real numbers."""
@@ -76,6 +84,14 @@ def frame_values(frame: Any) -> npt.NDArray[Any]:
         with suppress(TypeError, ValueError, OverflowError):
             return np.asarray(frame.to_numpy(dtype=np.float64, na_value=np.nan))
     return values
+
+
+def sparse_frame_values(A: Any) -> Any:
+    """Return a frame of sparse columns with zeros in between as a CSR matrix, None for anything else."""
+    if library_of(A) != "pandas" or ndim(A) != 2:
+        return None
+    kinds = [dtype for dtype in A.dtypes if type(dtype).__name__ == "SparseDtype" and dtype.fill_value == 0]
+    return A.sparse.to_coo().tocsr() if 0 < len(kinds) == A.shape[1] else None
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias, TypeGuard, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ._frames import check_frame, frame_values, is_frame
+from ._frames import check_frame, frame_values, is_frame, sparse_frame_values
 from ._sparse import compressed, is_sparse, sparse_dtype
 from .exceptions import (
     AllocationError,
@@ -79,10 +79,11 @@ def as_matrix(A: object, name: str = "A", *, accept_sparse: bool = True, allow_e
     """
     if is_plain(A) and A.ndim == 2 and (allow_empty or A.size):
         return A
-    if is_sparse(A):
+    values = A if is_sparse(A) else sparse_frame_values(A)
+    if values is not None:
         if not accept_sparse:
             raise InvalidTypeError("is sparse, expected a dense array; use its toarray()", argument=name)
-        sparse: Any = A
+        sparse: Any = values
         _check_ndim(sparse.shape, name)
         matrix = compressed(sparse, float_dtype(sparse_dtype(sparse, name), name), name)
     else:
@@ -104,8 +105,9 @@ def as_samples(X: object, name: str) -> Matrix:
 
     It looks past masks, takes dates and text for numbers, and trusts the indices of sparse matrices.
     """
-    if is_sparse(X):
-        return as_matrix(X, name, allow_empty=True)
+    values = X if is_sparse(X) else sparse_frame_values(X)
+    if values is not None:
+        return as_matrix(values, name, allow_empty=True)
     array = as_array(X, name)
     float_dtype(array.dtype, name)
     return array

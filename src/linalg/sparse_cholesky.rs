@@ -57,11 +57,13 @@ pub(crate) fn sparse_products(
             let (row, at) = (positions.rows[entry] as usize, positions.at[entry] as usize);
             let (scale, mut outcome) = (a.values()[at], Ok(()));
             a.visit(at..a.extent(row).end, |index, value| {
-                if slots[index] <= start && outcome.is_ok() {
+                if outcome.is_ok() && slots[index] <= start {
                     outcome = append(&mut rows, &mut values, index);
                     slots[index] = rows.len();
                 }
-                values[slots[index] - 1] += scale * value;
+                if outcome.is_ok() {
+                    values[slots[index] - 1] += scale * value;
+                }
             });
             outcome?;
             if rows.len() > most {

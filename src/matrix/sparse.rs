@@ -2,7 +2,7 @@
 
 use super::Real;
 use crate::error::{Error, Result};
-use crate::memory::zeros;
+use crate::memory::{collected, zeros};
 use crate::parallel::Context;
 use std::ops::Range;
 
@@ -305,11 +305,20 @@ impl<'a, T: Real> Sparse<'a, T> {
                 Ok(squares.fold(sum, usize::saturating_add))
             });
         }
-        let mut lengths: Vec<usize> = zeros(self.width, "lengths of rows")?;
+        Ok(self.row_lengths(context)?.into_iter().map(square).fold(0, usize::saturating_add))
+    }
+
+    /// Stored entries of every row.
+    pub fn row_lengths(&self, context: &Context) -> Result<Vec<usize>> {
+        const LENGTHS: &str = "lengths of rows";
+        if self.axis == Axis::Rows {
+            return collected((0..self.lines).map(|line| self.extent(line).len()), LENGTHS);
+        }
+        let mut lengths: Vec<usize> = zeros(self.width, LENGTHS)?;
         for entries in context.pieces(0..self.nnz()) {
             self.visit(entries?, |row, _| lengths[row] += 1);
         }
-        Ok(lengths.into_iter().map(square).fold(0, usize::saturating_add))
+        Ok(lengths)
     }
 
     /// All lines, a few at a time; interrupts are heard in between.

@@ -15,7 +15,7 @@ use crate::memory::{collected, filled, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
 use crate::regression::design::products::transposed_product;
-use crate::regression::methods::dual::Transposed;
+use crate::regression::methods::dual::{Transposed, sparse_row_gram};
 use crate::regression::methods::moments::Moments;
 use crate::regression::problem::Problem;
 use crate::simd::axpy;
@@ -144,7 +144,7 @@ impl Spectrum {
                 (svd.s, svd.v)
             }
         };
-        let rank = rank_of(&s, design.cut_off());
+        let rank = rank_of(&s, design.cut_off()).min(design.most_rank());
         let squares = collected(s[..rank].iter().map(|s| s * s), "singular values")?;
         let whitener = Mat::from_fn(d, rank, |i, j| v[(i, j)] / s[j])?;
         let coordinates = linalg::product(whitener.as_ref().t(), at_zero.gradient.as_ref())?;
@@ -167,7 +167,7 @@ impl Spectrum {
                 (svd.s, svd.v)
             }
         };
-        let rank = rank_of(&s, design.cut_off());
+        let rank = rank_of(&s, design.cut_off()).min(design.most_rank());
         let u = Mat::from_fn(n, rank, |i, j| left[(i, j)])?;
         let targets = Mat::from_fn(n, design.ntargets(), |i, target| design.target(i, target))?;
         let coordinates = linalg::product(u.as_ref().t(), targets.as_ref())?;
@@ -232,39 +232,6 @@ fn row_gram<T: Real>(context: &Context, design: &Design<'_, T>) -> Result<Option
     Ok(Some(gram))
 }
 
-/// The same of sparse rows, in the lower triangle.
-fn sparse_row_gram<T: Real>(
-    context: &Context,
-    design: &Design<'_, T>,
-    matrix: &Sparse<'_, T>,
-) -> Result<Option<Mat<f64>>> {
-    let n = design.nrows();
-    if design.a.scale.iter().flatten().any(|&power| power != 0.0 && power != 1.0) {
-        return Ok(None);
-    }
-    let mut gram = matrix.t().by_rows(context, |columns| linalg::sparse_gram(context, columns, None))?;
-    let Some(means) = design.means() else { return weighted(design, gram).map(Some) };
-    let mut fits: Vec<f64> = zeros(n, "products with rows")?;
-    matrix.visit_rows(0..n, |i, j, value| fits[i] += value * means[j]);
-    let square: f64 = means.iter().map(|mean| mean * mean).sum();
-    let mut is_spoilt = false;
-    for j in 0..n {
-        let before = gram[(j, j)];
-        (j..n).for_each(|i| gram[(i, j)] += square - fits[i] - fits[j]);
-        is_spoilt |= before > MOST_FOR_GRAM * gram[(j, j)] && design.root_weight(j) > 0.0;
-    }
-    if is_spoilt { Ok(None) } else { weighted(design, gram).map(Some) }
-}
-
-/// The lower triangle times the root weights of both rows.
-fn weighted<T: Real>(design: &Design<'_, T>, mut gram: Mat<f64>) -> Result<Mat<f64>> {
-    for j in 0..gram.ncols() {
-        let root = design.root_weight(j);
-        gram.col_mut(j).iter_mut().enumerate().for_each(|(i, value)| *value *= root * design.root_weight(i));
-    }
-    Ok(gram)
-}
-
 /// The singular values and right vectors of a matrix by its A'A, of which the lower triangle is read, if the condition
 /// under this ridge allows that; so many of the largest are skipped.
 fn of_gram(gram: &Mat<f64>, skipped: usize, ridge: f64) -> Result<Option<(Vec<f64>, Mat<f64>)>> {
@@ -280,8 +247,11 @@ fn of_gram(gram: &Mat<f64>, skipped: usize, ridge: f64) -> Result<Option<(Vec<f6
     if most.is_nan() || most > MOST_FOR_GRAM.powi(2) * (least.max(0.0) + ridge) {
         return Ok(None);
     }
-    let s = collected(values[..kept].iter().rev().map(|value| value.max(0.0).sqrt()), "singular values")?;
-    Ok(Some((s, Mat::from_fn(d, kept, |i, j| vectors[(i, kept - 1 - j)])?)))
+    // What is left of them is rounding, and nothing beside the ridge.
+    let nothing = 8.0 * d as f64 * f64::UNIT_ROUNDOFF * most;
+    let first = values[..kept].partition_point(|&value| value <= nothing);
+    let s = collected(values[first..kept].iter().rev().map(|value| value.sqrt()), "singular values")?;
+    Ok(Some((s, Mat::from_fn(d, kept - first, |i, j| vectors[(i, kept - 1 - j)])?)))
 }
 
 /// Where rows of U come from.
@@ -316,8 +286,7 @@ impl<'s, T: Real> RowsOfU<'s, T> {
                 let first = rows.start;
                 let mut u = Mat::zeros(lines.nrows(), rows.len())?;
                 rows.clone().for_each(|i| axpy(-1.0, shift, u.col_mut(i - first)));
-                sparse
-                    .visit_rows(rows.clone(), |i, j, value| axpy(value, lines.col(j), u.col_mut(i - first)));
+                sparse.visit_rows(rows.clone(), |i, j, value| axpy(value, lines.col(j), u.col_mut(i)));
                 for i in rows {
                     let root = design.root_weight(i);
                     u.col_mut(i - first).iter_mut().for_each(|value| *value *= root);

@@ -45,8 +45,8 @@ class RidgeCV(LeastSquares):
     The leave-one-out errors of all penalties and rows come from one factorisation of X, exactly, and not from
     fits that each leave a row out; with `cv` there is one factorisation a fold for all penalties. A final fit
     with the chosen penalty has its own certificate. The factor is dense, for sparse X too, though X is never
-    spread out; beyond 5000 rows and columns, where it would take minutes, sparse X needs `cv`, and each fold has a
-    fit for each penalty.
+    spread out; beyond 5000 rows and columns, where it would take minutes, sparse X needs `cv`, and each fold
+    has a fit for each penalty.
 
     Parameters
     ----------
@@ -179,8 +179,8 @@ class RidgeCV(LeastSquares):
         Raises
         ------
         InvalidInputError
-            If an argument is out of its domain, has the wrong shape, or holds NaN or infinity; if sparse `X` is
-            too large to leave its rows out one at a time.
+            If an argument is out of its domain, has the wrong shape, or holds NaN or infinity; if sparse `X`
+            is too large to leave its rows out one at a time.
         AllocationError
             If there is no memory for a factor of X.
         """

@@ -268,6 +268,11 @@ impl<'a, T: Real, M: Source> Design<'a, T, M> {
         self.a.scale_of(column)
     }
 
+    /// True if some target has a ridge.
+    pub fn has_ridge(&self) -> bool {
+        self.root_ridge > 0.0
+    }
+
     /// Root of a ridge on the coefficient of a column.
     pub fn root_ridge(&self, ridge: f64, column: usize) -> f64 {
         ridge.sqrt() * self.column_scale(column)
@@ -298,6 +303,17 @@ impl<'a, T: Real, M: Source> Design<'a, T, M> {
         let leeway = (rcond / self.cut_off()).max(1.0);
         let left = |(length, removed): (&f64, f64)| (length / length.hypot(removed) * leeway).min(1.0);
         collected(lengths.iter().zip(removed).map(left), COLUMNS).map(Some)
+    }
+
+    /// What the rounding of the means makes of the backward error of columns that are now `lengths` long: they are off the
+    /// space that is orthogonal to the constant, by which the residual has a mean.
+    pub fn rounding_of_centring(&self, lengths: &[f64]) -> Result<f64> {
+        let Some(removed) = self.removed_by_centring()? else { return Ok(0.0) };
+        let share = |(length, removed): (&f64, f64)| match *length > 0.0 {
+            true => (f64::UNIT_ROUNDOFF * removed / length).powi(2),
+            false => 0.0,
+        };
+        Ok(lengths.iter().zip(removed).map(share).sum())
     }
 
     /// The lengths, with the signs of the means, of what centring takes off the columns; `None` if nothing is centred.

@@ -1,7 +1,7 @@
 //! The driver of matrices whose rows can be read: every method, and QR to fall back on.
 
 use crate::error::{Error, Result};
-use crate::linalg::Precision;
+use crate::linalg::{Factor, Precision};
 use crate::matrix::{Buffer, Matrix, Real};
 use crate::memory::{collected, copied, filled};
 use crate::parallel::Context;
@@ -79,7 +79,10 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
         if is_dual(design, params)
             && let Some(dual) = Dual::of(driver, design)?
         {
-            let plan = Plan::for_wide_rows(design, params)?;
+            let plan = match &design.a.source {
+                Matrix::Sparse(_) => Plan::for_wide_sparse_rows(design, params, dual.magnitudes.products())?,
+                _ => Plan::for_wide_rows(design, params)?,
+            };
             driver.ledger.sentences = plan.reasons;
             return Ok(Self { dual: Some(dual), ..Self::trying(plan.candidates, Vec::new()) });
         }
@@ -144,8 +147,8 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
                     Some((made, moments)) if made == precision => moments,
                     _ => self.read_moments(driver, group, precision)?,
                 };
-                // A factor of a basis is none that is kept, and says nothing of single coefficients.
-                let is_inner = !driver.params.keep_factor && !driver.params.certify;
+                // A factor of a basis is none that is kept.
+                let is_inner = !driver.params.keep_factor;
                 let rcond = (group.design.stored().is_some() && is_inner).then_some(driver.rcond);
                 let outcome = gram(group, &moments, precision.limit(), rcond);
                 self.moments = Some((precision, moments));
@@ -163,6 +166,12 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
                     Some(Some(moments)) => sparse_cholesky(group, moments, Precision::Double.limit()),
                     _ => Ok(Outcome::Inadmissible(f64::INFINITY)),
                 }
+            }
+            Candidate::Whitened { .. } | Candidate::Iterative { .. } | Candidate::Augmented { .. }
+                if group.most_rank() < group.design.ncols() =>
+            {
+                driver.ledger.explain("rows so few leave A'A without a factor".into());
+                Ok(Outcome::Inadmissible(f64::INFINITY))
             }
             Candidate::Whitened { .. } | Candidate::Iterative { .. } | Candidate::Augmented { .. } => {
                 attempt_sketched(driver, group, candidate)
@@ -204,6 +213,10 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
             }
         };
         output.accept(group, method, &factored, candidate.sketch_size(group.design, driver.params))?;
+        if matches!(factored.scaled.factor, Factor::Trapezoid(..)) {
+            // A factor of a basis says nothing of single coefficients.
+            return if output.forward.is_some() { certify_by_qr(driver, group, output) } else { Ok(()) };
+        }
         certify(driver, group, &factored, output)?;
         let exact = is_exact(driver.params, candidate, factored.condition) && !is_subtracted(group.design);
         keep(driver, group, &factored.scaled, exact, output)
@@ -218,20 +231,14 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
     ) -> Result<()> {
         output.confidence = 1.0;
         match (&self.dual, output.method) {
-            (Some(_), _) => output.columns = Columns::OfNormalisedRows,
-            (None, Method::Lsmr) => output.columns = Columns::PowersOfTwo,
+            (Some(_), Method::Gram) => output.columns = Columns::OfNormalisedRows,
+            (_, Method::Lsmr) => output.columns = Columns::PowersOfTwo,
             _ => (),
         }
         if output.inference.is_none() && output.forward.is_none() {
             return Ok(());
         }
-        driver.ledger.begin();
-        let factored = qr(&Group { targets: &[], max_passes: 0, ..*group }, driver.rcond)?;
-        output.rank = Some(factored.rank());
-        driver.ledger.read(1);
-        driver.ledger.end(Candidate::Qr.describe());
-        certify(driver, group, &factored, output)?;
-        keep(driver, group, &factored.scaled, true, output)
+        certify_by_qr(driver, group, output)
     }
 
     fn rank_alone(
@@ -333,14 +340,19 @@ impl Dual {
         group: &Group<'_, '_, T>,
         precision: Precision,
     ) -> Result<Outcome> {
-        if group.ridge == 0.0 && self.magnitudes.are_steep() {
+        // Sparse rows have no QR that would not spread them out.
+        if group.ridge == 0.0 && group.design.stored().is_none() && self.magnitudes.are_steep() {
             return Ok(Outcome::Inadmissible(f64::INFINITY));
         }
         let gram = match self.gram.take() {
             Some((made, gram)) if made == precision => gram,
             _ => {
                 driver.ledger.read(1);
-                RowGram::new(driver.context, group.design, precision, &self.magnitudes)?
+                let Some(gram) = RowGram::new(driver.context, group.design, precision, &self.magnitudes)?
+                else {
+                    return Ok(Outcome::Inadmissible(f64::INFINITY));
+                };
+                gram
             }
         };
         let limit = match precision {
@@ -474,6 +486,21 @@ fn sharpened<T: Real>(
     driver.ledger.end(candidate.describe());
     driver.ledger.explain(format!("{}: {}", candidate.describe(), summary(&sharpened)));
     Ok(sharpened.settled.then_some(sharpened))
+}
+
+/// Makes a factor that had no part in the answers for what is wanted beside them.
+fn certify_by_qr<T: Real>(
+    driver: &mut Driver<'_>,
+    group: &Group<'_, '_, T>,
+    output: &mut Output,
+) -> Result<()> {
+    driver.ledger.begin();
+    let factored = qr(&Group { targets: &[], max_passes: 0, ..*group }, driver.rcond)?;
+    output.rank = Some(factored.rank());
+    driver.ledger.read(1);
+    driver.ledger.end(Candidate::Qr.describe());
+    certify(driver, group, &factored, output)?;
+    keep(driver, group, &factored.scaled, true, output)
 }
 
 /// Bounds the forward errors of accepted answers, if that is wanted.

@@ -170,16 +170,21 @@ fn scatter(d: f64) -> f64 {
     }
 }
 
+/// Seconds of a Gram matrix that so many products are added to, and its factor.
+pub(crate) fn gram_of_entries(order: usize, products: usize) -> f64 {
+    let d = order as f64;
+    products as f64 * scatter(d) + 8.0 * d * d * TOUCH + d.powi(3) / 3.0 / CHOLESKY
+}
+
 /// The model of sparse rows, whose squared lengths add up to `squares`.
 pub(crate) fn sparse_costs((n, d): (usize, usize), stored: usize, squares: usize) -> SparseCosts {
     let (tall, small) = (n.max(d) as f64, n.min(d) as f64);
     let (n, d, stored) = (n as f64, d as f64, stored as f64);
     let read = ENTRY * stored + ROW * n;
-    let products = 0.5 * squares as f64 * scatter(d);
     let qr = RATES.qr.at(d);
     SparseCosts {
         read,
-        gram: products + 8.0 * d * d * TOUCH + d.powi(3) / 3.0 / CHOLESKY + 2.5 * read,
+        gram: gram_of_entries(d as usize, squares / 2) + 2.5 * read,
         spir: stored / RATES.sparse_sketch
             + 8.0 * d.powi(3) / qr
             + ITERATIONS_OF_SPIR * (read + 4.0 * d * d / 10e9),

@@ -45,7 +45,9 @@ impl Ledger {
 
     #[expect(clippy::disallowed_methods, reason = "a sentence for each of a few methods")]
     pub fn explain(&mut self, sentence: String) {
-        self.sentences.push(sentence);
+        if self.sentences.last() != Some(&sentence) {
+            self.sentences.push(sentence);
+        }
     }
 }
 

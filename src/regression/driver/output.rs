@@ -136,6 +136,7 @@ impl Output {
         self.n_iter = self.n_iter.max(refined.passes);
         // The estimate is within sqrt(2) of the truth for an exact factor; the factor is off by the rate.
         let looseness = 2f64.sqrt() / (1.0 - refined.rate.clamp(0.0, 0.5));
+        let of_centring = group.design.rounding_of_centring(&scaled.scale)?;
         for (position, &target) in group.targets.iter().enumerate() {
             let x = refined.x.col(position);
             let change = self.round(group, target, x, &scaled.scale)?;
@@ -150,7 +151,8 @@ impl Output {
                 ),
             };
             self.backward_error[target] = refined.backward_error[position] + rounding;
-            self.backward_error_bound[target] = self.backward_error[target] * looseness + ROUNDING;
+            self.backward_error_bound[target] =
+                self.backward_error[target] * looseness + of_centring + ROUNDING;
         }
         self.cut = self.cut.max(scaled.cut);
         self.rank = Some(factored.rank());

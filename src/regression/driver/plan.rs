@@ -6,7 +6,7 @@ use crate::matrix::{Real, Source};
 use crate::memory::collected;
 use crate::regression::design::Design;
 use crate::regression::design::narrow::is_narrow;
-use crate::regression::driver::cost::{Costs, SPIR_PASSES, costs, sparse_costs};
+use crate::regression::driver::cost::{Costs, SPIR_PASSES, costs, gram_of_entries, sparse_costs};
 use crate::regression::driver::hint::Hint;
 use crate::regression::methods::outcome::Limit;
 use crate::regression::methods::sketched::SketchPlan;
@@ -247,6 +247,35 @@ impl Plan<Candidate> {
         Ok(Self { candidates: collected(candidates, PLAN)?, reasons: collected([reason], PLAN)? })
     }
 
+    /// The same of sparse rows, A A' being made of so many products: by that at once where it is cheap, else once iterations
+    /// without a factor are seen to need more.
+    pub fn for_wide_sparse_rows<T: Real>(
+        design: &Design<'_, T>,
+        params: &Params,
+        products: usize,
+    ) -> Result<Self> {
+        let (n, d, stored) = (design.nrows(), design.ncols(), design.stored().unwrap_or(0));
+        let ridges = if params.method == Method::Gram { 0 } else { usize::from(design.has_ridge()) };
+        let costs = sparse_costs((n + ridges * d, d), stored, 0);
+        let gram = gram_of_entries(n, products) + 4.0 * costs.read;
+        let reads = (gram / costs.read) as usize;
+        let reasons =
+            [format!("{n} rows are fewer than {d} columns, and A A' costs as much as {reads} reads")];
+        let iterations = reads.clamp(FEWEST_ITERATIONS, LONGEST);
+        let worth = Candidate::Cg(Limit { iterations, gives_up: true, ..patient_limit(params, n, d) });
+        let dual = Candidate::Dual(Precision::Double);
+        let last = match costs.qr > most_iterations(n, d) as f64 * costs.read {
+            true => Candidate::cg(params, n, d),
+            false => Candidate::Qr,
+        };
+        let candidates = match params.method {
+            Method::Gram => [dual, last].into(),
+            _ if reads <= CHEAP_FACTOR => [dual, worth, last].into(),
+            _ => [worth, dual, last].into(),
+        };
+        Ok(Self { candidates, reasons: reasons.into() })
+    }
+
     /// The candidates in the order in which they are tried.
     #[expect(clippy::disallowed_methods, reason = "there are few candidates and reasons")]
     pub fn for_rows<T: Real>(design: &Design<'_, T>, params: &Params, hint: Option<&Hint>) -> Result<Self> {
@@ -292,7 +321,7 @@ impl Plan<Candidate> {
             Method::SparseCholesky | Method::Gram if design.stored().is_some() => {
                 let first = if params.method == Method::Gram { last } else { Candidate::SparseCholesky };
                 if d > LARGEST_GRAM {
-                    let candidates = [first, Candidate::lsmr(params, n, d)].into();
+                    let candidates = [first, Candidate::cg(params, n, d)].into();
                     return Ok(Self { candidates, reasons });
                 }
                 let rest = iterative(false).into_iter().filter(|_| !square);
@@ -319,7 +348,10 @@ impl Plan<Candidate> {
                 collected(gram(condition).filter(cheaper).chain(cheapest), PLAN)?
             }
         };
-        candidates.push(Candidate::Qr);
+        // Sparse rows that QR would spread out for longer than iterations may take.
+        let is_spared = design.stored().is_some() && params.method != Method::Qr && !params.keep_factor;
+        let is_last = is_spared && is_dear(design);
+        candidates.push(if is_last { Candidate::cg(params, n, d) } else { Candidate::Qr });
         candidates.dedup();
         Ok(Self { candidates, reasons })
     }
@@ -362,7 +394,7 @@ impl Plan<Candidate> {
             let iterations = reads.clamp(FEWEST_ITERATIONS, LONGEST);
             Candidate::Cg(Limit { iterations, gives_up: true, ..patient_limit(params, n, d) })
         };
-        let wants_factor = params.keep_factor || params.certify;
+        let wants_factor = params.keep_factor;
         let has_short_rows = squares / 2 <= SHORT_ROWS.saturating_mul(stored) && n >= d;
         let mut candidates = factors;
         if !is_small && !wants_factor {
@@ -456,9 +488,9 @@ pub(crate) fn wants_first_read<T: Real>(problem: &Problem<'_, T>, params: &Param
 /// True if the rows are so few that A A' takes the place of A'A, and no factor of the latter is wanted.
 pub(crate) fn is_dual<T: Real>(design: &Design<'_, T>, params: &Params) -> bool {
     design.nrows() < design.ncols()
-        && design.stored().is_none()
+        && (design.stored().is_none() || design.nrows() <= LARGEST_GRAM)
         && matches!(params.method, Method::Auto | Method::Gram)
-        && !(params.keep_factor || params.certify)
+        && !params.keep_factor
 }
 
 /// True if the condition of A decides what is tried.
@@ -495,12 +527,15 @@ fn most_in_all(params: &Params) -> usize {
 /// True if LSMR is all there is: QR does not follow on a limit that the caller has set, nor where it takes longer than
 /// all that LSMR was allowed.
 fn has_no_factor<T: Real>(design: &Design<'_, T>, params: &Params) -> bool {
+    unfactorable(design) || params.max_iter.is_some() || is_dear(design)
+}
+
+/// True if QR takes longer than all iterations that are allowed.
+fn is_dear<T: Real>(design: &Design<'_, T>) -> bool {
     let (n, d) = (design.nrows(), design.ncols());
-    let is_dear = || {
-        let costs = costs((n.max(d), n.min(d)), 1, design.stored());
-        n.saturating_mul(d) > SMALL && costs.qr > most_iterations(n, d) as f64 * costs.read
-    };
-    unfactorable(design) || params.max_iter.is_some() || is_dear()
+    let rows = if design.has_ridge() { n + d } else { n };
+    let costs = costs((rows.max(d), rows.min(d)), 1, design.stored());
+    n.saturating_mul(d) > SMALL && costs.qr > most_iterations(n, d) as f64 * costs.read
 }
 
 /// True for sparse matrices of which a factor would be larger than anyone wants.

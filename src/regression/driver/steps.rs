@@ -120,17 +120,13 @@ impl<'p> Driver<'p> {
             let clear = last || self.is_clear(group, &outcome, factors)?;
             match outcome {
                 Outcome::Factored(factored) if last || factored.refined.settled && clear => {
-                    if candidate.method() != wanted && self.params.method != Method::Auto {
-                        output.fallback = match candidate {
-                            Candidate::Qr => self.ledger.sentences.last().cloned(),
-                            _ => Some(format!("{} gave way to {}", wanted.name(), candidate.describe())),
-                        };
-                    }
+                    self.tell_of_fallback(wanted, candidate, output);
                     let (rank, refined) = (factored.rank(), summary(&factored.refined));
                     self.ledger.explain(format!("{}: rank {rank}, {refined}", candidate.describe()));
                     return steps.accept(self, group, candidate, factored, output);
                 }
                 Outcome::Unfactored(answers) if last || answers.refined.settled && clear => {
+                    self.tell_of_fallback(wanted, candidate, output);
                     let refined = summary(&answers.refined);
                     self.ledger.explain(match answers.rank {
                         Some(rank) => format!("{}: rank {rank}, {refined}", candidate.describe()),
@@ -159,6 +155,16 @@ impl<'p> Driver<'p> {
             }
         }
         Err(Error::Internal("no method came to an answer".into()))
+    }
+
+    /// Why another method than the one asked for gave the answer, if so.
+    fn tell_of_fallback(&self, wanted: Method, candidate: Candidate, output: &mut Output) {
+        if candidate.method() != wanted && self.params.method != Method::Auto {
+            output.fallback = match candidate {
+                Candidate::Qr => self.ledger.sentences.last().cloned(),
+                _ => Some(format!("{} gave way to {}", wanted.name(), candidate.describe())),
+            };
+        }
     }
 
     /// True if the factor that an answer was had with shows that the columns which span all others are independent.

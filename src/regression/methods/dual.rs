@@ -18,11 +18,13 @@ use crate::linalg::{
     self, Batch, Precision, SIDES, SUM_DEPTH, add_product, add_transposed_product, fit, norm,
 };
 use crate::matrix::{
-    Dense, DenseMut, Mat, Matrix, Real, Rows, TILE, even_blocks, keep_larger, power_of_two_below,
+    ColumnNorms, Dense, DenseMut, Mat, Matrix, Real, Rows, Sparse, TILE, even_blocks, keep_larger,
+    power_of_two_below,
 };
-use crate::memory::{collected, filled, reset, zeros};
+use crate::memory::{collected, copied, filled, reset, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
+use crate::regression::design::products::{product, transposed_product};
 use crate::regression::methods::outcome::{Outcome, Unfactored};
 use crate::regression::refine::{Group, Refined, STAGNATION, TARGETS};
 use std::ops::Range;
@@ -35,18 +37,33 @@ pub(crate) struct Magnitudes {
     pub columns: Vec<f64>,
     /// Squared norms of the columns.
     squares: Vec<f64>,
+    /// Stored entries of the columns of sparse rows.
+    lengths: Vec<usize>,
 }
 
 impl Magnitudes {
     /// Reads A.
     pub fn of<T: Real>(context: &Context, design: &Design<'_, T>) -> Result<Self> {
+        if let Matrix::Sparse(matrix) = &design.a.source {
+            // Rows are not scaled before they are multiplied.
+            let squares = design.a.squared_column_norms(context)?;
+            return Ok(Self {
+                rows: filled(1.0, matrix.nrows(), SIZES)?,
+                columns: copied(&design.a.largest_in_columns(context)?, SIZES)?,
+                squares: copied(&squares, SIZES)?,
+                lengths: matrix.t().row_lengths(context)?,
+            });
+        }
         let (n, d) = (design.nrows(), design.ncols());
         let blocks = column_blocks(n, d)?;
-        let mut all = Self { rows: zeros(n, SIZES)?, columns: zeros(d, SIZES)?, squares: zeros(d, SIZES)? };
+        let nothing = |n: usize, d: usize| {
+            let lengths = Vec::new();
+            Ok(Self { rows: zeros(n, SIZES)?, columns: zeros(d, SIZES)?, squares: zeros(d, SIZES)?, lengths })
+        };
+        let mut all: Self = nothing(n, d)?;
         let parts = context.map_with(blocks.len(), Vec::new, |buffer, block| {
             let width = blocks[block].len();
-            let mut part =
-                Self { rows: zeros(n, SIZES)?, columns: zeros(width, SIZES)?, squares: zeros(width, SIZES)? };
+            let mut part = nothing(n, width)?;
             let tile = design.a.tile(0..n, blocks[block].clone(), buffer)?;
             for (i, largest) in part.rows.iter_mut().enumerate() {
                 let row = tile.stored_row(i);
@@ -67,6 +84,19 @@ impl Magnitudes {
         Ok(all)
     }
 
+    /// Products that A A' is made of.
+    pub fn products(&self) -> usize {
+        self.lengths.iter().map(|&length| length.saturating_mul(length) / 2).fold(0, usize::saturating_add)
+    }
+
+    /// Whether a ridge is beyond what counts as nothing beside the columns: beside all of them or none, or it is not clear.
+    fn is_ridged<T: Real>(&self, group: &Group<'_, '_, T>, rcond: f64) -> Option<bool> {
+        let is_beyond = |j: usize| group.root_ridge(j) > rcond * self.squares[j].sqrt();
+        let mut beyond = (0..self.squares.len()).filter(|&j| self.squares[j] > 0.0).map(is_beyond);
+        let first = beyond.next().unwrap_or(true);
+        beyond.all(|other| other == first).then_some(first)
+    }
+
     /// True if the units of columns that are not zero are so far apart that large ones hide what small ones say: a
     /// shortest answer to its last digits takes pivoted QR then.
     pub fn are_steep(&self) -> bool {
@@ -83,22 +113,59 @@ impl Magnitudes {
     }
 }
 
+/// A A' of sparse rows, their columns centred by what is taken off afterwards, in the lower triangle; `None` if that, or
+/// columns of extreme units, would spoil it.
+pub(crate) fn sparse_row_gram<T: Real>(
+    context: &Context,
+    design: &Design<'_, T>,
+    matrix: &Sparse<'_, T>,
+) -> Result<Option<Mat<f64>>> {
+    let n = design.nrows();
+    if design.a.scale.iter().flatten().any(|&power| power != 0.0 && power != 1.0) {
+        return Ok(None);
+    }
+    let mut gram = matrix.t().by_rows(context, |columns| linalg::sparse_gram(context, columns, None))?;
+    let mut is_spoilt = false;
+    if let Some(means) = design.means() {
+        let mut fits: Vec<f64> = zeros(n, "products with rows")?;
+        matrix.visit_rows(0..n, |i, j, value| fits[i] += value * means[j]);
+        let square: f64 = means.iter().map(|mean| mean * mean).sum();
+        for j in 0..n {
+            let before = gram[(j, j)];
+            (j..n).for_each(|i| gram[(i, j)] += square - fits[i] - fits[j]);
+            is_spoilt |= before > MOST_TAKEN_OFF * gram[(j, j)] && design.root_weight(j) > 0.0;
+        }
+    }
+    for j in 0..n {
+        let root = design.root_weight(j);
+        (j..n).for_each(|i| gram[(i, j)] *= root * design.root_weight(i));
+    }
+    Ok((!is_spoilt).then_some(gram))
+}
+
+/// Squared rows that are longer by this before their columns are centred have lost digits.
+const MOST_TAKEN_OFF: f64 = 100.0;
+
 /// A A' in one read of A, to be shared by all ridges.
 pub(crate) struct RowGram {
-    /// Of rows times their powers of two.
+    /// Of rows times their powers of two, of which only the lower triangle is read.
     gram: Mat<f64>,
     /// Powers of two that bring rows near one.
     powers: Vec<f64>,
 }
 
 impl RowGram {
-    /// Reads A.
+    /// Reads A; `None` if its columns cannot be centred afterwards.
     pub fn new<T: Real>(
         context: &Context,
         design: &Design<'_, T>,
         precision: Precision,
         magnitudes: &Magnitudes,
-    ) -> Result<Self> {
+    ) -> Result<Option<Self>> {
+        if let Matrix::Sparse(matrix) = &design.a.source {
+            let powers = filled(1.0, design.nrows(), SIZES)?;
+            return Ok(sparse_row_gram(context, design, matrix)?.map(|gram| Self { gram, powers }));
+        }
         let power = |&largest: &f64| power_of_two_below(largest).recip();
         let powers = collected(magnitudes.rows.iter().map(power), SIZES)?;
         let transposed = Transposed::of(design);
@@ -107,7 +174,7 @@ impl RowGram {
             Precision::Single => linalg::gram::<f32, ()>(context, &transposed, &powers, || (), nothing)?,
             Precision::Double => linalg::gram::<f64, ()>(context, &transposed, &powers, || (), nothing)?,
         };
-        Ok(Self { gram, powers })
+        Ok(Some(Self { gram, powers }))
     }
 
     /// The norms of the rows, one where there is no row, and R; none where it breaks down, or a row is zero and its
@@ -122,7 +189,7 @@ impl RowGram {
         }
         let along = self.direction(group, &t)?;
         let entry = |i: usize, j: usize| {
-            let product = self.gram[(i, j)] / (t[i] * self.powers[i]) / (t[j] * self.powers[j]);
+            let product = self.gram[(i.max(j), i.min(j))] / (t[i] * self.powers[i]) / (t[j] * self.powers[j]);
             let square = along.as_ref().map_or(0.0, |along| along[i] * along[j]);
             match i == j {
                 true if absent(i) => 1.0,
@@ -162,13 +229,17 @@ pub(crate) fn dual<T: Real>(
     let (least, most) =
         t.iter().fold((f64::INFINITY, 0.0f64), |(least, most), &t| (least.min(t), most.max(t)));
     let doubt = condition * most / least / magnitudes.left_by_centring(group.design, rcond)?;
-    let in_doubt = group.ridge == 0.0 && doubt * rcond >= CLEAR;
+    let is_ridged = magnitudes.is_ridged(group, rcond);
+    let in_doubt = is_ridged != Some(true) && doubt * rcond >= CLEAR;
     if condition.is_nan() || condition > limit || in_doubt {
         return Ok(Outcome::Inadmissible(condition));
     }
     let (n, d) = (group.design.nrows(), group.design.ncols());
     let refined = Refinement::new(group, &t, &r)?.run()?;
-    let rounding = rounding_of_sums(n);
+    let rounding = match magnitudes.lengths.iter().max() {
+        Some(&longest) => rounding_of_chains(n, longest),
+        None => rounding_of_sums(n),
+    };
     let bound = refined.backward_error.iter().map(|error| (2f64.sqrt() * error).hypot(rounding));
     Ok(Outcome::Unfactored(Unfactored {
         iterations: refined.passes,
@@ -179,7 +250,10 @@ pub(crate) fn dual<T: Real>(
         rounding,
         is_shortest: true,
         cut: 0.0,
-        rank: Some(if group.ridge > 0.0 { d - group.design.constant().len() } else { group.most_rank() }),
+        rank: Some(match is_ridged {
+            Some(true) => d - group.design.constant().len(),
+            _ => group.design.most_rank(),
+        }),
         refined,
     }))
 }
@@ -192,6 +266,11 @@ fn rounding_of_sums(n: usize) -> f64 {
     let in_chains = n.min(depth) / n.sqrt();
     let of_chains = if n > depth { (n / depth).sqrt() } else { 0.0 };
     in_chains.hypot(of_chains) * f64::UNIT_ROUNDOFF / 3.0
+}
+
+/// The same of so many products at most, in one chain each.
+fn rounding_of_chains(n: usize, longest: usize) -> f64 {
+    longest.max(1) as f64 / (n as f64).sqrt() * f64::UNIT_ROUNDOFF / 3.0
 }
 
 /// A bound on the condition of A with columns of norm one that is below this over the cut-off leaves no doubt of the rank.
@@ -297,6 +376,24 @@ impl<'s, 'p, 'a, T: Real> Refinement<'s, 'p, 'a, T> {
 
     /// y += dy, x += A' T^-1 dy, and the residual there: one read of A.
     fn advance(&mut self, dy: &Mat<f64>) -> Result<()> {
+        match self.group.design.stored() {
+            Some(_) => self.advance_by_products(dy),
+            None => self.advance_by_tiles(dy),
+        }
+    }
+
+    fn advance_by_products(&mut self, dy: &Mat<f64>) -> Result<()> {
+        let Group { context, design, .. } = self.group;
+        self.y.as_mut_slice().iter_mut().zip(dy.as_slice()).for_each(|(y, dy)| *y += dy);
+        let step = Mat::from_fn(dy.nrows(), dy.ncols(), |i, side| dy[(i, side)] / self.t[i])?;
+        let step = transposed_product(context, design, &step)?;
+        self.x.as_mut_slice().iter_mut().zip(step.as_slice()).for_each(|(x, step)| *x += step);
+        let (image, b) = (product(context, design, &self.x)?, targets(self.group)?);
+        self.residual = Mat::from_fn(b.nrows(), b.ncols(), |i, side| b[(i, side)] - image[(i, side)])?;
+        Ok(())
+    }
+
+    fn advance_by_tiles(&mut self, dy: &Mat<f64>) -> Result<()> {
         let (n, k, design) = (dy.nrows(), dy.ncols(), self.group.design);
         self.y.as_mut_slice().iter_mut().zip(dy.as_slice()).for_each(|(y, dy)| *y += dy);
         let minus = Mat::from_fn(n, k, |i, side| dy[(i, side)] / self.t[i])?;
@@ -394,20 +491,17 @@ mod tests {
         for precision in [Precision::Single, Precision::Double] {
             instance.with_group(form, ridge, |group| {
                 let magnitudes = Magnitudes::of(group.context, group.design).unwrap();
-                let rows = RowGram::new(group.context, group.design, precision, &magnitudes).unwrap();
+                let rows =
+                    RowGram::new(group.context, group.design, precision, &magnitudes).unwrap().unwrap();
                 check(group, dual(group, &rows, &magnitudes, 300.0, LEAST).unwrap());
             });
         }
     }
 
-    fn dense() -> impl Iterator<Item = Form> {
-        forms().filter(|form| !form.sparse)
-    }
-
     #[test]
     fn the_minimiser_under_a_ridge_and_the_limit_of_small_ones() {
         let instance = Instance::new(6, 20);
-        for form in dense() {
+        for form in forms() {
             solved(&instance, form, 20.0, |group, outcome| {
                 let Outcome::Unfactored(found) = outcome else { panic!("admissible") };
                 assert_eq!(found.rank, Some(20));
@@ -431,7 +525,7 @@ mod tests {
 
     #[test]
     fn rows_that_depend_on_others_and_rows_of_zeros_are_left_to_others() {
-        let form = dense().next().unwrap();
+        let form = forms().next().unwrap();
         for zero in [true, false] {
             let mut instance = Instance::new(6, 20);
             (0..20).for_each(|j| instance.a[(4, j)] = if zero { 0.0 } else { 3.0 * instance.a[(1, j)] });
@@ -442,7 +536,7 @@ mod tests {
     #[test]
     fn magnitudes_are_those_of_the_explicit_rows() {
         let instance = Instance::new(6, 20);
-        for form in dense() {
+        for form in forms().filter(|form| !form.sparse) {
             let (a, _) = instance.explicit(form);
             instance.with_group(form, 0.0, |group| {
                 let found = Magnitudes::of(group.context, group.design).unwrap();

@@ -55,7 +55,7 @@ pub(crate) fn shortened<T: Real, M: Passes<T>>(
     let at = group.pass(&scaled.scale, &x, &all)?;
     let mut found = group.measured(scaled, &x, &at)?;
     found.passes = refined.passes + 1;
-    if !found.settled {
+    if found.backward_error.iter().any(|&error| error > group.tolerance) {
         // The rounding of the move is mended by a step, which is so short that its own does not matter.
         let step = shortest(scaled.factor.unwhiten(&scaled.factor.whiten(&at.gradient)?)?)?;
         x.as_mut_slice().iter_mut().zip(step.as_slice()).for_each(|(x, step)| *x += step);
@@ -193,7 +193,7 @@ fn shortest<T: Real, M: Passes<T>>(
 
 /// Units of the columns that differ by more spoil what null vectors take off the smallest coefficients, beyond what a
 /// step of refinement mends.
-const FAR: f64 = 1e6;
+pub(crate) const FAR: f64 = 1e6;
 
 /// The largest unit over the smallest of the columns that are not zero.
 fn spread(unit: &[f64], empty: &[usize]) -> f64 {

@@ -540,3 +540,14 @@ def test_columns_of_zeros_are_no_part_of_the_norm(method, wrap):
     np.testing.assert_array_equal(among.x[:30], 0)
     # The exact error is the same, and what a sketch knows of the norm is as good.
     np.testing.assert_allclose(among.certificate.bound, alone.certificate.bound, rtol=0.25)
+
+
+@pytest.mark.filterwarnings("ignore::nearlin.exceptions.AccuracyWarning")
+@pytest.mark.parametrize("offset", [1e6, 1e8, 1e10, 1e12, 9e12])
+@pytest.mark.parametrize("method", ["auto", "gram", "cg"])
+def test_bounds_hold_for_means_that_round(offset, method):
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        A, b = rng.standard_normal((12, 2)) + np.array([offset, 0.0]), rng.standard_normal(12)
+        model = nearlin.LinearRegression(method=method, random_state=0).fit(A, b)
+        assert Exact(A, b, centred=True).error(model.coef_) <= 2 * model.certificate_.bound

@@ -26,6 +26,7 @@ pub(super) fn iterate<T: Real, M: Passes<T>>(
 ) -> Result<Option<usize>> {
     let mut running = collected((0..sides.len()).filter(|&side| !sides[side].has_ended), TARGETS)?;
     let (begun, mut most) = (made.iterations, limit.iterations);
+    let answers = sides.iter().filter(|side| !side.is_probe()).count();
     while !running.is_empty() && made.iterations < most {
         let mut directions = Mat::zeros(system.scale.len(), running.len())?;
         for (i, &side) in running.iter().enumerate() {
@@ -39,10 +40,7 @@ pub(super) fn iterate<T: Real, M: Passes<T>>(
         }
         *made = Made { reads: made.reads + 1, iterations: made.iterations + 1 };
         running.retain(|&side| !sides[side].has_ended);
-        if most == limit.iterations
-            && sides.len() > running.len()
-            && running.iter().all(|&s| sides[s].is_probe())
-        {
+        if most == limit.iterations && answers > 0 && running.iter().all(|&s| sides[s].is_probe()) {
             // The answers are there: what is left is to wait for what goes beside them.
             let made = made.iterations - begun;
             most = most.min(begun.saturating_add((1 + PATIENCE).saturating_mul(made).saturating_add(FEWEST)));

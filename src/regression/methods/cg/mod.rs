@@ -23,7 +23,7 @@ mod quadrature;
 mod side;
 mod system;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::matrix::{Mat, Real};
 use crate::memory::{collected, filled, push, room_for, zeros};
 use crate::random::Stream;
@@ -48,41 +48,54 @@ pub(crate) fn cg<T: Real, M: Passes<T>>(
     rcond: f64,
     seed: u64,
 ) -> Result<Outcome> {
-    let system = System::new(group, norms)?;
+    let system = System::new(group, norms, rcond)?;
     let (d, k) = (norms.len(), group.targets.len());
     let mut made = Made::default();
     let random = Stream::new(seed, 0, START);
     // Directions that the caller wants cut off although A has them are a factor's to find.
     let is_sought =
-        !system.is_wide() && system.may_hide() && (group.ridge > 0.0 || rcond <= group.design.cut_off());
+        !system.is_wide() && system.may_hide() && (system.is_ridged() || rcond <= group.design.cut_off());
     let probe = is_sought.then(|| system.probes(&random, 0..1)).transpose()?;
     let first = match rounds(group, &system, limit, Mat::zeros(d, k)?, probe, &mut made)? {
         Ok(answers) => answers,
         Err(needed) => return Ok(Outcome::Slow { made: made.reads, needed }),
     };
+    if system.has_one_unit() && !system.is_wide() {
+        // Errors are about columns of norm one: a few iterations measure them there.
+        let system = system.by_columns();
+        let limit = Limit { gives_up: false, iterations: limit.in_all, ..limit };
+        let Ok(measured) = rounds(group, &system, limit, first.refined.x, None, &mut made)? else {
+            return Err(Error::Internal("iterations were given up".into()));
+        };
+        let is_seen = !system.may_hide();
+        let known = Known { rank: Some(system.present()), is_shortest: true, is_seen, cut: 0.0 };
+        return measured.unfactored(group, &system, made, known);
+    }
     let is_seen = first.probe.as_ref().map_or(!system.may_hide(), |probe| probe.share <= LEFT);
     if is_seen || !system.is_in_doubt() {
-        // The rows of a ridge are independent.
-        let rank = (group.ridge > 0.0 || system.is_in_doubt()).then(|| system.present());
-        return Ok(first.unfactored(group, made, Known { rank, is_shortest: true, is_seen, cut: 0.0 }));
+        let rank = (!system.is_wide()).then(|| system.present());
+        return first.unfactored(group, &system, made, Known { rank, is_shortest: true, is_seen, cut: 0.0 });
     }
     let unknown = Known { rank: None, is_shortest: false, is_seen: false, cut: 0.0 };
     let Some(Probe { left, is_settled: true, .. }) = first.probe.as_ref().filter(|_| first.refined.settled)
     else {
-        return Ok(first.unfactored(group, made, unknown));
+        return first.unfactored(group, &system, made, unknown);
     };
+    let largest = first.largest.sqrt();
     let most = limit.in_all.saturating_sub(made.iterations).min((PATIENCE * made.iterations).max(FEWEST));
-    let Some(NullSpace { basis, cut }) = null_space(group, &system, left, &random, (most, rcond), &mut made)?
+    let Some(NullSpace { basis, cut }) =
+        null_space(group, &system, left, &random, (most, rcond * largest), &mut made)?
     else {
-        return Ok(first.unfactored(group, made, unknown));
+        return first.unfactored(group, &system, made, unknown);
     };
-    let known = Known { rank: Some(system.present() - basis.ncols()), is_shortest: true, is_seen: true, cut };
+    let rank = Some(system.present() - basis.ncols());
+    let known = Known { rank, is_shortest: !system.is_steep(), is_seen: true, cut };
     let shorter = system.without::<T>(&first.refined.x, &basis)?;
     let limit = Limit { gives_up: false, iterations: limit.in_all, ..limit };
-    Ok(match rounds(group, &system, limit, shorter, None, &mut made)? {
-        Ok(answers) if answers.refined.settled => answers.unfactored(group, made, known),
-        _ => first.unfactored(group, made, Known { is_shortest: false, ..known }),
-    })
+    match rounds(group, &system, limit, shorter, None, &mut made)? {
+        Ok(answers) if answers.refined.settled => answers.unfactored(group, &system, made, known),
+        _ => first.unfactored(group, &system, made, Known { is_shortest: false, ..known }),
+    }
 }
 
 /// What the rounds came to.
@@ -91,6 +104,8 @@ struct Answers {
     bound: Vec<f64>,
     rigorous: Vec<f64>,
     condition: f64,
+    /// A bound on the largest eigenvalue from below.
+    largest: f64,
     probe: Option<Probe>,
 }
 
@@ -119,19 +134,22 @@ impl Answers {
     fn unfactored<T: Real, M: Passes<T>>(
         mut self,
         group: &Group<'_, '_, T, M>,
+        system: &System,
         made: Made,
         known: Known,
-    ) -> Outcome {
-        if !known.is_seen {
+    ) -> Result<Outcome> {
+        if !known.is_seen || system.has_one_unit() {
             self.bound.copy_from_slice(&self.rigorous);
             let errors = self.refined.backward_error.iter_mut().zip(&self.rigorous);
             errors.for_each(|(error, rigorous)| *error = rigorous / SQRT_2);
             self.settle(group);
         }
+        let of_centring = group.design.rounding_of_centring(&system.norms)?;
+        self.bound.iter_mut().chain(&mut self.rigorous).for_each(|bound| *bound += of_centring);
         let Known { rank, is_shortest, cut, .. } = known;
         let Self { refined, bound, rigorous, condition, .. } = self;
         let (refined, iterations) = (Refined { passes: made.reads, ..refined }, made.iterations);
-        Outcome::Unfactored(Unfactored {
+        Ok(Outcome::Unfactored(Unfactored {
             refined,
             iterations,
             bound,
@@ -142,7 +160,7 @@ impl Answers {
             cut,
             rounding: 0.0,
             is_shortest,
-        })
+        }))
     }
 
     fn settle<T: Real, M: Passes<T>>(&mut self, group: &Group<'_, '_, T, M>) {
@@ -167,12 +185,13 @@ fn rounds<T: Real, M: Passes<T>>(
         bound: filled(f64::INFINITY, k, TARGETS)?,
         rigorous: filled(f64::INFINITY, k, TARGETS)?,
         condition: 1.0,
+        largest: 0.0,
         probe: None,
     };
     let mut active = collected(0..k, TARGETS)?;
     let mut least: Vec<f64> = zeros(k, TARGETS)?;
     let mut is_moved = filled(false, k, TARGETS)?;
-    let is_ridged = group.ridge_dominates(&system.scale);
+    let is_ridged = system.ridge_dominates();
     for round in 0..MOST_ROUNDS {
         let known =
             collected(active.iter().map(|&p| (answers.refined.backward_error[p], least[p])), TARGETS)?;
@@ -198,6 +217,7 @@ fn rounds<T: Real, M: Passes<T>>(
         let mut going = room_for(active.len(), TARGETS)?;
         for (side, &position) in sides.iter().zip(&active) {
             answers.condition = answers.condition.max(side.condition());
+            answers.largest = answers.largest.max(side.top);
             if round == 0 {
                 least[position] = side.least_eigenvalue().min(least_of_probe);
             }

@@ -37,7 +37,7 @@ pub(super) fn null_space<T: Real, M: Passes<T>>(
     system: &System,
     first: &Mat<f64>,
     random: &Stream,
-    (most, rcond): (usize, f64),
+    (most, nothing): (usize, f64),
     made: &mut Made,
 ) -> Result<Option<NullSpace>> {
     let few = FEW.min(system.present());
@@ -48,7 +48,7 @@ pub(super) fn null_space<T: Real, M: Passes<T>>(
     loop {
         let (count, basis) = (left.ncols(), span(system, &left)?);
         if basis.ncols() < count || count == system.present() {
-            return proven(group, system, rcond, basis, made);
+            return proven(group, system, nothing, basis, made);
         }
         if count >= MANY {
             return Ok(None);
@@ -113,7 +113,7 @@ fn span(system: &System, vectors: &Mat<f64>) -> Result<Mat<f64>> {
 fn proven<T: Real, M: Passes<T>>(
     group: &Group<'_, '_, T, M>,
     system: &System,
-    rcond: f64,
+    nothing: f64,
     basis: Mat<f64>,
     made: &mut Made,
 ) -> Result<Option<NullSpace>> {
@@ -121,7 +121,6 @@ fn proven<T: Real, M: Passes<T>>(
     let vectors = Mat::from_fn(d, count, |j, i| basis[(j, i)] / system.scale[j])?;
     let pass = system.pass(group, &vectors, &[])?;
     made.reads += 1;
-    let nothing = rcond.max(30.0 * f64::EPSILON * (d as f64).sqrt());
     if pass.squares.iter().any(|square| square.sqrt() > nothing) {
         return Ok(None);
     }

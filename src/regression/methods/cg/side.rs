@@ -73,7 +73,7 @@ pub(super) struct Side {
     /// |x + y|
     reach: f64,
     /// The largest pivot: at most the largest eigenvalue.
-    top: f64,
+    pub top: f64,
     /// 1 / a and the ratio of squared residuals of every iteration, and by how much it brought the squared residual down.
     coefficients: Vec<[f64; 2]>,
     energies: Vec<f64>,

@@ -7,39 +7,53 @@ use crate::memory::{collected, push, room_for};
 use crate::random::Stream;
 use crate::regression::design::pass::{Pass, Passes, Sides};
 use crate::regression::methods::cg::side::{Purpose, Side, Start};
+use crate::regression::methods::qr::FAR;
 use crate::regression::refine::{Group, HIDDEN, RESOLVED, TARGETS};
 use std::ops::Range;
 
-/// A ridge this long beside a column of norm one leaves no direction out of sight.
-const HIDDEN_EIGENVALUE: f64 = 1e-8;
+/// A root of the ridge this long beside columns of norm one leaves no direction out of sight.
+const HIDDEN_ROOT: f64 = 1e-4;
 
 const COLUMNS: &str = "norms of columns";
 
 /// A diag(1 / scale), over its ridge.
 pub(super) struct System {
-    /// Norms of the columns with their ridge; one norm for all where the least norm is that in the units of the caller, and
-    /// A has fewer rows than columns.
+    /// Norms of the columns with their ridge; one norm for all where A has fewer rows than columns, and the least norm is that
+    /// in the units of the caller.
     pub scale: Vec<f64>,
     /// Norms of the columns without it.
-    norms: Vec<f64>,
+    pub norms: Vec<f64>,
     /// Roots of the ridge.
     roots: Vec<f64>,
     /// Norms of the columns with their ridge in these units, and of all of them together.
     lengths: Vec<f64>,
     pub frobenius: f64,
+    /// The shortest root of the ridge beside a column, of one in all.
+    least_root: f64,
+    has_one_unit: bool,
     /// Columns that are not zeros, and the most that the rank can be.
     present: usize,
     most_rank: usize,
+    /// Directions that A shrinks by more than this count as its null space.
+    rcond: f64,
 }
 
 impl System {
-    pub fn new<T: Real, M: Passes<T>>(group: &Group<'_, '_, T, M>, norms: &[f64]) -> Result<Self> {
+    pub fn new<T: Real, M: Passes<T>>(
+        group: &Group<'_, '_, T, M>,
+        norms: &[f64],
+        rcond: f64,
+    ) -> Result<Self> {
         let d = norms.len();
         let roots = collected((0..d).map(|j| group.root_ridge(j)), COLUMNS)?;
         let length = |j: usize| norms[j].hypot(roots[j]);
         let present = (0..d).filter(|&j| length(j) > 0.0).count();
-        let most_rank = group.most_rank();
-        let is_wide = present > most_rank;
+        let inside = (0..d).filter(|&j| length(j) > 0.0);
+        let least_root = inside.map(|j| roots[j] / length(j)).fold(f64::INFINITY, f64::min);
+        // A ridge that counts as nothing adds no rows.
+        let most_rank = if least_root > rcond { d } else { group.design.most_rank() };
+        // Under a ridge, A of few rows has as few eigenvalues that are not the ridge itself, in one unit for all.
+        let is_wide = present > group.design.most_rank();
         let common = norms.iter().fold(0.0f64, |longest, &norm| longest.max(norm));
         // Equilibrated columns have a unit of their own.
         let unit = |j: usize| match (is_wide, length(j)) {
@@ -51,7 +65,18 @@ impl System {
         let lengths = collected((0..d).map(|j| length(j) / scale[j]), COLUMNS)?;
         let norms = collected(norms.iter().copied(), COLUMNS)?;
         let frobenius = norm(&lengths);
-        Ok(Self { scale, norms, roots, lengths, frobenius, present, most_rank })
+        Ok(Self {
+            scale,
+            norms,
+            roots,
+            lengths,
+            frobenius,
+            least_root,
+            has_one_unit: is_wide,
+            present,
+            most_rank,
+            rcond,
+        })
     }
 
     /// Columns that are not zeros.
@@ -66,18 +91,52 @@ impl System {
 
     /// True if the columns may be dependent, and the answer of least norm may be another.
     pub fn is_in_doubt(&self) -> bool {
-        !self.is_wide() && self.roots.iter().all(|&root| root == 0.0)
+        !self.is_wide() && !self.is_ridged()
+    }
+
+    /// The same in units of the columns.
+    pub fn by_columns(mut self) -> Self {
+        for (scale, length) in
+            self.scale.iter_mut().zip(&mut self.lengths).filter(|(_, length)| **length > 0.0)
+        {
+            *scale *= *length;
+            *length = 1.0;
+        }
+        (self.frobenius, self.has_one_unit) = (norm(&self.lengths), false);
+        self
+    }
+
+    /// True if the ridge makes up most of the length of some column.
+    pub fn ridge_dominates(&self) -> bool {
+        self.roots.iter().zip(&self.norms).any(|(root, norm)| *root > 0.9 * norm.hypot(*root))
+    }
+
+    /// True if the estimates of errors are about other units than those of columns of norm one.
+    pub fn has_one_unit(&self) -> bool {
+        self.has_one_unit
+    }
+
+    /// True if the rows of the ridge are independent.
+    pub fn is_ridged(&self) -> bool {
+        self.least_root > self.rcond
     }
 
     /// True if eigenvalues may be so small that no iteration tells of their directions.
     pub fn may_hide(&self) -> bool {
-        let ridge = self.roots.iter().zip(&self.scale).map(|(root, scale)| (root / scale).powi(2));
-        ridge.fold(f64::INFINITY, f64::min) < HIDDEN_EIGENVALUE
+        self.least_root < HIDDEN_ROOT
+    }
+
+    /// True if the norms of columns are so far apart that a projection in the units of the caller is rounding beside the
+    /// smallest coefficients.
+    pub fn is_steep(&self) -> bool {
+        let scales =
+            || self.scale.iter().zip(&self.lengths).filter(|&(_, &length)| length > 0.0).map(|(s, _)| *s);
+        scales().fold(0.0, f64::max) > FAR * scales().fold(f64::INFINITY, f64::min)
     }
 
     /// A bound on the error of the start that needs no estimate of an eigenvalue, with columns of norm one.
     pub fn rigorous(&self, side: &Side) -> f64 {
-        if self.is_wide() { side.cheap_with(&self.lengths) } else { side.error().rigorous }
+        if self.has_one_unit { side.cheap_with(&self.lengths) } else { side.error().rigorous }
     }
 
     /// Answers without their parts in a null space, in the units of the caller, of which this is an orthonormal basis.
