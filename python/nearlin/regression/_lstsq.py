@@ -196,7 +196,8 @@ def lstsq(
           columns, with at most eight right-hand sides, give all products in one read, in double precision.
           Sparse rows are multiplied as they are, in double precision. Where their columns depend on others,
           as those of one-hot features beside a constant do, a pivoted factor finds a basis; a read of
-          `A` proves the rank, and the answer is the one of least norm.
+          `A` proves the rank, and the answer is the one of least norm. With fewer rows than columns it is
+          the factor of A A', of rows of norm one, and the certificate is about `A` with such rows.
         - ``"sparse_cholesky"``: sparse Cholesky factor of a sparse A'A, in an order that keeps it sparse; for
           condition numbers up to 1e7 and sparse `A` whose rows are short and whose columns meet few others,
           such as those of grids, networks and splines.
@@ -208,7 +209,8 @@ def lstsq(
           of `A` an iteration, restarted until the answer is backward stable. It pays for sparse `A` up to
           condition numbers of some hundreds. What a random vector loses by the same iterations tells whether
           the columns are independent; if not, a few more of them give the rank and the answer of least norm,
-          and ``rank`` is None where more than 64 directions, or nearly dependent columns, hide it.
+          and ``rank`` is None where more than 64 directions, or nearly dependent columns, hide it, and
+          where `A` has fewer rows than columns.
         - ``"lsmr"``: none; LSMR iterates until the answer is backward stable [4]_, which pays while the
           condition number is below about 30. The answer is the one of least norm. Where columns differ in
           norm and `ridge` is 0, LSMR runs once more to see whether the columns are independent, and if not,
@@ -232,9 +234,9 @@ def lstsq(
 
         A sparse `A` is never made dense; stored by columns, it is copied by rows first. ``"auto"`` takes
         ``"cg"`` there, but ``"gram"`` first where that is predicted to cost no more than 18 reads, and leaves
-        the iterations when they are seen to need more reads than a factor costs. Beyond 12 000 columns, or
-        where a factor has no memory, it takes nothing but ``"cg"``, for at most 10 000 iterations unless
-        `max_iter` says otherwise.
+        the iterations when they are seen to need more reads than a factor costs. Beyond 12 000 rows and
+        columns, or where a factor has no memory, it takes nothing but ``"cg"`` and ``"sparse_cholesky"``,
+        for at most 10 000 iterations unless `max_iter` says otherwise.
     sample_weight : array_like of shape (n,) or float, optional
         Weight of each squared residual; a row of weight zero counts as absent. Where weights differ by more
         than 1e8 and make a condition number above 1e4, ``"auto"`` ends with ``"fgmres_wlsir"``: a small

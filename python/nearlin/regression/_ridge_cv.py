@@ -299,8 +299,11 @@ class RidgeCV(LeastSquares):
     def _path(self, X: Matrix, y: Float, weights: Array | None, alphas: Array) -> list[Ridge]:
         """A fitted model for each penalty, from one factorisation where there may be one."""
         if _is_beyond_a_factor(X):
-            options = {"fit_intercept": self.fit_intercept, "n_jobs": self.n_jobs, "random_state": 0}
-            return [Ridge(float(alpha), **options).fit(X, y, sample_weight=weights) for alpha in alphas]
+            models = [
+                Ridge(float(alpha), fit_intercept=self.fit_intercept, n_jobs=self.n_jobs, random_state=0)
+                for alpha in alphas
+            ]
+            return [model.fit(X, y, sample_weight=weights) for model in models]
         single = y.ndim == 1
         columns = y[:, np.newaxis] if single else y
         coefficients, intercepts = self._core(_core.ridge_path, X, columns, weights, alphas)
@@ -388,7 +391,7 @@ class _Said(RegressorMixin, BaseEstimator):
 
 
 def _is_beyond_a_factor(X: Matrix) -> bool:
-    return issparse(X) and min(X.shape) > LARGEST_FACTOR
+    return bool(issparse(X)) and min(X.shape) > LARGEST_FACTOR
 
 
 def _best(scores: Array) -> Any:

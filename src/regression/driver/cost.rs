@@ -156,17 +156,17 @@ impl SparseCosts {
 const ENTRY: f64 = 2.0e-9;
 const ROW: f64 = 3.0e-9;
 /// Flops of the Cholesky factor of A'A per second, and seconds of first touching a byte of it.
-const CHOLESKY: f64 = 40e9;
-const TOUCH: f64 = 0.4e-9;
+const CHOLESKY: f64 = 28e9;
+const TOUCH: f64 = 0.6e-9;
 /// Iterations on a sketch of four times as many rows as columns.
 const ITERATIONS_OF_SPIR: f64 = 53.0;
 
 /// Seconds of a product that is added to A'A, which lies in the second cache, the third, or in memory.
 fn scatter(d: f64) -> f64 {
     match d {
-        ..=500.0 => 1.1e-9,
-        ..=2500.0 => 2.7e-9,
-        _ => 6e-9,
+        ..=500.0 => 1.8e-9,
+        ..=2500.0 => 4.3e-9,
+        _ => 9e-9,
     }
 }
 
