@@ -51,6 +51,7 @@ class LstsqSolution(TypedDict):
     backward_error: _Vector
     backward_error_bound: _Vector
     rigorous_bound: NotRequired[_Vector]  # of "cg"
+    is_shortest: bool
     condition: float
     target: float
     floor: float

@@ -95,6 +95,7 @@ pub(crate) use sparse_cholesky::{SparseGram, SparseOrder, sparse_products};
 pub use svd::{Svd, svd, svd_into, svd_scratch};
 pub use triangle::{invert_upper, multiply_upper, solve_upper, solve_upper_transposed};
 pub use tsqr::tsqr;
+pub(crate) use view::make_workspace;
 pub use view::{Scalar, Scratch, ScratchSize};
 pub use whiten::leverages;
 pub(crate) use whiten::{weighted_whitened_gram, whitened_gram};

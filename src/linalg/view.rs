@@ -43,6 +43,15 @@ thread_local! {
     static HAS_WORKSPACE: Cell<bool> = const { Cell::new(false) };
 }
 
+/// The same for the thread at hand, with an error for whoever can return one.
+pub(crate) fn make_workspace() -> Result<()> {
+    if !HAS_WORKSPACE.get() {
+        room_for::<u8>(WORKSPACE, "the workspace of dense products")?;
+        ensure_workspace();
+    }
+    Ok(())
+}
+
 /// Lets faer allocate what its products pack into, which it does at the first of a thread, for good, and with an abort if
 /// there is no memory. Nobody on the way here returns a `Result`, so an error unwinds to
 /// [`crate::error::catch_panic`].

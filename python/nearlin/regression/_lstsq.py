@@ -97,7 +97,7 @@ class LstsqResult(NotATuple):
           rows so narrow give A'A in one read
           gram ...
         <BLANKLINE>
-        stage                    seconds  reads of A   gigabytes
+        stage                            seconds  reads of A   gigabytes
         plan ...
         """
         import textwrap  # whose regular expressions take longer to compile than a small answer
@@ -112,13 +112,17 @@ class LstsqResult(NotATuple):
         ]
         lines += [
             "",
-            f"{'stage':24}{'seconds':>8}"
+            f"{'stage':32}{'seconds':>8}"
             + (f"{'reads of A':>12}{'gigabytes':>12}" if self.size else f"{'products':>12}"),
         ]
-        total = ("in all", sum(stage[1] for stage in self.stages), sum(stage[2] for stage in self.stages))
-        for name, seconds, reads in (*self.stages, total):
+        stages: dict[str, tuple[float, int]] = {}
+        for name, seconds, reads in self.stages:
+            before = stages.get(name, (0.0, 0))
+            stages[name] = (before[0] + seconds, before[1] + reads)
+        stages["in all"] = (sum(stage[1] for stage in self.stages), sum(stage[2] for stage in self.stages))
+        for name, (seconds, reads) in stages.items():
             moved = f"{1e-9 * reads * self.size:12.3f}" if self.size else ""
-            lines.append(f"{name:24}{seconds:8.3f}{reads:12}{moved}")
+            lines.append(f"{name:32}{seconds:8.3f}{reads:12}{moved}")
         lines += ["", *textwrap.wrap(str(self.certificate), 80, subsequent_indent="  ")]
         if (error := self.certificate.estimate) > 0.0:
             lines.append(f"as exact as if A had been known to {-math.log10(error):.1f} decimal digits")
@@ -145,6 +149,9 @@ class LstsqResult(NotATuple):
             if name in own:
                 return own[name]
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), "certificate"]
 
     def __getstate__(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -197,6 +197,8 @@ def certificate_of(
     elif solution["method"] == "cg":
         source = "the residual and the gradient of the returned x, and conjugate gradients from it"
         notes.append(foundation(solution))
+    if not solution["is_shortest"]:
+        notes.append("there may be shorter answers that are as good")
     if verification is not None:
         notes.append(verdict(verification, solution))
     forward, rank, d = solution["forward"], solution["rank"], len(solution["x"])

@@ -148,6 +148,7 @@ fn to_dict(py: Python<'_>, output: Output, single: bool) -> PyResult<Bound<'_, P
     dict.set_item(intern!(py, "floor"), output.floor)?;
     dict.set_item(intern!(py, "confidence"), output.confidence)?;
     dict.set_item(intern!(py, "cut"), output.cut)?;
+    dict.set_item(intern!(py, "is_shortest"), output.is_shortest)?;
     dict.set_item(intern!(py, "columns"), output.columns.describe())?;
     dict.set_item(intern!(py, "explanation"), output.explanation)?;
     let stages = output.stages.iter().map(|stage| (stage.name, stage.seconds, stage.reads));

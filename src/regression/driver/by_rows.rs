@@ -1,7 +1,7 @@
 //! The driver of matrices whose rows can be read: every method, and QR to fall back on.
 
 use crate::error::{Error, Result};
-use crate::linalg::{Factor, Precision};
+use crate::linalg::{Factor, Precision, make_workspace};
 use crate::matrix::{Buffer, Matrix, Real};
 use crate::memory::{collected, copied, filled};
 use crate::parallel::Context;
@@ -141,6 +141,9 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
         group: &Group<'_, '_, T, Matrix<'m, T>>,
         candidate: Candidate,
     ) -> Result<Outcome> {
+        if !matches!(candidate, Candidate::Cg(_) | Candidate::Lsmr(_)) {
+            make_workspace()?;
+        }
         match candidate {
             Candidate::Gram(precision) => {
                 let moments = match self.moments.take() {

@@ -43,6 +43,8 @@ pub struct Output {
     pub floor: f64,
     /// Size of what was cut off from A, relative to |A|_F: the backward errors are about the rest.
     pub cut: f64,
+    /// False if there may be shorter answers that are as good.
+    pub is_shortest: bool,
     /// What the columns of A are scaled to where norms are taken.
     pub columns: Columns,
     /// Probability with which the bounds hold.
@@ -111,6 +113,7 @@ impl Output {
             target,
             floor: floor_of(T::UNIT_ROUNDOFF),
             cut: 0.0,
+            is_shortest: true,
             columns: Columns::Normalised,
             confidence: 1.0,
             explanation: String::new(),
@@ -187,6 +190,7 @@ impl Output {
             }
         }
         self.cut = self.cut.max(answers.cut);
+        self.is_shortest &= answers.is_shortest;
         self.rank = answers.rank;
         self.floor = self.floor.max(floor_of(T::UNIT_ROUNDOFF) + answers.rounding);
         self.method = method;

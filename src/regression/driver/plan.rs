@@ -264,12 +264,14 @@ impl Plan<Candidate> {
         let iterations = reads.clamp(FEWEST_ITERATIONS, LONGEST);
         let worth = Candidate::Cg(Limit { iterations, gives_up: true, ..patient_limit(params, n, d) });
         let dual = Candidate::Dual(Precision::Double);
-        let last = match costs.qr > most_iterations(n, d) as f64 * costs.read {
+        let last = match costs.qr > (most_iterations(n, d) as f64 * costs.read).max(QUICK) {
             true => Candidate::cg(params, n, d),
             false => Candidate::Qr,
         };
         let candidates = match params.method {
             Method::Gram => [dual, last].into(),
+            // Where A A' has no factor, QR tells the rank.
+            _ if costs.qr <= QUICK => [dual, Candidate::Qr].into(),
             _ if reads <= CHEAP_FACTOR => [dual, worth, last].into(),
             _ => [worth, dual, last].into(),
         };
@@ -408,7 +410,7 @@ impl Plan<Candidate> {
                 false => candidates.insert(0, worth(reads)),
             }
         }
-        let is_dear = d > LARGEST_GRAM || costs.qr > most_iterations(n, d) as f64 * costs.read;
+        let is_dear = d > LARGEST_GRAM || costs.qr > (most_iterations(n, d) as f64 * costs.read).max(QUICK);
         candidates.push(if is_dear && !wants_factor { patient } else { Candidate::Qr });
         Ok(Self { candidates, reasons })
     }
@@ -535,7 +537,7 @@ fn is_dear<T: Real>(design: &Design<'_, T>) -> bool {
     let (n, d) = (design.nrows(), design.ncols());
     let rows = if design.has_ridge() { n + d } else { n };
     let costs = costs((rows.max(d), rows.min(d)), 1, design.stored());
-    n.saturating_mul(d) > SMALL && costs.qr > most_iterations(n, d) as f64 * costs.read
+    n.saturating_mul(d) > SMALL && costs.qr > (most_iterations(n, d) as f64 * costs.read).max(QUICK)
 }
 
 /// True for sparse matrices of which a factor would be larger than anyone wants.
@@ -561,6 +563,8 @@ const WORTH_A_SPARSE_FACTOR: usize = 60;
 const LARGEST_GRAM: usize = 12_000;
 /// Iterations after which LSMR is not expected to come to an end.
 const LONGEST: usize = 10_000;
+/// Seconds that QR may always take.
+const QUICK: f64 = 0.1;
 /// Columns from which on a factor of a sketch takes more memory (12 GB) and time than one would want.
 const LARGEST_FACTOR: usize = 20_000;
 
@@ -707,11 +711,11 @@ mod tests {
         let dear = on_sparse_rows(&auto, shape, 10_000_000);
         let [Candidate::Cg(later), DOUBLE, ..] = &dear[..] else { panic!("a dear factor later") };
         assert!(later.gives_up && later.iterations > 4 * CHEAP_FACTOR);
-        let [Candidate::Cg(limit), last] = on_sparse_rows(&auto, (300, 2000), 300)[..] else {
+        let [Candidate::Cg(limit), last] = on_sparse_rows(&auto, (3000, 11_000), 300)[..] else {
             panic!("wide")
         };
         // QR would take longer than all iterations.
-        assert!(limit.gives_up && last == Candidate::cg(&auto, 300, 2000));
+        assert!(limit.gives_up && last == Candidate::cg(&auto, 3000, 11_000));
         assert_eq!(on_sparse_rows(&auto, (60, 40), 0), [Candidate::Qr]);
         let [Candidate::Cg(few), Candidate::SparseCholesky, Candidate::Cg(limit), patient] =
             on_sparse_rows(&auto, (50_000, LARGEST_GRAM + 1), 0)[..]
