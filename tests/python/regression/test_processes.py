@@ -67,7 +67,8 @@ def test_ctrl_c_interrupts_and_the_process_goes_on():
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=100, check=True
     )
     waited, rank = done.stdout.split()
-    assert float(waited) < 2.0
+    # Blocks of rows take a second where multiply-adds are emulated, the whole of them minutes.
+    assert float(waited) < 20.0
     assert rank == "5"
 
 
