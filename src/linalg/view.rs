@@ -43,31 +43,27 @@ thread_local! {
     static HAS_WORKSPACE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The same for the thread at hand, with an error for whoever can return one.
-pub(crate) fn make_workspace() -> Result<()> {
-    if !HAS_WORKSPACE.get() {
-        room_for::<u8>(WORKSPACE, "the workspace of dense products")?;
-        ensure_workspace();
+/// The same for whoever cannot return a `Result`: an error unwinds to [`crate::error::catch_panic`].
+pub(super) fn ensure_workspace() {
+    if let Err(error) = make_workspace() {
+        resume_unwind(Box::new(error));
     }
-    Ok(())
 }
 
 /// Lets faer allocate what its products pack into, which it does at the first of a thread, for good, and with an abort if
-/// there is no memory. Nobody on the way here returns a `Result`, so an error unwinds to
-/// [`crate::error::catch_panic`].
-pub(super) fn ensure_workspace() {
+/// there is no memory.
+pub(crate) fn make_workspace() -> Result<()> {
     if HAS_WORKSPACE.get() {
-        return;
+        return Ok(());
     }
-    if let Err(error) = room_for::<u8>(WORKSPACE, "the workspace of dense products") {
-        resume_unwind(Box::new(error));
-    }
+    room_for::<u8>(WORKSPACE, "the workspace of dense products")?;
     HAS_WORKSPACE.set(true);
     const ORDER: usize = 48; // enough to be packed
     let (ones, mut product) = ([1.0f64; ORDER * ORDER], [0.0f64; ORDER * ORDER]);
     let ones = MatRef::from_column_major_slice(&ones, ORDER, ORDER);
     let product = MatMut::from_column_major_slice_mut(&mut product, ORDER, ORDER);
     matmul(product, Accum::Replace, ones, ones, 1.0, Par::Seq);
+    Ok(())
 }
 
 /// The strides as faer wants them, 1 along an axis with nothing to step over.

@@ -10,7 +10,7 @@
 use crate::error::Result;
 use crate::linalg;
 use crate::linalg::{Precision, rank_of};
-use crate::matrix::{Dense, Mat, Matrix, Real, Rows, Sparse, TILE_ROWS, make_rows, row_blocks};
+use crate::matrix::{Mat, Matrix, Real, Rows, Sparse, TILE_ROWS, make_rows, row_blocks};
 use crate::memory::{collected, filled, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
@@ -213,10 +213,9 @@ fn row_gram<T: Real>(context: &Context, design: &Design<'_, T>) -> Result<Option
     let n = design.nrows();
     let gram = match &design.a.source {
         Matrix::Sparse(matrix) => sparse_row_gram(context, design, matrix)?,
-        _ => {
+        Matrix::Dense(_) => {
             let ones = filled(1.0, n, "row scales")?;
-            let nothing = |(): &mut (), _: Dense<'_, f64>, _| ();
-            Some(linalg::gram::<f64, ()>(context, &Transposed::of(design), &ones, || (), nothing)?.0)
+            Some(Transposed::of(design).gram(context, Precision::Double, &ones)?)
         }
     };
     let Some(mut gram) = gram else { return Ok(None) };

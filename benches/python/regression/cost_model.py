@@ -128,7 +128,7 @@ def run(A, b, methods, rounds):
             statistics.median(after_plan[method]),
             predicted.get(method, math.nan),
             result.method,
-            result.certificate.estimate <= 2.0 * result.certificate.target
+            result.certificate.estimate <= result.certificate.target
             and (result.rank is not None or not known),
         )
         for method, result in results.items()

@@ -264,7 +264,7 @@ impl Plan<Candidate> {
         let iterations = reads.clamp(FEWEST_ITERATIONS, LONGEST);
         let worth = Candidate::Cg(Limit { iterations, gives_up: true, ..patient_limit(params, n, d) });
         let dual = Candidate::Dual(Precision::Double);
-        let last = match costs.qr > (most_iterations(n, d) as f64 * costs.read).max(QUICK) {
+        let last = match takes_longer(costs.qr, costs.read, (n, d)) {
             true => Candidate::cg(params, n, d),
             false => Candidate::Qr,
         };
@@ -410,7 +410,7 @@ impl Plan<Candidate> {
                 false => candidates.insert(0, worth(reads)),
             }
         }
-        let is_dear = d > LARGEST_GRAM || costs.qr > (most_iterations(n, d) as f64 * costs.read).max(QUICK);
+        let is_dear = d > LARGEST_GRAM || takes_longer(costs.qr, costs.read, (n, d));
         candidates.push(if is_dear && !wants_factor { patient } else { Candidate::Qr });
         Ok(Self { candidates, reasons })
     }
@@ -537,7 +537,12 @@ fn is_dear<T: Real>(design: &Design<'_, T>) -> bool {
     let (n, d) = (design.nrows(), design.ncols());
     let rows = if design.has_ridge() { n + d } else { n };
     let costs = costs((rows.max(d), rows.min(d)), 1, design.stored());
-    n.saturating_mul(d) > SMALL && costs.qr > (most_iterations(n, d) as f64 * costs.read).max(QUICK)
+    n.saturating_mul(d) > SMALL && takes_longer(costs.qr, costs.read, (n, d))
+}
+
+/// True if that many seconds are more than all iterations that are allowed take, a read each.
+fn takes_longer(qr: f64, read: f64, (n, d): (usize, usize)) -> bool {
+    qr > (most_iterations(n, d) as f64 * read).max(QUICK)
 }
 
 /// True for sparse matrices of which a factor would be larger than anyone wants.

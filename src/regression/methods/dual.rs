@@ -168,12 +168,7 @@ impl RowGram {
         }
         let power = |&largest: &f64| power_of_two_below(largest).recip();
         let powers = collected(magnitudes.rows.iter().map(power), SIZES)?;
-        let transposed = Transposed::of(design);
-        let nothing = |(): &mut (), _: Dense<'_, f64>, _| ();
-        let (gram, _) = match precision {
-            Precision::Single => linalg::gram::<f32, ()>(context, &transposed, &powers, || (), nothing)?,
-            Precision::Double => linalg::gram::<f64, ()>(context, &transposed, &powers, || (), nothing)?,
-        };
+        let gram = Transposed::of(design).gram(context, precision, &powers)?;
         Ok(Some(Self { gram, powers }))
     }
 
@@ -452,6 +447,16 @@ pub(crate) struct Transposed<'p, 'm, 'a, T> {
 impl<'p, 'm, 'a, T: Real> Transposed<'p, 'm, 'a, T> {
     pub fn of(design: &'p Design<'a, T, Matrix<'m, T>>) -> Self {
         Self { design, view: design.untouched().map(|a| a.t()) }
+    }
+
+    /// A A', rows of A times these numbers.
+    pub fn gram(&self, context: &Context, precision: Precision, scale: &[f64]) -> Result<Mat<f64>> {
+        let nothing = |(): &mut (), _: Dense<'_, f64>, _| ();
+        let (gram, _) = match precision {
+            Precision::Single => linalg::gram::<f32, ()>(context, self, scale, || (), nothing)?,
+            Precision::Double => linalg::gram::<f64, ()>(context, self, scale, || (), nothing)?,
+        };
+        Ok(gram)
     }
 }
 

@@ -439,3 +439,7 @@ def test_explain_counts_every_method_that_was_tried():
         result = nearlin.lstsq(A, rng.standard_normal(4000), method="whitened", rng=0)
     assert [name for name, _, _ in result.stages] == ["plan", "whitened", "whitened", "qr"]
     assert "not the method asked for" in result.explain()
+
+
+def test_the_certificate_is_among_the_names_of_a_result():
+    assert "certificate" in dir(nearlin.lstsq(np.eye(3), np.ones(3)))

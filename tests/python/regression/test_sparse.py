@@ -275,3 +275,14 @@ def test_frames_of_sparse_columns_are_sparse_matrices():
     assert list(model.feature_names_in_) == list(frame.columns)
     assert np.array_equal(model.coef_, right.coef_)
     assert np.array_equal(model.predict(frame), right.predict(matrix))
+
+
+def test_answers_that_may_not_be_the_shortest_say_so():
+    hot = scipy.sparse.eye_array(80, format="csr")[np.arange(800) % 80]
+    A, b = scipy.sparse.csr_array(scipy.sparse.hstack([hot, 3.0 * hot])), np.arange(800.0) % 7
+    found = nearlin.lstsq(A, b, method="cg", rng=0)
+    assert found.rank is None
+    assert "there may be shorter answers" in found.certificate.note
+    right = nearlin.lstsq(A, b, method="gram", rng=0)
+    assert right.rank == 80
+    assert "shorter" not in right.certificate.note

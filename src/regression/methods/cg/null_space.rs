@@ -12,7 +12,6 @@ use crate::regression::design::pass::Passes;
 use crate::regression::methods::cg::iterate::iterate;
 use crate::regression::methods::cg::side::LEFT;
 use crate::regression::methods::cg::system::System;
-
 use crate::regression::methods::outcome::{Limit, Made};
 use crate::regression::refine::{Group, Refined, TARGETS};
 
@@ -30,8 +29,8 @@ pub(super) struct NullSpace {
     pub cut: f64,
 }
 
-/// `None` if the null space has 64 dimensions or more, or A has directions that it nearly does not see, or the search takes more than `most` iterations at a time.
-/// `first` is what A does not see of the first random vector.
+/// `None` if the null space has 64 dimensions or more, or A makes more of it than `nothing`, or the search takes more than
+/// `most` iterations at a time. `first` is what A does not see of the first random vector.
 pub(super) fn null_space<T: Real, M: Passes<T>>(
     group: &Group<'_, '_, T, M>,
     system: &System,
