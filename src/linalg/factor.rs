@@ -1,6 +1,6 @@
 //! Stand-ins for A'A.
 
-use super::{Qr, SparseTriangle, condition_of_upper, norm};
+use super::{Qr, SparseTriangle, condition_of_upper, norm, quadrature};
 use crate::error::Result;
 use crate::matrix::Mat;
 use crate::memory::{collected, filled, zeros};
@@ -34,7 +34,7 @@ impl Factor {
         match self {
             Self::Triangle(r) | Self::Trapezoid(r, _) => r.nrows(),
             Self::Spectral(_, s) => s.len(),
-            Self::Sparse(r) => r.order(),
+            Self::Sparse(r) => r.rank(),
         }
     }
 
@@ -64,6 +64,14 @@ impl Factor {
             Self::Spectral(_, s) => Ok(s.first().copied().unwrap_or(0.0)),
             Self::Trapezoid(..) => self.spectral()?.norm(),
             Self::Sparse(r) => r.norms(None).map(|[norm, _]| norm),
+        }
+    }
+
+    /// The same for the columns that span the others.
+    pub(crate) fn norm_of_basis(&self) -> Result<f64> {
+        match self {
+            Self::Trapezoid(r, _) => super::norm_of_upper(r.as_ref().cols(0..r.nrows())),
+            _ => self.norm(),
         }
     }
 
@@ -197,23 +205,19 @@ impl Factor {
     pub(crate) fn damped_norm(&self, gradient: &[f64], damping: f64) -> Result<f64> {
         match self {
             Self::Trapezoid(r, order) => {
-                // g is R'c for c = R1'^-1 g1, so that the square is g'R'(R R' + w^2 I)^-1 c.
-                let p = r.nrows();
-                let mut y = Mat::from_fn(p, 1, |i, _| gradient[order[i]])?;
-                super::solve_upper_transposed(r.as_ref().cols(0..p), y.as_mut());
-                let whitened = norm(y.as_slice());
-                let mut square = Mat::zeros(p, p)?;
-                super::syrk(square.as_mut(), false, r.as_ref().t(), 1.0);
-                (0..p).for_each(|i| square[(i, i)] += damping * damping);
-                let Some(root) = super::cholesky(&square)? else { return Ok(whitened) };
-                super::solve_upper_transposed(root.as_ref(), y.as_mut());
-                super::solve_upper(root.as_ref(), y.as_mut());
-                let along = |(j, &at): (usize, &usize)| gradient[at] * crate::simd::dot(r.col(j), y.col(0));
-                let square: f64 = order.iter().enumerate().map(along).sum();
-                Ok(square.max(0.0).sqrt().min(whitened))
+                let gradient = collected(order.iter().map(|&at| gradient[at]), "a gradient")?;
+                match damped_norm_of(r, &gradient, damping)? {
+                    Some(norm) => Ok(norm),
+                    None => damped_norm_of_trapezoid(r, &gradient, damping),
+                }
             }
             Self::Sparse(r) => r.damped_norm(gradient, damping),
-            Self::Triangle(_) | Self::Spectral(..) => match self.damped(damping)? {
+            Self::Triangle(r) => match damped_norm_of(r, gradient, damping)? {
+                Some(norm) => Ok(norm),
+                None => Self::Triangle(damped_triangle(r, damping, self.frobenius_norm())?)
+                    .whitened_norm(gradient),
+            },
+            Self::Spectral(..) => match self.damped(damping)? {
                 Some(damped) => damped.whitened_norm(gradient),
                 None => self.whitened_norm(gradient),
             },
@@ -224,6 +228,47 @@ impl Factor {
     pub(crate) fn whitened_norm(&self, gradient: &[f64]) -> Result<f64> {
         Ok(norm(self.whiten(&Mat::from_fn(gradient.len(), 1, |i, _| gradient[i])?)?.as_slice()))
     }
+}
+
+/// Orders from which on a few products with R cost less than a factor of R'R + w^2 I, and how many they may be.
+const MANY: usize = 64;
+const UNKNOWNS_PER_STEP: usize = 48;
+const MOST_STEPS: usize = 20;
+
+/// |(R'R + w^2 I)^(-1/2) g|, for an upper triangle or trapezoid R, or a bound a little above it, if a few products with R
+/// tell.
+fn damped_norm_of(r: &Mat<f64>, gradient: &[f64], damping: f64) -> Result<Option<f64>> {
+    let most = if r.ncols() < MANY { 0 } else { MOST_STEPS.min(2 + r.ncols() / UNKNOWNS_PER_STEP) };
+    let height = |j: usize| r.nrows().min(j + 1);
+    let multiply = |x: &[f64]| {
+        let mut image = zeros(r.nrows(), "an image")?;
+        x.iter().enumerate().for_each(|(j, &x)| {
+            crate::simd::axpy(x, &r.col(j)[..height(j)], &mut image[..height(j)]);
+        });
+        Ok(image)
+    };
+    let multiply_transposed = |image: Vec<f64>| {
+        let entry = |j: usize| crate::simd::dot(&r.col(j)[..height(j)], &image[..height(j)]);
+        collected((0..r.ncols()).map(entry), "a gradient")
+    };
+    quadrature::damped_norm(gradient, damping, most, multiply, multiply_transposed)
+}
+
+/// The same for a trapezoid whose columns are in order. g is R'c for c = R1'^-1 g1, so that the square is
+/// g'R'(R R' + w^2 I)^-1 c.
+fn damped_norm_of_trapezoid(r: &Mat<f64>, gradient: &[f64], damping: f64) -> Result<f64> {
+    let p = r.nrows();
+    let mut y = Mat::from_fn(p, 1, |i, _| gradient[i])?;
+    super::solve_upper_transposed(r.as_ref().cols(0..p), y.as_mut());
+    let whitened = norm(y.as_slice());
+    let mut square = Mat::zeros(p, p)?;
+    super::syrk(square.as_mut(), false, r.as_ref().t(), 1.0);
+    (0..p).for_each(|i| square[(i, i)] += damping * damping);
+    let Some(root) = super::cholesky(&square)? else { return Ok(whitened) };
+    super::solve_upper_transposed(root.as_ref(), y.as_mut());
+    super::solve_upper(root.as_ref(), y.as_mut());
+    let square: f64 = (0..r.ncols()).map(|j| gradient[j] * crate::simd::dot(r.col(j), y.col(0))).sum();
+    Ok(square.max(0.0).sqrt().min(whitened))
 }
 
 /// The triangular factor of R'R + w^2 I: by Cholesky where the squared condition leaves some digits of it,
@@ -298,6 +343,28 @@ mod tests {
         assert!(both(&|f| f.inverse_row_norms().unwrap()[2]));
         for damping in [1e-3, 1.0, 1e3] {
             assert!(both(&|f| f.damped_norm(gradient.col(0), damping).unwrap()), "{damping}");
+        }
+    }
+
+    #[test]
+    fn of_many_unknowns_the_damped_norm_is_bounded_closely() {
+        let noise = crate::linalg::testing::gaussian(90, 96, 3);
+        let entry = |i: usize, j: usize| match i.cmp(&j) {
+            std::cmp::Ordering::Less => 0.1 * noise[(i, j)],
+            std::cmp::Ordering::Equal => 1.0,
+            std::cmp::Ordering::Greater => 0.0,
+        };
+        let trapezoid = Factor::Trapezoid(Mat::from_fn(90, 96, entry).unwrap(), (0..96).rev().collect());
+        let triangle = Factor::Triangle(Mat::from_fn(90, 90, entry).unwrap());
+        for (factor, damping) in
+            [&trapezoid, &triangle].into_iter().flat_map(|f| [1e-6, 0.1, 3.0, 1e3].map(|w| (f, w)))
+        {
+            let rows = factor.rows().unwrap();
+            let c = Mat::from_fn(90, 1, |i, _| (i as f64 + 1.0).sin()).unwrap();
+            let gradient = crate::linalg::product(rows.as_ref().t(), c.as_ref()).unwrap();
+            let exact = factor.spectral().unwrap().damped_norm(gradient.col(0), damping).unwrap();
+            let found = factor.damped_norm(gradient.col(0), damping).unwrap();
+            assert!(found >= exact * (1.0 - 1e-9) && found <= 1.1 * exact, "{damping}: {found} {exact}");
         }
     }
 }

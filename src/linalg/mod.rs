@@ -12,6 +12,7 @@
 //! | [`cholesky_in_place()`], [`solve_systems`] | the same of small G where they lie, and many small systems |
 //! | [`solve_upper`], [`solve_upper_transposed`], [`invert_upper`], [`multiply_upper`] | upper triangles at work |
 //! | [`condition_of_upper`], [`norm_of_upper`] | 2-norm condition and norm of a triangle, estimated in O(d²) |
+//! | `Quadrature` | bounds on |(M + w²)^(-1/2) g| from the coefficients of conjugate gradients |
 //! | `reflect_columns` | Householder QR of a few columns where they lie |
 //! | [`Qr`] | blocked Householder QR that keeps Q in factored form |
 //! | `gram`, `whitened_gram` | A'A and (A W)'(A W) of tall matrices in one read |
@@ -50,6 +51,7 @@ mod pivoted;
 mod precision;
 mod products;
 mod qr;
+mod quadrature;
 mod rank;
 mod reflect;
 mod rows;
@@ -82,6 +84,7 @@ pub(crate) use pivoted::{Pivoted, pivoted_cholesky};
 pub use precision::Precision;
 pub use products::{matmul, product, syrk};
 pub use qr::Qr;
+pub(crate) use quadrature::{Quadrature, smallest_eigenvalue};
 pub(crate) use rank::{
     LEAST, RCOND, Truncated, cut_beyond, cut_off, empty_columns, pseudo_inverse, rank_beside, rank_of,
     truncated,

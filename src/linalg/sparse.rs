@@ -28,10 +28,12 @@ pub fn sparse_gram<T: Real>(
     let (d, cost) = (a.ncols(), a.squared_row_lengths(context)?);
     let worthwhile = (cost / d.pow(2).saturating_mul(4).max(1)).clamp(1, SLABS);
     let affordable = MOST_SLABS / d.pow(2).saturating_mul(8).max(1);
-    match Positions::new(context, a) {
-        Some(positions) if affordable < worthwhile => gram_by_columns(context, a, weights, &positions?),
-        _ => gram_by_slabs(context, a, weights, cost.div_ceil(worthwhile).min(ROUND)),
+    if affordable < worthwhile
+        && let Some(positions) = Positions::new(context, a)
+    {
+        return gram_by_columns(context, a, weights, &positions?);
     }
+    gram_by_slabs(context, a, weights, cost.div_ceil(worthwhile).min(ROUND))
 }
 
 /// Most blocks of rows with a result of their own, and bytes that these take.

@@ -2,14 +2,16 @@
 
 use super::condition::{power_iteration, scattered};
 use super::norm;
+use super::quadrature::damped_norm;
 use super::sparse::Positions;
 use super::view::{ensure_workspace, scratch};
 use crate::error::{Error, Result};
 use crate::matrix::{Axis, Mat, Sparse};
-use crate::memory::{collected, copied, push, room_for, zeros};
+use crate::memory::{collected, copied, filled, push, room_for, zeros};
 use crate::parallel::Context;
 use faer::Par;
 use faer::dyn_stack::{MemStack, StackReq};
+use faer::linalg::cholesky::ldlt::factor::LdltRegularization;
 use faer::perm::PermRef;
 use faer::sparse::linalg::amd;
 use faer::sparse::linalg::cholesky::{
@@ -186,18 +188,30 @@ pub(crate) struct SparseOrder {
 }
 
 impl SparseOrder {
-    /// R with R'R = G - c c', G of the pattern that was analysed and c zero if there is none; `None` if that is not
-    /// positive definite to working precision.
-    pub fn factor(&self, gram: &SparseGram, less: Option<&[f64]>) -> Result<Option<SparseTriangle>> {
+    /// R with R'R = G - c c', G of the pattern that was analysed and with a diagonal near one, and c zero if there is
+    /// none. Columns whose pivots are no larger than `tolerance` are taken to depend on those before them; what is made of
+    /// them is for the caller to prove. `None` if something is not finite.
+    pub fn factor(
+        &self,
+        gram: &SparseGram,
+        less: Option<&[f64]>,
+        tolerance: f64,
+    ) -> Result<Option<SparseTriangle>> {
         ensure_workspace();
         let mut values = zeros(self.symbolic.len_val(), PURPOSE)?;
         let mut buffer =
-            scratch(self.symbolic.factorize_numeric_llt_scratch::<f64>(Par::Seq, Spec::default()))?;
-        let outcome = self.symbolic.factorize_numeric_llt(
+            scratch(self.symbolic.factorize_numeric_ldlt_scratch::<f64>(Par::Seq, Spec::default()))?;
+        let positive = filled(1i8, gram.order(), PURPOSE)?;
+        // In blocks of columns, L D L' minds a pivot that is replaced, and L L' does not.
+        let outcome = self.symbolic.factorize_numeric_ldlt(
             &mut values,
             SparseColMatRef::new(gram.pattern(), &gram.values),
             Side::Lower,
-            Default::default(),
+            LdltRegularization {
+                dynamic_regularization_signs: Some(&positive),
+                dynamic_regularization_epsilon: tolerance,
+                dynamic_regularization_delta: OUT_OF_THE_WAY,
+            },
             Par::Seq,
             MemStack::new(&mut buffer),
             Spec::default(),
@@ -209,8 +223,9 @@ impl SparseOrder {
         let trace: f64 = (0..gram.order()).map(|j| gram.diagonal(j)).sum();
         let frobenius = (trace - less.map_or(0.0, |less| norm(less).powi(2))).max(0.0).sqrt();
         let order = copied(&self.order, PURPOSE)?;
-        let mut triangle = SparseTriangle { order, blocks, pattern, values, less: None, frobenius };
-        if !triangle.columns().all(|column| column.diagonal.is_finite() && column.diagonal > 0.0) {
+        let mut triangle =
+            SparseTriangle { order, blocks, pattern, values, dropped: Vec::new(), less: None, frobenius };
+        if !triangle.take_roots()? {
             return Ok(None);
         }
         if let Some(less) = less {
@@ -218,11 +233,11 @@ impl SparseOrder {
             triangle.solve_lower(&mut direction);
             let length = norm(&direction);
             let left = (1.0 - length) * (1.0 + length);
-            if left.is_nan() || left <= 0.0 {
+            if left.is_nan() || left < -tolerance {
                 return Ok(None);
             }
             direction.iter_mut().for_each(|value| *value /= length.max(f64::MIN_POSITIVE));
-            triangle.less = Some((direction, left.sqrt()));
+            triangle.less = Some((direction, if left <= tolerance { 0.0 } else { left.sqrt() }));
         }
         Ok(Some(triangle))
     }
@@ -265,16 +280,29 @@ struct Block {
 }
 
 /// R = (I - (1 - s) u u') L'P for a sparse lower triangle L and a permutation P.
+///
+/// Columns of L that were dropped are zeros, as s is where u was, and what they would divide by is infinite: R is a
+/// trapezoid, and its inverse has zeros for their unknowns.
 pub struct SparseTriangle {
     /// Number of the unknown in every place.
     order: Vec<u32>,
     blocks: Vec<Block>,
     pattern: Vec<u32>,
     values: Vec<f64>,
+    /// Places of the columns that were dropped.
+    dropped: Vec<usize>,
     /// u and s.
     less: Option<(Vec<f64>, f64)>,
     /// |R|_F
     frobenius: f64,
+}
+
+/// The pivot of columns that are dropped: it stands for infinity.
+const OUT_OF_THE_WAY: f64 = f64::from_bits((1023 + 300) << 52);
+
+/// x / y, y = 0 standing for infinity.
+fn over(x: f64, y: f64) -> f64 {
+    if y == 0.0 { 0.0 } else { x / y }
 }
 
 /// A column of L.
@@ -294,58 +322,124 @@ impl SparseTriangle {
         self.order.len()
     }
 
+    /// Number of rows that are not zero.
+    pub fn rank(&self) -> usize {
+        let is_singular = self.less.as_ref().is_some_and(|&(_, s)| s == 0.0);
+        self.order() - self.dropped.len() - usize::from(is_singular)
+    }
+
+    /// As many vectors as the rank lacks, which R takes to zero.
+    pub fn null_vectors(&self) -> Result<Mat<f64>> {
+        let mut vectors = Mat::zeros(self.order(), self.order() - self.rank())?;
+        let mut vector: Vec<f64> = zeros(self.order(), PURPOSE)?;
+        for i in 0..vectors.ncols() {
+            match (self.dropped.get(i), &self.less) {
+                (Some(&place), _) => {
+                    vector.fill(0.0);
+                    vector[place] = -1.0;
+                    self.multiply_upper(&mut vector);
+                    self.solve_upper(&mut vector);
+                    vector[place] = 1.0;
+                }
+                (None, Some((u, _))) => {
+                    vector.copy_from_slice(u);
+                    self.solve_upper(&mut vector);
+                }
+                (None, None) => unreachable!("the rank lacks what was dropped"),
+            }
+            let into = vectors.col_mut(i);
+            self.order.iter().zip(&vector).for_each(|(&at, &value)| into[at as usize] = value);
+        }
+        Ok(vectors)
+    }
+
+    /// L D^(1/2) in place of L and D, zeros for the columns that were put out of the way; false if a pivot is no number.
+    fn take_roots(&mut self) -> Result<bool> {
+        for block in &self.blocks {
+            let (width, height) = (block.columns.len(), block.columns.len() + block.below.len());
+            for c in 0..width {
+                let column = &mut self.values[block.values + c * height..][c..height];
+                let pivot = column[0];
+                if !(pivot > 0.0 && pivot.is_finite()) {
+                    return Ok(false);
+                }
+                let is_dropped = pivot >= OUT_OF_THE_WAY;
+                if is_dropped {
+                    push(&mut self.dropped, block.columns.start + c, PURPOSE)?;
+                }
+                let root = if is_dropped { 0.0 } else { pivot.sqrt() };
+                column[0] = 1.0;
+                column.iter_mut().for_each(|value| *value *= root);
+            }
+        }
+        Ok(true)
+    }
+
     /// |R|_F
     pub fn frobenius_norm(&self) -> f64 {
         self.frobenius
     }
 
-    fn columns(&self) -> impl DoubleEndedIterator<Item = Column<'_>> {
-        self.blocks.iter().flat_map(move |block| {
-            let (width, rows) = (block.columns.len(), &self.pattern[block.below.clone()]);
-            (0..width).map(move |c| {
-                let height = width + rows.len();
-                let values = &self.values[block.values + c * height..][..height];
-                let (diagonal, below) = (values[c], &values[width..]);
-                Column { j: block.columns.start + c, diagonal, next: &values[c + 1..width], rows, below }
-            })
-        })
+    fn column(&self, block: &Block, c: usize) -> Column<'_> {
+        let rows = &self.pattern[block.below.clone()];
+        let (width, height) = (block.columns.len(), block.columns.len() + rows.len());
+        let (square, below) = self.values[block.values + c * height..][..height].split_at(width);
+        Column { j: block.columns.start + c, diagonal: square[c], next: &square[c + 1..], rows, below }
+    }
+
+    /// Columns from the first to the last.
+    fn forwards(&self, mut visit: impl FnMut(Column<'_>)) {
+        for block in &self.blocks {
+            for c in 0..block.columns.len() {
+                visit(self.column(block, c));
+            }
+        }
+    }
+
+    /// Columns from the last to the first.
+    fn backwards(&self, mut visit: impl FnMut(Column<'_>)) {
+        for block in self.blocks.iter().rev() {
+            for c in (0..block.columns.len()).rev() {
+                visit(self.column(block, c));
+            }
+        }
     }
 
     /// x = L^-1 x
     fn solve_lower(&self, x: &mut [f64]) {
-        for Column { j, diagonal, next, rows, below } in self.columns() {
-            let value = x[j] / diagonal;
+        self.forwards(|Column { j, diagonal, next, rows, below }| {
+            let value = over(x[j], diagonal);
             x[j] = value;
             x[j + 1..].iter_mut().zip(next).for_each(|(x, l)| *x -= l * value);
             rows.iter().zip(below).for_each(|(&row, l)| x[row as usize] -= l * value);
-        }
+        });
     }
 
     /// x = L'^-1 x
     fn solve_upper(&self, x: &mut [f64]) {
-        for Column { j, diagonal, next, rows, below } in self.columns().rev() {
+        self.backwards(|Column { j, diagonal, next, rows, below }| {
             let near = x[j + 1..].iter().zip(next).fold(x[j], |sum, (x, l)| sum - l * x);
             let all = rows.iter().zip(below).fold(near, |sum, (&row, l)| sum - l * x[row as usize]);
-            x[j] = all / diagonal;
-        }
+            x[j] = over(all, diagonal);
+        });
     }
 
     /// x = L x
     fn multiply_lower(&self, x: &mut [f64]) {
-        for Column { j, diagonal, next, rows, below } in self.columns().rev() {
+        self.backwards(|Column { j, diagonal, next, rows, below }| {
             let value = x[j];
             x[j] = diagonal * value;
             x[j + 1..].iter_mut().zip(next).for_each(|(x, l)| *x += l * value);
             rows.iter().zip(below).for_each(|(&row, l)| x[row as usize] += l * value);
-        }
+        });
     }
 
     /// x = L'x
     fn multiply_upper(&self, x: &mut [f64]) {
-        for Column { j, diagonal, next, rows, below } in self.columns() {
+        self.forwards(|Column { j, diagonal, next, rows, below }| {
             let near = x[j + 1..].iter().zip(next).fold(diagonal * x[j], |sum, (x, l)| sum + l * x);
             x[j] = rows.iter().zip(below).fold(near, |sum, (&row, l)| sum + l * x[row as usize]);
-        }
+        });
     }
 
     /// x += (factor - 1) u u'x for what that is of s.
@@ -365,12 +459,12 @@ impl SparseTriangle {
     pub fn whiten(&self, x: &[f64], out: &mut [f64]) {
         self.order.iter().zip(&mut *out).for_each(|(&at, out)| *out = x[at as usize]);
         self.solve_lower(out);
-        self.stretch(out, f64::recip);
+        self.stretch(out, |s| over(1.0, s));
     }
 
     /// R^-1 y, y being lost.
     pub fn unwhiten(&self, y: &mut [f64], out: &mut [f64]) {
-        self.stretch(y, f64::recip);
+        self.stretch(y, |s| over(1.0, s));
         self.solve_upper(y);
         self.order.iter().zip(y).for_each(|(&at, y)| out[at as usize] = *y);
     }
@@ -405,7 +499,7 @@ impl SparseTriangle {
                 x.iter_mut().zip(scale).for_each(|(x, scale)| *x *= scale);
             }
         };
-        let over = |x: &mut [f64]| {
+        let divide = |x: &mut [f64]| {
             if let Some(scale) = &scale {
                 x.iter_mut().zip(scale).for_each(|(x, scale)| *x /= scale);
             }
@@ -426,60 +520,38 @@ impl SparseTriangle {
         let inverse = power_iteration(
             scattered(self.order())?,
             |x| {
-                over(x);
+                divide(x);
                 self.solve_lower(x);
-                self.stretch(x, f64::recip);
+                self.stretch(x, |s| over(1.0, s));
             },
             |x| {
-                self.stretch(x, f64::recip);
+                self.stretch(x, |s| over(1.0, s));
                 self.solve_upper(x);
-                over(x);
+                divide(x);
             },
         );
         Ok([largest, inverse])
     }
 
-    /// A bound on |(R'R + w^2 I)^(-1/2) g| that is hardly ever far above it: Gauss and Gauss-Radau quadrature by the
-    /// coefficients of conjugate gradients, until the one below and the one above meet.
+    /// |(R'R + w^2 I)^(-1/2) g|, or a bound on it: by quadrature, or without w where that does not come to an end.
     pub fn damped_norm(&self, gradient: &[f64], damping: f64) -> Result<f64> {
-        let mut direction = self.ordered(gradient)?;
-        let whitened = {
-            let mut y = copied(&direction, PURPOSE)?;
-            self.solve_lower(&mut y);
-            self.stretch(&mut y, f64::recip);
-            norm(&y)
-        };
-        let mut gradient = copied(&direction, PURPOSE)?;
-        let (length, shift) = (norm(&gradient), damping * damping);
-        let mut square = length * length;
-        let (mut below, mut rest, mut last) = (0.0, 1.0, shift);
-        let mut above = f64::INFINITY;
-        for _ in 0..MOST_STEPS {
-            let mut image = copied(&direction, PURPOSE)?;
+        let gradient = self.ordered(gradient)?;
+        let multiply = |x: &[f64]| {
+            let mut image = copied(x, PURPOSE)?;
             self.multiply_upper(&mut image);
             self.stretch(&mut image, |s| s);
-            let curvature = norm(&image).powi(2) / square;
-            if !(curvature > 0.0 && square > 0.0) {
-                break;
-            }
+            Ok(image)
+        };
+        let multiply_transposed = |mut image: Vec<f64>| {
             self.stretch(&mut image, |s| s);
             self.multiply_lower(&mut image);
-            let pivot = curvature + last;
-            below += rest / pivot;
-            crate::simd::axpy(-1.0 / curvature, &image, &mut gradient);
-            let next = norm(&gradient).powi(2);
-            let (ratio, share) = (next / square, curvature / pivot);
-            rest *= ratio * share * share;
-            last = shift + ratio * share * last;
-            above = (below + rest / last).sqrt();
-            if above <= MET * f64::sqrt(below) {
-                break;
-            }
-            direction.iter_mut().zip(&gradient).for_each(|(p, g)| *p = g + ratio * *p);
-            square = next;
-        }
-        let above = length * above;
-        Ok(if above < whitened { above } else { whitened })
+            Ok(image)
+        };
+        let bound = damped_norm(&gradient, damping, MOST_STEPS, multiply, multiply_transposed)?;
+        let mut y = gradient;
+        self.solve_lower(&mut y);
+        self.stretch(&mut y, |s| over(1.0, s));
+        Ok(bound.map_or(norm(&y), |bound| bound.min(norm(&y))))
     }
 
     /// R, written down, with the row of every unknown in its place.
@@ -499,9 +571,8 @@ impl SparseTriangle {
     }
 }
 
-/// Most steps of the quadrature, and how close its two sides come.
+/// Most steps of a quadrature.
 const MOST_STEPS: usize = 20;
-const MET: f64 = 1.1;
 
 #[cfg(test)]
 mod tests {
@@ -587,7 +658,7 @@ mod tests {
                 let full =
                     Mat::from_fn(d, d, |i, j| dense[(i, j)] - less.map_or(0.0, |c| c[i] * c[j])).unwrap();
                 let triangle = Factor::Triangle(cholesky(&full).unwrap().unwrap());
-                let found = Factor::Sparse(order.factor(&sparse, less).unwrap().unwrap());
+                let found = Factor::Sparse(order.factor(&sparse, less, 1e-14).unwrap().unwrap());
                 let gradient = Mat::from_fn(d, 2, |i, j| (i as f64 + 1.0).sin() + j as f64).unwrap();
                 let near = |x: f64, y: f64, digits: f64| (x - y).abs() <= digits * (1.0 + y.abs());
                 let solve = |f: &Factor| f.unwhiten(&f.whiten(&gradient).unwrap()).unwrap();
@@ -616,16 +687,95 @@ mod tests {
         }
     }
 
+    /// Columns that are sums of two others, after those of a grid.
+    fn deficient(side: usize, long: usize, sums: usize) -> (SparseGram, Mat<f64>) {
+        let (ends, indices, values) = grid(side, long);
+        let d = side * side;
+        let (mut wide_ends, mut wide_indices, mut wide_values) = (vec![0], Vec::new(), Vec::new());
+        for row in ends.windows(2) {
+            let row = row[0] as usize..row[1] as usize;
+            for (&j, &value) in indices[row.clone()].iter().zip(&values[row.clone()]) {
+                wide_indices.push(j);
+                wide_values.push(value);
+            }
+            for sum in 0..sums {
+                let entry = |at: usize| {
+                    if [3 * sum, 3 * sum + 2].contains(&(indices[at] as usize)) { values[at] } else { 0.0 }
+                };
+                wide_indices.push((d + sum) as i32);
+                wide_values.push(row.clone().map(entry).sum());
+            }
+            wide_ends.push(wide_indices.len() as i32);
+        }
+        let shape = (wide_ends.len() - 1, d + sums);
+        let (ends, columns) = (Indices::I32(&wide_ends), Indices::I32(&wide_indices));
+        let rows =
+            Sparse::new(&Context::new(1), "A", Axis::Rows, shape, ends, columns, &wide_values).unwrap();
+        let sparse = sparse_products(&Context::new(1), &rows, usize::MAX).unwrap().unwrap();
+        let norms: Vec<f64> = (0..d + sums).map(|j| sparse.diagonal(j).sqrt()).collect();
+        let sparse = sparse.scaled(&norms, |_| 1.0).unwrap();
+        let mut dense = Mat::zeros(d + sums, d + sums).unwrap();
+        for j in 0..d + sums {
+            for k in sparse.ends[j] as usize..sparse.ends[j + 1] as usize {
+                dense[(sparse.rows[k] as usize, j)] = sparse.values[k];
+                dense[(j, sparse.rows[k] as usize)] = sparse.values[k];
+            }
+        }
+        (sparse, dense)
+    }
+
     #[test]
-    fn what_is_not_positive_definite_has_no_factor() {
+    fn of_dependent_columns_a_basis_and_null_vectors() {
+        for (side, long, sums) in [(4, 0, 1), (8, 5, 3), (12, 140, 5)] {
+            let (sparse, dense) = deficient(side, long, sums);
+            let d = dense.ncols();
+            let order = sparse.analyse(usize::MAX).unwrap().unwrap();
+            let u = Mat::from_fn(d, 1, |j, _| 1.0 + (j % 3) as f64).unwrap();
+            let c = product(dense.as_ref(), u.as_ref());
+            // c is in the span of G, and G - c c' has one direction less.
+            let size = crate::simd::dot(c.col(0), u.col(0)).sqrt();
+            let c: Vec<f64> = c.col(0).iter().map(|c| c / size).collect();
+            for less in [None, Some(&c[..])] {
+                let full =
+                    Mat::from_fn(d, d, |i, j| dense[(i, j)] - less.map_or(0.0, |c| c[i] * c[j])).unwrap();
+                let triangle = order.factor(&sparse, less, 1e-11).unwrap().unwrap();
+                let lacks = sums + usize::from(less.is_some());
+                assert_eq!(triangle.rank(), d - lacks);
+                let null = triangle.null_vectors().unwrap();
+                assert_eq!(null.ncols(), lacks);
+                let image = product(full.as_ref(), null.as_ref());
+                assert!(image.as_slice().iter().all(|value| value.abs() < 1e-10));
+                assert!((0..lacks).all(|i| norm(null.col(i)) > 0.5));
+                let rows = triangle.rows().unwrap();
+                assert!(distance(product(rows.as_ref().t(), rows.as_ref()).as_ref(), full.as_ref()) < 1e-10);
+                let factor = Factor::Sparse(triangle);
+                let gradient = product(full.as_ref(), u.as_ref());
+                let whitened = factor.whiten(&gradient).unwrap();
+                let back = product(rows.as_ref().t(), rows_in_place(&factor, &whitened).as_ref());
+                let x = factor.unwhiten(&whitened).unwrap();
+                assert!(distance(product(full.as_ref(), x.as_ref()).as_ref(), gradient.as_ref()) < 1e-9);
+                assert!(distance(back.as_ref(), gradient.as_ref()) < 1e-9);
+                assert!(factor.condition().unwrap() < 1e4);
+            }
+        }
+    }
+
+    /// R x for the x that has this whitened vector.
+    fn rows_in_place(factor: &Factor, whitened: &Mat<f64>) -> Mat<f64> {
+        product(factor.rows().unwrap().as_ref(), factor.unwhiten(whitened).unwrap().as_ref())
+    }
+
+    #[test]
+    fn what_is_not_finite_has_no_factor_and_what_is_not_definite_is_dropped() {
         let (sparse, _) = gram(4, 0);
         let order = sparse.analyse(usize::MAX).unwrap().unwrap();
         let ones = [1.0; 16];
-        for diagonal in [-1.0, 0.0, f64::NAN] {
+        for (diagonal, is_dropped) in [(-1.0, Some(true)), (0.0, Some(true)), (f64::NAN, None)] {
             let bad = sparse.scaled(&ones, |j| if j == 7 { diagonal } else { 9.0 }).unwrap();
-            assert!(order.factor(&bad, None).unwrap().is_none());
+            let found = order.factor(&bad, None, 1e-14).unwrap();
+            assert_eq!(found.map(|triangle| triangle.rank() < 16), is_dropped);
         }
-        assert!(order.factor(&sparse, Some(&[10.0; 16])).unwrap().is_none());
+        assert!(order.factor(&sparse, Some(&[10.0; 16]), 1e-14).unwrap().is_none());
         let scaled = sparse.scaled(&[2.0; 16], |j| sparse.diagonal(j) / 4.0).unwrap();
         assert!((scaled.values.iter().sum::<f64>() * 4.0 - sparse.values.iter().sum::<f64>()).abs() < 1e-12);
     }

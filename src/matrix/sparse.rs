@@ -281,14 +281,22 @@ impl<'a, T: Real> Sparse<'a, T> {
         }
     }
 
-    /// True when the indices of every line strictly increase.
+    /// True when the indices of every line strictly increase: all that do not are where a line begins.
     pub fn is_canonical(&self, context: &Context) -> Result<bool> {
-        let increase = |line| match self.indices {
-            Indices::I32(indices) => indices[self.extent(line)].is_sorted_by(|i, j| i < j),
-            Indices::I64(indices) => indices[self.extent(line)].is_sorted_by(|i, j| i < j),
-        };
         for lines in self.lines_in_pieces(context) {
-            if !lines?.all(increase) {
+            let lines = lines?;
+            let entries = self.extent(lines.start).start..self.extent(lines.end - 1).end;
+            let starts = lines.map(|line| self.extent(line)).filter(|line| !line.is_empty());
+            let starts = starts.map(|line| line.start).filter(|&start| start > entries.start);
+            let (in_all, at_starts) = match self.indices {
+                Indices::I32(indices) => {
+                    falls_of(&indices[entries.clone()], starts.map(|start| start - entries.start))
+                }
+                Indices::I64(indices) => {
+                    falls_of(&indices[entries.clone()], starts.map(|start| start - entries.start))
+                }
+            };
+            if in_all > at_starts {
                 return Ok(false);
             }
         }
@@ -327,6 +335,13 @@ impl<'a, T: Real> Sparse<'a, T> {
         let piece = move |start| context.tick().map(|()| start..count.min(start + few.max(1)));
         (0..count).step_by(few.max(1)).map(piece)
     }
+}
+
+/// How many numbers are no larger than the one before them: of all, and of those at these places.
+fn falls_of<I: Ord>(numbers: &[I], places: impl Iterator<Item = usize>) -> (usize, usize) {
+    let in_all =
+        numbers.iter().zip(numbers.iter().skip(1)).map(|(left, right)| usize::from(left >= right)).sum();
+    (in_all, places.map(|at| usize::from(numbers[at - 1] >= numbers[at])).sum())
 }
 
 /// Owned indices.

@@ -162,14 +162,18 @@ impl<T: Real, M: Passes<T>> Group<'_, '_, T, M> {
 
     /// Adds the ridge to a pass at `x` (not scaled) and scales its gradient.
     pub fn to_scaled(&self, pass: &mut Pass, x: &Mat<f64>, scale: &[f64]) {
+        let root = self.ridge.sqrt();
         for side in 0..x.ncols() {
             let gradient = pass.gradient.col_mut(side);
-            for (j, (gradient, x)) in gradient.iter_mut().zip(x.col(side)).enumerate() {
-                // The square of the rounded root would be another ridge.
-                let unit = self.design.column_scale(j);
-                *gradient = (*gradient - self.ridge * unit * unit * x) / scale[j];
-                pass.squares[side] += (self.root_ridge(j) * x).powi(2);
+            if self.ridge > 0.0 {
+                for (j, (gradient, x)) in gradient.iter_mut().zip(x.col(side)).enumerate() {
+                    // The square of the rounded root would be another ridge.
+                    let unit = self.design.column_scale(j);
+                    *gradient -= self.ridge * unit * unit * x;
+                    pass.squares[side] += (root * unit * x).powi(2);
+                }
             }
+            gradient.iter_mut().zip(scale).for_each(|(gradient, scale)| *gradient /= scale);
         }
     }
 

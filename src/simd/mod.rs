@@ -38,6 +38,7 @@ pub use sparse::{
     residual_lines,
 };
 use std::sync::LazyLock;
+pub(crate) use vector::{advance, axpy_norm_sq};
 pub use vector::{axpy, dot, norm_sq, sum};
 
 /// What the kernels are compiled for, from the narrowest on.

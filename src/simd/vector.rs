@@ -78,6 +78,48 @@ kernel! {
     }
 }
 
+kernel! {
+    /// y += a x, and the sum of y_i squared. Panics if the lengths differ.
+    pub fn axpy_norm_sq<V>(a: f64, x: &[f64], y: &mut [f64]) -> f64 {
+        assert_eq!(x.len(), y.len());
+        let (x, x_head) = x.as_chunks::<8>();
+        let (y, y_head) = y.as_chunks_mut::<8>();
+        let (a, mut sums) = (V::splat(a), [V::splat(0.0); 4]);
+        for (k, (x, y)) in x.iter().zip(y).enumerate() {
+            let sum = V::load(x).mul_add(a, V::load(y));
+            sum.store(y);
+            sums[k % 4] = square_add(sum, sums[k % 4]);
+        }
+        let sum = V::load_head(x_head).mul_add(a, V::load_head(y_head));
+        sum.store_head(y_head);
+        sums[3] = square_add(sum, sums[3]);
+        total(sums)
+    }
+}
+
+kernel! {
+    /// An iteration's y += a p and p = g + b p, and the sum of x_i + y_i squared. Panics if the lengths differ.
+    pub fn advance<V>(a: f64, b: f64, g: &[f64], x: &[f64], y: &mut [f64], p: &mut [f64]) -> f64 {
+        assert!([x.len(), y.len(), p.len()] == [g.len(); 3]);
+        let ((g, g_head), (x, x_head)) = (g.as_chunks::<8>(), x.as_chunks::<8>());
+        let ((y, y_head), (p, p_head)) = (y.as_chunks_mut::<8>(), p.as_chunks_mut::<8>());
+        let ([a, b], mut sums) = ([a, b].map(|number| V::splat(number)), [V::splat(0.0); 4]);
+        for (k, ((g, x), (y, p))) in g.iter().zip(x).zip(y.iter_mut().zip(p)).enumerate() {
+            let step = V::load(p);
+            let end = step.mul_add(a, V::load(y));
+            end.store(y);
+            step.mul_add(b, V::load(g)).store(p);
+            sums[k % 4] = square_add(end.add(V::load(x)), sums[k % 4]);
+        }
+        let step = V::load_head(p_head);
+        let end = step.mul_add(a, V::load_head(y_head));
+        end.store_head(y_head);
+        step.mul_add(b, V::load_head(g_head)).store_head(p_head);
+        sums[3] = square_add(end.add(V::load_head(x_head)), sums[3]);
+        total(sums)
+    }
+}
+
 #[inline(always)]
 fn total<V: Lanes>(sums: [V; 4]) -> f64 {
     sums[0].add(sums[1]).add(sums[2].add(sums[3])).sum()
@@ -120,6 +162,28 @@ mod tests {
             let widened: Vec<f64> = narrow.iter().map(|&v| f64::from(v)).collect();
             assert!(same_bits(&outcomes[0][3..], &[dot(&widened, ys), norm_sq(&widened), sum(&widened)]));
             assert!(outcomes.iter().all(|outcome| same_bits(outcome, &outcomes[0])));
+        }
+    }
+
+    #[test]
+    fn sums_on_the_way_are_those_of_what_is_left_behind() {
+        let [g, x, y, p] = [1, 2, 3, 4].map(|seed| numbers(130, seed));
+        for len in 0..130 {
+            let outcomes = on_every_path(|| {
+                let [mut sum, mut end, mut direction] = [&y, &y, &p].map(|v| v[..len].to_vec());
+                let square = axpy_norm_sq(1.7, &x[..len], &mut sum);
+                assert!(same_bits(&[square], &[norm_sq(&sum)]));
+                let reach = advance(0.3, 0.6, &g[..len], &x[..len], &mut end, &mut direction);
+                [vec![square, reach], sum, end, direction].concat()
+            });
+            assert!(outcomes.iter().all(|outcome| same_bits(outcome, &outcomes[0])));
+            let (found, [sum, end, direction]) = (&outcomes[0], [0, 1, 2].map(|k| 2 + k * len));
+            for k in 0..len {
+                assert_eq!(found[sum + k], x[k].mul_add(1.7, y[k]));
+                assert_eq!(found[end + k], p[k].mul_add(0.3, y[k]));
+                assert_eq!(found[direction + k], p[k].mul_add(0.6, g[k]));
+            }
+            assert!(close(found[1], (0..len).map(|k| (x[k] + found[end + k]).powi(2)).sum()));
         }
     }
 

@@ -10,7 +10,8 @@ nearlin. Peers that iterate are asked for tolerances of 1e-14. The backward erro
 or a bound on it: for sparse A of many columns Stewart's |A'r| / (|A|_F |r|) or |r| / (|A|_F |x|), columns
 scaled to norm one; for wide A the residual's part of that of Sun and Sun. Memory is what the peak of a
 forked child grows by in one call (Linux). A target is a ratio to the fastest peer that is accurate;
-`MISSED` is printed where it is not met, and nothing is left out.
+`MISSED` is printed where it is not met, and nothing is left out. Peers that scale the columns of dependent
+ones give neither the rank nor the answer of least norm.
 """
 
 import argparse
@@ -383,10 +384,9 @@ def sparse_cases(scale):
         "one-hot zipf",
         lambda: one_hot(s(200_000), zipf, constant=True, numeric=4, steepness=1.0),
         turns=3,
-        slow=True,
     )
     many = [20_000, 20_000] if scale == 1 else [20, 20]
-    yield case("one-hot many", lambda: one_hot(s(300_000), many, steepness=0.8), turns=3, slow=True)
+    yield case("one-hot many", lambda: one_hot(s(300_000), many, steepness=0.8), turns=3)
     yield case("power law", lambda: power_law(s(200_000), s(5000), 20), turns=3, slow=True)
     yield case("tf-idf narrow", lambda: tf_idf(s(100_000), s(2000)), turns=3, slow=True)
     yield case("tf-idf wide", lambda: tf_idf(s(20_000), s(8000)), turns=3, slow=True)

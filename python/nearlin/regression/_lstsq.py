@@ -207,7 +207,8 @@ def lstsq(
           the factor of A A', of rows of norm one, and the certificate is about `A` with such rows.
         - ``"sparse_cholesky"``: sparse Cholesky factor of a sparse A'A, in an order that keeps it sparse; for
           condition numbers up to 1e7 and sparse `A` whose rows are short and whose columns meet few others,
-          such as those of grids, networks and splines.
+          such as those of grids, networks and splines. Columns that depend on others are found on the way,
+          as with ``"gram"``.
         - ``"whitened"``: Cholesky factor of the Gram matrix of A R1^-1, where R1 comes from a sketch of A;
           for any condition number at which the rank is clear.
         - ``"spir"``: R1 itself, with conjugate gradients: for sparse `A` and for thousands of columns.

@@ -55,10 +55,22 @@ impl<T: Real> Read<'_, '_, T> {
     fn row_by_row(&self, context: &Context, group: Range<usize>, total: &mut Pass) -> Result<()> {
         let d = self.x.nrows();
         let width = group.len().next_power_of_two();
-        let mut x = Buffer::zeros(d * width, SUMS)?;
-        for (i, side) in group.clone().enumerate() {
-            x.iter_mut().skip(i).step_by(width).enumerate().for_each(|(j, x)| *x = self.x.get(j, side));
-        }
+        let mut copied;
+        let x = match self.x.col(group.start) {
+            Some(x) if width == 1 => x,
+            _ => {
+                copied = Buffer::zeros(d * width, SUMS)?;
+                for (i, side) in group.clone().enumerate() {
+                    copied
+                        .iter_mut()
+                        .skip(i)
+                        .step_by(width)
+                        .enumerate()
+                        .for_each(|(j, x)| *x = self.x.get(j, side));
+                }
+                &copied[..]
+            }
+        };
         let mut shifts = [0.0; MOST];
         shifts[..group.len()].copy_from_slice(&self.shifts[group.clone()]);
         let spare = Spare::new(d * width, 1);
@@ -78,7 +90,7 @@ impl<T: Real> Read<'_, '_, T> {
             let roots = self.design.a.root_weights.as_ref().map(|roots| &roots[rows.clone()]);
             let [mut squares, mut totals] = [[0.0; MOST]; 2];
             let sums = [&mut squares[..width], &mut totals[..width]];
-            self.matrix.add_residual(rows, roots, &shifts[..width], &x, b, part.as_mut_slice(), sums);
+            self.matrix.add_residual(rows, roots, &shifts[..width], x, b, part.as_mut_slice(), sums);
             Ok((part, [squares, totals]))
         };
         let mut gradient = None;

@@ -150,9 +150,7 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
                     Some((made, moments)) if made == precision => moments,
                     _ => self.read_moments(driver, group, precision)?,
                 };
-                // A factor of a basis is none that is kept.
-                let is_inner = !driver.params.keep_factor;
-                let rcond = (group.design.stored().is_some() && is_inner).then_some(driver.rcond);
+                let rcond = may_be_deficient(driver, group);
                 let outcome = gram(group, &moments, precision.limit(), rcond);
                 self.moments = Some((precision, moments));
                 outcome
@@ -166,7 +164,10 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
                     self.sparse = Some(self.read_sparse_moments(driver, group)?);
                 }
                 match &self.sparse {
-                    Some(Some(moments)) => sparse_cholesky(group, moments, Precision::Double.limit()),
+                    Some(Some(moments)) => {
+                        let (limit, rcond) = (Precision::Double.limit(), may_be_deficient(driver, group));
+                        sparse_cholesky(group, moments, limit, rcond)
+                    }
                     _ => Ok(Outcome::Inadmissible(f64::INFINITY)),
                 }
             }
@@ -396,6 +397,11 @@ fn read_largest<T: Real>(
     let largest = design.largest_in_columns(driver.context)?;
     design.equilibrate_columns(&largest)?;
     Ok(largest)
+}
+
+/// What counts as deficient, where the factor of a basis will do: it is none that is kept.
+fn may_be_deficient<T: Real>(driver: &Driver<'_>, group: &Group<'_, '_, T>) -> Option<f64> {
+    (group.design.stored().is_some() && !driver.params.keep_factor).then_some(driver.rcond)
 }
 
 /// The candidates that begin with a sketch.

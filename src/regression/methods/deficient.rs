@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::linalg::{self, Factor, Pivoted, norm, pivoted_cholesky};
 use crate::matrix::{Mat, Matrix, Real};
 use crate::memory::{collected, zeros};
-use crate::regression::design::pass::{Passes, Sides};
+use crate::regression::design::pass::{Pass, Passes, Sides};
 use crate::regression::methods::moments::Normal;
 use crate::regression::methods::outcome::{Factored, Outcome};
 use crate::regression::methods::qr::shortened;
@@ -37,7 +37,19 @@ pub(crate) fn deficient<T: Real>(
     if condition.is_nan() || condition > limit {
         return Ok(Outcome::Inadmissible(condition));
     }
-    let mut scaled = Scaled { factor, scale, empty, cut: 0.0 };
+    let scaled = Scaled { factor, scale, empty, cut: 0.0 };
+    by_basis(group, scaled, condition, null_space, at_zero, rcond)
+}
+
+/// The shortest answers by a factor of some columns, if these vectors show that all others depend on them within `rcond`.
+pub(crate) fn by_basis<T: Real>(
+    group: &Group<'_, '_, T>,
+    mut scaled: Scaled,
+    condition: f64,
+    null_space: Mat<f64>,
+    at_zero: Pass,
+    rcond: f64,
+) -> Result<Outcome> {
     let Some((null_space, cut)) = proven(group, &scaled, null_space, rcond)? else {
         return Ok(Outcome::Inadmissible(f64::INFINITY));
     };
@@ -69,8 +81,7 @@ fn proven<T: Real>(
     rcond: f64,
 ) -> Result<Option<(Mat<f64>, f64)>> {
     let left = group.design.left_by_centring(&scaled.scale, rcond)?;
-    let Factor::Trapezoid(rows, _) = &scaled.factor else { return Ok(None) };
-    let largest = linalg::norm_of_upper(rows.as_ref().cols(0..rows.nrows()))?;
+    let largest = scaled.factor.norm_of_basis()?;
     let largest = if left.is_some() { largest.max(1.0) } else { largest };
     let mut before: Vec<f64> = zeros(vectors.nrows(), "a null vector")?;
     for is_last in [false, true] {

@@ -170,8 +170,8 @@ fn shortest<T: Real, M: Passes<T>>(
         return Ok(x);
     }
     let unit = units(group.design, &scaled.scale)?;
-    if let (Factor::Trapezoid(..), Some(null_space)) = (&scaled.factor, null_space)
-        && spread(&unit, &scaled.empty) < FAR
+    if let (Factor::Trapezoid(..) | Factor::Sparse(_), Some(null_space)) = (&scaled.factor, null_space)
+        && are_near(&unit, &scaled.empty)
     {
         return without(group, &x, null_space, &unit);
     }
@@ -195,12 +195,17 @@ fn shortest<T: Real, M: Passes<T>>(
 /// step of refinement mends.
 pub(crate) const FAR: f64 = 1e6;
 
-/// The largest unit over the smallest of the columns that are not zero.
-fn spread(unit: &[f64], empty: &[usize]) -> f64 {
+/// True if null vectors will do for the answers of least norm.
+pub(crate) fn has_near_units<T: Real, M: Source>(design: &Design<'_, T, M>, scaled: &Scaled) -> Result<bool> {
+    Ok(are_near(&units(design, &scaled.scale)?, &scaled.empty))
+}
+
+/// True if the units of the columns that are not zero are not far apart.
+fn are_near(unit: &[f64], empty: &[usize]) -> bool {
     let used = (0..unit.len()).filter(|j| empty.binary_search(j).is_err());
     let (least, most) =
         used.fold((f64::INFINITY, 0.0f64), |(least, most), j| (unit[j].min(least), unit[j].max(most)));
-    most / least
+    most < FAR * least
 }
 
 /// x - N N'x in the caller's units: rows that no null vector touches stay as they are, to the last bit.

@@ -1,14 +1,16 @@
 //! The `sparse_cholesky` step: A'A of sparse rows as a sparse matrix, its sparse Cholesky factor, refinement.
 
 use crate::error::Result;
-use crate::linalg::{Factor, SparseGram, SparseOrder, sparse_products};
+use crate::linalg::{Factor, SparseGram, SparseOrder, SparseTriangle, sparse_products};
 use crate::matrix::{Mat, Matrix, Real, Sparse};
 use crate::memory::{collected, filled, push, room_for};
 use crate::parallel::Context;
 use crate::regression::design::Design;
 use crate::regression::design::pass::{Pass, Passes, Sides};
+use crate::regression::methods::deficient::by_basis;
 use crate::regression::methods::moments::{normal_pass, scaled_values};
 use crate::regression::methods::outcome::{Factored, Outcome};
+use crate::regression::methods::qr::has_near_units;
 use crate::regression::refine::{Group, Scaled, TARGETS};
 
 /// A'A and A'B of sparse rows, and the order in which A'A is factored, to be shared by all ridges.
@@ -75,11 +77,13 @@ impl SparseMoments {
 /// What memory is for.
 const COLUMNS: &str = "norms of columns";
 
-/// The sparse Cholesky candidate for one group of targets, admissible up to the condition `limit`.
+/// The sparse Cholesky candidate for one group of targets, admissible up to the condition `limit`; or the shortest answers
+/// where columns count as deficient by this `rcond`, if there is one.
 pub(crate) fn sparse_cholesky<T: Real>(
     group: &Group<'_, '_, T>,
     moments: &SparseMoments,
     limit: f64,
+    rcond: Option<f64>,
 ) -> Result<Outcome> {
     let SparseMoments { gram, order, powers, less, at_zero } = moments;
     let d = gram.order();
@@ -104,10 +108,16 @@ pub(crate) fn sparse_cholesky<T: Real>(
     let less = less.as_ref().map(|less| less.iter().zip(&norms).map(|(less, norm)| less / norm));
     let less = less.map(|less| collected(less, COLUMNS)).transpose()?;
     let scaled = gram.scaled(&norms, diagonal)?;
-    let Some(triangle) = order.factor(&scaled, less.as_deref())? else {
+    let tolerance = 8.0 * d as f64 * f64::UNIT_ROUNDOFF * magnification;
+    let triangle = order.factor(&scaled, less.as_deref(), tolerance)?;
+    drop(scaled);
+    let lacks = |triangle: &SparseTriangle| d - triangle.rank();
+    let is_few = |count: usize| count.saturating_mul(d) <= order.fill.max(FEW);
+    let may_lack = |count: usize| count == 0 || rcond.is_some() && is_few(count);
+    let Some(triangle) = triangle.filter(|triangle| may_lack(lacks(triangle))) else {
         return Ok(Outcome::Inadmissible(f64::INFINITY));
     };
-    drop(scaled);
+    let null_space = triangle.null_vectors()?;
     let factor = Factor::Sparse(triangle);
     let condition = factor.condition()?;
     if condition.is_nan() || condition > limit {
@@ -116,6 +126,12 @@ pub(crate) fn sparse_cholesky<T: Real>(
     let scale = collected(norms.iter().zip(powers).map(|(norm, power)| norm / power), COLUMNS)?;
     let at_zero = normal_pass(group, at_zero, &scale)?;
     let scaled = Scaled { factor, scale, empty, cut: 0.0 };
+    if let Some(rcond) = rcond.filter(|_| null_space.ncols() > 0) {
+        return match has_near_units(group.design, &scaled)? {
+            true => by_basis(group, scaled, condition, null_space, at_zero, rcond),
+            false => Ok(Outcome::Inadmissible(f64::INFINITY)),
+        };
+    }
     let refined = group.refine_from_zero(&scaled, condition, at_zero)?;
     Ok(Outcome::Factored(Factored { refined, scaled, condition }))
 }
@@ -137,13 +153,14 @@ mod tests {
                     let moments = SparseMoments::new(group.context, group.design, &matrix, vec![0.5; 5])
                         .unwrap()
                         .unwrap();
-                    let Outcome::Factored(found) = sparse_cholesky(group, &moments, 1e7).unwrap() else {
+                    let Outcome::Factored(found) = sparse_cholesky(group, &moments, 1e7, None).unwrap()
+                    else {
                         panic!("admissible")
                     };
                     assert_eq!(found.rank(), 5);
                     instance.assert_solved(form, group, &found.refined, &found.scaled.scale);
                     let limit = 0.1 * found.condition;
-                    let strict = sparse_cholesky(group, &moments, limit).unwrap();
+                    let strict = sparse_cholesky(group, &moments, limit, None).unwrap();
                     assert!(matches!(strict, Outcome::Inadmissible(_)));
                 }
             });

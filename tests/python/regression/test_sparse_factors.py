@@ -114,27 +114,29 @@ DEFICIENT = {
 }
 
 
+@pytest.mark.parametrize("method", FACTORS)
 @pytest.mark.parametrize("name", DEFICIENT)
-def test_ranks_are_exact_and_answers_shortest(name):
+def test_ranks_are_exact_and_answers_shortest(name, method):
     A, b = DEFICIENT[name]()
-    result = nearlin.lstsq(A, b, method="gram")
+    result = nearlin.lstsq(A, b, method=method)
     x, _, rank, _ = np.linalg.lstsq(A.toarray(), b)
-    assert (result.method, result.rank) == ("gram", rank)
+    assert (result.method, result.rank) == (method, rank)
     np.testing.assert_allclose(result.x, x, rtol=1e-10, atol=1e-11 * np.abs(x).max())
     assert np.linalg.norm(result.x) <= np.linalg.norm(x) * (1 + 1e-10)
     assert np.all(result.x[np.diff(sp.csc_array(A).indptr) == 0] == 0.0)
     assert result.certificate.met
 
 
+@pytest.mark.parametrize("method", FACTORS)
 @pytest.mark.parametrize("weighted", [False, True])
-def test_one_hot_features_under_an_intercept(weighted):
+def test_one_hot_features_under_an_intercept(weighted, method):
     A, b = one_hot(600, [4, 9, 20])
     w = np.arange(600.0) % 3 + 0.5 if weighted else np.ones(600)
-    model = nearlin.LinearRegression(method="gram").fit(A, b, sample_weight=w)
+    model = nearlin.LinearRegression(method=method).fit(A, b, sample_weight=w)
     D = A.toarray() - np.average(A.toarray(), axis=0, weights=w)
     root = np.sqrt(w)[:, None]
     x, _, rank, _ = np.linalg.lstsq(root * D, root[:, 0] * (b - np.average(b, weights=w)), rcond=1e-12)
-    assert (model.method_, model.rank_) == ("gram", rank)
+    assert (model.method_, model.rank_) == (method, rank)
     np.testing.assert_allclose(model.coef_, x, atol=1e-12)
 
 
@@ -169,6 +171,28 @@ def test_long_rows_full_columns_and_nothing_at_all():
         scale = np.repeat([1e180, 1e-180, 1.0], 10)
         x, scaled = (nearlin.lstsq(B, b[:, 0], method=method).x for B in (A, A @ sp.diags(scale)))
         np.testing.assert_allclose(scaled * scale, x, rtol=1e-12)
+
+
+@pytest.mark.parametrize("far", [1.0, 1e3, 1e9])
+def test_a_connected_network_lacks_one_direction_whatever_the_units(far):
+    side = 40
+    points = np.arange(side * side).reshape(side, side)
+    ties = [
+        np.c_[points[:, :-1].ravel(), points[:, 1:].ravel()],
+        np.c_[points[:-1].ravel(), points[1:].ravel()],
+    ]
+    ends = np.concatenate(ties)
+    rows = np.repeat(np.arange(len(ends)), 2)
+    A = sp.csr_array((np.tile([1.0, -1.0], len(ends)), (rows, ends.ravel())))
+    units = np.where(np.arange(side * side) % 7 == 0, far, 1.0)
+    b = np.random.default_rng(0).standard_normal(len(ends))
+    result = nearlin.lstsq(A @ sp.diags_array(units), b, method="sparse_cholesky" if far < 1e6 else "auto")
+    assert result.rank == side * side - 1
+    assert result.certificate.met
+    # The potentials of least norm are at right angles to the one that is the same everywhere.
+    null = 1.0 / units / np.linalg.norm(1.0 / units)
+    assert abs(null @ result.x) <= 1e-11 * np.linalg.norm(result.x)
+    assert (result.method == "sparse_cholesky") == (far < 1e6)
 
 
 def test_a_grid_is_solved_by_its_sparse_factor():

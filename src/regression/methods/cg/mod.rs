@@ -4,7 +4,7 @@
 //! The iterations restart from the explicit residual and gradient of the answer until it is backward stable; it is the
 //! restart, not the recurrence, that makes it so. What a round starts from is measured on the way: two bounds need its
 //! residual and gradient alone, and where they do not settle the matter, a few iterations bound the estimate of Karlson and
-//! Walden from both sides (`quadrature`).
+//! Walden from both sides (`Quadrature`).
 //!
 //! Directions that A does not see are rounding, and iterations beyond that level walk along them as far as one likes: a
 //! round ends where the gradient has come down to what rounding leaves of it.
@@ -14,12 +14,10 @@
 //! | `system` | A in the units of its columns, and the sides of a round |
 //! | `side` | the iteration for one right-hand side, when it ends, what it tells |
 //! | `iterate` | all sides of a round, until each has ended |
-//! | `quadrature` | bounds from its coefficients |
 //! | `null_space` | rank and least norm, from what is left of random vectors |
 
 mod iterate;
 mod null_space;
-mod quadrature;
 mod side;
 mod system;
 

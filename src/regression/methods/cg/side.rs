@@ -2,10 +2,9 @@
 
 use crate::certify::{backward_error_of_image, damped_ratio};
 use crate::error::Result;
-use crate::linalg::norm;
+use crate::linalg::{Quadrature, norm, smallest_eigenvalue};
 use crate::memory::{copied, push, zeros};
-use crate::regression::methods::cg::quadrature::{Quadrature, smallest_eigenvalue};
-use crate::simd::{axpy, dot};
+use crate::simd::{advance, axpy_norm_sq};
 use std::f64::consts::SQRT_2;
 
 /// The gradient is rounding below this times the largest eigenvalue and the answer, or |A|_F and the residual.
@@ -127,22 +126,20 @@ impl Side {
             return Ok(());
         }
         let step = self.gamma / curvature;
-        axpy(step, negated, &mut self.gradient);
-        let next = dot(&self.gradient, &self.gradient);
+        let next = axpy_norm_sq(step, negated, &mut self.gradient);
         if self.has_been_there(next.sqrt()) {
             // What is left of the direction is rounding that A hardly sees.
             self.has_ended = true;
             return Ok(());
         }
-        axpy(step, &self.direction, &mut self.y);
         let ratio = next / self.gamma;
-        self.direction.iter_mut().zip(&self.gradient).for_each(|(p, g)| *p = *g + ratio * *p);
+        let reach = advance(step, ratio, &self.gradient, &self.x, &mut self.y, &mut self.direction);
         push(&mut self.coefficients, [step.recip(), ratio], VECTORS)?;
         push(&mut self.energies, step * self.gamma, VECTORS)?;
         self.gained += step * self.gamma;
         self.quadrature.add(step.recip(), ratio);
         (self.gamma, self.least) = (next, self.least.min(next));
-        self.reach = norm_of_sum(&self.x, &self.y);
+        self.reach = reach.sqrt();
         self.top = self.top.max(step.recip());
         self.is_lost = !next.is_finite() || next > WILD * WILD * self.least;
         Ok(())
@@ -316,17 +313,6 @@ impl Side {
         let least = self.coefficients.iter().fold(f64::INFINITY, |least: f64, &[pivot, _]| least.min(pivot));
         if self.top > 0.0 { (self.top / least).sqrt() } else { 1.0 }
     }
-}
-
-/// |x + y|
-fn norm_of_sum(x: &[f64], y: &[f64]) -> f64 {
-    let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<8>(), y.as_chunks::<8>());
-    let mut sums = [0.0; 8];
-    for (x, y) in x.iter().zip(y) {
-        (0..8).for_each(|i| sums[i] += (x[i] + y[i]) * (x[i] + y[i]));
-    }
-    let rest: f64 = x_rest.iter().zip(y_rest).map(|(x, y)| (x + y) * (x + y)).sum();
-    (sums.iter().sum::<f64>() + rest).sqrt()
 }
 
 pub(super) const VECTORS: &str = "vectors of an iteration";

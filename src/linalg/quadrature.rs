@@ -1,10 +1,15 @@
 //! Bounds on |(M + w^2)^(-1/2) g| / |g| from the coefficients of conjugate gradients on M, started from g.
 
+use super::norm;
+use crate::error::Result;
+use crate::memory::copied;
+use crate::simd::axpy;
+
 /// Gauss's rule from below, the rule of Gauss and Radau with a node at a bound on the spectrum from above (Golub and Meurant).
 ///
 /// The coefficients are the factors L D L' of a tridiagonal T, and those of T + w^2 follow from them by the recurrence of
 /// quotients and differences: sums and products of positive numbers, nothing of which cancels (Parlett and Dhillon).
-pub(super) struct Quadrature {
+pub(crate) struct Quadrature {
     /// w^2
     shift: f64,
     /// What is left of a pivot once the next row has been taken off.
@@ -49,9 +54,47 @@ impl Quadrature {
     }
 }
 
+/// How close the two rules come.
+const MET: f64 = 1.1;
+
+/// A bound on |(R'R + w^2 I)^(-1/2) g|, not a tenth above it, if `most` steps are enough to find one: few are where w is no
+/// small part of R. `multiply` gives R p, and `multiply_transposed` R'y.
+pub(super) fn damped_norm(
+    gradient: &[f64],
+    damping: f64,
+    most: usize,
+    multiply: impl Fn(&[f64]) -> Result<Vec<f64>>,
+    multiply_transposed: impl Fn(Vec<f64>) -> Result<Vec<f64>>,
+) -> Result<Option<f64>> {
+    let length = norm(gradient);
+    let [mut direction, mut gradient] = [copied(gradient, VECTORS)?, copied(gradient, VECTORS)?];
+    let mut rule = Quadrature::new(damping * damping);
+    let mut square = length * length;
+    for _ in 0..most {
+        let image = multiply(&direction)?;
+        let curvature = norm(&image).powi(2) / square;
+        if !(curvature > 0.0 && square > 0.0) {
+            break;
+        }
+        axpy(-1.0 / curvature, &multiply_transposed(image)?, &mut gradient);
+        let next = norm(&gradient).powi(2);
+        let ratio = next / square;
+        rule.add(curvature, ratio);
+        if rule.high() <= MET * rule.low() {
+            return Ok(Some(length * rule.high()));
+        }
+        direction.iter_mut().zip(&gradient).for_each(|(p, g)| *p = g + ratio * *p);
+        square = next;
+    }
+    Ok(None)
+}
+
+/// What memory is for.
+const VECTORS: &str = "vectors of an iteration";
+
 /// The smallest eigenvalue of the tridiagonal matrix that the coefficients (pivots 1 / a, ratios) factor, all but a
 /// thousandth of it: bisection on the signs of shifted pivots.
-pub(super) fn smallest_eigenvalue(coefficients: &[[f64; 2]]) -> f64 {
+pub(crate) fn smallest_eigenvalue(coefficients: &[[f64; 2]]) -> f64 {
     let least = coefficients.iter().map(|&[pivot, _]| pivot).fold(f64::INFINITY, f64::min);
     // T - mu is definite as long as every pivot of it is positive.
     let is_below = |mu: f64| {
