@@ -15,6 +15,7 @@
 //! | [`sketch`] | sketching operators as values |
 //! | [`certify`] | a-posteriori error estimates |
 //! | [`regression`] | least squares |
+//! | [`svd`] | truncated singular value decompositions |
 //!
 //! Above them all, with the feature of that name, stands `python`: the extension module.
 
@@ -33,3 +34,4 @@ pub mod regression;
 pub mod simd;
 pub mod sketch;
 pub mod state;
+pub mod svd;

@@ -12,7 +12,7 @@ from ._core import __version__
 from ._lazy import loaded_when_used
 
 if TYPE_CHECKING:
-    from . import exceptions, regression, sketch
+    from . import exceptions, regression, sketch, svd
     from ._certificate import Certificate
     from .regression import (
         LinearRegression,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         lstsq_kron,
         sketch_and_solve,
     )
+    from .svd import SVDResult, svds
 
 __all__ = [
     "Certificate",
@@ -36,6 +37,7 @@ __all__ = [
     "RegressionSummary",
     "Ridge",
     "RidgeCV",
+    "SVDResult",
     "SketchAndSolveResult",
     "StreamingLeastSquares",
     "__version__",
@@ -49,6 +51,8 @@ __all__ = [
     "show_config",
     "sketch",
     "sketch_and_solve",
+    "svd",
+    "svds",
 ]
 
 __getattr__, __dir__ = loaded_when_used(
@@ -68,6 +72,7 @@ __getattr__, __dir__ = loaded_when_used(
             "lstsq_kron",
             "sketch_and_solve",
         ),
+        "svd": ("SVDResult", "svds"),
     },
-    modules=("exceptions", "regression", "sketch"),
+    modules=("exceptions", "regression", "sketch", "svd"),
 )

@@ -26,6 +26,7 @@ __all__ = [
     "ridge_path",
     "sketch_and_solve_eps",
     "sketch_and_solve_rows",
+    "svds",
     "usable_cpus",
 ]
 
@@ -35,6 +36,21 @@ _Result = TypeVar("_Result", covariant=True)
 
 _Vector: TypeAlias = npt.NDArray[np.float64]
 _Matrix: TypeAlias = npt.NDArray[np.floating[Any]]
+
+@type_check_only
+class SVDSolution(TypedDict):
+    """Singular triplets, and what was measured of them."""
+
+    u: _Matrix
+    s: _Vector
+    v: _Matrix
+    solver: str
+    residuals: list[tuple[float, float]]
+    orthogonality: float
+    energy: float | None  # of an operator
+    n_iter: int
+    n_products: int
+    settled: bool
 
 @type_check_only
 class LstsqSolution(TypedDict):
@@ -282,6 +298,18 @@ def lstsq(
     threads: int,
     progress: Callable[[int, int, dict[str, float]], object] | None,
 ) -> LstsqSolution: ...
+def svds(
+    a: Any,
+    k: int,
+    *,
+    solver: str,
+    tol: float,
+    max_iter: int,
+    seed: int,
+    start: _Vector | None,
+    threads: int,
+    progress: Callable[[int, int, dict[str, float]], object] | None,
+) -> SVDSolution: ...
 def lstsq_kron(
     factors: list[Any],
     b: Any,

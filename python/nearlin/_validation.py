@@ -192,9 +192,9 @@ def as_seed(rng: object, name: str = "rng", *, default: Callable[[int], bytes] =
 
     An integer below 2**64 is the seed itself. Generators are advanced. For None, ``default`` gives the bytes.
     """
-    random = np.random
     if rng is None:
         return int.from_bytes(default(8), "little")
+    random = np.random  # which NumPy imports when it is first asked for, in fifteen milliseconds
     if isinstance(rng, random.BitGenerator):
         rng = random.Generator(rng)
     if isinstance(rng, random.Generator | random.RandomState):

@@ -8,7 +8,7 @@
 //! | [`errors`] | errors of the core as exceptions |
 //! | [`products`] | products with blocks of vectors, for tests and benches |
 //! | [`sketch`] | sketches |
-//! | [`regression`] | a folder for each column, with the words of its options |
+//! | [`regression`], [`svd`] | a folder for each column, with the words of its options |
 //!
 //! Arguments are validated in Python (`nearlin/_validation.py`); what is checked again here guards memory.
 
@@ -19,6 +19,7 @@ pub mod operator;
 pub mod products;
 pub mod regression;
 pub mod sketch;
+pub mod svd;
 
 use pyo3::prelude::*;
 
@@ -49,6 +50,8 @@ mod _core {
     use super::sketch::tensor::TensorSketch;
     #[pymodule_export]
     use super::sketch::{Sketch, SketchAccumulator};
+    #[pymodule_export]
+    use super::svd::svds;
     #[pymodule_export]
     use super::{instruction_set, usable_cpus};
 }

@@ -41,6 +41,8 @@ pub(crate) struct ByRows {
     dual: Option<Dual>,
     /// The same where it is sparse; `None` in it where there are too many entries.
     sparse: Option<Option<SparseMoments>>,
+    /// Iterations that the targets at hand were seen to need.
+    foreseen: usize,
 }
 
 /// What all ridges share of fewer rows than columns.
@@ -120,6 +122,7 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
         output: &mut Output,
     ) -> Result<()> {
         let (design, candidates) = (group.design, self.candidates.clone());
+        self.foreseen = 0;
         match driver.try_candidates(self, group, &candidates, output) {
             Err(Error::Allocation { bytes, .. }) if self.spares_memory(driver.params, design) => {
                 driver.ledger.explain(format!("no memory for {bytes} bytes more"));
@@ -186,9 +189,16 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
                 driver.ledger.explain("what rcond cuts off is a factor's to find".into());
                 Ok(Outcome::Inadmissible(f64::INFINITY))
             }
+            Candidate::Cg(limit) if limit.gives_up && self.foreseen > limit.iterations => {
+                Ok(Outcome::Slow { made: 0, needed: self.foreseen })
+            }
             Candidate::Cg(limit) => {
                 let norms = self.norms(driver, group)?;
-                cg(group, norms, limit, driver.rcond, driver.params.seed)
+                let outcome = cg(group, norms, limit, driver.rcond, driver.params.seed)?;
+                if let Outcome::Slow { needed, .. } = outcome {
+                    self.foreseen = needed;
+                }
+                Ok(outcome)
             }
             Candidate::Lsmr(limit) => {
                 let lengths = Lengths::by_rows(self.norms(driver, group)?)?;
@@ -266,7 +276,7 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
 impl ByRows {
     /// Nothing is known yet but the powers.
     fn trying(candidates: Vec<Candidate>, powers: Vec<f64>) -> Self {
-        Self { candidates, powers, norms: None, moments: None, dual: None, sparse: None }
+        Self { candidates, powers, norms: None, moments: None, dual: None, sparse: None, foreseen: 0 }
     }
 
     /// True if a method that takes less memory is left to try.

@@ -144,6 +144,9 @@ impl<'p> Driver<'p> {
                     candidate.describe(),
                     summary(&refined)
                 )),
+                Outcome::Slow { made: 0, needed } => {
+                    self.ledger.explain(format!("{}: would need {needed} reads", candidate.describe()));
+                }
                 Outcome::Slow { made, needed } => self.ledger.explain(format!(
                     "{}: given up after {made} reads, as it would need {needed}",
                     candidate.describe()

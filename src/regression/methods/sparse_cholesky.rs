@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::linalg::{Factor, SparseGram, SparseOrder, SparseTriangle, sparse_products};
-use crate::matrix::{Mat, Matrix, Real, Sparse};
+use crate::matrix::{Axis, Indices, Mat, Matrix, Real, Sparse};
 use crate::memory::{collected, filled, push, room_for};
 use crate::parallel::Context;
 use crate::regression::design::Design;
@@ -52,6 +52,9 @@ impl SparseMoments {
     ) -> Result<Option<Self>> {
         let most =
             rows.nnz().saturating_mul(MOST_PRODUCTS).min(rows.ncols().saturating_mul(rows.ncols()) / 8);
+        if fills(context, rows, most.max(FEW))? {
+            return Ok(None);
+        }
         let values = scaled_values(context, design, rows, &powers)?;
         let Some(gram) = sparse_products(context, &rows.with_values(&values), most.max(FEW))? else {
             return Ok(None);
@@ -73,6 +76,33 @@ impl SparseMoments {
         format!("A'A has {} entries, its factor {fill} for {flops:.1e} multiplications", self.gram.stored())
     }
 }
+
+/// True if a few rows have more products than that already.
+fn fills<T: Real>(context: &Context, rows: &Sparse<'_, T>, most: usize) -> Result<bool> {
+    let some = || (0..rows.nrows()).step_by(rows.nrows() / SAMPLE + 1);
+    let count = some().map(|row| rows.extent(row).len()).sum();
+    let (mut ends, mut indices) = (room_for(some().count() + 1, PATTERN)?, room_for(count, PATTERN)?);
+    push(&mut ends, 0, PATTERN)?;
+    for row in some() {
+        let mut outcome = Ok(());
+        rows.visit_line(row, |j, _| {
+            if outcome.is_ok() {
+                outcome = push(&mut indices, j as i64, PATTERN);
+            }
+        });
+        outcome?;
+        push(&mut ends, indices.len() as i64, PATTERN)?;
+    }
+    let ones = filled(1.0, indices.len(), PATTERN)?;
+    let shape = (ends.len() - 1, rows.ncols());
+    let (ends, indices) = (Indices::I64(&ends), Indices::I64(&indices));
+    let sample = Sparse::new(context, "A", Axis::Rows, shape, ends, indices, &ones)?;
+    Ok(sparse_products(context, &sample, most)?.is_none())
+}
+
+/// Rows that tell whether A'A is sparse, at least; twice as many at most.
+const SAMPLE: usize = 1000;
+const PATTERN: &str = "a pattern of sparse rows";
 
 /// What memory is for.
 const COLUMNS: &str = "norms of columns";
@@ -139,7 +169,6 @@ pub(crate) fn sparse_cholesky<T: Real>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matrix::Axis;
     use crate::regression::testing::{Instance, forms};
 
     #[test]

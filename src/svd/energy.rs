@@ -1,0 +1,42 @@
+//! What there is to be captured.
+
+use crate::error::{Error, Result};
+use crate::matrix::{ColumnNorms, Matrix, Real, first_non_finite};
+use crate::parallel::Context;
+
+/// |A|_F squared. An error if A is not finite, or its squares are out of range.
+pub fn energy<T: Real>(context: &Context, a: &Matrix<'_, T>) -> Result<f64> {
+    let squares = a.squared_column_norms(context)?;
+    let energy = squares.iter().sum::<f64>();
+    let outside = match a {
+        _ if energy.is_finite() => None,
+        Matrix::Dense(dense) => first_non_finite(context, dense)?,
+        Matrix::Sparse(sparse) => sparse.first_non_finite(context, None)?,
+    };
+    match outside {
+        Some((i, j, value)) => Err(Error::non_finite("A", value, format!("[{i}, {j}]"))),
+        None if energy.is_finite() => Ok(energy),
+        None => Err(Error::value("A", "numbers whose squares are out of range", "numbers of another scale")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::Mat;
+
+    #[test]
+    fn of_what_is_finite_the_sum_of_squares() {
+        let context = Context::new(1);
+        let of = |entry: f64| {
+            let a = Mat::from_fn(4, 3, |i, j| if (i, j) == (2, 1) { entry } else { 1.0 }).unwrap();
+            energy(&context, &Matrix::Dense(a.as_ref()))
+        };
+        assert_eq!(of(3.0).unwrap(), 20.0);
+        for (entry, found) in [(f64::NAN, "NaN"), (f64::INFINITY, "infinity"), (1e200, "out of range")] {
+            let complaint = of(entry).unwrap_err().to_string();
+            assert!(complaint.contains(found), "{complaint}");
+        }
+        assert!(of(f64::NAN).unwrap_err().to_string().contains("[2, 1]"));
+    }
+}

@@ -1,0 +1,324 @@
+//! Rounds of products until the residuals are small.
+
+use crate::error::{Error, Result};
+use crate::linalg::{Qr, norm, product, svd};
+use crate::matrix::{Mat, Products};
+use crate::memory::{collected, zeros};
+use crate::parallel::Context;
+use crate::random::Stream;
+use crate::simd::axpy;
+use crate::svd::bidiagonal::Bidiagonal;
+use crate::svd::block::Block;
+
+/// How the space is built that triplets are taken from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Solver {
+    /// Blocks of a few vectors, and restarts from Ritz vectors (Golub, Kahan; Baglama and Reichel).
+    Lanczos,
+    /// Blocks of more vectors than triplets are asked for, few products one after the other (Musco and Musco).
+    Randomized,
+}
+
+impl Solver {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lanczos => "lanczos",
+            Self::Randomized => "randomized",
+        }
+    }
+}
+
+/// What is asked for.
+pub struct Params {
+    /// Triplets, from 1 to the number of rows and of columns.
+    pub k: usize,
+    /// The one that takes the fewest products if there is none.
+    pub solver: Option<Solver>,
+    /// The largest residual beside the largest singular value.
+    pub tolerance: f64,
+    /// Most blocks that A is multiplied with.
+    pub max_iter: usize,
+    /// Of all random numbers.
+    pub seed: u64,
+    /// The first vector, as long as a row, instead of random numbers.
+    pub start: Option<Vec<f64>>,
+}
+
+/// The triplets, and what was measured of them.
+pub struct Output {
+    /// n x k, orthonormal.
+    pub u: Mat<f64>,
+    /// The largest first.
+    pub s: Vec<f64>,
+    /// d x k, orthonormal.
+    pub v: Mat<f64>,
+    /// How they were found; directly if there is none.
+    pub solver: Option<Solver>,
+    /// |A v - s u| and |A'u - s v| of every triplet.
+    pub residuals: Vec<[f64; 2]>,
+    /// The largest entry of U'U - I and V'V - I.
+    pub orthogonality: f64,
+    /// Blocks that A and its transpose were multiplied with.
+    pub n_iter: usize,
+    /// Vectors that they were.
+    pub n_products: usize,
+    /// False if `max_iter` came first.
+    pub settled: bool,
+}
+
+/// Purpose of the random numbers.
+const START: u8 = 9;
+/// Number of the first vector.
+const START_ROW: u64 = 1 << 41;
+/// Vectors of a block of the Lanczos solver, at least and at most; and those that the randomized one has more than triplets.
+const BLOCK: [usize; 2] = [2, 8];
+const OVERSAMPLE: usize = 10;
+/// Blocks between two restarts, at least, and between two looks at the residuals.
+const FEW_BLOCKS: usize = 4;
+const A_LOOK: usize = 2;
+/// A singular value that is found elsewhere counts as larger beyond this.
+const LARGER: f64 = 1e-8;
+
+/// The `params.k` largest singular values of A and their vectors. Memory: the bases, (n + d) times twice k and some ten
+/// blocks; time: two products for every vector, and as many with the bases.
+///
+/// Panics unless 1 <= k <= min(n, d).
+pub fn svds<M: Products>(context: &Context, a: &M, params: &Params) -> Result<Output> {
+    let ((n, d), k) = (a.shape(), params.k);
+    assert!((1..=n.min(d)).contains(&k));
+    let solver = params.solver.unwrap_or(Solver::Lanczos);
+    let Sizes { block, kept, most } = Sizes::of(solver, k);
+    if n.min(d) <= most + block {
+        return directly(context, a, k);
+    }
+    let random = Stream::new(params.seed, 0, START);
+    let start = first_block(d, block, params.start.as_deref(), &random)?;
+    let mut bases = Bidiagonal::new(context, (n, d), start, most, random)?;
+    let mut n_iter = 0;
+    let mut advance = |bases: &mut Bidiagonal, blocks: usize| {
+        for _ in 0..blocks.min(bases.room() / block) {
+            bases.extend(context, a)?;
+            n_iter += 1;
+        }
+        let ritz = bases.ritz()?;
+        context.progress(n_iter.min(params.max_iter), params.max_iter, &[("residual", ritz.worst(k))])?;
+        Ok::<_, Error>((ritz, n_iter))
+    };
+    let (mut ritz, mut made) = advance(&mut bases, kept.div_ceil(block))?;
+    let settled = loop {
+        let is_small = ritz.worst(k) <= params.tolerance;
+        if made >= params.max_iter {
+            break is_small;
+        }
+        if is_small {
+            // Products with one block show no singular value more often than it has vectors.
+            let smallest = ritz.values()[k - 1];
+            bases.compress(context, &ritz, kept)?;
+            bases.look_elsewhere(context)?;
+            (ritz, made) = advance(&mut bases, A_LOOK)?;
+            if ritz.values()[k - 1] <= smallest * (1.0 + LARGER) {
+                break true;
+            }
+        } else if bases.room() < block {
+            bases.compress(context, &ritz, kept)?;
+        }
+        (ritz, made) = advance(&mut bases, A_LOOK)?;
+    };
+    bases.compress(context, &ritz, k)?;
+    let triplets = Triplets {
+        u: Mat::copy_of(bases.u.columns())?,
+        s: collected(ritz.values()[..k].iter().copied(), VALUES)?,
+        v: Mat::copy_of(bases.v.columns().cols(0..k))?,
+    };
+    triplets.measured(context, a, Some(solver), [made, made * block], settled)
+}
+
+/// What memory is for.
+const VALUES: &str = "singular values";
+
+struct Sizes {
+    /// Vectors that are multiplied at once.
+    block: usize,
+    /// Ritz vectors that a restart keeps.
+    kept: usize,
+    /// Vectors of a basis.
+    most: usize,
+}
+
+impl Sizes {
+    fn of(solver: Solver, k: usize) -> Self {
+        match solver {
+            Solver::Lanczos => {
+                let block = k.clamp(BLOCK[0], BLOCK[1]);
+                let kept = k + block;
+                Self { block, kept, most: kept + block * FEW_BLOCKS.max(k.div_ceil(block)) }
+            }
+            Solver::Randomized => {
+                let block = k + OVERSAMPLE;
+                Self { block, kept: block, most: block * (1 + FEW_BLOCKS) }
+            }
+        }
+    }
+}
+
+/// The caller's vector before random ones.
+fn first_block(d: usize, block: usize, start: Option<&[f64]>, random: &Stream) -> Result<Block> {
+    let mut first = Mat::zeros(d, block)?;
+    for i in 0..block {
+        match start {
+            Some(start) if i == 0 => first.col_mut(0).copy_from_slice(start),
+            _ => random.normals_of_row(START_ROW + i as u64, first.col_mut(i)),
+        }
+    }
+    Block::copy_of(first.as_ref())
+}
+
+/// By all of A, which has few rows or columns.
+fn directly<M: Products>(context: &Context, a: &M, k: usize) -> Result<Output> {
+    let (n, d) = a.shape();
+    let small = n.min(d);
+    let (mut all, units) = (Mat::zeros(n.max(d), small)?, Mat::identity(small)?);
+    match n >= d {
+        true => a.product(context, units.as_ref(), all.as_mut())?,
+        false => a.transposed_product(context, units.as_ref(), all.as_mut())?,
+    }
+    let qr = Qr::new(all)?;
+    let found = svd(qr.r()?.as_ref())?;
+    let long = product(qr.thin_q()?.as_ref(), found.u.as_ref().cols(0..k))?;
+    let short = Mat::copy_of(found.v.as_ref().cols(0..k))?;
+    let (u, v) = if n >= d { (long, short) } else { (short, long) };
+    let s = collected(found.s[..k].iter().copied(), VALUES)?;
+    Triplets { u, s, v }.measured(context, a, None, [1, small], true)
+}
+
+struct Triplets {
+    u: Mat<f64>,
+    s: Vec<f64>,
+    v: Mat<f64>,
+}
+
+impl Triplets {
+    /// What a product with all vectors tells. The largest entry of every v is positive.
+    fn measured<M: Products>(
+        mut self,
+        context: &Context,
+        a: &M,
+        solver: Option<Solver>,
+        [n_iter, n_products]: [usize; 2],
+        settled: bool,
+    ) -> Result<Output> {
+        let k = self.s.len();
+        for i in 0..k {
+            let largest = self
+                .v
+                .col(i)
+                .iter()
+                .fold(0.0f64, |largest, &value| if value.abs() > largest.abs() { value } else { largest });
+            if largest < 0.0 {
+                self.v.col_mut(i).iter_mut().for_each(|value| *value = -*value);
+                self.u.col_mut(i).iter_mut().for_each(|value| *value = -*value);
+            }
+        }
+        let Self { u, s, v } = self;
+        let (mut images, mut back) = (Mat::zeros(u.nrows(), k)?, Mat::zeros(v.nrows(), k)?);
+        a.product(context, v.as_ref(), images.as_mut())?;
+        a.transposed_product(context, u.as_ref(), back.as_mut())?;
+        let mut residuals = zeros(k, VALUES)?;
+        for (i, residual) in residuals.iter_mut().enumerate() {
+            axpy(-s[i], u.col(i), images.col_mut(i));
+            axpy(-s[i], v.col(i), back.col_mut(i));
+            *residual = [norm(images.col(i)), norm(back.col(i))];
+        }
+        let orthogonality = distance_to_orthonormal(context, &u)?.max(distance_to_orthonormal(context, &v)?);
+        let n_products = n_products + k;
+        Ok(Output { u, s, v, solver, residuals, orthogonality, n_iter, n_products, settled })
+    }
+}
+
+/// The largest entry of Q'Q - I.
+fn distance_to_orthonormal(context: &Context, q: &Mat<f64>) -> Result<f64> {
+    let k = q.ncols();
+    let mut gram = Mat::zeros(k, k)?;
+    q.as_ref().transposed_product(context, q.as_ref(), gram.as_mut())?;
+    let entry = |(i, j): (usize, usize)| (gram[(i, j)] - f64::from(i == j)).abs();
+    Ok((0..k).flat_map(|i| (0..k).map(move |j| (i, j))).map(entry).fold(0.0, f64::max))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::svd::testing::{distance_to_orthonormal, numbers};
+
+    fn params(k: usize, solver: Solver) -> Params {
+        Params { k, solver: Some(solver), tolerance: 1e-10, max_iter: 1000, seed: 0, start: None }
+    }
+
+    /// With these singular values.
+    fn matrix(n: usize, d: usize, values: &[f64]) -> Mat<f64> {
+        let basis = |rows, seed| Qr::new(numbers(rows, values.len(), seed)).unwrap().thin_q().unwrap();
+        let (u, v) = (basis(n, 1), basis(d, 2));
+        let scaled = Mat::from_fn(n, values.len(), |i, j| u[(i, j)] * values[j]).unwrap();
+        product(scaled.as_ref(), v.as_ref().t()).unwrap()
+    }
+
+    #[test]
+    fn triplets_are_those_of_the_dense_decomposition() {
+        let context = Context::new(2);
+        let falling: Vec<f64> = (0..120).map(|i| 0.93f64.powi(i)).collect();
+        let flat: Vec<f64> = (0..120).map(|i| 1.0 + 1.0 / (1 + i) as f64).collect();
+        let few = [3.0, 2.0, 1.0];
+        for (values, solver) in [&falling[..], &flat, &few]
+            .into_iter()
+            .flat_map(|values| [Solver::Lanczos, Solver::Randomized].map(|solver| (values, solver)))
+        {
+            for (n, d) in [(300, 150), (140, 260), (40, 130)] {
+                let a = matrix(n, d, &values[..values.len().min(n)]);
+                for k in [1, 3, 7] {
+                    let Output { u, s, v, residuals, settled, .. } =
+                        svds(&context, &a.as_ref(), &params(k, solver)).unwrap();
+                    assert!(
+                        settled && distance_to_orthonormal(&u) < 1e-13 && distance_to_orthonormal(&v) < 1e-13
+                    );
+                    for i in 0..k {
+                        let expected = values.get(i).copied().unwrap_or(0.0);
+                        assert!((s[i] - expected).abs() < 1e-13 * values[0], "{n} x {d}, {k}: {s:?}");
+                        assert!(residuals[i].iter().all(|&residual| residual < 2e-10 * values[0]));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_comes_as_often_as_it_is_there() {
+        let mut values = vec![1.0; 20];
+        values.extend((0..100).map(|i| 0.5 * 0.95f64.powi(i)));
+        let a = matrix(400, 300, &values);
+        for k in [2, 5, 12, 22] {
+            let found = svds(&Context::new(1), &a.as_ref(), &params(k, Solver::Lanczos)).unwrap();
+            for (i, s) in found.s.iter().enumerate() {
+                assert!((s - values[i]).abs() < 1e-12, "{k}: {:?}", found.s);
+            }
+        }
+    }
+
+    #[test]
+    fn bits_do_not_depend_on_the_threads_and_a_limit_is_kept() {
+        let a = numbers(500, 200, 5);
+        let found = [1, 2, 3, 8]
+            .map(|threads| svds(&Context::new(threads), &a.as_ref(), &params(6, Solver::Lanczos)).unwrap());
+        assert!(
+            found.iter().all(|other| other.u.as_slice() == found[0].u.as_slice() && other.s == found[0].s)
+        );
+        let few = Params { max_iter: 3, ..params(6, Solver::Lanczos) };
+        let unsettled = svds(&Context::new(1), &a.as_ref(), &few).unwrap();
+        assert!(!unsettled.settled && unsettled.residuals.len() == 6);
+        let zero = Mat::<f64>::zeros(300, 200).unwrap();
+        let nothing = svds(&Context::new(1), &zero.as_ref(), &params(4, Solver::Lanczos)).unwrap();
+        assert!(nothing.s.iter().all(|&s| s == 0.0) && distance_to_orthonormal(&nothing.u) < 1e-13);
+        let start = Params { start: Some(vec![1.0; 200]), ..params(6, Solver::Lanczos) };
+        let other = svds(&Context::new(1), &a.as_ref(), &start).unwrap();
+        assert!(other.s.iter().zip(&found[0].s).all(|(x, y)| (x - y).abs() < 1e-12 * y));
+    }
+}
