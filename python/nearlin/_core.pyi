@@ -47,10 +47,9 @@ class SVDSolution(TypedDict):
     solver: str
     residuals: list[tuple[float, float]]
     orthogonality: float
-    energy: float | None  # of an operator
+    energy: float | None  # of an operator, and where squares are out of range
     n_iter: int
     n_products: int
-    settled: bool
 
 @type_check_only
 class LstsqSolution(TypedDict):

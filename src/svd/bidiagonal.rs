@@ -9,7 +9,7 @@ use crate::random::Stream;
 use crate::svd::block::Block;
 use crate::svd::orthogonal::{Split, split};
 
-/// Numbers of the random vectors that look for what was missed.
+/// Number of the first random vector that looks for what was missed.
 const ELSEWHERE: u64 = 1 << 40;
 
 /// Orthonormal columns, room for more of them, row by row.
@@ -78,6 +78,8 @@ pub(super) struct Bidiagonal {
     /// The largest entry of B: at most the norm of A.
     size: f64,
     random: Stream,
+    /// Number of the next random vector that looks for what was missed.
+    elsewhere: u64,
 }
 
 /// Singular values of B, and what they are worth.
@@ -120,6 +122,7 @@ impl Bidiagonal {
             known: nothing,
             size: 0.0,
             random,
+            elsewhere: ELSEWHERE,
         })
     }
 
@@ -164,7 +167,10 @@ impl Bidiagonal {
         let (block, rows) = (self.waiting(), self.v.rows.ncols());
         self.v.len = self.u.len();
         let mut elsewhere = Mat::zeros(rows, block)?;
-        (0..block).for_each(|i| self.random.normals_of_row(ELSEWHERE + i as u64, elsewhere.col_mut(i)));
+        for i in 0..block {
+            self.random.normals_of_row(self.elsewhere, elsewhere.col_mut(i));
+            self.elsewhere += 1;
+        }
         let (elsewhere, nothing) = (Block::copy_of(elsewhere.as_ref())?, Mat::zeros(0, block)?);
         let q = split(context, self.v.columns(), (0, &nothing), elsewhere, 0.0, &self.random)?.q;
         self.v.push(&q);

@@ -35,6 +35,7 @@ pub(super) fn split(
     random: &Stream,
 ) -> Result<Split> {
     let (j, b) = (basis.ncols(), w.width());
+    let scale = scale.max(longest(&w.along(context, w.view())?));
     w.subtract(context, basis.cols(first..first + known.nrows()), known.as_ref())?;
     let mut taken = w.along(context, basis)?;
     w.subtract(context, basis, taken.as_ref())?;
@@ -89,6 +90,11 @@ fn triangle(context: &Context, w: &Block) -> Result<Option<(Mat<f64>, f64)>> {
     Ok(Some((r, condition)))
 }
 
+/// The length of the longest column, from W'W.
+fn longest(gram: &Mat<f64>) -> f64 {
+    (0..gram.ncols()).map(|i| gram[(i, i)]).fold(0.0, f64::max).sqrt()
+}
+
 /// The shortest that a column is beside those before it.
 fn shortest(r: &Mat<f64>) -> f64 {
     (0..r.ncols()).map(|i| r[(i, i)]).fold(f64::INFINITY, f64::min)
@@ -119,7 +125,7 @@ fn one_by_one(
     let mut q = Mat::zeros(w.nrows(), w.width())?;
     for i in 0..w.width() {
         let mut column = Mat::copy_of(w.view().cols(i..i + 1))?;
-        let (mut draw, mut least) = (0, nothing.max(1e-8 * norm(column.col(0))));
+        let (mut draw, mut least) = (0, nothing);
         loop {
             for _ in 0..PASSES {
                 take_off(context, basis, &mut column)?;

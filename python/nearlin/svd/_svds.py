@@ -37,6 +37,9 @@ __all__ = ["SVDResult", "svds"]
 TOLERANCES = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-5}
 """Residuals that leave the singular values exact to rounding, as their errors are squares of them."""
 
+LEAST_RESIDUAL = 1e-14
+"""Beside the largest singular value: what rounding leaves of any triplet."""
+
 MOST_BLOCKS = 1000
 """Blocks of products, a few vectors each, after which a spectrum is taken for one that does not fall."""
 
@@ -163,15 +166,17 @@ def svds(
     Warns
     -----
     AccuracyWarning
-        If `max_iter` came before `tol`.
+        If a residual is above `tol` in the end: `max_iter` came first, or `A` is an operator whose ``rmatvec``
+        is not the adjoint of its ``matvec``.
 
     Notes
     -----
     Bases of both sides stay orthonormal to rounding by full reorthogonalisation. A singular value that is
-    there several times is found as often, but for bad luck: once the triplets have converged, products with
-    random vectors at right angles to them look for one that was missed.
+    there up to eight times, or `k` times by ``"randomized"``, is found as often. Beyond that, once the
+    triplets have converged, products with random vectors at right angles to them look for one that was
+    missed: they find it unless its neighbours are close.
 
-    Memory is :math:`(n + d)(2 k + 50)` numbers about, whatever `A` has. Time is that of the products, and of
+    Memory is :math:`(n + d)(2 k + 80)` numbers about, whatever `A` has. Time is that of the products, and of
     as many with the bases.
 
     References
@@ -200,16 +205,17 @@ def svds(
     n, d = matrix.shape
     if min(n, d) == 0:
         raise ShapeError(f"has shape {(n, d)}, expected at least one row and one column", argument="A")
-    if check_int(k, "k", at_least=1) > min(n, d):
+    k = check_int(k, "k", at_least=1)
+    if k > min(n, d):
         raise InvalidInputError(f"is {k}, expected at most min(n, d) = {min(n, d)}", argument="k")
     dtype = np.dtype(matrix.dtype)
     tolerance = TOLERANCES[dtype] if tol is None else check_real(tol, "tol", at_least=0.0)
     begin = perf_counter()
     found = _core.svds(
         matrix,
-        int(k),
+        k,
         solver=solver,
-        tol=max(tolerance, 4.0 * float(np.finfo(np.float64).eps)),
+        tol=max(tolerance, LEAST_RESIDUAL),
         max_iter=optional(check_int, max_iter, "max_iter", at_least=1) or MOST_BLOCKS,
         seed=as_seed(rng),
         start=None if v0 is None else _start(matrix, v0),
@@ -217,16 +223,19 @@ def svds(
         progress=resolve_progress(progress),
     )
     seconds = perf_counter() - begin
-    certificate = _certificate(found, dtype, tolerance)
-    if not found["settled"]:
+    s = _as_dtype(found["s"], dtype)
+    certificate = _certificate(found, dtype, tolerance, isinstance(matrix, Operator))
+    if not certificate.details["largest_residual"] <= max(tolerance, LEAST_RESIDUAL):
         warn(
             f"residuals are {certificate.details['largest_residual']:.1e} s_1 after {found['n_iter']} blocks "
-            f"of products, not {tolerance:.1e}: raise max_iter, or take more triplets than you need",
+            f"of products, not {tolerance:.1e}: raise max_iter, or take more triplets than you need"
+            + isinstance(matrix, Operator)
+            * "; or rmatvec is not the adjoint of matvec",
             AccuracyWarning,
         )
     return SVDResult(
         U=found["u"],
-        s=found["s"].astype(dtype, copy=False),
+        s=s,
         Vt=found["v"].T,
         n_iter=found["n_iter"],
         solver=found["solver"],
@@ -239,7 +248,7 @@ def svds(
 def _start(matrix: Any, v0: object) -> npt.NDArray[np.float64]:
     """Return a right vector from a right or a left one."""
     n, d = matrix.shape
-    start: npt.NDArray[np.float64] = as_vector(v0, "v0")
+    start = as_vector(v0, "v0").astype(np.float64, copy=False)
     check_finite(start, "v0")
     if len(start) not in (n, d):
         raise ShapeError(f"has length {len(start)}, expected {d} or {n}", argument="v0")
@@ -250,7 +259,19 @@ def _start(matrix: Any, v0: object) -> npt.NDArray[np.float64]:
     return np.asarray(matrix.T @ start, dtype=np.float64)
 
 
-def _certificate(found: _core.SVDSolution, dtype: np.dtype[Any], tol: float) -> Certificate:
+def _as_dtype(s: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> Float:
+    """Return singular values in the precision of the matrix."""
+    if s[0] > np.finfo(dtype).max:
+        raise InvalidInputError(
+            f"has a singular value of {s[0]:.1e}, which is beyond {dtype.name}, expected float64",
+            argument="A",
+        )
+    return s.astype(dtype, copy=False)
+
+
+def _certificate(
+    found: _core.SVDSolution, dtype: np.dtype[Any], tol: float, is_operator: bool
+) -> Certificate:
     """Return what the triplets leave of A, from |A|_F and what was measured of them."""
     s, residuals = found["s"], np.array(found["residuals"])
     largest = float(residuals.max())
@@ -258,12 +279,17 @@ def _certificate(found: _core.SVDSolution, dtype: np.dtype[Any], tol: float) -> 
         "largest_residual": largest / float(s[0]) if s[0] > 0.0 else largest,
         "tol": tol,
         "residuals": residuals.max(axis=1).tolist(),
-        "singular_value_bounds": np.sqrt((residuals**2).mean(axis=1)).tolist(),
+        "singular_value_bounds": (np.hypot(*residuals.T) * math.sqrt(0.5)).tolist(),
         "orthogonality": found["orthogonality"],
     }
     quantity, energy = "|A - U S V'|_F / |A|_F", found["energy"]
     if energy is None or not energy > 0.0:
-        why = "of a linear operator |A|_F is not known" if energy is None else "A is zero, or its squares are"
+        why = (
+            "of a linear operator |A|_F is not known"
+            if is_operator
+            else "squares of its entries are out of range"
+        )
+        why = "A is zero, or the squares of its entries are" if energy == 0.0 else why
         estimate = math.nan if energy is None else 0.0
         return Certificate(
             quantity=quantity,

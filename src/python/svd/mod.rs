@@ -53,7 +53,7 @@ pub fn svds<'py>(
             Ok((svd::svds(context, &view, &params)?, energy))
         })?
     });
-    to_dict(py, output, Some(energy), single)
+    to_dict(py, output, energy, single)
 }
 
 fn to_dict(py: Python<'_>, output: Output, energy: Option<f64>, single: bool) -> PyResult<Bound<'_, PyDict>> {
@@ -67,6 +67,5 @@ fn to_dict(py: Python<'_>, output: Output, energy: Option<f64>, single: bool) ->
     dict.set_item("energy", energy)?;
     dict.set_item("n_iter", output.n_iter)?;
     dict.set_item("n_products", output.n_products)?;
-    dict.set_item("settled", output.settled)?;
     Ok(dict)
 }

@@ -227,6 +227,28 @@ def test_fewer_rows_than_columns(layout, method, ridge, hard):
 
 
 @linux
+@pytest.mark.parametrize("ridge", [0.0, 1e-3, 1.0])
+def test_hashed_features_are_solved_by_their_few_rows(ridge):
+    rng = np.random.default_rng(0)
+    n, d, each = 500, 2**14, 13
+    words = (rng.zipf(1.2, n * each).astype(np.uint64) * np.uint64(2654435761)) % np.uint64(d)
+    signs = rng.choice([-1.0, 1.0], n * each)
+    A = scipy.sparse.csr_array(
+        (signs, words.astype(np.int64), np.arange(0, n * each + 1, each)), shape=(n, d)
+    )
+    A.sum_duplicates()
+    b = rng.standard_normal(n)
+    x = nearlin.lstsq(A, b, ridge=ridge).x
+    rows = A.toarray()
+    exact = (
+        np.linalg.lstsq(rows, b)[0]
+        if ridge == 0.0
+        else rows.T @ np.linalg.solve(rows @ rows.T + ridge * np.eye(n), b)
+    )
+    np.testing.assert_allclose(x, exact, atol=1e-10 * np.abs(exact).max())
+    assert not x[np.diff(scipy.sparse.csc_array(A).indptr) == 0].any()
+
+
 def test_few_rows_of_very_many_columns_take_little_memory():
     found = sparse.alone("""
 A = sparse.uniform(2000, 300_000, 20)

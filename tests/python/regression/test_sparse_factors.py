@@ -173,6 +173,25 @@ def test_long_rows_full_columns_and_nothing_at_all():
         np.testing.assert_allclose(scaled * scale, x, rtol=1e-12)
 
 
+@pytest.mark.parametrize("method", [*FACTORS, "cg", "auto"])
+@pytest.mark.parametrize("nullity", [0, 1, 7, 8, 63, 65])
+def test_as_many_directions_are_missing_as_were_left_out(method, nullity):
+    # Pairs of factors beside one another: each pair lacks one direction.
+    pairs = [one_hot(60, [3, 4], seed=seed)[0] for seed in range(nullity)]
+    rest = uniform(300, 20)[0]
+    A = sp.block_diag([*pairs, rest], "csr")
+    b = np.random.default_rng(1).standard_normal(A.shape[0])
+    result = nearlin.lstsq(A, b, method=method)
+    d = A.shape[1]
+    if method == "cg" and nullity > 64:
+        assert (result.rank, result.method) == (None, "cg")
+        assert "there may be shorter answers" in result.explanation
+        return
+    assert result.rank == d - nullity
+    x = np.linalg.lstsq(A.toarray(), b)[0]
+    np.testing.assert_allclose(result.x, x, atol=1e-10 * np.abs(x).max())
+
+
 @pytest.mark.parametrize("far", [1.0, 1e3, 1e9])
 def test_a_connected_network_lacks_one_direction_whatever_the_units(far):
     side = 40

@@ -199,10 +199,68 @@ def test_a_limit_comes_with_a_warning_and_what_there_is():
         ({"A": np.ones((30, 20)) * 1j}, InvalidTypeError, "A"),
         ({"A": np.full((30, 20), np.inf)}, NonFiniteError, r"\[0, 0\]"),
         ({"A": sp.csr_array(np.diag([1.0, np.nan, 2.0]))}, NonFiniteError, r"\[1, 1\]"),
-        ({"A": np.full((30, 20), 1e200)}, InvalidInputError, "another scale"),
+        ({"A": np.full((30, 20), 3e38, np.float32)}, InvalidInputError, "beyond float32"),
     ],
 )
 def test_bad_input_is_refused_by_name(change, error, words):
     arguments = {"A": np.ones((30, 20)), "k": 2} | change
     with pytest.raises(error, match=words):
         nearlin.svds(arguments.pop("A"), arguments.pop("k"), **arguments)
+
+
+@pytest.mark.parametrize("times", [9, 12, 16, 40])
+@pytest.mark.parametrize("rotated", [False, True])
+def test_values_that_are_there_more_often_than_a_block_has_vectors(times, rotated):
+    s = np.repeat([4.0, 3.0, 2.0, 1.0], times)
+    A = with_spectrum(240, 300, s) if rotated else np.pad(np.diag(s), [(0, 240 - len(s)), (0, 300 - len(s))])
+    for k in (times // 2 + 1, times, times + 1, 2 * times):
+        assert_solved(A, nearlin.svds(A, k, rng=0), k)
+    block = np.random.default_rng(1).standard_normal((20, 15))
+    copies = np.kron(np.eye(times), block)
+    assert_solved(copies, nearlin.svds(copies, times + 1, rng=1), times + 1)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("unit", [1e-300, 1e-200, 1e-160, 1e-150, 1e150, 1e200, 1e300])
+def test_units_in_which_squares_are_out_of_range(unit, solver):
+    A = np.random.default_rng(0).standard_normal((400, 300))
+    expected = np.linalg.svd(A, compute_uv=False)[:3]
+    for matrix in (A * unit, sla.aslinearoperator(A * unit)):
+        result = nearlin.svds(matrix, 3, solver=solver, rng=0)
+        np.testing.assert_allclose(result.s / unit, expected, rtol=1e-12)
+        assert abs(result.U.T @ result.U - np.eye(3)).max() < 1e-13
+        assert result.certificate.details["largest_residual"] <= 1e-10
+    certificate = nearlin.svds(A * unit, 3, rng=0).certificate
+    assert np.isnan(certificate.bound) or certificate.bound >= np.sqrt(1 - (expected**2).sum() / (A**2).sum())
+
+
+def test_a_column_of_little_beside_the_rest_is_not_lost():
+    A = np.r_[np.ones((1, 40)), 1e-9 * np.eye(40)]
+    s = np.linalg.svd(A, compute_uv=False)
+    np.testing.assert_allclose(nearlin.svds(A, 5, rng=5).s, s[:5], rtol=1e-6)
+    A = np.pad(A, [(0, 200), (0, 200)])
+    assert (nearlin.svds(A, 5, rng=5).s <= s[:5] * (1 + 1e-6)).all()
+
+
+def test_an_operator_whose_adjoint_is_another_is_told():
+    A = with_spectrum(300, 200, 0.9 ** np.arange(200))
+    for rmatvec in (lambda y: 0.5 * (A.T @ y), lambda y: A.T @ y * (1 + 1e-7)):
+        operator = sla.LinearOperator(A.shape, A.__matmul__, rmatvec, dtype=np.float64)
+        with pytest.warns(AccuracyWarning, match="adjoint"):
+            nearlin.svds(operator, 3, max_iter=40, rng=0)
+
+
+def test_k_may_be_any_integer():
+    A = np.random.default_rng(0).standard_normal((60, 50))
+    for k in (np.int8(3), np.uint8(3), np.int64(3), np.array(3, "i1")):
+        assert len(nearlin.svds(A, k, rng=0).s) == 3
+
+
+@pytest.mark.parametrize("k", [1, 3, 6])
+def test_small_gaps_converge(k):
+    n = 400
+    path = sp.diags_array(
+        [-np.ones(n - 1), 2 * np.ones(n), -np.ones(n - 1)], offsets=[-1, 0, 1], format="csr"
+    )
+    result = nearlin.svds(path, k, rng=0)
+    assert_solved(path, result, k)
