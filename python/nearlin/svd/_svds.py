@@ -166,8 +166,8 @@ def svds(
     Warns
     -----
     AccuracyWarning
-        If a residual is above `tol` in the end: `max_iter` came first, or `A` is an operator whose ``rmatvec``
-        is not the adjoint of its ``matvec``.
+        If a residual is above `tol` in the end: `max_iter` came first, or `A` is an operator whose
+        ``rmatvec`` is not the adjoint of its ``matvec``.
 
     Notes
     -----
