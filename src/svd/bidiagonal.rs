@@ -77,6 +77,8 @@ pub(super) struct Bidiagonal {
     known: Mat<f64>,
     /// The largest entry of B: at most the norm of A.
     size: f64,
+    /// Blocks that A and its transpose were multiplied with.
+    pub made: usize,
     random: Stream,
     /// Number of the next random vector that looks for what was missed.
     elsewhere: u64,
@@ -121,6 +123,7 @@ impl Bidiagonal {
             next: Mat::zeros(0, 0)?,
             known: nothing,
             size: 0.0,
+            made: 0,
             random,
             elsewhere: ELSEWHERE,
         })
@@ -159,6 +162,7 @@ impl Bidiagonal {
         self.next = Mat::from_fn(block, block, |i, j| coefficients[(next + i, j)])?;
         self.known = Mat::from_fn(block, block, |i, j| self.next[(j, i)])?;
         self.v.push(&q);
+        self.made += 1;
         Ok(())
     }
 

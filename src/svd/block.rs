@@ -36,6 +36,15 @@ impl Block {
         self.rows.col(i)
     }
 
+    /// Row by row.
+    pub fn as_slice(&self) -> &[f64] {
+        self.rows.as_slice()
+    }
+
+    pub fn as_mut_slice(&mut self) -> &mut [f64] {
+        self.rows.as_mut_slice()
+    }
+
     pub fn view(&self) -> Dense<'_, f64> {
         self.rows.as_ref().t()
     }

@@ -9,6 +9,7 @@ use crate::random::Stream;
 use crate::simd::axpy;
 use crate::svd::bidiagonal::Bidiagonal;
 use crate::svd::block::Block;
+use crate::svd::orthogonal::distance_to_orthonormal;
 
 /// How the space is built that triplets are taken from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -159,35 +160,34 @@ fn solve<M: Products>(context: &Context, a: &M, params: &Params, random: Stream)
     }
     let start = first_block(d, block, params.start.as_deref(), &random)?;
     let mut bases = Bidiagonal::new(context, (n, d), start, most, random)?;
-    let mut n_iter = 0;
-    let mut advance = |bases: &mut Bidiagonal, blocks: usize| {
-        let allowed = params.max_iter.saturating_sub(n_iter).max(k.div_ceil(block).saturating_sub(n_iter));
+    let advance = |bases: &mut Bidiagonal, blocks: usize| {
+        let allowed = params.max_iter.max(k.div_ceil(block)).saturating_sub(bases.made);
         for _ in 0..blocks.min(bases.room() / block).min(allowed) {
             bases.extend(context, a)?;
-            n_iter += 1;
         }
         let ritz = bases.ritz()?;
-        context.progress(n_iter.min(params.max_iter), params.max_iter, &[("residual", ritz.worst(k))])?;
-        Ok::<_, Error>((ritz, n_iter))
+        let done = bases.made.min(params.max_iter);
+        context.progress(done, params.max_iter, &[("residual", ritz.worst(k))])?;
+        Ok::<_, Error>(ritz)
     };
-    let (mut ritz, mut made) = advance(&mut bases, kept.div_ceil(block))?;
+    let mut ritz = advance(&mut bases, kept.div_ceil(block))?;
     let triplets = loop {
         let is_small = ritz.worst(k) <= CAUTION * params.tolerance;
-        if is_small || made >= params.max_iter || bases.u.len() < kept {
+        if is_small || bases.made >= params.max_iter || bases.u.len() < kept {
             let before = collected(ritz.values()[..k].iter().copied(), VALUES)?;
             bases.compress(context, &ritz, k)?;
             let u = Mat::copy_of(bases.u.columns().cols(0..k))?;
             let triplets = Triplets { u, s: before, v: Mat::copy_of(bases.v.columns().cols(0..k))? };
-            if !is_small || made >= params.max_iter {
+            if !is_small || bases.made >= params.max_iter {
                 break triplets;
             }
             // Products with one block show no singular value more often than it has vectors. What had not converged went
             // with the block that said by how much.
             bases.look_elsewhere(context)?;
-            (ritz, made) = advance(&mut bases, usize::MAX)?;
+            ritz = advance(&mut bases, usize::MAX)?;
             if !is_larger(ritz.values(), &triplets.s) && bases.u.len() >= kept {
                 bases.compress(context, &ritz, kept)?;
-                (ritz, made) = advance(&mut bases, usize::MAX)?;
+                ritz = advance(&mut bases, usize::MAX)?;
             }
             if !is_larger(ritz.values(), &triplets.s) {
                 break triplets;
@@ -197,9 +197,9 @@ fn solve<M: Products>(context: &Context, a: &M, params: &Params, random: Stream)
         if bases.room() < block {
             bases.compress(context, &ritz, kept)?;
         }
-        (ritz, made) = advance(&mut bases, A_LOOK)?;
+        ritz = advance(&mut bases, A_LOOK)?;
     };
-    triplets.measured(context, a, Some(solver), [made, made * block])
+    triplets.measured(context, a, Some(solver), [bases.made, bases.made * block])
 }
 
 /// True if some singular value is larger than the one in its place.
@@ -312,19 +312,14 @@ impl Triplets {
     }
 }
 
-/// The largest entry of Q'Q - I.
-fn distance_to_orthonormal(context: &Context, q: &Mat<f64>) -> Result<f64> {
-    let k = q.ncols();
-    let mut gram = Mat::zeros(k, k)?;
-    q.as_ref().transposed_product(context, q.as_ref(), gram.as_mut())?;
-    let entry = |(i, j): (usize, usize)| (gram[(i, j)] - f64::from(i == j)).abs();
-    Ok((0..k).flat_map(|i| (0..k).map(move |j| (i, j))).map(entry).fold(0.0, f64::max))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::svd::testing::{distance_to_orthonormal, numbers};
+    use crate::svd::testing::numbers;
+
+    fn distance_to_orthonormal(q: &Mat<f64>) -> f64 {
+        super::distance_to_orthonormal(&Context::new(1), q).unwrap()
+    }
 
     fn params(k: usize, solver: Solver) -> Params {
         Params { k, solver: Some(solver), tolerance: 1e-10, max_iter: 1000, seed: 0, start: None }

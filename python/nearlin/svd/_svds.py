@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -90,6 +89,8 @@ class SVDResult:
         str
             A few lines, to be printed.
         """
+        import textwrap  # whose regular expressions take longer to compile than a small answer
+
         details = self.certificate.details
         lines = [
             f"{self.solver}: {len(self.s)} triplets by {self.n_products} products with A and as many with "
