@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         lstsq_kron,
         sketch_and_solve,
     )
-    from .svd import SVDResult, svds
+    from .svd import SVDResult, TruncatedSVD, svds
 
 __all__ = [
     "Certificate",
@@ -40,6 +40,7 @@ __all__ = [
     "SVDResult",
     "SketchAndSolveResult",
     "StreamingLeastSquares",
+    "TruncatedSVD",
     "__version__",
     "config_context",
     "exceptions",
@@ -72,7 +73,7 @@ __getattr__, __dir__ = loaded_when_used(
             "lstsq_kron",
             "sketch_and_solve",
         ),
-        "svd": ("SVDResult", "svds"),
+        "svd": ("SVDResult", "TruncatedSVD", "svds"),
     },
     modules=("exceptions", "regression", "sketch", "svd"),
 )

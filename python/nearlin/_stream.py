@@ -1,14 +1,92 @@
-"""What all streams have in common: rows that are covered, merging, and a state of bytes."""
+"""What is kept between calls as a state in the core: copies, bytes, and streams of rows."""
 
 from typing import Any, ClassVar, Self
 
 from ._config import resolve_threads
 from .exceptions import InvalidTypeError, StateError
 
-__all__ = ["RowStream"]
+__all__ = ["RowStream", "Saved"]
 
 
-class RowStream:
+class Saved:
+    """What can be copied, pickled, and written as bytes."""
+
+    __slots__ = ()
+
+    def copy(self) -> Self:
+        """Return an independent copy.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from nearlin.sketch import SparseSign
+        >>> stream = SparseSign(9, rng=0).accumulate(2)
+        >>> _ = stream.copy().partial_fit(np.ones((5, 2)))
+        >>> stream.n_rows_seen
+        0
+        """
+        raise NotImplementedError
+
+    def to_bytes(self) -> bytes:
+        """Return the state as bytes, with version and checksum.
+
+        Examples
+        --------
+        >>> import nearlin
+        >>> nearlin.StreamingLeastSquares(rng=0).to_bytes()[:7]
+        b'nearlin'
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Return the object whose :meth:`to_bytes` gave these bytes.
+
+        Parameters
+        ----------
+        data : bytes, bytearray or memoryview
+            The bytes.
+
+        Returns
+        -------
+        object of this class
+            One that goes on, bit by bit, as the other one would.
+
+        Raises
+        ------
+        StateError
+            If the bytes are damaged or are no such state.
+
+        Examples
+        --------
+        >>> import nearlin
+        >>> stream = nearlin.StreamingLeastSquares(sketch="gaussian", rng=0)
+        >>> nearlin.StreamingLeastSquares.from_bytes(stream.to_bytes())
+        <StreamingLeastSquares of 0 rows, by 'gaussian' with seed 0>
+        """
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise InvalidTypeError(f"is of type {type(data).__name__}, expected bytes", argument="data")
+        try:
+            return cls._restored(bytes(data))
+        except StateError as error:
+            error.args = (f"`data`: {error}",)
+            raise
+
+    @classmethod
+    def _restored(cls, data: bytes) -> Self:
+        raise NotImplementedError
+
+    def __copy__(self) -> Self:
+        return self.copy()
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self.copy()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).from_bytes, (self.to_bytes(),)
+
+
+class RowStream(Saved):
     """Rows that arrive in blocks, are read once, and are not kept: a thin cover of a state in the core."""
 
     __slots__ = ("_state",)
@@ -66,77 +144,19 @@ class RowStream:
         self._state.merge(other._state, threads=resolve_threads(n_jobs))
         return self
 
-    def copy(self) -> Self:
-        """Return an independent copy.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from nearlin.sketch import SparseSign
-        >>> stream = SparseSign(9, rng=0).accumulate(2)
-        >>> _ = stream.copy().partial_fit(np.ones((5, 2)))
-        >>> stream.n_rows_seen
-        0
-        """
+    def copy(self) -> Self:  # noqa: D102
         return self._wrap(self._state.copy())
 
-    def to_bytes(self) -> bytes:
-        """Return the state as bytes, with version and checksum.
-
-        Examples
-        --------
-        >>> import nearlin
-        >>> nearlin.StreamingLeastSquares(rng=0).to_bytes()[:7]
-        b'nearlin'
-        """
+    def to_bytes(self) -> bytes:  # noqa: D102
         state: bytes = self._state.to_bytes()
         return state
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Self:
-        """Return the stream whose :meth:`to_bytes` gave these bytes.
-
-        Parameters
-        ----------
-        data : bytes, bytearray or memoryview
-            The bytes.
-
-        Returns
-        -------
-        stream of this class
-            A stream that goes on, bit by bit, as the other one would.
-
-        Raises
-        ------
-        StateError
-            If the bytes are damaged or are no such state.
-
-        Examples
-        --------
-        >>> import nearlin
-        >>> stream = nearlin.StreamingLeastSquares(sketch="gaussian", rng=0)
-        >>> nearlin.StreamingLeastSquares.from_bytes(stream.to_bytes())
-        <StreamingLeastSquares of 0 rows, by 'gaussian' with seed 0>
-        """
-        if not isinstance(data, bytes | bytearray | memoryview):
-            raise InvalidTypeError(f"is of type {type(data).__name__}, expected bytes", argument="data")
-        try:
-            return cls._wrap(cls._State.from_bytes(bytes(data)))
-        except StateError as error:
-            error.args = (f"`data`: {error}",)
-            raise
+    def _restored(cls, data: bytes) -> Self:
+        return cls._wrap(cls._State.from_bytes(data))
 
     @classmethod
     def _wrap(cls, state: Any) -> Self:
         stream = cls.__new__(cls)
         stream._state = state
         return stream
-
-    def __copy__(self) -> Self:
-        return self.copy()
-
-    def __deepcopy__(self, memo: object) -> Self:
-        return self.copy()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self).from_bytes, (self.to_bytes(),)

@@ -14,6 +14,7 @@
 //! | [`Panel`] | a few vectors side by side, for the products of some rows of a sparse matrix |
 //! | [`Adjusted`] | any of them with its rows weighted, its columns centred and scaled |
 //! | [`Triplets`] | entries in any order, and how they become an owned sparse matrix, [`SparseBuf`] |
+//! | [`Touched`] | the columns of sparse rows that hold anything, numbered among themselves |
 //! | [`Chunks`], [`Cover`] | rows of a stream that come in any cuts, handed on in aligned chunks |
 //! | [`Piece`], [`pieces_by_cost`] | lines of about the same cost |
 //! | `row_blocks`, `sparse_blocks` | blocks of rows, by shape alone, for sums that depend on them |
@@ -39,6 +40,7 @@ mod sums;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tiles_of_sparse;
+mod touched;
 mod triplets;
 
 pub use adjusted::{Adjusted, Source};
@@ -59,4 +61,5 @@ pub(crate) use slabs::make_rows;
 pub use sparse::{Axis, Indices, Sparse, SparseBuf, Unchecked, check_indices};
 pub use stream::{Chunks, Ready};
 pub(crate) use sums::sum_over_tiles;
+pub use touched::Touched;
 pub use triplets::Triplets;

@@ -223,6 +223,17 @@ impl<'a, T: Real> Sparse<'a, T> {
         Sparse { axis, lines, width, indptr, indices, data }
     }
 
+    /// The same entries in lines of another length.
+    ///
+    /// Panics if there are not as many indices; they lie within the lines.
+    pub(super) fn with_indices<'v>(&self, width: usize, indices: Indices<'v>) -> Sparse<'v, T>
+    where
+        'a: 'v,
+    {
+        assert!(indices.len() >= self.nnz());
+        Sparse { width, indices, ..*self }
+    }
+
     /// The transposed matrix, which is stored alike: CSR is the CSC of A'.
     pub fn t(&self) -> Self {
         let axis = if self.axis == Axis::Rows { Axis::Columns } else { Axis::Rows };

@@ -103,6 +103,32 @@ impl<T> Kept<T> {
         Ok(Some(Pending { turn, state: Arc::new(state) }))
     }
 
+    /// Changes the state by what `plan` works out, which takes as long as it takes: `apply` makes the change in a moment,
+    /// in place if nobody reads the state, else in a copy, which remains to be committed. An error of either leaves the
+    /// state as it was.
+    pub fn change_as_planned<P>(
+        &self,
+        context: &Context,
+        plan: impl FnOnce(&T) -> Result<P>,
+        apply: impl FnOnce(&mut T, P) -> Result<()>,
+        copy: impl FnOnce(&T) -> Result<T>,
+    ) -> Result<Option<Pending<'_, T>>> {
+        let turn = self.turn(context)?;
+        let planned = plan(&*self.read(context)?)?;
+        context.check()?;
+        let held = self.hold(CONTENT, context)?;
+        let committed = self.committed.load(Ordering::Acquire);
+        // SAFETY: as in `change`.
+        let mut state = std::mem::ManuallyDrop::new(unsafe { Arc::from_raw(committed) });
+        if let Some(state) = Arc::get_mut(&mut state) {
+            return apply(state, planned).map(|()| None);
+        }
+        drop(held);
+        let mut state = copy(&*self.read(context)?)?;
+        apply(&mut state, planned)?;
+        Ok(Some(Pending { turn, state: Arc::new(state) }))
+    }
+
     fn turn(&self, context: &Context) -> Result<Turn<'_, T>> {
         let mine = mine(this_thread());
         take(&self.turn, mine, context, |found| if found == mine { Err(REENTERED) } else { Ok(()) })?;
@@ -223,6 +249,28 @@ mod tests {
         add(&kept, 1, true).unwrap();
         drop(kept.change(&context, |_| false, |_| Ok(()), |_| Ok(70)).unwrap());
         assert_eq!((*read, *kept.read(&context).unwrap()), (1, 2));
+    }
+
+    #[test]
+    fn a_planned_change_is_made_in_place_unless_somebody_reads() {
+        let (kept, context) = (Kept::new(1), Context::new(1));
+        let add = |number: u64| {
+            let apply = |state: &mut u64, number: u64| {
+                *state += number;
+                Ok(())
+            };
+            kept.change_as_planned(&context, |state| Ok(number * state), apply, |state| Ok(*state))
+        };
+        assert!(add(2).unwrap().is_none());
+        let read = kept.read(&context).unwrap();
+        let pending = add(1).unwrap().unwrap();
+        assert_eq!(*kept.read(&context).unwrap(), 3);
+        pending.commit().unwrap();
+        assert_eq!((*read, *kept.read(&context).unwrap()), (3, 6));
+        drop(read);
+        add(1).unwrap();
+        assert!(kept.change_as_planned(&context, |_| Ok(7), |_, _| Err(Error::Interrupted), |state| Ok(*state)).is_err());
+        assert_eq!(*kept.read(&context).unwrap(), 12);
     }
 
     #[test]

@@ -53,6 +53,8 @@ mod _core {
     #[pymodule_export]
     use super::svd::svds;
     #[pymodule_export]
+    use super::svd::updates::TruncatedSVDState;
+    #[pymodule_export]
     use super::{instruction_set, usable_cpus};
 }
 

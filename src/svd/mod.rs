@@ -17,6 +17,7 @@ mod block;
 mod energy;
 mod orthogonal;
 mod solve;
+pub mod updates;
 #[cfg(test)]
 mod testing;
 

@@ -1,40 +1,33 @@
 """What all estimators of least squares have in common."""
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.utils import Tags, check_array
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
 
 from nearlin import _core
 from nearlin._config import resolve_threads
-from nearlin._frames import is_frame, naming_columns
+from nearlin._estimator import in_our_words, named_for_estimators, samples
 from nearlin._sparse import is_sparse
 from nearlin._validation import (
     Float,
     Matrix,
     as_rhs,
     as_sample_weight,
-    as_samples,
     as_seed,
     check_bool,
     check_finite,
-    copying,
 )
-from nearlin.exceptions import InvalidInputError, InvalidTypeError, NearlinError
+from nearlin.exceptions import InvalidTypeError
 
 from ._certificate import LstsqCertificate
 from ._solve import Options, Solution, certificate_of, solve
 
-__all__ = ["LeastSquares", "named_for_estimators"]
-
-NAMES: dict[str | None, str] = {"A": "X", "b": "y", "ridge": "alpha"}
-"""What scikit-learn calls the arguments of :func:`nearlin.lstsq`."""
+__all__ = ["LeastSquares"]
 
 
 class LeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -60,7 +53,7 @@ class LeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):
             Predicted values.
         """
         check_is_fitted(self)
-        matrix = self._samples(X, reset=False, finite=True)
+        matrix = samples(self, X, reset=False, finite=True)
         if not is_sparse(matrix):
             predicted: Float = matrix @ self.coef_.T + self.intercept_
             return predicted
@@ -107,29 +100,13 @@ class LeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _validate(self, X: object, y: object, *, reset: bool = True) -> tuple[Matrix, Float, bool]:
         """Return X, the targets as columns, and whether y was a vector; the core looks at their entries."""
-        matrix = self._samples(X, reset=reset)
+        matrix = samples(self, X, reset=reset)
         if y is None:
             raise InvalidTypeError(
                 f"is None: {type(self).__name__} requires y to be passed, but the target y is None",
                 argument="y",
             )
         return matrix, *as_rhs(y, matrix.shape[0], matrix.dtype, "y")
-
-    def _samples(self, X: object, *, reset: bool, finite: bool = False) -> Matrix:
-        """Return X, its features being those of the fit unless they are `reset`."""
-        with in_our_words("X"):
-            samples = as_samples(X, "X")
-            matrix = check_array(
-                samples,
-                accept_sparse=("csr", "csc"),
-                dtype=[np.float64, np.float32],
-                ensure_all_finite=finite and not is_sparse(samples),  # the core sees it as it multiplies
-                input_name="X",
-                estimator=self,
-            )
-            named = X if is_frame(X) else matrix
-            validate_data(self, named, "no_validation", reset=reset, skip_check_array=True)
-        return matrix
 
     def _solution(
         self, X: Matrix, y: Float, *, ridge: npt.ArrayLike = 0.0, sample_weight: object = None, **more: Any
@@ -165,27 +142,3 @@ class LeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-@contextmanager
-def named_for_estimators(columns: Sequence[str] | None = None) -> Generator[None]:
-    """Call arguments in errors as scikit-learn does, and name columns."""
-    try:
-        with naming_columns(columns):
-            yield
-    except NearlinError as error:
-        error.argument = NAMES.get(error.argument, error.argument)
-        raise
-
-
-@contextmanager
-def in_our_words(name: str) -> Generator[None]:
-    """Raise as errors of nearlin what scikit-learn finds wrong with this argument."""
-    try:
-        with copying(name):
-            yield
-    except (NearlinError, Warning):
-        raise
-    except Exception as error:  # whatever the code of the caller raises as it becomes an array
-        kind = InvalidTypeError if isinstance(error, TypeError) else InvalidInputError
-        raise kind(f"`{name}`: {error}") from error

@@ -10,11 +10,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from nearlin import _core
 from nearlin._config import resolve_threads
+from nearlin._estimator import named_for_estimators
 from nearlin._validation import Float, Matrix, as_sample_weight, check_bool, check_choice, check_real
 from nearlin._warn import warn
 from nearlin.exceptions import InvalidInputError, LeverageWarning, ShapeError
 
-from ._estimator import LeastSquares, named_for_estimators
+from ._estimator import LeastSquares
 from ._solve import Solution
 from ._summary import RegressionSummary
 

@@ -15,6 +15,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 
 from nearlin import _core
 from nearlin._config import resolve_threads
+from nearlin._estimator import named_for_estimators
 from nearlin._validation import (
     Float,
     Matrix,
@@ -26,7 +27,7 @@ from nearlin._validation import (
 )
 from nearlin.exceptions import AllocationError, InvalidInputError
 
-from ._estimator import LeastSquares, named_for_estimators
+from ._estimator import LeastSquares
 from ._linear_model import Ridge
 
 __all__ = ["RidgeCV"]

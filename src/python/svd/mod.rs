@@ -1,4 +1,6 @@
-//! Bindings of [`crate::svd`].
+//! Bindings of [`crate::svd`]; `updates` has those of the model that follows a matrix.
+
+pub mod updates;
 
 use crate::error::Result;
 use crate::matrix::LinearOperator;
@@ -12,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 /// The solver of that name; `auto` is none.
-fn solver_named(name: &str) -> Result<Option<Solver>> {
+pub(super) fn solver_named(name: &str) -> Result<Option<Solver>> {
     let known = [Solver::Lanczos, Solver::Randomized].map(|solver| (solver.name(), Some(solver)));
     named("solver", name, &[("auto", None), known[0], known[1]])
 }

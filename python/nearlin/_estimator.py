@@ -1,0 +1,62 @@
+"""What all estimators have in common: samples as scikit-learn wants them, errors in its names and our words."""
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
+
+from ._frames import is_frame, naming_columns
+from ._sparse import is_sparse
+from ._validation import Matrix, as_samples, copying
+from .exceptions import InvalidInputError, InvalidTypeError, NearlinError
+
+__all__ = ["in_our_words", "named_for_estimators", "samples"]
+
+NAMES: dict[str | None, str] = {"A": "X", "b": "y", "ridge": "alpha"}
+"""What scikit-learn calls the arguments of functions."""
+
+
+def samples(estimator: Any, X: object, *, reset: bool | None, finite: bool = False, **more: Any) -> Matrix:
+    """Return X, its features being those of the fit unless they are `reset`; None leaves that to the caller."""
+    with in_our_words("X"):
+        values = as_samples(X, "X")
+        matrix = check_array(
+            values,
+            accept_sparse=("csr", "csc"),
+            dtype=[np.float64, np.float32],
+            ensure_all_finite=finite and not is_sparse(values),  # the core sees it as it multiplies
+            input_name="X",
+            estimator=estimator,
+            **more,
+        )
+        if reset is not None:
+            named = X if is_frame(X) else matrix
+            validate_data(estimator, named, "no_validation", reset=reset, skip_check_array=True)
+    return matrix
+
+
+@contextmanager
+def named_for_estimators(columns: Sequence[str] | None = None) -> Generator[None]:
+    """Call arguments in errors as scikit-learn does, and name columns."""
+    try:
+        with naming_columns(columns):
+            yield
+    except NearlinError as error:
+        error.argument = NAMES.get(error.argument, error.argument)
+        raise
+
+
+@contextmanager
+def in_our_words(name: str) -> Generator[None]:
+    """Raise as errors of nearlin what scikit-learn finds wrong with this argument."""
+    try:
+        with copying(name):
+            yield
+    except (NearlinError, Warning):
+        raise
+    except Exception as error:  # whatever the code of the caller raises as it becomes an array
+        kind = InvalidTypeError if isinstance(error, TypeError) else InvalidInputError
+        raise kind(f"`{name}`: {error}") from error

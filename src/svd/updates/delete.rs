@@ -1,0 +1,93 @@
+//! Rows or columns that go.
+
+use crate::error::Result;
+use crate::linalg::{eigh, matmul, product, svd};
+use crate::matrix::{Mat, Matrix, Real};
+use crate::memory::collected;
+use crate::parallel::Context;
+use crate::state::Stored;
+use crate::svd::updates::append::largest_entry;
+use crate::svd::updates::batch::Batch;
+use crate::svd::updates::ledger::Kind;
+use crate::svd::updates::ritz::{self, VALUES};
+use crate::svd::updates::side::{Gathered, Update};
+use crate::svd::updates::truncated::{Change, End, Sums, TruncatedSvd};
+
+/// What is known of rows, or columns, that go.
+pub struct Values {
+    /// The squares of their entries.
+    pub energy: f64,
+    /// Of rows: less their sum, where that is not zero.
+    pub sums: Vec<(usize, f64)>,
+}
+
+impl Values {
+    /// Of the rows, or columns, themselves.
+    pub fn of<B: Real>(context: &Context, end: End, values: &Matrix<'_, B>) -> Result<Self> {
+        largest_entry(context, values)?;
+        Batch::with(context, values, |batch| {
+            let energy = batch.energy(context)?;
+            if end == End::Columns {
+                return Ok(Self { energy, sums: Vec::new() });
+            }
+            let less = Mat::from_fn(1, batch.shape().0, |_, _| -1.0)?;
+            let sums = batch.transposed_times(context, &less)?;
+            let sums = batch.columns().iter().copied().zip(sums.as_slice().iter().copied());
+            Ok(Self { energy, sums: collected(sums, VALUES)? })
+        })
+    }
+}
+
+impl<T: Stored> TruncatedSvd<T> {
+    /// Works out the model without some rows, or columns: at these positions, ascending and no two alike. What they were is
+    /// the model's own to be taken off; `values` tell what they were of A.
+    pub fn deleted(&self, context: &Context, end: End, positions: &[usize], values: Option<Values>) -> Result<Change<T>> {
+        let (shorter, other) = match end {
+            End::Rows => (&self.left, &self.right),
+            End::Columns => (&self.right, &self.left),
+        };
+        let slots = shorter.slots_at(positions)?;
+        let rotations = shorter.rotations()?;
+        let gone = shorter.gather(context, &slots, &rotations)?;
+        let (rotation, s, turned) = self.without(&gone)?;
+        let update = Update { removed: Some((positions, &gone)), ..Update::rotation(rotation) };
+        let shorter = shorter.rewrite(context, update, &rotations)?;
+        let other = other.rewrite(context, Update::rotation(turned), &other.rotations()?)?;
+        let (left, right) = if end == End::Rows { (shorter, other) } else { (other, shorter) };
+        let energy = values.as_ref().map(|values| values.energy);
+        let mut ledger = self.ledger.after(Kind::Mixed, -energy.unwrap_or(0.0), 0.0, 0.0);
+        ledger.energy_known &= energy.is_some();
+        ledger.energy = ledger.energy.max(0.0);
+        let (sums, weights) = match (end, values) {
+            (End::Columns, _) => (Sums::Scaled(1.0), self.moments.weights),
+            (End::Rows, Some(values)) if self.is_unweighted() => {
+                (Sums::More(values.sums), self.moments.weights.map(|weight| weight - positions.len() as f64))
+            }
+            (End::Rows, _) => (Sums::Unknown, self.moments.weights),
+        };
+        let (left, right) = (Some(left), Some(right));
+        Ok(Change { left, right, s, ledger, sums, weights, look: true, ..self.unchanged()? })
+    }
+
+    /// Rotations of both sides and singular values, once the rows in `gone` are zero.
+    fn without(&self, gone: &Gathered) -> Result<(Mat<f64>, Vec<f64>, Mat<f64>)> {
+        /// Of a vector of which no more is left than this, beside the others, nothing is left.
+        const NOTHING: f64 = 1e-12;
+        let l = self.s.len();
+        let mut rest = Mat::identity(l)?;
+        matmul(rest.as_mut(), true, gone.rows.as_ref(), gone.rows.as_ref().t(), -1.0);
+        let (values, vectors) = eigh(&rest)?;
+        let largest = values.last().copied().unwrap_or(0.0);
+        let first = values.iter().position(|&value| value > NOTHING * largest.max(NOTHING)).unwrap_or(l);
+        let root = |i: usize| values[first + i].sqrt();
+        let core = Mat::from_fn(l - first, l, |i, j| root(i) * vectors[(j, first + i)] * self.s[j])?;
+        let found = svd(core.as_ref())?;
+        let kept = ritz::significant(&found.s, l - first, l);
+        let unscaled = Mat::from_fn(l, l - first, |j, i| vectors[(j, first + i)] / root(i))?;
+        let rotation = product(unscaled.as_ref(), found.u.as_ref().cols(0..kept))?;
+        let mut s = found.s;
+        s.truncate(kept);
+        Ok((rotation, s, Mat::copy_of(found.v.as_ref().cols(0..kept))?))
+    }
+
+}

@@ -1,0 +1,131 @@
+//! Factors of a matrix that is at hand, and of two models.
+
+use crate::error::{Error, Result};
+use crate::linalg::{orthonormal, product, svd};
+use crate::matrix::{Mat, Matrix, Products, Real};
+use crate::memory::{collected, copied};
+use crate::parallel::Context;
+use crate::state::Stored;
+use crate::svd::energy::energy;
+use crate::svd::solve::{Params, Solver, svds};
+use crate::svd::updates::append::Method;
+use crate::svd::updates::batch::Batch;
+use crate::svd::updates::ledger::Ledger;
+use crate::svd::updates::ritz::{VALUES, significant};
+use crate::svd::updates::side::Side;
+use crate::svd::updates::truncated::{Change, Counters, Moments, Sums, TruncatedSvd};
+
+/// What was measured of the factors of a fit.
+pub struct Fit {
+    /// |A v - s u| and |A'u - s v| of every triplet.
+    pub residuals: Vec<[f64; 2]>,
+    /// How they were found; directly if there is none.
+    pub solver: Option<Solver>,
+    /// Blocks of vectors that A and its transpose were multiplied with.
+    pub n_iter: usize,
+}
+
+impl<T: Stored> TruncatedSvd<T> {
+    /// Of a matrix, with the `params.k` largest singular values that it has.
+    pub fn fit<B: Real>(
+        context: &Context,
+        a: &Matrix<'_, B>,
+        params: &Params,
+        most: usize,
+    ) -> Result<(Self, Fit)> {
+        let energy = energy(context, a)?;
+        let found = svds(context, a, params)?;
+        let fit = Fit { residuals: found.residuals, solver: found.solver, n_iter: found.n_iter };
+        Ok((Self::of(context, a, (found.u, found.s, found.v), energy, most)?, fit))
+    }
+
+    /// Of factors of a matrix.
+    fn of<B: Real>(
+        context: &Context,
+        a: &Matrix<'_, B>,
+        (u, mut s, v): (Mat<f64>, Vec<f64>, Mat<f64>),
+        energy: Option<f64>,
+        most: usize,
+    ) -> Result<Self> {
+        let (n, d) = a.shape();
+        let kept = significant(&s, most, n.max(d));
+        s.truncate(kept);
+        let captured: f64 = s.iter().map(|s| s * s).sum();
+        let mut ledger = Ledger::fitted(energy.unwrap_or(f64::INFINITY), energy.map_or(f64::INFINITY, |all| all - captured));
+        ledger.energy_known = energy.is_some();
+        let (ones, mut sums) = (Mat::from_fn(n, 1, |_, _| 1.0)?, Mat::zeros(d, 1)?);
+        a.transposed_product(context, ones.as_ref(), sums.as_mut())?;
+        Ok(Self {
+            left: Side::of(context, u.as_ref().cols(0..kept), most)?,
+            right: Side::of(context, v.as_ref().cols(0..kept), most)?,
+            s,
+            most,
+            ledger,
+            moments: Moments { weights: [n as f64; 2], sums: Some(copied(sums.as_slice(), VALUES)?) },
+            counters: Counters::default(),
+        })
+    }
+
+    /// Closer to A, which is as large: subspace iteration from the right singular vectors, two products with as many
+    /// vectors as there are triplets for each of so many passes.
+    pub fn refreshed<B: Real>(&self, context: &Context, a: &Matrix<'_, B>, passes: usize) -> Result<Self> {
+        let ((n, d), l) = (a.shape(), self.s.len());
+        if (n, d) != self.shape() {
+            let [found, expected] = [(n, d), self.shape()].map(|shape| format!("shape {shape:?}"));
+            return Err(Error::shape("A", found, format!("{expected}, as the model has")));
+        }
+        let energy = energy(context, a)?;
+        let mut right = Mat::zeros(d, l)?;
+        self.right.copy_to(context, right.as_mut())?;
+        let mut left = Mat::zeros(n, l)?;
+        for pass in 0..passes {
+            context.progress(pass, passes, &[])?;
+            if pass > 0 {
+                right = orthonormal(context, right)?;
+            }
+            a.product(context, right.as_ref(), left.as_mut())?;
+            left = orthonormal(context, left)?;
+            a.transposed_product(context, left.as_ref(), right.as_mut())?;
+        }
+        let basis = orthonormal(context, right.copy()?)?;
+        let mut core = Mat::zeros(l, l)?;
+        basis.as_ref().transposed_product(context, right.as_ref(), core.as_mut())?;
+        // right = basis core, and A is about left right'.
+        let found = svd(core.as_ref())?;
+        let (u, v) = (product(left.as_ref(), found.v.as_ref())?, product(basis.as_ref(), found.u.as_ref())?);
+        let mut refreshed = Self::of(context, a, (u, found.s, v), energy, self.most)?;
+        refreshed.counters = self.counters;
+        refreshed.ledger.updates = self.ledger.updates;
+        Ok(refreshed)
+    }
+
+    /// Works out the model of two matrices with as many columns, one below the other.
+    pub fn merged(&self, context: &Context, other: &Self) -> Result<Change<T>> {
+        let (ours, theirs) = (self.right.len(), other.right.len());
+        if ours != theirs {
+            return Err(Error::shape("other", format!("{theirs} features"), ours));
+        }
+        let (m, l) = (other.left.len(), other.s.len());
+        let mut weighted = Mat::zeros(theirs, l)?;
+        other.right.copy_to(context, weighted.as_mut())?;
+        for (j, s) in other.s.iter().enumerate() {
+            weighted.col_mut(j).iter_mut().for_each(|value| *value *= s);
+        }
+        let mut left = Mat::zeros(m, l)?;
+        other.left.copy_to(context, left.as_mut())?;
+        let rows = Matrix::Dense(weighted.as_ref().t());
+        let change = Batch::with(context, &rows, |batch| {
+            self.appended_as(context, Method::Auto, batch, left.as_ref())
+        })?;
+        let sums = match (&self.moments.sums, other.mean_sums()?) {
+            (Some(_), Some(sums)) => Sums::More(collected(sums.into_iter().enumerate(), VALUES)?),
+            _ => Sums::Unknown,
+        };
+        let [ours, theirs] = [self.moments.weights, other.moments.weights];
+        let mut ledger = self.ledger.stacked(other.ledger);
+        (ledger.spread, ledger.spectral) = (ledger.spread + change.ledger.spread - self.ledger.spread, ledger.spectral + change.ledger.spectral - self.ledger.spectral);
+        ledger.frobenius += change.ledger.frobenius - self.ledger.frobenius;
+        ledger.updates += 1;
+        Ok(Change { sums, weights: [ours[0] + theirs[0], ours[1] + theirs[1]], ledger, ..change })
+    }
+}

@@ -1,0 +1,123 @@
+//! What updates have left out, and what that proves.
+//!
+//! With A the matrix that came in and M the model, D_t what the truncation of update t cut off:
+//!
+//! * after appends of rows alone, A'A = M'M + P with P = sum of D_t'D_t >= 0, so |A|^2 - |M|^2 is the trace of P, |P|_2 is at
+//!   most `spread` and |A - U_k S_k V_k'|_F^2 = |A|^2 - sum of the k largest s^2 exactly; of columns alone, the same of A A'.
+//! * after any updates, |A - M|_F <= `frobenius` and |s_i(A) - s_i(M)| <= `spectral`.
+
+use serde::{Deserialize, Serialize};
+
+/// The updates so far, by what they leave provable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    /// None but the first factors.
+    Fitted,
+    /// Rows were appended.
+    Rows,
+    /// Columns were appended.
+    Columns,
+    /// Anything.
+    Mixed,
+}
+
+impl Kind {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fitted => "fitted",
+            Self::Rows => "rows",
+            Self::Columns => "columns",
+            Self::Mixed => "mixed",
+        }
+    }
+
+    /// After updates of another kind, too.
+    pub fn with(self, other: Self) -> Self {
+        match (self, other) {
+            (kind, Self::Fitted) | (Self::Fitted, kind) => kind,
+            (kind, other) if kind == other => kind,
+            _ => Self::Mixed,
+        }
+    }
+}
+
+/// Sums over the updates so far.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// |A|_F^2.
+    pub energy: f64,
+    /// False once something changed whose old value is not known.
+    pub energy_known: bool,
+    /// Sum of |D_t|_2^2.
+    pub spread: f64,
+    /// Sum of |D_t|_2.
+    pub spectral: f64,
+    /// Sum of |D_t|_F.
+    pub frobenius: f64,
+    /// What came.
+    pub kind: Kind,
+    /// Updates so far.
+    pub updates: u64,
+    /// True while every update was an exact truncation.
+    pub exact: bool,
+}
+
+impl Ledger {
+    /// Of an empty matrix.
+    pub const EMPTY: Self = Self {
+        energy: 0.0,
+        energy_known: true,
+        spread: 0.0,
+        spectral: 0.0,
+        frobenius: 0.0,
+        kind: Kind::Fitted,
+        updates: 0,
+        exact: true,
+    };
+
+    /// Of factors that leave out so much.
+    pub fn fitted(energy: f64, discarded: f64) -> Self {
+        let discarded = discarded.max(0.0);
+        let root = discarded.sqrt();
+        Self { energy, spread: discarded, spectral: root, frobenius: root, ..Self::EMPTY }
+    }
+
+    /// After an update that brought so much energy and cut off singular values, of which the largest is `next`.
+    pub fn after(self, kind: Kind, energy: f64, next: f64, discarded: f64) -> Self {
+        Self {
+            energy: self.energy + energy,
+            spread: self.spread + next * next,
+            spectral: self.spectral + next,
+            frobenius: self.frobenius + discarded.max(0.0).sqrt(),
+            kind: self.kind.with(kind),
+            updates: self.updates + 1,
+            ..self
+        }
+    }
+
+    /// Of gamma A.
+    pub fn scaled(self, gamma: f64) -> Self {
+        Self {
+            energy: self.energy * gamma * gamma,
+            spread: self.spread * gamma * gamma,
+            spectral: self.spectral * gamma,
+            frobenius: self.frobenius * gamma,
+            ..self
+        }
+    }
+
+    /// Of two matrices, one below the other.
+    pub fn stacked(self, other: Self) -> Self {
+        Self {
+            energy: self.energy + other.energy,
+            energy_known: self.energy_known && other.energy_known,
+            spread: self.spread + other.spread,
+            spectral: self.spectral.hypot(other.spectral),
+            frobenius: self.frobenius.hypot(other.frobenius),
+            kind: if other.kind == Kind::Columns { Kind::Mixed } else { self.kind },
+            updates: self.updates + other.updates,
+            exact: self.exact && other.exact,
+        }
+    }
+}

@@ -1,0 +1,534 @@
+//! One side of the model, U or V: rows that are rotated when they are read.
+//!
+//! Every update multiplies all rows by one small matrix and writes a few of them anew. So rows lie on levels: what is written
+//! becomes the top level, and a row of level j is what is stored times the rotations of the levels j, j + 1, ..., top.
+//! Then an update multiplies one rotation, and touches no row but its own. A level that has no more than twice the rows
+//! of one that is to lie on it joins it, as digits of a binary counter do: there are logarithmically many, and a row is
+//! written logarithmically often.
+//!
+//! What a level has of U'U is kept with it, so that U'U is known without a look at the rows.
+
+use crate::error::{Error, Result};
+use crate::linalg::{matmul, norm, product, syrk};
+use crate::matrix::{Buffer, Dense, DenseMut, Mat, even_blocks, make_rows};
+use crate::memory::{collected, push, room_for, zeros};
+use crate::parallel::Context;
+use crate::simd::axpy;
+use crate::state::Stored;
+use std::collections::VecDeque;
+use std::ops::Range;
+
+/// What memory is for.
+const ROWS: &str = "rows of singular vectors";
+/// Rows that lie together in memory, and are never moved.
+pub(super) const CHUNK: usize = 4096;
+/// Rows that are worked on at a time.
+const BLOCK: usize = 256;
+/// The level of a slot that no row has.
+pub(super) const NOBODY: u16 = u16::MAX;
+/// More levels than this are joined, however few rows that saves.
+const MOST_LEVELS: usize = 48;
+/// What the levels have of U'U are differences. Once rows have grown by so much (squared), as they do where most of a vector
+/// has gone with other rows, all are written anew and what they have is summed again.
+const MOST_GROWTH: f64 = 1e3;
+
+/// Rows of up to so many numbers, in any order.
+pub(super) struct Side<T> {
+    pub(super) chunks: Vec<Buffer<T>>,
+    /// Numbers from one row to the next.
+    pub(super) stride: usize,
+    /// The level of what lies in a slot.
+    pub(super) level: Vec<u16>,
+    /// The slot of every row.
+    pub(super) order: VecDeque<u32>,
+    /// Slots without a row.
+    pub(super) free: Vec<u32>,
+    /// At least one.
+    pub(super) levels: Vec<Level>,
+    /// By how much rows may have grown since all were written.
+    pub(super) growth: f64,
+}
+
+/// What was written together.
+pub(super) struct Level {
+    /// Their slots, of which some may have been written again: those of the lowest level are not listed.
+    pub slots: Vec<u32>,
+    /// Rows that are still here.
+    pub live: usize,
+    /// The sum of r r' over them, as they are stored.
+    pub gram: Mat<f64>,
+    /// From their numbers to those of the level above.
+    pub rotation: Mat<f64>,
+}
+
+/// The rows of some slots, as they are and as they are stored.
+pub(super) struct Gathered {
+    /// Row i is column i.
+    pub rows: Mat<f64>,
+    /// For every level with any of them.
+    stored: Vec<(usize, Mat<f64>)>,
+}
+
+/// A change to a side, worked out but not made.
+pub(super) struct Rewrite<T> {
+    /// Levels that stay.
+    below: usize,
+    /// The rotation of the uppermost of them.
+    rotation: Option<Mat<f64>>,
+    /// What these lose with rows that are written anew, or go: the level, how many, and the sum of r r'.
+    lost: Vec<(usize, usize, Mat<f64>)>,
+    written: Option<Written<T>>,
+    /// Slots of the rows that come behind the others.
+    appended: Vec<u32>,
+    /// Slots there will be.
+    slots: usize,
+    chunks: Vec<Buffer<T>>,
+    /// Positions of rows that go, ascending.
+    removed: Vec<usize>,
+    growth: f64,
+}
+
+/// A new top level.
+struct Written<T> {
+    slots: Vec<u32>,
+    rows: Mat<T>,
+    gram: Mat<f64>,
+    rotation: Mat<f64>,
+}
+
+/// What an update makes of a side. Row i of what has columns for rows is column i.
+pub(super) struct Update<'u> {
+    /// All rows are multiplied with this.
+    pub rotation: Mat<f64>,
+    /// Rows that get other numbers, and these.
+    pub touched: Option<(&'u [u32], &'u Gathered, Mat<f64>)>,
+    /// Rows that come behind the others: how many, which of them are not zero, and these.
+    pub appended: Option<(usize, &'u [usize], Mat<f64>)>,
+    /// Positions of rows that go, ascending, and what they were.
+    pub removed: Option<(&'u [usize], &'u Gathered)>,
+}
+
+impl<T> Rewrite<T> {
+    /// Slots there will be.
+    pub fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// Positions of rows that go.
+    pub fn removed(&self) -> &[usize] {
+        &self.removed
+    }
+}
+
+impl Update<'_> {
+    /// No more than a rotation.
+    pub fn rotation(rotation: Mat<f64>) -> Self {
+        Self { rotation, touched: None, appended: None, removed: None }
+    }
+}
+
+impl<T: Stored> Side<T> {
+    /// Of these rows, and room for so many numbers in each.
+    pub fn of(context: &Context, rows: Dense<'_, f64>, most: usize) -> Result<Self> {
+        let empty = Self::new(most)?;
+        let every = collected(0..rows.nrows(), ROWS)?;
+        let appended = Some((rows.nrows(), &every[..], Mat::copy_of(rows.t())?));
+        let update = Update { appended, ..Update::rotation(Mat::zeros(0, rows.ncols())?) };
+        let rewrite = empty.rewrite(context, update, &empty.rotations()?)?;
+        let mut side = empty;
+        side.reserve(&rewrite)?;
+        side.commit(rewrite);
+        Ok(side)
+    }
+
+    /// No rows, of at most so many numbers.
+    pub fn new(most: usize) -> Result<Self> {
+        let level = Level { slots: Vec::new(), live: 0, gram: Mat::zeros(0, 0)?, rotation: Mat::zeros(0, 0)? };
+        let mut levels = room_for(1, ROWS)?;
+        push(&mut levels, level, ROWS)?;
+        let stride = most.next_multiple_of(8);
+        Ok(Self { chunks: Vec::new(), stride, level: Vec::new(), order: VecDeque::new(), free: Vec::new(), levels, growth: 1.0 })
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Numbers of a row.
+    pub fn width(&self) -> usize {
+        self.levels.last().map_or(0, |level| level.rotation.ncols())
+    }
+
+    /// Bytes that it takes.
+    pub fn bytes(&self) -> usize {
+        let small = |level: &Level| {
+            4 * level.slots.capacity() + 8 * (level.gram.as_slice().len() + level.rotation.as_slice().len())
+        };
+        self.chunks.len() * CHUNK * self.stride * size_of::<T>()
+            + 2 * self.level.capacity()
+            + 4 * (self.order.capacity() + self.free.capacity())
+            + self.levels.iter().map(small).sum::<usize>()
+    }
+
+    /// The slot of the row at this position.
+    pub fn slot(&self, position: usize) -> u32 {
+        self.order[position]
+    }
+
+    /// The slots of all rows, in order.
+    pub fn slots(&self) -> impl Iterator<Item = u32> + '_ {
+        self.order.iter().copied()
+    }
+
+    fn stored(&self, slot: u32) -> &[T] {
+        let (chunk, row) = (slot as usize / CHUNK, slot as usize % CHUNK);
+        &self.chunks[chunk][row * self.stride..][..self.stride]
+    }
+
+    /// From the numbers that the rows of each level are stored with to what they are.
+    pub fn rotations(&self) -> Result<Vec<Mat<f64>>> {
+        let mut upward: Vec<Mat<f64>> = room_for(self.levels.len(), ROWS)?;
+        for level in self.levels.iter().rev() {
+            let rotation = match upward.last() {
+                None => level.rotation.copy()?,
+                Some(above) => product(level.rotation.as_ref(), above.as_ref())?,
+            };
+            push(&mut upward, rotation, ROWS)?;
+        }
+        upward.reverse();
+        Ok(upward)
+    }
+
+    /// The rows in these slots.
+    pub fn gather(&self, context: &Context, slots: &[u32], rotations: &[Mat<f64>]) -> Result<Gathered> {
+        let mut counts: Vec<usize> = zeros(self.levels.len() + 1, ROWS)?;
+        for &slot in slots {
+            counts[self.level[slot as usize] as usize + 1] += 1;
+        }
+        (0..self.levels.len()).for_each(|level| counts[level + 1] += counts[level]);
+        let mut by_level: Vec<u32> = zeros(slots.len(), ROWS)?;
+        let mut next = collected(counts.iter().copied(), ROWS)?;
+        for (i, &slot) in slots.iter().enumerate() {
+            let place = &mut next[self.level[slot as usize] as usize];
+            by_level[*place] = i as u32;
+            *place += 1;
+        }
+        let mut rows = Mat::zeros(self.width(), slots.len())?;
+        let mut stored = Vec::new();
+        for (level, rotation) in rotations.iter().enumerate() {
+            let members = &by_level[counts[level]..counts[level + 1]];
+            if members.is_empty() {
+                continue;
+            }
+            let width = rotation.nrows();
+            let mut as_stored = Mat::zeros(width, members.len())?;
+            for (k, &i) in members.iter().enumerate() {
+                let from = self.stored(slots[i as usize]);
+                as_stored.col_mut(k).iter_mut().zip(from).for_each(|(to, from)| *to = from.to_f64());
+            }
+            let rotated = rotated(context, as_stored.as_ref().t(), rotation)?;
+            for (k, &i) in members.iter().enumerate() {
+                rows.col_mut(i as usize).copy_from_slice(rotated.col(k));
+            }
+            push(&mut stored, (level, as_stored), ROWS)?;
+        }
+        Ok(Gathered { rows, stored })
+    }
+
+    /// The rows at these positions.
+    pub fn rows_at(&self, context: &Context, positions: &[usize]) -> Result<Mat<f64>> {
+        let slots = self.slots_at(positions)?;
+        Ok(self.gather(context, &slots, &self.rotations()?)?.rows)
+    }
+
+    /// The slots of these positions.
+    pub fn slots_at(&self, positions: &[usize]) -> Result<Vec<u32>> {
+        collected(positions.iter().map(|&position| self.order[position]), ROWS)
+    }
+
+    /// The first `out.ncols()` numbers of all rows.
+    pub fn copy_to(&self, context: &Context, out: DenseMut<'_, f64>) -> Result<()> {
+        let (rotations, wanted) = (self.rotations()?, out.ncols());
+        let blocks = even_blocks(self.len(), BLOCK)?;
+        make_rows(context, out, &blocks, wanted, |_, rows, out| {
+            let slots = collected(self.order.range(rows).copied(), ROWS)?;
+            // Within a block of rows there is nothing to share.
+            let gathered = self.gather(&Context::new(1), &slots, &rotations)?;
+            for (i, out) in out.chunks_exact_mut(wanted.max(1)).enumerate() {
+                out.copy_from_slice(&gathered.rows.col(i)[..wanted]);
+            }
+            Ok(())
+        })
+    }
+
+    /// The sum of r r' over all rows, from what the levels have of it.
+    pub fn gram(&self) -> Result<Mat<f64>> {
+        let width = self.width();
+        let mut gram = Mat::zeros(width, width)?;
+        for (level, rotation) in self.levels.iter().zip(self.rotations()?) {
+            let half = product(level.gram.as_ref(), rotation.as_ref())?;
+            matmul(gram.as_mut(), true, rotation.as_ref().t(), half.as_ref(), 1.0);
+        }
+        Ok(gram)
+    }
+
+    /// Works out a change, of which nothing is seen before [`Side::commit`]. `rotations` are those of [`Side::rotations`].
+    pub fn rewrite(
+        &self,
+        context: &Context,
+        update: Update<'_>,
+        rotations: &[Mat<f64>],
+    ) -> Result<Rewrite<T>> {
+        let Update { rotation, touched, appended, removed } = update;
+        let (width, nothing) = (rotation.ncols(), Mat::zeros(0, 0)?);
+        let touched_slots = touched.as_ref().map_or(&[][..], |touched| touched.0);
+        let removed_positions = removed.map_or(&[][..], |removed| removed.0);
+        let appended_slots = self.slots_for(appended.as_ref().map_or(0, |appended| appended.0))?;
+        let (filled, fresh) = appended.as_ref().map_or((&[][..], &nothing), |(_, filled, rows)| (*filled, rows));
+        let count = touched_slots.len() + filled.len();
+        let growth = self.growth * growth_by(&rotation);
+        let below = match count {
+            _ if growth > MOST_GROWTH => 0,
+            0 => self.levels.len(),
+            _ => self.levels_below(count),
+        };
+        let growth = if below == 0 { 1.0 } else { growth };
+        let gone = touched.as_ref().map(|touched| touched.1).into_iter().chain(removed.map(|removed| removed.1));
+        let lost = losses(context, gone, below)?;
+        let written = if below == self.levels.len() && count == 0 {
+            None
+        } else {
+            let joined = self.joined(below, touched_slots, removed_positions)?;
+            let others = self.gather(context, &joined, rotations)?;
+            let others = rotated(context, others.rows.as_ref().t(), &rotation)?;
+            let fresh_slots = filled.iter().map(|&i| appended_slots[i]);
+            let slots = touched_slots.iter().chain(&joined).copied().chain(fresh_slots);
+            let slots = collected(slots, ROWS)?;
+            let values = touched.as_ref().map_or(&nothing, |touched| &touched.2);
+            let mut rows = Mat::<T>::zeros(width, slots.len())?;
+            let all = values.as_slice().iter().chain(others.as_slice()).chain(fresh.as_slice());
+            rows.as_mut_slice().iter_mut().zip(all).for_each(|(to, &from)| *to = T::from_f64(from));
+            let gram = gram_of(context, &rows)?;
+            Some(Written { slots, rows, gram, rotation: Mat::identity(width)? })
+        };
+        let rotation = below.checked_sub(1).map(|top| {
+            let above = rotations.get(below).map(|above| product(above.as_ref(), rotation.as_ref())).transpose()?;
+            product(self.levels[top].rotation.as_ref(), above.as_ref().unwrap_or(&rotation).as_ref())
+        });
+        let used = appended_slots.iter().map(|&slot| slot as usize + 1).max().unwrap_or(0);
+        let slots = self.level.len().max(used);
+        let mut chunks = Vec::new();
+        for _ in self.chunks.len()..slots.div_ceil(CHUNK) {
+            push(&mut chunks, Buffer::zeros(CHUNK * self.stride, ROWS)?, ROWS)?;
+        }
+        let removed = collected(removed_positions.iter().copied(), ROWS)?;
+        let rotation = rotation.transpose()?;
+        Ok(Rewrite { below, rotation, lost, written, appended: appended_slots, slots, chunks, removed, growth })
+    }
+
+    /// So many slots without a row: those that had one first.
+    fn slots_for(&self, count: usize) -> Result<Vec<u32>> {
+        let end = self.level.len().saturating_add(count.saturating_sub(self.free.len()));
+        if u32::try_from(end).is_err() {
+            return Err(Error::Allocation { bytes: end as u128 * 8, purpose: ROWS });
+        }
+        collected(self.free.iter().rev().copied().chain(self.level.len() as u32..).take(count), ROWS)
+    }
+
+    /// How many levels a level of so many rows leaves as they are.
+    fn levels_below(&self, written: usize) -> usize {
+        let mut below = self.levels.len();
+        let mut rows = written;
+        while below > 0 && (self.levels[below - 1].live <= 2 * rows || below > MOST_LEVELS) {
+            below -= 1;
+            rows += self.levels[below].live;
+        }
+        below
+    }
+
+    /// The slots of the levels from `below` on that are neither written nor removed.
+    fn joined(&self, below: usize, touched: &[u32], removed: &[usize]) -> Result<Vec<u32>> {
+        let mut joined = Vec::new();
+        if below == self.levels.len() {
+            return Ok(joined);
+        }
+        let removed = removed.iter().map(|&position| self.order[position]);
+        let mut others = collected(touched.iter().copied().chain(removed), ROWS)?;
+        others.sort_unstable();
+        let mut keep = |slot: u32, level: usize| match self.level[slot as usize] == level as u16 {
+            true if others.binary_search(&slot).is_err() => push(&mut joined, slot, ROWS),
+            _ => Ok(()),
+        };
+        for level in below..self.levels.len() {
+            match level {
+                0 => (0..self.level.len() as u32).try_for_each(|slot| keep(slot, 0))?,
+                _ => self.levels[level].slots.iter().try_for_each(|&slot| keep(slot, level))?,
+            }
+        }
+        Ok(joined)
+    }
+
+    /// Room for a change, so that nothing can fail in the middle of it.
+    pub fn reserve(&mut self, rewrite: &Rewrite<T>) -> Result<()> {
+        let more = rewrite.slots - self.level.len();
+        let bytes = |count: usize| Error::Allocation { bytes: count as u128 * 8, purpose: ROWS };
+        self.level.try_reserve(more).map_err(|_| bytes(more))?;
+        self.chunks.try_reserve(rewrite.chunks.len()).map_err(|_| bytes(more))?;
+        self.order.try_reserve(rewrite.appended.len()).map_err(|_| bytes(more))?;
+        self.free.try_reserve(rewrite.removed.len()).map_err(|_| bytes(more))?;
+        self.levels.try_reserve(1).map_err(|_| bytes(1))
+    }
+
+    /// Makes a change for which there is room.
+    #[expect(clippy::disallowed_methods, reason = "there is room for all of it")]
+    pub fn commit(&mut self, rewrite: Rewrite<T>) {
+        let Rewrite { below, rotation, lost, written, appended, slots, chunks, removed, growth } = rewrite;
+        self.growth = growth;
+        for (level, count, gram) in lost {
+            let level = &mut self.levels[level];
+            level.live -= count;
+            let entries = level.gram.as_mut_slice().iter_mut().zip(gram.as_slice());
+            entries.for_each(|(sum, lost)| *sum -= lost);
+        }
+        self.levels.truncate(below);
+        if let (Some(top), Some(rotation)) = (self.levels.last_mut(), rotation) {
+            top.rotation = rotation;
+        }
+        self.chunks.extend(chunks);
+        self.level.resize(slots, NOBODY);
+        self.free.truncate(self.free.len().saturating_sub(appended.len()));
+        for &position in &removed {
+            let slot = self.order[position];
+            self.level[slot as usize] = NOBODY;
+            self.free.push(slot);
+        }
+        close_up(&mut self.order, &removed);
+        if let Some(Written { slots, rows, gram, rotation }) = written {
+            let top = self.levels.len();
+            for (i, &slot) in slots.iter().enumerate() {
+                self.stored_mut(slot)[..rows.nrows()].copy_from_slice(rows.col(i));
+                self.level[slot as usize] = top as u16;
+            }
+            let live = slots.len();
+            let slots = if top == 0 { Vec::new() } else { slots };
+            self.levels.push(Level { slots, live, gram, rotation });
+        }
+        for &slot in &appended {
+            // Zeros are the same on all levels.
+            if self.level[slot as usize] == NOBODY {
+                self.stored_mut(slot).fill(T::default());
+                self.level[slot as usize] = 0;
+                self.levels[0].live += 1;
+            }
+        }
+        self.order.extend(&appended);
+    }
+
+    fn stored_mut(&mut self, slot: u32) -> &mut [T] {
+        let (chunk, row) = (slot as usize / CHUNK, slot as usize % CHUNK);
+        &mut self.chunks[chunk][row * self.stride..][..self.stride]
+    }
+}
+
+/// By how much a rotation makes rows grow at most, squared; what is no more than rounding counts for nothing.
+fn growth_by(rotation: &Mat<f64>) -> f64 {
+    let longest = (0..rotation.ncols()).map(|j| norm(rotation.col(j))).fold(0.0, f64::max);
+    if longest > 1.5 { longest * longest } else { 1.0 }
+}
+
+/// What levels below some number lose with these rows.
+fn losses<'g>(
+    context: &Context,
+    gone: impl Iterator<Item = &'g Gathered>,
+    below: usize,
+) -> Result<Vec<(usize, usize, Mat<f64>)>> {
+    let mut losses = Vec::new();
+    for (level, stored) in gone.flat_map(|gone| &gone.stored).filter(|(level, _)| *level < below) {
+        push(&mut losses, (*level, stored.ncols(), gram_of(context, stored)?), ROWS)?;
+    }
+    Ok(losses)
+}
+
+/// The rows, each times a small matrix: row i is column i.
+pub(super) fn rotated(context: &Context, rows: Dense<'_, f64>, rotation: &Mat<f64>) -> Result<Mat<f64>> {
+    let (count, width) = (rows.nrows(), rotation.ncols());
+    let mut out = Mat::zeros(width, count)?;
+    if count <= BLOCK {
+        matmul(out.as_mut().t(), false, rows, rotation.as_ref(), 1.0);
+        return Ok(out);
+    }
+    make_rows(context, out.as_mut().t(), &even_blocks(count, BLOCK)?, width, |_, block, out| {
+        let out = DenseMut::row_major(out, block.len(), width);
+        matmul(out, false, rows.rows(block), rotation.as_ref(), 1.0);
+        Ok(())
+    })?;
+    Ok(out)
+}
+
+/// The sum of r r' over columns.
+fn gram_of<T: Stored>(context: &Context, columns: &Mat<T>) -> Result<Mat<f64>> {
+    const COLUMNS: usize = 1024;
+    let (width, count) = (columns.nrows(), columns.ncols());
+    let mut gram = Mat::zeros(width, width)?;
+    let part = |range: Range<usize>, gram: &mut Mat<f64>| -> Result<()> {
+        let block = Dense::column_major(
+            &columns.as_slice()[range.start * width..range.end * width],
+            width,
+            range.len(),
+        );
+        match T::as_f64(block.data()) {
+            Some(data) => syrk(gram.as_mut(), true, Dense::column_major(data, width, range.len()).t(), 1.0),
+            None => {
+                let wide = Mat::from_fn(width, range.len(), |i, j| block.get(i, j).to_f64())?;
+                syrk(gram.as_mut(), true, wide.as_ref().t(), 1.0);
+            }
+        }
+        Ok(())
+    };
+    if count <= COLUMNS {
+        part(0..count, &mut gram)?;
+    } else {
+        let blocks = even_blocks(count, COLUMNS)?;
+        let of_block = |(): &mut (), block: usize| {
+            let mut gram = Mat::zeros(width, width)?;
+            part(blocks[block].clone(), &mut gram)?;
+            Ok(gram)
+        };
+        context.fold_with(blocks.len(), || (), of_block, |part| axpy(1.0, part.as_slice(), gram.as_mut_slice()))?;
+    }
+    for (i, j) in (0..width).flat_map(|j| (0..j).map(move |i| (i, j))) {
+        gram[(i, j)] = gram[(j, i)];
+    }
+    Ok(gram)
+}
+
+/// Takes away what is at these positions, ascending, in time of the shorter side of them.
+fn close_up(order: &mut VecDeque<u32>, removed: &[usize]) {
+    let (Some(&first), Some(&last)) = (removed.first(), removed.last()) else { return };
+    let len = order.len();
+    if last < len - first {
+        // Those before the last move up.
+        let (mut to, mut next) = (last, removed.len());
+        for from in (0..=last).rev() {
+            if next > 0 && removed[next - 1] == from {
+                next -= 1;
+            } else {
+                order[to] = order[from];
+                to -= 1;
+            }
+        }
+        order.drain(..removed.len());
+    } else {
+        let (mut to, mut next) = (first, 0);
+        for from in first..len {
+            if removed.get(next) == Some(&from) {
+                next += 1;
+            } else {
+                order[to] = order[from];
+                to += 1;
+            }
+        }
+        order.truncate(len - removed.len());
+    }
+}
