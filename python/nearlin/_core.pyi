@@ -12,6 +12,7 @@ __all__ = [
     "Sketch",
     "SketchAccumulator",
     "TensorSketch",
+    "TruncatedSVDState",
     "__version__",
     "check_sparse",
     "instruction_set",
@@ -50,6 +51,14 @@ class SVDSolution(TypedDict):
     energy: float | None  # of an operator, and where squares are out of range
     n_iter: int
     n_products: int
+
+@type_check_only
+class TruncatedSVDFit(TypedDict):
+    """What was measured of the factors of a fit."""
+
+    residuals: list[tuple[float, float]]
+    solver: str
+    n_iter: int
 
 @type_check_only
 class LstsqSolution(TypedDict):
@@ -283,6 +292,77 @@ class LeastSquaresStream:
     def to_bytes(self) -> bytes: ...
     @staticmethod
     def from_bytes(data: bytes) -> LeastSquaresStream: ...
+
+@final
+class TruncatedSVDState:
+    def __new__(cls, most: int, *, single: bool) -> TruncatedSVDState: ...
+    @staticmethod
+    def fit(
+        a: Any,
+        k: int,
+        *,
+        most: int,
+        solver: str,
+        tol: float,
+        max_iter: int,
+        seed: int,
+        threads: int,
+        progress: Callable[[int, int, dict[str, float]], object] | None,
+    ) -> tuple[TruncatedSVDState, TruncatedSVDFit]: ...
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def single(self) -> bool: ...
+    @property
+    def values(self) -> _Vector: ...
+    @property
+    def figures(self) -> dict[str, Any]: ...
+    @property
+    def orthogonality(self) -> float: ...
+    def append(self, x: Any, *, end: str, method: str, threads: int) -> bool: ...
+    def slide(self, x: Any, *, method: str, values: Any, threads: int) -> None: ...
+    def delete(
+        self, ids: npt.NDArray[np.int64], *, end: str, values: Any, threads: int
+    ) -> None: ...
+    def add_entries(
+        self,
+        rows: npt.NDArray[np.int64],
+        columns: npt.NDArray[np.int64],
+        deltas: _Vector,
+        *,
+        energy: float | None,
+        threads: int,
+    ) -> None: ...
+    def add_product(self, x: Any, y: Any, *, threads: int) -> None: ...
+    def decay(self, gamma: float, *, threads: int) -> None: ...
+    def truncate(self, most: int, *, threads: int) -> None: ...
+    def merge(self, other: TruncatedSVDState, *, threads: int) -> None: ...
+    def refresh(
+        self,
+        a: Any,
+        *,
+        passes: int,
+        threads: int,
+        progress: Callable[[int, int, dict[str, float]], object] | None,
+    ) -> None: ...
+    def vectors(
+        self, k: int, *, end: str, ids: npt.NDArray[np.int64] | None, threads: int
+    ) -> _Matrix: ...
+    def transform(self, x: Any, k: int, *, threads: int) -> _Matrix: ...
+    def scores(
+        self,
+        rows: npt.NDArray[np.int64],
+        columns: npt.NDArray[np.int64],
+        k: int,
+        *,
+        threads: int,
+    ) -> _Vector: ...
+    def mean(self, *, threads: int) -> tuple[_Vector, _Vector] | None: ...
+    def principal(self, k: int, *, threads: int) -> tuple[_Matrix, _Vector] | None: ...
+    def copy(self) -> TruncatedSVDState: ...
+    def to_bytes(self, words: str) -> bytes: ...
+    @staticmethod
+    def from_bytes(data: bytes) -> tuple[TruncatedSVDState, str]: ...
 
 def sketch_and_solve_rows(d: int, eps: float, delta: float) -> int: ...
 def sketch_and_solve_eps(d: int, m: int, delta: float) -> float: ...

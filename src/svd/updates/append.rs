@@ -124,22 +124,20 @@ impl<T: Stored> TruncatedSvd<T> {
         let (old, columns) = (touched.len(), batch.columns());
         let known = columns.partition_point(|&column| column < old);
         let slots = touched.slots_at(&columns[..known])?;
-        let rotations = touched.rotations()?;
-        let gathered = touched.gather(context, &slots, &rotations)?;
+        let gathered = touched.gather(context, &slots)?;
         let values = collected(self.s.iter().map(|s| s / unit), VALUES)?;
         let padded = (known < columns.len()).then(|| with_zeros(&gathered.rows, columns.len())).transpose()?;
         let z = Stacked { s: &values, touched: padded.as_ref().unwrap_or(&gathered.rows), batch, most: self.most };
         let (Ritz { s, f, rotation, rows, next, discarded }, fallback) = self.solve(context, method, &z)?;
         let of_batch = f.as_ref().rows(values.len()..f.nrows());
         let fresh = match q {
-            Some(q) => rotated(context, q, &Mat::copy_of(of_batch)?)?,
+            Some(q) => rotated(context, &Mat::copy_of(q.t())?, &Mat::copy_of(of_batch.t())?)?,
             None => Mat::copy_of(of_batch.t())?,
         };
         let every = collected(0..fresh.ncols(), VALUES)?;
-        let of_model = Mat::copy_of(f.as_ref().rows(0..values.len()))?;
+        let of_model = Mat::copy_of(f.as_ref().rows(0..values.len()).t())?;
         let appended = Some((fresh.ncols(), &every[..], fresh));
-        let longer =
-            longer.rewrite(context, Update { appended, ..Update::rotation(of_model) }, &longer.rotations()?)?;
+        let longer = longer.rewrite(context, Update { appended, ..Update::rotation(of_model) })?;
         let new = collected(columns[known..].iter().map(|column| column - old), VALUES)?;
         let part = |range: Range<usize>| Mat::copy_of(rows.as_ref().cols(range));
         let wider = batch.shape().1 - old;
@@ -149,7 +147,7 @@ impl<T: Stored> TruncatedSvd<T> {
             appended: appended.transpose()?,
             ..Update::rotation(rotation)
         };
-        let touched = touched.rewrite(context, update, &rotations)?;
+        let touched = touched.rewrite(context, update)?;
         let (left, right) = if end == End::Rows { (longer, touched) } else { (touched, longer) };
         Ok(Change {
             left: Some(left),

@@ -47,12 +47,11 @@ impl<T: Stored> TruncatedSvd<T> {
             End::Columns => (&self.right, &self.left),
         };
         let slots = shorter.slots_at(positions)?;
-        let rotations = shorter.rotations()?;
-        let gone = shorter.gather(context, &slots, &rotations)?;
+        let gone = shorter.gather(context, &slots)?;
         let (rotation, s, turned) = self.without(&gone)?;
         let update = Update { removed: Some((positions, &gone)), ..Update::rotation(rotation) };
-        let shorter = shorter.rewrite(context, update, &rotations)?;
-        let other = other.rewrite(context, Update::rotation(turned), &other.rotations()?)?;
+        let shorter = shorter.rewrite(context, update)?;
+        let other = other.rewrite(context, Update::rotation(turned))?;
         let (left, right) = if end == End::Rows { (shorter, other) } else { (other, shorter) };
         let energy = values.as_ref().map(|values| values.energy);
         let mut ledger = self.ledger.after(Kind::Mixed, -energy.unwrap_or(0.0), 0.0, 0.0);
@@ -84,10 +83,10 @@ impl<T: Stored> TruncatedSvd<T> {
         let found = svd(core.as_ref())?;
         let kept = ritz::significant(&found.s, l - first, l);
         let unscaled = Mat::from_fn(l, l - first, |j, i| vectors[(j, first + i)] / root(i))?;
-        let rotation = product(unscaled.as_ref(), found.u.as_ref().cols(0..kept))?;
+        let rotation = product(found.u.as_ref().cols(0..kept).t(), unscaled.as_ref().t())?;
         let mut s = found.s;
         s.truncate(kept);
-        Ok((rotation, s, Mat::copy_of(found.v.as_ref().cols(0..kept))?))
+        Ok((rotation, s, Mat::copy_of(found.v.as_ref().cols(0..kept).t())?))
     }
 
 }

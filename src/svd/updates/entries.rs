@@ -19,15 +19,14 @@ use crate::svd::updates::truncated::{Change, Sums, TruncatedSvd};
 struct Touch<'a, T> {
     side: &'a Side<T>,
     slots: Vec<u32>,
-    rotations: Vec<Mat<f64>>,
     gathered: Gathered,
 }
 
 impl<'a, T: Stored> Touch<'a, T> {
     fn new(context: &Context, side: &'a Side<T>, positions: &[usize]) -> Result<Self> {
-        let (slots, rotations) = (side.slots_at(positions)?, side.rotations()?);
-        let gathered = side.gather(context, &slots, &rotations)?;
-        Ok(Self { side, slots, rotations, gathered })
+        let slots = side.slots_at(positions)?;
+        let gathered = side.gather(context, &slots)?;
+        Ok(Self { side, slots, gathered })
     }
 }
 
@@ -127,7 +126,7 @@ impl<T: Stored> TruncatedSvd<T> {
         let rewrite = |touch: &Touch<'_, T>, (rotation, rows): (Mat<f64>, Mat<f64>)| {
             let touched = Some((&touch.slots[..], &touch.gathered, rows));
             let update = Update { touched, ..Update::rotation(rotation) };
-            touch.side.rewrite(context, update, &touch.rotations)
+            touch.side.rewrite(context, update)
         };
         let Changed { s, left: of_left, right: of_right, next, discarded } = found;
         let mut ledger = self.ledger.after(Kind::Mixed, energy.unwrap_or(0.0), next, discarded);

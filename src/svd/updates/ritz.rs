@@ -28,7 +28,7 @@ pub(super) struct Ritz {
     pub s: Vec<f64>,
     /// Left singular vectors: F1 over F2.
     pub f: Mat<f64>,
-    /// What V is multiplied with in rows that E does not touch.
+    /// What V is multiplied with in rows that E does not touch, row i in column i.
     pub rotation: Mat<f64>,
     /// V in those that it touches, row i in column i.
     pub rows: Mat<f64>,
@@ -120,9 +120,9 @@ fn by_left<B: Real>(
     discarded: f64,
 ) -> Result<Ritz> {
     let (l, kept) = (z.s.len(), s.len());
-    let rotation = Mat::from_fn(l, kept, |i, j| z.s[i] * f[(i, j)] / s[j])?;
+    let rotation = Mat::from_fn(kept, l, |j, i| z.s[i] * f[(i, j)] / s[j])?;
     let weights = Mat::from_fn(kept, z.len() - l, |j, i| f[(l + i, j)] / s[j])?;
-    let mut rows = rotated(context, z.touched.as_ref().t(), &rotation)?;
+    let mut rows = rotated(context, z.touched, &rotation)?;
     let more = z.batch.transposed_times(context, &weights)?;
     axpy(1.0, more.as_slice(), rows.as_mut_slice());
     Ok(Ritz { s, f, rotation, rows, next, discarded })

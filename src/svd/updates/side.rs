@@ -6,14 +6,15 @@
 //! of one that is to lie on it joins it, as digits of a binary counter do: there are logarithmically many, and a row is
 //! written logarithmically often.
 //!
+//! Rows are contiguous in all that follows: of rows, and of a rotation too, row i is column i of a [`Mat`].
+//!
 //! What a level has of U'U is kept with it, so that U'U is known without a look at the rows.
 
 use crate::error::{Error, Result};
-use crate::linalg::{matmul, norm, product, syrk};
 use crate::matrix::{Buffer, Dense, DenseMut, Mat, even_blocks, make_rows};
 use crate::memory::{collected, push, room_for, zeros};
 use crate::parallel::Context;
-use crate::simd::axpy;
+use crate::simd::{axpy, small_product};
 use crate::state::Stored;
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -67,6 +68,28 @@ pub(super) struct Gathered {
     pub rows: Mat<f64>,
     /// For every level with any of them.
     stored: Vec<(usize, Mat<f64>)>,
+    upward: Upward,
+}
+
+/// From the numbers that the rows of some levels are stored with to what they are.
+struct Upward {
+    first: usize,
+    rotations: Vec<Mat<f64>>,
+}
+
+impl Upward {
+    /// Of the levels from `first` on.
+    fn from(&self, first: usize) -> Result<Self> {
+        let mut rotations = room_for(self.rotations.len() + self.first - first, ROWS)?;
+        for rotation in &self.rotations[first - self.first..] {
+            push(&mut rotations, rotation.copy()?, ROWS)?;
+        }
+        Ok(Self { first, rotations })
+    }
+
+    fn copy(&self) -> Result<Self> {
+        self.from(self.first)
+    }
 }
 
 /// A change to a side, worked out but not made.
@@ -96,7 +119,7 @@ struct Written<T> {
     rotation: Mat<f64>,
 }
 
-/// What an update makes of a side. Row i of what has columns for rows is column i.
+/// What an update makes of a side.
 pub(super) struct Update<'u> {
     /// All rows are multiplied with this.
     pub rotation: Mat<f64>,
@@ -133,8 +156,8 @@ impl<T: Stored> Side<T> {
         let empty = Self::new(most)?;
         let every = collected(0..rows.nrows(), ROWS)?;
         let appended = Some((rows.nrows(), &every[..], Mat::copy_of(rows.t())?));
-        let update = Update { appended, ..Update::rotation(Mat::zeros(0, rows.ncols())?) };
-        let rewrite = empty.rewrite(context, update, &empty.rotations()?)?;
+        let update = Update { appended, ..Update::rotation(Mat::zeros(rows.ncols(), 0)?) };
+        let rewrite = empty.rewrite(context, update)?;
         let mut side = empty;
         side.reserve(&rewrite)?;
         side.commit(rewrite);
@@ -157,7 +180,7 @@ impl<T: Stored> Side<T> {
 
     /// Numbers of a row.
     pub fn width(&self) -> usize {
-        self.levels.last().map_or(0, |level| level.rotation.ncols())
+        self.levels.last().map_or(0, |level| level.rotation.nrows())
     }
 
     /// Bytes that it takes.
@@ -186,22 +209,28 @@ impl<T: Stored> Side<T> {
         &self.chunks[chunk][row * self.stride..][..self.stride]
     }
 
-    /// From the numbers that the rows of each level are stored with to what they are.
-    pub fn rotations(&self) -> Result<Vec<Mat<f64>>> {
-        let mut upward: Vec<Mat<f64>> = room_for(self.levels.len(), ROWS)?;
-        for level in self.levels.iter().rev() {
-            let rotation = match upward.last() {
+    /// From the numbers that the rows of each level from `first` on are stored with to what they are.
+    fn upward(&self, first: usize) -> Result<Upward> {
+        let mut rotations: Vec<Mat<f64>> = room_for(self.levels.len() - first, ROWS)?;
+        for level in self.levels[first..].iter().rev() {
+            let rotation = match rotations.last() {
                 None => level.rotation.copy()?,
-                Some(above) => product(level.rotation.as_ref(), above.as_ref())?,
+                Some(above) => times(&level.rotation, above)?,
             };
-            push(&mut upward, rotation, ROWS)?;
+            push(&mut rotations, rotation, ROWS)?;
         }
-        upward.reverse();
-        Ok(upward)
+        rotations.reverse();
+        Ok(Upward { first, rotations })
     }
 
     /// The rows in these slots.
-    pub fn gather(&self, context: &Context, slots: &[u32], rotations: &[Mat<f64>]) -> Result<Gathered> {
+    pub fn gather(&self, context: &Context, slots: &[u32]) -> Result<Gathered> {
+        let lowest = slots.iter().map(|&slot| self.level[slot as usize].into()).min();
+        let upward = self.upward(lowest.unwrap_or(self.levels.len()))?;
+        self.gather_by(context, slots, upward)
+    }
+
+    fn gather_by(&self, context: &Context, slots: &[u32], upward: Upward) -> Result<Gathered> {
         let mut counts: Vec<usize> = zeros(self.levels.len() + 1, ROWS)?;
         for &slot in slots {
             counts[self.level[slot as usize] as usize + 1] += 1;
@@ -216,30 +245,28 @@ impl<T: Stored> Side<T> {
         }
         let mut rows = Mat::zeros(self.width(), slots.len())?;
         let mut stored = Vec::new();
-        for (level, rotation) in rotations.iter().enumerate() {
+        for (level, rotation) in (upward.first..).zip(&upward.rotations) {
             let members = &by_level[counts[level]..counts[level + 1]];
             if members.is_empty() {
                 continue;
             }
-            let width = rotation.nrows();
-            let mut as_stored = Mat::zeros(width, members.len())?;
+            let mut as_stored = Mat::zeros(rotation.ncols(), members.len())?;
             for (k, &i) in members.iter().enumerate() {
                 let from = self.stored(slots[i as usize]);
                 as_stored.col_mut(k).iter_mut().zip(from).for_each(|(to, from)| *to = from.to_f64());
             }
-            let rotated = rotated(context, as_stored.as_ref().t(), rotation)?;
+            let rotated = rotated(context, &as_stored, rotation)?;
             for (k, &i) in members.iter().enumerate() {
                 rows.col_mut(i as usize).copy_from_slice(rotated.col(k));
             }
             push(&mut stored, (level, as_stored), ROWS)?;
         }
-        Ok(Gathered { rows, stored })
+        Ok(Gathered { rows, stored, upward })
     }
 
     /// The rows at these positions.
     pub fn rows_at(&self, context: &Context, positions: &[usize]) -> Result<Mat<f64>> {
-        let slots = self.slots_at(positions)?;
-        Ok(self.gather(context, &slots, &self.rotations()?)?.rows)
+        Ok(self.gather(context, &self.slots_at(positions)?)?.rows)
     }
 
     /// The slots of these positions.
@@ -249,12 +276,12 @@ impl<T: Stored> Side<T> {
 
     /// The first `out.ncols()` numbers of all rows.
     pub fn copy_to(&self, context: &Context, out: DenseMut<'_, f64>) -> Result<()> {
-        let (rotations, wanted) = (self.rotations()?, out.ncols());
+        let (upward, wanted) = (self.upward(0)?, out.ncols());
         let blocks = even_blocks(self.len(), BLOCK)?;
         make_rows(context, out, &blocks, wanted, |_, rows, out| {
             let slots = collected(self.order.range(rows).copied(), ROWS)?;
             // Within a block of rows there is nothing to share.
-            let gathered = self.gather(&Context::new(1), &slots, &rotations)?;
+            let gathered = self.gather_by(&Context::new(1), &slots, upward.copy()?)?;
             for (i, out) in out.chunks_exact_mut(wanted.max(1)).enumerate() {
                 out.copy_from_slice(&gathered.rows.col(i)[..wanted]);
             }
@@ -266,22 +293,18 @@ impl<T: Stored> Side<T> {
     pub fn gram(&self) -> Result<Mat<f64>> {
         let width = self.width();
         let mut gram = Mat::zeros(width, width)?;
-        for (level, rotation) in self.levels.iter().zip(self.rotations()?) {
-            let half = product(level.gram.as_ref(), rotation.as_ref())?;
-            matmul(gram.as_mut(), true, rotation.as_ref().t(), half.as_ref(), 1.0);
+        for (level, rotation) in self.levels.iter().zip(self.upward(0)?.rotations) {
+            let half = times(&level.gram, &rotation)?;
+            let (depth, strides) = (rotation.ncols(), (1, width));
+            small_product((width, width, depth), rotation.as_slice(), strides, half.as_slice(), gram.as_mut_slice(), true);
         }
         Ok(gram)
     }
 
-    /// Works out a change, of which nothing is seen before [`Side::commit`]. `rotations` are those of [`Side::rotations`].
-    pub fn rewrite(
-        &self,
-        context: &Context,
-        update: Update<'_>,
-        rotations: &[Mat<f64>],
-    ) -> Result<Rewrite<T>> {
+    /// Works out a change, of which nothing is seen before [`Side::commit`].
+    pub fn rewrite(&self, context: &Context, update: Update<'_>) -> Result<Rewrite<T>> {
         let Update { rotation, touched, appended, removed } = update;
-        let (width, nothing) = (rotation.ncols(), Mat::zeros(0, 0)?);
+        let (width, nothing) = (rotation.nrows(), Mat::zeros(0, 0)?);
         let touched_slots = touched.as_ref().map_or(&[][..], |touched| touched.0);
         let removed_positions = removed.map_or(&[][..], |removed| removed.0);
         let appended_slots = self.slots_for(appended.as_ref().map_or(0, |appended| appended.0))?;
@@ -296,12 +319,15 @@ impl<T: Stored> Side<T> {
         let growth = if below == 0 { 1.0 } else { growth };
         let gone = touched.as_ref().map(|touched| touched.1).into_iter().chain(removed.map(|removed| removed.1));
         let lost = losses(context, gone, below)?;
+        // What joins was perhaps gathered from below already.
+        let known = touched.as_ref().map(|touched| &touched.1.upward).filter(|upward| upward.first <= below);
+        let upward = known.map_or_else(|| self.upward(below), |known| known.from(below))?;
+        let above = upward.rotations.first().map(|above| times(above, &rotation)).transpose()?;
         let written = if below == self.levels.len() && count == 0 {
             None
         } else {
             let joined = self.joined(below, touched_slots, removed_positions)?;
-            let others = self.gather(context, &joined, rotations)?;
-            let others = rotated(context, others.rows.as_ref().t(), &rotation)?;
+            let others = rotated(context, &self.gather_by(context, &joined, upward)?.rows, &rotation)?;
             let fresh_slots = filled.iter().map(|&i| appended_slots[i]);
             let slots = touched_slots.iter().chain(&joined).copied().chain(fresh_slots);
             let slots = collected(slots, ROWS)?;
@@ -312,10 +338,8 @@ impl<T: Stored> Side<T> {
             let gram = gram_of(context, &rows)?;
             Some(Written { slots, rows, gram, rotation: Mat::identity(width)? })
         };
-        let rotation = below.checked_sub(1).map(|top| {
-            let above = rotations.get(below).map(|above| product(above.as_ref(), rotation.as_ref())).transpose()?;
-            product(self.levels[top].rotation.as_ref(), above.as_ref().unwrap_or(&rotation).as_ref())
-        });
+        let rotation =
+            below.checked_sub(1).map(|top| times(&self.levels[top].rotation, above.as_ref().unwrap_or(&rotation)));
         let used = appended_slots.iter().map(|&slot| slot as usize + 1).max().unwrap_or(0);
         let slots = self.level.len().max(used);
         let mut chunks = Vec::new();
@@ -433,8 +457,10 @@ impl<T: Stored> Side<T> {
 
 /// By how much a rotation makes rows grow at most, squared; what is no more than rounding counts for nothing.
 fn growth_by(rotation: &Mat<f64>) -> f64 {
-    let longest = (0..rotation.ncols()).map(|j| norm(rotation.col(j))).fold(0.0, f64::max);
-    if longest > 1.5 { longest * longest } else { 1.0 }
+    let (width, rows) = (rotation.nrows(), rotation.as_slice());
+    let square = |j: usize| rows.iter().skip(j).step_by(width).map(|x| x * x).sum::<f64>();
+    let longest = (0..width).map(square).fold(0.0, f64::max);
+    if longest > 2.0 { longest } else { 1.0 }
 }
 
 /// What levels below some number lose with these rows.
@@ -450,56 +476,57 @@ fn losses<'g>(
     Ok(losses)
 }
 
-/// The rows, each times a small matrix: row i is column i.
-pub(super) fn rotated(context: &Context, rows: Dense<'_, f64>, rotation: &Mat<f64>) -> Result<Mat<f64>> {
-    let (count, width) = (rows.nrows(), rotation.ncols());
-    let mut out = Mat::zeros(width, count)?;
+/// The product of two small matrices.
+pub(super) fn times(a: &Mat<f64>, b: &Mat<f64>) -> Result<Mat<f64>> {
+    let shape = (a.ncols(), b.nrows(), b.ncols());
+    let mut out = Mat::zeros(b.nrows(), a.ncols())?;
+    small_product(shape, a.as_slice(), (a.nrows(), 1), b.as_slice(), out.as_mut_slice(), false);
+    Ok(out)
+}
+
+/// Rows, each times a small matrix.
+pub(super) fn rotated(context: &Context, rows: &Mat<f64>, rotation: &Mat<f64>) -> Result<Mat<f64>> {
+    let (count, width, depth) = (rows.ncols(), rotation.nrows(), rotation.ncols());
     if count <= BLOCK {
-        matmul(out.as_mut().t(), false, rows, rotation.as_ref(), 1.0);
-        return Ok(out);
+        return times(rows, rotation);
     }
+    let mut out = Mat::zeros(width, count)?;
     make_rows(context, out.as_mut().t(), &even_blocks(count, BLOCK)?, width, |_, block, out| {
-        let out = DenseMut::row_major(out, block.len(), width);
-        matmul(out, false, rows.rows(block), rotation.as_ref(), 1.0);
+        let (shape, rows) = ((block.len(), width, depth), &rows.as_slice()[block.start * depth..]);
+        small_product(shape, rows, (depth, 1), rotation.as_slice(), out, false);
         Ok(())
     })?;
     Ok(out)
 }
 
-/// The sum of r r' over columns.
-fn gram_of<T: Stored>(context: &Context, columns: &Mat<T>) -> Result<Mat<f64>> {
-    const COLUMNS: usize = 1024;
-    let (width, count) = (columns.nrows(), columns.ncols());
+/// The sum of r r' over rows.
+fn gram_of<T: Stored>(context: &Context, rows: &Mat<T>) -> Result<Mat<f64>> {
+    const COUNT: usize = 1024;
+    let (width, count) = (rows.nrows(), rows.ncols());
     let mut gram = Mat::zeros(width, width)?;
     let part = |range: Range<usize>, gram: &mut Mat<f64>| -> Result<()> {
-        let block = Dense::column_major(
-            &columns.as_slice()[range.start * width..range.end * width],
-            width,
-            range.len(),
-        );
-        match T::as_f64(block.data()) {
-            Some(data) => syrk(gram.as_mut(), true, Dense::column_major(data, width, range.len()).t(), 1.0),
+        let rows = &rows.as_slice()[range.start * width..range.end * width];
+        let shape = (width, width, range.len());
+        match T::as_f64(rows) {
+            Some(rows) => small_product(shape, rows, (1, width), rows, gram.as_mut_slice(), true),
             None => {
-                let wide = Mat::from_fn(width, range.len(), |i, j| block.get(i, j).to_f64())?;
-                syrk(gram.as_mut(), true, wide.as_ref().t(), 1.0);
+                let wide = collected(rows.iter().map(|value| value.to_f64()), ROWS)?;
+                small_product(shape, &wide, (1, width), &wide, gram.as_mut_slice(), true);
             }
         }
         Ok(())
     };
-    if count <= COLUMNS {
+    if count <= COUNT {
         part(0..count, &mut gram)?;
-    } else {
-        let blocks = even_blocks(count, COLUMNS)?;
-        let of_block = |(): &mut (), block: usize| {
-            let mut gram = Mat::zeros(width, width)?;
-            part(blocks[block].clone(), &mut gram)?;
-            Ok(gram)
-        };
-        context.fold_with(blocks.len(), || (), of_block, |part| axpy(1.0, part.as_slice(), gram.as_mut_slice()))?;
+        return Ok(gram);
     }
-    for (i, j) in (0..width).flat_map(|j| (0..j).map(move |i| (i, j))) {
-        gram[(i, j)] = gram[(j, i)];
-    }
+    let blocks = even_blocks(count, COUNT)?;
+    let of_block = |(): &mut (), block: usize| {
+        let mut gram = Mat::zeros(width, width)?;
+        part(blocks[block].clone(), &mut gram)?;
+        Ok(gram)
+    };
+    context.fold_with(blocks.len(), || (), of_block, |part| axpy(1.0, part.as_slice(), gram.as_mut_slice()))?;
     Ok(gram)
 }
 

@@ -167,8 +167,8 @@ impl<T: Stored> TruncatedSvd<T> {
     pub fn truncated(&self, context: &Context, most: usize) -> Result<Change<T>> {
         let kept = self.s.len().min(most);
         let first = |side: &Side<T>| {
-            let rotation = Mat::from_fn(self.s.len(), kept, |i, j| f64::from(i == j))?;
-            side.rewrite(context, Update::rotation(rotation), &side.rotations()?)
+            let rotation = Mat::from_fn(kept, self.s.len(), |j, i| f64::from(i == j))?;
+            side.rewrite(context, Update::rotation(rotation))
         };
         let (s, rest) = self.s.split_at(kept);
         let discarded = rest.iter().map(|s| s * s).sum();
@@ -236,8 +236,8 @@ impl<T: Stored> TruncatedSvd<T> {
         let found = svd(product(scaled.as_ref(), right.as_ref().t())?.as_ref())?;
         let context = Context::new(1);
         let of = |side: &Side<T>, r: &Mat<f64>, turned: &Mat<f64>| {
-            let rotation = product(invert_upper(r.as_ref())?.as_ref(), turned.as_ref())?;
-            side.rewrite(&context, Update::rotation(rotation), &side.rotations()?)
+            let rotation = product(turned.as_ref().t(), invert_upper(r.as_ref())?.as_ref().t())?;
+            side.rewrite(&context, Update::rotation(rotation))
         };
         let (left, right) = (of(&self.left, &left, &found.u)?, of(&self.right, &right, &found.v)?);
         self.left.reserve(&left)?;

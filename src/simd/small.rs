@@ -1,0 +1,148 @@
+//! Products of small matrices whose rows are contiguous, without packing.
+//!
+//! Every entry is one chain of fused multiply-adds in the order of the summation index: how many rows and registers of
+//! columns are worked on at a time is a matter of the instruction set and changes no bit.
+
+use super::kernel;
+use super::lanes::Lanes;
+
+kernel! {
+    /// `out = a b`, m x n, or `out += a b`: a(i, k) is `a[i * a_row + k * a_depth]`, while `b`, depth x n, and `out` are
+    /// row after row.
+    ///
+    /// Panics if a slice is too short.
+    pub fn small_product<V>(
+        shape: (usize, usize, usize),
+        a: &[f64],
+        strides: (usize, usize),
+        b: &[f64],
+        out: &mut [f64],
+        accumulate: bool,
+    ) {
+        let (m, n, depth) = shape;
+        assert!(b.len() >= depth * n && out.len() >= m * n);
+        if m == 0 || n == 0 {
+            return;
+        }
+        assert!(depth == 0 || (m - 1) * strides.0 + (depth - 1) * strides.1 < a.len());
+        let step = if V::ROOM == 16 { 4 } else { 2 };
+        let mut j = 0;
+        while j < n {
+            let left = (n - j).div_ceil(8);
+            let strip = Strip { shape, j, a, strides, b, accumulate };
+            let taken = if left >= step && n - j >= step * 8 {
+                match step {
+                    4 => strip.rows::<V, 4, 4, true>(out),
+                    _ => strip.rows::<V, 2, 2, true>(out),
+                }
+                step
+            } else if n - j >= 8 {
+                strip.rows::<V, 4, 1, true>(out);
+                1
+            } else {
+                strip.rows::<V, 4, 1, false>(out);
+                1
+            };
+            j += 8 * taken;
+        }
+    }
+}
+
+/// Some registers of columns, from column j on.
+struct Strip<'s> {
+    shape: (usize, usize, usize),
+    j: usize,
+    a: &'s [f64],
+    strides: (usize, usize),
+    b: &'s [f64],
+    accumulate: bool,
+}
+
+impl Strip<'_> {
+    /// All rows, `ROWS` at a time. Registers are whole, or one that is not.
+    #[inline(always)]
+    fn rows<V: Lanes, const ROWS: usize, const REGISTERS: usize, const WHOLE: bool>(&self, out: &mut [f64]) {
+        let m = self.shape.0;
+        let mut i = 0;
+        while i + ROWS <= m {
+            self.block::<V, ROWS, REGISTERS, WHOLE>(i, out);
+            i += ROWS;
+        }
+        while i < m {
+            self.block::<V, 1, REGISTERS, WHOLE>(i, out);
+            i += 1;
+        }
+    }
+
+    #[inline(always)]
+    fn block<V: Lanes, const ROWS: usize, const REGISTERS: usize, const WHOLE: bool>(
+        &self,
+        i: usize,
+        out: &mut [f64],
+    ) {
+        let Self { shape: (_, n, depth), j, a, strides: (row, deep), b, accumulate } = *self;
+        let width = n - j;
+        let mut sums = [[V::splat(0.0); REGISTERS]; ROWS];
+        for k in 0..depth {
+            // SAFETY: rows i .. i + ROWS of a, row k of b from column j on: measured by `small_product`.
+            unsafe {
+                let b = b.as_ptr().add(k * n + j);
+                let mut y = [V::splat(0.0); REGISTERS];
+                for (c, y) in y.iter_mut().enumerate() {
+                    *y = if WHOLE {
+                        V::load(&*b.add(8 * c).cast())
+                    } else {
+                        V::load_head(std::slice::from_raw_parts(b, width))
+                    };
+                }
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let x = V::splat(*a.get_unchecked((i + r) * row + k * deep));
+                    for (sum, y) in sums.iter_mut().zip(y) {
+                        *sum = x.mul_add(y, *sum);
+                    }
+                }
+            }
+        }
+        for (r, sums) in sums.into_iter().enumerate() {
+            let out = &mut out[(i + r) * n + j..];
+            for (c, sum) in sums.into_iter().enumerate() {
+                let out = &mut out[8 * c..];
+                let out = if WHOLE { &mut out[..8] } else { &mut out[..width] };
+                let sum = if accumulate { V::load_head(out).add(sum) } else { sum };
+                sum.store_head(out);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::testing::{on_every_path, same_bits};
+
+    #[test]
+    fn every_entry_is_one_chain_on_every_path() {
+        let number = |k: usize| ((k * 2654435761) % 1009) as f64 / 1009.0 - 0.5;
+        for (m, n, depth) in [(1, 1, 1), (3, 5, 2), (4, 8, 7), (9, 33, 20), (5, 70, 3), (2, 64, 0), (0, 4, 2), (7, 31, 9)] {
+            let a: Vec<f64> = (0..m * depth).map(number).collect();
+            let b: Vec<f64> = (0..depth * n).map(|k| number(k + 7)).collect();
+            for (strides, transposed) in [((depth, 1), false), ((1, m), true)] {
+                for start in [None, Some(0.25)] {
+                    let outcomes = on_every_path(|| {
+                        let mut out = vec![start.unwrap_or(f64::NAN); m * n];
+                        small_product((m, n, depth), &a, strides, &b, &mut out, start.is_some());
+                        out
+                    });
+                    let entry = |at: usize| {
+                        let (i, j) = (at / n, at % n);
+                        let a = |k: usize| if transposed { a[i + k * m] } else { a[i * depth + k] };
+                        let chain = (0..depth).fold(0.0, |sum, k| f64::mul_add(a(k), b[k * n + j], sum));
+                        start.map_or(chain, |start| start + chain)
+                    };
+                    let expected: Vec<f64> = (0..m * n).map(entry).collect();
+                    assert!(outcomes.iter().all(|out| same_bits(out, &expected)), "{m} {n} {depth}");
+                }
+            }
+        }
+    }
+}
