@@ -83,32 +83,31 @@ impl Strip<'_> {
         let Self { shape: (_, n, depth), j, a, strides: (row, deep), b, accumulate } = *self;
         let width = n - j;
         let mut sums = [[V::splat(0.0); REGISTERS]; ROWS];
-        for k in 0..depth {
-            // SAFETY: rows i .. i + ROWS of a, row k of b from column j on: measured by `small_product`.
-            unsafe {
-                let b = b.as_ptr().add(k * n + j);
+        // SAFETY: rows i .. i + ROWS of a, and all rows of b from column j on: measured by `small_product`.
+        unsafe {
+            let (a, b) = (a.as_ptr().add(i * row), b.as_ptr().add(j));
+            for k in 0..depth {
+                let b = b.add(k * n);
                 let mut y = [V::splat(0.0); REGISTERS];
-                for (c, y) in y.iter_mut().enumerate() {
-                    *y = if WHOLE {
-                        V::load(&*b.add(8 * c).cast())
-                    } else {
-                        V::load_head(std::slice::from_raw_parts(b, width))
+                for c in 0..REGISTERS {
+                    y[c] = match WHOLE {
+                        true => V::load(&*b.add(8 * c).cast()),
+                        false => V::load_head(std::slice::from_raw_parts(b, width)),
                     };
                 }
-                for (r, sums) in sums.iter_mut().enumerate() {
-                    let x = V::splat(*a.get_unchecked((i + r) * row + k * deep));
-                    for (sum, y) in sums.iter_mut().zip(y) {
-                        *sum = x.mul_add(y, *sum);
+                for r in 0..ROWS {
+                    let x = V::splat(*a.add(r * row + k * deep));
+                    for c in 0..REGISTERS {
+                        sums[r][c] = x.mul_add(y[c], sums[r][c]);
                     }
                 }
             }
         }
-        for (r, sums) in sums.into_iter().enumerate() {
+        for r in 0..ROWS {
             let out = &mut out[(i + r) * n + j..];
-            for (c, sum) in sums.into_iter().enumerate() {
-                let out = &mut out[8 * c..];
-                let out = if WHOLE { &mut out[..8] } else { &mut out[..width] };
-                let sum = if accumulate { V::load_head(out).add(sum) } else { sum };
+            for c in 0..REGISTERS {
+                let out = if WHOLE { &mut out[8 * c..8 * c + 8] } else { &mut out[..width] };
+                let sum = if accumulate { V::load_head(out).add(sums[r][c]) } else { sums[r][c] };
                 sum.store_head(out);
             }
         }
