@@ -11,7 +11,7 @@ __all__ = ["GramUpdates", "Levels"]
 
 
 class Levels:
-    """A tall matrix: row i is data[i] K[j] K[j+1] ... K[-1], where j is its level; the last level is the latest."""
+    """A tall matrix: row i is data[i] K[j] K[j+1] ... K[-1], where j is its level, the last the latest."""
 
     def __init__(self, values):
         self.data, self.length = np.array(values, dtype=np.float64), len(values)
@@ -75,7 +75,7 @@ class Levels:
 
 
 class GramUpdates:
-    """U, s and V of a matrix to which rows and columns are appended, truncated to as many triplets as there were."""
+    """U, s and V of a matrix to which rows and columns are appended: as many triplets as there were."""
 
     def __init__(self, U, s, V):
         self.left, self.s, self.right = Levels(U), np.array(s, dtype=np.float64), Levels(V)
@@ -88,22 +88,22 @@ class GramUpdates:
 
     def _append(self, longer, other, E):
         """Append rows to the model, or to its transpose."""
-        l, count = len(self.s), E.shape[0]
+        k, count = len(self.s), E.shape[0]
         touched = np.unique(E.indices)
         E = sp.csr_array((E.data, np.searchsorted(touched, E.indices), E.indptr), shape=(count, len(touched)))
         before = other.get(touched)
-        G = np.zeros((l + count, l + count))
-        G[np.arange(l), np.arange(l)] = self.s**2
-        G[l:, :l] = (E @ before) * self.s
-        G[l:, l:] = (E @ E.T).toarray()
+        G = np.zeros((k + count, k + count))
+        G[np.arange(k), np.arange(k)] = self.s**2
+        G[k:, :k] = (E @ before) * self.s
+        G[k:, k:] = (E @ E.T).toarray()
         squares, F = scipy.linalg.eigh(
-            G, subset_by_index=[count, l + count - 1], overwrite_a=True, check_finite=False
+            G, subset_by_index=[count, k + count - 1], overwrite_a=True, check_finite=False
         )
         theta, F = np.sqrt(np.maximum(squares[::-1], 0.0)), F[:, ::-1]
         F *= np.where(F.diagonal() < 0.0, -1.0, 1.0)
-        a, W = self.s[:, np.newaxis] * F[:l] / theta, F[l:] / theta
-        longer.rotate(F[:l])
-        longer.append(F[l:])
+        a, W = self.s[:, np.newaxis] * F[:k] / theta, F[k:] / theta
+        longer.rotate(F[:k])
+        longer.append(F[k:])
         other.rotate(a)
         other.put(touched, before @ a + E.T @ W)
         self.s = theta

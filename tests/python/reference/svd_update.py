@@ -1,7 +1,7 @@
 """An SVD that follows a changing matrix, all of it dense: after each update, the best model of its rank.
 
-That is what Zha and Simon's method computes from the factors: the truncation of the model with its change. The
-matrix itself and its model take the same calls as the estimator.
+That is what Zha and Simon's method computes from the factors. The matrix itself and its model take the same
+calls as the estimator.
 """
 
 import numpy as np
@@ -91,7 +91,7 @@ class Truncated(Matrix):
         self._set(self.A)
 
 
-# --- one update of each kind, as the name of a method and its arguments -------------------------------------------
+# --- one update of each kind, as the name of a method and its arguments -------------------------------------
 
 
 def scattered_rows(rng, m, n, each=5):
@@ -144,7 +144,7 @@ def follow(models, A, kinds, steps, seed=0, s=5):
         yield truth.A
 
 
-# --- what is true of a model ----------------------------------------------------------------------------------------
+# --- what is true of a model --------------------------------------------------------------------------------
 
 
 def factors(model):
@@ -188,7 +188,7 @@ def pca(X, weights=None):
     return mean, s**2 / (w.sum() - (w**2).sum() / w.sum()), Vt
 
 
-# --- hard instances --------------------------------------------------------------------------------------------------
+# --- hard instances -----------------------------------------------------------------------------------------
 
 
 def heavy_rows(A, scale, count=12):
@@ -209,7 +209,7 @@ def mostly_on(ids, share, m=120, n=80, rank=6, seed=0):
 
 
 def power_law(m, n, entries, seed=0):
-    """CSR of which rows and columns have Pareto weights, with 64 planted blocks that hold most of the entries."""
+    """CSR whose rows and columns have Pareto weights, with 64 planted blocks that hold most entries."""
     rng = np.random.default_rng(seed)
     sides = []
     block = rng.integers(0, 64, entries)
