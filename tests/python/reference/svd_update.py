@@ -7,14 +7,19 @@ calls as the estimator.
 import numpy as np
 import scipy.sparse as sp
 
+from nearlin import TruncatedSVD
+
 from .svd import dense
 
 __all__ = [
+    "EXACT",
+    "SUBSPACE",
     "UPDATES",
     "Matrix",
     "Truncated",
     "assert_follows",
     "factors",
+    "fitted",
     "follow",
     "heavy_rows",
     "mostly_on",
@@ -22,9 +27,17 @@ __all__ = [
     "pca",
     "power_law",
     "product",
+    "scattered",
     "scattered_rows",
     "true_error",
 ]
+
+
+EXACT = ["auto", "gram", "qr", "krylov"]
+"""The methods that give what Zha and Simon's does."""
+
+SUBSPACE = {"krylov": 1e-11}
+"""Errors of their subspaces, where they are not those of rounding."""
 
 
 class Matrix:
@@ -102,6 +115,11 @@ def scattered_rows(rng, m, n, each=5):
     return sp.csr_array((rng.standard_normal(m * each), indices, each * np.arange(m + 1)), shape=(m, n))
 
 
+def scattered(m=60, n=40, each=6, seed=0):
+    """The matrix from which most tests start."""
+    return scattered_rows(np.random.default_rng(seed), m, n, each)
+
+
 def _positions(A, rng, s):
     return np.unravel_index(rng.choice(A.size, s, replace=False), A.shape)
 
@@ -144,7 +162,13 @@ def follow(models, A, kinds, steps, seed=0, s=5):
         yield truth.A
 
 
-# --- what is true of a model --------------------------------------------------------------------------------
+# --- estimators ---------------------------------------------------------------------------------------------
+
+
+def fitted(A, k=8, method="auto", **options):
+    """Return an estimator that keeps k triplets and no more, and the dense model that starts from them."""
+    model = TruncatedSVD(k, oversample=0, method=method, tol=1e-12, random_state=0, **options).fit(A)
+    return model, Truncated(product(model), k)
 
 
 def factors(model):
