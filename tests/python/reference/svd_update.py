@@ -18,6 +18,7 @@ __all__ = [
     "Matrix",
     "Truncated",
     "assert_follows",
+    "assert_pca",
     "factors",
     "fitted",
     "follow",
@@ -125,7 +126,7 @@ def _positions(A, rng, s):
 
 
 def _some(rng, n, s):
-    return rng.choice(n, min(s, n - 1), replace=False)
+    return rng.choice(n, min(s, n // 2), replace=False)
 
 
 def _delete(A, rng, s, axis, exact=True):
@@ -210,6 +211,19 @@ def pca(X, weights=None):
     mean = w @ X / w.sum()
     _, s, Vt = np.linalg.svd(np.sqrt(w)[:, np.newaxis] * (X - mean), full_matrices=False)
     return mean, s**2 / (w.sum() - (w**2).sum() / w.sum()), Vt
+
+
+def assert_pca(model, A, weights=None):
+    """Compare a centred model of all singular values with the principal components of the rows."""
+    mean, variances, axes = pca(A, weights)
+    k = model.n_components
+    np.testing.assert_allclose(model.mean_, mean, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(model.explained_variance_, variances[:k], rtol=1e-10)
+    if model.energy_ is not None:
+        shares = variances[:k] / variances.sum()
+        np.testing.assert_allclose(model.explained_variance_ratio_, shares, rtol=1e-10)
+    np.testing.assert_allclose(abs(np.sum(model.components_ * axes[:k], axis=1)), 1.0, rtol=1e-10)
+    np.testing.assert_allclose(model.transform(A), (A - mean) @ model.components_.T, atol=1e-11)
 
 
 # --- hard instances -----------------------------------------------------------------------------------------
