@@ -19,10 +19,12 @@ __all__ = [
     "Truncated",
     "assert_follows",
     "assert_pca",
+    "assert_sound",
     "factors",
     "fitted",
     "follow",
     "heavy_rows",
+    "leading_share",
     "mostly_on",
     "orthogonality",
     "pca",
@@ -195,6 +197,11 @@ def true_error(model, A):
     return np.linalg.norm(A - product(model)) / max(np.linalg.norm(A), 1e-300)
 
 
+def leading_share(model, A):
+    """Return the share of the energy of A that lies along the right singular vectors."""
+    return (np.linalg.norm(A @ factors(model)[2]) / np.linalg.norm(A)) ** 2
+
+
 def assert_follows(model, expected, digits=1e-11, orthonormal=1e-13, subspace=1e-14):
     """Compare an estimator of as many triplets as the model has, and no more, with what is expected of it."""
     s = np.zeros(len(expected.s))
@@ -224,6 +231,20 @@ def assert_pca(model, A, weights=None):
         np.testing.assert_allclose(model.explained_variance_ratio_, shares, rtol=1e-10)
     np.testing.assert_allclose(abs(np.sum(model.components_ * axes[:k], axis=1)), 1.0, rtol=1e-10)
     np.testing.assert_allclose(model.transform(A), (A - mean) @ model.components_.T, atol=1e-11)
+
+
+def assert_sound(model, A):
+    """Compare with the truth all that a certificate is sure of."""
+    certificate, s = model.certificate_, np.linalg.svd(dense(A), compute_uv=False)
+    if certificate.confidence == 1.0:
+        assert true_error(model, A) <= certificate.bound * (1 + 1e-9) + 1e-14
+    else:
+        assert np.isnan(certificate.bound) or certificate.confidence is None or certificate.confidence > 0.5
+    bounds = certificate.details["singular_value_bounds"]
+    assert len(bounds) == len(model.singular_values_)
+    for true, found, (lower, upper) in zip(s, model.singular_values_, bounds, strict=False):
+        assert lower <= found + 1e-9 * s[0]
+        assert lower - 1e-9 * s[0] <= true <= upper + 1e-9 * s[0]
 
 
 # --- hard instances -----------------------------------------------------------------------------------------

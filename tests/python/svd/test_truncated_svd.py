@@ -126,7 +126,7 @@ def test_as_many_components_as_a_share_of_the_energy_takes(share, form):
 
 
 def test_principal_components_are_those_of_scikit_learn():
-    X = np.random.default_rng(0).standard_normal((1000, 40)) * np.linspace(3.0, 1.0, 40) + 5.0
+    X = np.random.default_rng(0).standard_normal((1000, 40)) * np.geomspace(30.0, 0.03, 40) + 5.0
     whole = sklearn.decomposition.PCA(10, svd_solver="full").fit(X)
     theirs = sklearn.decomposition.IncrementalPCA(10, batch_size=100).fit(X)
     once = TruncatedSVD(10, oversample=40, center=True, random_state=0).fit(X)
