@@ -12,7 +12,9 @@ from nearlin import TruncatedSVD
 from .svd import dense
 
 __all__ = [
+    "COMPRESSING",
     "EXACT",
+    "REFERENCES",
     "SUBSPACE",
     "UPDATES",
     "Matrix",
@@ -38,6 +40,12 @@ __all__ = [
 
 EXACT = ["auto", "gram", "qr", "krylov"]
 """The methods that give what Zha and Simon's does."""
+
+REFERENCES = ["lcov", "lcov-gkl", "lcov-rpi", "zha-simon", "vecharynski-saad", "yamazaki"]
+"""The methods to compare with."""
+
+COMPRESSING = ["lcov-gkl", "lcov-rpi", "vecharynski-saad", "yamazaki"]
+"""Those that lose some of a batch that is wider than what they compress to."""
 
 SUBSPACE = {"krylov": 1e-11}
 """Errors of their subspaces, where they are not those of rounding."""

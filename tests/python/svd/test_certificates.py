@@ -5,7 +5,9 @@ import pytest
 from numpy.testing import assert_allclose
 from reference.svd import with_spectrum
 from reference.svd_update import (
+    COMPRESSING,
     EXACT,
+    REFERENCES,
     UPDATES,
     assert_sound,
     factors,
@@ -19,8 +21,6 @@ from nearlin import TruncatedSVD
 
 pytestmark = pytest.mark.filterwarnings("ignore::nearlin.exceptions.FallbackWarning")
 
-REFERENCES = ["lcov", "lcov-gkl", "lcov-rpi", "zha-simon", "vecharynski-saad", "yamazaki"]
-COMPRESSING = ["lcov-gkl", "lcov-rpi", "vecharynski-saad", "yamazaki"]
 KNOWN = [kind for kind in UPDATES if kind not in ("low rank", "entries", "forget rows")]
 """Updates that tell the energy of what they change."""
 

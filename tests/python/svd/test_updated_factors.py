@@ -3,9 +3,10 @@
 import os
 
 import numpy as np
+import pandas
 import pytest
 import scipy.sparse as sp
-from reference.layouts import doubled
+from reference.layouts import doubled, of_64_bits
 from reference.signals import exit_code
 from reference.svd_update import (
     EXACT,
@@ -97,29 +98,26 @@ def test_single_precision_is_followed_in_double(method):
     assert orthogonality(model) <= 1e-5
 
 
-@pytest.mark.parametrize("kind", [int, bool, "i1", "u8", "f4", "f2", "int64 indices", "F", "pandas"])
-def test_batches_of_any_kind(kind):
-    start, batch = scattered(), np.round(3.0 * scattered(7, seed=2).toarray())
-    if kind in (bool, "u8"):
-        batch = (batch != 0.0).astype(float)
-    given = {
-        "int64 indices": lambda: sp.csr_array(
-            (sp.csr_array(batch).data, *(a.astype(np.int64) for a in _pattern(batch))), shape=batch.shape
-        ),
-        "F": lambda: np.asfortranarray(batch),
-        "pandas": lambda: pytest.importorskip("pandas").DataFrame(batch),
-    }.get(kind, lambda: batch.astype(kind))()
-    model, other = fitted(start)[0], fitted(start)[0]
-    assert bits(model.append_rows(given)) == bits(other.append_rows(sp.csr_array(batch)))
-    given = given.T if hasattr(given, "T") else given
-    F = np.zeros((67, 7))
-    F[:40] = batch.T
-    assert bits(model.append_columns(F)) == bits(other.append_columns(sp.csc_array(F)))
+@pytest.mark.parametrize("wrap", [np.asarray, np.asfortranarray, pandas.DataFrame, sp.csc_array, of_64_bits])
+@pytest.mark.parametrize("dtype", [int, bool, np.int8, np.uint64, np.float32])
+def test_batches_of_any_kind(dtype, wrap):
+    batch = np.round(2.0 * scattered(7, seed=2).toarray())
+    batch = abs(batch) if np.dtype(dtype).kind in "bu" else batch
+    batch = batch.astype(dtype)
+    plain = (sp.csr_array if wrap in (sp.csc_array, of_64_bits) else np.asarray)(batch.astype(float))
+    assert bits(fitted(scattered())[0].append_rows(wrap(batch))) == bits(
+        fitted(scattered())[0].append_rows(plain)
+    )
 
 
-def _pattern(A):
-    A = sp.csr_array(A)
-    return A.indices, A.indptr
+def test_dense_and_sparse_batches_are_the_same_to_rounding():
+    dense, sparse = (fitted(scattered())[0] for _ in range(2))
+    batch, F = scattered(7, seed=2), scattered(67, 5, seed=3)
+    dense.append_rows(batch.toarray()).append_columns(F.toarray()).update(np.ones((67, 1)), np.ones((45, 1)))
+    sparse.append_rows(batch).append_columns(F).update(sp.csr_array(np.ones((67, 1))), np.ones((45, 1)))
+    np.testing.assert_allclose(product(dense), product(sparse), atol=1e-12)
+    half = np.eye(2, 45, dtype=np.float16)
+    assert bits(dense.copy().append_rows(half)) == bits(dense.append_rows(half.astype(float)))
 
 
 def test_nothing_but_zeros():

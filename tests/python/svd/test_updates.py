@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from reference.svd import with_spectrum
+from reference.svd_gram import GramUpdates
 from reference.svd_update import (
     EXACT,
+    REFERENCES,
     SUBSPACE,
     UPDATES,
     Matrix,
@@ -36,6 +38,23 @@ def test_every_update_truncates_the_changed_model(kind, s, method):
         assert (model.n_samples_seen_, model.n_features_in_) == A.shape
         assert model.left_singular_vectors().shape == (len(A), model.n_components_)
         assert model.components_.shape == (model.n_components_, A.shape[1])
+
+
+@pytest.mark.parametrize("method", REFERENCES)
+@pytest.mark.parametrize("kind", ["rows", "columns"])
+def test_the_references_truncate_too_while_they_need_not_compress(kind, method):
+    model, expected = fitted(scattered(), method=method)
+    for _ in follow([model, expected], scattered(), [kind], 5, s=3):
+        assert_follows(model, expected, digits=1e-9, orthonormal=1e-10, subspace=1e-10)
+
+
+def test_the_prototype_truncates_too():
+    model, expected = fitted(scattered())
+    fast = GramUpdates(*factors(model))
+    for _ in follow([fast, expected], scattered(), ["rows", "columns"], 30):
+        np.testing.assert_allclose(fast.s, expected.s, rtol=1e-12)
+        P = (fast.left.all() * fast.s) @ fast.right.all().T
+        assert np.linalg.norm(P - expected.A, 2) <= 1e-11 * expected.sensitivity
 
 
 @pytest.mark.parametrize("oversample", ["auto", 3, 20])
