@@ -133,6 +133,21 @@ def test_the_probe_is_near_the_truth_whatever_happens(kinds):
     assert held >= 7
 
 
+@pytest.mark.parametrize("kind", [*UPDATES, "merge"])
+def test_the_probe_of_a_model_that_loses_little_sees_every_change(kind):
+    ratios = []
+    for seed in range(8):
+        model = TruncatedSVD(36, oversample=0, track="probe", random_state=seed).fit(scattered(seed=seed))
+        if kind == "merge":
+            A = np.vstack([scattered(seed=seed).toarray(), scattered(50).toarray()])
+            model.merge(TruncatedSVD(36, oversample=0, track="probe", random_state=seed).fit(scattered(50)))
+        else:
+            *_, A = follow([model], scattered(seed=seed), [kind], 2, seed, s=2)
+        assert true_error(model, A) <= 0.3
+        ratios.append(model.certificate_.estimate / true_error(model, A))
+    assert 0.8 <= np.mean(ratios) <= 1.25
+
+
 def test_a_column_that_leaves_without_its_values_ends_the_probe():
     model = started(track="probe").delete_columns([3])
     certificate = model.certificate_

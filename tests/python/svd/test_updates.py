@@ -230,6 +230,12 @@ def test_a_refresh_mends_what_updates_have_lost():
     assert model.n_samples_seen_ == 305
 
 
+def test_merging_joins_means():
+    X = np.random.default_rng(0).standard_normal((90, 12)) + np.arange(12.0)
+    first, second = (TruncatedSVD(4, oversample=20, center=True).fit(part) for part in (X[:30] + 1.0, X[30:]))
+    assert_pca(first.merge(second), np.vstack([X[:30] + 1.0, X[30:]]))
+
+
 @pytest.mark.parametrize("kind", [kind for kind in UPDATES if kind not in ("forget rows", "decay")])
 @pytest.mark.parametrize("method", EXACT)
 def test_means_follow_too(kind, method):
