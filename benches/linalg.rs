@@ -19,7 +19,7 @@ const TALL: usize = 1 << 17;
 const NUMBERS: usize = 1 << 15;
 /// Rows of the sparse matrix, and entries of each.
 const SPARSE: (usize, usize) = (1 << 15, 16);
-const OPERATIONS: [&str; 22] = [
+const OPERATIONS: [&str; 23] = [
     "gemm",
     "syrk",
     "trsm",
@@ -29,7 +29,7 @@ const OPERATIONS: [&str; 22] = [
     "eigh",
     "leading-3",
     "leading-6",
-    //ARROW
+    "arrow",
     "tall-1",
     "tall-2",
     "systems",
@@ -172,6 +172,26 @@ fn measure(operation: &str, n: usize, tall: usize) -> Result<Outcome> {
             })?;
             let scaled = Mat::from_fn(n, count, |i, j| vectors[(i, j)] * values[j])?;
             (seconds, [distance(&product(&g, &vectors)?, &scaled) / norm(&g), departure(&vectors)?])
+        }
+        "arrow" => {
+            let poles: Vec<f64> = (0..n).map(|i| (1.0 - i as f64 / n as f64).powi(2)).collect();
+            let border: Vec<f64> = poles.iter().zip(a.as_slice()).map(|(d, x)| d.sqrt() * x).collect();
+            let corner = 0.01 + a.as_slice()[..n].iter().map(|x| x * x).sum::<f64>();
+            let (mut values, mut vectors) = (vec![0.0; n + 1], Mat::zeros(n + 1, n + 1)?);
+            let mut scratch = Scratch::new(linalg::arrow_eigh_scratch(n))?;
+            let (seconds, ()) = best_of(|| {
+                let into = vectors.as_mut();
+                linalg::arrow_eigh_into(&poles, &border, corner, &mut values, into, &mut scratch)
+            })?;
+            let entry = |i: usize, j: usize| match (i.min(j), i.max(j)) {
+                (i, j) if i == n && j == n => corner,
+                (i, j) if j == n => border[i],
+                (i, j) if i == j => poles[i],
+                _ => 0.0,
+            };
+            let a = Mat::from_fn(n + 1, n + 1, entry)?;
+            let scaled = Mat::from_fn(n + 1, n + 1, |i, j| vectors[(i, j)] * values[j])?;
+            (seconds, [distance(&product(&a, &vectors)?, &scaled) / norm(&a), departure(&vectors)?])
         }
         "systems" => systems::<f64>(&positive_definite(&a)?)?,
         "systems32" => systems::<f32>(&positive_definite(&a)?)?,
