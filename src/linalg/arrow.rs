@@ -12,7 +12,7 @@
 //! Cost: O(l²) for l poles.
 
 use super::doubt::{is_leading, work_of};
-use super::eigh::{eigh_by_stack, stack_of_eigh};
+use super::leading::{by_everything, stack_of_everything};
 use super::scaling::{larger, largest_of, scale, unit_of};
 use super::view::{Scratch, ScratchSize};
 use crate::error::{Error, Result};
@@ -33,7 +33,7 @@ const LAST_STEP: f64 = 1e-9;
 /// What [`arrow_eigh_into`] works in for so many poles.
 pub fn arrow_eigh_scratch(poles: usize) -> ScratchSize {
     let n = poles + 1;
-    let whole = StackReq::new::<f64>(2 * n * n + n).and(stack_of_eigh::<f64>(n));
+    let whole = StackReq::new::<f64>(n * n).and(stack_of_everything(n));
     let fast = StackReq::new::<f64>(Work::len(poles))
         .and(StackReq::new::<usize>(2 * n))
         .and(StackReq::new::<Rotation>(n));
@@ -76,7 +76,7 @@ pub fn arrow_eigh_into(
     scaled(work.border, border);
     let (poles, border) = (&work.poles[..l], &work.border[..l]);
     if !is_sound(poles, border, corner, values, vectors.as_ref(), stack) {
-        by_everything(poles, border, corner, values, vectors, stack)?;
+        by_all_entries(poles, border, corner, values, vectors, stack)?;
     }
     scale(values, unit);
     Ok(())
@@ -115,31 +115,22 @@ fn is_sound(
 }
 
 /// By the dense matrix.
-fn by_everything(
+fn by_all_entries(
     poles: &[f64],
     border: &[f64],
     corner: f64,
     values: &mut [f64],
-    mut vectors: DenseMut<'_, f64>,
+    vectors: DenseMut<'_, f64>,
     stack: &mut MemStack,
 ) -> Result<()> {
     let n = poles.len() + 1;
-    let (mut work, stack) = stack.make_with(2 * n * n + n, |_| 0.0f64);
-    let (a, rest) = work.split_at_mut(n * n);
-    let (basis, all) = rest.split_at_mut(n * n);
+    let (mut a, stack) = stack.make_with(n * n, |_| 0.0f64);
     for (i, (pole, border)) in poles.iter().zip(border).enumerate() {
         a[i * n + i] = *pole;
         a[i * n + n - 1] = *border;
     }
     a[n * n - 1] = corner;
-    let (a, into) = (DenseMut::column_major(a, n, n), DenseMut::column_major(basis, n, n));
-    eigh_by_stack(a, all, into, stack)?;
-    values.iter_mut().zip(all.iter().rev()).for_each(|(value, found)| *value = *found);
-    let stride = vectors.col_stride();
-    for (j, column) in basis.chunks_exact(n).rev().take(values.len()).enumerate() {
-        vectors.data()[j * stride..][..n].copy_from_slice(column);
-    }
-    Ok(())
+    by_everything(DenseMut::column_major(&mut a, n, n), values, vectors, stack)
 }
 
 /// Memory for l poles, in whole registers.
@@ -466,6 +457,9 @@ mod tests {
     use crate::simd::testing::{on_every_path, same_bits};
     use proptest::prelude::*;
 
+    /// Singular value j of so many.
+    type Spectrum = fn(usize, usize) -> f64;
+
     fn dense(poles: &[f64], border: &[f64], corner: f64) -> Mat<f64> {
         let l = poles.len();
         let entry = |i: usize, j: usize| match (i.min(j), i.max(j)) {
@@ -558,7 +552,7 @@ mod tests {
     #[test]
     fn models_with_a_row_appended() {
         for l in [0, 1, 2, 7, 8, 9, 32, 96, 300] {
-            let spectra: [(&str, fn(usize, usize) -> f64); 7] = [
+            let spectra: [(&str, Spectrum); 7] = [
                 ("even", |j, l| 1.0 - j as f64 / l as f64),
                 ("geometric", |j, l| 10f64.powf(-8.0 * j as f64 / l as f64)),
                 ("steep", |j, _| 0.1f64.powi(3 * j as i32)),
@@ -625,7 +619,7 @@ mod tests {
             let (mut values, mut vectors) = (vec![0.0; l + 1], Mat::zeros(l + 1, l + 1).unwrap());
             let mut scratch = Scratch::new(arrow_eigh_scratch(l)).unwrap();
             let stack = scratch.stack();
-            by_everything(&poles, &border, corner, &mut values, vectors.as_mut(), stack).unwrap();
+            by_all_entries(&poles, &border, corner, &mut values, vectors.as_mut(), stack).unwrap();
             assert!(is_sound(&poles, &border, corner, &values, vectors.as_ref(), stack));
         }
     }

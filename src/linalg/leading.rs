@@ -28,8 +28,12 @@ const REPEATED: f64 = 0.7;
 /// What [`leading_eigh_into`] works in for order `n` and so many eigenpairs.
 pub fn leading_eigh_scratch(n: usize, count: usize) -> ScratchSize {
     let fast = StackReq::new::<f64>(Work::len(n, count)).and(stack_of_faer(n, count));
-    let whole = StackReq::new::<f64>(n * n + n).and(stack_of_eigh::<f64>(n));
-    ScratchSize(StackReq::new::<f64>(n * n).and(fast.or(whole)))
+    ScratchSize(StackReq::new::<f64>(n * n).and(fast.or(stack_of_everything(n))))
+}
+
+/// What [`by_everything`] takes.
+pub(super) fn stack_of_everything(n: usize) -> StackReq {
+    StackReq::new::<f64>(n * n + n).and(stack_of_eigh::<f64>(n))
 }
 
 fn stack_of_faer(n: usize, count: usize) -> StackReq {
@@ -84,8 +88,8 @@ fn mirror(mut a: DenseMut<'_, f64>) {
     }
 }
 
-/// The last of all eigenpairs.
-fn by_everything(
+/// The last of all eigenpairs, the other way round.
+pub(super) fn by_everything(
     a: DenseMut<'_, f64>,
     values: &mut [f64],
     mut vectors: DenseMut<'_, f64>,
@@ -245,7 +249,6 @@ mod tests {
     use crate::simd::testing::same_bits;
     use proptest::prelude::*;
 
-    /// Values and vectors, and whether by way of the tridiagonal matrix.
     fn leading(a: &Mat<f64>, count: usize) -> (Vec<f64>, Mat<f64>) {
         let n = a.nrows();
         let mut marked = Mat::from_fn(n, n, |i, j| if i >= j { a[(i, j)] } else { f64::NAN }).unwrap();
@@ -285,6 +288,9 @@ mod tests {
         values
     }
 
+    /// Number j of so many.
+    type Spectrum = fn(usize, usize) -> f64;
+
     /// Q diag(spectrum) Q'
     fn of_spectrum(spectrum: &[f64], seed: u64) -> Mat<f64> {
         let n = spectrum.len();
@@ -318,7 +324,7 @@ mod tests {
     #[test]
     fn spectra_of_all_kinds() {
         for n in [1, 2, 3, 17, 48, 80, 116, 164, 300] {
-            let spectra: [(&str, fn(usize, usize) -> f64); 8] = [
+            let spectra: [(&str, Spectrum); 8] = [
                 ("even", |j, n| 1.0 - j as f64 / n as f64),
                 ("geometric", |j, n| 10f64.powf(-16.0 * j as f64 / n as f64)),
                 ("steep", |j, _| 0.1f64.powi(2 * j as i32)),
@@ -366,7 +372,7 @@ mod tests {
                 // Several of them, hardly connected.
                 let glued = |i: usize, j: usize| match i.abs_diff(j) {
                     0 => (2.0 * (i % 21) as f64 - 20.0).abs() / 2.0,
-                    1 if i.max(j) % 21 == 0 => 1e-14,
+                    1 if i.max(j).is_multiple_of(21) => 1e-14,
                     1 => 1.0,
                     _ => 0.0,
                 };
@@ -399,7 +405,7 @@ mod tests {
                 .unwrap();
             let mut work = vec![0.0; work_of(n)];
             assert!(is_leading_eigh(a.as_ref(), &values, vectors.as_ref(), &mut work));
-            assert!((values[0] - ((n + 1) / 2) as f64).abs() < 1e-12);
+            assert!((values[0] - count as f64).abs() < 1e-12);
         }
     }
 

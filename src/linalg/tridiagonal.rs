@@ -259,3 +259,73 @@ pub(super) fn residual(t: &Tridiagonal<'_>, value: f64, x: &[f64]) -> f64 {
     }
     square.sqrt()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::testing::{on_every_path, same_bits};
+
+    /// The second difference, whose spectrum is known.
+    fn second_difference(n: usize) -> (Vec<f64>, Vec<f64>) {
+        (vec![2.0; n], vec![-1.0; n])
+    }
+
+    #[test]
+    fn values_and_vectors_are_known_and_have_the_same_bits_on_every_path() {
+        for n in [1, 2, 8, 31, 90, 200] {
+            let outcomes = on_every_path(|| {
+                let (mut diagonal, mut beside) = second_difference(n);
+                let mut t = Tridiagonal { diagonal: &mut diagonal, beside: &mut beside };
+                let norm = t.normalise();
+                assert_eq!(norm, [2.0, 3.0, 4.0][n.min(3) - 1]);
+                let (mut values, mut work) = (vec![0.0; n], vec![0.0; 2 * VECTORS * n]);
+                t.largest(&mut values);
+                let mut vectors = vec![0.0; n * n];
+                for (group, values) in values.chunks(VECTORS).enumerate() {
+                    let vectors = &mut vectors[group * VECTORS * n..];
+                    vectors_of(t.diagonal, t.beside, values, n, vectors, &mut work);
+                }
+                for (j, &value) in values.iter().enumerate() {
+                    let angle = std::f64::consts::PI * (n - j) as f64 / (n + 1) as f64;
+                    assert!((value * norm - (2.0 - 2.0 * angle.cos())).abs() < 4e-15, "value {j} of {n}");
+                    let column = &vectors[j * n..][..n];
+                    assert!(residual(&t, value, column) < 2e-15, "vector {j} of {n}");
+                    let length: f64 = column.iter().map(|x| x * x).sum();
+                    assert!((length - 1.0).abs() < 1e-14, "vector {j} of {n}");
+                }
+                [values, vectors].concat()
+            });
+            assert!(outcomes.iter().all(|outcome| same_bits(outcome, &outcomes[0])), "{n}: bits");
+        }
+    }
+
+    #[test]
+    fn a_shifted_system_is_solved_whatever_has_to_be_exchanged() {
+        for (n, value) in [(1, 0.3), (2, 0.5), (50, 0.5), (50, -0.1), (50, 0.987)] {
+            let (mut diagonal, mut beside) = second_difference(n);
+            let mut t = Tridiagonal { diagonal: &mut diagonal, beside: &mut beside };
+            t.normalise();
+            let b: Vec<f64> = (0..n).map(|i| (i as f64).sin() + 0.5).collect();
+            let mut x = b.clone();
+            solve_shifted(&t, value, &mut x, &mut vec![0.0; 3 * n]);
+            let size: f64 = x.iter().fold(1.0, |size, x| size.max(x.abs()));
+            for i in 0..n {
+                let left = if i > 0 { t.beside[i] * x[i - 1] } else { 0.0 };
+                let right = if i + 1 < n { t.beside[i + 1] * x[i + 1] } else { 0.0 };
+                let error = left + (t.diagonal[i] - value) * x[i] + right - b[i];
+                assert!(error.abs() < 4e-15 * size, "{n}, {value}: {error:e}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_matrix_in_pieces_has_the_values_of_its_pieces() {
+        let (mut diagonal, mut beside) = (vec![1.0, 0.0, 0.0, 0.5, 0.0, -1.0], vec![0.0; 6]);
+        let mut t = Tridiagonal { diagonal: &mut diagonal, beside: &mut beside };
+        assert_eq!(t.normalise(), 1.0);
+        let mut values = [0.0; 6];
+        t.largest(&mut values);
+        let truth = [1.0, 0.5, 0.0, 0.0, 0.0, -1.0];
+        assert!(values.iter().zip(truth).all(|(value, truth)| (value - truth).abs() < 3e-16), "{values:?}");
+    }
+}

@@ -11,7 +11,7 @@ the departure of the orthonormal factors from orthonormality.
 `rows` is E E' of 64 of its rows, beside `(E @ E.T).toarray()`, `forms` v'Gv of all rows v, beside
 `A.multiply(A @ G).sum(1)`;
 `leverages` are the squared norms of the rows of A R^-1 for a triangle that is there, beside BLAS's trmm;
-`leading-3` and `leading-6` are three and six tenths of the eigenpairs, the largest, beside `eigh(subset_by_index=...)`;
+`leading-3` and `leading-6` are the largest three and six tenths of the eigenpairs, beside LAPACK's by index;
 `arrow` is a diagonal matrix bordered by a row and a column, beside `eigh` of it;
 `basis` and `qr2` are orthonormal bases by TSQR and by CholeskyQR2, beside LAPACK's QR.
 """
