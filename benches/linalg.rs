@@ -7,7 +7,7 @@
 #![allow(clippy::disallowed_macros, clippy::disallowed_methods)]
 
 use nearlin::error::Result;
-use nearlin::linalg::{self, Qr, Svd};
+use nearlin::linalg::{self, Qr, Scratch, Svd};
 use nearlin::matrix::{Axis, Dense, Indices, Mat, Sparse};
 use nearlin::parallel::Context;
 use std::io::Write;
@@ -19,7 +19,7 @@ const TALL: usize = 1 << 17;
 const NUMBERS: usize = 1 << 15;
 /// Rows of the sparse matrix, and entries of each.
 const SPARSE: (usize, usize) = (1 << 15, 16);
-const OPERATIONS: [&str; 20] = [
+const OPERATIONS: [&str; 23] = [
     "gemm",
     "syrk",
     "trsm",
@@ -27,6 +27,9 @@ const OPERATIONS: [&str; 20] = [
     "qr",
     "svd",
     "eigh",
+    "leading-3",
+    "leading-6",
+    "arrow",
     "tall-1",
     "tall-2",
     "systems",
@@ -62,6 +65,8 @@ fn main() -> Result<()> {
             _ if is_tall(operation) => &[64, 256],
             "systems" | "systems32" => &[8, 16, 32, 64, 128],
             "sparse" | "rows" | "forms" => &[256, 1024],
+            "leading-3" | "leading-6" => &[48, 80, 116, 164],
+            "arrow" => &[32, 96],
             _ => &ORDERS,
         };
         for &n in order.as_ref().map_or(defaults, std::slice::from_ref) {
@@ -155,6 +160,38 @@ fn measure(operation: &str, n: usize, tall: usize) -> Result<Outcome> {
             let (seconds, (values, vectors)) = best_of(|| linalg::eigh(&g))?;
             let scaled = Mat::from_fn(n, n, |i, j| vectors[(i, j)] * values[j])?;
             (seconds, [distance(&product(&g, &vectors)?, &scaled) / norm(&g), departure(&vectors)?])
+        }
+        "leading-3" | "leading-6" => {
+            let g = positive_definite(&a)?;
+            let count = n * if operation == "leading-3" { 3 } else { 6 } / 10;
+            let (mut copy, mut values, mut vectors) = (g.copy()?, vec![0.0; count], Mat::zeros(n, count)?);
+            let mut scratch = Scratch::new(linalg::leading_eigh_scratch(n, count))?;
+            let (seconds, ()) = best_of(|| {
+                copy.as_mut_slice().copy_from_slice(g.as_slice());
+                linalg::leading_eigh_into(copy.as_mut(), &mut values, vectors.as_mut(), &mut scratch)
+            })?;
+            let scaled = Mat::from_fn(n, count, |i, j| vectors[(i, j)] * values[j])?;
+            (seconds, [distance(&product(&g, &vectors)?, &scaled) / norm(&g), departure(&vectors)?])
+        }
+        "arrow" => {
+            let poles: Vec<f64> = (0..n).map(|i| (1.0 - i as f64 / n as f64).powi(2)).collect();
+            let border: Vec<f64> = poles.iter().zip(a.as_slice()).map(|(d, x)| d.sqrt() * x).collect();
+            let corner = 0.01 + a.as_slice()[..n].iter().map(|x| x * x).sum::<f64>();
+            let (mut values, mut vectors) = (vec![0.0; n + 1], Mat::zeros(n + 1, n + 1)?);
+            let mut scratch = Scratch::new(linalg::arrow_eigh_scratch(n))?;
+            let (seconds, ()) = best_of(|| {
+                let into = vectors.as_mut();
+                linalg::arrow_eigh_into(&poles, &border, corner, &mut values, into, &mut scratch)
+            })?;
+            let entry = |i: usize, j: usize| match (i.min(j), i.max(j)) {
+                (i, j) if i == n && j == n => corner,
+                (i, j) if j == n => border[i],
+                (i, j) if i == j => poles[i],
+                _ => 0.0,
+            };
+            let a = Mat::from_fn(n + 1, n + 1, entry)?;
+            let scaled = Mat::from_fn(n + 1, n + 1, |i, j| vectors[(i, j)] * values[j])?;
+            (seconds, [distance(&product(&a, &vectors)?, &scaled) / norm(&a), departure(&vectors)?])
         }
         "systems" => systems::<f64>(&positive_definite(&a)?)?,
         "systems32" => systems::<f32>(&positive_definite(&a)?)?,

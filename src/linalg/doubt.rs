@@ -79,6 +79,39 @@ pub(super) fn is_eigh<T: Scalar>(a: Dense<'_, T>, s: &[T], v: Dense<'_, T>, work
     })
 }
 
+/// True if V is orthonormal, A V is V S for the symmetric A, and S descends, all to rounding. The columns of both are
+/// contiguous.
+pub(super) fn is_leading_eigh(a: Dense<'_, f64>, s: &[f64], v: Dense<'_, f64>, work: &mut [f64]) -> bool {
+    is_leading(|x, product| times(a, x, product), size_of(a), s, v, work)
+}
+
+/// The same of an A of some size that is known by its products.
+pub(super) fn is_leading(
+    product: impl Fn(&[f64], &mut [f64]),
+    size: f64,
+    s: &[f64],
+    v: Dense<'_, f64>,
+    work: &mut [f64],
+) -> bool {
+    if !s.windows(2).all(|pair| pair[0] >= pair[1]) {
+        return false;
+    }
+    let [x, image, found, expected, rest] = parts(work, v.nrows());
+    let (x, rest) = (&mut x[..s.len()], &mut rest[..s.len()]);
+    (0..PROBES).all(|probe| {
+        probe_of(probe, x);
+        times(v, x, image);
+        transposed_times(v, image, rest);
+        if !near::<f64>(rest, x, 1.0) {
+            return false;
+        }
+        product(image, found);
+        x.iter_mut().zip(s).for_each(|(x, s)| *x *= s);
+        times(v, x, expected);
+        near::<f64>(found, expected, size)
+    })
+}
+
 /// True if R'R is the symmetric G, of which only the lower triangle is read, to rounding.
 pub(super) fn is_cholesky(g: &Mat<f64>, r: &Mat<f64>) -> Result<bool> {
     let n = g.ncols();
@@ -102,7 +135,7 @@ fn parts(work: &mut [f64], len: usize) -> [&mut [f64]; 5] {
 }
 
 /// A random vector of length one.
-fn probe_of(k: u64, x: &mut [f64]) {
+pub(super) fn probe_of(k: u64, x: &mut [f64]) {
     Stream::new(0, 0, PROBE).normals_of_row(k, x);
     let length = norm_sq(x).sqrt();
     x.iter_mut().for_each(|x| *x /= length);

@@ -30,13 +30,18 @@ pub fn eigh(a: &Mat<f64>) -> Result<(Vec<f64>, Mat<f64>)> {
 
 /// What [`eigh_into`] works in for order `n`.
 pub fn eigh_scratch<T: Scalar>(n: usize) -> ScratchSize {
+    ScratchSize(stack_of_eigh::<T>(n))
+}
+
+/// What [`eigh_by_stack`] takes.
+pub(super) fn stack_of_eigh<T: Scalar>(n: usize) -> StackReq {
     if n == 0 {
-        return ScratchSize(StackReq::EMPTY);
+        return StackReq::EMPTY;
     }
     let request =
         |parameters| evd::self_adjoint_evd_scratch::<T>(n, ComputeEigenvectors::Yes, Par::Seq, parameters);
     let routine = request(divide_and_conquer()).or(request(qr_iteration()));
-    ScratchSize(StackReq::new::<f64>(work_of(n)).and(routine))
+    StackReq::new::<f64>(work_of(n)).and(routine)
 }
 
 /// [`eigh`] into memory that is there: `values` and `vectors`. A is destroyed. Nothing is allocated, unless no
@@ -44,10 +49,20 @@ pub fn eigh_scratch<T: Scalar>(n: usize) -> ScratchSize {
 ///
 /// Panics if the shapes do not fit, if columns are not contiguous, or if the scratch is smaller than asked for.
 pub fn eigh_into<T: Scalar>(
+    a: DenseMut<'_, T>,
+    values: &mut [T],
+    vectors: DenseMut<'_, T>,
+    scratch: &mut Scratch,
+) -> Result<()> {
+    eigh_by_stack(a, values, vectors, scratch.stack())
+}
+
+/// The same in what is left of somebody's memory.
+pub(super) fn eigh_by_stack<T: Scalar>(
     mut a: DenseMut<'_, T>,
     values: &mut [T],
     mut vectors: DenseMut<'_, T>,
-    scratch: &mut Scratch,
+    stack: &mut MemStack,
 ) -> Result<()> {
     let n = a.nrows();
     assert!(a.ncols() == n && values.len() == n && vectors.nrows() == n && vectors.ncols() == n);
@@ -60,7 +75,7 @@ pub fn eigh_into<T: Scalar>(
         a.data()[i + j * stride] = a.data()[j + i * stride];
     }
     let unit = to_order_one(a.reborrow())?;
-    let (mut work, stack) = scratch.stack().make_with(work_of(n), |_| 0.0f64);
+    let (mut work, stack) = stack.make_with(work_of(n), |_| 0.0f64);
     let mut sound = false;
     for parameters in [divide_and_conquer(), qr_iteration()] {
         sound = by_faer(a.as_ref(), values, vectors.reborrow(), stack, parameters)

@@ -25,6 +25,8 @@
 //! | [`tsqr()`] | R of a matrix with many rows |
 //! | [`svd()`], [`eigh()`] | thin SVD, symmetric eigendecomposition |
 //! | [`svd_into`], [`eigh_into`] | the same of small matrices, `f32` too, in memory that the caller lends ([`Scratch`]) |
+//! | [`leading_eigh_into`] | the largest eigenvalues of a symmetric matrix and their vectors, alike |
+//! | [`arrow_eigh_into`] | those of a diagonal matrix with a row and a column beside it, in O(d²) |
 //! | `largest_of` and its kin | units in which squares neither overflow nor vanish |
 //!
 //! Iterations are not believed on their word: what they return is checked against A on a random vector, and there
@@ -34,6 +36,7 @@
 //! as slices do. Values never panic, whatever they are, and memory that cannot be had is an error;
 //! where that is the buffer which faer's products keep for each thread, twice the last-level cache, it unwinds.
 
+mod arrow;
 mod batch;
 mod cholesky;
 mod columns;
@@ -45,6 +48,7 @@ mod gram;
 mod householder;
 mod jacobi;
 mod kernel;
+mod leading;
 mod orthonormal;
 mod panel;
 mod pivoted;
@@ -64,10 +68,12 @@ mod svd;
 #[cfg(test)]
 mod testing;
 mod triangle;
+mod tridiagonal;
 mod tsqr;
 mod view;
 mod whiten;
 
+pub use arrow::{arrow_eigh_into, arrow_eigh_scratch};
 pub(crate) use batch::{
     BATCH_ROWS, Batch, SIDES, SUM_DEPTH, add_product, add_transposed_product, batch_rows, fit,
 };
@@ -78,6 +84,7 @@ pub use condition::{condition_of_upper, norm_of_upper};
 pub use eigh::{eigh, eigh_into, eigh_scratch};
 pub use factor::Factor;
 pub(crate) use gram::gram;
+pub use leading::{leading_eigh_into, leading_eigh_scratch};
 pub(crate) use orthonormal::{WELL_CONDITIONED, over_triangle};
 pub use orthonormal::{cholesky_qr2, orthonormal};
 pub(crate) use pivoted::{Pivoted, pivoted_cholesky};

@@ -11,6 +11,8 @@ the departure of the orthonormal factors from orthonormality.
 `rows` is E E' of 64 of its rows, beside `(E @ E.T).toarray()`, `forms` v'Gv of all rows v, beside
 `A.multiply(A @ G).sum(1)`;
 `leverages` are the squared norms of the rows of A R^-1 for a triangle that is there, beside BLAS's trmm;
+`leading-3` and `leading-6` are the largest three and six tenths of the eigenpairs, beside LAPACK's by index;
+`arrow` is a diagonal matrix bordered by a row and a column, beside `eigh` of it;
 `basis` and `qr2` are orthonormal bases by TSQR and by CholeskyQR2, beside LAPACK's QR.
 """
 
@@ -30,8 +32,10 @@ ROOT = Path(__file__).parents[3]
 OPERATIONS = ["gemm", "syrk", "trsm", "cholesky", "qr", "svd", "eigh"]
 SPARSE = ["sparse", "rows", "forms"]
 TALL = [f"{name}-{threads}" for name in ["tall", "leverages", "basis", "qr2"] for threads in [1, 2]]
-OPERATIONS += ["systems", "systems32", *SPARSE, *TALL]
+LEADING = ["leading-3", "leading-6"]
+OPERATIONS += [*LEADING, "arrow", "systems", "systems32", *SPARSE, *TALL]
 ORDERS = {key: [256, 1024] for key in SPARSE} | {key: [64, 256] for key in TALL}
+ORDERS |= {key: [48, 80, 116, 164] for key in LEADING} | {"arrow": [32, 96]}
 ORDERS["systems"] = ORDERS["systems32"] = [8, 16, 32, 64, 128]
 MOST_RUNS = 2000
 
@@ -141,6 +145,21 @@ def prepare(operation, rows, n):
     def eigh_error(factors):
         values, vectors = factors
         return max(norm(g @ vectors - vectors * values) / norm(g), departure(vectors))
+
+    def leading_error(factors):
+        values, vectors = factors
+        error = norm(vectors.T @ vectors - np.eye(len(values))) / np.sqrt(len(values))
+        return max(norm(g @ vectors - vectors * values) / norm(g), error)
+
+    if operation in LEADING:
+        first = n - n * int(operation[-1]) // 10
+        return lambda: sl.eigh(g, subset_by_index=[first, n - 1], check_finite=False), leading_error
+
+    if operation == "arrow":
+        poles = (1 - np.arange(n) / n) ** 2
+        g = np.diag(np.append(poles, 0.01 + a[:, 0] @ a[:, 0])).astype(float, order="F")
+        g[n, :n] = g[:n, n] = np.sqrt(poles) * a[:, 0]
+        return lambda: sl.eigh(g, driver="evd", check_finite=False), leading_error
 
     def tall_error(factors):
         r = factors[0][:n]
