@@ -5,10 +5,12 @@ use crate::linalg::{gram, gram_of_rows, sparse_gram};
 use crate::matrix::{Axis, ColumnNorms, Mat, Matrix, Products, Real, Touched};
 use crate::memory::{collected, filled, zeros};
 use crate::parallel::Context;
-use crate::simd::norm_sq;
+use crate::simd::{axpy, norm_sq};
 
 /// What memory is for.
 const BATCH: &str = "a batch of rows";
+/// Up to so many entries are multiplied one by one.
+const FEW_ENTRIES: usize = 1 << 12;
 /// Up to so many sparse rows are multiplied with each other pair by pair.
 const FEW_ROWS: usize = 20;
 
@@ -97,14 +99,34 @@ impl<'a, B: Real> Batch<'a, B> {
     /// E X of rows of X in its columns, row i in column i; so is the result.
     pub fn times(&self, context: &Context, x: &Mat<f64>) -> Result<Mat<f64>> {
         let mut out = Mat::zeros(x.nrows(), self.rows.nrows())?;
-        self.local().product(context, x.as_ref().t(), out.as_mut().t())?;
+        match self.local() {
+            Matrix::Sparse(e) if e.nnz() <= FEW_ENTRIES => {
+                e.visit_rows(0..e.nrows(), |i, j, value| axpy(value, x.col(j), out.col_mut(i)));
+            }
+            e => e.product(context, x.as_ref().t(), out.as_mut().t())?,
+        }
         Ok(out)
     }
 
-    /// E'W of the rows of W, row i in column i; so is the result.
+    /// `out += E'W` of the rows of W, row i in column i; so is `out`.
+    pub fn add_transposed_times(&self, context: &Context, w: &Mat<f64>, out: &mut Mat<f64>) -> Result<()> {
+        match self.local() {
+            Matrix::Sparse(e) if e.nnz() <= FEW_ENTRIES => {
+                e.visit_rows(0..e.nrows(), |i, j, value| axpy(value, w.col(i), out.col_mut(j)));
+            }
+            e => {
+                let mut more = Mat::zeros(w.nrows(), out.ncols())?;
+                e.transposed_product(context, w.as_ref().t(), more.as_mut().t())?;
+                axpy(1.0, more.as_slice(), out.as_mut_slice());
+            }
+        }
+        Ok(())
+    }
+
+    /// E'W of the rows of W.
     pub fn transposed_times(&self, context: &Context, w: &Mat<f64>) -> Result<Mat<f64>> {
         let mut out = Mat::zeros(w.nrows(), self.columns().len())?;
-        self.local().transposed_product(context, w.as_ref().t(), out.as_mut().t())?;
+        self.add_transposed_times(context, w, &mut out)?;
         Ok(out)
     }
 }

@@ -9,11 +9,12 @@
 //! With Z = F T G': U becomes [U F1; F2] and V becomes V a + E'W, a = S F1 / T and W = F2 / T.
 
 use crate::error::Result;
-use crate::linalg::{Scratch, eigh_into, eigh_scratch, svd};
+use crate::linalg::{
+    Scratch, arrow_eigh_into, arrow_eigh_scratch, leading_eigh_into, leading_eigh_scratch, svd,
+};
 use crate::matrix::{Dense, DenseMut, Mat, Products, Real};
 use crate::memory::{collected, zeros};
 use crate::parallel::Context;
-use crate::simd::axpy;
 use crate::svd::solve::{Params, Solver, svds};
 use crate::svd::updates::batch::{Batch, visit_entries};
 use crate::svd::updates::coordinates::Coordinates;
@@ -82,21 +83,15 @@ impl<B: Real> Stacked<'_, '_, B> {
 
 /// By eigenvectors of Z Z'; nothing where that is not accurate enough.
 pub(super) fn by_gram<B: Real>(context: &Context, z: &Stacked<'_, '_, B>) -> Result<Option<Ritz>> {
-    let (l, n) = (z.s.len(), z.len());
+    let n = z.len();
     let along = z.batch.times(context, z.touched)?;
     let of_rows = z.batch.gram(context)?;
-    let mut gram = Mat::zeros(n, n)?;
-    for j in 0..l {
-        gram[(j, j)] = z.s[j] * z.s[j];
-        for i in l..n {
-            gram[(i, j)] = along[(j, i - l)] * z.s[j];
-        }
-    }
-    for j in l..n {
-        gram.col_mut(j)[j..].copy_from_slice(&of_rows.col(j - l)[j - l..]);
-    }
-    let trace: f64 = (0..n).map(|j| gram[(j, j)]).sum();
-    let (values, vectors) = leading(gram, (z.most + 1).min(n))?;
+    let trace = z.s.iter().map(|s| s * s).sum::<f64>() + (0..of_rows.ncols()).map(|j| of_rows[(j, j)]).sum::<f64>();
+    let count = (z.most + 1).min(n);
+    let (values, vectors) = match of_rows.ncols() {
+        1 => of_arrow(z.s, &along, of_rows[(0, 0)], count)?,
+        _ => of_gram(z.s, &along, &of_rows, count)?,
+    };
     let largest = values.first().copied().unwrap_or(0.0);
     let nothing = NOTHING.max(2.0 * n as f64 * f64::EPSILON) * largest;
     let kept = values.iter().take(z.most).take_while(|&&value| value > nothing).count();
@@ -108,6 +103,35 @@ pub(super) fn by_gram<B: Real>(context: &Context, z: &Stacked<'_, '_, B>) -> Res
     let next = values.get(kept).map_or(0.0, |value| value.max(0.0).sqrt());
     let discarded = (trace - values[..kept].iter().sum::<f64>()).max(next * next);
     by_left(context, z, s, f, next, discarded).map(Some)
+}
+
+/// The largest eigenvalues of [S^2, S c'; c S, E E'], the largest first, and their vectors.
+fn of_gram(s: &[f64], along: &Mat<f64>, of_rows: &Mat<f64>, count: usize) -> Result<(Vec<f64>, Mat<f64>)> {
+    let (l, n) = (s.len(), s.len() + of_rows.ncols());
+    let mut gram = Mat::zeros(n, n)?;
+    for j in 0..l {
+        gram[(j, j)] = s[j] * s[j];
+        for i in l..n {
+            gram[(i, j)] = along[(j, i - l)] * s[j];
+        }
+    }
+    for j in l..n {
+        gram.col_mut(j)[j..].copy_from_slice(&of_rows.col(j - l)[j - l..]);
+    }
+    let (mut values, mut vectors) = (zeros(count, VALUES)?, Mat::zeros(n, count)?);
+    let mut scratch = Scratch::new(leading_eigh_scratch(n, count))?;
+    leading_eigh_into(gram.as_mut(), &mut values, vectors.as_mut(), &mut scratch)?;
+    Ok((values, vectors))
+}
+
+/// The same of one row: an arrow.
+fn of_arrow(s: &[f64], along: &Mat<f64>, corner: f64, count: usize) -> Result<(Vec<f64>, Mat<f64>)> {
+    let poles = collected(s.iter().map(|s| s * s), VALUES)?;
+    let border = collected(s.iter().zip(along.as_slice()).map(|(s, along)| s * along), VALUES)?;
+    let (mut values, mut vectors) = (zeros(count, VALUES)?, Mat::zeros(s.len() + 1, count)?);
+    let mut scratch = Scratch::new(arrow_eigh_scratch(s.len()))?;
+    arrow_eigh_into(&poles, &border, corner, &mut values, vectors.as_mut(), &mut scratch)?;
+    Ok((values, vectors))
 }
 
 /// Both sides from the left singular vectors.
@@ -123,8 +147,7 @@ fn by_left<B: Real>(
     let rotation = Mat::from_fn(kept, l, |j, i| z.s[i] * f[(i, j)] / s[j])?;
     let weights = Mat::from_fn(kept, z.len() - l, |j, i| f[(l + i, j)] / s[j])?;
     let mut rows = rotated(context, z.touched, &rotation)?;
-    let more = z.batch.transposed_times(context, &weights)?;
-    axpy(1.0, more.as_slice(), rows.as_mut_slice());
+    z.batch.add_transposed_times(context, &weights, &mut rows)?;
     Ok(Ritz { s, f, rotation, rows, next, discarded })
 }
 
@@ -236,14 +259,4 @@ impl<B: Real> Products for InCoordinates<'_, '_, '_, B> {
         }
         Ok(())
     }
-}
-
-/// The largest eigenvalues, the largest first, and their vectors.
-fn leading(mut gram: Mat<f64>, count: usize) -> Result<(Vec<f64>, Mat<f64>)> {
-    let n = gram.nrows();
-    let (mut values, mut vectors) = (zeros(n, VALUES)?, Mat::zeros(n, n)?);
-    let mut scratch = Scratch::new(eigh_scratch::<f64>(n))?;
-    eigh_into(gram.as_mut(), &mut values, vectors.as_mut(), &mut scratch)?;
-    let reversed = Mat::from_fn(n, count, |i, j| vectors[(i, n - 1 - j)])?;
-    Ok((collected(values.iter().rev().take(count).copied(), VALUES)?, reversed))
 }
