@@ -31,7 +31,7 @@ pub(super) const NOBODY: u16 = u16::MAX;
 const MOST_LEVELS: usize = 48;
 /// What the levels have of U'U are differences. Once rows have grown by so much (squared), as they do where most of a vector
 /// has gone with other rows, all are written anew and what they have is summed again.
-const MOST_GROWTH: f64 = 1e3;
+const MOST_GROWTH: f64 = 1e2;
 
 /// Rows of up to so many numbers, in any order.
 pub(super) struct Side<T> {
@@ -253,7 +253,11 @@ impl<T: Stored> Side<T> {
             let mut as_stored = Mat::zeros(rotation.ncols(), members.len())?;
             for (k, &i) in members.iter().enumerate() {
                 let from = self.stored(slots[i as usize]);
-                as_stored.col_mut(k).iter_mut().zip(from).for_each(|(to, from)| *to = from.to_f64());
+                let to = as_stored.col_mut(k);
+                match T::as_f64(from) {
+                    Some(from) => to.copy_from_slice(&from[..to.len()]),
+                    None => to.iter_mut().zip(from).for_each(|(to, from)| *to = from.to_f64()),
+                }
             }
             let rotated = rotated(context, &as_stored, rotation)?;
             for (k, &i) in members.iter().enumerate() {

@@ -84,6 +84,10 @@ impl<T> Change<T> {
 
 /// Updates between two looks at orthonormality.
 const A_LOOK: u64 = 64;
+/// What is repaired, in double and in single precision; and what orthonormal sides are known to, which is as far as they are
+/// brought after a delete.
+const REPAIR: [f64; 2] = [1e-10, 1e-5];
+const ROUNDING: [f64; 2] = [1e-14, 1e-7];
 
 impl<T: Stored> TruncatedSvd<T> {
     /// Of a matrix without rows and columns.
@@ -191,6 +195,7 @@ impl<T: Stored> TruncatedSvd<T> {
     /// Makes a change; an error leaves the model as it was.
     pub fn apply(&mut self, change: Change<T>) -> Result<()> {
         let Change { left, right, s, most, ledger, weights, sums, fallback, look } = change;
+        let rotated = left.is_some();
         for (side, rewrite) in [(&mut self.left, &left), (&mut self.right, &right)] {
             rewrite.as_ref().map_or(Ok(()), |rewrite| side.reserve(rewrite))?;
         }
@@ -214,19 +219,20 @@ impl<T: Stored> TruncatedSvd<T> {
             _ => {}
         }
         self.counters.fallbacks += u64::from(fallback);
-        self.counters.unchecked += 1;
+        self.counters.unchecked += u64::from(rotated);
         if look || self.counters.unchecked >= A_LOOK {
             self.counters.unchecked = 0;
+            let single = T::as_f64(&[]).is_none();
+            let limit = if look { 2.0 * ROUNDING[usize::from(single)] } else { REPAIR[usize::from(single)] };
             // Without memory for it there is another occasion.
-            let _ = self.repair();
+            let _ = self.repair(limit);
         }
         Ok(())
     }
 
-    /// Makes both sides orthonormal again where they are no more, in time that does not depend on the rows.
-    pub fn repair(&mut self) -> Result<()> {
+    /// Makes both sides orthonormal again where they are farther from it, in time that does not depend on the rows.
+    fn repair(&mut self, limit: f64) -> Result<()> {
         let (left, right) = (self.left.gram()?, self.right.gram()?);
-        let limit = if T::as_f64(&[]).is_some() { 1e-10 } else { 1e-5 };
         if distance_to_identity(&left).max(distance_to_identity(&right)) <= limit {
             return Ok(());
         }

@@ -63,7 +63,7 @@ def test_squares_give_way_to_reflections_with_a_word():
     with pytest.warns(FallbackWarning) as caught:
         *_, (model, _) = graded(8, 1e6, "gram", 3)
     assert [warning.category for warning in caught].count(FallbackWarning) == 1
-    assert model.n_fallbacks_ >= 3
+    assert model.n_fallbacks_ >= 1
     assert orthogonality(model) <= 1e-12
     *_, (model, _) = graded(8, 20.0, "gram", 3)
     assert model.n_fallbacks_ == 0
