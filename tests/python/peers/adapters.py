@@ -27,3 +27,24 @@ class RidgeCV(nearlin.RidgeCV):
             super()._check_options()
         finally:
             self.gcv_mode = mode
+
+
+class TruncatedSVD(nearlin.TruncatedSVD):
+    """The one solver has every name; what tunes theirs is not needed."""
+
+    def __init__(
+        self,
+        n_components=2,
+        *,
+        algorithm="randomized",
+        n_iter=5,
+        n_oversamples=10,
+        power_iteration_normalizer="auto",
+        random_state=None,
+        tol=0.0,
+    ):
+        super().__init__(n_components, random_state=random_state)
+        self.algorithm = algorithm
+        self.n_iter = n_iter
+        self.n_oversamples = n_oversamples
+        self.power_iteration_normalizer = power_iteration_normalizer
