@@ -91,6 +91,10 @@ impl<T: Real> Products for Matrix<'_, T> {
             Self::Sparse(a) => a.transposed_product(context, y, out),
         }
     }
+
+    fn prefers_many(&self) -> bool {
+        matches!(self, Self::Dense(_))
+    }
 }
 
 impl<T: Real> ColumnNorms for Matrix<'_, T> {

@@ -15,10 +15,16 @@
 mod bidiagonal;
 mod block;
 mod energy;
+mod lanczos;
 mod orthogonal;
+mod params;
+mod single;
 mod solve;
+mod tall;
+mod triplets;
 #[cfg(test)]
 mod testing;
 
 pub use energy::energy;
-pub use solve::{Output, Params, Solver, svds};
+pub use params::{Output, Params, Solver};
+pub use solve::svds;

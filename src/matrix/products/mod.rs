@@ -32,6 +32,10 @@ pub trait Products: Sync {
     fn product(&self, context: &Context, x: Dense<'_, f64>, out: DenseMut<'_, f64>) -> Result<()>;
     /// out = A'Y.
     fn transposed_product(&self, context: &Context, y: Dense<'_, f64>, out: DenseMut<'_, f64>) -> Result<()>;
+    /// True if some vectors at once take hardly longer than one.
+    fn prefers_many(&self) -> bool {
+        false
+    }
 }
 
 /// A matrix of which one read gives the norms of the columns.
