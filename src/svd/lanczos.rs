@@ -14,7 +14,7 @@ use crate::simd::{axpy, dot};
 use crate::svd::tall::{Columns, FEW, inner, remainder};
 
 /// How far vectors may turn before they are made orthogonal again, and the least that they ever do.
-const MOST_TURN: f64 = 1e-7;
+const MOST_TURN: f64 = 1e-4;
 const ROUNDING: f64 = 1e-16;
 /// Vectors at a time in the beginning.
 const FIRST: usize = 4;
@@ -98,9 +98,9 @@ impl Lanczos {
         self.h.nrows() - 1 - self.len
     }
 
-    /// Some vectors more. False if there is nothing to go on with: A'A leads nowhere else, or turns vectors at once.
-    pub fn extend(&mut self, context: &Context, a: &impl Products) -> Result<bool> {
-        let (m, wanted) = (self.len, self.at_once.min(self.room()));
+    /// Some vectors more, at most so many. False if there is nothing to go on with: A'A leads nowhere else, or turns vectors at once.
+    pub fn extend(&mut self, context: &Context, a: &impl Products, most: usize) -> Result<bool> {
+        let (m, wanted) = (self.len, self.at_once.min(self.room()).min(most));
         let Some(t) = self.advance(context, a, wanted)? else { return Ok(false) };
         let d = self.v.nrows();
         let fresh = Columns::new(self.fresh.as_slice(), d, wanted);
@@ -139,7 +139,7 @@ impl Lanczos {
         self.h[(m + some, m + some - 1)] = h[(some, some - 1)];
         self.len += some;
         let most = ((MOST_TURN / ROUNDING).ln() / growth * 0.9) as usize;
-        self.at_once = most.clamp(1, FEW).min(2 * some);
+        self.at_once = most.clamp(1, FEW).min(2 * some.max(2));
         Ok(true)
     }
 
@@ -152,8 +152,8 @@ impl Lanczos {
             let (before, after) = self.fresh.as_mut_slice().split_at_mut(i * d);
             let at = |at: usize| if at == 0 { self.v.col(m) } else { &before[(at - 1) * d..at * d] };
             let (x, w) = (at(i), &mut after[..d]);
-            a.product(context, Dense::column_major(x, d, 1), self.image.as_mut())?;
-            a.transposed_product(context, self.image.as_ref(), DenseMut::column_major(w, d, 1))?;
+            let (x_column, w_column) = (Dense::column_major(x, d, 1), DenseMut::column_major(w, d, 1));
+            a.gram_product(context, x_column, &mut self.image, w_column)?;
             self.made[1] += 1;
             if i == 0 {
                 let known = (0..m).filter(|&j| self.h[(m, j)] != 0.0);

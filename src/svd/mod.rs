@@ -6,11 +6,16 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `lanczos` | a basis of the right side, extended vector by vector with A'A and made orthonormal some at a time |
+//! | `tall` | the passes over it |
+//! | `single` | triplets from it, as long as squares are exact enough and few values are there twice |
 //! | `bidiagonal` | bases of both sides, extended block by block (Golub and Kahan), and compressed to Ritz vectors |
 //! | `block` | a few vectors, row by row |
 //! | `orthogonal` | a block without what a basis spans, as orthonormal columns and coefficients |
 //! | `energy` | what there is to be captured |
-//! | `solve` | rounds of the two until the residuals are small, and what is measured in the end |
+//! | `solve` | vector by vector, or else rounds of blocks until the residuals are small |
+//! | `triplets` | what is measured in the end |
+//! | `params` | what is asked for, and what comes back |
 
 mod bidiagonal;
 mod block;
@@ -21,9 +26,9 @@ mod params;
 mod single;
 mod solve;
 mod tall;
-mod triplets;
 #[cfg(test)]
 mod testing;
+mod triplets;
 
 pub use energy::energy;
 pub use params::{Output, Params, Solver};

@@ -8,19 +8,24 @@ use crate::matrix::{Dense, DenseMut, Mat, Products};
 use crate::parallel::Context;
 use crate::random::Stream;
 use crate::svd::lanczos::{Lanczos, Ritz};
-use crate::svd::params::{CAUTION, Output, Params, Solver, is_larger};
+use crate::svd::params::{Output, Params, Solver, is_larger};
 use crate::svd::triplets::Triplets;
 
+/// Residuals come down to this part of the tolerance before they are measured.
+const CAUTION: f64 = 0.3;
 /// The least residual that is asked for, and the least k-th singular value beside the first.
 const LEAST_TOLERANCE: f64 = 1e-12;
 const GRADED: f64 = 1e-3;
 /// Vectors of a basis beside three times as many as triplets.
 const MORE: usize = 64;
+/// Vectors between two looks at residuals, or their part of those that are there.
+const FEW: usize = 4;
+const PART_OF_BASIS: usize = 12;
 /// How often something is found elsewhere before blocks take over.
 const FINDS: usize = 2;
 /// Vectors that look elsewhere, at least, and their part of those that it took to find the triplets.
-const A_LOOK: usize = 16;
-const PART: usize = 4;
+const A_LOOK: usize = 12;
+const PART: usize = 6;
 
 /// True if A is larger than what a basis would have, and squares are exact enough.
 pub(super) fn is_fit((n, d): (usize, usize), params: &Params) -> bool {
@@ -85,7 +90,7 @@ fn found<M: Products>(
         basis.look_elsewhere(context)?;
         let goal = k + A_LOOK.max((took - k) / PART).min(basis.room());
         while basis.len() < goal && !is_over(basis) {
-            if !basis.extend(context, a)? {
+            if !basis.extend(context, a, goal - basis.len())? {
                 return Ok(None);
             }
         }
@@ -110,8 +115,9 @@ fn converged<M: Products>(
     let mut goal = k + k.max(A_LOOK) / 2;
     let mut last = (0, f64::INFINITY);
     loop {
-        while basis.len() < goal && basis.room() > 0 && (basis.made[0] < params.max_iter || basis.len() < k) {
-            if !basis.extend(context, a)? {
+        goal = goal.min(basis.len() + basis.room());
+        while basis.len() < goal && (basis.made[0] < params.max_iter || basis.len() < k) {
+            if !basis.extend(context, a, goal - basis.len())? {
                 return Ok(None);
             }
         }
@@ -126,10 +132,11 @@ fn converged<M: Products>(
         if worst <= target || basis.made[0] >= params.max_iter {
             return Ok(Some(ritz));
         }
-        let few = 4.max(len / 8);
+        let few = FEW.max(len / PART_OF_BASIS);
         let rate = (last.1 / worst).ln() / (len - last.0) as f64;
         let left = (worst / target).ln() / rate;
-        let step = if last.1.is_finite() && rate > 0.0 { left.min(few as f64) as usize } else { few };
+        // Residuals fall faster and faster.
+        let step = if rate > 0.0 && rate.is_finite() { few.min((0.5 * left) as usize) } else { few };
         last = (len, worst);
         if basis.room() == 0 {
             let kept = k + basis.len().saturating_sub(k) / 4;
@@ -157,6 +164,20 @@ impl<M: Products> Products for Turned<'_, M> {
             false => self.a.product(context, x, out),
             true => self.a.transposed_product(context, x, out),
         }
+    }
+
+    fn gram_product(
+        &self,
+        context: &Context,
+        x: Dense<'_, f64>,
+        image: &mut Mat<f64>,
+        out: DenseMut<'_, f64>,
+    ) -> Result<()> {
+        if !self.is {
+            return self.a.gram_product(context, x, image, out);
+        }
+        self.a.transposed_product(context, x, image.as_mut())?;
+        self.a.product(context, image.as_ref(), out)
     }
 
     fn transposed_product(&self, context: &Context, y: Dense<'_, f64>, out: DenseMut<'_, f64>) -> Result<()> {

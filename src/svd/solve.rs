@@ -80,6 +80,21 @@ impl<M: Products> Products for Scaled<'_, M> {
         Ok(())
     }
 
+    fn gram_product(
+        &self,
+        context: &Context,
+        x: Dense<'_, f64>,
+        image: &mut Mat<f64>,
+        out: DenseMut<'_, f64>,
+    ) -> Result<()> {
+        // The product of a product may be out of range before it is scaled.
+        if self.factor == 1.0 {
+            return self.a.gram_product(context, x, image, out);
+        }
+        self.product(context, x, image.as_mut())?;
+        self.transposed_product(context, image.as_ref(), out)
+    }
+
     fn prefers_many(&self) -> bool {
         self.a.prefers_many()
     }
@@ -112,25 +127,26 @@ fn solve<M: Products>(context: &Context, a: &M, params: &Params, random: Stream)
     }
     let start = first_block(d, block, params.start.as_deref(), &random)?;
     let mut bases = Bidiagonal::new(context, (n, d), start, most, random)?;
+    let limit = params.max_iter.saturating_sub(before[0]).max(k.div_ceil(block));
     let advance = |bases: &mut Bidiagonal, blocks: usize| {
-        let allowed = params.max_iter.max(k.div_ceil(block)).saturating_sub(bases.made);
+        let allowed = limit.saturating_sub(bases.made);
         for _ in 0..blocks.min(bases.room() / block).min(allowed) {
             bases.extend(context, a)?;
         }
         let ritz = bases.ritz()?;
-        let done = bases.made.min(params.max_iter);
+        let done = (before[0] + bases.made).min(params.max_iter);
         context.progress(done, params.max_iter, &[("residual", ritz.worst(k))])?;
         Ok::<_, Error>(ritz)
     };
     let mut ritz = advance(&mut bases, kept.div_ceil(block))?;
     let triplets = loop {
         let is_small = ritz.worst(k) <= CAUTION * params.tolerance;
-        if is_small || bases.made >= params.max_iter || bases.u.len() < kept {
+        if is_small || bases.made >= limit || bases.u.len() < kept {
             let before = collected(ritz.values()[..k].iter().copied(), VALUES)?;
             bases.compress(context, &ritz, k)?;
             let u = Mat::copy_of(bases.u.columns().cols(0..k))?;
             let triplets = Triplets { u, s: before, v: Mat::copy_of(bases.v.columns().cols(0..k))? };
-            if !is_small || bases.made >= params.max_iter {
+            if !is_small || bases.made >= limit {
                 break triplets;
             }
             // Products with one block show no singular value more often than it has vectors. What had not converged went

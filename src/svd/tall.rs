@@ -5,6 +5,7 @@ use crate::matrix::{DenseMut, Mat, even_blocks, make_rows};
 use crate::memory::{reset, resize, zeros};
 use crate::parallel::Context;
 use crate::simd::kernel;
+use crate::simd::lanes::Lanes;
 use std::ops::Range;
 
 /// The most that a few vectors are: numbers of a row, the rest of which are zeros.
@@ -105,28 +106,41 @@ const GROUP: usize = 8;
 
 /// As many rows as there are, of up to [`GROUP`] vectors; the last of them again for those that are missing.
 #[inline(always)]
-fn group<'v>(v: &'v [f64], nrows: usize, start: usize, rows: usize, j: usize) -> [&'v [f64]; GROUP] {
-    let last = v.len() / nrows - 1;
-    std::array::from_fn(|i| &v[(j + i).min(last) * nrows + start..][..rows])
+fn group(v: &[f64], nrows: usize, start: usize, rows: usize, first: usize) -> [&[f64]; GROUP] {
+    let (last, mut columns) = (v.len() / nrows - 1, [&v[..0]; GROUP]);
+    for j in 0..GROUP {
+        let column = if first + j < last { first + j } else { last };
+        columns[j] = &v[column * nrows + start..][..rows];
+    }
+    columns
+}
+
+/// Asks for row `i` of vectors, all rows of a cache line in turn.
+#[inline(always)]
+fn prefetch<V: Lanes>(columns: &[&[f64]; GROUP], i: usize) {
+    V::prefetch(columns[i % GROUP].as_ptr().wrapping_add(i / GROUP * GROUP));
 }
 
 kernel! {
     /// sums += V'W over the rows from `start` on that `panel` has of W.
     fn add_inner<V>(v: &[f64], nrows: usize, start: usize, panel: &[Row], sums: &mut [Row]) {
-        for (g, sums) in sums.chunks_mut(GROUP).enumerate() {
-            let columns = group(v, nrows, start, panel.len(), g * GROUP);
-            let next = group(v, nrows, start, panel.len(), (g + 1) * GROUP);
+        for first in (0..sums.len()).step_by(GROUP) {
+            let columns = group(v, nrows, start, panel.len(), first);
+            let next = group(v, nrows, start, panel.len(), first + GROUP);
             let mut totals = [V::splat(0.0); GROUP];
-            for (i, row) in panel.iter().enumerate() {
-                if i % 8 == 0 {
-                    (0..GROUP).for_each(|j| V::prefetch(next[j].as_ptr().wrapping_add(i)));
-                }
-                let row = V::load(row);
+            for i in 0..panel.len() {
+                prefetch::<V>(&next, i);
+                let row = V::load(&panel[i]);
                 for j in 0..GROUP {
                     totals[j] = row.mul_add(V::splat(columns[j][i]), totals[j]);
                 }
             }
-            sums.iter_mut().zip(totals).for_each(|(sum, total)| V::load(sum).add(total).store(sum));
+            for j in 0..GROUP {
+                if first + j < sums.len() {
+                    let sum = &mut sums[first + j];
+                    V::load(sum).add(totals[j]).store(sum);
+                }
+            }
         }
     }
 }
@@ -134,21 +148,23 @@ kernel! {
 kernel! {
     /// W -= V C over the rows from `start` on that `panel` has of W.
     fn take_off<V>(v: &[f64], nrows: usize, start: usize, c: &[Row], panel: &mut [Row]) {
-        for (g, c) in c.chunks(GROUP).enumerate() {
-            let columns = group(v, nrows, start, panel.len(), g * GROUP);
-            let next = group(v, nrows, start, panel.len(), (g + 1) * GROUP);
+        for first in (0..c.len()).step_by(GROUP) {
+            let columns = group(v, nrows, start, panel.len(), first);
+            let next = group(v, nrows, start, panel.len(), first + GROUP);
             let mut weights = [V::splat(0.0); GROUP];
-            weights.iter_mut().zip(c).for_each(|(weight, c)| *weight = V::splat(0.0).sub(V::load(c)));
-            for (i, row) in panel.iter_mut().enumerate() {
-                if i % 8 == 0 {
-                    (0..GROUP).for_each(|j| V::prefetch(next[j].as_ptr().wrapping_add(i)));
+            for j in 0..GROUP {
+                if first + j < c.len() {
+                    weights[j] = V::splat(0.0).sub(V::load(&c[first + j]));
                 }
-                let (mut even, mut odd) = (V::load(row), V::splat(0.0));
-                for j in (0..GROUP).step_by(2) {
-                    even = weights[j].mul_add(V::splat(columns[j][i]), even);
-                    odd = weights[j + 1].mul_add(V::splat(columns[j + 1][i]), odd);
+            }
+            for i in 0..panel.len() {
+                prefetch::<V>(&next, i);
+                let (mut even, mut odd) = (V::load(&panel[i]), V::splat(0.0));
+                for j in 0..GROUP / 2 {
+                    even = weights[2 * j].mul_add(V::splat(columns[2 * j][i]), even);
+                    odd = weights[2 * j + 1].mul_add(V::splat(columns[2 * j + 1][i]), odd);
                 }
-                even.add(odd).store(row);
+                even.add(odd).store(&mut panel[i]);
             }
         }
     }
@@ -157,8 +173,8 @@ kernel! {
 kernel! {
     /// Every row of the panel times M.
     fn multiply<V>(m: &[Row; FEW], panel: &mut [Row]) {
-        for row in panel {
-            let mut sum = V::splat(0.0);
+        for i in 0..panel.len() {
+            let (row, mut sum) = (&mut panel[i], V::splat(0.0));
             for j in 0..FEW {
                 sum = V::load(&m[j]).mul_add(V::splat(row[j]), sum);
             }

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::linalg::{cholesky, cholesky_qr2, norm, over_triangle};
-use crate::matrix::{Mat, Products};
+use crate::matrix::{Mat, Panel, Products};
 use crate::memory::zeros;
 use crate::parallel::Context;
 use crate::simd::axpy;
@@ -59,14 +59,20 @@ impl Triplets {
         }
         let [(u, of_u), (v, of_v)] = [orthonormal(context, self.u)?, orthonormal(context, self.v)?];
         let s = self.s;
-        let (mut images, mut back) = (Mat::zeros(u.nrows(), k)?, Mat::zeros(v.nrows(), k)?);
-        a.product(context, v.as_ref(), images.as_mut())?;
-        a.transposed_product(context, u.as_ref(), back.as_mut())?;
-        let mut residuals = zeros(k, "residuals")?;
-        for (i, residual) in residuals.iter_mut().enumerate() {
-            axpy(-s[i], u.col(i), images.col_mut(i));
-            axpy(-s[i], v.col(i), back.col_mut(i));
-            *residual = [norm(images.col(i)), norm(back.col(i))];
+        let mut residuals = zeros::<[f64; 2]>(k, "residuals")?;
+        for group in Panel::groups(k) {
+            let mut image = Mat::zeros(u.nrows(), group.len())?;
+            a.product(context, v.as_ref().cols(group.clone()), image.as_mut())?;
+            for (at, i) in group.clone().enumerate() {
+                axpy(-s[i], u.col(i), image.col_mut(at));
+                residuals[i][0] = norm(image.col(at));
+            }
+            let mut image = Mat::zeros(v.nrows(), group.len())?;
+            a.transposed_product(context, u.as_ref().cols(group.clone()), image.as_mut())?;
+            for (at, i) in group.enumerate() {
+                axpy(-s[i], v.col(i), image.col_mut(at));
+                residuals[i][1] = norm(image.col(at));
+            }
         }
         let n_products = n_products + k;
         Ok(Output { u, s, v, solver, residuals, orthogonality: of_u.max(of_v), n_iter, n_products })
