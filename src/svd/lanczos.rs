@@ -239,3 +239,60 @@ fn combined(context: &Context, v: Dense<'_, f64>, y: Dense<'_, f64>) -> Result<M
     })?;
     Ok(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linalg::orthonormal;
+    use crate::matrix::LinearOperator;
+    use crate::matrix::testing::Known;
+    use crate::svd::orthogonal::{departure, gram};
+    use crate::svd::testing::numbers;
+
+    /// A'A V - V H - v h', and V with v.
+    fn remainder_of(lanczos: &Lanczos, a: &Mat<f64>) -> (Mat<f64>, Mat<f64>) {
+        let m = lanczos.len;
+        let h = |i: usize, j: usize| lanczos.h[(i.max(j), i.min(j))];
+        let all = Mat::copy_of(lanczos.v.as_ref().cols(0..m + 1)).unwrap();
+        let image = product(a.as_ref(), all.as_ref().cols(0..m)).unwrap();
+        let image = product(a.as_ref().t(), image.as_ref()).unwrap();
+        let expected = product(all.as_ref(), Mat::from_fn(m + 1, m, h).unwrap().as_ref()).unwrap();
+        let rest = Mat::from_fn(image.nrows(), m, |i, j| image[(i, j)] - expected[(i, j)]).unwrap();
+        (rest, all)
+    }
+
+    #[test]
+    fn what_vectors_turn_is_made_good_after_restarts_and_elsewhere() {
+        let context = Context::new(1);
+        let basis = |n, seed| orthonormal(&context, numbers(n, 100, seed)).unwrap();
+        let (u, v) = (basis(300, 1), basis(140, 2));
+        let value = |j: usize| if j < 10 { 20.0 - j as f64 } else { 1.0 + 0.9f64.powi(j as i32) };
+        let scaled = Mat::from_fn(300, 100, |i, j| u[(i, j)] * value(j)).unwrap();
+        let known = Known(product(scaled.as_ref(), v.as_ref().t()).unwrap());
+        let made = |threads: usize| {
+            let context = Context::new(threads);
+            let a = &known as &dyn LinearOperator;
+            let mut lanczos = Lanczos::new(&context, (300, 140), 60, None, Stream::new(1, 0, 0)).unwrap();
+            for turn in 0..3 {
+                while lanczos.room() > 0 {
+                    assert!(lanczos.extend(&context, &a, FEW).unwrap());
+                }
+                let (rest, all) = remainder_of(&lanczos, &known.0);
+                assert!(departure(&gram(&context, &all).unwrap()) < 1e-14, "{turn}");
+                let size = lanczos.size;
+                assert!(rest.as_slice().iter().all(|value| value.abs() < 1e-14 * size), "{turn}");
+                let ritz = lanczos.ritz().unwrap();
+                assert!((0..10).all(|j| (ritz.s[j] - value(j)).abs() < 1e-13 * 20.0));
+                assert!(ritz.worst(10) < 1e-14);
+                lanczos.compress(&context, &ritz, if turn == 0 { 20 } else { 10 }).unwrap();
+                if turn == 1 {
+                    lanczos.look_elsewhere(&context).unwrap();
+                }
+            }
+            // Not a vector at a time.
+            assert!(lanczos.made[0] * 2 < lanczos.made[1]);
+            lanczos.v
+        };
+        assert_eq!(made(1).as_slice(), made(3).as_slice());
+    }
+}
