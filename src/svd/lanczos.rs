@@ -166,7 +166,7 @@ impl Lanczos {
             axpy(-t[(i, i)], x, w);
             let length = norm(w);
             self.size = self.size.max(t[(i, i)]);
-            if !(length > NOTHING * self.size) {
+            if length.is_nan() || length <= NOTHING * self.size {
                 return Ok(None);
             }
             t[(i + 1, i)] = length;

@@ -116,7 +116,7 @@ fn solve<M: Products>(context: &Context, a: &M, params: &Params, random: Stream)
     let solver = params.solver.unwrap_or(Solver::Lanczos);
     let mut before = [0; 2];
     if solver == Solver::Lanczos && !a.prefers_many() && single::is_fit(a.shape(), params) {
-        match single::solve(context, a, params, random.clone())? {
+        match single::solve(context, a, params, random)? {
             (Some(found), _) => return Ok(found),
             (None, made) => before = made,
         }
