@@ -67,6 +67,10 @@ impl<T: Real> Products for Dense<'_, T> {
     fn transposed_product(&self, context: &Context, y: Dense<'_, f64>, out: DenseMut<'_, f64>) -> Result<()> {
         transposed_product_of_rows(context, self, y, out)
     }
+
+    fn prefers_many(&self) -> bool {
+        true
+    }
 }
 
 impl<T: Real> ColumnNorms for Dense<'_, T> {

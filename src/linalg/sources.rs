@@ -3,7 +3,7 @@
 use super::rows::{product_of_rows, transposed_product_of_rows};
 use crate::error::Result;
 use crate::matrix::{
-    Adjusted, Buffer, ColumnNorms, Dense, DenseMut, Matrix, Products, Real, Source, row_blocks,
+    Adjusted, Buffer, ColumnNorms, Dense, DenseMut, Mat, Matrix, Products, Real, Source, row_blocks,
 };
 use crate::parallel::Context;
 use std::ops::Range;
@@ -90,6 +90,23 @@ impl<T: Real> Products for Matrix<'_, T> {
             Self::Dense(a) => a.transposed_product(context, y, out),
             Self::Sparse(a) => a.transposed_product(context, y, out),
         }
+    }
+
+    fn gram_product(
+        &self,
+        context: &Context,
+        x: Dense<'_, f64>,
+        image: &mut Mat<f64>,
+        out: DenseMut<'_, f64>,
+    ) -> Result<()> {
+        match self {
+            Self::Dense(a) => a.gram_product(context, x, image, out),
+            Self::Sparse(a) => a.gram_product(context, x, image, out),
+        }
+    }
+
+    fn prefers_many(&self) -> bool {
+        matches!(self, Self::Dense(_))
     }
 }
 

@@ -6,20 +6,32 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `lanczos` | a basis of the right side, extended vector by vector with A'A and made orthonormal some at a time |
+//! | `tall` | the passes over it |
+//! | `single` | triplets from it, as long as squares are exact enough and few values are there twice |
 //! | `bidiagonal` | bases of both sides, extended block by block (Golub and Kahan), and compressed to Ritz vectors |
 //! | `block` | a few vectors, row by row |
 //! | `orthogonal` | a block without what a basis spans, as orthonormal columns and coefficients |
 //! | `energy` | what there is to be captured |
-//! | `solve` | rounds of the two until the residuals are small, and what is measured in the end |
+//! | `solve` | vector by vector, or else rounds of blocks until the residuals are small |
+//! | `triplets` | what is measured in the end |
+//! | `params` | what is asked for, and what comes back |
+//! | [`updates`] | triplets that follow their matrix as it changes |
 
 mod bidiagonal;
 mod block;
 mod energy;
+mod lanczos;
 mod orthogonal;
+mod params;
+mod single;
 mod solve;
-pub mod updates;
+mod tall;
 #[cfg(test)]
 mod testing;
+mod triplets;
+pub mod updates;
 
 pub use energy::energy;
-pub use solve::{Output, Params, Solver, svds};
+pub use params::{Output, Params, Solver};
+pub use solve::svds;

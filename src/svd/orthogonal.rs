@@ -103,13 +103,18 @@ fn take_off(context: &Context, basis: Dense<'_, f64>, w: &mut Block) -> Result<(
     w.subtract(context, basis, along.as_ref())
 }
 
-/// The largest entry of Q'Q - I.
-pub(super) fn distance_to_orthonormal(context: &Context, q: &Mat<f64>) -> Result<f64> {
-    let k = q.ncols();
-    let mut gram = Mat::zeros(k, k)?;
+/// Q'Q
+pub(super) fn gram(context: &Context, q: &Mat<f64>) -> Result<Mat<f64>> {
+    let mut gram = Mat::zeros(q.ncols(), q.ncols())?;
     q.as_ref().transposed_product(context, q.as_ref(), gram.as_mut())?;
+    Ok(gram)
+}
+
+/// The largest entry of Q'Q - I.
+pub(super) fn departure(gram: &Mat<f64>) -> f64 {
+    let k = gram.ncols();
     let entry = |(i, j): (usize, usize)| (gram[(i, j)] - f64::from(i == j)).abs();
-    Ok((0..k).flat_map(|i| (0..k).map(move |j| (i, j))).map(entry).fold(0.0, f64::max))
+    (0..k).flat_map(|i| (0..k).map(move |j| (i, j))).map(entry).fold(0.0, f64::max)
 }
 
 /// Gram and Schmidt, over and over, with random numbers for columns of which no more than `nothing` is left.
@@ -179,7 +184,7 @@ mod tests {
                 let q = q.view();
                 let both =
                     Mat::from_fn(50, 10, |i, j| if j < 6 { basis[(i, j)] } else { q.get(i, j - 6) }).unwrap();
-                assert!(distance_to_orthonormal(&context, &both).unwrap() < 1e-14, "{case}");
+                assert!(departure(&gram(&context, &both).unwrap()) < 1e-14, "{case}");
                 let back = product(both.as_ref(), coefficients.as_ref()).unwrap();
                 let error = back.as_slice().iter().zip(w.as_slice()).map(|(x, y)| (x - y).abs());
                 assert!(error.fold(0.0, f64::max) < 4e-14, "{case}");

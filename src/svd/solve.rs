@@ -1,70 +1,16 @@
 //! Rounds of products until the residuals are small.
 
 use crate::error::{Error, Result};
-use crate::linalg::{Qr, cholesky_qr2, largest_of, make_workspace, norm, product, svd};
+use crate::linalg::{Qr, largest_of, make_workspace, product, svd};
 use crate::matrix::{Dense, DenseMut, Mat, Products, power_of_two_below};
-use crate::memory::{collected, zeros};
+use crate::memory::collected;
 use crate::parallel::Context;
 use crate::random::Stream;
-use crate::simd::axpy;
 use crate::svd::bidiagonal::Bidiagonal;
 use crate::svd::block::Block;
-use crate::svd::orthogonal::distance_to_orthonormal;
-
-/// How the space is built that triplets are taken from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Solver {
-    /// Blocks of a few vectors, and restarts from Ritz vectors (Golub, Kahan; Baglama and Reichel).
-    Lanczos,
-    /// Blocks of more vectors than triplets are asked for, few products one after the other (Musco and Musco).
-    Randomized,
-}
-
-impl Solver {
-    /// The word for it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Lanczos => "lanczos",
-            Self::Randomized => "randomized",
-        }
-    }
-}
-
-/// What is asked for.
-pub struct Params {
-    /// Triplets, from 1 to the number of rows and of columns.
-    pub k: usize,
-    /// The one that takes the fewest products if there is none.
-    pub solver: Option<Solver>,
-    /// The largest residual beside the largest singular value.
-    pub tolerance: f64,
-    /// Most blocks that A is multiplied with.
-    pub max_iter: usize,
-    /// Of all random numbers.
-    pub seed: u64,
-    /// The first vector, as long as a row, instead of random numbers.
-    pub start: Option<Vec<f64>>,
-}
-
-/// The triplets, and what was measured of them.
-pub struct Output {
-    /// n x k, orthonormal.
-    pub u: Mat<f64>,
-    /// The largest first.
-    pub s: Vec<f64>,
-    /// d x k, orthonormal.
-    pub v: Mat<f64>,
-    /// How they were found; directly if there is none.
-    pub solver: Option<Solver>,
-    /// |A v - s u| and |A'u - s v| of every triplet.
-    pub residuals: Vec<[f64; 2]>,
-    /// The largest entry of U'U - I and V'V - I.
-    pub orthogonality: f64,
-    /// Blocks that A and its transpose were multiplied with.
-    pub n_iter: usize,
-    /// Vectors that they were.
-    pub n_products: usize,
-}
+use crate::svd::params::{CAUTION, Output, Params, Solver, is_larger};
+use crate::svd::single;
+use crate::svd::triplets::Triplets;
 
 /// Purpose of the random numbers.
 const START: u8 = 9;
@@ -78,13 +24,8 @@ const FEW_BLOCKS: usize = 4;
 const A_LOOK: usize = 2;
 /// Vectors between two restarts, at least.
 const FEW_VECTORS: usize = 64;
-/// Residuals of the bases come down to this part of the tolerance, as those of the triplets are a little larger.
-const CAUTION: f64 = 0.1;
-/// Images of random vectors within this range and its inverse have squares that neither overflow nor vanish.
-const RANGE: f64 = 1e100;
-/// A singular value that is found elsewhere counts as larger beyond this, and what rounding makes of the largest.
-const LARGER: f64 = 1e-8;
-const ROUNDING: f64 = 1e-13;
+/// Images of random vectors within this range and its inverse have fourth powers that neither overflow nor vanish.
+const RANGE: f64 = 1e50;
 
 /// The `params.k` largest singular values of A and their vectors. Memory: the bases, (n + d) times twice k and some ten
 /// blocks; time: two products for every vector, and as many with the bases.
@@ -139,6 +80,25 @@ impl<M: Products> Products for Scaled<'_, M> {
         Ok(())
     }
 
+    fn gram_product(
+        &self,
+        context: &Context,
+        x: Dense<'_, f64>,
+        image: &mut Mat<f64>,
+        out: DenseMut<'_, f64>,
+    ) -> Result<()> {
+        // The product of a product may be out of range before it is scaled.
+        if self.factor == 1.0 {
+            return self.a.gram_product(context, x, image, out);
+        }
+        self.product(context, x, image.as_mut())?;
+        self.transposed_product(context, image.as_ref(), out)
+    }
+
+    fn prefers_many(&self) -> bool {
+        self.a.prefers_many()
+    }
+
     fn transposed_product(
         &self,
         context: &Context,
@@ -154,31 +114,39 @@ impl<M: Products> Products for Scaled<'_, M> {
 fn solve<M: Products>(context: &Context, a: &M, params: &Params, random: Stream) -> Result<Output> {
     let ((n, d), k) = (a.shape(), params.k);
     let solver = params.solver.unwrap_or(Solver::Lanczos);
+    let mut before = [0; 2];
+    if solver == Solver::Lanczos && !a.prefers_many() && single::is_fit(a.shape(), params) {
+        match single::solve(context, a, params, random)? {
+            (Some(found), _) => return Ok(found),
+            (None, made) => before = made,
+        }
+    }
     let Sizes { block, kept, most } = Sizes::of(solver, k);
     if n.min(d) <= most + block {
         return directly(context, a, k);
     }
     let start = first_block(d, block, params.start.as_deref(), &random)?;
     let mut bases = Bidiagonal::new(context, (n, d), start, most, random)?;
+    let limit = params.max_iter.saturating_sub(before[0]).max(k.div_ceil(block));
     let advance = |bases: &mut Bidiagonal, blocks: usize| {
-        let allowed = params.max_iter.max(k.div_ceil(block)).saturating_sub(bases.made);
+        let allowed = limit.saturating_sub(bases.made);
         for _ in 0..blocks.min(bases.room() / block).min(allowed) {
             bases.extend(context, a)?;
         }
         let ritz = bases.ritz()?;
-        let done = bases.made.min(params.max_iter);
+        let done = (before[0] + bases.made).min(params.max_iter);
         context.progress(done, params.max_iter, &[("residual", ritz.worst(k))])?;
         Ok::<_, Error>(ritz)
     };
     let mut ritz = advance(&mut bases, kept.div_ceil(block))?;
     let triplets = loop {
         let is_small = ritz.worst(k) <= CAUTION * params.tolerance;
-        if is_small || bases.made >= params.max_iter || bases.u.len() < kept {
+        if is_small || bases.made >= limit || bases.u.len() < kept {
             let before = collected(ritz.values()[..k].iter().copied(), VALUES)?;
             bases.compress(context, &ritz, k)?;
             let u = Mat::copy_of(bases.u.columns().cols(0..k))?;
             let triplets = Triplets { u, s: before, v: Mat::copy_of(bases.v.columns().cols(0..k))? };
-            if !is_small || bases.made >= params.max_iter {
+            if !is_small || bases.made >= limit {
                 break triplets;
             }
             // Products with one block show no singular value more often than it has vectors. What had not converged went
@@ -199,13 +167,8 @@ fn solve<M: Products>(context: &Context, a: &M, params: &Params, random: Stream)
         }
         ritz = advance(&mut bases, A_LOOK)?;
     };
-    triplets.measured(context, a, Some(solver), [bases.made, bases.made * block])
-}
-
-/// True if some singular value is larger than the one in its place.
-fn is_larger(found: &[f64], known: &[f64]) -> bool {
-    let rounding = ROUNDING * known[0];
-    found.iter().zip(known).any(|(found, known)| *found > known * (1.0 + LARGER) + rounding)
+    let made = [before[0] + bases.made, before[1] + bases.made * block];
+    triplets.measured(context, a, Some(solver), made)
 }
 
 /// What memory is for.
@@ -267,58 +230,14 @@ fn directly<M: Products>(context: &Context, a: &M, k: usize) -> Result<Output> {
     Triplets { u, s, v }.measured(context, a, None, [1, small])
 }
 
-struct Triplets {
-    u: Mat<f64>,
-    s: Vec<f64>,
-    v: Mat<f64>,
-}
-
-impl Triplets {
-    /// What a product with all vectors tells. The largest entry of every v is positive.
-    fn measured<M: Products>(
-        mut self,
-        context: &Context,
-        a: &M,
-        solver: Option<Solver>,
-        [n_iter, n_products]: [usize; 2],
-    ) -> Result<Output> {
-        let k = self.s.len();
-        for i in 0..k {
-            let largest = self
-                .v
-                .col(i)
-                .iter()
-                .fold(0.0f64, |largest, &value| if value.abs() > largest.abs() { value } else { largest });
-            if largest < 0.0 {
-                self.v.col_mut(i).iter_mut().for_each(|value| *value = -*value);
-                self.u.col_mut(i).iter_mut().for_each(|value| *value = -*value);
-            }
-        }
-        // Many restarts leave more than rounding.
-        let [u, v] = [cholesky_qr2(context, self.u)?, cholesky_qr2(context, self.v)?];
-        let s = self.s;
-        let (mut images, mut back) = (Mat::zeros(u.nrows(), k)?, Mat::zeros(v.nrows(), k)?);
-        a.product(context, v.as_ref(), images.as_mut())?;
-        a.transposed_product(context, u.as_ref(), back.as_mut())?;
-        let mut residuals = zeros(k, VALUES)?;
-        for (i, residual) in residuals.iter_mut().enumerate() {
-            axpy(-s[i], u.col(i), images.col_mut(i));
-            axpy(-s[i], v.col(i), back.col_mut(i));
-            *residual = [norm(images.col(i)), norm(back.col(i))];
-        }
-        let orthogonality = distance_to_orthonormal(context, &u)?.max(distance_to_orthonormal(context, &v)?);
-        let n_products = n_products + k;
-        Ok(Output { u, s, v, solver, residuals, orthogonality, n_iter, n_products })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::svd::orthogonal::{departure, gram};
     use crate::svd::testing::numbers;
 
     fn distance_to_orthonormal(q: &Mat<f64>) -> f64 {
-        super::distance_to_orthonormal(&Context::new(1), q).unwrap()
+        departure(&gram(&Context::new(1), q).unwrap())
     }
 
     fn params(k: usize, solver: Solver) -> Params {

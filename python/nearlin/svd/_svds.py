@@ -140,8 +140,10 @@ def svds(
     v0 : array_like of shape (d,) or (n,), optional
         A vector to start from, a right or a left one; random numbers by default.
     solver : {"auto", "lanczos", "randomized"}, default="auto"
-        - ``"lanczos"``: blocks of up to eight vectors, restarted from Ritz vectors [1]_ [2]_: the fewest
-          products.
+        - ``"lanczos"``: the fewest products. One vector after the other, made orthogonal to all before up to
+          eight at a time [4]_; blocks of up to eight, restarted from Ritz vectors [1]_ [2]_, where `A` is a
+          dense array, singular values span more than three digits, `tol` is below 1e-12 or a value is there
+          several times.
         - ``"randomized"``: block Krylov, of ten more vectors than triplets [3]_: the fewest products one
           after the other, for operators that multiply many vectors as fast as one.
         - ``"auto"``: the former.
@@ -172,13 +174,13 @@ def svds(
 
     Notes
     -----
-    Bases of both sides stay orthonormal to rounding by full reorthogonalisation. A singular value that is
-    there up to eight times, or `k` times by ``"randomized"``, is found as often. Beyond that, once the
-    triplets have converged, products with random vectors at right angles to them look for one that was
-    missed: they find it unless its neighbours are close.
+    Bases stay orthonormal to rounding. Products with one vector show a singular value once, with a block as
+    often as it has vectors. Once the triplets have converged, products with random vectors at right angles
+    to them look for one that was missed: they find it unless its neighbours are close. Where one vector
+    after the other has missed two, blocks start anew.
 
     Memory is :math:`(n + d)(2 k + 80)` numbers about, whatever `A` has. Time is that of the products, and of
-    as many with the bases.
+    some reads of the bases.
 
     References
     ----------
@@ -188,6 +190,7 @@ def svds(
            SIAM J. Sci. Comput. 27 (2005).
     .. [3] C. Musco, C. Musco, "Randomized block Krylov methods for stronger and faster approximate
            singular value decomposition", NeurIPS 2015.
+    .. [4] H. Simon, "The Lanczos algorithm with partial reorthogonalization", Math. Comp. 42 (1984).
 
     Examples
     --------

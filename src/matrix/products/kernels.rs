@@ -196,6 +196,17 @@ kernel! {
     }
 }
 
+kernel! {
+    /// out += the transposed lines times what they make of one vector x, line by line: entries are read once. Panics if an
+    /// index leads out of x or `out`.
+    pub(super) fn gather_and_scatter<V, I: Index, T: Element>(lines: &Lines<'_, I, T>, x: &[f64], out: &mut [f64]) {
+        match lines.ends.part(lines.lines.start..lines.lines.end + 1) {
+            Indices::I32(ends) => both_whole(ends, lines, x, out),
+            Indices::I64(ends) => both_whole(ends, lines, x, out),
+        }
+    }
+}
+
 /// [`gather_one`] where there is nothing else to look at: of one vector, that is most of the work.
 #[inline(always)]
 fn gather_whole<P: Index, I: Index, T: Element>(
@@ -229,6 +240,30 @@ fn scatter_whole<P: Index, I: Index, T: Element>(
         let (indices, values) = (&lines.indices[..end], &lines.values[..end]);
         while k < end {
             out[indices[k].offset()] += values[k].to_f64() * y;
+            k += 1;
+        }
+    }
+}
+
+/// [`gather_whole`] and [`scatter_whole`] of what it makes.
+#[inline(always)]
+fn both_whole<P: Index, I: Index, T: Element>(
+    ends: &[P],
+    lines: &Lines<'_, I, T>,
+    x: &[f64],
+    out: &mut [f64],
+) {
+    for at in 0..ends.len() - 1 {
+        let (start, end, mut sum) = (ends[at].offset(), ends[at + 1].offset(), 0.0);
+        let (indices, values) = (&lines.indices[..end], &lines.values[..end]);
+        let mut k = start;
+        while k < end {
+            sum += values[k].to_f64() * x[indices[k].offset()];
+            k += 1;
+        }
+        k = start;
+        while k < end {
+            out[indices[k].offset()] += values[k].to_f64() * sum;
             k += 1;
         }
     }

@@ -20,7 +20,7 @@ mod sparse;
 pub use panel::Panel;
 pub(crate) use panel::{Spare, Staged};
 
-use super::{Buffer, Dense, DenseMut};
+use super::{Buffer, Dense, DenseMut, Mat};
 use crate::error::{Error, Result};
 use crate::parallel::Context;
 
@@ -32,6 +32,21 @@ pub trait Products: Sync {
     fn product(&self, context: &Context, x: Dense<'_, f64>, out: DenseMut<'_, f64>) -> Result<()>;
     /// out = A'Y.
     fn transposed_product(&self, context: &Context, y: Dense<'_, f64>, out: DenseMut<'_, f64>) -> Result<()>;
+    /// out = A'A X. `image` is as large as A X, and anything afterwards.
+    fn gram_product(
+        &self,
+        context: &Context,
+        x: Dense<'_, f64>,
+        image: &mut Mat<f64>,
+        out: DenseMut<'_, f64>,
+    ) -> Result<()> {
+        self.product(context, x, image.as_mut())?;
+        self.transposed_product(context, image.as_ref(), out)
+    }
+    /// True if some vectors at once take hardly longer than one.
+    fn prefers_many(&self) -> bool {
+        false
+    }
 }
 
 /// A matrix of which one read gives the norms of the columns.

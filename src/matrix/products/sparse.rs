@@ -4,12 +4,12 @@
 //! factor has. Rows that are scattered, those of A'Y by CSR, are summed by block of rows and the blocks one after the
 //! other; A'Y by CSC is summed in the same order, and so the same whichever way the matrix is stored.
 
-use super::kernels::{Front, Lines, Sums, gather, scatter};
+use super::kernels::{Front, Lines, Sums, gather, gather_and_scatter, scatter};
 use super::panel::{Panel, Spare, Staged};
 use super::{ColumnNorms, Products, check_shapes};
 use crate::error::Result;
 use crate::matrix::blocks::{TILE_ROWS, blocks_by_cost, even_blocks, sparse_blocks};
-use crate::matrix::{Axis, Buffer, Dense, DenseMut, Indices, Real, Sparse, make_rows};
+use crate::matrix::{Axis, Buffer, Dense, DenseMut, Indices, Mat, Real, Sparse, make_rows};
 use crate::memory::collected;
 use crate::parallel::Context;
 use crate::simd::{add_squares_of_lines, residual_lines};
@@ -78,6 +78,27 @@ impl<T: Real> Products for Sparse<'_, T> {
             }
         }
         Ok(())
+    }
+
+    fn gram_product(
+        &self,
+        context: &Context,
+        x: Dense<'_, f64>,
+        image: &mut Mat<f64>,
+        out: DenseMut<'_, f64>,
+    ) -> Result<()> {
+        let (n, d) = self.shape();
+        check_shapes((n, d), &x, &image.as_mut())?;
+        check_shapes((d, n), &image.as_ref(), &out)?;
+        if self.axis() == Axis::Columns || x.ncols() != 1 {
+            self.product(context, x, image.as_mut())?;
+            return self.transposed_product(context, image.as_ref(), out);
+        }
+        let x = Staged::new(context, x)?;
+        self.sum_over_rows(context, out, |rows, part| {
+            self.gather_and_scatter(self.all(rows), x.as_slice(), part.as_mut_slice());
+            Ok(())
+        })
     }
 }
 
@@ -201,13 +222,26 @@ impl<T: Real> Sparse<'_, T> {
         collected(lines.map(position), "positions in sparse lines")
     }
 
-    /// A'Y by CSR: sums over blocks of rows, which are added up in their order.
+    /// A'Y by CSR.
     fn summed(&self, context: &Context, y: Dense<'_, f64>, out: DenseMut<'_, f64>) -> Result<()> {
-        let (blocks, spare) = (sparse_blocks(self)?, Spare::new(self.ncols(), y.ncols()));
-        let work = |_: &mut (), block: usize| {
-            let (rows, mut part) = (blocks[block].clone(), spare.take()?);
+        self.sum_over_rows(context, out, |rows, part| {
             let y = Staged::block(y.rows(rows.clone()))?;
             self.scatter(self.all(rows), None, y.width(), y.as_slice(), part.as_mut_slice());
+            Ok(())
+        })
+    }
+
+    /// What `add` adds up over blocks of rows, of which the sums are added in their order.
+    fn sum_over_rows(
+        &self,
+        context: &Context,
+        out: DenseMut<'_, f64>,
+        add: impl Fn(Range<usize>, &mut Panel) -> Result<()> + Sync,
+    ) -> Result<()> {
+        let (blocks, spare) = (sparse_blocks(self)?, Spare::new(self.ncols(), out.ncols()));
+        let work = |_: &mut (), block: usize| {
+            let mut part = spare.take()?;
+            add(blocks[block].clone(), &mut part)?;
             Ok(part)
         };
         let mut sum = None;
@@ -237,6 +271,18 @@ impl<T: Real> Sparse<'_, T> {
         }
     }
 
+    fn gather_and_scatter(&self, part: Part, x: &[f64], out: &mut [f64]) {
+        let (ends, values, Part { lines, within, first }) = (self.ends(), self.values(), part);
+        match self.indices() {
+            Indices::I32(indices) => {
+                gather_and_scatter(&Lines { ends, indices, values, lines, within, first }, x, out)
+            }
+            Indices::I64(indices) => {
+                gather_and_scatter(&Lines { ends, indices, values, lines, within, first }, x, out)
+            }
+        }
+    }
+
     fn scatter(&self, part: Part, front: Option<Front<'_>>, width: usize, y: &[f64], out: &mut [f64]) {
         let (ends, values, Part { lines, within, first }) = (self.ends(), self.values(), part);
         match self.indices() {
@@ -261,7 +307,6 @@ struct Part {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matrix::Mat;
     use crate::simd::testing::{on_every_path, same_bits};
 
     /// A matrix whose lines have 0, 7, 14, ... entries, several blocks of them, and long ones.
@@ -329,6 +374,15 @@ mod tests {
                 }
             }
             for a in [&a as &dyn Products, &by_columns.as_ref(), &a.t().t()] {
+                let squared = [1, 3].map(|threads| {
+                    let (mut made, mut out) = (Mat::zeros(LINES, k).unwrap(), numbers(WIDTH, k));
+                    let context = Context::new(threads);
+                    a.gram_product(&context, x.as_ref(), &mut made, out.as_mut()).unwrap();
+                    out
+                });
+                let [one, three] = &squared;
+                assert!(same_bits(one.as_slice(), three.as_slice()));
+                assert!(same_bits(one.as_slice(), transposed(a, image.as_ref(), 1).as_slice()));
                 for outcome in on_every_path(|| [product(a, x.as_ref(), 1), transposed(a, y.as_ref(), 1)]) {
                     assert!(same_bits(outcome[0].as_slice(), image.as_slice()));
                     assert!(same_bits(outcome[1].as_slice(), slope.as_slice()));

@@ -15,7 +15,8 @@ use crate::linalg::{
 use crate::matrix::{Dense, DenseMut, Mat, Products, Real};
 use crate::memory::{collected, zeros};
 use crate::parallel::Context;
-use crate::svd::solve::{Params, Solver, svds};
+use crate::svd::params::{Params, Solver};
+use crate::svd::solve::svds;
 use crate::svd::updates::batch::{Batch, visit_entries};
 use crate::svd::updates::coordinates::Coordinates;
 use crate::svd::updates::side::rotated;
