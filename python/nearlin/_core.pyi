@@ -301,6 +301,7 @@ class TruncatedSVDState:
         a: Any,
         k: int,
         *,
+        exact: int,
         most: int,
         solver: str,
         tol: float,

@@ -26,6 +26,8 @@ impl Solver {
 pub struct Params {
     /// Triplets, from 1 to the number of rows and of columns.
     pub k: usize,
+    /// Of which so many are to have small residuals.
+    pub exact: usize,
     /// The one that takes the fewest products if there is none.
     pub solver: Option<Solver>,
     /// The largest residual beside the largest singular value.

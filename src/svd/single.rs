@@ -65,7 +65,7 @@ pub(super) fn solve<M: Products>(
         Some(Solver::Lanczos),
         made,
     )?;
-    let worst = output.residuals.iter().flatten().fold(0.0, |worst: f64, residual| worst.max(*residual));
+    let worst = output.residuals[..params.exact].iter().flatten().fold(0.0, |worst: f64, residual| worst.max(*residual));
     let is_exact = worst <= params.tolerance * output.s[0] || made[0] >= params.max_iter;
     Ok((is_exact.then_some(output), made))
 }
@@ -122,7 +122,7 @@ fn converged<M: Products>(
             }
         }
         let ritz = basis.ritz()?;
-        let (len, worst) = (basis.len(), ritz.worst(k));
+        let (len, worst) = (basis.len(), ritz.worst(params.exact));
         let done = basis.made[0].min(params.max_iter);
         context.progress(done, params.max_iter, &[("residual", worst)])?;
         let is_graded = ritz.s[k - 1] < GRADED * ritz.s[0];

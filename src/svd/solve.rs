@@ -135,12 +135,12 @@ fn solve<M: Products>(context: &Context, a: &M, params: &Params, random: Stream)
         }
         let ritz = bases.ritz()?;
         let done = (before[0] + bases.made).min(params.max_iter);
-        context.progress(done, params.max_iter, &[("residual", ritz.worst(k))])?;
+        context.progress(done, params.max_iter, &[("residual", ritz.worst(params.exact))])?;
         Ok::<_, Error>(ritz)
     };
     let mut ritz = advance(&mut bases, kept.div_ceil(block))?;
     let triplets = loop {
-        let is_small = ritz.worst(k) <= CAUTION * params.tolerance;
+        let is_small = ritz.worst(params.exact) <= CAUTION * params.tolerance;
         if is_small || bases.made >= limit || bases.u.len() < kept {
             let before = collected(ritz.values()[..k].iter().copied(), VALUES)?;
             bases.compress(context, &ritz, k)?;
@@ -241,7 +241,7 @@ mod tests {
     }
 
     fn params(k: usize, solver: Solver) -> Params {
-        Params { k, solver: Some(solver), tolerance: 1e-10, max_iter: 1000, seed: 0, start: None }
+        Params { k, exact: k, solver: Some(solver), tolerance: 1e-10, max_iter: 1000, seed: 0, start: None }
     }
 
     /// With these singular values.

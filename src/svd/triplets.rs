@@ -46,17 +46,7 @@ impl Triplets {
         [n_iter, n_products]: [usize; 2],
     ) -> Result<Output> {
         let k = self.s.len();
-        for i in 0..k {
-            let largest = self
-                .v
-                .col(i)
-                .iter()
-                .fold(0.0f64, |largest, &value| if value.abs() > largest.abs() { value } else { largest });
-            if largest < 0.0 {
-                self.v.col_mut(i).iter_mut().for_each(|value| *value = -*value);
-                self.u.col_mut(i).iter_mut().for_each(|value| *value = -*value);
-            }
-        }
+        choose_signs(&mut self.u, &mut self.v);
         let [(u, of_u), (v, of_v)] = [orthonormal(context, self.u)?, orthonormal(context, self.v)?];
         let s = self.s;
         let mut residuals = zeros::<[f64; 2]>(k, "residuals")?;
@@ -76,6 +66,16 @@ impl Triplets {
         }
         let n_products = n_products + k;
         Ok(Output { u, s, v, solver, residuals, orthogonality: of_u.max(of_v), n_iter, n_products })
+    }
+}
+
+/// Makes the largest entry of every v positive.
+pub(super) fn choose_signs(u: &mut Mat<f64>, v: &mut Mat<f64>) {
+    for i in 0..v.ncols() {
+        let larger = |largest: f64, &value: &f64| if value.abs() > largest.abs() { value } else { largest };
+        if v.col(i).iter().fold(0.0, larger) < 0.0 {
+            [&mut *u, &mut *v].into_iter().flat_map(|side| side.col_mut(i)).for_each(|value| *value = -*value);
+        }
     }
 }
 

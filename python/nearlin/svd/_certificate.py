@@ -11,7 +11,8 @@ from nearlin._certificate import Certificate
 __all__ = ["certificate_of"]
 
 STATEMENTS = {
-    "fitted": "the triplets are those of the matrix: |X|^2 - sum of s^2 is what they leave, exactly",
+    "fitted": "the triplets are those of a projection of the matrix: |X|^2 - sum of s^2 is what they leave, "
+    "exactly, and no singular value of X is smaller than that of the model",
     "rows": "rows were appended alone: X'X = M'M + P, so that |X|^2 - sum of s^2 is what the model leaves, "
     "exactly, and no singular value of X is smaller than that of the model",
     "columns": "columns were appended alone: X X' = M M' + P, so that |X|^2 - sum of s^2 is what the model "
@@ -32,9 +33,7 @@ def certificate_of(
     model = float(shown.sum() + beside.sum())
     energy, kind = figures["energy"], figures["kind"]
     exact = figures["exact"] and kind != "mixed" and energy is not None and math.isfinite(energy)
-    # What the residuals of a fit leave of orthogonality, and rounding over all updates.
-    rounding = (64.0 + figures["updates"]) * float(np.finfo(np.float64).eps)
-    slack = rounding + 2.0 * residual * math.sqrt(len(values)) if model else rounding
+    slack = (64.0 + figures["updates"]) * float(np.finfo(np.float64).eps)
     of_dtype = 0.0 if dtype == np.float64 else 4.0 * float(np.finfo(dtype).eps)
     within = figures["frobenius"] + math.sqrt(float(beside.sum()))
     details: dict[str, Any] = {

@@ -244,6 +244,7 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             state, fit = _core.TruncatedSVDState.fit(
                 matrix,
                 min(most, n, d),
+                exact=k,
                 most=most,
                 solver=self.solver,
                 tol=max(tolerance, LEAST_RESIDUAL),

@@ -36,7 +36,7 @@ pub fn svds<'py>(
 ) -> PyResult<Bound<'py, PyDict>> {
     let start = Vector::<f64>::extract_optional(start, "v0")?;
     let start = start.map(|start| copied(start.as_slice(), "a first vector")).transpose()?;
-    let params = Params { k, solver: solver_named(solver)?, tolerance: tol, max_iter, seed, start };
+    let params = Params { k, exact: k, solver: solver_named(solver)?, tolerance: tol, max_iter, seed, start };
     if let Some(operator) = Operator::extract(a)? {
         let outcome = enter(py, threads, progress, |context| {
             svd::svds(context, &(&operator as &dyn LinearOperator), &params)

@@ -89,11 +89,12 @@ impl TruncatedSVDState {
 
     /// Of a matrix, and what was measured.
     #[staticmethod]
-    #[pyo3(signature = (a, k, *, most, solver, tol, max_iter, seed, threads, progress))]
+    #[pyo3(signature = (a, k, *, exact, most, solver, tol, max_iter, seed, threads, progress))]
     fn fit<'py>(
         py: Python<'py>,
         a: &Bound<'py, PyAny>,
         k: usize,
+        exact: usize,
         most: usize,
         solver: &str,
         tol: f64,
@@ -103,7 +104,7 @@ impl TruncatedSVDState {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<(Self, Bound<'py, PyDict>)> {
         let solver = solver_named(solver)?;
-        let params = Params { k, solver, tolerance: tol, max_iter, seed, start: None };
+        let params = Params { k, exact: exact.min(k), solver, tolerance: tol, max_iter, seed, start: None };
         let (kept, fit) = match AnyInput::extract(a, "A")? {
             AnyInput::F64(a) => {
                 let (model, fit) = enter(py, threads, progress, |context| {

@@ -88,7 +88,7 @@ impl<D: Products> Sum<'_, D> {
         if m.min(n) > small {
             let k = (self.most + 1).min(m).min(n);
             let solver = Some(Solver::Lanczos);
-            let params = Params { k, solver, tolerance: TOLERANCE, max_iter: MOST_BLOCKS, seed: 0, start: None };
+            let params = Params { k, exact: k, solver, tolerance: TOLERANCE, max_iter: MOST_BLOCKS, seed: 0, start: None };
             let found = svds(context, self, &params)?;
             return self.sides(found.u.as_ref(), found.s, found.v.as_ref(), self.energy);
         }

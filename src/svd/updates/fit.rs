@@ -1,7 +1,7 @@
 //! Factors of a matrix that is at hand, and of two models.
 
 use crate::error::{Error, Result};
-use crate::linalg::{orthonormal, product, svd};
+use crate::linalg::{orthonormal, svd};
 use crate::matrix::{Mat, Matrix, Products, Real};
 use crate::memory::{collected, copied};
 use crate::parallel::Context;
@@ -9,6 +9,7 @@ use crate::state::Stored;
 use crate::svd::energy::energy;
 use crate::svd::params::{Params, Solver};
 use crate::svd::solve::svds;
+use crate::svd::triplets::choose_signs;
 use crate::svd::updates::append::Method;
 use crate::svd::updates::batch::Batch;
 use crate::svd::updates::ledger::Ledger;
@@ -37,7 +38,8 @@ impl<T: Stored> TruncatedSvd<T> {
         let energy = energy(context, a)?;
         let found = svds(context, a, params)?;
         let fit = Fit { residuals: found.residuals, solver: found.solver, n_iter: found.n_iter };
-        Ok((Self::of(context, a, (found.u, found.s, found.v), energy, most)?, fit))
+        // What the ledger proves of later updates, it proves of projections from the left.
+        Ok((Self::of(context, a, projection(context, a, found.u)?, energy, most)?, fit))
     }
 
     /// Of factors of a matrix.
@@ -86,15 +88,11 @@ impl<T: Stored> TruncatedSvd<T> {
             }
             a.product(context, right.as_ref(), left.as_mut())?;
             left = orthonormal(context, left)?;
-            a.transposed_product(context, left.as_ref(), right.as_mut())?;
+            if pass + 1 < passes {
+                a.transposed_product(context, left.as_ref(), right.as_mut())?;
+            }
         }
-        let basis = orthonormal(context, right.copy()?)?;
-        let mut core = Mat::zeros(l, l)?;
-        basis.as_ref().transposed_product(context, right.as_ref(), core.as_mut())?;
-        // right = basis core, and A is about left right'.
-        let found = svd(core.as_ref())?;
-        let (u, v) = (product(left.as_ref(), found.v.as_ref())?, product(basis.as_ref(), found.u.as_ref())?);
-        let mut refreshed = Self::of(context, a, (u, found.s, v), energy, self.most)?;
+        let mut refreshed = Self::of(context, a, projection(context, a, left)?, energy, self.most)?;
         refreshed.counters = self.counters;
         refreshed.ledger.updates = self.ledger.updates;
         Ok(refreshed)
@@ -129,4 +127,24 @@ impl<T: Stored> TruncatedSvd<T> {
         ledger.updates += 1;
         Ok(Change { sums, weights: [ours[0] + theirs[0], ours[1] + theirs[1]], ledger, ..change })
     }
+}
+
+/// The SVD of Q Q'A, of orthonormal columns Q.
+fn projection<B: Real>(
+    context: &Context,
+    a: &Matrix<'_, B>,
+    q: Mat<f64>,
+) -> Result<(Mat<f64>, Vec<f64>, Mat<f64>)> {
+    let l = q.ncols();
+    let mut image = Mat::zeros(a.ncols(), l)?;
+    a.transposed_product(context, q.as_ref(), image.as_mut())?;
+    let basis = orthonormal(context, image.copy()?)?;
+    let mut core = Mat::zeros(l, l)?;
+    basis.as_ref().transposed_product(context, image.as_ref(), core.as_mut())?;
+    let found = svd(core.as_ref())?;
+    let (mut u, mut v) = (Mat::zeros(q.nrows(), l)?, Mat::zeros(basis.nrows(), l)?);
+    q.as_ref().product(context, found.v.as_ref(), u.as_mut())?;
+    basis.as_ref().product(context, found.u.as_ref(), v.as_mut())?;
+    choose_signs(&mut u, &mut v);
+    Ok((u, found.s, v))
 }

@@ -183,6 +183,7 @@ pub(super) fn by_lanczos<B: Real>(context: &Context, z: &Stacked<'_, '_, B>) -> 
     let operator = InCoordinates { z, coordinates: &coordinates };
     let params = Params {
         k,
+        exact: k,
         solver: Some(Solver::Lanczos),
         tolerance: TOLERANCE,
         max_iter: MOST_BLOCKS,
