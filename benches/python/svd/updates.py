@@ -7,16 +7,16 @@
 
 Half of the rows are there in the beginning, with exact triplets, the same for all; the others come in so
 many batches, each of which all contenders take before the next comes. One thread each. Milliseconds are
-processor time per batch, the median over turns of the mean over the batches that a contender has taken: all, or
-those that fit into `--seconds`. The ratio is that to nearlin with oversample=0 over the same batches, beside the
-one that is aimed at; `MISSED` is printed below it. The errors are the largest and the mean relative one of
-the k leading singular values of the whole matrix in the end, beside PROPACK's at full precision. Memory is what
-the peak of a forked child grows by in one further batch (Linux).
+processor time per batch, the median over turns of the mean over the batches that a contender has taken:
+all, or those that fit into `--seconds`. The ratio is that to nearlin with oversample=0 over the same
+batches, beside the one that is aimed at; what has missed that is named in the end. The errors are the largest
+and the mean relative one of the k leading singular values of the whole matrix, beside PROPACK's at full
+precision. Memory is what the peak of a forked child grows by in one further batch (Linux).
 
 IncrementalPCA subtracts the mean, so that its values are others, and is given dense batches, as it makes them
-itself. Those of IncSVD 0.2.7, by the authors of the method, are made with sparse=True, and l = 10, t = 3 as in
-their paper. Not here: primme 3.2.3 and sparsesvd 0.2.2 (their sources do not build on Python 3.11 with a current
-NumPy), pyrsvd (not on PyPI), SLEPc (needs PETSc and MPI).
+itself. IncSVD 0.2.7, by the authors of the method, works with sparse=True, l = 10 and t = 3, as in their
+paper. Not here: primme 3.2.3 and sparsesvd 0.2.2 (no wheels, and their sources no longer build), pyrsvd (not
+on PyPI), SLEPc (needs PETSc and MPI).
 
 Below the streams: single rows from Python, two threads beside one, by the clock, and how the time of a fixed
 batch grows with the rows that are there.
@@ -30,6 +30,7 @@ import sys
 import time
 import warnings
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from unittest import mock
 
@@ -84,7 +85,7 @@ def matrices(smoke):
 
 
 def words(step):
-    """Every file of Python source beside NumPy, in random order."""
+    """Count words in every file of Python source beside NumPy, in random order."""
     from nearlin._demo.words import count_words, growth
 
     files = sorted(Path(np.__file__).parents[1].rglob("*.py"))[::step]
@@ -104,6 +105,7 @@ class Start:
         self.values = exact(A, k)[1]
 
     def triplets(self, kept):
+        """Return copies of the first ones of the first half."""
         return self.U[:, :kept].copy(), self.s[:kept].copy(), self.V[:, :kept].copy()
 
 
@@ -128,25 +130,25 @@ def prototype(start, kept):
 
 
 def propack(start):
-    """A rebuild from the rows so far, whose making is not counted."""
-    rows, found = start.half, []
-    views = {}
+    """Rebuild from the rows so far."""
+    A, rows, values = start.A, start.half, None
 
     def take(E):
-        nonlocal rows
-        rows = min(rows + E.shape[0], start.A.shape[0])
-        A, end = start.A, start.A.indptr[rows]
-        views["A"] = sp.csr_array((A.data[:end], A.indices[:end], A.indptr[: rows + 1]), (rows, A.shape[1]))
-        found[:] = [sla.svds(views["A"], start.k, solver="propack", rng=np.random.default_rng(0))[1][::-1]]
+        nonlocal rows, values
+        rows = min(rows + E.shape[0], A.shape[0])
+        end = A.indptr[rows]
+        so_far = sp.csr_array((A.data[:end], A.indices[:end], A.indptr[: rows + 1]), (rows, A.shape[1]))
+        values = sla.svds(so_far, start.k, solver="propack", rng=np.random.default_rng(0))[1][::-1]
 
-    return take, lambda: found[0]
+    return take, lambda: values
 
 
 def incsvd(start, method, **size):
     from IncSVD.EvolvingMatrix import EvolvingMatrix
 
     U, s, V = start.triplets(start.k)
-    with mock.patch("scipy.sparse.linalg.svds", lambda *_: (U, s, V.T)), contextlib.redirect_stdout(io.StringIO()):
+    given = mock.patch("scipy.sparse.linalg.svds", return_value=(U, s, V.T))
+    with given, contextlib.redirect_stdout(io.StringIO()):
         model = EvolvingMatrix(start.first, start.k, sparse=True, method=method)
     return lambda E: model.add_row(sp.csr_matrix(E), **size), lambda: np.sort(model.Sigmak)[::-1]
 
@@ -211,7 +213,7 @@ told = set()
 def streams(name, start, count, options):
     """Print a line for each contender; return what has missed its target."""
     cuts = np.linspace(start.half, start.A.shape[0], count + 1).astype(int)
-    batches = [start.A[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+    batches = [start.A[a:b] for a, b in pairwise(cuts)]
     turns = [one_stream(start, batches, options.seconds) for _ in range(options.turns)]
     print(f"  k = {start.k}, {count} batches of {batches[0].shape[0]} rows")
     print(f"    {'':30}{'ms':>9}{'batches':>9}{'ratio':>8}{'target':>8}{'error max':>11}{'mean':>9}{'MB':>7}")
@@ -232,14 +234,15 @@ def streams(name, start, count, options):
             errors = abs(values / start.values - 1.0)
             error = f"{errors.max():11.1e}{errors.mean():9.1e}"
         aimed = "-" if aim is None else f"{aim:g}"
-        print(f"    {contender:30}{ms:9.3f}{len(spent):9}{ratio:8.2f}{aimed:>8}{error}{memory / 1e6:7.1f}", flush=True)
+        figures = f"{ms:9.3f}{len(spent):9}{ratio:8.2f}{aimed:>8}{error}{memory / 1e6:7.1f}"
+        print(f"    {contender:30}{figures}", flush=True)
         if aim is not None and ratio < aim:
             missed.append(f"{name}, k = {start.k}, {count} batches, {contender}: {ratio:.2f}, not {aim:g}")
     return missed
 
 
 def one_stream(start, batches, seconds):
-    """Return, by contender, the seconds of each batch, the values in the end, and what one batch more takes."""
+    """Return, by contender, seconds of each batch, values in the end, and bytes that one batch more takes."""
     running, result = {}, {}
     for contender, make in contenders(start).items():
         try:
@@ -267,7 +270,7 @@ def one_stream(start, batches, seconds):
 
 
 def uniform(m, n, seed=0):
-    """Ten entries in every row."""
+    """Return a matrix with ten entries in every row."""
     rng = np.random.default_rng(seed)
     indices = rng.integers(n, size=10 * m, dtype=np.int32)
     A = sp.csr_array((rng.standard_normal(10 * m), indices, np.arange(0, 10 * m + 1, 10)), (m, n))
@@ -276,7 +279,7 @@ def uniform(m, n, seed=0):
 
 
 def roughly_fitted(A, jobs=1):
-    """A model of 32 triplets, which need not be exact where only time counts."""
+    """Return a model of 32 triplets, which need not be exact where only time counts."""
     svd = nearlin.TruncatedSVD(
         16, oversample=16, solver="randomized", tol=0.9, random_state=0, n_jobs=jobs, method="gram"
     )
@@ -284,9 +287,9 @@ def roughly_fitted(A, jobs=1):
 
 
 def single_rows(smoke):
-    """Rows one at a time, as a 1-row CSR matrix each."""
+    """Append rows one at a time, as a 1-row CSR matrix each."""
     count = 20 if smoke else 3000
-    print("\nsingle rows, 32 triplets kept: microseconds for a row (target 60, and within 20 % of each other)")
+    print("\nsingle rows, 32 triplets kept: microseconds for each (target 60, within 20 % of each other)")
     sizes = (100, 1000) if smoke else (1000, 1_000_000)
     models = {n: roughly_fitted(uniform(100 if smoke else 20_000, n)) for n in sizes}
     rows = {n: [uniform(1, n, seed) for seed in range(count)] for n in sizes}
@@ -299,15 +302,13 @@ def single_rows(smoke):
                 for i in part:
                     take(rows[n][i])
                 spent[n].append((time.process_time() - began) / len(part))
-        text = ", ".join(
-            f"n = {n:,}: {1e6 * statistics.median(spent[n]):.1f} (spectrum ratio {models[n].spectrum_ratio_:.1f})"
-            for n in sizes
-        )
-        print(f"    {call:12} {text}")
+        for n in sizes:
+            us, ratio = 1e6 * statistics.median(spent[n]), models[n].spectrum_ratio_
+            print(f"    {call:12} n = {n:9,}: {us:6.1f}, spectrum ratio {ratio:.1f}")
 
 
 def two_threads(smoke):
-    """The same stream on one thread and on two."""
+    """Take a stream on one thread and on two."""
     n = 1000 if smoke else 100_000
     print("\ntwo threads, by the clock: times as fast as one (target 1.3 at 10 and 100 batches)")
     A = power_law(n, 10 * n)
@@ -318,7 +319,7 @@ def two_threads(smoke):
         ]
         spent = [[], []]
         cuts = np.linspace(n // 2, n, count + 1).astype(int)
-        for a, b in zip(cuts, cuts[1:], strict=False):
+        for a, b in pairwise(cuts):
             for model, times in zip(models, spent, strict=True):
                 E = A[a:b]
                 began = time.perf_counter()
@@ -329,7 +330,7 @@ def two_threads(smoke):
 
 
 def growing(smoke):
-    """A batch of 100 rows, by how many are there."""
+    """Append batches of 100 rows, by how many are there."""
     sizes = (100, 1000) if smoke else (10_000, 100_000, 1_000_000)
     print("\ngrowing, batches of 100 rows, 32 triplets kept (target: an exponent below 0.1)")
     models = {m: roughly_fitted(uniform(m, 10_000 if not smoke else 200)) for m in sizes}

@@ -28,8 +28,8 @@ REFRESH = 5
 class Model(NamedTuple):
     """Triplets of the files so far: rows of the matrix are about those of the scores times the components."""
 
-    components: NDArray[np.float64]
-    scores: Callable[[], NDArray[np.float64]]
+    components: NDArray[Any]
+    scores: Callable[[], NDArray[Any]]
     certificate: str = "none"
 
 
@@ -170,10 +170,10 @@ def remarks(judged: Arrays, measured: Mapping[str, Measured]) -> list[str]:
     share = judged["best"] / np.sqrt(judged["energy"])
     ms = {name: 1e3 * float(outcome.arrays["last"]) for name, outcome in measured.items()}
     paragraphs = [
-        f"beyond the best: how much more of the matrix of all files the model leaves, |A - U S V'|_F, than the "
-        f"best one of rank {RANK}, which leaves {share:.4f} of |A|_F (all eigenvalues of A A'). certificate: "
-        f'what nearlin says that its model leaves of |A|_F. "{REFRESH}th: refresh" looks at all files again '
-        f"in every {REFRESH}th batch, with one product of the matrix and its transpose."
+        "beyond the best: how much more of the matrix of all files the model leaves, |A - U S V'|_F, than "
+        f"the best one of rank {RANK}, which leaves {share:.4f} of |A|_F (all eigenvalues of A A'). "
+        f'certificate: what nearlin says that its model leaves of |A|_F. "{REFRESH}th: refresh" looks at all '
+        f"files again in every {REFRESH}th batch, with one product of the matrix and its transpose."
     ]
     if {"nearlin", "SciPy svds, anew"} <= set(ms):
         paragraphs.append(

@@ -1,4 +1,4 @@
-"""The words of Python source files: a matrix that grows by a row with every file and a column with every word."""
+"""Words of Python source files: a matrix that grows by a row a file and a column a word."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def source_files(step: int) -> list[Path]:
     files: list[Path] = []
     for package in PACKAGES:
         spec = find_spec(package)
-        for folder in (spec.submodule_search_locations or [] if spec else []):
+        folders = spec.submodule_search_locations if spec else None
+        for folder in folders or []:
             files += sorted(Path(folder).rglob("*.py"))
     chosen = files[::step]
     if len(chosen) < 100:
