@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from nearlin._demo import BLOCKS, Unavailable, show
-from nearlin._demo.plot import plot
+from nearlin._demo.plot import PICTURES, plot
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,14 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--plot",
         metavar="FILE",
-        help="instead, draw the error against the size of a sketch (png, svg, pdf)",
+        help=f"instead, draw the picture (png, svg, pdf) of {' or '.join(PICTURES)}, the first by default",
     )
     options = parser.parse_args(arguments)
     for unknown in set(options.columns) - set(names):
         parser.error(f"no column {unknown!r}; there are: {', '.join(names)}")
     try:
         if options.plot:
-            plot(options.plot, quick=options.quick)
+            picture = next((name for name in options.columns if name in PICTURES), next(iter(PICTURES)))
+            plot(picture, options.plot, quick=options.quick)
             return 0
         chosen = [block for block in BLOCKS if not options.columns or block.name in options.columns]
         for i, block in enumerate(chosen):

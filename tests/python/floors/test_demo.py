@@ -13,6 +13,9 @@ from nearlin._demo.photographs import patches
 from nearlin._demo.process import Failure, run
 from nearlin._demo.regression import build
 from nearlin._demo.sketch_and_solve import largest_error, unit
+from nearlin._demo.truncated_svd import FOLLOW, RANK, beyond_best, moments, timed
+from nearlin._demo.truncated_svd import judge as judge_triplets
+from nearlin._demo.words import count_words, growth
 
 RNG = np.random.default_rng(0)
 SOURCE = {"china": RNG.integers(0, 256, (60, 70, 3)), "flower": RNG.integers(0, 256, (50, 40, 3)), "step": 1}
@@ -24,9 +27,10 @@ def command(*arguments, code=None):
 
 
 @pytest.mark.slow
-def test_the_picture_is_drawn(tmp_path):
+@pytest.mark.parametrize("columns", [[], ["truncated_svd"]])
+def test_the_picture_is_drawn(tmp_path, columns):
     pytest.importorskip("matplotlib")
-    done = command("--quick", "--plot", str(tmp_path / "error.png"))
+    done = command(*columns, "--quick", "--plot", str(tmp_path / "error.png"))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "error.png").read_bytes().startswith(b"\x89PNG")
 
@@ -48,6 +52,13 @@ def test_the_quick_demonstration_reads_well():
     for size in ("1,000", "4,000"):
         row = next(line for line in lines if line.startswith(f"sketch_and_solve {size}")).split()
         assert 0 < float(row[5]) <= 2 * float(row[7])
+
+    errors = {}
+    for method in FOLLOW:
+        row = next(line for line in lines if line.startswith(method + "  "))
+        errors[method] = float(row[26:].split()[3])
+    assert errors.pop("SciPy svds, anew") < 1e-12
+    assert 0 < min(errors.values()) <= max(errors.values()) < 0.05
 
 
 def test_the_unit_of_the_theorem():
@@ -73,7 +84,7 @@ def test_without_pillow_one_line_says_how_to_get_it():
 def test_an_unknown_column_is_refused_with_the_list_of_them():
     done = command("weather")
     assert done.returncode == 2
-    assert "no column 'weather'; there are: regression, sketch_and_solve" in done.stderr
+    assert "no column 'weather'; there are: regression, sketch_and_solve, truncated_svd" in done.stderr
 
 
 def test_patches_are_cut_from_the_photographs():
@@ -107,6 +118,46 @@ def test_the_error_for_a_known_factor_is_the_backward_error(kappa, residual):
     sides = np.column_stack([b, b])
     errors = measure(judge(A, sides, left.T @ A, answers), answers)
     np.testing.assert_allclose(errors, reference.backward_error(A, sides, answers), rtol=0.02)
+
+
+def written(folder, texts):
+    files = [folder / f"{i}.py" for i in range(len(texts))]
+    for file, text in zip(files, texts, strict=True):
+        file.write_text(text)
+    return files
+
+
+def test_words_are_counted_as_they_appear(tmp_path):
+    counted = count_words(written(tmp_path, ["import numpy as np", "", "Numpy.import_numpy(array_1)"]))
+    np.testing.assert_array_equal(counted["widths"], [2, 2, 3])
+    data = growth(counted)
+    two = 1 + np.log(2)
+    first = np.array([1.0, 1.0, 0.0]) / np.sqrt(2)
+    third = np.array([1.0, two, 1.0]) / np.sqrt(2 + two**2)
+    np.testing.assert_allclose(data.matrix.toarray(), [first, np.zeros(3), third], rtol=1e-15)
+    np.testing.assert_array_equal(data.so_far(2).toarray(), data.matrix.toarray()[:2, :2])
+    np.testing.assert_array_equal(data.batch(1, 3).toarray(), data.matrix.toarray()[1:])
+
+
+def test_the_error_of_a_followed_matrix_is_that_of_the_dense_model(tmp_path):
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    texts = [
+        " ".join(letters[i] + letters[j] + "x" for i, j in RNG.integers(26, size=(30, 2))) for _ in range(130)
+    ]
+    data = growth(count_words(written(tmp_path, texts)))
+    assert moments(data) == [40, 80, 120, 130]
+    A = data.matrix.toarray()
+    s = np.linalg.svd(A, compute_uv=False)
+    judged = judge_triplets(data)
+    for prepare in FOLLOW.values():
+        *_, (_, model) = timed(prepare(), data)
+        wanted = np.linalg.norm(A - model.scores() @ model.components) / np.linalg.norm(s[RANK:]) - 1
+        np.testing.assert_allclose(
+            beyond_best(judged, model.scores(), model.components), wanted, rtol=1e-6, atol=1e-12
+        )
+        if model.certificate != "none":
+            bound = float(model.certificate.split()[1])
+            assert abs(bound - (1 + wanted) * np.linalg.norm(s[RANK:]) / np.linalg.norm(s)) < 1e-4
 
 
 def test_a_method_that_fails_is_reported_not_raised():
