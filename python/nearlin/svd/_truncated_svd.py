@@ -76,7 +76,8 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
           spread over more than a factor of 200 it would lose digits, and gives way to ``"qr"``.
         - ``"qr"``: an SVD in the coordinates of what an update touches, for any spectrum.
         - ``"krylov"``: Lanczos in these coordinates, for batches of many rows.
-        - ``"auto"``: ``"gram"``, or ``"krylov"`` for more rows than six times the triplets.
+        - ``"auto"``: ``"gram"``, or ``"krylov"`` where the cube of triplets and rows is more than twenty times the
+          square of the triplets times the rows and columns of the batch: for more than 250 to 800 rows.
     solver : {"auto", "lanczos", "randomized"}, default="auto"
         How :meth:`fit` finds the first triplets; see :func:`nearlin.svds`.
     center : bool, default=False

@@ -27,9 +27,6 @@ pub enum Method {
 
 /// Numbers within this range and its inverse have squares that neither overflow nor vanish.
 const RANGE: f64 = 1e100;
-/// Batches of more rows than so many times the triplets go by products.
-pub(super) const MANY: usize = 6;
-
 impl<T: Stored> TruncatedSvd<T> {
     /// Works out the model with rows, or columns, behind its own.
     pub fn appended<B: Real>(
@@ -161,7 +158,7 @@ impl<T: Stored> TruncatedSvd<T> {
 
     /// The singular values, and whether another way than the one asked for was taken.
     fn solve<B: Real>(&self, context: &Context, method: Method, z: &Stacked<'_, '_, B>) -> Result<(Ritz, bool)> {
-        let many = z.batch.shape().0 > MANY * self.most.max(1);
+        let many = z.is_long();
         match method {
             Method::Qr => Ok((ritz::by_svd(context, z)?, false)),
             Method::Krylov => Ok((ritz::by_lanczos(context, z)?, false)),

@@ -6,7 +6,6 @@ use crate::matrix::{Axis, Indices, Mat, Matrix, Products, Real, SparseBuf, Tripl
 use crate::memory::collected;
 use crate::parallel::Context;
 use crate::state::Stored;
-use crate::svd::updates::append::MANY;
 use crate::svd::updates::batch::{Batch, transposed};
 use crate::svd::updates::changes::{Changed, Outer, Sum};
 use crate::svd::updates::coordinates::Coordinates;
@@ -14,6 +13,9 @@ use crate::svd::updates::ledger::Kind;
 use crate::svd::updates::ritz::VALUES;
 use crate::svd::updates::side::{Gathered, Side, Update};
 use crate::svd::updates::truncated::{Change, Sums, TruncatedSvd};
+
+/// Changes of no more rows or columns than so many times the triplets are decomposed as a whole.
+const MANY: usize = 6;
 
 /// A side and the rows of it that a change touches.
 struct Touch<'a, T> {

@@ -61,6 +61,15 @@ impl<B: Real> Stacked<'_, '_, B> {
         self.s.len() + self.batch.shape().0
     }
 
+    /// True if products with Z are faster than eigenvectors of Z Z', whose order is then large beside all else.
+    pub fn is_long(&self) -> bool {
+        /// Flops of a product are slower than those of an eigendecomposition, and there are a few times as many
+        /// products as triplets.
+        const SLOWER: f64 = 20.0;
+        let products = (self.most as f64).powi(2) * (self.batch.shape().0 + self.batch.columns().len()) as f64;
+        (self.len() as f64).powi(3) > SLOWER * products
+    }
+
     /// The squares of all entries of Z.
     fn energy(&self, context: &Context) -> Result<f64> {
         Ok(self.s.iter().map(|s| s * s).sum::<f64>() + self.batch.energy(context)?)
