@@ -314,7 +314,7 @@ impl<T: Stored> Side<T> {
         let appended_slots = self.slots_for(appended.as_ref().map_or(0, |appended| appended.0))?;
         let (filled, fresh) = appended.as_ref().map_or((&[][..], &nothing), |(_, filled, rows)| (*filled, rows));
         let count = touched_slots.len() + filled.len();
-        let growth = self.growth * growth_by(&rotation);
+        let growth = self.growth * growth_by(&rotation)?;
         let below = match count {
             _ if growth > MOST_GROWTH => 0,
             0 => self.levels.len(),
@@ -337,8 +337,12 @@ impl<T: Stored> Side<T> {
             let slots = collected(slots, ROWS)?;
             let values = touched.as_ref().map_or(&nothing, |touched| &touched.2);
             let mut rows = Mat::<T>::zeros(width, slots.len())?;
-            let all = values.as_slice().iter().chain(others.as_slice()).chain(fresh.as_slice());
-            rows.as_mut_slice().iter_mut().zip(all).for_each(|(to, &from)| *to = T::from_f64(from));
+            let mut rest = rows.as_mut_slice();
+            for part in [values, &others, fresh] {
+                let (to, after) = rest.split_at_mut(part.as_slice().len());
+                to.iter_mut().zip(part.as_slice()).for_each(|(to, &from)| *to = T::from_f64(from));
+                rest = after;
+            }
             let gram = gram_of(context, &rows)?;
             Some(Written { slots, rows, gram, rotation: Mat::identity(width)? })
         };
@@ -460,11 +464,13 @@ impl<T: Stored> Side<T> {
 }
 
 /// By how much a rotation makes rows grow at most, squared; what is no more than rounding counts for nothing.
-fn growth_by(rotation: &Mat<f64>) -> f64 {
-    let (width, rows) = (rotation.nrows(), rotation.as_slice());
-    let square = |j: usize| rows.iter().skip(j).step_by(width).map(|x| x * x).sum::<f64>();
-    let longest = (0..width).map(square).fold(0.0, f64::max);
-    if longest > 2.0 { longest } else { 1.0 }
+fn growth_by(rotation: &Mat<f64>) -> Result<f64> {
+    let mut squares: Vec<f64> = zeros(rotation.nrows(), ROWS)?;
+    for i in 0..rotation.ncols() {
+        squares.iter_mut().zip(rotation.col(i)).for_each(|(sum, x)| *sum += x * x);
+    }
+    let longest = squares.into_iter().fold(0.0, f64::max);
+    Ok(if longest > 2.0 { longest } else { 1.0 })
 }
 
 /// What levels below some number lose with these rows.
