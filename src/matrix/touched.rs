@@ -63,7 +63,12 @@ impl Touched {
         columns.dedup();
         let mut indices: Vec<i32> = room_for(a.nnz(), TOUCHED)?;
         for entries in context.pieces(0..a.nnz()) {
-            numbered(a.indices(), entries?, |column| columns.partition_point(|&c| c < column) as i32, &mut indices);
+            numbered(
+                a.indices(),
+                entries?,
+                |column| columns.partition_point(|&c| c < column) as i32,
+                &mut indices,
+            );
         }
         Ok(Self { columns, numbers: IndexBuf::I32(indices) })
     }
@@ -76,7 +81,12 @@ impl Touched {
 
 /// Appends what is made of some indices; there is room for all.
 #[expect(clippy::disallowed_methods, reason = "there is room for all")]
-fn numbered<N>(indices: Indices<'_>, part: std::ops::Range<usize>, number: impl Fn(usize) -> N, out: &mut Vec<N>) {
+fn numbered<N>(
+    indices: Indices<'_>,
+    part: std::ops::Range<usize>,
+    number: impl Fn(usize) -> N,
+    out: &mut Vec<N>,
+) {
     match indices {
         Indices::I32(indices) => out.extend(indices[part].iter().map(|&index| number(index as usize))),
         Indices::I64(indices) => out.extend(indices[part].iter().map(|&index| number(index as usize))),

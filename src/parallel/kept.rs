@@ -269,7 +269,10 @@ mod tests {
         assert_eq!((*read, *kept.read(&context).unwrap()), (3, 6));
         drop(read);
         add(1).unwrap();
-        assert!(kept.change_as_planned(&context, |_| Ok(7), |_, _| Err(Error::Interrupted), |state| Ok(*state)).is_err());
+        assert!(
+            kept.change_as_planned(&context, |_| Ok(7), |_, _| Err(Error::Interrupted), |state| Ok(*state))
+                .is_err()
+        );
         assert_eq!(*kept.read(&context).unwrap(), 12);
     }
 

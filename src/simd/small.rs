@@ -122,7 +122,9 @@ mod tests {
     #[test]
     fn every_entry_is_one_chain_on_every_path() {
         let number = |k: usize| ((k * 2654435761) % 1009) as f64 / 1009.0 - 0.5;
-        for (m, n, depth) in [(1, 1, 1), (3, 5, 2), (4, 8, 7), (9, 33, 20), (5, 70, 3), (2, 64, 0), (0, 4, 2), (7, 31, 9)] {
+        for (m, n, depth) in
+            [(1, 1, 1), (3, 5, 2), (4, 8, 7), (9, 33, 20), (5, 70, 3), (2, 64, 0), (0, 4, 2), (7, 31, 9)]
+        {
             let a: Vec<f64> = (0..m * depth).map(number).collect();
             let b: Vec<f64> = (0..depth * n).map(|k| number(k + 7)).collect();
             for (strides, transposed) in [((depth, 1), false), ((1, m), true)] {

@@ -65,7 +65,10 @@ pub(super) fn solve<M: Products>(
         Some(Solver::Lanczos),
         made,
     )?;
-    let worst = output.residuals[..params.exact].iter().flatten().fold(0.0, |worst: f64, residual| worst.max(*residual));
+    let worst = output.residuals[..params.exact]
+        .iter()
+        .flatten()
+        .fold(0.0, |worst: f64, residual| worst.max(*residual));
     let is_exact = worst <= params.tolerance * output.s[0] || made[0] >= params.max_iter;
     Ok((is_exact.then_some(output), made))
 }

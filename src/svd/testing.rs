@@ -9,7 +9,8 @@ pub(super) fn numbers(n: usize, d: usize, seed: usize) -> Mat<f64> {
 
 /// What is not zero, by rows.
 pub(super) fn compressed(a: &Mat<f64>) -> SparseBuf<f64> {
-    let places: Vec<(usize, usize)> = (0..a.nrows()).flat_map(|i| (0..a.ncols()).map(move |j| (i, j))).collect();
+    let places: Vec<(usize, usize)> =
+        (0..a.nrows()).flat_map(|i| (0..a.ncols()).map(move |j| (i, j))).collect();
     let filled: Vec<(usize, usize)> = places.into_iter().filter(|&place| a[place] != 0.0).collect();
     let rows: Vec<i64> = filled.iter().map(|&(i, _)| i as i64).collect();
     let columns: Vec<i64> = filled.iter().map(|&(_, j)| j as i64).collect();

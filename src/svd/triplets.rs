@@ -74,7 +74,10 @@ pub(super) fn choose_signs(u: &mut Mat<f64>, v: &mut Mat<f64>) {
     for i in 0..v.ncols() {
         let larger = |largest: f64, &value: &f64| if value.abs() > largest.abs() { value } else { largest };
         if v.col(i).iter().fold(0.0, larger) < 0.0 {
-            [&mut *u, &mut *v].into_iter().flat_map(|side| side.col_mut(i)).for_each(|value| *value = -*value);
+            [&mut *u, &mut *v]
+                .into_iter()
+                .flat_map(|side| side.col_mut(i))
+                .for_each(|value| *value = -*value);
         }
     }
 }

@@ -181,7 +181,14 @@ impl TruncatedSVDState {
 
     /// Appends rows or columns. True if a Gram matrix would not have been accurate.
     #[pyo3(signature = (x, *, end, method, threads))]
-    fn append(&self, py: Python<'_>, x: &Bound<'_, PyAny>, end: &str, method: &str, threads: usize) -> PyResult<bool> {
+    fn append(
+        &self,
+        py: Python<'_>,
+        x: &Bound<'_, PyAny>,
+        end: &str,
+        method: &str,
+        threads: usize,
+    ) -> PyResult<bool> {
         let (end, method) = (end_named(end)?, method_named(method)?);
         let mut fell_back = false;
         either_precision!(AnyInput::extract(x, "A")?, |x| {
@@ -204,7 +211,8 @@ impl TruncatedSVDState {
         values: Option<Bound<'_, PyAny>>,
         threads: usize,
     ) -> PyResult<()> {
-        let (method, values) = (method_named(method)?, values.map(|values| AnyInput::extract(&values, "values")).transpose()?);
+        let (method, values) =
+            (method_named(method)?, values.map(|values| AnyInput::extract(&values, "values")).transpose()?);
         either_precision!(AnyInput::extract(x, "A")?, |x| {
             either!(self, |kept| enter_and_commit(py, threads, None, |context| {
                 make_workspace()?;
@@ -268,7 +276,13 @@ impl TruncatedSVDState {
     }
 
     #[pyo3(signature = (x, y, *, threads))]
-    fn add_product(&self, py: Python<'_>, x: &Bound<'_, PyAny>, y: &Bound<'_, PyAny>, threads: usize) -> PyResult<()> {
+    fn add_product(
+        &self,
+        py: Python<'_>,
+        x: &Bound<'_, PyAny>,
+        y: &Bound<'_, PyAny>,
+        threads: usize,
+    ) -> PyResult<()> {
         let y = AnyInput::extract(y, "E")?;
         either_precision!(AnyInput::extract(x, "D")?, |x| {
             either_precision!(&y, |y| {
@@ -310,7 +324,12 @@ impl TruncatedSVDState {
         either_precision!(AnyInput::extract(a, "A")?, |a| {
             either!(self, |kept| enter_and_commit(py, threads, progress, |context| {
                 make_workspace()?;
-                kept.change(context, |_| false, |_| Ok(()), |model| model.refreshed(context, &a.view(), passes))
+                kept.change(
+                    context,
+                    |_| false,
+                    |_| Ok(()),
+                    |model| model.refreshed(context, &a.view(), passes),
+                )
             }))
         })
     }
@@ -340,7 +359,13 @@ impl TruncatedSVDState {
     }
 
     #[pyo3(signature = (x, k, *, threads))]
-    fn transform<'py>(&self, py: Python<'py>, x: &Bound<'py, PyAny>, k: usize, threads: usize) -> PyResult<Bound<'py, PyAny>> {
+    fn transform<'py>(
+        &self,
+        py: Python<'py>,
+        x: &Bound<'py, PyAny>,
+        k: usize,
+        threads: usize,
+    ) -> PyResult<Bound<'py, PyAny>> {
         either_precision!(AnyInput::extract(x, "A")?, |x| {
             let projected = either!(self, |kept| {
                 let model = snapshot(py, kept)?;
@@ -378,7 +403,11 @@ impl TruncatedSVDState {
 
     /// The mean of the rows, and how long it is along each right singular vector; None if it is not known.
     #[pyo3(signature = (*, threads))]
-    fn mean<'py>(&self, py: Python<'py>, threads: usize) -> PyResult<Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
+    fn mean<'py>(
+        &self,
+        py: Python<'py>,
+        threads: usize,
+    ) -> PyResult<Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
         let found = either!(self, |kept| {
             let model = snapshot(py, kept)?;
             enter(py, threads, None, |context| {

@@ -39,7 +39,8 @@ impl<T: Stored> TruncatedSvd<T> {
         let largest = largest_entry(context, x)?.max(self.s.first().copied().unwrap_or(0.0));
         self.check_width(end, x)?;
         let rows = if end == End::Rows { *x } else { transposed(x) };
-        let append = |unit: f64| move |batch: &Batch<'_, B>| self.appended_rows(context, end, method, batch, unit);
+        let append =
+            |unit: f64| move |batch: &Batch<'_, B>| self.appended_rows(context, end, method, batch, unit);
         if largest == 0.0 || (RANGE.recip()..RANGE).contains(&largest) {
             return Batch::with(context, &rows, append(1.0));
         }
@@ -123,8 +124,14 @@ impl<T: Stored> TruncatedSvd<T> {
         let slots = touched.slots_at(&columns[..known])?;
         let gathered = touched.gather(context, &slots)?;
         let values = collected(self.s.iter().map(|s| s / unit), VALUES)?;
-        let padded = (known < columns.len()).then(|| with_zeros(&gathered.rows, columns.len())).transpose()?;
-        let z = Stacked { s: &values, touched: padded.as_ref().unwrap_or(&gathered.rows), batch, most: self.most };
+        let padded =
+            (known < columns.len()).then(|| with_zeros(&gathered.rows, columns.len())).transpose()?;
+        let z = Stacked {
+            s: &values,
+            touched: padded.as_ref().unwrap_or(&gathered.rows),
+            batch,
+            most: self.most,
+        };
         let (Ritz { s, f, rotation, rows, next, discarded }, fallback) = self.solve(context, method, &z)?;
         let of_batch = f.as_ref().rows(values.len()..f.nrows());
         let fresh = match q {
@@ -157,7 +164,12 @@ impl<T: Stored> TruncatedSvd<T> {
     }
 
     /// The singular values, and whether another way than the one asked for was taken.
-    fn solve<B: Real>(&self, context: &Context, method: Method, z: &Stacked<'_, '_, B>) -> Result<(Ritz, bool)> {
+    fn solve<B: Real>(
+        &self,
+        context: &Context,
+        method: Method,
+        z: &Stacked<'_, '_, B>,
+    ) -> Result<(Ritz, bool)> {
         let many = z.is_long();
         match method {
             Method::Qr => Ok((ritz::by_svd(context, z)?, false)),
@@ -171,7 +183,13 @@ impl<T: Stored> TruncatedSvd<T> {
     }
 
     /// What a batch adds to the sum of the rows, and to their weights.
-    fn sums_with<B: Real>(&self, context: &Context, end: End, batch: &Batch<'_, B>, unit: f64) -> Result<Sums> {
+    fn sums_with<B: Real>(
+        &self,
+        context: &Context,
+        end: End,
+        batch: &Batch<'_, B>,
+        unit: f64,
+    ) -> Result<Sums> {
         if self.moments.sums.is_none() {
             return Ok(Sums::Unknown);
         }
@@ -179,7 +197,10 @@ impl<T: Stored> TruncatedSvd<T> {
         let units = |count: usize| Mat::from_fn(1, count, |_, _| unit);
         if end == End::Rows {
             let sums = batch.transposed_times(context, &units(s)?)?;
-            return Ok(Sums::More(collected(batch.columns().iter().copied().zip(sums.as_slice().iter().copied()), VALUES)?));
+            return Ok(Sums::More(collected(
+                batch.columns().iter().copied().zip(sums.as_slice().iter().copied()),
+                VALUES,
+            )?));
         }
         let sums = batch.times(context, &units(batch.columns().len())?)?;
         Ok(Sums::More(collected((self.right.len()..).zip(sums.as_slice().iter().copied()), VALUES)?))
@@ -195,10 +216,12 @@ fn with_zeros(columns: &Mat<f64>, count: usize) -> Result<Mat<f64>> {
 
 /// The largest entry, without its sign; an error if one is not finite.
 pub(super) fn largest_entry<B: Real>(context: &Context, x: &Matrix<'_, B>) -> Result<f64> {
-    let of = |values: &[B]| values.iter().fold((0.0f64, 0.0f64), |(largest, sum), value| {
-        let value = value.to_f64();
-        (largest.max(value.abs()), sum + value * 0.0)
-    });
+    let of = |values: &[B]| {
+        values.iter().fold((0.0f64, 0.0f64), |(largest, sum), value| {
+            let value = value.to_f64();
+            (largest.max(value.abs()), sum + value * 0.0)
+        })
+    };
     let mut total = (0.0f64, 0.0f64);
     let mut add = |(largest, sum): (f64, f64)| total = (total.0.max(largest), total.1 + sum);
     match x {
@@ -229,4 +252,3 @@ pub(super) fn largest_entry<B: Real>(context: &Context, x: &Matrix<'_, B>) -> Re
         None => Ok(total.0),
     }
 }
-

@@ -52,7 +52,8 @@ impl<D: Products> Products for Sum<'_, D> {
     }
 
     fn transposed_product(&self, context: &Context, y: Dense<'_, f64>, out: DenseMut<'_, f64>) -> Result<()> {
-        let change = |y: Dense<'_, f64>, out: DenseMut<'_, f64>| self.change.transposed_product(context, y, out);
+        let change =
+            |y: Dense<'_, f64>, out: DenseMut<'_, f64>| self.change.transposed_product(context, y, out);
         multiply(context, (&self.right, &self.left), self.s, change, y, out)
     }
 }
@@ -88,7 +89,15 @@ impl<D: Products> Sum<'_, D> {
         if m.min(n) > small {
             let k = (self.most + 1).min(m).min(n);
             let solver = Some(Solver::Lanczos);
-            let params = Params { k, exact: k, solver, tolerance: TOLERANCE, max_iter: MOST_BLOCKS, seed: 0, start: None };
+            let params = Params {
+                k,
+                exact: k,
+                solver,
+                tolerance: TOLERANCE,
+                max_iter: MOST_BLOCKS,
+                seed: 0,
+                start: None,
+            };
             let found = svds(context, self, &params)?;
             return self.sides(found.u.as_ref(), found.s, found.v.as_ref(), self.energy);
         }
@@ -113,7 +122,9 @@ impl<D: Products> Sum<'_, D> {
         for j in 0..kept.min(self.s.len()) {
             let along: f64 = self.left.basis.col(j).iter().zip(u.col(j)).map(|(x, y)| x * y).sum();
             if along < 0.0 {
-                [&mut u, &mut v].into_iter().for_each(|side| side.col_mut(j).iter_mut().for_each(|x| *x = -*x));
+                [&mut u, &mut v]
+                    .into_iter()
+                    .for_each(|side| side.col_mut(j).iter_mut().for_each(|x| *x = -*x));
             }
         }
         let (left, right) =
@@ -163,11 +174,14 @@ impl<X: Real, Y: Real> Sum<'_, Outer<'_, X, Y>> {
             weighted.col_mut(j).iter_mut().for_each(|value| *value *= s);
         }
         let found = svd(product(weighted.as_ref(), r.as_ref().t())?.as_ref())?;
-        let outside = |qr: &Qr, rows: usize, inside: &Mat<f64>| {
-            let mut all = Mat::from_fn(rows, inside.ncols(), |i, j| if i < inside.nrows() { inside[(i, j)] } else { 0.0 })?;
-            qr.apply_q(&mut all)?;
-            Ok::<_, crate::error::Error>(all)
-        };
+        let outside =
+            |qr: &Qr, rows: usize, inside: &Mat<f64>| {
+                let mut all = Mat::from_fn(rows, inside.ncols(), |i, j| {
+                    if i < inside.nrows() { inside[(i, j)] } else { 0.0 }
+                })?;
+                qr.apply_q(&mut all)?;
+                Ok::<_, crate::error::Error>(all)
+            };
         let u = outside(&left, self.left.len(), &found.u)?;
         let v = outside(&right, self.right.len(), &found.v)?;
         let energy = found.s.iter().map(|s| s * s).sum();

@@ -41,7 +41,13 @@ impl Values {
 impl<T: Stored> TruncatedSvd<T> {
     /// Works out the model without some rows, or columns: at these positions, ascending and no two alike. What they were is
     /// the model's own to be taken off; `values` tell what they were of A.
-    pub fn deleted(&self, context: &Context, end: End, positions: &[usize], values: Option<Values>) -> Result<Change<T>> {
+    pub fn deleted(
+        &self,
+        context: &Context,
+        end: End,
+        positions: &[usize],
+        values: Option<Values>,
+    ) -> Result<Change<T>> {
         let (shorter, other) = match end {
             End::Rows => (&self.left, &self.right),
             End::Columns => (&self.right, &self.left),
@@ -88,5 +94,4 @@ impl<T: Stored> TruncatedSvd<T> {
         s.truncate(kept);
         Ok((rotation, s, Mat::copy_of(found.v.as_ref().cols(0..kept).t())?))
     }
-
 }

@@ -58,10 +58,8 @@ impl<T: Stored> TruncatedSvd<T> {
             let entry: f64 = u.iter().zip(v).zip(&self.s).map(|((u, v), s)| u * s * v).sum();
             (crossed, squares) = (crossed + entry * delta, squares + delta * delta);
         });
-        let added = collected(
-            (0..deltas.len()).map(|k| (touched_columns[columns[k] as usize], deltas[k])),
-            VALUES,
-        )?;
+        let added =
+            collected((0..deltas.len()).map(|k| (touched_columns[columns[k] as usize], deltas[k])), VALUES)?;
         let sum = self.sum(&left, &right, change, 2.0 * crossed + squares)?;
         let found = sum.solve(context, MANY * self.most)?;
         self.changed(context, (&left, &right), found, added, energy)
@@ -87,7 +85,8 @@ impl<T: Stored> TruncatedSvd<T> {
     ) -> Result<Change<T>> {
         let left = Touch::new(context, &self.left, x.columns())?;
         let right = Touch::new(context, &self.right, y.columns())?;
-        let (along_x, along_y) = (x.times(context, &left.gathered.rows)?, y.times(context, &right.gathered.rows)?);
+        let (along_x, along_y) =
+            (x.times(context, &left.gathered.rows)?, y.times(context, &right.gathered.rows)?);
         let crossed: f64 = (0..along_x.ncols())
             .map(|j| (0..self.s.len()).map(|i| self.s[i] * along_x[(i, j)] * along_y[(i, j)]).sum::<f64>())
             .sum();
@@ -101,7 +100,8 @@ impl<T: Stored> TruncatedSvd<T> {
         let added = collected(y.columns().iter().copied().zip(sums.as_slice().iter().copied()), VALUES)?;
         let change = Outer { x: transposed(&x.local()), y: transposed(&y.local()) };
         let sum = self.sum(&left, &right, change, 2.0 * crossed + squares)?;
-        let found = if s <= MANY * self.most { sum.solve_by_qr()? } else { sum.solve(context, MANY * self.most)? };
+        let found =
+            if s <= MANY * self.most { sum.solve_by_qr()? } else { sum.solve(context, MANY * self.most)? };
         self.changed(context, (&left, &right), found, added, None)
     }
 

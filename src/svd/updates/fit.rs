@@ -54,7 +54,10 @@ impl<T: Stored> TruncatedSvd<T> {
         let kept = significant(&s, most, n.max(d));
         s.truncate(kept);
         let captured: f64 = s.iter().map(|s| s * s).sum();
-        let mut ledger = Ledger::fitted(energy.unwrap_or(f64::INFINITY), energy.map_or(f64::INFINITY, |all| all - captured));
+        let mut ledger = Ledger::fitted(
+            energy.unwrap_or(f64::INFINITY),
+            energy.map_or(f64::INFINITY, |all| all - captured),
+        );
         ledger.energy_known = energy.is_some();
         let (ones, mut sums) = (Mat::from_fn(n, 1, |_, _| 1.0)?, Mat::zeros(d, 1)?);
         a.transposed_product(context, ones.as_ref(), sums.as_mut())?;
@@ -122,7 +125,10 @@ impl<T: Stored> TruncatedSvd<T> {
         };
         let [ours, theirs] = [self.moments.weights, other.moments.weights];
         let mut ledger = self.ledger.stacked(other.ledger);
-        (ledger.spread, ledger.spectral) = (ledger.spread + change.ledger.spread - self.ledger.spread, ledger.spectral + change.ledger.spectral - self.ledger.spectral);
+        (ledger.spread, ledger.spectral) = (
+            ledger.spread + change.ledger.spread - self.ledger.spread,
+            ledger.spectral + change.ledger.spectral - self.ledger.spectral,
+        );
         ledger.frobenius += change.ledger.frobenius - self.ledger.frobenius;
         ledger.updates += 1;
         Ok(Change { sums, weights: [ours[0] + theirs[0], ours[1] + theirs[1]], ledger, ..change })

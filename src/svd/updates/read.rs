@@ -21,7 +21,13 @@ pub struct Principal {
 
 impl<T: Stored> TruncatedSvd<T> {
     /// The first k numbers of some rows of U, or of V, or of all.
-    pub fn vectors(&self, context: &Context, end: End, positions: Option<&[usize]>, k: usize) -> Result<Mat<f64>> {
+    pub fn vectors(
+        &self,
+        context: &Context,
+        end: End,
+        positions: Option<&[usize]>,
+        k: usize,
+    ) -> Result<Mat<f64>> {
         let side = if end == End::Rows { &self.left } else { &self.right };
         let Some(positions) = positions else {
             let mut vectors = Mat::zeros(side.len(), k)?;
@@ -99,7 +105,8 @@ impl<T: Stored> TruncatedSvd<T> {
         let z = |i: usize| if i < l { all[(i, 0)] } else { outside };
         let square = |i: usize| if i < l { self.s[i] * self.s[i] } else { 0.0 };
         let weight = self.moments.weights[0];
-        let centred = Mat::from_fn(order, order, |i, j| f64::from(i == j) * square(i) - weight * z(i) * z(j))?;
+        let centred =
+            Mat::from_fn(order, order, |i, j| f64::from(i == j) * square(i) - weight * z(i) * z(j))?;
         let (values, vectors) = eigh(&centred)?;
         let k = k.min(order);
         let chosen = Mat::from_fn(order, k, |i, j| vectors[(i, order - 1 - j)])?;

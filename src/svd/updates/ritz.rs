@@ -66,7 +66,8 @@ impl<B: Real> Stacked<'_, '_, B> {
         /// Flops of a product are slower than those of an eigendecomposition, and there are a few times as many
         /// products as triplets.
         const SLOWER: f64 = 20.0;
-        let products = (self.most as f64).powi(2) * (self.batch.shape().0 + self.batch.columns().len()) as f64;
+        let products =
+            (self.most as f64).powi(2) * (self.batch.shape().0 + self.batch.columns().len()) as f64;
         (self.len() as f64).powi(3) > SLOWER * products
     }
 
@@ -96,7 +97,8 @@ pub(super) fn by_gram<B: Real>(context: &Context, z: &Stacked<'_, '_, B>) -> Res
     let n = z.len();
     let along = z.batch.times(context, z.touched)?;
     let of_rows = z.batch.gram(context)?;
-    let trace = z.s.iter().map(|s| s * s).sum::<f64>() + (0..of_rows.ncols()).map(|j| of_rows[(j, j)]).sum::<f64>();
+    let trace =
+        z.s.iter().map(|s| s * s).sum::<f64>() + (0..of_rows.ncols()).map(|j| of_rows[(j, j)]).sum::<f64>();
     let count = (z.most + 1).min(n);
     let (values, vectors) = match of_rows.ncols() {
         1 => of_arrow(z.s, &along, of_rows[(0, 0)], count)?,

@@ -121,7 +121,8 @@ impl<T: Stored> TruncatedSvd<T> {
 
     /// An independent copy, as an error-returning `clone`.
     pub fn copy(&self, context: &Context) -> Result<Self> {
-        let sums = self.moments.sums.as_ref().map(|sums| collected(sums.iter().copied(), STATE)).transpose()?;
+        let sums =
+            self.moments.sums.as_ref().map(|sums| collected(sums.iter().copied(), STATE)).transpose()?;
         Ok(Self {
             left: self.left.copy(context)?,
             right: self.right.copy(context)?,
@@ -239,7 +240,8 @@ impl<'a, T: Stored> SavedSide<'a, T> {
             return false;
         }
         let Ok(mut seen) = zeros::<bool>(slots, STATE) else { return false };
-        let mut is_new = |slot: u32| seen.get_mut(slot as usize).is_some_and(|seen| !std::mem::replace(seen, true));
+        let mut is_new =
+            |slot: u32| seen.get_mut(slot as usize).is_some_and(|seen| !std::mem::replace(seen, true));
         for &slot in &self.order {
             if !is_new(slot) || self.level[slot as usize] == NOBODY {
                 return false;

@@ -166,11 +166,20 @@ impl<T: Stored> Side<T> {
 
     /// No rows, of at most so many numbers.
     pub fn new(most: usize) -> Result<Self> {
-        let level = Level { slots: Vec::new(), live: 0, gram: Mat::zeros(0, 0)?, rotation: Mat::zeros(0, 0)? };
+        let level =
+            Level { slots: Vec::new(), live: 0, gram: Mat::zeros(0, 0)?, rotation: Mat::zeros(0, 0)? };
         let mut levels = room_for(1, ROWS)?;
         push(&mut levels, level, ROWS)?;
         let stride = most.next_multiple_of(8);
-        Ok(Self { chunks: Vec::new(), stride, level: Vec::new(), order: VecDeque::new(), free: Vec::new(), levels, growth: 1.0 })
+        Ok(Self {
+            chunks: Vec::new(),
+            stride,
+            level: Vec::new(),
+            order: VecDeque::new(),
+            free: Vec::new(),
+            levels,
+            growth: 1.0,
+        })
     }
 
     /// Number of rows.
@@ -300,7 +309,14 @@ impl<T: Stored> Side<T> {
         for (level, rotation) in self.levels.iter().zip(self.upward(0)?.rotations) {
             let half = times(&level.gram, &rotation)?;
             let (depth, strides) = (rotation.ncols(), (1, width));
-            small_product((width, width, depth), rotation.as_slice(), strides, half.as_slice(), gram.as_mut_slice(), true);
+            small_product(
+                (width, width, depth),
+                rotation.as_slice(),
+                strides,
+                half.as_slice(),
+                gram.as_mut_slice(),
+                true,
+            );
         }
         Ok(gram)
     }
@@ -312,7 +328,8 @@ impl<T: Stored> Side<T> {
         let touched_slots = touched.as_ref().map_or(&[][..], |touched| touched.0);
         let removed_positions = removed.map_or(&[][..], |removed| removed.0);
         let appended_slots = self.slots_for(appended.as_ref().map_or(0, |appended| appended.0))?;
-        let (filled, fresh) = appended.as_ref().map_or((&[][..], &nothing), |(_, filled, rows)| (*filled, rows));
+        let (filled, fresh) =
+            appended.as_ref().map_or((&[][..], &nothing), |(_, filled, rows)| (*filled, rows));
         let count = touched_slots.len() + filled.len();
         let growth = self.growth * growth_by(&rotation)?;
         let below = match count {
@@ -321,7 +338,8 @@ impl<T: Stored> Side<T> {
             _ => self.levels_below(count),
         };
         let growth = if below == 0 { 1.0 } else { growth };
-        let gone = touched.as_ref().map(|touched| touched.1).into_iter().chain(removed.map(|removed| removed.1));
+        let gone =
+            touched.as_ref().map(|touched| touched.1).into_iter().chain(removed.map(|removed| removed.1));
         let lost = losses(context, gone, below)?;
         // What joins was perhaps gathered from below already.
         let known = touched.as_ref().map(|touched| &touched.1.upward).filter(|upward| upward.first <= below);
@@ -346,8 +364,9 @@ impl<T: Stored> Side<T> {
             let gram = gram_of(context, &rows)?;
             Some(Written { slots, rows, gram, rotation: Mat::identity(width)? })
         };
-        let rotation =
-            below.checked_sub(1).map(|top| times(&self.levels[top].rotation, above.as_ref().unwrap_or(&rotation)));
+        let rotation = below
+            .checked_sub(1)
+            .map(|top| times(&self.levels[top].rotation, above.as_ref().unwrap_or(&rotation)));
         let used = appended_slots.iter().map(|&slot| slot as usize + 1).max().unwrap_or(0);
         let slots = self.level.len().max(used);
         let mut chunks = Vec::new();
@@ -356,7 +375,17 @@ impl<T: Stored> Side<T> {
         }
         let removed = collected(removed_positions.iter().copied(), ROWS)?;
         let rotation = rotation.transpose()?;
-        Ok(Rewrite { below, rotation, lost, written, appended: appended_slots, slots, chunks, removed, growth })
+        Ok(Rewrite {
+            below,
+            rotation,
+            lost,
+            written,
+            appended: appended_slots,
+            slots,
+            chunks,
+            removed,
+            growth,
+        })
     }
 
     /// So many slots without a row: those that had one first.
@@ -536,7 +565,12 @@ fn gram_of<T: Stored>(context: &Context, rows: &Mat<T>) -> Result<Mat<f64>> {
         part(blocks[block].clone(), &mut gram)?;
         Ok(gram)
     };
-    context.fold_with(blocks.len(), || (), of_block, |part| axpy(1.0, part.as_slice(), gram.as_mut_slice()))?;
+    context.fold_with(
+        blocks.len(),
+        || (),
+        of_block,
+        |part| axpy(1.0, part.as_slice(), gram.as_mut_slice()),
+    )?;
     Ok(gram)
 }
 

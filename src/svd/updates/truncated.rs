@@ -130,7 +130,9 @@ impl<T: Stored> TruncatedSvd<T> {
 
     /// Bytes that it takes.
     pub fn bytes(&self) -> usize {
-        self.left.bytes() + self.right.bytes() + 8 * (self.s.len() + self.moments.sums.as_ref().map_or(0, Vec::len))
+        self.left.bytes()
+            + self.right.bytes()
+            + 8 * (self.s.len() + self.moments.sums.as_ref().map_or(0, Vec::len))
     }
 
     /// The largest entry of U'U - I and V'V - I, without a look at the rows.
@@ -211,7 +213,9 @@ impl<T: Stored> TruncatedSvd<T> {
         }
         (self.s, self.most, self.ledger, self.moments.weights) = (s, most, ledger, weights);
         match (sums, &mut self.moments.sums) {
-            (Sums::Scaled(factor), Some(sums)) if factor != 1.0 => sums.iter_mut().for_each(|sum| *sum *= factor),
+            (Sums::Scaled(factor), Some(sums)) if factor != 1.0 => {
+                sums.iter_mut().for_each(|sum| *sum *= factor)
+            }
             (Sums::More(more), Some(sums)) => {
                 more.into_iter().for_each(|(column, more)| sums[self.right.slot(column) as usize] += more);
             }
@@ -266,9 +270,9 @@ pub(super) fn distance_to_identity(gram: &Mat<f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::svd::updates::append::Method;
     use crate::matrix::Matrix;
     use crate::svd::testing::{compressed, numbers};
+    use crate::svd::updates::append::Method;
 
     const METHODS: [Method; 3] = [Method::Gram, Method::Qr, Method::Krylov];
 
@@ -309,8 +313,10 @@ mod tests {
     /// Most entries are zero, some columns wholly.
     fn sparse(n: usize, d: usize, seed: usize) -> Mat<f64> {
         let all = numbers(n, d, seed);
-        Mat::from_fn(n, d, |i, j| if (i * 7 + j * 3 + seed).is_multiple_of(5) && j % 4 != 3 { all[(i, j)] } else { 0.0 })
-            .unwrap()
+        Mat::from_fn(n, d, |i, j| {
+            if (i * 7 + j * 3 + seed).is_multiple_of(5) && j % 4 != 3 { all[(i, j)] } else { 0.0 }
+        })
+        .unwrap()
     }
 
     fn update<T: Stored>(model: &mut TruncatedSvd<T>, end: End, method: Method, x: &Mat<f64>) {
@@ -324,10 +330,16 @@ mod tests {
     fn updates_are_the_best_approximation_to_the_model_with_the_change() {
         for method in METHODS {
             let mut model = TruncatedSvd::<f64>::new(8).unwrap();
-            for (step, (end, count)) in
-                [(End::Rows, 30), (End::Rows, 1), (End::Columns, 6), (End::Rows, 20), (End::Columns, 1), (End::Rows, 70)]
-                    .into_iter()
-                    .enumerate()
+            for (step, (end, count)) in [
+                (End::Rows, 30),
+                (End::Rows, 1),
+                (End::Columns, 6),
+                (End::Rows, 20),
+                (End::Columns, 1),
+                (End::Rows, 70),
+            ]
+            .into_iter()
+            .enumerate()
             {
                 let before = dense(&model);
                 let (m, n) = (before.nrows(), before.ncols());
@@ -365,7 +377,9 @@ mod tests {
         let context = Context::new(1);
         let mut model = TruncatedSvd::<f64>::new(6).unwrap();
         update(&mut model, End::Rows, Method::Auto, &sparse(60, 40, 1));
-        for (end, gone) in [(End::Rows, vec![0, 3, 4, 59]), (End::Columns, vec![1, 39]), (End::Rows, (0..30).collect())] {
+        for (end, gone) in
+            [(End::Rows, vec![0, 3, 4, 59]), (End::Columns, vec![1, 39]), (End::Rows, (0..30).collect())]
+        {
             let before = dense(&model);
             let change = model.deleted(&context, end, &gone, None).unwrap();
             model.apply(change).unwrap();
@@ -374,7 +388,8 @@ mod tests {
                 End::Rows => (kept(before.nrows()), (0..before.ncols()).collect()),
                 End::Columns => ((0..before.nrows()).collect(), kept(before.ncols())),
             };
-            let after = Mat::from_fn(rows.len(), columns.len(), |i, j| before[(rows[i], columns[j])]).unwrap();
+            let after =
+                Mat::from_fn(rows.len(), columns.len(), |i, j| before[(rows[i], columns[j])]).unwrap();
             assert!(distance(&dense(&model), &after) < 1e-12);
             assert!(departure(&model) < 1e-12);
         }
