@@ -255,8 +255,10 @@ def one_stream(start, batches, seconds):
             running[contender] = *make(), []
         except (ImportError, nearlin.exceptions.InvalidInputError) as error:
             result[contender] = f"not here: {error}", None, 0
-    for E in batches:
-        for contender, (take, _, spent) in running.items():
+    for turn, E in enumerate(batches):
+        # Whoever comes after a large one finds the caches full of its numbers.
+        order = [*running.items()]
+        for contender, (take, _, spent) in order[turn % len(order) :] + order[: turn % len(order)]:
             over = sum(spent) > seconds and contender not in (OURS, DEFAULT)
             if over or contender in result:
                 continue
