@@ -10,7 +10,6 @@ use crate::svd::updates::ledger::{Kind, Ledger};
 use crate::svd::updates::ritz::{self, Ritz, Stacked, VALUES};
 use crate::svd::updates::side::{Update, rotated};
 use crate::svd::updates::truncated::{Change, End, Sums, TruncatedSvd};
-use std::ops::Range;
 
 /// How the largest singular values of a model and what comes to it are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +121,7 @@ impl<T: Stored> TruncatedSvd<T> {
         let (old, columns) = (touched.len(), batch.columns());
         let known = columns.partition_point(|&column| column < old);
         let slots = touched.slots_at(&columns[..known])?;
-        let gathered = touched.gather(context, &slots)?;
+        let gathered = touched.gather(context, &slots, touched.levels_below(columns.len()))?;
         let values = collected(self.s.iter().map(|s| s / unit), VALUES)?;
         let padded =
             (known < columns.len()).then(|| with_zeros(&gathered.rows, columns.len())).transpose()?;
@@ -143,12 +142,12 @@ impl<T: Stored> TruncatedSvd<T> {
         let appended = Some((fresh.ncols(), &every[..], fresh));
         let longer = longer.rewrite(context, Update { appended, ..Update::rotation(of_model) })?;
         let new = collected(columns[known..].iter().map(|column| column - old), VALUES)?;
-        let part = |range: Range<usize>| Mat::copy_of(rows.as_ref().cols(range));
         let wider = batch.shape().1 - old;
-        let appended = (wider > 0).then(|| Ok::<_, Error>((wider, &new[..], part(known..columns.len())?)));
+        let fresh = Mat::copy_of(rows.as_ref().cols(known..columns.len()))?;
+        let rows = if new.is_empty() { rows } else { Mat::copy_of(rows.as_ref().cols(0..known))? };
         let update = Update {
-            touched: Some((&slots, &gathered, part(0..known)?)),
-            appended: appended.transpose()?,
+            touched: Some((&slots, &gathered, rows)),
+            appended: (wider > 0).then_some((wider, &new[..], fresh)),
             ..Update::rotation(rotation)
         };
         let touched = touched.rewrite(context, update)?;

@@ -53,7 +53,7 @@ impl<T: Stored> TruncatedSvd<T> {
             End::Columns => (&self.right, &self.left),
         };
         let slots = shorter.slots_at(positions)?;
-        let gone = shorter.gather(context, &slots)?;
+        let gone = shorter.gather(context, &slots, shorter.height())?;
         let (rotation, s, turned) = self.without(&gone)?;
         let update = Update { removed: Some((positions, &gone)), ..Update::rotation(rotation) };
         let shorter = shorter.rewrite(context, update)?;

@@ -27,7 +27,7 @@ struct Touch<'a, T> {
 impl<'a, T: Stored> Touch<'a, T> {
     fn new(context: &Context, side: &'a Side<T>, positions: &[usize]) -> Result<Self> {
         let slots = side.slots_at(positions)?;
-        let gathered = side.gather(context, &slots)?;
+        let gathered = side.gather(context, &slots, side.levels_below(slots.len()))?;
         Ok(Self { side, slots, gathered })
     }
 }

@@ -12,7 +12,7 @@
 
 use crate::error::{Error, Result};
 use crate::matrix::{Buffer, Dense, DenseMut, Mat, even_blocks, make_rows};
-use crate::memory::{collected, push, room_for, zeros};
+use crate::memory::{collected, push, resize, room_for, zeros};
 use crate::parallel::Context;
 use crate::simd::{axpy, small_product};
 use crate::state::Stored;
@@ -62,13 +62,28 @@ pub(super) struct Level {
     pub rotation: Mat<f64>,
 }
 
-/// The rows of some slots, as they are and as they are stored.
+/// The rows of some slots.
 pub(super) struct Gathered {
     /// Row i is column i.
     pub rows: Mat<f64>,
-    /// For every level with any of them.
-    stored: Vec<(usize, Mat<f64>)>,
+    /// What levels lose with them.
+    lost: Vec<Loss>,
     upward: Upward,
+}
+
+/// What a level loses with rows that go.
+struct Loss {
+    level: usize,
+    count: usize,
+    /// The sum of r r' over them, as they are stored.
+    gram: Mat<f64>,
+}
+
+impl Loss {
+    fn add(&mut self, other: &Self) {
+        self.count += other.count;
+        axpy(1.0, other.gram.as_slice(), self.gram.as_mut_slice());
+    }
 }
 
 /// From the numbers that the rows of some levels are stored with to what they are.
@@ -77,30 +92,15 @@ struct Upward {
     rotations: Vec<Mat<f64>>,
 }
 
-impl Upward {
-    /// Of the levels from `first` on.
-    fn from(&self, first: usize) -> Result<Self> {
-        let mut rotations = room_for(self.rotations.len() + self.first - first, ROWS)?;
-        for rotation in &self.rotations[first - self.first..] {
-            push(&mut rotations, rotation.copy()?, ROWS)?;
-        }
-        Ok(Self { first, rotations })
-    }
-
-    fn copy(&self) -> Result<Self> {
-        self.from(self.first)
-    }
-}
-
 /// A change to a side, worked out but not made.
 pub(super) struct Rewrite<T> {
     /// Levels that stay.
     below: usize,
     /// The rotation of the uppermost of them.
     rotation: Option<Mat<f64>>,
-    /// What these lose with rows that are written anew, or go: the level, how many, and the sum of r r'.
+    /// What these lose with rows that are written anew, or go.
     lost: Vec<(usize, usize, Mat<f64>)>,
-    written: Option<Written<T>>,
+    written: Option<Written>,
     /// Slots of the rows that come behind the others.
     appended: Vec<u32>,
     /// Slots there will be.
@@ -112,9 +112,10 @@ pub(super) struct Rewrite<T> {
 }
 
 /// A new top level.
-struct Written<T> {
+struct Written {
     slots: Vec<u32>,
-    rows: Mat<T>,
+    /// One part after the other, as they are to be stored.
+    rows: [Mat<f64>; 3],
     gram: Mat<f64>,
     rotation: Mat<f64>,
 }
@@ -232,54 +233,107 @@ impl<T: Stored> Side<T> {
         Ok(Upward { first, rotations })
     }
 
-    /// The rows in these slots.
-    pub fn gather(&self, context: &Context, slots: &[u32]) -> Result<Gathered> {
-        let lowest = slots.iter().map(|&slot| self.level[slot as usize].into()).min();
-        let upward = self.upward(lowest.unwrap_or(self.levels.len()))?;
-        self.gather_by(context, slots, upward)
+    /// Number of levels.
+    pub fn height(&self) -> usize {
+        self.levels.len()
     }
 
-    fn gather_by(&self, context: &Context, slots: &[u32], upward: Upward) -> Result<Gathered> {
-        let mut counts: Vec<usize> = zeros(self.levels.len() + 1, ROWS)?;
-        for &slot in slots {
-            counts[self.level[slot as usize] as usize + 1] += 1;
+    /// The rows in these slots, and what the levels below some number lose if they go.
+    pub fn gather(&self, context: &Context, slots: &[u32], below: usize) -> Result<Gathered> {
+        let lowest = slots.iter().map(|&slot| self.level[slot as usize].into()).min();
+        let upward = self.upward(lowest.unwrap_or(self.levels.len()))?;
+        let (rows, lost) = self.gather_by(context, slots, &upward, below)?;
+        Ok(Gathered { rows, lost, upward })
+    }
+
+    /// By blocks of rows, level after level.
+    fn gather_by(
+        &self,
+        context: &Context,
+        slots: &[u32],
+        upward: &Upward,
+        below: usize,
+    ) -> Result<(Mat<f64>, Vec<Loss>)> {
+        let by_level = self.by_level(slots)?;
+        let mut rows = Mat::zeros(self.width(), slots.len())?;
+        let mut losses: Vec<Loss> = Vec::new();
+        let blocks = even_blocks(slots.len(), BLOCK)?;
+        let gather = |staged: &mut Vec<f64>, block: usize| {
+            self.gather_block(slots, &by_level[blocks[block].clone()], upward, below, staged)
+        };
+        let mut outcome = Ok(());
+        let mut next = by_level.iter();
+        context.fold_with(blocks.len(), Vec::new, gather, |(part, lost): (Mat<f64>, Vec<Loss>)| {
+            for (row, &i) in (0..part.ncols()).zip(&mut next) {
+                rows.col_mut(i as usize).copy_from_slice(part.col(row));
+            }
+            for loss in lost {
+                match losses.last_mut().filter(|last| last.level == loss.level) {
+                    Some(last) => last.add(&loss),
+                    None => outcome = outcome.clone().and(push(&mut losses, loss, ROWS)),
+                }
+            }
+        })?;
+        outcome?;
+        Ok((rows, losses))
+    }
+
+    /// The rows of some of these slots, which come level after level.
+    fn gather_block(
+        &self,
+        slots: &[u32],
+        members: &[u32],
+        upward: &Upward,
+        below: usize,
+        staged: &mut Vec<f64>,
+    ) -> Result<(Mat<f64>, Vec<Loss>)> {
+        let width = self.width();
+        let (mut rows, mut lost) = (Mat::zeros(width, members.len())?, Vec::new());
+        let mut out = rows.as_mut_slice();
+        let level_of = |&i: &u32| usize::from(self.level[slots[i as usize] as usize]);
+        for members in members.chunk_by(|i, j| level_of(i) == level_of(j)) {
+            let (level, count) = (level_of(&members[0]), members.len());
+            let rotation = &upward.rotations[level - upward.first];
+            let depth = rotation.ncols();
+            resize(staged, count * depth, 0.0, ROWS)?;
+            for (to, &i) in staged.chunks_exact_mut(depth.max(1)).zip(members) {
+                let from = &self.stored(slots[i as usize])[..depth];
+                match T::as_f64(from) {
+                    Some(from) => to.copy_from_slice(from),
+                    None => to.iter_mut().zip(from).for_each(|(to, from)| *to = from.to_f64()),
+                }
+            }
+            let (these, rest) = out.split_at_mut(count * width);
+            small_product((count, width, depth), staged, (depth, 1), rotation.as_slice(), these, false);
+            out = rest;
+            if level < below {
+                let mut gram = Mat::zeros(depth, depth)?;
+                small_product((depth, depth, count), staged, (1, depth), staged, gram.as_mut_slice(), true);
+                push(&mut lost, Loss { level, count, gram }, ROWS)?;
+            }
         }
-        (0..self.levels.len()).for_each(|level| counts[level + 1] += counts[level]);
+        Ok((rows, lost))
+    }
+
+    /// Numbers of the slots, those of the lowest level first.
+    fn by_level(&self, slots: &[u32]) -> Result<Vec<u32>> {
+        let mut next: Vec<usize> = zeros(self.levels.len() + 1, ROWS)?;
+        for &slot in slots {
+            next[self.level[slot as usize] as usize + 1] += 1;
+        }
+        (0..self.levels.len()).for_each(|level| next[level + 1] += next[level]);
         let mut by_level: Vec<u32> = zeros(slots.len(), ROWS)?;
-        let mut next = collected(counts.iter().copied(), ROWS)?;
         for (i, &slot) in slots.iter().enumerate() {
             let place = &mut next[self.level[slot as usize] as usize];
             by_level[*place] = i as u32;
             *place += 1;
         }
-        let mut rows = Mat::zeros(self.width(), slots.len())?;
-        let mut stored = Vec::new();
-        for (level, rotation) in (upward.first..).zip(&upward.rotations) {
-            let members = &by_level[counts[level]..counts[level + 1]];
-            if members.is_empty() {
-                continue;
-            }
-            let mut as_stored = Mat::zeros(rotation.ncols(), members.len())?;
-            for (k, &i) in members.iter().enumerate() {
-                let from = self.stored(slots[i as usize]);
-                let to = as_stored.col_mut(k);
-                match T::as_f64(from) {
-                    Some(from) => to.copy_from_slice(&from[..to.len()]),
-                    None => to.iter_mut().zip(from).for_each(|(to, from)| *to = from.to_f64()),
-                }
-            }
-            let rotated = rotated(context, &as_stored, rotation)?;
-            for (k, &i) in members.iter().enumerate() {
-                rows.col_mut(i as usize).copy_from_slice(rotated.col(k));
-            }
-            push(&mut stored, (level, as_stored), ROWS)?;
-        }
-        Ok(Gathered { rows, stored, upward })
+        Ok(by_level)
     }
 
     /// The rows at these positions.
     pub fn rows_at(&self, context: &Context, positions: &[usize]) -> Result<Mat<f64>> {
-        Ok(self.gather(context, &self.slots_at(positions)?)?.rows)
+        Ok(self.gather(context, &self.slots_at(positions)?, 0)?.rows)
     }
 
     /// The slots of these positions.
@@ -294,9 +348,9 @@ impl<T: Stored> Side<T> {
         make_rows(context, out, &blocks, wanted, |_, rows, out| {
             let slots = collected(self.order.range(rows).copied(), ROWS)?;
             // Within a block of rows there is nothing to share.
-            let gathered = self.gather_by(&Context::new(1), &slots, upward.copy()?)?;
+            let (gathered, _) = self.gather_by(&Context::new(1), &slots, &upward, 0)?;
             for (i, out) in out.chunks_exact_mut(wanted.max(1)).enumerate() {
-                out.copy_from_slice(&gathered.rows.col(i)[..wanted]);
+                out.copy_from_slice(&gathered.col(i)[..wanted]);
             }
             Ok(())
         })
@@ -324,12 +378,14 @@ impl<T: Stored> Side<T> {
     /// Works out a change, of which nothing is seen before [`Side::commit`].
     pub fn rewrite(&self, context: &Context, update: Update<'_>) -> Result<Rewrite<T>> {
         let Update { rotation, touched, appended, removed } = update;
-        let (width, nothing) = (rotation.nrows(), Mat::zeros(0, 0)?);
+        let width = rotation.nrows();
         let touched_slots = touched.as_ref().map_or(&[][..], |touched| touched.0);
         let removed_positions = removed.map_or(&[][..], |removed| removed.0);
         let appended_slots = self.slots_for(appended.as_ref().map_or(0, |appended| appended.0))?;
-        let (filled, fresh) =
-            appended.as_ref().map_or((&[][..], &nothing), |(_, filled, rows)| (*filled, rows));
+        let (filled, fresh) = match appended {
+            Some((_, filled, fresh)) => (filled, fresh),
+            None => (&[][..], Mat::zeros(0, 0)?),
+        };
         let count = touched_slots.len() + filled.len();
         let growth = self.growth * growth_by(&rotation)?;
         let below = match count {
@@ -340,28 +396,30 @@ impl<T: Stored> Side<T> {
         let growth = if below == 0 { 1.0 } else { growth };
         let gone =
             touched.as_ref().map(|touched| touched.1).into_iter().chain(removed.map(|removed| removed.1));
-        let lost = losses(context, gone, below)?;
+        let lost = losses(gone, below)?;
         // What joins was perhaps gathered from below already.
         let known = touched.as_ref().map(|touched| &touched.1.upward).filter(|upward| upward.first <= below);
-        let upward = known.map_or_else(|| self.upward(below), |known| known.from(below))?;
-        let above = upward.rotations.first().map(|above| times(above, &rotation)).transpose()?;
+        let found = if known.is_some() { None } else { Some(self.upward(below)?) };
+        let upward = known.or(found.as_ref()).ok_or_else(|| Error::Internal("no rotations".into()))?;
+        let above = upward.rotations.get(below - upward.first);
+        let above = above.map(|above| times(above, &rotation)).transpose()?;
         let written = if below == self.levels.len() && count == 0 {
             None
         } else {
             let joined = self.joined(below, touched_slots, removed_positions)?;
-            let others = rotated(context, &self.gather_by(context, &joined, upward)?.rows, &rotation)?;
+            let others = rotated(context, &self.gather_by(context, &joined, upward, 0)?.0, &rotation)?;
             let fresh_slots = filled.iter().map(|&i| appended_slots[i]);
             let slots = touched_slots.iter().chain(&joined).copied().chain(fresh_slots);
             let slots = collected(slots, ROWS)?;
-            let values = touched.as_ref().map_or(&nothing, |touched| &touched.2);
-            let mut rows = Mat::<T>::zeros(width, slots.len())?;
-            let mut rest = rows.as_mut_slice();
-            for part in [values, &others, fresh] {
-                let (to, after) = rest.split_at_mut(part.as_slice().len());
-                to.iter_mut().zip(part.as_slice()).for_each(|(to, &from)| *to = T::from_f64(from));
-                rest = after;
+            let mut rows =
+                [touched.map_or_else(|| Mat::zeros(0, 0), |touched| Ok(touched.2))?, others, fresh];
+            let mut gram = Mat::zeros(width, width)?;
+            for part in &mut rows {
+                if T::as_f64(&[]).is_none() {
+                    part.as_mut_slice().iter_mut().for_each(|value| *value = T::from_f64(*value).to_f64());
+                }
+                add_gram(context, part, &mut gram)?;
             }
-            let gram = gram_of(context, &rows)?;
             Some(Written { slots, rows, gram, rotation: Mat::identity(width)? })
         };
         let rotation = below
@@ -398,7 +456,7 @@ impl<T: Stored> Side<T> {
     }
 
     /// How many levels a level of so many rows leaves as they are.
-    fn levels_below(&self, written: usize) -> usize {
+    pub fn levels_below(&self, written: usize) -> usize {
         let mut below = self.levels.len();
         let mut rows = written;
         while below > 0 && (self.levels[below - 1].live <= 2 * rows || below > MOST_LEVELS) {
@@ -467,9 +525,13 @@ impl<T: Stored> Side<T> {
         close_up(&mut self.order, &removed);
         if let Some(Written { slots, rows, gram, rotation }) = written {
             let top = self.levels.len();
-            for (i, &slot) in slots.iter().enumerate() {
-                self.stored_mut(slot)[..rows.nrows()].copy_from_slice(rows.col(i));
-                self.level[slot as usize] = top as u16;
+            let mut next = slots.iter();
+            for rows in &rows {
+                for (i, &slot) in (0..rows.ncols()).zip(&mut next) {
+                    let to = self.stored_mut(slot).iter_mut().zip(rows.col(i));
+                    to.for_each(|(to, &from)| *to = T::from_f64(from));
+                    self.level[slot as usize] = top as u16;
+                }
             }
             let live = slots.len();
             let slots = if top == 0 { Vec::new() } else { slots };
@@ -504,13 +566,12 @@ fn growth_by(rotation: &Mat<f64>) -> Result<f64> {
 
 /// What levels below some number lose with these rows.
 fn losses<'g>(
-    context: &Context,
     gone: impl Iterator<Item = &'g Gathered>,
     below: usize,
 ) -> Result<Vec<(usize, usize, Mat<f64>)>> {
     let mut losses = Vec::new();
-    for (level, stored) in gone.flat_map(|gone| &gone.stored).filter(|(level, _)| *level < below) {
-        push(&mut losses, (*level, stored.ncols(), gram_of(context, stored)?), ROWS)?;
+    for loss in gone.flat_map(|gone| &gone.lost).filter(|loss| loss.level < below) {
+        push(&mut losses, (loss.level, loss.count, loss.gram.copy()?), ROWS)?;
     }
     Ok(losses)
 }
@@ -538,40 +599,25 @@ pub(super) fn rotated(context: &Context, rows: &Mat<f64>, rotation: &Mat<f64>) -
     Ok(out)
 }
 
-/// The sum of r r' over rows.
-fn gram_of<T: Stored>(context: &Context, rows: &Mat<T>) -> Result<Mat<f64>> {
+/// `gram += r r'` for all rows.
+fn add_gram(context: &Context, rows: &Mat<f64>, gram: &mut Mat<f64>) -> Result<()> {
     const COUNT: usize = 1024;
     let (width, count) = (rows.nrows(), rows.ncols());
-    let mut gram = Mat::zeros(width, width)?;
-    let part = |range: Range<usize>, gram: &mut Mat<f64>| -> Result<()> {
+    let part = |range: Range<usize>, gram: &mut Mat<f64>| {
         let rows = &rows.as_slice()[range.start * width..range.end * width];
-        let shape = (width, width, range.len());
-        match T::as_f64(rows) {
-            Some(rows) => small_product(shape, rows, (1, width), rows, gram.as_mut_slice(), true),
-            None => {
-                let wide = collected(rows.iter().map(|value| value.to_f64()), ROWS)?;
-                small_product(shape, &wide, (1, width), &wide, gram.as_mut_slice(), true);
-            }
-        }
-        Ok(())
+        small_product((width, width, range.len()), rows, (1, width), rows, gram.as_mut_slice(), true);
     };
     if count <= COUNT {
-        part(0..count, &mut gram)?;
-        return Ok(gram);
+        part(0..count, gram);
+        return Ok(());
     }
     let blocks = even_blocks(count, COUNT)?;
     let of_block = |(): &mut (), block: usize| {
         let mut gram = Mat::zeros(width, width)?;
-        part(blocks[block].clone(), &mut gram)?;
+        part(blocks[block].clone(), &mut gram);
         Ok(gram)
     };
-    context.fold_with(
-        blocks.len(),
-        || (),
-        of_block,
-        |part| axpy(1.0, part.as_slice(), gram.as_mut_slice()),
-    )?;
-    Ok(gram)
+    context.fold_with(blocks.len(), || (), of_block, |part| axpy(1.0, part.as_slice(), gram.as_mut_slice()))
 }
 
 /// Takes away what is at these positions, ascending, in time of the shorter side of them.
