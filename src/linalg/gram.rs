@@ -123,6 +123,9 @@ impl<E: Kernel> GramSum<E> {
     /// Puts scaled rows at `row` of the block.
     fn pack(&mut self, rows: Dense<'_, f64>, scale: &[f64], row: usize) {
         assert!(row + rows.nrows() <= self.capacity);
+        if self.ncols == 0 {
+            return;
+        }
         pack_rows(rows, scale, self.capacity, &mut self.packed[row * E::WIDTH..]);
     }
 

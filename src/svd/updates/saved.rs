@@ -169,7 +169,7 @@ impl<'a, T: Stored> SavedSide<'a, T> {
             Ok(SavedLevel {
                 slots: collected(level.slots.iter().copied(), STATE)?,
                 live: level.live as u64,
-                widths: [level.rotation.nrows() as u64, level.rotation.ncols() as u64],
+                widths: [level.rotation.ncols() as u64, level.rotation.nrows() as u64],
                 gram: Floats::Numbers(level.gram.as_slice()),
                 rotation: Floats::Numbers(level.rotation.as_slice()),
             })
@@ -198,7 +198,7 @@ impl<'a, T: Stored> SavedSide<'a, T> {
                 slots: collected(saved.slots.iter().copied(), STATE)?,
                 live: saved.live as usize,
                 gram: matrix(context, &saved.gram, width, width)?,
-                rotation: matrix(context, &saved.rotation, width, above)?,
+                rotation: matrix(context, &saved.rotation, above, width)?,
             };
             push(&mut levels, level, STATE)?;
         }
