@@ -86,14 +86,18 @@ pub(super) struct Rewrite<T> {
     /// Positions of rows that go, ascending.
     removed: Vec<usize>,
     growth: f64,
+    /// The side as it will be, if all of it was written anew.
+    whole: Option<Side<T>>,
 }
 
-/// A new top level.
+/// A new top level, or more of that which there is.
 struct Written<T> {
     slots: Vec<u32>,
     rows: Mat<T>,
     gram: Mat<f64>,
     rotation: Mat<f64>,
+    /// No level of their own: they join the top one, as it is stored.
+    onto: bool,
 }
 
 /// What an update makes of a side. Row i of what has columns for rows is column i.
@@ -109,9 +113,21 @@ pub(super) struct Update<'u> {
 }
 
 impl<T> Rewrite<T> {
+    /// A side in place of another, with rows in these slots behind the others.
+    pub fn whole(side: Side<T>, appended: Vec<u32>) -> Self {
+        let (slots, growth) = (side.level.len(), side.growth);
+        let (lost, chunks, removed, whole) = (Vec::new(), Vec::new(), Vec::new(), Some(side));
+        Self { below: 0, rotation: None, lost, written: None, appended, slots, chunks, removed, growth, whole }
+    }
+
     /// Slots there will be.
     pub fn slots(&self) -> usize {
         self.slots
+    }
+
+    /// Slots of the rows that come behind the others.
+    pub fn appended(&self) -> &[u32] {
+        &self.appended
     }
 
     /// Positions of rows that go.
@@ -280,6 +296,22 @@ impl<T: Stored> Side<T> {
         update: Update<'_>,
         rotations: &[Mat<f64>],
     ) -> Result<Rewrite<T>> {
+        self.rewrite_above(context, update, rotations, None)
+    }
+
+    /// The same, with all rows written anew.
+    pub fn rewrite_all(&self, context: &Context, update: Update<'_>, rotations: &[Mat<f64>]) -> Result<Rewrite<T>> {
+        self.rewrite_above(context, update, rotations, Some(0))
+    }
+
+    /// The same, with so many levels left as they are.
+    fn rewrite_above(
+        &self,
+        context: &Context,
+        update: Update<'_>,
+        rotations: &[Mat<f64>],
+        below: Option<usize>,
+    ) -> Result<Rewrite<T>> {
         let Update { rotation, touched, appended, removed } = update;
         let (width, nothing) = (rotation.ncols(), Mat::zeros(0, 0)?);
         let touched_slots = touched.as_ref().map_or(&[][..], |touched| touched.0);
@@ -289,6 +321,7 @@ impl<T: Stored> Side<T> {
         let count = touched_slots.len() + filled.len();
         let growth = self.growth * growth_by(&rotation);
         let below = match count {
+            _ if below.is_some() => below.unwrap_or(0),
             _ if growth > MOST_GROWTH => 0,
             0 => self.levels.len(),
             _ => self.levels_below(count),
@@ -310,7 +343,7 @@ impl<T: Stored> Side<T> {
             let all = values.as_slice().iter().chain(others.as_slice()).chain(fresh.as_slice());
             rows.as_mut_slice().iter_mut().zip(all).for_each(|(to, &from)| *to = T::from_f64(from));
             let gram = gram_of(context, &rows)?;
-            Some(Written { slots, rows, gram, rotation: Mat::identity(width)? })
+            Some(Written { slots, rows, gram, rotation: Mat::identity(width)?, onto: false })
         };
         let rotation = below.checked_sub(1).map(|top| {
             let above = rotations.get(below).map(|above| product(above.as_ref(), rotation.as_ref())).transpose()?;
@@ -324,11 +357,33 @@ impl<T: Stored> Side<T> {
         }
         let removed = collected(removed_positions.iter().copied(), ROWS)?;
         let rotation = rotation.transpose()?;
-        Ok(Rewrite { below, rotation, lost, written, appended: appended_slots, slots, chunks, removed, growth })
+        Ok(Rewrite { below, rotation, lost, written, appended: appended_slots, slots, chunks, removed, growth, whole: None })
+    }
+
+    /// Rows as the top level stores them, which gets another rotation; `gone` is what some of them were.
+    pub fn onto_the_top(
+        &self,
+        context: &Context,
+        gone: Option<&Gathered>,
+        (slots, rows): (Vec<u32>, Mat<T>),
+        rotation: Mat<f64>,
+        appended: Vec<u32>,
+    ) -> Result<Rewrite<T>> {
+        let below = self.levels.len();
+        let lost = losses(context, gone.into_iter(), below)?;
+        let written = Written { gram: gram_of(context, &rows)?, slots, rows, rotation: Mat::zeros(0, 0)?, onto: true };
+        let used = appended.iter().map(|&slot| slot as usize + 1).max().unwrap_or(0);
+        let count = self.level.len().max(used);
+        let mut chunks = Vec::new();
+        for _ in self.chunks.len()..count.div_ceil(CHUNK) {
+            push(&mut chunks, Buffer::zeros(CHUNK * self.stride, ROWS)?, ROWS)?;
+        }
+        let (written, rotation, growth) = (Some(written), Some(rotation), self.growth);
+        Ok(Rewrite { below, rotation, lost, written, appended, slots: count, chunks, removed: Vec::new(), growth, whole: None })
     }
 
     /// So many slots without a row: those that had one first.
-    fn slots_for(&self, count: usize) -> Result<Vec<u32>> {
+    pub fn slots_for(&self, count: usize) -> Result<Vec<u32>> {
         let end = self.level.len().saturating_add(count.saturating_sub(self.free.len()));
         if u32::try_from(end).is_err() {
             return Err(Error::Allocation { bytes: end as u128 * 8, purpose: ROWS });
@@ -383,7 +438,11 @@ impl<T: Stored> Side<T> {
     /// Makes a change for which there is room.
     #[expect(clippy::disallowed_methods, reason = "there is room for all of it")]
     pub fn commit(&mut self, rewrite: Rewrite<T>) {
-        let Rewrite { below, rotation, lost, written, appended, slots, chunks, removed, growth } = rewrite;
+        let Rewrite { below, rotation, lost, written, appended, slots, chunks, removed, growth, whole } = rewrite;
+        if let Some(whole) = whole {
+            *self = whole;
+            return;
+        }
         self.growth = growth;
         for (level, count, gram) in lost {
             let level = &mut self.levels[level];
@@ -404,15 +463,21 @@ impl<T: Stored> Side<T> {
             self.free.push(slot);
         }
         close_up(&mut self.order, &removed);
-        if let Some(Written { slots, rows, gram, rotation }) = written {
-            let top = self.levels.len();
+        if let Some(Written { slots, rows, gram, rotation, onto }) = written {
+            let top = self.levels.len() - usize::from(onto);
             for (i, &slot) in slots.iter().enumerate() {
                 self.stored_mut(slot)[..rows.nrows()].copy_from_slice(rows.col(i));
                 self.level[slot as usize] = top as u16;
             }
             let live = slots.len();
             let slots = if top == 0 { Vec::new() } else { slots };
-            self.levels.push(Level { slots, live, gram, rotation });
+            match self.levels.get_mut(top) {
+                Some(level) => {
+                    level.live += live;
+                    axpy(1.0, gram.as_slice(), level.gram.as_mut_slice());
+                }
+                None => self.levels.push(Level { slots, live, gram, rotation }),
+            }
         }
         for &slot in &appended {
             // Zeros are the same on all levels.
