@@ -1,14 +1,19 @@
 """What is known of the error of a model, and how."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import gammaincinv
 
 from nearlin._certificate import Certificate
 
-__all__ = ["certificate_of"]
+__all__ = ["certificate_of", "with_probe"]
+
+CONFIDENCE = 0.99
+EXACTLY = "|X|_F^2 less the squares of the singular values"
 
 STATEMENTS = {
     "fitted": "the triplets are those of a projection of the matrix: |X|^2 - sum of s^2 is what they leave, "
@@ -19,6 +24,18 @@ STATEMENTS = {
     "leaves, exactly, and no singular value of X is smaller than that of the model",
     "mixed": "anything was changed: the error is at most the sum of what every update cut off",
 }
+ROBUST = {
+    "rows": "rows were appended alone, and singular values shrank (Frequent Directions): X'X = M'M + P "
+    "with 0 <= P and |P|_2 <= spread, so that no singular value of X is smaller than that of the "
+    "model and |X - X V V'|_F^2 is at most |X|^2 - sum of s^2; |X - U S V'|_F is at most the sum "
+    "of what every update took off",
+    "columns": "columns were appended alone, and singular values shrank (Frequent Directions): X X' = M M' + "
+    "P with 0 <= P and |P|_2 <= spread, so that no singular value of X is smaller than that of "
+    "the model and |X - U U'X|_F^2 is at most |X|^2 - sum of s^2; |X - U S V'|_F is at most the "
+    "sum of what every update took off",
+    "mixed": STATEMENTS["mixed"],
+}
+ROBUST["fitted"] = ROBUST["rows"].replace("rows were appended alone, and", "a matrix was fitted, and")
 
 
 def certificate_of(
@@ -35,14 +52,16 @@ def certificate_of(
     exact = figures["exact"] and kind != "mixed" and energy is not None and math.isfinite(energy)
     slack = (64.0 + figures["updates"]) * float(np.finfo(np.float64).eps)
     of_dtype = 0.0 if dtype == np.float64 else 4.0 * float(np.finfo(dtype).eps)
+    one_sided, exact = exact, exact and not figures["robust"]
     within = figures["frobenius"] + math.sqrt(float(beside.sum()))
     details: dict[str, Any] = {
         "lost_energy": None if energy is None else max(energy - float(shown.sum()), 0.0),
         "captured": None if not energy else float(shown.sum()) / energy,
         "discarded": figures["frobenius"],
         "largest_residual": residual,
-        "statement": STATEMENTS[kind],
-        "singular_value_bounds": _bounds(values[:k], figures, exact, slack),
+        "statement": (ROBUST if figures["robust"] else STATEMENTS)[kind],
+        "spread": figures["spread"] if one_sided else None,
+        "singular_value_bounds": _bounds(values[:k], figures, one_sided, slack),
     }
     quantity = "|X - U S V'|_F / |X|_F"
     if exact and energy > 0.0:
@@ -52,7 +71,7 @@ def certificate_of(
             estimate=math.sqrt(share),
             bound=math.sqrt(share + slack) + of_dtype,
             confidence=1.0,
-            measured="|X|_F^2 less the squares of the singular values",
+            measured=EXACTLY,
             details=details,
         )
     whole = math.sqrt(energy) if energy is not None else math.sqrt(model) - figures["frobenius"]
@@ -79,6 +98,52 @@ def certificate_of(
         note=None if energy is not None else "|X|_F is not known, and taken as the least that it can be",
         details=details,
     )
+
+
+def with_probe(known: Certificate, probed: Any, figures: dict[str, Any]) -> Certificate:
+    """Return what random vectors tell, unless the ledger knows it exactly.
+
+    For an error E and q vectors, the sum of the squares of what they see is a sum of the squared singular
+    values of E, each times a chi-square of q degrees of freedom, and no E is as likely to be taken for much
+    less, or much more, than it is as one of rank one (Roosta-Khorasani, Szekely and Ascher 2015).
+    """
+    if probed is None:
+        note = "the probe is lost, with a column that was deleted or rows that were merged"
+        note = note if known.note is None else f"{note}; {known.note}"
+        return replace(known, note=note, details={**known.details, "probe_valid": False})
+    rest, whole = (np.asarray(squares) for squares in probed)
+    energy, q = figures["energy"], len(rest)
+    risk = 1.0 - CONFIDENCE
+    if energy is not None and math.isfinite(energy):
+        total, least = energy, energy
+    else:
+        risk /= 2.0
+        total, least = float(whole.mean()), float(whole.sum()) / _chi_square(q, 1.0 - risk)
+    details = {
+        **known.details,
+        "probe_valid": True,
+        "probe_squares": rest.tolist(),
+        "ledger_bound": known.bound,
+    }
+    if not (least > 0.0 and math.isfinite(float(rest.sum()))):
+        return replace(known, details=details)
+    details["probe_estimate"] = math.sqrt(float(rest.mean()) / total)
+    if known.measured == EXACTLY:
+        return replace(known, details=details)
+    rounding = (64.0 + figures["updates"]) * float(np.finfo(np.float64).eps)
+    return Certificate(
+        quantity=known.quantity,
+        estimate=details["probe_estimate"],
+        bound=math.sqrt(float(rest.sum()) / _chi_square(q, risk) / least) + rounding,
+        confidence=CONFIDENCE,
+        measured=f"products with {q} random vectors, which the updates followed",
+        details=details,
+    )
+
+
+def _chi_square(q: int, probability: float) -> float:
+    """Return the quantile for `q` degrees of freedom."""
+    return 2.0 * float(gammaincinv(0.5 * q, probability))
 
 
 def _bounds(

@@ -45,12 +45,23 @@ from nearlin.exceptions import (
     StateError,
 )
 
-from ._certificate import certificate_of
+from ._certificate import certificate_of, with_probe
 from ._svds import LEAST_RESIDUAL, MOST_BLOCKS, TOLERANCES
 
 __all__ = ["TruncatedSVD"]
 
-METHODS = ("auto", "gram", "qr", "krylov")
+METHODS = (
+    "auto",
+    "gram",
+    "qr",
+    "krylov",
+    "lcov",
+    "lcov-gkl",
+    "lcov-rpi",
+    "zha-simon",
+    "vecharynski-saad",
+    "yamazaki",
+)
 
 
 class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -68,16 +79,26 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     oversample : int or "auto", default="auto"
         Triplets that are kept beside these: what an update cuts off is lost for the later ones, so that a few
         more make errors several times smaller. By default half of the components, and 16 at least.
-    method : {"auto", "gram", "qr", "krylov"}, default="auto"
-        How updates find the largest singular values of the model and what comes to it; all are exact to
-        rounding.
+    method : {"auto", "gram", "qr", "krylov", ...}, default="auto"
+        How updates find the largest singular values of the model and what comes to it. These are exact to
+        rounding:
 
         - ``"gram"``: eigenvectors of a Gram matrix, the fastest. Where the singular values that are kept
           spread over more than a factor of 200 it would lose digits, and gives way to ``"qr"``.
         - ``"qr"``: an SVD in the coordinates of what an update touches, for any spectrum.
         - ``"krylov"``: Lanczos in these coordinates, for batches of many rows.
-        - ``"auto"``: ``"gram"``, or ``"krylov"`` where the cube of triplets and rows is more than twenty times the
-          square of the triplets times the rows and columns of the batch: for more than 250 to 800 rows.
+        - ``"auto"``: ``"gram"``, or ``"krylov"`` where the cube of triplets and rows is more than twenty times
+          the square of the triplets times the rows and columns of the batch: for more than 250 to 800 rows.
+
+        Others are there to compare with; they append rows and columns, and do all else as ``"qr"`` does:
+
+        - ``"lcov"``, ``"lcov-gkl"``, ``"lcov-rpi"`` [1]_: what comes, as sparse vectors less combinations
+          of singular vectors, made orthonormal by Gram and Schmidt, or compressed to 10 directions by Lanczos
+          or by the power method.
+        - ``"zha-simon"`` [2]_, ``"vecharynski-saad"`` [4]_, ``"yamazaki"`` [5]_: the same three with vectors
+          as long as the matrix, in time of its size.
+
+        What is compressed is lost, and the certificate is that of mixed updates.
     solver : {"auto", "lanczos", "randomized"}, default="auto"
         How :meth:`fit` finds the first triplets; see :func:`nearlin.svds`.
     center : bool, default=False
@@ -85,8 +106,19 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     tol : float, optional
         Largest residual :math:`\max(\|X v - s u\|, \|X^T u - s v\|) / s_1` that :meth:`fit` accepts; by default
         1e-10, or 1e-5 in single precision.
+    robust : {None, "fd"}, default=None
+        ``"fd"``: Frequent Directions [3]_. The squares of all singular values shrink by that of the next one
+        when rows or columns are appended, and by :meth:`fit`. For rows, :math:`0 \le X^T X - M^T M \le
+        \|X - X_j\|_F^2 / (k - j)` for every j below the k triplets that are kept, whatever comes in what
+        order; singular values are too small for it, and :math:`U S V^T` is farther from X.
+    track : {"ledger", "probe"}, default="ledger"
+        What ``certificate_`` knows the error from: sums of what updates cut off, or, for ``"probe"``, beside
+        them the matrix times 8 random vectors: 8 numbers a row and one a column, and an unbiased estimate of
+        the squared error after changes of any kind, which is told where these sums do not know it exactly. It
+        is lost when a column is deleted without its values, and when models are merged whose random vectors
+        are not the same: they are for one integer `random_state` and columns that came in the same order.
     random_state : None, int or numpy.random.RandomState, optional
-        Of the first vectors of :meth:`fit`.
+        Of the first vectors of :meth:`fit`, and of those of the probe.
     n_jobs : int, optional
         Number of threads. None means the setting of :func:`nearlin.set_config`. It never changes a bit.
 
@@ -143,6 +175,12 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     .. [1] H. Deng, Y. Yang, J. Li, C. Chen, W. Jiang, S. Pu, "Fast updating truncated SVD for representation
            learning with sparse matrices", ICLR 2024.
     .. [2] H. Zha, H. Simon, "On updating problems in latent semantic indexing", SIAM J. Sci. Comput. 21 (1999).
+    .. [3] M. Ghashami, E. Liberty, J. M. Phillips, D. P. Woodruff, "Frequent directions: simple and
+           deterministic matrix sketching", SIAM J. Comput. 45 (2016).
+    .. [4] E. Vecharynski, Y. Saad, "Fast updating algorithms for latent semantic indexing", SIAM J. Matrix
+           Anal. Appl. 35 (2014).
+    .. [5] I. Yamazaki, J. Kurzak, P. Luszczek, J. Dongarra, "Randomized algorithms to update partial singular
+           value decomposition on a hybrid CPU/GPU cluster", SC 2015.
 
     Examples
     --------
@@ -165,6 +203,8 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         solver: str = "auto",
         center: bool = False,
         tol: float | None = None,
+        robust: str | None = None,
+        track: str = "ledger",
         random_state: object = None,
         n_jobs: int | None = None,
     ) -> None:
@@ -174,6 +214,8 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         self.solver = solver
         self.center = center
         self.tol = tol
+        self.robust = robust
+        self.track = track
         self.random_state = random_state
         self.n_jobs = n_jobs
 
@@ -241,6 +283,7 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     ) -> tuple[Any, dict[str, Any]]:
         n, d = matrix.shape
         tolerance = TOLERANCES[np.dtype(matrix.dtype)] if self.tol is None else self.tol
+        seed = self._seed()
         with named_for_estimators(getattr(self, "feature_names_in_", None)):
             state, fit = _core.TruncatedSVDState.fit(
                 matrix,
@@ -250,7 +293,8 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
                 solver=self.solver,
                 tol=max(tolerance, LEAST_RESIDUAL),
                 max_iter=MOST_BLOCKS,
-                seed=as_seed(self.random_state, "random_state", default=np.random.bytes),
+                seed=seed,
+                **self._policy(seed),
                 threads=resolve_threads(self.n_jobs, n * d * most),
                 progress=resolve_progress(progress),
             )
@@ -295,6 +339,13 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         beside = max(16, -(-k // 2)) if self.oversample == "auto" else self.oversample
         return k + int(beside)
 
+    def _seed(self) -> int:
+        return as_seed(self.random_state, "random_state", default=np.random.bytes)
+
+    def _policy(self, seed: int) -> dict[str, Any]:
+        """Return what a state does beside following its matrix."""
+        return {"probe": seed if self.track == "probe" else None, "robust": self.robust == "fd"}
+
     def _check_parameters(self) -> None:
         if isinstance(self.n_components, Real) and not isinstance(self.n_components, int | np.integer | bool):
             check_real(self.n_components, "n_components", above=0.0, below=1.0)
@@ -305,6 +356,9 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         check_choice(self.method, "method", METHODS)
         check_choice(self.solver, "solver", ("auto", "lanczos", "randomized"))
         check_bool(self.center, "center")
+        if self.robust is not None:
+            check_choice(self.robust, "robust", ("fd",))
+        check_choice(self.track, "track", ("ledger", "probe"))
         optional(check_real, self.tol, "tol", at_least=0.0)
 
     # ---------------------------------------------------------------- what comes after
@@ -347,7 +401,8 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
                     argument="n_components",
                 )
             k = int(self.n_components)
-            state = _core.TruncatedSVDState(self._kept(k), single=matrix.dtype == np.float32)
+            policy = self._policy(self._seed() if self.track == "probe" else 0)
+            state = _core.TruncatedSVDState(self._kept(k), single=matrix.dtype == np.float32, **policy)
             self._append(state, matrix, "rows", names)
             self._adopt(state, {"n_iter": 0, "solver": "updates", "residual": 0.0}, k)
         else:
@@ -995,9 +1050,11 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     def certificate_(self) -> Certificate:
         """What the model leaves of the matrix, and how that is known."""
         check_is_fitted(self)
-        return certificate_of(
-            self._values_kept, self._k, self._figures, self._fit["residual"], self._dtype
+        probed = self._read(
+            "probed", lambda: self._state.probed(self._k, threads=resolve_threads(self.n_jobs))
         )
+        known = certificate_of(self._values_kept, self._k, self._figures, self._fit["residual"], self._dtype)
+        return with_probe(known, probed, self._figures) if self.track == "probe" else known
 
     @property
     def _n_features_out(self) -> int:

@@ -2,14 +2,14 @@
 
 use crate::error::{Error, Result};
 use crate::linalg::make_workspace;
-use crate::memory::{collected, gathered};
+use crate::memory::{collected, copied, gathered};
 use crate::parallel::{Context, Kept};
 use crate::python::convert::{AnyInput, Vector, either_precision, named, to_array};
 use crate::python::enter::{enter, enter_and_commit, snapshot};
 use crate::python::sketch::new_bytes;
 use crate::python::svd::solver_named;
 use crate::state::Stored;
-use crate::svd::updates::{Change, End, Method, TruncatedSvd, Values, is_single};
+use crate::svd::updates::{Change, Directed, End, Method, Policy, Squares, TruncatedSvd, Values, is_single};
 use crate::svd::{Params, Solver};
 use numpy::IntoPyArray;
 use pyo3::prelude::*;
@@ -36,10 +36,20 @@ macro_rules! either {
     };
 }
 
-/// A method of that name, of those that are exact.
+/// A method of that name.
 fn method_named(name: &str) -> Result<Method> {
-    let known =
-        [("auto", Method::Auto), ("gram", Method::Gram), ("qr", Method::Qr), ("krylov", Method::Krylov)];
+    let known = [
+        ("auto", Method::Auto),
+        ("gram", Method::Gram),
+        ("qr", Method::Qr),
+        ("krylov", Method::Krylov),
+        ("lcov", Method::Lcov(Directed::All)),
+        ("lcov-gkl", Method::Lcov(Directed::Lanczos)),
+        ("lcov-rpi", Method::Lcov(Directed::Power)),
+        ("zha-simon", Method::Dense(Directed::All)),
+        ("vecharynski-saad", Method::Dense(Directed::Lanczos)),
+        ("yamazaki", Method::Dense(Directed::Power)),
+    ];
     named("method", name, &known)
 }
 
@@ -78,18 +88,19 @@ fn positions(argument: &'static str, numbers: &[i64], bound: usize) -> Result<Ve
 impl TruncatedSVDState {
     /// Of a matrix without rows and columns.
     #[new]
-    #[pyo3(signature = (most, *, single))]
-    fn new(most: usize, single: bool) -> PyResult<Self> {
+    #[pyo3(signature = (most, *, single, probe=None, robust=false))]
+    fn new(most: usize, single: bool, probe: Option<u64>, robust: bool) -> PyResult<Self> {
+        let policy = Policy { probe, robust };
         let kept = match single {
-            true => Precision::Single(Kept::new(TruncatedSvd::new(most)?)),
-            false => Precision::Double(Kept::new(TruncatedSvd::new(most)?)),
+            true => Precision::Single(Kept::new(TruncatedSvd::with_policy(most, policy)?)),
+            false => Precision::Double(Kept::new(TruncatedSvd::with_policy(most, policy)?)),
         };
         Ok(Self { kept })
     }
 
     /// Of a matrix, and what was measured.
     #[staticmethod]
-    #[pyo3(signature = (a, k, *, exact, most, solver, tol, max_iter, seed, threads, progress))]
+    #[pyo3(signature = (a, k, *, exact, most, solver, tol, max_iter, seed, probe, robust, threads, progress))]
     fn fit<'py>(
         py: Python<'py>,
         a: &Bound<'py, PyAny>,
@@ -100,21 +111,24 @@ impl TruncatedSVDState {
         tol: f64,
         max_iter: usize,
         seed: u64,
+        probe: Option<u64>,
+        robust: bool,
         threads: usize,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<(Self, Bound<'py, PyDict>)> {
         let solver = solver_named(solver)?;
         let params = Params { k, exact: exact.min(k), solver, tolerance: tol, max_iter, seed, start: None };
+        let policy = Policy { probe, robust };
         let (kept, fit) = match AnyInput::extract(a, "A")? {
             AnyInput::F64(a) => {
                 let (model, fit) = enter(py, threads, progress, |context| {
-                    TruncatedSvd::<f64>::fit(context, &a.view(), &params, most)
+                    TruncatedSvd::<f64>::fit(context, &a.view(), &params, most, policy)
                 })?;
                 (Precision::Double(Kept::new(model)), fit)
             }
             AnyInput::F32(a) => {
                 let (model, fit) = enter(py, threads, progress, |context| {
-                    TruncatedSvd::<f32>::fit(context, &a.view(), &params, most)
+                    TruncatedSvd::<f32>::fit(context, &a.view(), &params, most, policy)
                 })?;
                 (Precision::Single(Kept::new(model)), fit)
             }
@@ -162,6 +176,7 @@ impl TruncatedSVDState {
             dict.set_item("repairs", counters.repairs)?;
             dict.set_item("bytes", model.bytes())?;
             dict.set_item("most", model.most())?;
+            dict.set_item("robust", model.policy().robust)?;
             dict.set_item("weights", model.weights())?;
             Ok(dict)
         })
@@ -246,12 +261,21 @@ impl TruncatedSVDState {
         let values = values.map(|values| AnyInput::extract(&values, "values")).transpose()?;
         either!(self, |kept| change(py, kept, threads, |context, model| {
             let (m, n) = model.shape();
-            let mut ids = positions("ids", ids.as_slice(), if end == End::Rows { m } else { n })?;
+            let asked = positions("ids", ids.as_slice(), if end == End::Rows { m } else { n })?;
+            let mut ids = copied(&asked, "positions")?;
             ids.sort_unstable();
             if let Some(pair) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
                 return Err(Error::value("ids", format!("a list with {} twice", pair[0]), "each row once"));
             }
-            model.deleted(context, end, &ids, known(context, end, values.as_ref())?)
+            let mut known = known(context, end, values.as_ref())?;
+            if let (End::Columns, Some(known), Some(values)) = (end, &mut known, &values) {
+                known.probed = either_precision!(values, |values| model.probed_columns(
+                    context,
+                    &asked,
+                    &values.view()
+                ))?;
+            }
+            model.deleted(context, end, &ids, known)
         }))
     }
 
@@ -399,6 +423,19 @@ impl TruncatedSVDState {
             })?
         });
         Ok(scores.into_pyarray(py).into_any())
+    }
+
+    /// The squares of what the first k triplets leave of the matrix times random vectors, and of all of it; None without a
+    /// probe.
+    #[pyo3(signature = (k, *, threads))]
+    fn probed(&self, py: Python<'_>, k: usize, threads: usize) -> PyResult<Option<Squares>> {
+        either!(self, |kept| {
+            let model = snapshot(py, kept)?;
+            enter(py, threads, None, |context| {
+                make_workspace()?;
+                model.probed(context, k.min(model.values().len()))
+            })
+        })
     }
 
     /// The mean of the rows, and how long it is along each right singular vector; None if it is not known.

@@ -6,9 +6,10 @@ use crate::memory::collected;
 use crate::parallel::Context;
 use crate::state::Stored;
 use crate::svd::updates::batch::{Batch, transposed};
+use crate::svd::updates::lcov::{Directed, by_pairs};
 use crate::svd::updates::ledger::{Kind, Ledger};
 use crate::svd::updates::ritz::{self, Ritz, Stacked, VALUES};
-use crate::svd::updates::side::{Update, rotated};
+use crate::svd::updates::side::{Side, Update, rotated};
 use crate::svd::updates::truncated::{Change, End, Sums, TruncatedSvd};
 
 /// How the largest singular values of a model and what comes to it are found.
@@ -22,6 +23,10 @@ pub enum Method {
     Qr,
     /// Lanczos in touched coordinates.
     Krylov,
+    /// Sparse vectors less combinations of V, on one level (Deng et al. 2024).
+    Lcov(Directed),
+    /// All rows, to compare with.
+    Dense(Directed),
 }
 
 /// Numbers within this range and its inverse have squares that neither overflow nor vanish.
@@ -82,10 +87,18 @@ impl<T: Stored> TruncatedSvd<T> {
         unit: f64,
     ) -> Result<Change<T>> {
         let energy = batch.energy(context)? * unit * unit;
-        let change = self.appended_times(context, end, method, (batch, unit), None)?;
+        let change = match method {
+            Method::Dense(directed) => self.appended_densely(context, end, directed, (batch, unit))?,
+            _ => None,
+        };
+        let change = match change {
+            Some(change) => change,
+            None => self.appended_times(context, end, method, (batch, unit), None)?,
+        };
         Ok(Change {
             ledger: Ledger { energy: change.ledger.energy + energy, ..change.ledger },
             sums: self.sums_with(context, end, batch, unit)?,
+            probed: self.probed_batch(context, end, batch, unit)?,
             weights: match end {
                 End::Rows => self.moments.weights.map(|weight| weight + batch.shape().0 as f64),
                 End::Columns => self.moments.weights,
@@ -121,7 +134,11 @@ impl<T: Stored> TruncatedSvd<T> {
         let (old, columns) = (touched.len(), batch.columns());
         let known = columns.partition_point(|&column| column < old);
         let slots = touched.slots_at(&columns[..known])?;
-        let gathered = touched.gather(context, &slots, touched.levels_below(columns.len()))?;
+        let below = match method {
+            Method::Lcov(_) => touched.height(),
+            _ => touched.levels_below(columns.len()),
+        };
+        let gathered = touched.gather(context, &slots, below)?;
         let values = collected(self.s.iter().map(|s| s / unit), VALUES)?;
         let padded =
             (known < columns.len()).then(|| with_zeros(&gathered.rows, columns.len())).transpose()?;
@@ -131,7 +148,15 @@ impl<T: Stored> TruncatedSvd<T> {
             batch,
             most: self.most,
         };
-        let (Ritz { s, f, rotation, rows, next, discarded }, fallback) = self.solve(context, method, &z)?;
+        let (found, fallback, left_out) = match method {
+            Method::Lcov(directed) => {
+                let (found, left_out) = by_pairs(context, &z, directed, self.ledger.updates)?;
+                (found, false, left_out)
+            }
+            _ => self.solve(context, method, &z).map(|(found, fallback)| (found, fallback, None))?,
+        };
+        let found = if self.policy.robust { found.shrunk() } else { found };
+        let Ritz { s, f, rotation, rows, next, discarded } = found;
         let of_batch = f.as_ref().rows(values.len()..f.nrows());
         let fresh = match q {
             Some(q) => rotated(context, &Mat::copy_of(q.t())?, &Mat::copy_of(of_batch.t())?)?,
@@ -140,7 +165,11 @@ impl<T: Stored> TruncatedSvd<T> {
         let every = collected(0..fresh.ncols(), VALUES)?;
         let of_model = Mat::copy_of(f.as_ref().rows(0..values.len()).t())?;
         let appended = Some((fresh.ncols(), &every[..], fresh));
-        let longer = longer.rewrite(context, Update { appended, ..Update::rotation(of_model) })?;
+        let rewrite = |side: &Side<T>, update: Update<'_>| match method {
+            Method::Lcov(_) => side.rewrite_extended(context, update),
+            _ => side.rewrite(context, update),
+        };
+        let longer = rewrite(longer, Update { appended, ..Update::rotation(of_model) })?;
         let new = collected(columns[known..].iter().map(|column| column - old), VALUES)?;
         let wider = batch.shape().1 - old;
         let fresh = Mat::copy_of(rows.as_ref().cols(known..columns.len()))?;
@@ -150,13 +179,16 @@ impl<T: Stored> TruncatedSvd<T> {
             appended: (wider > 0).then_some((wider, &new[..], fresh)),
             ..Update::rotation(rotation)
         };
-        let touched = touched.rewrite(context, update)?;
+        let touched = rewrite(touched, update)?;
         let (left, right) = if end == End::Rows { (longer, touched) } else { (touched, longer) };
         Ok(Change {
             left: Some(left),
             right: Some(right),
             s: collected(s.iter().map(|s| s * unit), VALUES)?,
-            ledger: self.ledger.after(kind, 0.0, next * unit, discarded * unit * unit),
+            ledger: self
+                .ledger
+                .after(kind, 0.0, next * unit, discarded * unit * unit)
+                .without(left_out, unit),
             fallback,
             ..self.unchanged()?
         })
@@ -171,8 +203,8 @@ impl<T: Stored> TruncatedSvd<T> {
     ) -> Result<(Ritz, bool)> {
         let many = z.is_long();
         match method {
-            Method::Qr => Ok((ritz::by_svd(context, z)?, false)),
-            Method::Krylov => Ok((ritz::by_lanczos(context, z)?, false)),
+            Method::Qr | Method::Dense(_) => Ok((ritz::by_svd(context, z)?, false)),
+            Method::Krylov | Method::Lcov(_) => Ok((ritz::by_lanczos(context, z)?, false)),
             Method::Auto if many => Ok((ritz::by_lanczos(context, z)?, false)),
             Method::Auto | Method::Gram => match ritz::by_gram(context, z)? {
                 Some(found) => Ok((found, false)),

@@ -9,6 +9,7 @@ use crate::state::Stored;
 use crate::svd::updates::append::largest_entry;
 use crate::svd::updates::batch::Batch;
 use crate::svd::updates::ledger::Kind;
+use crate::svd::updates::probe::Probed;
 use crate::svd::updates::ritz::{self, VALUES};
 use crate::svd::updates::side::{Gathered, Update};
 use crate::svd::updates::truncated::{Change, End, Sums, TruncatedSvd};
@@ -19,6 +20,8 @@ pub struct Values {
     pub energy: f64,
     /// Of rows: less their sum, where that is not zero.
     pub sums: Vec<(usize, f64)>,
+    /// Of columns: what they take with them of a probe, by row; see [`TruncatedSvd::probed_columns`].
+    pub probed: Option<(Vec<usize>, Mat<f64>)>,
 }
 
 impl Values {
@@ -28,12 +31,12 @@ impl Values {
         Batch::with(context, values, |batch| {
             let energy = batch.energy(context)?;
             if end == End::Columns {
-                return Ok(Self { energy, sums: Vec::new() });
+                return Ok(Self { energy, sums: Vec::new(), probed: None });
             }
             let less = Mat::from_fn(1, batch.shape().0, |_, _| -1.0)?;
             let sums = batch.transposed_times(context, &less)?;
             let sums = batch.columns().iter().copied().zip(sums.as_slice().iter().copied());
-            Ok(Self { energy, sums: collected(sums, VALUES)? })
+            Ok(Self { energy, sums: collected(sums, VALUES)?, probed: None })
         })
     }
 }
@@ -63,6 +66,13 @@ impl<T: Stored> TruncatedSvd<T> {
         let mut ledger = self.ledger.after(Kind::Mixed, -energy.unwrap_or(0.0), 0.0, 0.0);
         ledger.energy_known &= energy.is_some();
         ledger.energy = ledger.energy.max(0.0);
+        let (probed, values) = match (end, values) {
+            (End::Rows, values) => (Probed::Scaled(1.0), values),
+            (End::Columns, mut values) => {
+                let probed = values.as_mut().and_then(|values| values.probed.take());
+                (probed.map_or(Probed::Lost, |(rows, less)| Probed::More(rows, less)), values)
+            }
+        };
         let (sums, weights) = match (end, values) {
             (End::Columns, _) => (Sums::Scaled(1.0), self.moments.weights),
             (End::Rows, Some(values)) if self.is_unweighted() => {
@@ -71,7 +81,7 @@ impl<T: Stored> TruncatedSvd<T> {
             (End::Rows, _) => (Sums::Unknown, self.moments.weights),
         };
         let (left, right) = (Some(left), Some(right));
-        Ok(Change { left, right, s, ledger, sums, weights, look: true, ..self.unchanged()? })
+        Ok(Change { left, right, s, ledger, sums, probed, weights, look: true, ..self.unchanged()? })
     }
 
     /// Rotations of both sides and singular values, once the rows in `gone` are zero.

@@ -42,6 +42,7 @@ impl<T: Stored> TruncatedSvd<T> {
         deltas: &[f64],
         energy: Option<f64>,
     ) -> Result<Change<T>> {
+        let probed = self.probed_entries(rows, columns, deltas)?;
         let (touched_rows, rows) = numbered(rows)?;
         let (touched_columns, columns) = numbered(columns)?;
         let left = Touch::new(context, &self.left, &touched_rows)?;
@@ -62,7 +63,7 @@ impl<T: Stored> TruncatedSvd<T> {
             collected((0..deltas.len()).map(|k| (touched_columns[columns[k] as usize], deltas[k])), VALUES)?;
         let sum = self.sum(&left, &right, change, 2.0 * crossed + squares)?;
         let found = sum.solve(context, MANY * self.most)?;
-        self.changed(context, (&left, &right), found, added, energy)
+        Ok(Change { probed, ..self.changed(context, (&left, &right), found, added, energy)? })
     }
 
     /// Works out the model plus X Y', of m x s and n x s matrices.
@@ -102,7 +103,8 @@ impl<T: Stored> TruncatedSvd<T> {
         let sum = self.sum(&left, &right, change, 2.0 * crossed + squares)?;
         let found =
             if s <= MANY * self.most { sum.solve_by_qr()? } else { sum.solve(context, MANY * self.most)? };
-        self.changed(context, (&left, &right), found, added, None)
+        let probed = self.probed_product(context, x, y)?;
+        Ok(Change { probed, ..self.changed(context, (&left, &right), found, added, None)? })
     }
 
     fn sum<D: Products>(

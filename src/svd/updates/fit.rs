@@ -13,9 +13,11 @@ use crate::svd::triplets::choose_signs;
 use crate::svd::updates::append::Method;
 use crate::svd::updates::batch::Batch;
 use crate::svd::updates::ledger::Ledger;
+use crate::svd::updates::probe::Probe;
 use crate::svd::updates::ritz::{VALUES, significant};
+use crate::svd::updates::robust::shrink;
 use crate::svd::updates::side::Side;
-use crate::svd::updates::truncated::{Change, Counters, Moments, Sums, TruncatedSvd};
+use crate::svd::updates::truncated::{Change, Moments, Policy, Sums, TruncatedSvd};
 
 /// What was measured of the factors of a fit.
 pub struct Fit {
@@ -34,12 +36,22 @@ impl<T: Stored> TruncatedSvd<T> {
         a: &Matrix<'_, B>,
         params: &Params,
         most: usize,
+        policy: Policy,
     ) -> Result<(Self, Fit)> {
         let energy = energy(context, a)?;
-        let found = svds(context, a, params)?;
+        // One more, which the others shrink by.
+        let (n, d) = a.shape();
+        let k = if policy.robust { (params.k + 1).min(n).min(d) } else { params.k };
+        let start = params.start.as_deref().map(|start| copied(start, VALUES)).transpose()?;
+        let mut found = svds(context, a, &Params { k, start, ..*params })?;
+        found.residuals.truncate(params.k);
         let fit = Fit { residuals: found.residuals, solver: found.solver, n_iter: found.n_iter };
         // What the ledger proves of later updates, it proves of projections from the left.
-        Ok((Self::of(context, a, projection(context, a, found.u)?, energy, most)?, fit))
+        let factors = projection(context, a, found.u)?;
+        Ok((
+            Self::of(context, a, factors, energy, most.min(params.k), Self::with_policy(most, policy)?)?,
+            fit,
+        ))
     }
 
     /// Of factors of a matrix.
@@ -49,26 +61,31 @@ impl<T: Stored> TruncatedSvd<T> {
         (u, mut s, v): (Mat<f64>, Vec<f64>, Mat<f64>),
         energy: Option<f64>,
         most: usize,
+        empty: Self,
     ) -> Result<Self> {
         let (n, d) = a.shape();
         let kept = significant(&s, most, n.max(d));
+        let next = s.get(kept).copied().unwrap_or(0.0);
         s.truncate(kept);
         let captured: f64 = s.iter().map(|s| s * s).sum();
         let mut ledger = Ledger::fitted(
             energy.unwrap_or(f64::INFINITY),
             energy.map_or(f64::INFINITY, |all| all - captured),
         );
+        if empty.policy.robust {
+            ledger.frobenius = (ledger.frobenius.powi(2) + shrink(&mut s, next)).sqrt();
+        }
         ledger.energy_known = energy.is_some();
         let (ones, mut sums) = (Mat::from_fn(n, 1, |_, _| 1.0)?, Mat::zeros(d, 1)?);
         a.transposed_product(context, ones.as_ref(), sums.as_mut())?;
         Ok(Self {
-            left: Side::of(context, u.as_ref().cols(0..kept), most)?,
-            right: Side::of(context, v.as_ref().cols(0..kept), most)?,
+            left: Side::of(context, u.as_ref().cols(0..kept), empty.most)?,
+            right: Side::of(context, v.as_ref().cols(0..kept), empty.most)?,
             s,
-            most,
             ledger,
             moments: Moments { weights: [n as f64; 2], sums: Some(copied(sums.as_slice(), VALUES)?) },
-            counters: Counters::default(),
+            probe: empty.policy.probe.map(|seed| Probe::of(context, a, seed)).transpose()?,
+            ..empty
         })
     }
 
@@ -95,7 +112,8 @@ impl<T: Stored> TruncatedSvd<T> {
                 a.transposed_product(context, left.as_ref(), right.as_mut())?;
             }
         }
-        let mut refreshed = Self::of(context, a, projection(context, a, left)?, energy, self.most)?;
+        let empty = Self::with_policy(self.most, self.policy)?;
+        let mut refreshed = Self::of(context, a, projection(context, a, left)?, energy, self.most, empty)?;
         refreshed.counters = self.counters;
         refreshed.ledger.updates = self.ledger.updates;
         Ok(refreshed)
@@ -106,6 +124,15 @@ impl<T: Stored> TruncatedSvd<T> {
         let (ours, theirs) = (self.right.len(), other.right.len());
         if ours != theirs {
             return Err(Error::shape("other", format!("{theirs} features"), ours));
+        }
+        if self.policy.robust != other.policy.robust
+            || self.policy.probe.is_some() != other.policy.probe.is_some()
+        {
+            return Err(Error::value(
+                "other",
+                "a model with another `track` or `robust`",
+                "one with the same",
+            ));
         }
         let (m, l) = (other.left.len(), other.s.len());
         let mut weighted = Mat::zeros(theirs, l)?;
@@ -131,7 +158,8 @@ impl<T: Stored> TruncatedSvd<T> {
         );
         ledger.frobenius += change.ledger.frobenius - self.ledger.frobenius;
         ledger.updates += 1;
-        Ok(Change { sums, weights: [ours[0] + theirs[0], ours[1] + theirs[1]], ledger, ..change })
+        let probed = self.probed_rows_of(other)?;
+        Ok(Change { probed, sums, weights: [ours[0] + theirs[0], ours[1] + theirs[1]], ledger, ..change })
     }
 }
 

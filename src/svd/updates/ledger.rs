@@ -96,6 +96,18 @@ impl Ledger {
         }
     }
 
+    /// With so much, in units of `unit`, that a batch had beside what was kept of it, if any of it was left out.
+    pub fn without(self, left_out: Option<f64>, unit: f64) -> Self {
+        let Some(left_out) = left_out.map(|left_out| left_out * unit) else { return self };
+        Self {
+            spectral: self.spectral + left_out,
+            frobenius: self.frobenius + left_out,
+            kind: Kind::Mixed,
+            exact: false,
+            ..self
+        }
+    }
+
     /// Of gamma A.
     pub fn scaled(self, gamma: f64) -> Self {
         Self {
@@ -115,7 +127,7 @@ impl Ledger {
             spread: self.spread + other.spread,
             spectral: self.spectral.hypot(other.spectral),
             frobenius: self.frobenius.hypot(other.frobenius),
-            kind: if other.kind == Kind::Columns { Kind::Mixed } else { self.kind },
+            kind: self.kind.with(other.kind).with(Kind::Rows),
             updates: self.updates + other.updates,
             exact: self.exact && other.exact,
         }

@@ -15,19 +15,30 @@
 //! | `batch` | rows that are appended, in the columns that they touch |
 //! | `ritz` | the largest singular values of a model and a batch |
 //! | `changes` | the largest singular values of a model and changes to entries |
+//! | `complement`, `lcov`, `extended` | the methods of Deng et al. |
+//! | `dense` | the methods before |
 //! | `coordinates` | a side in as many dimensions as an update touches |
+//! | `probe`, `probed` | the matrix times a few random vectors, which tells how far the model is from it |
+//! | `robust` | singular values that shrink, as in Frequent Directions |
 //! | `ledger` | what updates have left out, and what that proves |
 
 mod append;
 mod batch;
 mod changes;
+mod complement;
 mod coordinates;
 mod delete;
+mod dense;
 mod entries;
+mod extended;
 mod fit;
+mod lcov;
 mod ledger;
+mod probe;
+mod probed;
 mod read;
 mod ritz;
+mod robust;
 mod saved;
 mod side;
 mod truncated;
@@ -35,7 +46,9 @@ mod truncated;
 pub use append::Method;
 pub use delete::Values;
 pub use fit::Fit;
+pub use lcov::Directed;
 pub use ledger::{Kind, Ledger};
+pub use probe::Squares;
 pub use read::Principal;
 pub use saved::is_single;
-pub use truncated::{Change, Counters, End, Moments, TruncatedSvd};
+pub use truncated::{Change, Counters, End, Moments, Policy, TruncatedSvd};

@@ -77,7 +77,7 @@ impl<B: Real> Stacked<'_, '_, B> {
     }
 
     /// F turned so that the model moves as little as may be.
-    fn signed(&self, mut f: Mat<f64>) -> Mat<f64> {
+    pub fn signed(&self, mut f: Mat<f64>) -> Mat<f64> {
         const NO_SIGN: f64 = 1e-8;
         for j in 0..f.ncols() {
             let column = f.col_mut(j);

@@ -6,8 +6,9 @@ use crate::memory::{collected, push, zeros};
 use crate::parallel::Context;
 use crate::state::{self, Blocks, Floats, Stored};
 use crate::svd::updates::ledger::Ledger;
+use crate::svd::updates::probe::{DRAWS, Probe};
 use crate::svd::updates::side::{CHUNK, Level, NOBODY, Side};
-use crate::svd::updates::truncated::{Counters, Moments, TruncatedSvd};
+use crate::svd::updates::truncated::{Counters, Moments, Policy, TruncatedSvd};
 use serde::{Deserialize, Serialize};
 
 const VERSION: u32 = 1;
@@ -37,10 +38,22 @@ pub struct Saved<'a, T> {
     weights: [f64; 2],
     #[serde(borrow)]
     sums: Option<Floats<'a>>,
+    policy: Policy,
+    #[serde(borrow)]
+    probe: Option<SavedProbe<'a>>,
     #[serde(borrow)]
     left: SavedSide<'a, T>,
     #[serde(borrow)]
     right: SavedSide<'a, T>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedProbe<'a> {
+    seed: u64,
+    #[serde(borrow)]
+    rows: Floats<'a>,
+    serials: Vec<u64>,
+    next: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -92,6 +105,8 @@ impl<T: Stored> TruncatedSvd<T> {
             counters: self.counters,
             weights: self.moments.weights,
             sums: self.moments.sums.as_deref().map(Floats::Numbers),
+            policy: self.policy,
+            probe: self.probe.as_ref().map(SavedProbe::of).transpose()?,
             left: SavedSide::of(&self.left)?,
             right: SavedSide::of(&self.right)?,
         })
@@ -103,6 +118,7 @@ impl<T: Stored> TruncatedSvd<T> {
         let (left, right) = (saved.left.restored(context)?, saved.right.restored(context)?);
         let (s, most) = (numbers(context, &saved.s)?, saved.most as usize);
         let sums = saved.sums.as_ref().map(|sums| numbers(context, sums)).transpose()?;
+        let probe = saved.probe.map(|probe| probe.restored(context)).transpose()?;
         let fits = left.width() == s.len()
             && right.width() == s.len()
             && s.len() <= most
@@ -110,13 +126,18 @@ impl<T: Stored> TruncatedSvd<T> {
             && s.iter().all(|&s| s >= 0.0)
             && s.is_sorted_by(|a, b| a >= b)
             && sums.as_ref().is_none_or(|sums| sums.len() >= right.level.len())
+            && probe.as_ref().is_none_or(|probe| {
+                probe.rows.len() == DRAWS * left.level.len()
+                    && probe.serials.len() == right.level.len()
+                    && saved.policy.probe == Some(probe.seed)
+            })
             && saved.weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0);
         if !fits {
             return Err(senseless());
         }
         let moments = Moments { weights: saved.weights, sums };
-        let (ledger, counters) = (saved.ledger, saved.counters);
-        Ok((Self { left, right, s, most, ledger, moments, counters }, saved.words))
+        let (ledger, counters, policy) = (saved.ledger, saved.counters, saved.policy);
+        Ok((Self { left, right, s, most, ledger, moments, counters, policy, probe }, saved.words))
     }
 
     /// An independent copy, as an error-returning `clone`.
@@ -131,6 +152,8 @@ impl<T: Stored> TruncatedSvd<T> {
             ledger: self.ledger,
             moments: Moments { weights: self.moments.weights, sums },
             counters: self.counters,
+            policy: self.policy,
+            probe: self.probe.as_ref().map(Probe::copy).transpose()?,
         })
     }
 }
@@ -156,6 +179,20 @@ fn matrix(context: &Context, saved: &Floats<'_>, rows: u64, columns: u64) -> Res
     saved.copy_to(context, matrix.as_mut_slice())?;
     let finite = matrix.as_slice().iter().all(|number| number.is_finite());
     finite.then_some(matrix).ok_or_else(senseless)
+}
+
+impl<'a> SavedProbe<'a> {
+    fn of(probe: &'a Probe) -> Result<Self> {
+        let serials = collected(probe.serials.iter().copied(), STATE)?;
+        Ok(Self { seed: probe.seed, rows: Floats::Numbers(&probe.rows), serials, next: probe.next })
+    }
+
+    fn restored(self, context: &Context) -> Result<Probe> {
+        let rows = numbers(context, &self.rows)?;
+        let known = self.serials.iter().all(|&serial| serial < self.next || serial == 0);
+        let probe = Probe { seed: self.seed, rows, serials: self.serials, next: self.next };
+        (known && self.next < 1 << 62).then_some(probe).ok_or_else(senseless)
+    }
 }
 
 impl<'a, T: Stored> SavedSide<'a, T> {

@@ -72,7 +72,7 @@ pub(super) struct Gathered {
 }
 
 /// What a level loses with rows that go.
-struct Loss {
+pub(super) struct Loss {
     level: usize,
     count: usize,
     /// The sum of r r' over them, as they are stored.
@@ -87,9 +87,9 @@ impl Loss {
 }
 
 /// From the numbers that the rows of some levels are stored with to what they are.
-struct Upward {
+pub(super) struct Upward {
     first: usize,
-    rotations: Vec<Mat<f64>>,
+    pub rotations: Vec<Mat<f64>>,
 }
 
 /// A change to a side, worked out but not made.
@@ -109,15 +109,19 @@ pub(super) struct Rewrite<T> {
     /// Positions of rows that go, ascending.
     removed: Vec<usize>,
     growth: f64,
+    /// The side as it will be, if all of it was written anew.
+    whole: Option<Side<T>>,
 }
 
-/// A new top level.
+/// A new top level, or more of that which there is.
 struct Written {
     slots: Vec<u32>,
     /// One part after the other, as they are to be stored.
     rows: [Mat<f64>; 3],
     gram: Mat<f64>,
     rotation: Mat<f64>,
+    /// No level of their own: they join the top one, as it is stored.
+    onto: bool,
 }
 
 /// What an update makes of a side.
@@ -133,9 +137,32 @@ pub(super) struct Update<'u> {
 }
 
 impl<T> Rewrite<T> {
+    /// A side in place of another, with rows in these slots behind the others.
+    pub fn whole(side: Side<T>, appended: Vec<u32>) -> Self {
+        let (slots, growth) = (side.level.len(), side.growth);
+        let (lost, chunks, removed, whole) = (Vec::new(), Vec::new(), Vec::new(), Some(side));
+        Self {
+            below: 0,
+            rotation: None,
+            lost,
+            written: None,
+            appended,
+            slots,
+            chunks,
+            removed,
+            growth,
+            whole,
+        }
+    }
+
     /// Slots there will be.
     pub fn slots(&self) -> usize {
         self.slots
+    }
+
+    /// Slots of the rows that come behind the others.
+    pub fn appended(&self) -> &[u32] {
+        &self.appended
     }
 
     /// Positions of rows that go.
@@ -220,7 +247,7 @@ impl<T: Stored> Side<T> {
     }
 
     /// From the numbers that the rows of each level from `first` on are stored with to what they are.
-    fn upward(&self, first: usize) -> Result<Upward> {
+    pub fn upward(&self, first: usize) -> Result<Upward> {
         let mut rotations: Vec<Mat<f64>> = room_for(self.levels.len() - first, ROWS)?;
         for level in self.levels[first..].iter().rev() {
             let rotation = match rotations.last() {
@@ -247,7 +274,7 @@ impl<T: Stored> Side<T> {
     }
 
     /// By blocks of rows, level after level.
-    fn gather_by(
+    pub fn gather_by(
         &self,
         context: &Context,
         slots: &[u32],
@@ -377,6 +404,21 @@ impl<T: Stored> Side<T> {
 
     /// Works out a change, of which nothing is seen before [`Side::commit`].
     pub fn rewrite(&self, context: &Context, update: Update<'_>) -> Result<Rewrite<T>> {
+        self.rewrite_above(context, update, None)
+    }
+
+    /// The same, with all rows written anew.
+    pub fn rewrite_all(&self, context: &Context, update: Update<'_>) -> Result<Rewrite<T>> {
+        self.rewrite_above(context, update, Some(0))
+    }
+
+    /// The same, with so many levels left as they are.
+    fn rewrite_above(
+        &self,
+        context: &Context,
+        update: Update<'_>,
+        below: Option<usize>,
+    ) -> Result<Rewrite<T>> {
         let Update { rotation, touched, appended, removed } = update;
         let width = rotation.nrows();
         let touched_slots = touched.as_ref().map_or(&[][..], |touched| touched.0);
@@ -389,6 +431,7 @@ impl<T: Stored> Side<T> {
         let count = touched_slots.len() + filled.len();
         let growth = self.growth * growth_by(&rotation)?;
         let below = match count {
+            _ if below.is_some() => below.unwrap_or(0),
             _ if growth > MOST_GROWTH => 0,
             0 => self.levels.len(),
             _ => self.levels_below(count),
@@ -413,14 +456,8 @@ impl<T: Stored> Side<T> {
             let slots = collected(slots, ROWS)?;
             let mut rows =
                 [touched.map_or_else(|| Mat::zeros(0, 0), |touched| Ok(touched.2))?, others, fresh];
-            let mut gram = Mat::zeros(width, width)?;
-            for part in &mut rows {
-                if T::as_f64(&[]).is_none() {
-                    part.as_mut_slice().iter_mut().for_each(|value| *value = T::from_f64(*value).to_f64());
-                }
-                add_gram(context, part, &mut gram)?;
-            }
-            Some(Written { slots, rows, gram, rotation: Mat::identity(width)? })
+            let gram = round::<T>(context, width, &mut rows)?;
+            Some(Written { slots, rows, gram, rotation: Mat::identity(width)?, onto: false })
         };
         let rotation = below
             .checked_sub(1)
@@ -433,21 +470,36 @@ impl<T: Stored> Side<T> {
         }
         let removed = collected(removed_positions.iter().copied(), ROWS)?;
         let rotation = rotation.transpose()?;
-        Ok(Rewrite {
-            below,
-            rotation,
-            lost,
-            written,
-            appended: appended_slots,
-            slots,
-            chunks,
-            removed,
-            growth,
-        })
+        let appended = appended_slots;
+        let whole = None;
+        Ok(Rewrite { below, rotation, lost, written, appended, slots, chunks, removed, growth, whole })
+    }
+
+    /// Rows as the top level stores them, which gets another rotation; `gone` is what some of them were.
+    pub fn onto_the_top(
+        &self,
+        context: &Context,
+        gone: Option<&Gathered>,
+        (slots, mut rows): (Vec<u32>, [Mat<f64>; 3]),
+        rotation: Mat<f64>,
+        appended: Vec<u32>,
+    ) -> Result<Rewrite<T>> {
+        let below = self.levels.len();
+        let lost = losses(gone.into_iter(), below)?;
+        let gram = round::<T>(context, rotation.ncols(), &mut rows)?;
+        let written = Some(Written { slots, rows, gram, rotation: Mat::zeros(0, 0)?, onto: true });
+        let used = appended.iter().map(|&slot| slot as usize + 1).max().unwrap_or(0);
+        let slots = self.level.len().max(used);
+        let mut chunks = Vec::new();
+        for _ in self.chunks.len()..slots.div_ceil(CHUNK) {
+            push(&mut chunks, Buffer::zeros(CHUNK * self.stride, ROWS)?, ROWS)?;
+        }
+        let (rotation, removed, growth, whole) = (Some(rotation), Vec::new(), self.growth, None);
+        Ok(Rewrite { below, rotation, lost, written, appended, slots, chunks, removed, growth, whole })
     }
 
     /// So many slots without a row: those that had one first.
-    fn slots_for(&self, count: usize) -> Result<Vec<u32>> {
+    pub fn slots_for(&self, count: usize) -> Result<Vec<u32>> {
         let end = self.level.len().saturating_add(count.saturating_sub(self.free.len()));
         if u32::try_from(end).is_err() {
             return Err(Error::Allocation { bytes: end as u128 * 8, purpose: ROWS });
@@ -502,7 +554,12 @@ impl<T: Stored> Side<T> {
     /// Makes a change for which there is room.
     #[expect(clippy::disallowed_methods, reason = "there is room for all of it")]
     pub fn commit(&mut self, rewrite: Rewrite<T>) {
-        let Rewrite { below, rotation, lost, written, appended, slots, chunks, removed, growth } = rewrite;
+        let Rewrite { below, rotation, lost, written, appended, slots, chunks, removed, growth, whole } =
+            rewrite;
+        if let Some(whole) = whole {
+            *self = whole;
+            return;
+        }
         self.growth = growth;
         for (level, count, gram) in lost {
             let level = &mut self.levels[level];
@@ -523,8 +580,8 @@ impl<T: Stored> Side<T> {
             self.free.push(slot);
         }
         close_up(&mut self.order, &removed);
-        if let Some(Written { slots, rows, gram, rotation }) = written {
-            let top = self.levels.len();
+        if let Some(Written { slots, rows, gram, rotation, onto }) = written {
+            let top = self.levels.len() - usize::from(onto);
             let mut next = slots.iter();
             for rows in &rows {
                 for (i, &slot) in (0..rows.ncols()).zip(&mut next) {
@@ -535,7 +592,13 @@ impl<T: Stored> Side<T> {
             }
             let live = slots.len();
             let slots = if top == 0 { Vec::new() } else { slots };
-            self.levels.push(Level { slots, live, gram, rotation });
+            match self.levels.get_mut(top) {
+                Some(level) => {
+                    level.live += live;
+                    axpy(1.0, gram.as_slice(), level.gram.as_mut_slice());
+                }
+                None => self.levels.push(Level { slots, live, gram, rotation }),
+            }
         }
         for &slot in &appended {
             // Zeros are the same on all levels.
@@ -597,6 +660,18 @@ pub(super) fn rotated(context: &Context, rows: &Mat<f64>, rotation: &Mat<f64>) -
         Ok(())
     })?;
     Ok(out)
+}
+
+/// Rounds rows as they are to be stored, and gives the sum of r r' over them.
+fn round<T: Stored>(context: &Context, width: usize, rows: &mut [Mat<f64>; 3]) -> Result<Mat<f64>> {
+    let mut gram = Mat::zeros(width, width)?;
+    for part in rows {
+        if T::as_f64(&[]).is_none() {
+            part.as_mut_slice().iter_mut().for_each(|value| *value = T::from_f64(*value).to_f64());
+        }
+        add_gram(context, part, &mut gram)?;
+    }
+    Ok(gram)
 }
 
 /// `gram += r r'` for all rows.

@@ -7,6 +7,7 @@ use crate::memory::{collected, resize};
 use crate::parallel::Context;
 use crate::state::Stored;
 use crate::svd::updates::ledger::Ledger;
+use crate::svd::updates::probe::{Probe, Probed};
 use crate::svd::updates::ritz::VALUES;
 use crate::svd::updates::side::{Rewrite, Side, Update};
 
@@ -30,6 +31,18 @@ pub struct TruncatedSvd<T> {
     pub(super) ledger: Ledger,
     pub(super) moments: Moments,
     pub(super) counters: Counters,
+    pub(super) policy: Policy,
+    /// Nothing once a column went that nobody told.
+    pub(super) probe: Option<Probe>,
+}
+
+/// What a model does beside following its matrix.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Policy {
+    /// The seed of a random probe.
+    pub probe: Option<u64>,
+    /// Whether singular values shrink by the next one.
+    pub robust: bool,
 }
 
 /// What means and variances of the columns of A take. A row that has decayed to w x counts w^2.
@@ -61,6 +74,7 @@ pub struct Change<T> {
     pub(super) ledger: Ledger,
     pub(super) weights: [f64; 2],
     pub(super) sums: Sums,
+    pub(super) probed: Probed,
     pub(super) fallback: bool,
     /// Whether orthonormality is to be looked at.
     pub(super) look: bool,
@@ -92,6 +106,11 @@ const ROUNDING: [f64; 2] = [1e-14, 1e-7];
 impl<T: Stored> TruncatedSvd<T> {
     /// Of a matrix without rows and columns.
     pub fn new(most: usize) -> Result<Self> {
+        Self::with_policy(most, Policy::default())
+    }
+
+    /// The same, which does something beside.
+    pub fn with_policy(most: usize, policy: Policy) -> Result<Self> {
         Ok(Self {
             left: Side::new(most)?,
             right: Side::new(most)?,
@@ -100,6 +119,8 @@ impl<T: Stored> TruncatedSvd<T> {
             ledger: Ledger::EMPTY,
             moments: Moments { weights: [0.0; 2], sums: Some(Vec::new()) },
             counters: Counters::default(),
+            policy,
+            probe: policy.probe.map(Probe::new),
         })
     }
 
@@ -128,16 +149,26 @@ impl<T: Stored> TruncatedSvd<T> {
         self.counters
     }
 
+    /// What it does beside following its matrix.
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
     /// Bytes that it takes.
     pub fn bytes(&self) -> usize {
         self.left.bytes()
             + self.right.bytes()
+            + self.probe.as_ref().map_or(0, Probe::bytes)
             + 8 * (self.s.len() + self.moments.sums.as_ref().map_or(0, Vec::len))
     }
 
     /// The largest entry of U'U - I and V'V - I, without a look at the rows.
     pub fn orthogonality(&self) -> Result<f64> {
-        Ok(distance_to_identity(&self.left.gram()?).max(distance_to_identity(&self.right.gram()?)))
+        let context = Context::new(1);
+        let of = |side: &Side<T>| {
+            Ok::<_, crate::error::Error>(distance_to_identity(&side.measured_gram(&context)?))
+        };
+        Ok(of(&self.left)?.max(of(&self.right)?))
     }
 
     /// A change that leaves everything as it is.
@@ -150,6 +181,7 @@ impl<T: Stored> TruncatedSvd<T> {
             ledger: self.ledger,
             weights: self.moments.weights,
             sums: Sums::Scaled(1.0),
+            probed: Probed::Scaled(1.0),
             fallback: false,
             look: false,
         })
@@ -165,6 +197,7 @@ impl<T: Stored> TruncatedSvd<T> {
             ledger: self.ledger.scaled(gamma),
             weights: [weight * squared, of_squares * squared * squared],
             sums: Sums::Scaled(squared),
+            probed: Probed::Scaled(gamma),
             ..self.unchanged()?
         })
     }
@@ -196,15 +229,21 @@ impl<T: Stored> TruncatedSvd<T> {
 
     /// Makes a change; an error leaves the model as it was.
     pub fn apply(&mut self, change: Change<T>) -> Result<()> {
-        let Change { left, right, s, most, ledger, weights, sums, fallback, look } = change;
+        let Change { left, right, s, most, ledger, weights, sums, probed, fallback, look } = change;
         let rotated = left.is_some();
         for (side, rewrite) in [(&mut self.left, &left), (&mut self.right, &right)] {
             rewrite.as_ref().map_or(Ok(()), |rewrite| side.reserve(rewrite))?;
+        }
+        if let Some(probe) = &mut self.probe {
+            probe.reserve(left.as_ref(), right.as_ref())?;
         }
         if let (Some(sums), Some(right)) = (&mut self.moments.sums, &right) {
             let len = sums.len().max(right.slots());
             resize(sums, len, 0.0, VALUES)?;
             right.removed().iter().for_each(|&position| sums[self.right.slot(position) as usize] = 0.0);
+        }
+        if let Some(probe) = &mut self.probe {
+            probe.follow(&self.left, left.as_ref(), right.as_ref());
         }
         for (side, rewrite) in [(&mut self.left, left), (&mut self.right, right)] {
             if let Some(rewrite) = rewrite {
@@ -222,6 +261,14 @@ impl<T: Stored> TruncatedSvd<T> {
             (Sums::Unknown, _) => self.moments.sums = None,
             _ => {}
         }
+        match (probed, &mut self.probe) {
+            (Probed::Scaled(factor), Some(probe)) if factor != 1.0 => {
+                probe.rows.iter_mut().for_each(|value| *value *= factor);
+            }
+            (Probed::More(positions, more), Some(probe)) => probe.add(&self.left, &positions, &more),
+            (Probed::Lost, _) => self.probe = None,
+            _ => {}
+        }
         self.counters.fallbacks += u64::from(fallback);
         self.counters.unchecked += u64::from(rotated);
         if look || self.counters.unchecked >= A_LOOK {
@@ -236,7 +283,8 @@ impl<T: Stored> TruncatedSvd<T> {
 
     /// Makes both sides orthonormal again where they are farther from it, in time that does not depend on the rows.
     fn repair(&mut self, limit: f64) -> Result<()> {
-        let (left, right) = (self.left.gram()?, self.right.gram()?);
+        let context = Context::new(1);
+        let (left, right) = (self.left.measured_gram(&context)?, self.right.measured_gram(&context)?);
         if distance_to_identity(&left).max(distance_to_identity(&right)) <= limit {
             return Ok(());
         }
@@ -244,7 +292,6 @@ impl<T: Stored> TruncatedSvd<T> {
         let l = self.s.len();
         let scaled = Mat::from_fn(l, l, |i, j| left[(i, j)] * self.s[j])?;
         let found = svd(product(scaled.as_ref(), right.as_ref().t())?.as_ref())?;
-        let context = Context::new(1);
         let of = |side: &Side<T>, r: &Mat<f64>, turned: &Mat<f64>| {
             let rotation = product(turned.as_ref().t(), invert_upper(r.as_ref())?.as_ref().t())?;
             side.rewrite(&context, Update::rotation(rotation))
