@@ -1,4 +1,4 @@
-"""What all estimators have in common: samples as scikit-learn wants them, errors in its names and our words."""
+"""What all estimators have in common: samples as scikit-learn wants them, errors in its names."""
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ NAMES: dict[str | None, str] = {"A": "X", "b": "y", "ridge": "alpha"}
 
 
 def samples(estimator: Any, X: object, *, reset: bool | None, finite: bool = False, **more: Any) -> Matrix:
-    """Return X, its features being those of the fit unless they are `reset`; None leaves that to the caller."""
+    """Return X, its features being those of the fit unless they are `reset`; None leaves that open."""
     with in_our_words("X"):
         values = as_samples(X, "X")
         matrix = check_array(

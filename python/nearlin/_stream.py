@@ -144,10 +144,10 @@ class RowStream(Saved):
         self._state.merge(other._state, threads=resolve_threads(n_jobs))
         return self
 
-    def copy(self) -> Self:  # noqa: D102
+    def copy(self) -> Self:
         return self._wrap(self._state.copy())
 
-    def to_bytes(self) -> bytes:  # noqa: D102
+    def to_bytes(self) -> bytes:
         state: bytes = self._state.to_bytes()
         return state
 

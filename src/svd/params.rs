@@ -67,8 +67,8 @@ pub(super) const CAUTION: f64 = 0.1;
 const LARGER: f64 = 1e-8;
 const ROUNDING: f64 = 1e-13;
 
-/// True if some singular value is larger than the one in its place.
-pub(super) fn is_larger(found: &[f64], known: &[f64]) -> bool {
-    let rounding = ROUNDING * known[0];
+/// True if some singular value is larger than the one in its place, by more than residuals within the tolerance allow.
+pub(super) fn is_larger(found: &[f64], known: &[f64], tolerance: f64) -> bool {
+    let rounding = ROUNDING.max(tolerance) * known[0];
     found.iter().zip(known).any(|(found, known)| *found > known * (1.0 + LARGER) + rounding)
 }

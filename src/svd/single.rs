@@ -97,7 +97,7 @@ fn found<M: Products>(
                 return Ok(None);
             }
         }
-        if !is_larger(&basis.ritz()?.s, &ritz.s[..k]) {
+        if !is_larger(&basis.ritz()?.s[..params.exact], &ritz.s[..params.exact], params.tolerance) {
             return Ok(Some(right));
         }
         finds += 1;

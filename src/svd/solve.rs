@@ -38,6 +38,8 @@ pub fn svds<M: Products>(context: &Context, a: &M, params: &Params) -> Result<Ou
     make_workspace()?;
     let a = &Scaled::new(context, a, &random)?;
     let mut found = solve(context, a, params, random)?;
+    let worst = found.residuals.iter().flatten().fold(0.0, |worst: f64, residual| worst.max(*residual));
+    context.progress(params.max_iter, params.max_iter, &[("residual", worst)])?;
     found.s.iter_mut().for_each(|s| *s /= a.factor);
     found.residuals.iter_mut().flatten().for_each(|residual| *residual /= a.factor);
     Ok(found)
@@ -153,11 +155,11 @@ fn solve<M: Products>(context: &Context, a: &M, params: &Params, random: Stream)
             // with the block that said by how much.
             bases.look_elsewhere(context)?;
             ritz = advance(&mut bases, usize::MAX)?;
-            if !is_larger(ritz.values(), &triplets.s) && bases.u.len() >= kept {
+            if !is_larger(&ritz.values()[..params.exact], &triplets.s[..params.exact], params.tolerance) && bases.u.len() >= kept {
                 bases.compress(context, &ritz, kept)?;
                 ritz = advance(&mut bases, usize::MAX)?;
             }
-            if !is_larger(ritz.values(), &triplets.s) {
+            if !is_larger(&ritz.values()[..params.exact], &triplets.s[..params.exact], params.tolerance) {
                 break triplets;
             }
             continue;

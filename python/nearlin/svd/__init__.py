@@ -10,4 +10,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SVDResult", "TruncatedSVD", "svds"]
 
-__getattr__, __dir__ = loaded_when_used(__name__, {"_svds": ("SVDResult", "svds"), "_truncated_svd": ("TruncatedSVD",)})
+__getattr__, __dir__ = loaded_when_used(
+    __name__, {"_svds": ("SVDResult", "svds"), "_truncated_svd": ("TruncatedSVD",)}
+)

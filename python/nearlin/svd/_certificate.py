@@ -50,18 +50,21 @@ def certificate_of(
     model = float(shown.sum() + beside.sum())
     energy, kind = figures["energy"], figures["kind"]
     exact = figures["exact"] and kind != "mixed" and energy is not None and math.isfinite(energy)
-    slack = (64.0 + figures["updates"]) * float(np.finfo(np.float64).eps)
-    of_dtype = 0.0 if dtype == np.float64 else 4.0 * float(np.finfo(dtype).eps)
+    # What rounding has done to the singular values, and to |X|_F, over all updates.
+    rounding = figures["rounding"]
+    lost = figures["energy_rounding"] + 2.0 * math.sqrt(model) * rounding + rounding**2
+    if kind == "columns":
+        lost += 4.0 * figures["residual"] * math.sqrt(len(values)) * model
     one_sided, exact = exact, exact and not figures["robust"]
-    within = figures["frobenius"] + math.sqrt(float(beside.sum()))
+    within = figures["frobenius"] + math.sqrt(float(beside.sum())) + rounding
     details: dict[str, Any] = {
         "lost_energy": None if energy is None else max(energy - float(shown.sum()), 0.0),
         "captured": None if not energy else float(shown.sum()) / energy,
         "discarded": figures["frobenius"],
-        "largest_residual": residual,
+        **({} if math.isnan(residual) else {"largest_residual": residual}),
         "statement": (ROBUST if figures["robust"] else STATEMENTS)[kind],
         "spread": figures["spread"] if one_sided else None,
-        "singular_value_bounds": _bounds(values[:k], figures, one_sided, slack),
+        "singular_value_bounds": _bounds(values[:k], figures, one_sided),
     }
     quantity = "|X - U S V'|_F / |X|_F"
     if exact and energy > 0.0:
@@ -69,12 +72,15 @@ def certificate_of(
         return Certificate(
             quantity=quantity,
             estimate=math.sqrt(share),
-            bound=math.sqrt(share + slack) + of_dtype,
+            bound=math.sqrt(share + lost / energy) + rounding / math.sqrt(energy),
             confidence=1.0,
             measured=EXACTLY,
             details=details,
         )
-    whole = math.sqrt(energy) if energy is not None else math.sqrt(model) - figures["frobenius"]
+    apart = figures["frobenius"] + rounding
+    whole = math.sqrt(model) - apart if energy is None else math.sqrt(max(energy - lost, 0.0))
+    # No model is farther away than this.
+    within = min(within, whole + math.sqrt(float(shown.sum())) + 2.0 * apart * (energy is None))
     if not (math.isfinite(within) and math.isfinite(whole) and whole > 0.0):
         why = "the matrix is zero" if model == 0.0 and energy == 0.0 else "|X|_F is not known"
         return Certificate(
@@ -92,7 +98,7 @@ def certificate_of(
     return Certificate(
         quantity=quantity,
         estimate=within / whole if math.isnan(estimate) else estimate,
-        bound=within / whole + math.sqrt(slack) + of_dtype,
+        bound=within / whole,
         confidence=1.0,
         measured="the sum of what every update cut off",
         note=None if energy is not None else "|X|_F is not known, and taken as the least that it can be",
@@ -146,18 +152,15 @@ def _chi_square(q: int, probability: float) -> float:
     return 2.0 * float(gammaincinv(0.5 * q, probability))
 
 
-def _bounds(
-    values: npt.NDArray[np.float64], figures: dict[str, Any], exact: bool, slack: float
-) -> list[list[float]]:
+def _bounds(values: npt.NDArray[np.float64], figures: dict[str, Any], one_sided: bool) -> list[list[float]]:
     """Return between what each singular value of the matrix lies."""
-    if exact:
-        above = np.sqrt(values**2 + figures["spread"])
-        return [
-            [float(low * (1.0 - slack)), float(high * (1.0 + slack))]
-            for low, high in zip(values, above, strict=True)
-        ]
-    spectral = figures["spectral"]
-    largest = float(values[0]) * slack if len(values) else 0.0
-    return [
-        [max(float(value) - spectral - largest, 0.0), float(value) + spectral + largest] for value in values
-    ]
+    rounding, energy = figures["rounding"], figures["energy"]
+    if one_sided:
+        low, high = values, np.hypot(values, math.sqrt(figures["spread"]))
+    else:
+        low, high = values - figures["spectral"], values + figures["spectral"]
+    largest = math.inf if energy is None else math.sqrt(energy + figures["energy_rounding"])
+    low, high = np.maximum(low - rounding, 0.0), np.minimum(high + rounding, max(largest, 0.0))
+    # Squares may be out of range.
+    high = np.maximum(high, low)
+    return [[float(a), float(b)] for a, b in zip(low, high, strict=True)]

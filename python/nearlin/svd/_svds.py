@@ -238,9 +238,9 @@ def svds(
             AccuracyWarning,
         )
     return SVDResult(
-        U=found["u"],
+        U=found["u"].astype(dtype, copy=False),
         s=s,
-        Vt=found["v"].T,
+        Vt=found["v"].T.astype(dtype, copy=False),
         n_iter=found["n_iter"],
         solver=found["solver"],
         certificate=certificate,

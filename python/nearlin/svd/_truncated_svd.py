@@ -102,7 +102,9 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     solver : {"auto", "lanczos", "randomized"}, default="auto"
         How :meth:`fit` finds the first triplets; see :func:`nearlin.svds`.
     center : bool, default=False
-        Principal components: of the rows about their mean, which is never subtracted from a sparse matrix.
+        Principal components: of the rows about their mean, which is never subtracted from a sparse matrix. The
+        mean takes one triplet more. What is small beside it loses digits: variances are accurate to
+        :math:`10^{-16} \|mean\|^2` about.
     tol : float, optional
         Largest residual :math:`\max(\|X v - s u\|, \|X^T u - s v\|) / s_1` that :meth:`fit` accepts; by default
         1e-10, or 1e-5 in single precision.
@@ -143,7 +145,9 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns, of frames whose columns all have strings for names.
     certificate_ : Certificate
-        What the model leaves of the matrix: :math:`\|X - U S V^T\|_F / \|X\|_F`.
+        What the model leaves of the matrix: :math:`\|X - U S V^T\|_F / \|X\|_F`; with ``center=True``, too, of
+        the matrix as it is and not of the rows less their mean, as are :meth:`left_singular_vectors` and
+        :meth:`score_pairs`.
     energy_ : float or None
         :math:`\|X\|_F^2`; None once something changed whose old value is not known.
     orthogonality_error_ : float
@@ -287,9 +291,10 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         with named_for_estimators(getattr(self, "feature_names_in_", None)):
             state, fit = _core.TruncatedSVDState.fit(
                 matrix,
-                min(most, n, d),
+                min(most - self.center, n, d),
                 exact=k,
                 most=most,
+                center=self.center,
                 solver=self.solver,
                 tol=max(tolerance, LEAST_RESIDUAL),
                 max_iter=MOST_BLOCKS,
@@ -330,14 +335,15 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         return self
 
     def _adopt(self, state: Any, fit: dict[str, Any], k: int) -> None:
-        self._state, self._fit, self._k = state, fit, k
+        self._state, self._fit, self._k, self._centred = state, fit, k, bool(self.center)
         self._cache: dict[str, Any] = {}
         self.n_features_in_ = state.shape[1]
 
     def _kept(self, k: int) -> int:
         """Return how many triplets are kept for `k` that are shown."""
         beside = max(16, -(-k // 2)) if self.oversample == "auto" else self.oversample
-        return k + int(beside)
+        # The mean takes a triplet.
+        return k + int(beside) + bool(self.center)
 
     def _seed(self) -> int:
         return as_seed(self.random_state, "random_state", default=np.random.bytes)
@@ -404,7 +410,7 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             policy = self._policy(self._seed() if self.track == "probe" else 0)
             state = _core.TruncatedSVDState(self._kept(k), single=matrix.dtype == np.float32, **policy)
             self._append(state, matrix, "rows", names)
-            self._adopt(state, {"n_iter": 0, "solver": "updates", "residual": 0.0}, k)
+            self._adopt(state, {"n_iter": 0, "solver": "updates", "residual": math.nan}, k)
         else:
             self._append(self._state, matrix, "rows", names)
         if names is not None:
@@ -452,6 +458,11 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             raise InvalidInputError(
                 f"has columns {found} names, expected a matrix {wanted}, as those before", argument="F"
             )
+        if known is not None and named is not None and {*known} & {*named}:
+            raise InvalidInputError(
+                f"has a column named {next(name for name in named if name in known)!r}, which there is",
+                argument="F",
+            )
         try:
             self._append(self._state, matrix, "columns", None)
         except InvalidInputError as error:
@@ -462,6 +473,9 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         return self
 
     def _append(self, state: Any, matrix: Matrix, end: str, names: Sequence[str] | None) -> None:
+        m, n = state.shape
+        if matrix.shape == ((0, n) if end == "rows" else (m, 0)):
+            return
         with named_for_estimators(names):
             fell_back = state.append(
                 matrix, end=end, method=self.method, threads=resolve_threads(self.n_jobs)
@@ -478,6 +492,7 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     def _changed(self, state: Any) -> None:
         """Forget what was read of the state before."""
         self._cache = {}
+        self._fit = {**self._fit, "residual": math.nan} if hasattr(self, "_fit") else {}
         self.n_features_in_ = state.shape[1]
 
     def _names_with(self, X: object) -> list[str] | None:
@@ -642,11 +657,13 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     def _values(self, values: object, count: int, end: str) -> Matrix | None:
         if values is None:
-            if self.center:
+            if self._centred:
                 raise InvalidInputError(
                     "is None, expected what is deleted: center=True needs the mean", argument="values"
                 )
             return None
+        if end == "rows":
+            self._names_with(values)
         matrix = as_matrix(values, "values", allow_empty=True)
         m, n = self._state.shape
         shape = (count, n) if end == "rows" else (m, count)
@@ -671,6 +688,7 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             The estimator, changed whole or not at all.
         """
         check_is_fitted(self)
+        self._names_with(X)
         matrix = as_matrix(X, "X", allow_empty=True)
         if matrix.shape[0] > self.n_samples_seen_:
             raise ShapeError(
@@ -678,7 +696,7 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
                 argument="X",
             )
         known = None
-        if values is not None or self.center:
+        if values is not None or self._centred:
             known = self._values(values, matrix.shape[0], "rows")
         with named_for_estimators(getattr(self, "feature_names_in_", None)):
             self._state.slide(matrix, method=self.method, values=known, threads=resolve_threads(self.n_jobs))
@@ -744,6 +762,7 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             The estimator.
         """
         check_is_fitted(self)
+        self._names_with(A)
         matrix = as_matrix(A, "A")
         passes = check_int(passes, "passes", at_least=1)
         self._state.refresh(
@@ -803,7 +822,7 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         check_is_fitted(self)
         matrix = samples(self, X, reset=False)
         with named_for_estimators(getattr(self, "feature_names_in_", None)):
-            if self.center:
+            if self._centred:
                 components = self.components_
                 check_finite(matrix.data if is_sparse(matrix) else matrix, "A")
                 shift = self.mean_ @ components.T
@@ -835,7 +854,7 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
                 f"has {coordinates.shape[1]} columns, expected {self.n_components_}", argument="X"
             )
         rows: Float = coordinates @ self.components_
-        return rows + self.mean_ if self.center else rows
+        return rows + self.mean_ if self._centred else rows
 
     def left_singular_vectors(self, rows: object = None) -> Float:
         """Return left singular vectors: all rows of them, or a few.
@@ -883,7 +902,11 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         """Return what was read of the state as it is, reading it if it was not."""
         check_is_fitted(self)
         if name not in self._cache:
-            self._cache[name] = read()
+            found = read()
+            for array in found if isinstance(found, tuple) else (found,):
+                if isinstance(array, np.ndarray):
+                    array.flags.writeable = False  # what is changed here would not change the model
+            self._cache[name] = found
         return self._cache[name]
 
     @property
@@ -918,7 +941,7 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         """Right singular vectors, or principal components, one a row."""
 
         def read() -> Float:
-            if self.center:
+            if self._centred:
                 components: Float = self._principal[0].T
                 return components
             vectors = self._state.vectors(
@@ -934,7 +957,7 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     def singular_values_(self) -> Float:
         """Singular values, the largest first; those of the centred rows with ``center=True``."""
         check_is_fitted(self)
-        values = np.sqrt(self._principal[1]) if self.center else self._values_kept[: self._k]
+        values = np.sqrt(self._principal[1]) if self._centred else self._values_kept[: self._k]
         return values.astype(self._dtype, copy=True)
 
     @property
@@ -968,10 +991,12 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         energy, mean = self.energy_, self._mean
         of_mean = math.nan if mean is None else weight * float(mean[0] @ mean[0])
         total = math.nan if energy is None else max(energy - of_mean, 0.0)
-        if self.center:
+        if self._centred:
             freedom = weight - of_squares / weight if weight > 0.0 else 0.0
             freedom = freedom if freedom > 0.0 else math.nan
-            return self._principal[1] / freedom, total / freedom
+            along = self._principal[1] / freedom
+            return along, max(total / freedom, float(along.sum()))
+        weight = weight if weight > 0.0 else math.nan
         s = self._values_kept[: self._k]
         along = np.full(len(s), np.nan) if mean is None else mean[1][: len(s)]
         return np.maximum(s**2 / weight - along**2, 0.0), total / weight
@@ -985,8 +1010,8 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     def explained_variance_ratio_(self) -> Float:
         """Variance along each component as a share of that of all features."""
         along, total = self._variances()
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return (along / total).astype(self._dtype)
+        # Rows that are all the same have no variance to be shared.
+        return (along / (total if total > 0.0 else math.nan)).astype(self._dtype)
 
     @property
     def noise_variance_(self) -> float:
@@ -1096,6 +1121,7 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         names = getattr(self, "feature_names_in_", None)
         return {
             "k": self._k,
+            "centred": self._centred,
             "fit": self._fit,
             "warned": getattr(self, "_warned", False),
             "names": None if names is None else [str(name) for name in names],
@@ -1103,6 +1129,7 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     def _resume(self, state: Any, words: dict[str, Any]) -> None:
         self._adopt(state, words["fit"], words["k"])
+        self._centred = words["centred"]
         if words["warned"]:
             self._warned = True
         if words["names"] is not None:
@@ -1114,8 +1141,12 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         try:
             words = json.loads(text)
             estimator = cls(**(words["parameters"] if parameters is None else parameters))
-            if words["fitted"] is not None:
-                estimator._resume(state, words["fitted"])
+            fitted = words["fitted"]
+            if fitted is not None:
+                n_iter, residual = int(fitted["fit"]["n_iter"]), float(fitted["fit"]["residual"])
+                fit = {"n_iter": n_iter, "solver": str(fitted["fit"]["solver"]), "residual": residual}
+                estimator._resume(state, {**fitted, "k": int(fitted["k"]), "centred": bool(fitted["centred"]), "fit": fit})
+            estimator._check_parameters()
         except (ValueError, TypeError, KeyError) as error:
             raise StateError(f"cannot restore the state: its words do not make sense ({error})") from None
         return estimator

@@ -100,13 +100,14 @@ impl TruncatedSVDState {
 
     /// Of a matrix, and what was measured.
     #[staticmethod]
-    #[pyo3(signature = (a, k, *, exact, most, solver, tol, max_iter, seed, probe, robust, threads, progress))]
+    #[pyo3(signature = (a, k, *, exact, most, center, solver, tol, max_iter, seed, probe, robust, threads, progress))]
     fn fit<'py>(
         py: Python<'py>,
         a: &Bound<'py, PyAny>,
         k: usize,
         exact: usize,
         most: usize,
+        center: bool,
         solver: &str,
         tol: f64,
         max_iter: usize,
@@ -122,13 +123,13 @@ impl TruncatedSVDState {
         let (kept, fit) = match AnyInput::extract(a, "A")? {
             AnyInput::F64(a) => {
                 let (model, fit) = enter(py, threads, progress, |context| {
-                    TruncatedSvd::<f64>::fit(context, &a.view(), &params, most, policy)
+                    TruncatedSvd::<f64>::fit(context, &a.view(), &params, most, policy, center)
                 })?;
                 (Precision::Double(Kept::new(model)), fit)
             }
             AnyInput::F32(a) => {
                 let (model, fit) = enter(py, threads, progress, |context| {
-                    TruncatedSvd::<f32>::fit(context, &a.view(), &params, most, policy)
+                    TruncatedSvd::<f32>::fit(context, &a.view(), &params, most, policy, center)
                 })?;
                 (Precision::Single(Kept::new(model)), fit)
             }
@@ -165,7 +166,10 @@ impl TruncatedSVDState {
         either!(self, |kept| {
             let model = snapshot(py, kept)?;
             let (ledger, counters, dict) = (model.ledger(), model.counters(), PyDict::new(py));
-            dict.set_item("energy", ledger.energy_known.then_some(ledger.energy))?;
+            dict.set_item("energy", ledger.told_energy())?;
+            dict.set_item("rounding", ledger.rounding)?;
+            dict.set_item("energy_rounding", ledger.energy_rounding)?;
+            dict.set_item("residual", ledger.residual)?;
             dict.set_item("spread", ledger.spread)?;
             dict.set_item("spectral", ledger.spectral)?;
             dict.set_item("frobenius", ledger.frobenius)?;

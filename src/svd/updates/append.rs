@@ -107,15 +107,15 @@ impl<T: Stored> TruncatedSvd<T> {
         })
     }
 
-    /// With Q E below, of orthonormal columns Q.
+    /// With Q E below, of orthonormal columns Q and E in units of its own.
     pub(super) fn appended_as<B: Real>(
         &self,
         context: &Context,
         method: Method,
-        batch: &Batch<'_, B>,
+        batch: (&Batch<'_, B>, f64),
         q: Dense<'_, f64>,
     ) -> Result<Change<T>> {
-        self.appended_times(context, End::Rows, method, (batch, 1.0), Some(q))
+        self.appended_times(context, End::Rows, method, batch, Some(q))
     }
 
     /// What both make of the sides; without what comes with rows beside that.
@@ -146,7 +146,9 @@ impl<T: Stored> TruncatedSvd<T> {
             s: &values,
             touched: padded.as_ref().unwrap_or(&gathered.rows),
             batch,
-            most: self.most,
+            most: self.most.min(longer.len() + batch.shape().0).min(batch.shape().1),
+            whole: known == old,
+            roundoff: T::UNIT_ROUNDOFF,
         };
         let (found, fallback, left_out) = match method {
             Method::Lcov(directed) => {
@@ -206,6 +208,10 @@ impl<T: Stored> TruncatedSvd<T> {
             Method::Qr | Method::Dense(_) => Ok((ritz::by_svd(context, z)?, false)),
             Method::Krylov | Method::Lcov(_) => Ok((ritz::by_lanczos(context, z)?, false)),
             Method::Auto if many => Ok((ritz::by_lanczos(context, z)?, false)),
+            // Z has fewer columns than rows.
+            Method::Gram if z.s.len() + z.batch.columns().len() < z.batch.shape().0 => {
+                Ok((ritz::by_svd(context, z)?, false))
+            }
             Method::Auto | Method::Gram => match ritz::by_gram(context, z)? {
                 Some(found) => Ok((found, false)),
                 None => Ok((ritz::by_svd(context, z)?, true)),

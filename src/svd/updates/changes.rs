@@ -39,6 +39,8 @@ pub(super) struct Sum<'a, D> {
     pub energy: f64,
     /// Most singular values that are kept.
     pub most: usize,
+    /// Of what the sides are rounded to.
+    pub roundoff: f64,
 }
 
 impl<D: Products> Products for Sum<'_, D> {
@@ -114,7 +116,7 @@ impl<D: Products> Sum<'_, D> {
 
     /// Both sides from singular vectors in coordinates, of which the model's own keep their signs.
     fn sides(&self, u: Dense<'_, f64>, mut s: Vec<f64>, v: Dense<'_, f64>, energy: f64) -> Result<Changed> {
-        let kept = significant(&s, self.most, self.left.len().max(self.right.len()));
+        let kept = significant(&s, self.most, self.left.len().max(self.right.len()), self.roundoff);
         let next = s.get(kept).copied().unwrap_or(0.0);
         s.truncate(kept);
         let discarded = (energy - s.iter().map(|s| s * s).sum::<f64>()).max(next * next);
@@ -129,6 +131,8 @@ impl<D: Products> Sum<'_, D> {
         }
         let (left, right) =
             (self.left.from_coordinates(u.as_ref())?, self.right.from_coordinates(v.as_ref())?);
+        let lost = self.left.lost.hypot(self.right.lost) * self.s.first().copied().unwrap_or(0.0);
+        let (next, discarded) = (next.hypot(lost), discarded + lost * lost);
         Ok(Changed { s, left, right, next, discarded })
     }
 }

@@ -15,19 +15,23 @@ pub(super) struct Coordinates {
     pub basis: Mat<f64>,
     /// The pseudoinverse of L, l x r.
     back: Mat<f64>,
+    /// How long the rest of V is that has no coordinates.
+    pub lost: f64,
 }
 
 /// Eigenvalues of I - V_T'V_T below this are rounding.
-const NOTHING: f64 = 1e-13;
+const NOTHING: f64 = 1e-14;
 
 impl Coordinates {
-    /// Of a side whose touched rows are these, row i in column i; there may be rows that are still zero.
-    pub fn new(touched: &Mat<f64>) -> Result<Self> {
+    /// Of a side whose touched rows are these, row i in column i, which may be all of them; there may be rows that are still
+    /// zero.
+    pub fn new(touched: &Mat<f64>, whole: bool) -> Result<Self> {
         let (l, t) = (touched.nrows(), touched.ncols());
         let mut rest = Mat::identity(l)?;
         matmul(rest.as_mut(), true, touched.as_ref(), touched.as_ref().t(), -1.0);
         let (values, vectors) = eigh(&rest)?;
-        let first = values.iter().position(|&value| value > NOTHING).unwrap_or(l);
+        let first = values.iter().position(|&value| value > NOTHING && !whole).unwrap_or(l);
+        let lost = if whole { 0.0 } else { values[..first].iter().fold(0.0, |sum, value| sum + value.max(0.0)) };
         let r = l - first;
         let root = |i: usize| values[first + i].sqrt();
         let basis = Mat::from_fn(t + r, l, |i, j| match i.checked_sub(t) {
@@ -35,7 +39,7 @@ impl Coordinates {
             Some(i) => root(i) * vectors[(j, first + i)],
         })?;
         let back = Mat::from_fn(l, r, |j, i| vectors[(j, first + i)] / root(i))?;
-        Ok(Self { basis, back })
+        Ok(Self { basis, back, lost: lost.sqrt() })
     }
 
     /// Dimensions.
@@ -67,7 +71,7 @@ mod tests {
         let v = Qr::new(numbers(40, 5, 1)).unwrap().thin_q().unwrap();
         for t in [0, 3, 39, 40] {
             let touched = Mat::from_fn(5, t, |j, i| v[(i, j)]).unwrap();
-            let coordinates = Coordinates::new(&touched).unwrap();
+            let coordinates = Coordinates::new(&touched, t == 40).unwrap();
             let gram = product(coordinates.basis.as_ref().t(), coordinates.basis.as_ref()).unwrap();
             assert!((0..25).all(|k| (gram[(k / 5, k % 5)] - f64::from(k / 5 == k % 5)).abs() < 1e-14));
             // Any orthonormal columns in coordinates are orthonormal outside.

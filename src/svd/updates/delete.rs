@@ -57,15 +57,15 @@ impl<T: Stored> TruncatedSvd<T> {
         };
         let slots = shorter.slots_at(positions)?;
         let gone = shorter.gather(context, &slots, shorter.height())?;
-        let (rotation, s, turned) = self.without(&gone)?;
+        let Remainder { rotation, turned, s, dropped } = self.without(&gone)?;
         let update = Update { removed: Some((positions, &gone)), ..Update::rotation(rotation) };
         let shorter = shorter.rewrite(context, update)?;
         let other = other.rewrite(context, Update::rotation(turned))?;
         let (left, right) = if end == End::Rows { (shorter, other) } else { (other, shorter) };
         let energy = values.as_ref().map(|values| values.energy);
-        let mut ledger = self.ledger.after(Kind::Mixed, -energy.unwrap_or(0.0), 0.0, 0.0);
-        ledger.energy_known &= energy.is_some();
-        ledger.energy = ledger.energy.max(0.0);
+        let mut ledger = self.ledger.after(Kind::Mixed, -energy.unwrap_or(0.0), dropped.sqrt(), dropped);
+        ledger.energy_known &= energy.is_some_and(f64::is_finite) && self.ledger.energy.is_finite();
+        ledger.energy = if ledger.energy_known { ledger.energy.max(0.0) } else { 0.0 };
         let (probed, values) = match (end, values) {
             (End::Rows, values) => (Probed::Scaled(1.0), values),
             (End::Columns, mut values) => {
@@ -84,24 +84,37 @@ impl<T: Stored> TruncatedSvd<T> {
         Ok(Change { left, right, s, ledger, sums, probed, weights, look: true, ..self.unchanged()? })
     }
 
-    /// Rotations of both sides and singular values, once the rows in `gone` are zero.
-    fn without(&self, gone: &Gathered) -> Result<(Mat<f64>, Vec<f64>, Mat<f64>)> {
-        /// Of a vector of which no more is left than this, beside the others, nothing is left.
-        const NOTHING: f64 = 1e-12;
+    /// What becomes of the sides and singular values, once the rows in `gone` are zero.
+    fn without(&self, gone: &Gathered) -> Result<Remainder> {
+        /// Of a vector of which no more is left than this, squared, nothing is left but rounding.
+        const NOTHING: f64 = 16.0 * f64::EPSILON;
         let l = self.s.len();
         let mut rest = Mat::identity(l)?;
         matmul(rest.as_mut(), true, gone.rows.as_ref(), gone.rows.as_ref().t(), -1.0);
         let (values, vectors) = eigh(&rest)?;
-        let largest = values.last().copied().unwrap_or(0.0);
-        let first = values.iter().position(|&value| value > NOTHING * largest.max(NOTHING)).unwrap_or(l);
+        let nothing = NOTHING.max(4.0 * T::UNIT_ROUNDOFF);
+        let first = values.iter().position(|&value| value > nothing).unwrap_or(l);
+        let square = |i: usize| (0..l).map(|j| (vectors[(j, i)] * self.s[j]).powi(2)).sum::<f64>();
+        let dropped: f64 = (0..first).map(|i| values[i].max(f64::EPSILON) * square(i)).sum();
         let root = |i: usize| values[first + i].sqrt();
         let core = Mat::from_fn(l - first, l, |i, j| root(i) * vectors[(j, first + i)] * self.s[j])?;
         let found = svd(core.as_ref())?;
-        let kept = ritz::significant(&found.s, l - first, l);
+        let kept = ritz::significant(&found.s, l - first, l, T::UNIT_ROUNDOFF);
         let unscaled = Mat::from_fn(l, l - first, |j, i| vectors[(j, first + i)] / root(i))?;
         let rotation = product(found.u.as_ref().cols(0..kept).t(), unscaled.as_ref().t())?;
+        let dropped = found.s[kept..].iter().fold(dropped, |sum, s| sum + s * s);
         let mut s = found.s;
         s.truncate(kept);
-        Ok((rotation, s, Mat::copy_of(found.v.as_ref().cols(0..kept).t())?))
+        Ok(Remainder { rotation, s, turned: Mat::copy_of(found.v.as_ref().cols(0..kept).t())?, dropped })
     }
+}
+
+/// A model of which some rows are zero.
+struct Remainder {
+    /// What the other rows of that side are multiplied with, and all of the other side.
+    rotation: Mat<f64>,
+    turned: Mat<f64>,
+    s: Vec<f64>,
+    /// The squares of what is too small to be told from rounding.
+    dropped: f64,
 }

@@ -51,7 +51,9 @@ impl<T: Stored> TruncatedSvd<T> {
         let touched = Mat::from_fn(l, places.len(), |i, j| v[(i, places[j])])?;
         let along = batch.times(context, &touched)?;
         let values = collected(self.s.iter().map(|s| s / unit), VALUES)?;
-        let z = Stacked { s: &values, touched: &touched, batch, most: self.most };
+        let most = self.most.min(longer.len() + s).min(width);
+        let (whole, roundoff) = (false, T::UNIT_ROUNDOFF);
+        let z = Stacked { s: &values, touched: &touched, batch, most, whole, roundoff };
         let columns = Columns { v: &v, along: &along, batch, places: &places };
         let energy = batch.energy(context)?;
         let (Directions { q, along: of_q }, left_out) = match directed {

@@ -114,9 +114,14 @@ impl<T: Stored> TruncatedSvd<T> {
         change: D,
         more: f64,
     ) -> Result<Sum<'_, D>> {
-        let (left, right) = (Coordinates::new(&left.gathered.rows)?, Coordinates::new(&right.gathered.rows)?);
+        let of = |touch: &Touch<'_, T>| {
+            Coordinates::new(&touch.gathered.rows, touch.slots.len() == touch.side.len())
+        };
+        let (left, right) = (of(left)?, of(right)?);
         let energy = norm(&self.s).powi(2) + more;
-        Ok(Sum { s: &self.s, left, right, change, energy, most: self.most })
+        let (m, n) = self.shape();
+        let (most, roundoff) = (self.most.min(m).min(n), T::UNIT_ROUNDOFF);
+        Ok(Sum { s: &self.s, left, right, change, energy, most, roundoff })
     }
 
     fn changed(
@@ -142,6 +147,7 @@ impl<T: Stored> TruncatedSvd<T> {
             s,
             ledger,
             sums: if self.is_unweighted() { Sums::More(added) } else { Sums::Unknown },
+            look: true,
             ..self.unchanged()?
         })
     }

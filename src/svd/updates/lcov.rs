@@ -87,7 +87,7 @@ pub(super) fn core<B: Real>(z: &Stacked<'_, '_, B>, along: &Mat<f64>, of_q: &Mat
         (Some(i), Some(j)) => of_q[(i, j)],
     })?;
     let found = svd(m.as_ref())?;
-    let kept = significant(&found.s, z.most, l + s.max(r));
+    let kept = significant(&found.s, z.most, l + s.max(r), z.roundoff);
     let turned = Mat::copy_of(found.u.as_ref().cols(0..kept))?;
     let f = z.signed(turned.copy()?);
     let mut g = Mat::copy_of(found.v.as_ref().cols(0..kept))?;

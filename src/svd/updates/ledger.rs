@@ -61,6 +61,12 @@ pub struct Ledger {
     pub updates: u64,
     /// True while every update was an exact truncation.
     pub exact: bool,
+    /// What rounding may have done to the model, as a sum of norms: what was large once has left its own.
+    pub rounding: f64,
+    /// What it may have done to `energy`.
+    pub energy_rounding: f64,
+    /// The largest residual of the first factors beside the largest singular value, from the right: infinite if unknown.
+    pub residual: f64,
 }
 
 impl Ledger {
@@ -74,7 +80,29 @@ impl Ledger {
         kind: Kind::Fitted,
         updates: 0,
         exact: true,
+        rounding: 0.0,
+        energy_rounding: 0.0,
+        residual: 0.0,
     };
+
+    /// Residuals of the first factors up to this leave columns what rows have.
+    const SMALL: f64 = 1e-9;
+
+    /// |A|_F^2, if it is known and more than rounding.
+    pub fn told_energy(&self) -> Option<f64> {
+        let told = self.energy_known && self.energy_rounding <= 0.1 * self.energy;
+        told.then_some(self.energy)
+    }
+
+    /// With the rounding of an update of numbers in units of `roundoff`, between models and matrices of these sizes.
+    pub fn rounded(self, roundoff: f64, size: f64, energy: f64) -> Self {
+        const STEPS: f64 = 8.0;
+        Self {
+            rounding: self.rounding + STEPS * roundoff * size,
+            energy_rounding: self.energy_rounding + STEPS * f64::EPSILON * energy,
+            ..self
+        }
+    }
 
     /// Of factors that leave out so much.
     pub fn fitted(energy: f64, discarded: f64) -> Self {
@@ -85,6 +113,9 @@ impl Ledger {
 
     /// After an update that brought so much energy and cut off singular values, of which the largest is `next`.
     pub fn after(self, kind: Kind, energy: f64, next: f64, discarded: f64) -> Self {
+        // The first factors are a projection from the left.
+        let from_the_right = kind == Kind::Columns && self.residual > Self::SMALL;
+        let kind = if from_the_right { Kind::Mixed } else { kind };
         Self {
             energy: self.energy + energy,
             spread: self.spread + next * next,
@@ -115,6 +146,8 @@ impl Ledger {
             spread: self.spread * gamma * gamma,
             spectral: self.spectral * gamma,
             frobenius: self.frobenius * gamma,
+            rounding: self.rounding * gamma,
+            energy_rounding: self.energy_rounding * gamma * gamma,
             ..self
         }
     }
@@ -130,6 +163,9 @@ impl Ledger {
             kind: self.kind.with(other.kind).with(Kind::Rows),
             updates: self.updates + other.updates,
             exact: self.exact && other.exact,
+            rounding: self.rounding + other.rounding,
+            energy_rounding: self.energy_rounding + other.energy_rounding,
+            residual: self.residual.max(other.residual),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! What a model says.
 
 use crate::error::Result;
-use crate::linalg::{eigh, norm, product};
+use crate::linalg::{eigh, norm, product, svd};
 use crate::matrix::{Mat, Matrix, Products, Real};
 use crate::memory::{collected, copied};
 use crate::parallel::Context;
 use crate::state::Stored;
+use crate::svd::triplets::choose_signs;
 use crate::svd::updates::append::largest_entry;
 use crate::svd::updates::batch::Batch;
 use crate::svd::updates::ritz::VALUES;
@@ -101,10 +102,13 @@ impl<T: Stored> TruncatedSvd<T> {
         }
         let outside = norm(rest.as_slice());
         let outside = if outside > NOTHING * norm(mean) { outside } else { 0.0 };
+        let weight = self.moments.weights[0];
+        if outside == 0.0 {
+            return self.principal_within(&v, all.as_slice(), weight, k);
+        }
         let order = l + usize::from(outside > 0.0);
         let z = |i: usize| if i < l { all[(i, 0)] } else { outside };
         let square = |i: usize| if i < l { self.s[i] * self.s[i] } else { 0.0 };
-        let weight = self.moments.weights[0];
         let centred =
             Mat::from_fn(order, order, |i, j| f64::from(i == j) * square(i) - weight * z(i) * z(j))?;
         let (values, vectors) = eigh(&centred)?;
@@ -115,7 +119,24 @@ impl<T: Stored> TruncatedSvd<T> {
             let factor = chosen[(l, j)] / outside;
             components.col_mut(j).iter_mut().zip(rest.as_slice()).for_each(|(x, rest)| *x += factor * rest);
         }
+        choose_signs(&mut Mat::zeros(0, k)?, &mut components);
         let squares = collected(values.iter().rev().take(k).map(|value| value.max(0.0)), VALUES)?;
         Ok(Principal { components, squares })
+    }
+
+    /// Where V has all of the mean, along which it is `along`: S^2 - W z z' = S (I - u u') S with u = sqrt(W) z / S, no longer
+    /// than one, so that nothing has to be squared.
+    fn principal_within(&self, v: &Mat<f64>, along: &[f64], weight: f64, k: usize) -> Result<Principal> {
+        let l = self.s.len();
+        let u = along.iter().zip(&self.s).map(|(z, s)| if *s > 0.0 { weight.sqrt() * z / s } else { 0.0 });
+        let u = collected(u, VALUES)?;
+        let square = norm(&u).powi(2);
+        let less = if square > 0.0 { (1.0 - (1.0 - square.min(1.0)).sqrt()) / square } else { 0.0 };
+        let core = Mat::from_fn(l, l, |i, j| (f64::from(i == j) - less * u[i] * u[j]) * self.s[j])?;
+        let found = svd(core.as_ref())?;
+        let k = k.min(l);
+        let mut components = product(v.as_ref(), found.v.as_ref().cols(0..k))?;
+        choose_signs(&mut Mat::zeros(0, k)?, &mut components);
+        Ok(Principal { components, squares: collected(found.s[..k].iter().map(|s| s * s), VALUES)? })
     }
 }

@@ -48,10 +48,15 @@ pub(super) struct Stacked<'a, 'b, B> {
     pub batch: &'a Batch<'b, B>,
     /// Most singular values that are kept.
     pub most: usize,
+    /// Whether E touches all rows of V, and of what V is rounded to.
+    pub whole: bool,
+    pub roundoff: f64,
 }
 
 /// The largest by the smallest that is kept: an error of eps times the square stays within repair.
 const MOST_RATIO: f64 = 200.0;
+/// The same in single precision, to whose rounding sides are orthonormal.
+const MOST_RATIO_SINGLE: f64 = 30.0;
 /// Eigenvalues of Z Z' below this, beside the largest, are rounding.
 const NOTHING: f64 = 1e-14;
 
@@ -108,7 +113,8 @@ pub(super) fn by_gram<B: Real>(context: &Context, z: &Stacked<'_, '_, B>) -> Res
     let nothing = NOTHING.max(2.0 * n as f64 * f64::EPSILON) * largest;
     let kept = values.iter().take(z.most).take_while(|&&value| value > nothing).count();
     let s = collected(values[..kept].iter().map(|value| value.sqrt()), VALUES)?;
-    if s.last().is_some_and(|last| s[0] > MOST_RATIO * last) {
+    let most_ratio = if z.roundoff > f64::EPSILON { MOST_RATIO_SINGLE } else { MOST_RATIO };
+    if s.last().is_some_and(|last| s[0] > most_ratio * last) {
         return Ok(None);
     }
     let f = z.signed(Mat::copy_of(vectors.as_ref().cols(0..kept))?);
@@ -166,7 +172,7 @@ fn by_left<B: Real>(
 /// By the SVD of Z in coordinates: (t + r) (l + s)^2 products.
 pub(super) fn by_svd<B: Real>(context: &Context, z: &Stacked<'_, '_, B>) -> Result<Ritz> {
     let (l, n) = (z.s.len(), z.len());
-    let coordinates = Coordinates::new(z.touched)?;
+    let coordinates = Coordinates::new(z.touched, z.whole)?;
     let mut transposed = Mat::zeros(coordinates.len(), n)?;
     for j in 0..l {
         let column = transposed.col_mut(j).iter_mut().zip(coordinates.basis.col(j));
@@ -174,19 +180,21 @@ pub(super) fn by_svd<B: Real>(context: &Context, z: &Stacked<'_, '_, B>) -> Resu
     }
     visit_entries(&z.batch.local(), &mut |i, j, value| transposed[(j, l + i)] = value);
     let found = svd(transposed.as_ref())?;
-    let kept = significant(&found.s, z.most, n.max(coordinates.len()));
+    let kept = significant(&found.s, z.most, n.max(coordinates.len()), z.roundoff);
     in_coordinates(context, z, &coordinates, (found.v, found.s, found.u), kept)
 }
 
 /// How many singular values are more than rounding, of so many at most.
-pub(super) fn significant(s: &[f64], most: usize, order: usize) -> usize {
-    let nothing = order as f64 * f64::EPSILON * s.first().copied().unwrap_or(0.0);
+pub(super) fn significant(s: &[f64], most: usize, order: usize, roundoff: f64) -> usize {
+    // Sides in single precision are orthonormal to its rounding, whatever their length.
+    let order = if roundoff > f64::EPSILON { 16 } else { order };
+    let nothing = 2.0 * order as f64 * roundoff * s.first().copied().unwrap_or(0.0);
     s.iter().take(most).take_while(|&&s| s > nothing).count()
 }
 
 /// By products with Z in coordinates, 2 nnz(E) + 2 (t + s) l for each.
 pub(super) fn by_lanczos<B: Real>(context: &Context, z: &Stacked<'_, '_, B>) -> Result<Ritz> {
-    let coordinates = Coordinates::new(z.touched)?;
+    let coordinates = Coordinates::new(z.touched, z.whole)?;
     let k = (z.most + 1).min(z.len()).min(coordinates.len());
     if k == 0 {
         return by_svd(context, z);
@@ -202,7 +210,7 @@ pub(super) fn by_lanczos<B: Real>(context: &Context, z: &Stacked<'_, '_, B>) -> 
         start: None,
     };
     let found = svds(context, &operator, &params)?;
-    let kept = significant(&found.s, z.most, z.len().max(coordinates.len()));
+    let kept = significant(&found.s, z.most, z.len().max(coordinates.len()), z.roundoff);
     in_coordinates(context, z, &coordinates, (found.u, found.s, found.v), kept)
 }
 
@@ -229,8 +237,9 @@ fn in_coordinates<B: Real>(
         g.col_mut(j).iter_mut().for_each(|x| *x = -*x);
     }
     let (rotation, rows) = coordinates.from_coordinates(g.as_ref())?;
-    let discarded = z.energy(context)? - s.iter().map(|s| s * s).sum::<f64>();
-    Ok(Ritz { s, f, rotation, rows, next, discarded: discarded.max(next * next) })
+    let discarded = (z.energy(context)? - s.iter().map(|s| s * s).sum::<f64>()).max(next * next);
+    let lost = coordinates.lost * z.s.first().copied().unwrap_or(0.0);
+    Ok(Ritz { s, f, rotation, rows, next: next.hypot(lost), discarded: discarded + lost * lost })
 }
 
 /// Z in coordinates.

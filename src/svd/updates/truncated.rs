@@ -250,6 +250,8 @@ impl<T: Stored> TruncatedSvd<T> {
                 side.commit(rewrite);
             }
         }
+        let (size, energy) = (size(&self.s).max(size(&s)), self.ledger.energy.max(ledger.energy));
+        let ledger = if rotated { ledger.rounded(T::UNIT_ROUNDOFF, size, energy) } else { ledger };
         (self.s, self.most, self.ledger, self.moments.weights) = (s, most, ledger, weights);
         match (sums, &mut self.moments.sums) {
             (Sums::Scaled(factor), Some(sums)) if factor != 1.0 => {
@@ -305,6 +307,11 @@ impl<T: Stored> TruncatedSvd<T> {
         self.counters.repairs += 1;
         Ok(())
     }
+}
+
+/// No less than the norm, which may be out of range.
+fn size(s: &[f64]) -> f64 {
+    s.first().map_or(0.0, |largest| largest * (s.len() as f64).sqrt())
 }
 
 /// The largest entry of G - I.
