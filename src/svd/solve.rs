@@ -155,7 +155,9 @@ fn solve<M: Products>(context: &Context, a: &M, params: &Params, random: Stream)
             // with the block that said by how much.
             bases.look_elsewhere(context)?;
             ritz = advance(&mut bases, usize::MAX)?;
-            if !is_larger(&ritz.values()[..params.exact], &triplets.s[..params.exact], params.tolerance) && bases.u.len() >= kept {
+            if !is_larger(&ritz.values()[..params.exact], &triplets.s[..params.exact], params.tolerance)
+                && bases.u.len() >= kept
+            {
                 bases.compress(context, &ritz, kept)?;
                 ritz = advance(&mut bases, usize::MAX)?;
             }

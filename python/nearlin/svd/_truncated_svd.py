@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from nearlin import _core
 from nearlin._certificate import Certificate
@@ -64,11 +64,11 @@ METHODS = (
 )
 
 
-class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     r"""Truncated SVD of a matrix that goes on growing and changing, sparse or dense.
 
-    What :class:`sklearn.decomposition.TruncatedSVD` does, and what comes after: rows, columns and entries that
-    are added, changed and deleted, each in time that depends on what it touches and not on the size of the
+    What :class:`sklearn.decomposition.TruncatedSVD` does, and what comes after: rows, columns and entries
+    that are added, changed and deleted, each in time that depends on what it touches and not on the size of the
     matrix [1]_.
 
     Parameters
@@ -87,8 +87,9 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
           spread over more than a factor of 200 it would lose digits, and gives way to ``"qr"``.
         - ``"qr"``: an SVD in the coordinates of what an update touches, for any spectrum.
         - ``"krylov"``: Lanczos in these coordinates, for batches of many rows.
-        - ``"auto"``: ``"gram"``, or ``"krylov"`` where the cube of triplets and rows is more than twenty times
-          the square of the triplets times the rows and columns of the batch: for more than 250 to 800 rows.
+        - ``"auto"``: ``"gram"``, or ``"krylov"`` where the cube of triplets and rows is more than twenty
+          times the square of the triplets times the rows and columns of the batch: for more than 250 to 800
+          rows.
 
         Others are there to compare with; they append rows and columns, and do all else as ``"qr"`` does:
 
@@ -102,12 +103,12 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     solver : {"auto", "lanczos", "randomized"}, default="auto"
         How :meth:`fit` finds the first triplets; see :func:`nearlin.svds`.
     center : bool, default=False
-        Principal components: of the rows about their mean, which is never subtracted from a sparse matrix. The
-        mean takes one triplet more. What is small beside it loses digits: variances are accurate to
+        Principal components: of the rows about their mean, which is never subtracted from a sparse matrix.
+        The mean takes one triplet more. What is small beside it loses digits: variances are accurate to
         :math:`10^{-16} \|mean\|^2` about.
     tol : float, optional
-        Largest residual :math:`\max(\|X v - s u\|, \|X^T u - s v\|) / s_1` that :meth:`fit` accepts; by default
-        1e-10, or 1e-5 in single precision.
+        Largest residual :math:`\max(\|X v - s u\|, \|X^T u - s v\|) / s_1` that :meth:`fit` accepts; by
+        default 1e-10, or 1e-5 in single precision.
     robust : {None, "fd"}, default=None
         ``"fd"``: Frequent Directions [3]_. The squares of all singular values shrink by that of the next one
         when rows or columns are appended, and by :meth:`fit`. For rows, :math:`0 \le X^T X - M^T M \le
@@ -145,9 +146,9 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns, of frames whose columns all have strings for names.
     certificate_ : Certificate
-        What the model leaves of the matrix: :math:`\|X - U S V^T\|_F / \|X\|_F`; with ``center=True``, too, of
-        the matrix as it is and not of the rows less their mean, as are :meth:`left_singular_vectors` and
-        :meth:`score_pairs`.
+        What the model leaves of the matrix: :math:`\|X - U S V^T\|_F / \|X\|_F`; with ``center=True``,
+        too, of the matrix as it is and not of the rows less their mean, as are
+        :meth:`left_singular_vectors` and :meth:`score_pairs`.
     energy_ : float or None
         :math:`\|X\|_F^2`; None once something changed whose old value is not known.
     orthogonality_error_ : float
@@ -169,16 +170,17 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     Notes
     -----
-    An update is the best approximation of the rank that is kept to the former model with the change [2]_. Both
-    sides are rotated when they are read; a batch of s rows with t columns between them costs
-    :math:`O((k + s)^3 + t k^2)`, whatever the size of the matrix. A failed update, or one that is interrupted,
-    leaves the model as it was.
+    An update is the best approximation of the rank that is kept to the former model with the change [2]_.
+    Both sides are rotated when they are read; a batch of s rows with t columns between them costs
+    :math:`O((k + s)^3 + t k^2)`, whatever the size of the matrix. A failed update, or one that is
+    interrupted, leaves the model as it was.
 
     References
     ----------
     .. [1] H. Deng, Y. Yang, J. Li, C. Chen, W. Jiang, S. Pu, "Fast updating truncated SVD for representation
            learning with sparse matrices", ICLR 2024.
-    .. [2] H. Zha, H. Simon, "On updating problems in latent semantic indexing", SIAM J. Sci. Comput. 21 (1999).
+    .. [2] H. Zha, H. Simon, "On updating problems in latent semantic indexing", SIAM J. Sci. Comput. 21
+           (1999).
     .. [3] M. Ghashami, E. Liberty, J. M. Phillips, D. P. Woodruff, "Frequent directions: simple and
            deterministic matrix sketching", SIAM J. Comput. 45 (2016).
     .. [4] E. Vecharynski, Y. Saad, "Fast updating algorithms for latent semantic indexing", SIAM J. Matrix
@@ -254,7 +256,7 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         """
         self._check_parameters()
         matrix = samples(self, X, reset=True)
-        n, d = matrix.shape
+        d = matrix.shape[1]
         wanted = self.n_components
         if isinstance(wanted, Real) and not isinstance(wanted, int | np.integer):
             return self._fit_share(matrix, float(wanted), progress)  # type: ignore[arg-type]
@@ -395,11 +397,8 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             self._check_parameters()
         matrix = samples(self, X, reset=None)
         names = self._names_with(X)
-        if fitted and matrix.shape[1] < self.n_features_in_:
-            raise ShapeError(
-                f"X has {matrix.shape[1]} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input"
-            )
+        if fitted:
+            self._check_width(matrix, or_wider=True)
         if not fitted:
             if not isinstance(self.n_components, int | np.integer):
                 raise InvalidInputError(
@@ -417,6 +416,13 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             self.feature_names_in_ = np.array(names, dtype=object)
         return self
 
+    def _check_width(self, matrix: Matrix, *, or_wider: bool = False) -> None:
+        found, expected = matrix.shape[1], self.n_features_in_
+        if found < expected or (found > expected and not or_wider):
+            raise ShapeError(
+                f"X has {found} features, but {type(self).__name__} is expecting {expected} features as input"
+            )
+
     def append_rows(self, X: object) -> Self:
         """Append rows, as :meth:`partial_fit` does without scikit-learn's validation: for one row at a time.
 
@@ -432,7 +438,9 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         """
         if not self.__sklearn_is_fitted__() or hasattr(self, "feature_names_in_"):
             return self.partial_fit(X)
-        self._append(self._state, as_matrix(X, "X", allow_empty=True), "rows", None)
+        matrix = as_matrix(X, "X", allow_empty=True)
+        self._check_width(matrix, or_wider=True)
+        self._append(self._state, matrix, "rows", None)
         return self
 
     def append_columns(self, F: object) -> Self:
@@ -483,8 +491,8 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         if fell_back and not getattr(self, "_warned", False):
             self._warned = True
             warn(
-                "the singular values that are kept spread over more than a factor of 200: updates are made by "
-                '"qr" as long as they do, which is slower',
+                "the singular values that are kept spread over more than a factor of 200: as long as they do, "
+                'updates are made by "qr", which is slower',
                 FallbackWarning,
             )
         self._changed(state)
@@ -496,7 +504,7 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         self.n_features_in_ = state.shape[1]
 
     def _names_with(self, X: object) -> list[str] | None:
-        """Return the names of the features once `X` is in; those that are known come first, in their order."""
+        """Return the names of the features once `X` is in: those that are known first, in their order."""
         named = string_names(X) if is_frame(X) else None
         known = getattr(self, "feature_names_in_", None)
         if known is not None and named is None and is_frame(X):
@@ -546,8 +554,9 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             )
         for matrix, name in ((left, "D"), (right, "E")):
             check_finite(matrix.data if is_sparse(matrix) else matrix, name)
-        self._state.add_product(left, right, threads=resolve_threads(self.n_jobs))
-        self._changed(self._state)
+        if left.shape[1]:
+            self._state.add_product(left, right, threads=resolve_threads(self.n_jobs))
+            self._changed(self._state)
         return self
 
     def add_entries(self, rows: object, cols: object, deltas: object) -> Self:
@@ -600,11 +609,13 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     def _add(self, rows: object, cols: object, deltas: npt.NDArray[np.float64], energy: float | None) -> Self:
         places = [self._ids(rows, "rows"), self._ids(cols, "cols")]
-        for ids, name in zip(places, ("rows", "cols"), strict=True):
-            if len(ids) != len(deltas):
-                raise ShapeError(f"has length {len(ids)}, expected {len(deltas)}", argument=name)
-        self._state.add_entries(*places, deltas, energy=energy, threads=resolve_threads(self.n_jobs))
-        self._changed(self._state)
+        if len(places[0]) != len(places[1]):
+            raise ShapeError(f"has length {len(places[1])}, expected {len(places[0])}", argument="cols")
+        if len(deltas) != len(places[0]):
+            raise ShapeError(f"has length {len(deltas)}, expected {len(places[0])}", argument="deltas")
+        if len(deltas):
+            self._state.add_entries(*places, deltas, energy=energy, threads=resolve_threads(self.n_jobs))
+            self._changed(self._state)
         return self
 
     def delete_rows(self, ids: object, values: object = None) -> Self:
@@ -634,8 +645,8 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         ids : array_like of int of shape (count,)
             Positions, no column twice.
         values : array_like or sparse matrix of shape (n_samples_seen_, count), optional
-            What these columns are. Without them ``energy_`` is not known afterwards; with ``center=True`` they
-            are needed.
+            What these columns are. Without them ``energy_`` is not known afterwards; with ``center=True``
+            they are needed.
 
         Returns
         -------
@@ -651,8 +662,9 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     def _delete(self, ids: npt.NDArray[np.int64], end: str, values: object) -> Self:
         known = self._values(values, len(ids), end)
-        self._state.delete(ids, end=end, values=known, threads=resolve_threads(self.n_jobs))
-        self._changed(self._state)
+        if len(ids):
+            self._state.delete(ids, end=end, values=known, threads=resolve_threads(self.n_jobs))
+            self._changed(self._state)
         return self
 
     def _values(self, values: object, count: int, end: str) -> Matrix | None:
@@ -690,6 +702,7 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         check_is_fitted(self)
         self._names_with(X)
         matrix = as_matrix(X, "X", allow_empty=True)
+        self._check_width(matrix, or_wider=True)
         if matrix.shape[0] > self.n_samples_seen_:
             raise ShapeError(
                 f"has {matrix.shape[0]} rows, expected at most the {self.n_samples_seen_} that there are",
@@ -698,6 +711,8 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         known = None
         if values is not None or self._centred:
             known = self._values(values, matrix.shape[0], "rows")
+        if matrix.shape == (0, self.n_features_in_):
+            return self
         with named_for_estimators(getattr(self, "feature_names_in_", None)):
             self._state.slide(matrix, method=self.method, values=known, threads=resolve_threads(self.n_jobs))
         self._changed(self._state)
@@ -820,7 +835,11 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             Their coordinates; with ``center=True``, those of the rows less the mean.
         """
         check_is_fitted(self)
-        matrix = samples(self, X, reset=False)
+        matrix = samples(self, X, reset=None)
+        self._check_width(matrix)
+        with in_our_words("X"):
+            named = X if is_frame(X) else matrix
+            validate_data(self, named, "no_validation", reset=False, skip_check_array=True)
         with named_for_estimators(getattr(self, "feature_names_in_", None)):
             if self._centred:
                 components = self.components_
@@ -1145,8 +1164,10 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             if fitted is not None:
                 n_iter, residual = int(fitted["fit"]["n_iter"]), float(fitted["fit"]["residual"])
                 fit = {"n_iter": n_iter, "solver": str(fitted["fit"]["solver"]), "residual": residual}
-                estimator._resume(state, {**fitted, "k": int(fitted["k"]), "centred": bool(fitted["centred"]), "fit": fit})
-            estimator._check_parameters()
+                k, centred = int(fitted["k"]), bool(fitted["centred"])
+                estimator._resume(state, {**fitted, "k": k, "centred": centred, "fit": fit})
+            if parameters is None:
+                estimator._check_parameters()
         except (ValueError, TypeError, KeyError) as error:
             raise StateError(f"cannot restore the state: its words do not make sense ({error})") from None
         return estimator

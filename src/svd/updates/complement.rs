@@ -36,7 +36,7 @@ pub(super) struct Directions {
 }
 
 /// Directions that compressed methods keep, and iterations of the power method (Deng et al. 2024).
-const DIRECTIONS: usize = 10;
+pub(super) const DIRECTIONS: usize = 10;
 const ITERATIONS: usize = 3;
 /// Columns no longer than this beside what they are the rest of are rounding: inner products of pairs cancel.
 pub(super) const NOTHING: f64 = 1e-7;

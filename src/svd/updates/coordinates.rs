@@ -31,7 +31,8 @@ impl Coordinates {
         matmul(rest.as_mut(), true, touched.as_ref(), touched.as_ref().t(), -1.0);
         let (values, vectors) = eigh(&rest)?;
         let first = values.iter().position(|&value| value > NOTHING && !whole).unwrap_or(l);
-        let lost = if whole { 0.0 } else { values[..first].iter().fold(0.0, |sum, value| sum + value.max(0.0)) };
+        let lost =
+            if whole { 0.0 } else { values[..first].iter().fold(0.0, |sum, value| sum + value.max(0.0)) };
         let r = l - first;
         let root = |i: usize| values[first + i].sqrt();
         let basis = Mat::from_fn(t + r, l, |i, j| match i.checked_sub(t) {

@@ -12,7 +12,9 @@ use crate::parallel::Context;
 use crate::simd::axpy;
 use crate::state::Stored;
 use crate::svd::updates::batch::{Batch, visit_entries};
-use crate::svd::updates::complement::{Complement, Directions, NOTHING, lanczos, orthonormalised, power};
+use crate::svd::updates::complement::{
+    Complement, DIRECTIONS, Directions, NOTHING, lanczos, orthonormalised, power,
+};
 use crate::svd::updates::lcov::{Core, Directed, beyond, core};
 use crate::svd::updates::ledger::Kind;
 use crate::svd::updates::ritz::{Ritz, Stacked, VALUES};
@@ -38,7 +40,8 @@ impl<T: Stored> TruncatedSvd<T> {
             End::Columns => (Kind::Columns, &self.right, &self.left),
         };
         let (l, (s, width)) = (self.s.len(), batch.shape());
-        if l == 0 || l + s > width {
+        let wanted = if directed == Directed::All { s } else { s.min(DIRECTIONS) };
+        if l == 0 || l + wanted > width {
             return Ok(None);
         }
         let fresh = side.slots_for(width - side.len())?;

@@ -201,14 +201,14 @@ fn projection<B: Real>(
     a: &Matrix<'_, B>,
     q: Mat<f64>,
 ) -> Result<(Mat<f64>, Vec<f64>, Mat<f64>)> {
-    let l = q.ncols();
-    let mut image = Mat::zeros(a.ncols(), l)?;
+    let (l, d) = (q.ncols(), a.ncols());
+    let mut image = Mat::zeros(d, l)?;
     a.transposed_product(context, q.as_ref(), image.as_mut())?;
-    let basis = orthonormal(context, image.copy()?)?;
-    let mut core = Mat::zeros(l, l)?;
+    let basis = if l < d { orthonormal(context, image.copy()?)? } else { Mat::identity(d)? };
+    let mut core = Mat::zeros(basis.ncols(), l)?;
     basis.as_ref().transposed_product(context, image.as_ref(), core.as_mut())?;
     let found = svd(core.as_ref())?;
-    let (mut u, mut v) = (Mat::zeros(q.nrows(), l)?, Mat::zeros(basis.nrows(), l)?);
+    let (mut u, mut v) = (Mat::zeros(q.nrows(), found.s.len())?, Mat::zeros(d, found.s.len())?);
     q.as_ref().product(context, found.v.as_ref(), u.as_mut())?;
     basis.as_ref().product(context, found.u.as_ref(), v.as_mut())?;
     choose_signs(&mut u, &mut v);

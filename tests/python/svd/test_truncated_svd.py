@@ -85,7 +85,7 @@ def test_the_certificate_is_what_the_triplets_leave(form):
     s, rest = leading(X, 5)
     certificate = model.certificate_
     assert isinstance(certificate, Certificate)
-    assert "|A|_F" in certificate.quantity
+    assert "|X|_F" in certificate.quantity
     assert certificate.confidence == 1.0
     assert true_error(model, X) <= certificate.bound <= rest + 1e-7
     assert_allclose(certificate.details["captured"], (s**2).sum() / np.linalg.norm(X) ** 2, rtol=1e-9)
