@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -68,8 +67,8 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     r"""Truncated SVD of a matrix that goes on growing and changing, sparse or dense.
 
     What :class:`sklearn.decomposition.TruncatedSVD` does, and what comes after: rows, columns and entries
-    that are added, changed and deleted, each in time that depends on what it touches and not on the size of the
-    matrix [1]_.
+    that are added, changed and deleted, each in time that depends on what it touches and not on the size of
+    the matrix [1]_.
 
     Parameters
     ----------
@@ -258,8 +257,8 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         matrix = samples(self, X, reset=True)
         d = matrix.shape[1]
         wanted = self.n_components
-        if isinstance(wanted, Real) and not isinstance(wanted, int | np.integer):
-            return self._fit_share(matrix, float(wanted), progress)  # type: ignore[arg-type]
+        if is_share(wanted):
+            return self._fit_share(matrix, float(wanted), progress)
         if wanted > d:
             raise InvalidInputError(
                 f"is {wanted}, expected at most n_features = {d}", argument="n_components"
@@ -355,7 +354,7 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         return {"probe": seed if self.track == "probe" else None, "robust": self.robust == "fd"}
 
     def _check_parameters(self) -> None:
-        if isinstance(self.n_components, Real) and not isinstance(self.n_components, int | np.integer | bool):
+        if is_share(self.n_components):
             check_real(self.n_components, "n_components", above=0.0, below=1.0)
         else:
             check_int(self.n_components, "n_components", at_least=1)
@@ -491,7 +490,7 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         if fell_back and not getattr(self, "_warned", False):
             self._warned = True
             warn(
-                "the singular values that are kept spread over more than a factor of 200: as long as they do, "
+                "the singular values that are kept spread over a factor of 200 and more: as long as they do, "
                 'updates are made by "qr", which is slower',
                 FallbackWarning,
             )
@@ -504,7 +503,7 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         self.n_features_in_ = state.shape[1]
 
     def _names_with(self, X: object) -> list[str] | None:
-        """Return the names of the features once `X` is in: those that are known first, in their order."""
+        """Return the names of the features once `X` is in: first those that are known."""
         named = string_names(X) if is_frame(X) else None
         known = getattr(self, "feature_names_in_", None)
         if known is not None and named is None and is_frame(X):
@@ -1208,6 +1207,11 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         vector = as_vector(values, name).astype(np.float64, copy=False)
         check_finite(vector, name)
         return vector
+
+
+def is_share(wanted: object) -> bool:
+    """Tell whether a number of components is a share of all that there is."""
+    return isinstance(wanted, float | np.floating)
 
 
 def _plain(value: object) -> object:

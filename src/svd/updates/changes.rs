@@ -129,8 +129,7 @@ impl<D: Products> Sum<'_, D> {
                     .for_each(|side| side.col_mut(j).iter_mut().for_each(|x| *x = -*x));
             }
         }
-        let (left, right) =
-            (self.left.from_coordinates(u.as_ref())?, self.right.from_coordinates(v.as_ref())?);
+        let (left, right) = (self.left.of_coordinates(u.as_ref())?, self.right.of_coordinates(v.as_ref())?);
         let lost = self.left.lost.hypot(self.right.lost) * self.s.first().copied().unwrap_or(0.0);
         let (next, discarded) = (next.hypot(lost), discarded + lost * lost);
         Ok(Changed { s, left, right, next, discarded })
@@ -164,15 +163,7 @@ impl<X: Real, Y: Real> Products for Outer<'_, X, Y> {
 impl<X: Real, Y: Real> Sum<'_, Outer<'_, X, Y>> {
     /// By QR of the basis of either side and what is added to it.
     pub fn solve_by_qr(&self) -> Result<Changed> {
-        let (l, s) = (self.s.len(), self.change.x.ncols());
-        let beside = |side: &Coordinates, visit: &dyn Fn(&mut dyn FnMut(usize, usize, f64))| {
-            let mut columns = Mat::zeros(side.len(), l + s)?;
-            columns.as_mut_slice()[..l * side.len()].copy_from_slice(side.basis.as_slice());
-            visit(&mut |i, j, value| columns[(i, l + j)] = value);
-            Qr::new(columns)
-        };
-        let left = beside(&self.left, &|put| visit_entries(&self.change.x, put))?;
-        let right = beside(&self.right, &|put| visit_entries(&self.change.y, put))?;
+        let (left, right) = (beside(&self.left, &self.change.x)?, beside(&self.right, &self.change.y)?);
         let (r, mut weighted) = (right.r()?, left.r()?);
         for (j, s) in self.s.iter().enumerate() {
             weighted.col_mut(j).iter_mut().for_each(|value| *value *= s);
@@ -191,4 +182,13 @@ impl<X: Real, Y: Real> Sum<'_, Outer<'_, X, Y>> {
         let energy = found.s.iter().map(|s| s * s).sum();
         self.sides(u.as_ref(), collected(found.s.iter().copied(), VALUES)?, v.as_ref(), energy)
     }
+}
+
+/// QR of a basis and what is added to it, in the first coordinates.
+fn beside<B: Real>(side: &Coordinates, added: &Matrix<'_, B>) -> Result<Qr> {
+    let l = side.basis.ncols();
+    let mut columns = Mat::zeros(side.len(), l + added.ncols())?;
+    columns.as_mut_slice()[..l * side.len()].copy_from_slice(side.basis.as_slice());
+    visit_entries(added, &mut |i, j, value| columns[(i, l + j)] = value);
+    Qr::new(columns)
 }

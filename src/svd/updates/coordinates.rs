@@ -54,7 +54,7 @@ impl Coordinates {
     }
 
     /// What all rows are multiplied with and the new touched rows, of columns in coordinates; row i in column i.
-    pub fn from_coordinates(&self, y: Dense<'_, f64>) -> Result<(Mat<f64>, Mat<f64>)> {
+    pub fn of_coordinates(&self, y: Dense<'_, f64>) -> Result<(Mat<f64>, Mat<f64>)> {
         let (t, width) = (self.touched(), y.ncols());
         let rotation = product(y.rows(t..self.len()).t(), self.back.as_ref().t())?;
         Ok((rotation, Mat::from_fn(width, t, |j, i| y.get(i, j))?))
@@ -80,7 +80,7 @@ mod tests {
             if coordinates.len() < 2 {
                 continue;
             }
-            let (rotation, rows) = coordinates.from_coordinates(y.as_ref()).unwrap();
+            let (rotation, rows) = coordinates.of_coordinates(y.as_ref()).unwrap();
             let all = product(v.as_ref(), rotation.as_ref().t()).unwrap();
             let x = Mat::from_fn(40, 2, |i, j| if i < t { rows[(j, i)] } else { all[(i, j)] }).unwrap();
             let gram = product(x.as_ref().t(), x.as_ref()).unwrap();

@@ -158,7 +158,7 @@ impl<T: Stored> TruncatedSvd<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::svd::solve::Params;
+    use crate::svd::params::Params;
     use crate::svd::testing::{compressed, numbers};
     use crate::svd::updates::append::Method;
     use crate::svd::updates::truncated::Policy;
@@ -182,9 +182,10 @@ mod tests {
         let context = Context::new(2);
         let policy = Policy { probe: Some(7), robust: false };
         let a = numbers(30, 20, 1);
-        let params = Params { k: 6, solver: None, tolerance: 1e-10, max_iter: 1000, seed: 0, start: None };
+        let params =
+            Params { k: 6, exact: 6, solver: None, tolerance: 1e-10, max_iter: 1000, seed: 0, start: None };
         let fit = |a: &Mat<f64>| {
-            TruncatedSvd::fit(&context, &Matrix::Dense(a.as_ref()), &params, 6, policy).unwrap().0
+            TruncatedSvd::fit(&context, &Matrix::Dense(a.as_ref()), &params, 6, policy, false).unwrap().0
         };
         let mut model: TruncatedSvd<f64> = fit(&a);
         check(&model, &a);
@@ -273,12 +274,15 @@ mod tests {
     #[test]
     fn models_are_merged_with_those_whose_vectors_are_the_same() {
         let context = Context::new(1);
-        let params = Params { k: 6, solver: None, tolerance: 1e-10, max_iter: 1000, seed: 0, start: None };
+        let params =
+            Params { k: 6, exact: 6, solver: None, tolerance: 1e-10, max_iter: 1000, seed: 0, start: None };
         let (a, b) = (numbers(30, 20, 1), numbers(12, 20, 2));
         for (seed, kept) in [(7, true), (8, false)] {
             let fit = |a: &Mat<f64>, seed| {
                 let policy = Policy { probe: Some(seed), robust: false };
-                TruncatedSvd::<f64>::fit(&context, &Matrix::Dense(a.as_ref()), &params, 6, policy).unwrap().0
+                TruncatedSvd::<f64>::fit(&context, &Matrix::Dense(a.as_ref()), &params, 6, policy, false)
+                    .unwrap()
+                    .0
             };
             let (mut ours, theirs) = (fit(&a, 7), fit(&b, seed));
             let change = ours.merged(&context, &theirs).unwrap();

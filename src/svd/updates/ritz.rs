@@ -236,7 +236,7 @@ fn in_coordinates<B: Real>(
     for j in (0..kept).filter(|&j| f.col(j) != turned.col(j)) {
         g.col_mut(j).iter_mut().for_each(|x| *x = -*x);
     }
-    let (rotation, rows) = coordinates.from_coordinates(g.as_ref())?;
+    let (rotation, rows) = coordinates.of_coordinates(g.as_ref())?;
     let discarded = (z.energy(context)? - s.iter().map(|s| s * s).sum::<f64>()).max(next * next);
     let lost = coordinates.lost * z.s.first().copied().unwrap_or(0.0);
     Ok(Ritz { s, f, rotation, rows, next: next.hypot(lost), discarded: discarded + lost * lost })

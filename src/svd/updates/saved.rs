@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::matrix::{Buffer, Mat};
-use crate::memory::{collected, push, zeros};
+use crate::memory::{collected, gathered, push, zeros};
 use crate::parallel::Context;
 use crate::state::{self, Blocks, Floats, Stored};
 use crate::svd::updates::ledger::Ledger;
@@ -203,7 +203,7 @@ impl<'a, T: Stored> SavedSide<'a, T> {
             Floats::Numbers(&rows[..count * side.stride])
         };
         let level = |level: &'a Level| {
-            Ok(SavedLevel {
+            Ok::<_, Error>(SavedLevel {
                 slots: collected(level.slots.iter().copied(), STATE)?,
                 live: level.live as u64,
                 widths: [level.rotation.ncols() as u64, level.rotation.nrows() as u64],
@@ -217,7 +217,7 @@ impl<'a, T: Stored> SavedSide<'a, T> {
             level: collected(side.level.iter().copied(), STATE)?,
             order: collected(side.order.iter().copied(), STATE)?,
             free: collected(side.free.iter().copied(), STATE)?,
-            levels: side.levels.iter().map(level).collect::<Result<_>>()?,
+            levels: gathered(side.levels.iter().map(level), STATE)?,
             chunks: Blocks(collected(side.chunks.iter().enumerate().map(used), STATE)?),
         })
     }
