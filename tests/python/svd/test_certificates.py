@@ -157,3 +157,52 @@ def test_a_column_that_leaves_without_its_values_ends_the_probe():
     assert certificate.note
     model.append_rows(scattered_rows(np.random.default_rng(0), 2, 39))
     assert np.isnan(model.certificate_.bound)
+
+
+# --- what is not known any more -----------------------------------------------------------------------------
+
+
+def test_columns_after_a_projection_from_the_left_are_a_mixed_update():
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((60, 40))
+    model = TruncatedSVD(2, oversample=0).partial_fit(rng.standard_normal((60, 40))).refresh(A)
+    F = rng.standard_normal((60, 5))
+    assert_sound(model.append_columns(F), np.hstack([A, F]))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_mixed_model_stays_one_when_it_is_merged(seed):
+    rng = np.random.default_rng(seed)
+    X, Y = rng.standard_normal((2, 30, 30))
+    other = TruncatedSVD(2, oversample=0).fit(X)
+    other.delete_rows(range(15), X[:15]).append_rows(X[:15])
+    assert_sound(TruncatedSVD(2, oversample=0).fit(Y).merge(other), np.vstack([Y, X[15:], X[:15]]))
+
+
+def test_what_was_large_leaves_its_rounding():
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((30, 8))
+    large = A.copy()
+    large[0, 0] = 1e8
+    model = TruncatedSVD(8, oversample=0).fit(large).set_entries([0], [0], [A[0, 0]], [1e8])
+    assert true_error(model, A) <= model.certificate_.bound
+    assert model.energy_ is None or np.isclose(model.energy_, np.linalg.norm(A) ** 2, rtol=0.1)
+    model = TruncatedSVD(8, oversample=0).fit(A)
+    D, E = rng.standard_normal((30, 1)), 1e9 * rng.standard_normal((8, 1))
+    assert_sound(model.update(D, E).update(-D, E), A)
+
+
+@pytest.mark.parametrize("noise", [1e-5, 1e-4, 1e-3])
+def test_single_precision_is_in_the_bounds(noise):
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        basis = rng.standard_normal((200, 6)) @ rng.standard_normal((6, 40))
+        A = (basis + noise * rng.standard_normal((200, 40))).astype(np.float32)
+        model = TruncatedSVD(6, oversample=0).partial_fit(A[:50])
+        for start in range(50, 200, 10):
+            model.append_rows(A[start : start + 10])
+        s = np.linalg.svd(A.astype(float), compute_uv=False)
+        assert true_error(model, A.astype(float)) <= model.certificate_.bound
+        bounds = np.array(model.certificate_.details["singular_value_bounds"])
+        assert np.all(bounds[:, 0] <= s[:6])
+        assert np.all(s[:6] <= bounds[:, 1])

@@ -139,3 +139,79 @@ def test_rows_of_the_model_may_leave_and_come_back():
     model.delete_rows(ids).append_rows(rows)
     np.testing.assert_allclose(model.singular_values_, before, rtol=1e-10)
     np.testing.assert_allclose(product(model)[-3:], rows, atol=1e-12)
+
+
+# --- what others have found ---------------------------------------------------------------------------------
+
+
+def test_little_is_left_of_a_vector_and_all_of_it_counts():
+    A = np.array([[1e7, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    model = TruncatedSVD(2, oversample=0, random_state=0).fit(A).delete_rows([0], A[:1])
+    np.testing.assert_allclose(model.singular_values_, 1.0, rtol=1e-6)
+    np.testing.assert_allclose(product(model), A[1:], atol=1e-6)
+
+
+@pytest.mark.parametrize("height", [1e3, 1e5, 1e7])
+def test_heavy_entries_that_are_replaced_leave_orthonormal_sides(height):
+    rng = np.random.default_rng(0)
+    A = np.vstack([height * rng.standard_normal((5, 8)), rng.standard_normal((30, 8))])
+    model = TruncatedSVD(8, oversample=0).fit(A)
+    rows, columns = np.divmod(np.arange(40), 8)
+    new = rng.standard_normal(40)
+    model.set_entries(rows, columns, new, A[rows, columns])
+    A[rows, columns] = new
+    assert orthogonality(model) <= 1e-12
+    assert np.linalg.norm(product(model) - A) <= 1e-14 * height
+
+
+@pytest.mark.parametrize("method", EXACT)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_there_are_no_more_triplets_than_columns(dtype, method):
+    X = np.random.default_rng(0).standard_normal((40, 3)).astype(dtype)
+    model = TruncatedSVD(5, method=method).partial_fit(X[:20])
+    for row in X[20:]:
+        model.append_rows(row[np.newaxis])
+    assert model.n_components_ == 3
+    assert model.orthogonality_error_ <= (1e-12 if dtype == np.float64 else 1e-5)
+    np.testing.assert_allclose(
+        model.singular_values_,
+        np.linalg.svd(X, compute_uv=False),
+        rtol=1e-12 if dtype == np.float64 else 1e-5,
+    )
+    model.refresh(X)
+    assert model.n_components_ == 3
+
+
+def test_of_a_matrix_that_is_gone_nothing_is_left():
+    model = TruncatedSVD(3, oversample=0).fit(scattered(20, 5)).delete_rows(range(20))
+    assert len(model.singular_values_) == len(model.explained_variance_) == 0
+    assert model.orthogonality_error_ == 0.0
+    row = np.random.default_rng(0).standard_normal((1, 5))
+    np.testing.assert_allclose(model.append_rows(row).singular_values_, np.linalg.norm(row), rtol=1e-14)
+
+
+def test_a_vector_that_nearly_lives_on_the_touched_rows_keeps_the_rest():
+    A = np.zeros((50, 30))
+    A[0, 0], A[1:, 0] = 1.0, 2.9e-7 / 7
+    model = TruncatedSVD(1, oversample=0).fit(A).set_entries([0], [0], [1.001], [1.0])
+    A[0, 0] = 1.001
+    assert np.linalg.norm(product(model) - A) <= 1e-15
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e-160, 1e160, 1e200])
+def test_models_of_any_unit_are_merged(unit):
+    X, Y = unit * np.random.default_rng(0).standard_normal((2, 6, 5))
+    merged = TruncatedSVD(5, oversample=0).fit(X).merge(TruncatedSVD(5, oversample=0).fit(Y))
+    expected = np.linalg.svd(np.vstack([X, Y]) / unit, compute_uv=False)
+    np.testing.assert_allclose(merged.singular_values_ / unit, expected, rtol=1e-12)
+
+
+def test_a_look_at_the_matrix_finds_triplets_that_the_model_has_not():
+    X = np.random.default_rng(0).standard_normal((40, 20))
+    model = TruncatedSVD(5).partial_fit(np.zeros((40, 20))).refresh(X, passes=10)
+    np.testing.assert_allclose(model.singular_values_, np.linalg.svd(X, compute_uv=False)[:5], rtol=1e-10)
+
+
+def test_a_state_whose_rank_has_fallen_comes_back():
+    model = TruncatedSVD(3, oversample=0).fit(np.diag([3.0, 2.0, 1.0])).truncate(2)
+    assert TruncatedSVD.from_bytes(model.to_bytes()).to_bytes() == model.to_bytes()

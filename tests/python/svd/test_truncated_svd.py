@@ -301,3 +301,31 @@ def test_widths_are_those_of_the_fit():
             ShapeError, match=f"X has {width} features, but TruncatedSVD is expecting 6 features"
         ):
             model.transform(np.ones((2, width)))
+
+
+def test_components_about_the_mean_are_not_those_of_what_the_mean_hides():
+    """Variance along a direction between the mean and another, below what is kept of the rows as they are."""
+    from sklearn.decomposition import PCA
+
+    rng = np.random.default_rng(0)
+    Q = np.linalg.qr(rng.standard_normal((60, 60)))[0]
+    Z = rng.standard_normal((500, 42))
+    Z = np.linalg.qr(Z - Z.mean(axis=0))[0] * np.sqrt(500)
+    X = np.sqrt(1.9) * np.outer(Z[:, 0], (Q[:, 0] + Q[:, 1]) / np.sqrt(2.0)) + Z[:, 1:41] @ Q[:, 2:42].T
+    X += 100.0 * Q[:, 0]
+    for oversample in (0, "auto"):
+        model = TruncatedSVD(3, center=True, oversample=oversample, random_state=0).fit(X)
+        assert_allclose(model.explained_variance_, PCA(3).fit(X).explained_variance_, rtol=1e-8)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_less_accuracy_takes_no_longer(dtype):
+    X = scattered(1000, 800, 8).astype(dtype)
+    blocks = [TruncatedSVD(10, tol=tol, random_state=0).fit(X).n_iter_ for tol in (1e-2, 1e-4, 1e-6, 1e-9)]
+    assert max(blocks) <= 1.5 * blocks[-1]
+
+
+def test_what_is_read_cannot_be_changed_behind_the_back_of_the_model():
+    model = TruncatedSVD(2, random_state=0).fit(scattered())
+    with pytest.raises(ValueError, match="read-only"):
+        model.components_ *= -1.0

@@ -230,3 +230,22 @@ def test_bytes_that_are_no_state():
             TruncatedSVD.from_bytes(damaged)
     with pytest.raises(InvalidTypeError, match="data"):
         TruncatedSVD.from_bytes("nearlin")
+
+
+def test_empty_batches_of_dense_rows_change_nothing():
+    model = TruncatedSVD(2).partial_fit(np.random.default_rng(0).standard_normal((100, 100)))
+    before = model.to_bytes()
+    model.append_rows(np.zeros((0, 100))).append_columns(np.zeros((100, 0))).slide(np.zeros((0, 100)))
+    model.update(np.zeros((100, 0)), np.zeros((100, 0))).delete_rows([]).add_entries([], [], [])
+    assert model.to_bytes() == before
+
+
+def test_names_of_a_frame_are_those_of_the_fit_wherever_rows_come():
+    frame = pytest.importorskip("pandas").DataFrame(np.eye(6, 4), columns=list("abcd"))
+    model = TruncatedSVD(2).fit(frame)
+    turned = frame[list("dcba")]
+    for call in (model.slide, model.refresh, lambda rows: model.delete_rows(range(6), values=rows)):
+        with pytest.raises(InvalidInputError, match="feature names"):
+            call(turned)
+    with pytest.raises(InvalidInputError, match="'a'"):
+        model.append_columns(frame[["a"]])
