@@ -11,14 +11,21 @@ const SMALL: f64 = 1e-280;
 pub fn energy<T: Real>(context: &Context, a: &Matrix<'_, T>) -> Result<Option<f64>> {
     let squares = a.squared_column_norms(context)?;
     let energy = squares.iter().sum::<f64>();
-    let outside = match a {
-        _ if energy.is_finite() => None,
+    if !energy.is_finite() {
+        refuse_non_finite(context, a)?;
+    }
+    Ok(Some(energy).filter(|&energy| energy == 0.0 || (SMALL..f64::INFINITY).contains(&energy)))
+}
+
+/// An error that names the first entry of A that is not finite, if there is one.
+pub(super) fn refuse_non_finite<T: Real>(context: &Context, a: &Matrix<'_, T>) -> Result<()> {
+    let found = match a {
         Matrix::Dense(dense) => first_non_finite(context, dense)?,
         Matrix::Sparse(sparse) => sparse.first_non_finite(context, None)?,
     };
-    match outside {
+    match found {
         Some((i, j, value)) => Err(Error::non_finite("A", value, format!("[{i}, {j}]"))),
-        None => Ok(Some(energy).filter(|&energy| energy == 0.0 || (SMALL..f64::INFINITY).contains(&energy))),
+        None => Ok(()),
     }
 }
 

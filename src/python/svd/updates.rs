@@ -75,6 +75,34 @@ fn change<T: Stored>(
     })
 }
 
+/// A change for which a model is made in place of the other one.
+fn change_anew<T: Stored>(
+    py: Python<'_>,
+    kept: &Kept<TruncatedSvd<T>>,
+    threads: usize,
+    progress: Option<Py<PyAny>>,
+    anew: impl FnOnce(&Context, &TruncatedSvd<T>) -> Result<TruncatedSvd<T>> + Send,
+) -> PyResult<()> {
+    enter_and_commit(py, threads, progress, |context| {
+        make_workspace()?;
+        kept.change(context, |_| false, |_| Ok(()), |model| anew(context, model))
+    })
+}
+
+/// What the model as it was last says.
+fn read<T: Stored, R: Send>(
+    py: Python<'_>,
+    kept: &Kept<TruncatedSvd<T>>,
+    threads: usize,
+    work: impl FnOnce(&Context, &TruncatedSvd<T>) -> Result<R> + Send,
+) -> PyResult<R> {
+    let model = snapshot(py, kept)?;
+    enter(py, threads, None, |context| {
+        make_workspace()?;
+        work(context, &model)
+    })
+}
+
 /// Positions as the core has them, after a check that they are below `bound`.
 fn positions(argument: &'static str, numbers: &[i64], bound: usize) -> Result<Vec<usize>> {
     let position = |&number: &i64| match usize::try_from(number) {
@@ -189,13 +217,7 @@ impl TruncatedSVDState {
     /// The largest entry of U'U - I and V'V - I.
     #[getter]
     fn orthogonality(&self, py: Python<'_>) -> PyResult<f64> {
-        either!(self, |kept| {
-            let model = snapshot(py, kept)?;
-            enter(py, 1, None, |_| {
-                make_workspace()?;
-                model.orthogonality()
-            })
-        })
+        either!(self, |kept| read(py, kept, 1, |_, model| model.orthogonality()))
     }
 
     /// Appends rows or columns. True if a Gram matrix would not have been accurate.
@@ -233,21 +255,13 @@ impl TruncatedSVDState {
         let (method, values) =
             (method_named(method)?, values.map(|values| AnyInput::extract(&values, "values")).transpose()?);
         either_precision!(AnyInput::extract(x, "A")?, |x| {
-            either!(self, |kept| enter_and_commit(py, threads, None, |context| {
-                make_workspace()?;
-                kept.change(
-                    context,
-                    |_| false,
-                    |_| Ok(()),
-                    |model| {
-                        let mut slid = model.copy(context)?;
-                        slid.apply(slid.appended(context, End::Rows, method, &x.view())?)?;
-                        let oldest = collected(0..x.view().nrows(), "positions")?;
-                        let values = known(context, End::Rows, values.as_ref())?;
-                        slid.apply(slid.deleted(context, End::Rows, &oldest, values)?)?;
-                        Ok(slid)
-                    },
-                )
+            either!(self, |kept| change_anew(py, kept, threads, None, |context, model| {
+                let mut slid = model.copy(context)?;
+                slid.apply(slid.appended(context, End::Rows, method, &x.view())?)?;
+                let oldest = collected(0..x.view().nrows(), "positions")?;
+                let values = known(context, End::Rows, values.as_ref())?;
+                slid.apply(slid.deleted(context, End::Rows, &oldest, values)?)?;
+                Ok(slid)
             }))
         })
     }
@@ -350,14 +364,8 @@ impl TruncatedSVDState {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<()> {
         either_precision!(AnyInput::extract(a, "A")?, |a| {
-            either!(self, |kept| enter_and_commit(py, threads, progress, |context| {
-                make_workspace()?;
-                kept.change(
-                    context,
-                    |_| false,
-                    |_| Ok(()),
-                    |model| model.refreshed(context, &a.view(), passes),
-                )
+            either!(self, |kept| change_anew(py, kept, threads, progress, |context, model| {
+                model.refreshed(context, &a.view(), passes)
             }))
         })
     }
@@ -373,16 +381,12 @@ impl TruncatedSVDState {
         threads: usize,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (end, ids) = (end_named(end)?, Vector::<i64>::extract_optional(ids.as_ref(), "rows")?);
-        let vectors = either!(self, |kept| {
-            let model = snapshot(py, kept)?;
+        let vectors = either!(self, |kept| read(py, kept, threads, |context, model| {
             let (m, n) = model.shape();
-            enter(py, threads, None, |context| {
-                make_workspace()?;
-                let bound = if end == End::Rows { m } else { n };
-                let ids = ids.as_ref().map(|ids| positions("rows", ids.as_slice(), bound)).transpose()?;
-                model.vectors(context, end, ids.as_deref(), k.min(model.values().len()))
-            })?
-        });
+            let bound = if end == End::Rows { m } else { n };
+            let ids = ids.as_ref().map(|ids| positions("rows", ids.as_slice(), bound)).transpose()?;
+            model.vectors(context, end, ids.as_deref(), k.min(model.values().len()))
+        }))?;
         to_array(py, vectors, self.single())
     }
 
@@ -395,13 +399,9 @@ impl TruncatedSVDState {
         threads: usize,
     ) -> PyResult<Bound<'py, PyAny>> {
         either_precision!(AnyInput::extract(x, "A")?, |x| {
-            let projected = either!(self, |kept| {
-                let model = snapshot(py, kept)?;
-                enter(py, threads, None, |context| {
-                    make_workspace()?;
-                    model.projected(context, &x.view(), k.min(model.values().len()))
-                })?
-            });
+            let projected = either!(self, |kept| read(py, kept, threads, |context, model| {
+                model.projected(context, &x.view(), k.min(model.values().len()))
+            }))?;
             to_array(py, projected, self.single())
         })
     }
@@ -416,16 +416,12 @@ impl TruncatedSVDState {
         threads: usize,
     ) -> PyResult<Bound<'py, PyAny>> {
         let [rows, columns] = [Vector::<i64>::extract(rows, "rows")?, Vector::extract(columns, "cols")?];
-        let scores = either!(self, |kept| {
-            let model = snapshot(py, kept)?;
-            enter(py, threads, None, |context| {
-                make_workspace()?;
-                let (m, n) = model.shape();
-                let rows = positions("rows", rows.as_slice(), m)?;
-                let columns = positions("cols", columns.as_slice(), n)?;
-                model.scores(context, &rows, &columns, k.min(model.values().len()))
-            })?
-        });
+        let scores = either!(self, |kept| read(py, kept, threads, |context, model| {
+            let (m, n) = model.shape();
+            let rows = positions("rows", rows.as_slice(), m)?;
+            let columns = positions("cols", columns.as_slice(), n)?;
+            model.scores(context, &rows, &columns, k.min(model.values().len()))
+        }))?;
         Ok(scores.into_pyarray(py).into_any())
     }
 
@@ -433,13 +429,9 @@ impl TruncatedSVDState {
     /// probe.
     #[pyo3(signature = (k, *, threads))]
     fn probed(&self, py: Python<'_>, k: usize, threads: usize) -> PyResult<Option<Squares>> {
-        either!(self, |kept| {
-            let model = snapshot(py, kept)?;
-            enter(py, threads, None, |context| {
-                make_workspace()?;
-                model.probed(context, k.min(model.values().len()))
-            })
-        })
+        either!(self, |kept| read(py, kept, threads, |context, model| {
+            model.probed(context, k.min(model.values().len()))
+        }))
     }
 
     /// The mean of the rows, and how long it is along each right singular vector; None if it is not known.
@@ -449,15 +441,11 @@ impl TruncatedSVDState {
         py: Python<'py>,
         threads: usize,
     ) -> PyResult<Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
-        let found = either!(self, |kept| {
-            let model = snapshot(py, kept)?;
-            enter(py, threads, None, |context| {
-                make_workspace()?;
-                let Some(mean) = model.mean()? else { return Ok(None) };
-                let along = model.along(context, &mean)?;
-                Ok(Some((mean, along)))
-            })?
-        });
+        let found = either!(self, |kept| read(py, kept, threads, |context, model| {
+            let Some(mean) = model.mean()? else { return Ok(None) };
+            let along = model.along(context, &mean)?;
+            Ok(Some((mean, along)))
+        }))?;
         Ok(found.map(|(mean, along)| (mean.into_pyarray(py).into_any(), along.into_pyarray(py).into_any())))
     }
 
@@ -469,14 +457,10 @@ impl TruncatedSVDState {
         k: usize,
         threads: usize,
     ) -> PyResult<Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
-        let found = either!(self, |kept| {
-            let model = snapshot(py, kept)?;
-            enter(py, threads, None, |context| {
-                make_workspace()?;
-                let Some(mean) = model.mean()? else { return Ok(None) };
-                model.principal(context, &mean, k).map(Some)
-            })?
-        });
+        let found = either!(self, |kept| read(py, kept, threads, |context, model| {
+            let Some(mean) = model.mean()? else { return Ok(None) };
+            model.principal(context, &mean, k).map(Some)
+        }))?;
         let Some(found) = found else { return Ok(None) };
         let components = to_array(py, found.components, self.single())?;
         Ok(Some((components, found.squares.into_pyarray(py).into_any())))
@@ -485,12 +469,10 @@ impl TruncatedSVDState {
     fn copy(&self, py: Python<'_>) -> PyResult<Self> {
         let kept = match &self.kept {
             Precision::Double(kept) => {
-                let model = snapshot(py, kept)?;
-                Precision::Double(Kept::new(enter(py, 1, None, |context| model.copy(context))?))
+                Precision::Double(Kept::new(read(py, kept, 1, |context, model| model.copy(context))?))
             }
             Precision::Single(kept) => {
-                let model = snapshot(py, kept)?;
-                Precision::Single(Kept::new(enter(py, 1, None, |context| model.copy(context))?))
+                Precision::Single(Kept::new(read(py, kept, 1, |context, model| model.copy(context))?))
             }
         };
         Ok(Self { kept })

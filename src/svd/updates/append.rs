@@ -1,10 +1,11 @@
 //! Rows or columns that are appended.
 
 use crate::error::{Error, Result};
-use crate::matrix::{Dense, Mat, Matrix, Real, first_non_finite, power_of_two_below};
+use crate::matrix::{Dense, Mat, Matrix, Real, power_of_two_below};
 use crate::memory::collected;
 use crate::parallel::Context;
 use crate::state::Stored;
+use crate::svd::energy::refuse_non_finite;
 use crate::svd::updates::batch::{Batch, transposed};
 use crate::svd::updates::lcov::{Directed, by_pairs};
 use crate::svd::updates::ledger::{Kind, Ledger};
@@ -31,6 +32,7 @@ pub enum Method {
 
 /// Numbers within this range and its inverse have squares that neither overflow nor vanish.
 const RANGE: f64 = 1e100;
+
 impl<T: Stored> TruncatedSvd<T> {
     /// Works out the model with rows, or columns, behind its own.
     pub fn appended<B: Real>(
@@ -277,15 +279,8 @@ pub(super) fn largest_entry<B: Real>(context: &Context, x: &Matrix<'_, B>) -> Re
             }
         }
     }
-    if total.1 == 0.0 && total.0.is_finite() {
-        return Ok(total.0);
+    if total.1 != 0.0 || !total.0.is_finite() {
+        refuse_non_finite(context, x)?;
     }
-    let found = match x {
-        Matrix::Dense(x) => first_non_finite(context, x)?,
-        Matrix::Sparse(x) => x.first_non_finite(context, None)?,
-    };
-    match found {
-        Some((i, j, value)) => Err(Error::non_finite("A", value, format!("[{i}, {j}]"))),
-        None => Ok(total.0),
-    }
+    Ok(total.0)
 }

@@ -30,7 +30,7 @@ impl<T: Stored> Side<T> {
         };
         let width = self.width();
         if self.levels.iter().zip(&upward.rotations).map(doubt).sum::<f64>() <= DOUBT * width.max(1) as f64 {
-            return self.gram();
+            return self.gram(&upward);
         }
         let mut gram = Mat::zeros(width, width)?;
         for block in even_blocks(self.len(), BLOCK)? {

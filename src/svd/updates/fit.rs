@@ -50,9 +50,10 @@ impl<T: Stored> TruncatedSvd<T> {
         let k = if policy.robust { (params.k + 1).min(n).min(d) } else { params.k };
         let start = params.start.as_deref().map(|start| copied(start, VALUES)).transpose()?;
         let params = Params { k, start, ..*params };
+        let sums = sum_of_rows(context, a)?;
         let found = match centred {
             true => {
-                let means = collected(sums(context, a)?.into_iter().map(|sum| sum / n as f64), VALUES)?;
+                let means = collected(sums.iter().map(|sum| sum / n as f64), VALUES)?;
                 svds(context, &Adjusted { means: Some(means), ..Adjusted::new(*a) }, &params)?
             }
             false => svds(context, a, &params)?,
@@ -70,7 +71,7 @@ impl<T: Stored> TruncatedSvd<T> {
         let factors = projection(context, a, left)?;
         let largest = fit.residuals.iter().flatten().fold(0.0, |most: f64, residual| most.max(*residual));
         let empty = Self::with_policy(most, policy)?;
-        let mut model = Self::of(context, a, factors, energy, most, empty)?;
+        let mut model = Self::of(context, a, factors, (energy, sums), most, empty)?;
         model.ledger.residual = match centred {
             true => f64::INFINITY,
             false => model.s.first().map_or(0.0, |s| largest / s),
@@ -78,12 +79,12 @@ impl<T: Stored> TruncatedSvd<T> {
         Ok((model, fit))
     }
 
-    /// Of factors of a matrix.
+    /// Of factors of a matrix, with its energy and the sum of its rows.
     fn of<B: Real>(
         context: &Context,
         a: &Matrix<'_, B>,
         (u, mut s, v): (Mat<f64>, Vec<f64>, Mat<f64>),
-        energy: Option<f64>,
+        (energy, sums): (Option<f64>, Vec<f64>),
         most: usize,
         empty: Self,
     ) -> Result<Self> {
@@ -106,7 +107,7 @@ impl<T: Stored> TruncatedSvd<T> {
             right: Side::of(context, v.as_ref().cols(0..kept), empty.most)?,
             s,
             ledger,
-            moments: Moments { weights: [n as f64; 2], sums: Some(sums(context, a)?) },
+            moments: Moments { weights: [n as f64; 2], sums: Some(sums) },
             probe: empty.policy.probe.map(|seed| Probe::of(context, a, seed)).transpose()?,
             ..empty
         })
@@ -141,7 +142,8 @@ impl<T: Stored> TruncatedSvd<T> {
             }
         }
         let empty = Self::with_policy(self.most, self.policy)?;
-        let mut refreshed = Self::of(context, a, projection(context, a, left)?, energy, self.most, empty)?;
+        let (factors, measured) = (projection(context, a, left)?, (energy, sum_of_rows(context, a)?));
+        let mut refreshed = Self::of(context, a, factors, measured, self.most, empty)?;
         refreshed.counters = self.counters;
         refreshed.ledger.updates = self.ledger.updates;
         refreshed.ledger.residual = f64::INFINITY;
@@ -216,7 +218,7 @@ fn projection<B: Real>(
 }
 
 /// The sum of the rows.
-fn sums<B: Real>(context: &Context, a: &Matrix<'_, B>) -> Result<Vec<f64>> {
+fn sum_of_rows<B: Real>(context: &Context, a: &Matrix<'_, B>) -> Result<Vec<f64>> {
     let (n, d) = a.shape();
     let (ones, mut sums) = (Mat::from_fn(n, 1, |_, _| 1.0)?, Mat::zeros(d, 1)?);
     a.transposed_product(context, ones.as_ref(), sums.as_mut())?;

@@ -12,7 +12,7 @@
 
 use crate::error::{Error, Result};
 use crate::matrix::{Buffer, Dense, DenseMut, Mat, even_blocks, make_rows};
-use crate::memory::{collected, push, resize, room_for, zeros};
+use crate::memory::{collected, gathered, push, resize, room_for, zeros};
 use crate::parallel::Context;
 use crate::simd::{axpy, small_product};
 use crate::state::Stored;
@@ -99,7 +99,7 @@ pub(super) struct Rewrite<T> {
     /// The rotation of the uppermost of them.
     rotation: Option<Mat<f64>>,
     /// What these lose with rows that are written anew, or go.
-    lost: Vec<(usize, usize, Mat<f64>)>,
+    lost: Vec<Loss>,
     written: Option<Written>,
     /// Slots of the rows that come behind the others.
     appended: Vec<u32>,
@@ -383,12 +383,12 @@ impl<T: Stored> Side<T> {
         })
     }
 
-    /// The sum of r r' over all rows, from what the levels have of it.
-    pub fn gram(&self) -> Result<Mat<f64>> {
+    /// The sum of r r' over all rows, from what the levels have of it; `upward` is of all of them.
+    pub fn gram(&self, upward: &Upward) -> Result<Mat<f64>> {
         let width = self.width();
         let mut gram = Mat::zeros(width, width)?;
-        for (level, rotation) in self.levels.iter().zip(self.upward(0)?.rotations) {
-            let half = times(&level.gram, &rotation)?;
+        for (level, rotation) in self.levels.iter().zip(&upward.rotations) {
+            let half = times(&level.gram, rotation)?;
             let (depth, strides) = (rotation.ncols(), (1, width));
             small_product(
                 (width, width, depth),
@@ -462,12 +462,7 @@ impl<T: Stored> Side<T> {
         let rotation = below
             .checked_sub(1)
             .map(|top| times(&self.levels[top].rotation, above.as_ref().unwrap_or(&rotation)));
-        let used = appended_slots.iter().map(|&slot| slot as usize + 1).max().unwrap_or(0);
-        let slots = self.level.len().max(used);
-        let mut chunks = Vec::new();
-        for _ in self.chunks.len()..slots.div_ceil(CHUNK) {
-            push(&mut chunks, Buffer::zeros(CHUNK * self.stride, ROWS)?, ROWS)?;
-        }
+        let (slots, chunks) = self.slots_and_chunks(&appended_slots)?;
         let removed = collected(removed_positions.iter().copied(), ROWS)?;
         let rotation = rotation.transpose()?;
         let appended = appended_slots;
@@ -488,12 +483,7 @@ impl<T: Stored> Side<T> {
         let lost = losses(gone.into_iter(), below)?;
         let gram = round::<T>(context, rotation.ncols(), &mut rows)?;
         let written = Some(Written { slots, rows, gram, rotation: Mat::zeros(0, 0)?, onto: true });
-        let used = appended.iter().map(|&slot| slot as usize + 1).max().unwrap_or(0);
-        let slots = self.level.len().max(used);
-        let mut chunks = Vec::new();
-        for _ in self.chunks.len()..slots.div_ceil(CHUNK) {
-            push(&mut chunks, Buffer::zeros(CHUNK * self.stride, ROWS)?, ROWS)?;
-        }
+        let (slots, chunks) = self.slots_and_chunks(&appended)?;
         let (rotation, removed, growth, whole) = (Some(rotation), Vec::new(), self.growth, None);
         Ok(Rewrite { below, rotation, lost, written, appended, slots, chunks, removed, growth, whole })
     }
@@ -505,6 +495,14 @@ impl<T: Stored> Side<T> {
             return Err(Error::Allocation { bytes: end as u128 * 8, purpose: ROWS });
         }
         collected(self.free.iter().rev().copied().chain(self.level.len() as u32..).take(count), ROWS)
+    }
+
+    /// How many slots there will be with these, and memory for those that are beyond what there is.
+    fn slots_and_chunks(&self, appended: &[u32]) -> Result<(usize, Vec<Buffer<T>>)> {
+        let slots = appended.iter().map(|&slot| slot as usize + 1).fold(self.level.len(), usize::max);
+        let more = self.chunks.len()..slots.div_ceil(CHUNK);
+        let chunks = gathered(more.map(|_| Buffer::zeros(CHUNK * self.stride, ROWS)), ROWS)?;
+        Ok((slots, chunks))
     }
 
     /// How many levels a level of so many rows leaves as they are.
@@ -561,11 +559,10 @@ impl<T: Stored> Side<T> {
             return;
         }
         self.growth = growth;
-        for (level, count, gram) in lost {
+        for Loss { level, count, gram } in lost {
             let level = &mut self.levels[level];
             level.live -= count;
-            let entries = level.gram.as_mut_slice().iter_mut().zip(gram.as_slice());
-            entries.for_each(|(sum, lost)| *sum -= lost);
+            axpy(-1.0, gram.as_slice(), level.gram.as_mut_slice());
         }
         self.levels.truncate(below);
         if let (Some(top), Some(rotation)) = (self.levels.last_mut(), rotation) {
@@ -628,15 +625,10 @@ fn growth_by(rotation: &Mat<f64>) -> Result<f64> {
 }
 
 /// What levels below some number lose with these rows.
-fn losses<'g>(
-    gone: impl Iterator<Item = &'g Gathered>,
-    below: usize,
-) -> Result<Vec<(usize, usize, Mat<f64>)>> {
-    let mut losses = Vec::new();
-    for loss in gone.flat_map(|gone| &gone.lost).filter(|loss| loss.level < below) {
-        push(&mut losses, (loss.level, loss.count, loss.gram.copy()?), ROWS)?;
-    }
-    Ok(losses)
+fn losses<'g>(gone: impl Iterator<Item = &'g Gathered>, below: usize) -> Result<Vec<Loss>> {
+    let lost = gone.flat_map(|gone| &gone.lost).filter(|loss| loss.level < below);
+    let copied = lost.map(|loss| Ok::<_, Error>(Loss { gram: loss.gram.copy()?, ..*loss }));
+    gathered(copied, ROWS)
 }
 
 /// The product of two small matrices.

@@ -141,7 +141,7 @@ def test_rows_of_the_model_may_leave_and_come_back():
     np.testing.assert_allclose(product(model)[-3:], rows, atol=1e-12)
 
 
-# --- what others have found ---------------------------------------------------------------------------------
+# --- heavy, short, and none at all --------------------------------------------------------------------------
 
 
 def test_little_is_left_of_a_vector_and_all_of_it_counts():
