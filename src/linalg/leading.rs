@@ -12,23 +12,22 @@ use super::scaling::{scale, to_order_one};
 use super::small::cholesky_in_place;
 use super::syrk;
 use super::tridiagonal::{Tridiagonal, VECTORS, residual, solve_shifted, vectors_of};
+use super::tridiagonalise::{self, BLOCK, stride_of, tridiagonalise};
 use super::view::{Scratch, ScratchSize, view, view_mut};
 use crate::error::Result;
 use crate::matrix::{Dense, DenseMut, Real};
 use crate::simd::{axpy, dot, norm_sq};
+use faer::Par;
 use faer::dyn_stack::{MemStack, StackReq};
-use faer::linalg::{evd::tridiag, householder, triangular_solve};
-use faer::{Auto, Par, Spec};
+use faer::linalg::{householder, triangular_solve};
 
-/// Reflectors that are applied together.
-const BLOCK: usize = 16;
 /// A vector that is shorter than this without those before it is taken for one of them.
 const REPEATED: f64 = 0.7;
 
 /// What [`leading_eigh_into`] works in for order `n` and so many eigenpairs.
 pub fn leading_eigh_scratch(n: usize, count: usize) -> ScratchSize {
-    let fast = StackReq::new::<f64>(Work::len(n, count)).and(stack_of_faer(n, count));
-    ScratchSize(StackReq::new::<f64>(n * n).and(fast.or(stack_of_everything(n))))
+    let fast = StackReq::new::<f64>(Work::len(n, count)).and(stack_of_reflectors(n, count));
+    ScratchSize(fast.or(stack_of_everything(n)))
 }
 
 /// What [`by_everything`] takes.
@@ -36,17 +35,9 @@ pub(super) fn stack_of_everything(n: usize) -> StackReq {
     StackReq::new::<f64>(n * n + n).and(stack_of_eigh::<f64>(n))
 }
 
-fn stack_of_faer(n: usize, count: usize) -> StackReq {
+fn stack_of_reflectors(n: usize, count: usize) -> StackReq {
     let below = n.saturating_sub(1);
-    tridiag::tridiag_in_place_scratch::<f64>(n, Par::Seq, parameters()).or(
-        householder::apply_block_householder_sequence_on_the_left_in_place_scratch::<f64>(
-            below, BLOCK, count,
-        ),
-    )
-}
-
-fn parameters() -> Spec<tridiag::TridiagParams, f64> {
-    Spec::new(Auto::<f64>::auto())
+    householder::apply_block_householder_sequence_on_the_left_in_place_scratch::<f64>(below, BLOCK, count)
 }
 
 /// The `values.len()` largest eigenvalues, descending, of a symmetric A, of which only the lower triangle is read and
@@ -72,9 +63,8 @@ pub fn leading_eigh_into(
     if count == 0 {
         return Ok(());
     }
-    let (mut copy, stack) = scratch.stack().make_with(n * n, |k| a.as_ref().get(k % n, k / n));
-    if !by_bisection(a, Dense::column_major(&copy, n, n), values, vectors.reborrow(), stack) {
-        by_everything(DenseMut::column_major(&mut copy, n, n), values, vectors, stack)?;
+    if !by_bisection(a.as_ref(), values, vectors.reborrow(), scratch.stack()) {
+        by_everything(a, values, vectors, scratch.stack())?;
     }
     scale(values, unit);
     Ok(())
@@ -109,6 +99,9 @@ pub(super) fn by_everything(
 
 /// Memory of [`by_bisection`].
 struct Work<'a> {
+    /// A, its columns in whole registers.
+    padded: &'a mut [f64],
+    reduction: &'a mut [f64],
     tridiagonal: Tridiagonal<'a>,
     factors: &'a mut [f64],
     gram: &'a mut [f64],
@@ -118,24 +111,27 @@ struct Work<'a> {
 
 impl<'a> Work<'a> {
     fn len(n: usize, count: usize) -> usize {
-        2 * n + BLOCK * n + count * count + 2 * VECTORS * n + work_of(n)
+        let reduction = n * stride_of(n) + tridiagonalise::work_of(n);
+        reduction + 2 * n + BLOCK * n + count * count + 2 * VECTORS * n + work_of(n)
     }
 
     fn cut(work: &'a mut [f64], n: usize, count: usize) -> Self {
+        let (padded, work) = work.split_at_mut(n * stride_of(n));
+        let (reduction, work) = work.split_at_mut(tridiagonalise::work_of(n));
         let (diagonal, work) = work.split_at_mut(n);
         let (beside, work) = work.split_at_mut(n);
         let (factors, work) = work.split_at_mut(BLOCK * (n - 1));
         let (gram, work) = work.split_at_mut(count * count);
         let (multipliers, work) = work.split_at_mut(2 * VECTORS * n);
         let tridiagonal = Tridiagonal { diagonal, beside };
-        Self { tridiagonal, factors, gram, multipliers, check: &mut work[..work_of(n)] }
+        let check = &mut work[..work_of(n)];
+        Self { padded, reduction, tridiagonal, factors, gram, multipliers, check }
     }
 }
 
-/// False if what is found does not stand the check. A is destroyed, `copy` is what it was.
+/// False if what is found does not stand the check.
 fn by_bisection(
-    mut a: DenseMut<'_, f64>,
-    copy: Dense<'_, f64>,
+    a: Dense<'_, f64>,
     values: &mut [f64],
     mut vectors: DenseMut<'_, f64>,
     stack: &mut MemStack,
@@ -143,19 +139,11 @@ fn by_bisection(
     let (n, count, stride) = (a.nrows(), values.len(), vectors.col_stride());
     let (mut work, stack) = stack.make_with(Work::len(n, count), |_| 0.0f64);
     let mut work = Work::cut(&mut work, n, count);
-    let mut factors = DenseMut::column_major(work.factors, BLOCK, n - 1);
-    tridiag::tridiag_in_place(
-        view_mut(a.reborrow()),
-        view_mut(factors.reborrow()),
-        Par::Seq,
-        stack,
-        parameters(),
-    );
-    let a = a.as_ref();
-    for i in 0..n {
-        work.tridiagonal.diagonal[i] = a.get(i, i);
-        work.tridiagonal.beside[i] = if i > 0 { a.get(i, i - 1) } else { 0.0 };
+    for (j, to) in work.padded.chunks_exact_mut(stride_of(n)).enumerate() {
+        to[..n].copy_from_slice(a.col(j).unwrap_or_default());
     }
+    let Tridiagonal { diagonal, beside } = &mut work.tridiagonal;
+    tridiagonalise(work.padded, diagonal, beside, work.factors, work.reduction);
     let norm = work.tridiagonal.normalise();
     work.tridiagonal.largest(values);
     let Tridiagonal { diagonal, beside } = &work.tridiagonal;
@@ -169,8 +157,8 @@ fn by_bisection(
     if n > 1 {
         let below = vectors.reborrow().window(1..n, 0..count);
         householder::apply_block_householder_sequence_on_the_left_in_place_with_conj(
-            view(a.window(1..n, 0..n - 1)),
-            view(factors.as_ref()),
+            view(Dense::column_major(work.padded, stride_of(n), n).window(1..n, 0..n - 1)),
+            view(Dense::column_major(work.factors, BLOCK, n - 1)),
             faer::Conj::No,
             view_mut(below),
             Par::Seq,
@@ -178,7 +166,7 @@ fn by_bisection(
         );
     }
     scale(values, norm);
-    is_leading_eigh(copy, values, vectors.as_ref(), work.check)
+    is_leading_eigh(a, values, vectors.as_ref(), work.check)
 }
 
 /// Z L'^-1 for Z'Z = L L'. False, and Z as it was, if a column is close to those before it.
@@ -264,8 +252,7 @@ mod tests {
         let (mut values, mut vectors) = (vec![0.0; count], Mat::zeros(n, count).unwrap());
         let mut scratch = Scratch::new(leading_eigh_scratch(n, count)).unwrap();
         to_order_one(copy.as_mut()).unwrap();
-        let kept = copy.copy().unwrap();
-        by_bisection(copy.as_mut(), kept.as_ref(), &mut values, vectors.as_mut(), scratch.stack())
+        by_bisection(copy.as_ref(), &mut values, vectors.as_mut(), scratch.stack())
     }
 
     /// Orthonormal, in order, eigenvectors of the symmetric A, and of its largest eigenvalues.

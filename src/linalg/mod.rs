@@ -69,6 +69,7 @@ mod svd;
 mod testing;
 mod triangle;
 mod tridiagonal;
+mod tridiagonalise;
 mod tsqr;
 mod view;
 mod whiten;
