@@ -13,7 +13,7 @@
 //! | `vector` | [`dot`], [`axpy`], [`sum`], [`norm_sq`] |
 //! | `extended` | [`Extended`]: sums in twice the working precision |
 //! | `residual` | residual and gradient of a least-squares problem in one read of the matrix |
-//! | `small` | [`small_product`] of matrices whose rows are contiguous |
+//! | `small` | [`small_product`] of matrices whose rows are contiguous, and [`add_small_gram`] |
 //! | `narrow` | rows as a tile of columns in the first cache, and what is made of them there |
 //! | `fwht` | [`fwht()`]: the Walsh-Hadamard transform of a tile; [`fwht_across`]: a few of its stages |
 //! | `sparse` | [`gather_dot`] of a compressed line, [`add_outer_products`], [`add_tails`] and [`residual_lines`] of many, [`add_lines`] on unchecked ones |
@@ -35,7 +35,7 @@ pub use extended::{Extended, axpy_extended, dot_extended};
 pub use fwht::{fwht, fwht_across};
 pub use lanes::Element;
 pub use residual::{residual_cols, residual_rows};
-pub use small::small_product;
+pub use small::{add_small_gram, small_product};
 pub use sparse::{
     Index, add_lines, add_lines_of_many, add_outer_products, add_squares_of_lines, add_tails, gather_dot,
     residual_lines,

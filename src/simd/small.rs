@@ -25,25 +25,39 @@ kernel! {
             return;
         }
         assert!(depth == 0 || (m - 1) * strides.0 + (depth - 1) * strides.1 < a.len());
-        let step = if V::ROOM == 16 { 4 } else { 2 };
         let mut j = 0;
         while j < n {
-            let left = (n - j).div_ceil(8);
-            let strip = Strip { shape, j, a, strides, b, accumulate };
-            let taken = if left >= step && n - j >= step * 8 {
-                match step {
-                    4 => strip.rows::<V, 4, 4, true>(out),
-                    _ => strip.rows::<V, 2, 2, true>(out),
+            j += 8 * Strip { shape, j, a, strides, b, accumulate }.registers::<V>(4, out);
+        }
+    }
+}
+
+kernel! {
+    /// `out += r'r` for rows of so many numbers, one after the other: of a symmetric `out`, of which that computes little
+    /// more than half where there are many rows.
+    ///
+    /// Panics if a slice is too short.
+    pub fn add_small_gram<V>(width: usize, rows: &[f64], out: &mut [f64]) {
+        assert!(out.len() >= width * width);
+        let depth = rows.len().checked_div(width).unwrap_or(0);
+        if depth == 0 {
+            return;
+        }
+        // With few rows it takes longer to copy the other half.
+        let whole = depth < width;
+        let mut j = 0;
+        while j < width {
+            let m = if whole { width } else { width.min(j + 16) };
+            let shape = (m, width, depth);
+            let strip = Strip { shape, j, a: rows, strides: (1, width), b: rows, accumulate: true };
+            j += 8 * strip.registers::<V>(if whole { 4 } else { 2 }, out);
+        }
+        if !whole {
+            for i in 1..width {
+                for j in 0..i {
+                    out[i * width + j] = out[j * width + i];
                 }
-                step
-            } else if n - j >= 8 {
-                strip.rows::<V, 4, 1, true>(out);
-                1
-            } else {
-                strip.rows::<V, 4, 1, false>(out);
-                1
-            };
-            j += 8 * taken;
+            }
         }
     }
 }
@@ -59,6 +73,33 @@ struct Strip<'s> {
 }
 
 impl Strip<'_> {
+    /// All rows of as many registers of columns as there are and as there is room for, `most` at most. Returns how many.
+    #[inline(always)]
+    fn registers<V: Lanes>(&self, most: usize, out: &mut [f64]) -> usize {
+        match (((self.shape.1 - self.j) / 8).min(most), V::ROOM) {
+            (4.., 16) => {
+                self.rows::<V, 4, 4, true>(out);
+                4
+            }
+            (2.., 16) => {
+                self.rows::<V, 8, 2, true>(out);
+                2
+            }
+            (2.., _) => {
+                self.rows::<V, 2, 2, true>(out);
+                2
+            }
+            (1, _) => {
+                self.rows::<V, 4, 1, true>(out);
+                1
+            }
+            (0, _) => {
+                self.rows::<V, 4, 1, false>(out);
+                1
+            }
+        }
+    }
+
     /// All rows, `ROWS` at a time. Registers are whole, or one that is not.
     #[inline(always)]
     fn rows<V: Lanes, const ROWS: usize, const REGISTERS: usize, const WHOLE: bool>(&self, out: &mut [f64]) {
@@ -67,6 +108,10 @@ impl Strip<'_> {
         while i + ROWS <= m {
             self.block::<V, ROWS, REGISTERS, WHOLE>(i, out);
             i += ROWS;
+        }
+        while ROWS == 8 && i + 4 <= m {
+            self.block::<V, 4, REGISTERS, WHOLE>(i, out);
+            i += 4;
         }
         while i < m {
             self.block::<V, 1, REGISTERS, WHOLE>(i, out);
@@ -144,6 +189,24 @@ mod tests {
                     assert!(outcomes.iter().all(|out| same_bits(out, &expected)), "{m} {n} {depth}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_gram_matrix_is_the_product_that_it_is() {
+        let number = |k: usize| ((k * 2654435761) % 1009) as f64 / 1009.0 - 0.5;
+        for (width, depth) in [(0, 3), (1, 0), (5, 2), (16, 16), (33, 20), (40, 100), (64, 64), (71, 90)] {
+            let rows: Vec<f64> = (0..width * depth).map(number).collect();
+            let start: Vec<f64> =
+                (0..width * width).map(|k| number(k / width.max(1) + k % width.max(1))).collect();
+            let mut expected = start.clone();
+            small_product((width, width, depth), &rows, (1, width), &rows, &mut expected, true);
+            let outcomes = on_every_path(|| {
+                let mut out = start.clone();
+                add_small_gram(width, &rows, &mut out);
+                out
+            });
+            assert!(outcomes.iter().all(|out| same_bits(out, &expected)), "{width} {depth}");
         }
     }
 }

@@ -161,13 +161,13 @@ impl<T: Stored> TruncatedSvd<T> {
         };
         let found = if self.policy.robust { found.shrunk() } else { found };
         let Ritz { s, f, rotation, rows, next, discarded } = found;
-        let of_batch = f.as_ref().rows(values.len()..f.nrows());
+        let of_batch = Mat::copy_of(f.as_ref().cols(values.len()..f.ncols()))?;
         let fresh = match q {
-            Some(q) => rotated(context, &Mat::copy_of(q.t())?, &Mat::copy_of(of_batch.t())?)?,
-            None => Mat::copy_of(of_batch.t())?,
+            Some(q) => rotated(context, &Mat::copy_of(q.t())?, &of_batch)?,
+            None => of_batch,
         };
         let every = collected(0..fresh.ncols(), VALUES)?;
-        let of_model = Mat::copy_of(f.as_ref().rows(0..values.len()).t())?;
+        let of_model = Mat::copy_of(f.as_ref().cols(0..values.len()))?;
         let appended = Some((fresh.ncols(), &every[..], fresh));
         let rewrite = |side: &Side<T>, update: Update<'_>| match method {
             Method::Lcov(_) => side.rewrite_extended(context, update),
@@ -179,7 +179,7 @@ impl<T: Stored> TruncatedSvd<T> {
         let fresh = Mat::copy_of(rows.as_ref().cols(known..columns.len()))?;
         let rows = if new.is_empty() { rows } else { Mat::copy_of(rows.as_ref().cols(0..known))? };
         let update = Update {
-            touched: Some((&slots, &gathered, rows)),
+            touched: Some((&slots, gathered, rows)),
             appended: (wider > 0).then_some((wider, &new[..], fresh)),
             ..Update::rotation(rotation)
         };

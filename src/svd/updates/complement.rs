@@ -103,7 +103,7 @@ pub(super) fn power(context: &Context, x: &dyn Complement, seed: u64) -> Result<
 }
 
 /// Columns made orthonormal, fewer if they are linearly dependent, with their products with X.
-pub(super) fn orthonormalised(context: &Context, x: &dyn Complement, mut q: Mat<f64>) -> Result<Directions> {
+fn orthonormalised(context: &Context, x: &dyn Complement, mut q: Mat<f64>) -> Result<Directions> {
     const GOOD_CONDITION: f64 = 30.0;
     const MOST_CONDITION: f64 = 1e6;
     while q.ncols() > 0 {

@@ -58,7 +58,7 @@ impl<T: Stored> TruncatedSvd<T> {
         let slots = shorter.slots_at(positions)?;
         let gone = shorter.gather(context, &slots, shorter.height())?;
         let Remainder { rotation, turned, s, dropped } = self.without(&gone)?;
-        let update = Update { removed: Some((positions, &gone)), ..Update::rotation(rotation) };
+        let update = Update { removed: Some((positions, gone)), ..Update::rotation(rotation) };
         let shorter = shorter.rewrite(context, update)?;
         let other = other.rewrite(context, Update::rotation(turned))?;
         let (left, right) = if end == End::Rows { (shorter, other) } else { (other, shorter) };

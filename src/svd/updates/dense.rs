@@ -4,17 +4,15 @@
 //! The complement is made orthonormal as a whole (Zha and Simon 1999), or compressed to 10 directions by Lanczos (Vecharynski
 //! and Saad 2014) or the power method (Yamazaki et al. 2015), by products with E and V alone.
 
-use crate::error::Result;
-use crate::linalg::{cholesky_qr2, matmul, syrk};
+use crate::error::{Error, Result};
+use crate::linalg::{cholesky_qr2, gram, matmul, pivoted_cholesky, syrk};
 use crate::matrix::{Buffer, Dense, Mat, Products, Real, even_blocks, make_rows};
-use crate::memory::{collected, push, room_for};
+use crate::memory::{collected, push, room_for, zeros};
 use crate::parallel::Context;
-use crate::simd::axpy;
+use crate::simd::{axpy, norm_sq};
 use crate::state::Stored;
 use crate::svd::updates::batch::{Batch, visit_entries};
-use crate::svd::updates::complement::{
-    Complement, DIRECTIONS, Directions, NOTHING, lanczos, orthonormalised, power,
-};
+use crate::svd::updates::complement::{Complement, DIRECTIONS, Directions, NOTHING, lanczos, power};
 use crate::svd::updates::lcov::{Core, Directed, beyond, core};
 use crate::svd::updates::ledger::Kind;
 use crate::svd::updates::ritz::{Ritz, Stacked, VALUES};
@@ -79,8 +77,9 @@ impl<T: Stored> TruncatedSvd<T> {
         let side = side.anew(context, &v, &ritz.rotation, more, (fresh, None))?;
         let appended = longer.slots_for(s)?;
         let u = longer.all(context, slots_with(longer, &appended))?;
-        let rows = Mat::copy_of(ritz.f.as_ref().rows(l..l + s).t())?;
-        let longer = longer.anew(context, &u, &part(&ritz.f, 0, l)?, None, (appended, Some(&rows)))?;
+        let rows = Mat::copy_of(ritz.f.as_ref().cols(l..l + s))?;
+        let of_model = Mat::copy_of(ritz.f.as_ref().cols(0..l).t())?;
+        let longer = longer.anew(context, &u, &of_model, None, (appended, Some(&rows)))?;
         let (left, right) = if end == End::Rows { (longer, side) } else { (side, longer) };
         let ledger = self.ledger.after(kind, 0.0, ritz.next * unit, ritz.discarded * unit * unit);
         Ok(Some(Change {
@@ -213,29 +212,37 @@ struct Columns<'a, 'b, B> {
 }
 
 impl<B: Real> Columns<'_, '_, B> {
-    /// All of X made orthonormal.
+    /// All of X made orthonormal: as many of its columns as are linearly independent.
     fn orthonormal(&self, context: &Context) -> Result<(Directions, Option<f64>)> {
+        /// A column shorter than this beside its row of E has lost digits.
         const SHORT: f64 = 0.1;
-        let s = self.count();
-        let mut x = self.product(context, &Mat::identity(s)?)?;
-        let (mut whole, mut shortest) = (collected((0..s).map(|_| 0.0), ROWS)?, f64::INFINITY);
-        visit_entries(&self.batch.local(), &mut |i, _, value| whole[i] += value * value);
-        for i in 0..s {
-            let left = crate::simd::norm_sq(x.col(i));
-            shortest = shortest.min(if whole[i] > 0.0 { (left / whole[i]).sqrt() } else { 0.0 });
-        }
-        if shortest < SHORT {
+        let mut squares: Vec<f64> = zeros(self.count(), ROWS)?;
+        visit_entries(&self.batch.local(), &mut |i, _, value| squares[i] += value * value);
+        let whole = collected(squares.iter().copied().filter(|&square| square > 0.0), ROWS)?;
+        let filled = collected((0..squares.len()).filter(|&i| squares[i] > 0.0), ROWS)?;
+        let mut x = self.product(context, &chosen(&Mat::identity(self.count())?, &filled)?)?;
+        let share = |x: &Mat<f64>, j: usize| (norm_sq(x.col(j)) / whole[j]).sqrt();
+        if (0..x.ncols()).any(|j| share(&x, j) < SHORT) {
             self.restore(context, &mut x)?;
         }
-        if shortest > NOTHING {
-            let q = cholesky_qr2(context, x)?;
-            let along = self.transposed_product(context, &q)?;
-            return Ok((Directions { q, along }, None));
-        }
-        let found = orthonormalised(context, self, x)?;
-        let left_out = (found.q.ncols() < s).then(|| NOTHING * whole.iter().sum::<f64>().sqrt());
-        Ok((found, left_out))
+        let beside = collected((0..x.ncols()).filter(|&j| share(&x, j) > NOTHING), ROWS)?;
+        let x = chosen(&x, &beside)?;
+        let units = collected((0..x.ncols()).map(|j| norm_sq(x.col(j)).sqrt().recip()), ROWS)?;
+        let gram = gram::<f64, ()>(context, &x.as_ref(), &units, || (), |_, _, _| ())?.0;
+        let independent = pivoted_cholesky(&gram, NOTHING * NOTHING)?
+            .ok_or_else(|| Error::Internal("a complement that is not finite".into()))?;
+        let q = cholesky_qr2(context, chosen(&x, &independent.order[..independent.rows.nrows()])?)?;
+        let along = self.transposed_product(context, &q)?;
+        let left_out = (q.ncols() < filled.len()).then(|| NOTHING * whole.iter().sum::<f64>().sqrt());
+        Ok((Directions { q, along }, left_out))
     }
+}
+
+/// Some columns.
+fn chosen(columns: &Mat<f64>, which: &[usize]) -> Result<Mat<f64>> {
+    let mut some = Mat::zeros(columns.nrows(), which.len())?;
+    which.iter().enumerate().for_each(|(to, &from)| some.col_mut(to).copy_from_slice(columns.col(from)));
+    Ok(some)
 }
 
 impl<B: Real> Complement for Columns<'_, '_, B> {

@@ -63,7 +63,7 @@ impl<T: Stored> TruncatedSvd<T> {
             collected((0..deltas.len()).map(|k| (touched_columns[columns[k] as usize], deltas[k])), VALUES)?;
         let sum = self.sum(&left, &right, change, 2.0 * crossed + squares)?;
         let found = sum.solve(context, MANY * self.most)?;
-        Ok(Change { probed, ..self.changed(context, (&left, &right), found, added, energy)? })
+        Ok(Change { probed, ..self.changed(context, (left, right), found, added, energy)? })
     }
 
     /// Works out the model plus X Y', of m x s and n x s matrices.
@@ -104,7 +104,7 @@ impl<T: Stored> TruncatedSvd<T> {
         let found =
             if s <= MANY * self.most { sum.solve_by_qr()? } else { sum.solve(context, MANY * self.most)? };
         let probed = self.probed_product(context, x, y)?;
-        Ok(Change { probed, ..self.changed(context, (&left, &right), found, added, None)? })
+        Ok(Change { probed, ..self.changed(context, (left, right), found, added, None)? })
     }
 
     fn sum<D: Products>(
@@ -127,13 +127,13 @@ impl<T: Stored> TruncatedSvd<T> {
     fn changed(
         &self,
         context: &Context,
-        (left, right): (&Touch<'_, T>, &Touch<'_, T>),
+        (left, right): (Touch<'_, T>, Touch<'_, T>),
         found: Changed,
         added: Vec<(usize, f64)>,
         energy: Option<f64>,
     ) -> Result<Change<T>> {
-        let rewrite = |touch: &Touch<'_, T>, (rotation, rows): (Mat<f64>, Mat<f64>)| {
-            let touched = Some((&touch.slots[..], &touch.gathered, rows));
+        let rewrite = |touch: Touch<'_, T>, (rotation, rows): (Mat<f64>, Mat<f64>)| {
+            let touched = Some((&touch.slots[..], touch.gathered, rows));
             let update = Update { touched, ..Update::rotation(rotation) };
             touch.side.rewrite(context, update)
         };

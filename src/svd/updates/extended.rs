@@ -88,8 +88,10 @@ impl<T: Stored> Side<T> {
             appended.as_ref().map_or(&[][..], |appended| appended.1).iter().map(|&i| appended_slots[i]);
         let touched_slots = touched.as_ref().map_or(&[][..], |touched| touched.0);
         let slots = collected(touched_slots.iter().copied().chain(filled), ROWS)?;
-        let gone = touched.as_ref().map(|touched| touched.1);
-        let values = touched.map_or_else(|| Mat::zeros(0, 0), |touched| Ok(touched.2))?;
+        let (gone, values) = match touched {
+            Some((_, gone, values)) => (Some(gone), values),
+            None => (None, Mat::zeros(0, 0)?),
+        };
         let fresh = appended.map_or_else(|| Mat::zeros(0, 0), |appended| Ok(appended.2))?;
         self.onto_the_top(
             context,

@@ -26,6 +26,7 @@ pub enum Directed {
 /// The singular values of M, and its vectors.
 pub(super) struct Core {
     pub s: Vec<f64>,
+    /// F1 over F2, row i in column i.
     pub f: Mat<f64>,
     /// G1 over G2.
     pub g: Mat<f64>,
@@ -98,7 +99,7 @@ pub(super) fn core<B: Real>(z: &Stacked<'_, '_, B>, along: &Mat<f64>, of_q: &Mat
     let next = found.s.get(kept).copied().unwrap_or(0.0);
     let mut s = found.s;
     s.truncate(kept);
-    Ok(Core { s, f, g, next, discarded })
+    Ok(Core { s, f: Mat::copy_of(f.as_ref().t())?, g, next, discarded })
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use crate::svd::solve::svds;
 use crate::svd::updates::batch::{Batch, visit_entries};
 use crate::svd::updates::coordinates::Coordinates;
 use crate::svd::updates::side::rotated;
+use std::ops::Range;
 
 /// What memory is for.
 pub(super) const VALUES: &str = "singular values";
@@ -28,7 +29,7 @@ pub(super) const VALUES: &str = "singular values";
 pub(super) struct Ritz {
     /// The largest first.
     pub s: Vec<f64>,
-    /// Left singular vectors: F1 over F2.
+    /// Left singular vectors: F1 over F2, row i in column i.
     pub f: Mat<f64>,
     /// What V is multiplied with in rows that E does not touch, row i in column i.
     pub rotation: Mat<f64>,
@@ -86,9 +87,10 @@ impl<B: Real> Stacked<'_, '_, B> {
         const NO_SIGN: f64 = 1e-8;
         for j in 0..f.ncols() {
             let column = f.col_mut(j);
-            let largest = column.iter().fold(0.0f64, |most, &x| if x.abs() > most.abs() { x } else { most });
+            let largest =
+                || column.iter().fold(0.0f64, |most, &x| if x.abs() > most.abs() { x } else { most });
             let of_model = if j < self.s.len() { column[j] } else { 0.0 };
-            let sign = if of_model.abs() > NO_SIGN { of_model } else { largest };
+            let sign = if of_model.abs() > NO_SIGN { of_model } else { largest() };
             if sign < 0.0 {
                 column.iter_mut().for_each(|x| *x = -*x);
             }
@@ -117,7 +119,7 @@ pub(super) fn by_gram<B: Real>(context: &Context, z: &Stacked<'_, '_, B>) -> Res
     if s.last().is_some_and(|last| s[0] > most_ratio * last) {
         return Ok(None);
     }
-    let f = z.signed(Mat::copy_of(vectors.as_ref().cols(0..kept))?);
+    let f = Mat::copy_of(z.signed(vectors).as_ref().cols(0..kept).t())?;
     let next = values.get(kept).map_or(0.0, |value| value.max(0.0).sqrt());
     let discarded = (trace - values[..kept].iter().sum::<f64>()).max(next * next);
     by_left(context, z, s, f, next, discarded).map(Some)
@@ -161,9 +163,14 @@ fn by_left<B: Real>(
     next: f64,
     discarded: f64,
 ) -> Result<Ritz> {
-    let (l, kept) = (z.s.len(), s.len());
-    let rotation = Mat::from_fn(kept, l, |j, i| z.s[i] * f[(i, j)] / s[j])?;
-    let weights = Mat::from_fn(kept, z.len() - l, |j, i| f[(l + i, j)] / s[j])?;
+    let l = z.s.len();
+    let mut over = f.copy()?;
+    for i in 0..f.ncols() {
+        let factor = z.s.get(i).copied().unwrap_or(1.0);
+        over.col_mut(i).iter_mut().zip(&s).for_each(|(value, s)| *value = factor * *value / s);
+    }
+    let of = |columns: Range<usize>| Mat::copy_of(over.as_ref().cols(columns));
+    let (rotation, weights) = (of(0..l)?, of(l..f.ncols())?);
     let mut rows = rotated(context, z.touched, &rotation)?;
     z.batch.add_transposed_times(context, &weights, &mut rows)?;
     Ok(Ritz { s, f, rotation, rows, next, discarded })
@@ -236,6 +243,7 @@ fn in_coordinates<B: Real>(
     for j in (0..kept).filter(|&j| f.col(j) != turned.col(j)) {
         g.col_mut(j).iter_mut().for_each(|x| *x = -*x);
     }
+    let f = Mat::copy_of(f.as_ref().t())?;
     let (rotation, rows) = coordinates.of_coordinates(g.as_ref())?;
     let discarded = (z.energy(context)? - s.iter().map(|s| s * s).sum::<f64>()).max(next * next);
     let lost = coordinates.lost * z.s.first().copied().unwrap_or(0.0);

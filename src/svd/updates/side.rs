@@ -12,9 +12,9 @@
 
 use crate::error::{Error, Result};
 use crate::matrix::{Buffer, Dense, DenseMut, Mat, even_blocks, make_rows};
-use crate::memory::{collected, gathered, push, resize, room_for, zeros};
+use crate::memory::{collected, extend, gathered, push, resize, room_for, zeros};
 use crate::parallel::Context;
-use crate::simd::{axpy, small_product};
+use crate::simd::{add_small_gram, axpy, small_product};
 use crate::state::Stored;
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -68,7 +68,8 @@ pub(super) struct Gathered {
     pub rows: Mat<f64>,
     /// What levels lose with them.
     lost: Vec<Loss>,
-    upward: Upward,
+    /// What they were multiplied with, if that was made.
+    upward: Option<Upward>,
 }
 
 /// What a level loses with rows that go.
@@ -80,6 +81,14 @@ pub(super) struct Loss {
 }
 
 impl Loss {
+    /// With so many rows, as the level stores them.
+    fn of(level: usize, count: usize, rows: &[f64]) -> Result<Self> {
+        let depth = rows.len() / count;
+        let mut gram = Mat::zeros(depth, depth)?;
+        add_small_gram(depth, rows, gram.as_mut_slice());
+        Ok(Self { level, count, gram })
+    }
+
     fn add(&mut self, other: &Self) {
         self.count += other.count;
         axpy(1.0, other.gram.as_slice(), self.gram.as_mut_slice());
@@ -129,11 +138,11 @@ pub(super) struct Update<'u> {
     /// All rows are multiplied with this.
     pub rotation: Mat<f64>,
     /// Rows that get other numbers, and these.
-    pub touched: Option<(&'u [u32], &'u Gathered, Mat<f64>)>,
+    pub touched: Option<(&'u [u32], Gathered, Mat<f64>)>,
     /// Rows that come behind the others: how many, which of them are not zero, and these.
     pub appended: Option<(usize, &'u [usize], Mat<f64>)>,
     /// Positions of rows that go, ascending, and what they were.
-    pub removed: Option<(&'u [usize], &'u Gathered)>,
+    pub removed: Option<(&'u [usize], Gathered)>,
 }
 
 impl<T> Rewrite<T> {
@@ -267,10 +276,50 @@ impl<T: Stored> Side<T> {
 
     /// The rows in these slots, and what the levels below some number lose if they go.
     pub fn gather(&self, context: &Context, slots: &[u32], below: usize) -> Result<Gathered> {
+        match slots.len() < self.width() {
+            true => self.carry(slots, below),
+            false => self.gather_many(context, slots, below),
+        }
+    }
+
+    /// The same whose bits do not depend on how many there are.
+    fn gather_many(&self, context: &Context, slots: &[u32], below: usize) -> Result<Gathered> {
         let lowest = slots.iter().map(|&slot| self.level[slot as usize].into()).min();
         let upward = self.upward(lowest.unwrap_or(self.levels.len()))?;
         let (rows, lost) = self.gather_by(context, slots, &upward, below)?;
-        Ok(Gathered { rows, lost, upward })
+        Ok(Gathered { rows, lost, upward: Some(upward) })
+    }
+
+    /// The same of a few rows, from level to level: fewer products than those of the rotations.
+    fn carry(&self, slots: &[u32], below: usize) -> Result<Gathered> {
+        let by_level = self.by_level(slots)?;
+        let level_of = |i: u32| usize::from(self.level[slots[i as usize] as usize]);
+        let lowest = by_level.first().map_or(self.levels.len(), |&i| level_of(i));
+        let (mut staged, mut lifted, mut lost) = (Vec::new(), Vec::new(), Vec::new());
+        let mut count = 0;
+        for level in lowest..self.levels.len() {
+            let rotation = &self.levels[level].rotation;
+            let (width, depth) = (rotation.nrows(), rotation.ncols());
+            let before = count;
+            while count < by_level.len() && level_of(by_level[count]) == level {
+                let from = &self.stored(slots[by_level[count] as usize])[..depth];
+                extend(&mut staged, from.iter().map(|from| from.to_f64()), ROWS)?;
+                count += 1;
+            }
+            if count > before && level < below {
+                push(&mut lost, Loss::of(level, count - before, &staged[before * depth..])?, ROWS)?;
+            }
+            resize(&mut lifted, count * width, 0.0, ROWS)?;
+            let shape = (count, width, depth);
+            small_product(shape, &staged, (depth, 1), rotation.as_slice(), &mut lifted, false);
+            std::mem::swap(&mut staged, &mut lifted);
+        }
+        let width = self.width();
+        let mut rows = Mat::zeros(width, slots.len())?;
+        for (row, &i) in staged.chunks_exact(width.max(1)).zip(&by_level) {
+            rows.col_mut(i as usize).copy_from_slice(row);
+        }
+        Ok(Gathered { rows, lost, upward: None })
     }
 
     /// By blocks of rows, level after level.
@@ -334,9 +383,7 @@ impl<T: Stored> Side<T> {
             small_product((count, width, depth), staged, (depth, 1), rotation.as_slice(), these, false);
             out = rest;
             if level < below {
-                let mut gram = Mat::zeros(depth, depth)?;
-                small_product((depth, depth, count), staged, (1, depth), staged, gram.as_mut_slice(), true);
-                push(&mut lost, Loss { level, count, gram }, ROWS)?;
+                push(&mut lost, Loss::of(level, count, staged)?, ROWS)?;
             }
         }
         Ok((rows, lost))
@@ -360,7 +407,7 @@ impl<T: Stored> Side<T> {
 
     /// The rows at these positions.
     pub fn rows_at(&self, context: &Context, positions: &[usize]) -> Result<Mat<f64>> {
-        Ok(self.gather(context, &self.slots_at(positions)?, 0)?.rows)
+        Ok(self.gather_many(context, &self.slots_at(positions)?, 0)?.rows)
     }
 
     /// The slots of these positions.
@@ -421,8 +468,14 @@ impl<T: Stored> Side<T> {
     ) -> Result<Rewrite<T>> {
         let Update { rotation, touched, appended, removed } = update;
         let width = rotation.nrows();
-        let touched_slots = touched.as_ref().map_or(&[][..], |touched| touched.0);
-        let removed_positions = removed.map_or(&[][..], |removed| removed.0);
+        let (touched_slots, touched, rows) = match touched {
+            Some((slots, gathered, rows)) => (slots, Some(gathered), rows),
+            None => (&[][..], None, Mat::zeros(0, 0)?),
+        };
+        let (removed_positions, removed) = match removed {
+            Some((positions, gathered)) => (positions, Some(gathered)),
+            None => (&[][..], None),
+        };
         let appended_slots = self.slots_for(appended.as_ref().map_or(0, |appended| appended.0))?;
         let (filled, fresh) = match appended {
             Some((_, filled, fresh)) => (filled, fresh),
@@ -437,25 +490,26 @@ impl<T: Stored> Side<T> {
             _ => self.levels_below(count),
         };
         let growth = if below == 0 { 1.0 } else { growth };
-        let gone =
-            touched.as_ref().map(|touched| touched.1).into_iter().chain(removed.map(|removed| removed.1));
-        let lost = losses(gone, below)?;
+        let (of_touched, known) =
+            touched.map_or_else(Default::default, |touched| (touched.lost, touched.upward));
+        let of_removed = removed.map_or_else(Vec::new, |removed| removed.lost);
+        let lost = losses(of_touched.into_iter().chain(of_removed), below)?;
         // What joins was perhaps gathered from below already.
-        let known = touched.as_ref().map(|touched| &touched.1.upward).filter(|upward| upward.first <= below);
-        let found = if known.is_some() { None } else { Some(self.upward(below)?) };
-        let upward = known.or(found.as_ref()).ok_or_else(|| Error::Internal("no rotations".into()))?;
+        let upward = match known {
+            Some(upward) if upward.first <= below => upward,
+            _ => self.upward(below)?,
+        };
         let above = upward.rotations.get(below - upward.first);
         let above = above.map(|above| times(above, &rotation)).transpose()?;
         let written = if below == self.levels.len() && count == 0 {
             None
         } else {
             let joined = self.joined(below, touched_slots, removed_positions)?;
-            let others = rotated(context, &self.gather_by(context, &joined, upward, 0)?.0, &rotation)?;
+            let others = rotated(context, &self.gather_by(context, &joined, &upward, 0)?.0, &rotation)?;
             let fresh_slots = filled.iter().map(|&i| appended_slots[i]);
             let slots = touched_slots.iter().chain(&joined).copied().chain(fresh_slots);
             let slots = collected(slots, ROWS)?;
-            let mut rows =
-                [touched.map_or_else(|| Mat::zeros(0, 0), |touched| Ok(touched.2))?, others, fresh];
+            let mut rows = [rows, others, fresh];
             let gram = round::<T>(context, width, &mut rows)?;
             Some(Written { slots, rows, gram, rotation: Mat::identity(width)?, onto: false })
         };
@@ -474,13 +528,13 @@ impl<T: Stored> Side<T> {
     pub fn onto_the_top(
         &self,
         context: &Context,
-        gone: Option<&Gathered>,
+        gone: Option<Gathered>,
         (slots, mut rows): (Vec<u32>, [Mat<f64>; 3]),
         rotation: Mat<f64>,
         appended: Vec<u32>,
     ) -> Result<Rewrite<T>> {
         let below = self.levels.len();
-        let lost = losses(gone.into_iter(), below)?;
+        let lost = gone.map_or_else(Vec::new, |gone| gone.lost);
         let gram = round::<T>(context, rotation.ncols(), &mut rows)?;
         let written = Some(Written { slots, rows, gram, rotation: Mat::zeros(0, 0)?, onto: true });
         let (slots, chunks) = self.slots_and_chunks(&appended)?;
@@ -624,11 +678,9 @@ fn growth_by(rotation: &Mat<f64>) -> Result<f64> {
     Ok(if longest > 2.0 { longest } else { 1.0 })
 }
 
-/// What levels below some number lose with these rows.
-fn losses<'g>(gone: impl Iterator<Item = &'g Gathered>, below: usize) -> Result<Vec<Loss>> {
-    let lost = gone.flat_map(|gone| &gone.lost).filter(|loss| loss.level < below);
-    let copied = lost.map(|loss| Ok::<_, Error>(Loss { gram: loss.gram.copy()?, ..*loss }));
-    gathered(copied, ROWS)
+/// Those of levels below some number.
+fn losses(lost: impl Iterator<Item = Loss>, below: usize) -> Result<Vec<Loss>> {
+    collected(lost.filter(|loss| loss.level < below), ROWS)
 }
 
 /// The product of two small matrices.
@@ -672,7 +724,7 @@ fn add_gram(context: &Context, rows: &Mat<f64>, gram: &mut Mat<f64>) -> Result<(
     let (width, count) = (rows.nrows(), rows.ncols());
     let part = |range: Range<usize>, gram: &mut Mat<f64>| {
         let rows = &rows.as_slice()[range.start * width..range.end * width];
-        small_product((width, width, range.len()), rows, (1, width), rows, gram.as_mut_slice(), true);
+        add_small_gram(width, rows, gram.as_mut_slice());
     };
     if count <= COUNT {
         part(0..count, gram);
