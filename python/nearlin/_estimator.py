@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
-from ._frames import is_frame, naming_columns
+from ._frames import is_frame, name_column
 from ._sparse import is_sparse
 from ._validation import Matrix, as_samples, copying
 from .exceptions import InvalidInputError, InvalidTypeError, NearlinError
@@ -38,15 +38,19 @@ def samples(estimator: Any, X: object, *, reset: bool | None, finite: bool = Fal
     return matrix
 
 
-@contextmanager
-def named_for_estimators(columns: Sequence[str] | None = None) -> Generator[None]:
-    """Call arguments in errors as scikit-learn does, and name columns."""
-    try:
-        with naming_columns(columns):
-            yield
-    except NearlinError as error:
-        error.argument = NAMES.get(error.argument, error.argument)
-        raise
+class named_for_estimators:
+    """A context that calls arguments in errors as scikit-learn does, and names columns."""
+
+    def __init__(self, columns: Sequence[str] | None = None) -> None:
+        self._columns = columns
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if isinstance(error, NearlinError):
+            name_column(error, self._columns)
+            error.argument = NAMES.get(error.argument, error.argument)
 
 
 @contextmanager

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .exceptions import InvalidTypeError, NonFiniteError
+from .exceptions import InvalidTypeError, NearlinError, NonFiniteError
 
 __all__ = [
     "check_frame",
     "column_names",
     "frame_values",
     "is_frame",
+    "name_column",
     "naming_columns",
     "sparse_frame_values",
     "string_names",
@@ -99,11 +100,18 @@ def naming_columns(names: Sequence[str] | None) -> Generator[None]:
     """Add the name of the column to errors that tell of an entry by its numbers."""
     try:
         yield
-    except NonFiniteError as error:
-        found = re.search(r" at \[\d+, (\d+)\]", str(error))
-        if names is not None and found is not None and error.argument in ("A", "X"):
-            error.args = (f"{error.args[0]} (column {names[int(found[1])]!r})",)
+    except NearlinError as error:
+        name_column(error, names)
         raise
+
+
+def name_column(error: NearlinError, names: Sequence[str] | None) -> None:
+    """Add the name of the column to an error that tells of an entry by its numbers."""
+    if names is None or not isinstance(error, NonFiniteError) or error.argument not in ("A", "X"):
+        return
+    found = re.search(r" at \[\d+, (\d+)\]", str(error))
+    if found is not None:
+        error.args = (f"{error.args[0]} (column {names[int(found[1])]!r})",)
 
 
 def _columns(frame: Any) -> Iterable[tuple[object, Any, Any]]:

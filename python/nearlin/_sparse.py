@@ -15,10 +15,11 @@ COMPRESSED = ("csr", "csc")
 
 def is_sparse(A: object) -> bool:
     """Tell whether ``A`` is one of SciPy's sparse matrices or arrays."""
-    homes = [base.__module__ for base in type(A).__mro__]
-    return any(
-        home.startswith("scipy.sparse") and not home.startswith("scipy.sparse.linalg") for home in homes
-    )
+    for base in type(A).__mro__:
+        home = base.__module__
+        if home.startswith("scipy.sparse") and not home.startswith("scipy.sparse.linalg"):
+            return True
+    return False
 
 
 def compressed(A: Any, dtype: np.dtype[Any], name: str) -> Any:

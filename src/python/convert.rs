@@ -19,8 +19,9 @@ use crate::memory::{collected, gathered};
 use numpy::ndarray::{ArrayView2, ShapeBuilder};
 use numpy::{Element, PyArray2, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods, dtype};
 use pyo3::exceptions::PyMemoryError;
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::IntoPyDict;
+use pyo3::types::{IntoPyDict, PyString};
 
 /// The same code for an [`AnyInput`] of either precision.
 macro_rules! either_precision {
@@ -146,7 +147,7 @@ impl<T: Real + Element> Input<T> {
 
 /// True for a matrix in single precision.
 pub fn is_single(object: &Bound<'_, PyAny>, argument: &'static str) -> PyResult<bool> {
-    let entries = if is_sparse(object) { &object.getattr("data")? } else { object };
+    let entries = if is_sparse(object) { &object.getattr(intern!(object.py(), "data"))? } else { object };
     Ok(as_array(entries, argument)?.dtype().itemsize() == size_of::<f32>())
 }
 
@@ -166,8 +167,12 @@ impl<T: Real + Element> Arrays<T> {
         if !is_sparse(object) {
             return Err(Error::value(argument, "dense", "a sparse matrix").into());
         }
-        let axis = if object.getattr("format")?.eq("csr")? { Axis::Rows } else { Axis::Columns };
-        let shape: Vec<usize> = object.getattr("shape")?.extract()?;
+        let axis = if object.getattr(intern!(object.py(), "format"))?.eq("csr")? {
+            Axis::Rows
+        } else {
+            Axis::Columns
+        };
+        let shape: Vec<usize> = object.getattr(intern!(object.py(), "shape"))?.extract()?;
         let &[nrows, ncols] = shape.as_slice() else {
             return Err(wrong_ndim(argument, shape.len(), 2));
         };
@@ -175,9 +180,9 @@ impl<T: Real + Element> Arrays<T> {
             argument,
             axis,
             shape: (nrows, ncols),
-            indptr: IndexVector::extract(&object.getattr("indptr")?, argument)?,
-            indices: IndexVector::extract(&object.getattr("indices")?, argument)?,
-            data: Vector::extract(&object.getattr("data")?, argument)?,
+            indptr: IndexVector::extract(&object.getattr(intern!(object.py(), "indptr"))?, argument)?,
+            indices: IndexVector::extract(&object.getattr(intern!(object.py(), "indices"))?, argument)?,
+            data: Vector::extract(&object.getattr(intern!(object.py(), "data"))?, argument)?,
         })
     }
 
@@ -348,9 +353,9 @@ fn adopt<T: Real + Element>(py: Python<'_>, mut a: Mat<T>) -> PyResult<Bound<'_,
 
 /// SciPy's sparse matrices are known by their looks: SciPy may not even have been imported.
 fn is_sparse(object: &Bound<'_, PyAny>) -> bool {
-    object
-        .getattr("format")
-        .is_ok_and(|format| format.extract::<String>().is_ok_and(|format| format == "csr" || format == "csc"))
+    object.getattr(intern!(object.py(), "format")).is_ok_and(|format| {
+        format.cast::<PyString>().is_ok_and(|format| *format == "csr" || *format == "csc")
+    })
 }
 
 fn as_array<'a, 'py>(

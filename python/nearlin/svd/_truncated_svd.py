@@ -480,9 +480,10 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         return self
 
     def _append(self, state: Any, matrix: Matrix, end: str, names: Sequence[str] | None) -> None:
-        m, n = state.shape
-        if matrix.shape == ((0, n) if end == "rows" else (m, 0)):
-            return
+        if 0 in matrix.shape:
+            m, n = state.shape
+            if matrix.shape == ((0, n) if end == "rows" else (m, 0)):
+                return
         with named_for_estimators(names):
             fell_back = state.append(
                 matrix, end=end, method=self.method, threads=resolve_threads(self.n_jobs)
