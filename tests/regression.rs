@@ -9,7 +9,7 @@ use nearlin::parallel::Context;
 use nearlin::random::Stream;
 use nearlin::regression::{
     Covariance, CovarianceFit, Method, Output, Params, Problem, Robust, covariance, lstsq, lstsq_by_products,
-    ridge_leave_one_out, robust_covariance,
+    ridge_cv, robust_covariance,
 };
 use proptest::prelude::*;
 
@@ -235,7 +235,9 @@ fn leave_one_out_errors_equal_leaving_one_out() {
     let (n, d) = (30, 3);
     let (a, b) = (normals(n, d, 1.0, 15), normals(n, 1, 1.0, 16));
     let alphas = [0.1, 10.0];
-    let errors = ridge_leave_one_out(&Context::new(1), &problem(&a, &b, d), &alphas).unwrap();
+    let params = params(Method::Auto);
+    let choice = ridge_cv(&Context::new(1), &problem(&a, &b, d), &alphas, true, &params).unwrap();
+    let errors = &choice.errors;
     for (alpha, &error) in alphas.iter().zip(errors.col(0)) {
         let ridge = [*alpha];
         let squares = (0..n).map(|left_out| {

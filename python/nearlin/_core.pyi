@@ -22,8 +22,8 @@ __all__ = [
     "lstsq_kron",
     "lstsq_robust_covariance",
     "lstsq_verify",
+    "ridge_cv",
     "ridge_left_out",
-    "ridge_loo",
     "ridge_path",
     "sketch_and_solve_eps",
     "sketch_and_solve_rows",
@@ -421,10 +421,22 @@ def linear_predict(
     a: Any, coefficients: Any, intercept: Any, *, single: bool, threads: int
 ) -> npt.NDArray[np.floating[Any]]: ...
 
-# For all of `alphas`: leave-one-out residuals times root weights, (n, targets alphas); their mean squares,
-# (alphas, targets); coefficients, (d, alphas targets), and intercepts, (alphas targets).
+# Mean squares of leave-one-out residuals, (alphas, targets), the positions of the least, and the fit there.
+def ridge_cv(
+    a: Any,
+    b: Any,
+    options: Any,
+    *,
+    apart: bool,
+    alphas: _Vector,
+    sample_weight: _Vector | None,
+    fit_intercept: bool,
+    threads: int,
+) -> tuple[npt.NDArray[np.float64], list[int], LstsqSolution]: ...
+
+# For all of `alphas`: leave-one-out residuals times root weights, (n, targets alphas); coefficients,
+# (d, alphas targets), and intercepts, (alphas targets).
 ridge_left_out: _Ridges[npt.NDArray[np.float64]]
-ridge_loo: _Ridges[npt.NDArray[np.float64]]
 ridge_path: _Ridges[tuple[npt.NDArray[np.float64], list[float]]]
 
 def lstsq_covariance(

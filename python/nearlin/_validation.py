@@ -194,6 +194,8 @@ def as_seed(rng: object, name: str = "rng", *, default: Callable[[int], bytes] =
     """
     if rng is None:
         return int.from_bytes(default(8), "little")
+    if type(rng) is int and 0 <= rng < 2**64:
+        return rng
     random = np.random  # which NumPy imports when it is first asked for, in fifteen milliseconds
     if isinstance(rng, random.BitGenerator):
         rng = random.Generator(rng)

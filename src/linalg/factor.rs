@@ -276,9 +276,7 @@ fn damped_norm_of_trapezoid(r: &Mat<f64>, gradient: &[f64], damping: f64) -> Res
 fn damped_triangle(r: &Mat<f64>, damping: f64, frobenius: f64) -> Result<Mat<f64>> {
     let d = r.ncols();
     if damping > 1e-6 * frobenius && frobenius.is_finite() {
-        let ones = filled(1.0, d, "column scales")?;
-        let (mut gram, _) =
-            super::gram::<f64, ()>(&Context::new(1), &r.as_ref(), &ones, || (), |(), _, _| ())?;
+        let mut gram = gram_of_triangle(r)?;
         (0..d).for_each(|j| gram[(j, j)] += damping * damping);
         if let Some(triangle) = super::cholesky(&gram)? {
             return Ok(triangle);
@@ -287,6 +285,20 @@ fn damped_triangle(r: &Mat<f64>, damping: f64, frobenius: f64) -> Result<Mat<f64
     let below = |i: usize, j: usize| if i == j { damping } else { 0.0 };
     Qr::new(Mat::from_fn(2 * d, d, |i, j| if i < d { r[(i, j)] } else { below(i - d, j) })?)?.r()
 }
+
+/// R'R, of which the lower triangle is wanted.
+fn gram_of_triangle(r: &Mat<f64>) -> Result<Mat<f64>> {
+    let d = r.ncols();
+    if d <= FEW {
+        let product = |i: usize, j: usize| crate::simd::dot(&r.col(i)[..=j], &r.col(j)[..=j]);
+        return Mat::from_fn(d, d, |i, j| if i < j { 0.0 } else { product(i, j) });
+    }
+    let ones = filled(1.0, d, "column scales")?;
+    Ok(super::gram::<f64, ()>(&Context::new(1), &r.as_ref(), &ones, || (), |(), _, _| ())?.0)
+}
+
+/// Columns of which products take less time than it takes to pack them.
+const FEW: usize = 16;
 
 fn divide_rows(y: &mut Mat<f64>, divisors: &[f64]) {
     for j in 0..y.ncols() {

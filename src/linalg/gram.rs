@@ -37,40 +37,50 @@ pub(crate) fn gram<E: Kernel, P: Send>(
     part: impl Fn() -> P + Sync,
     visit: impl Fn(&mut P, Dense<'_, f64>, usize) + Sync,
 ) -> Result<(Mat<f64>, Vec<P>)> {
-    sum_over_slabs(context, rows, rows.ncols(), part, |sum: &mut GramSum<E>, part, tile, row| {
+    sum_over_slabs(context, rows, rows.ncols(), part, |sum: &mut GramSum<E>, part, tile, [at, row]| {
         for start in (0..tile.nrows()).step_by(CHUNK) {
             let chunk = tile.rows(start..(start + CHUNK).min(tile.nrows()));
-            sum.pack(chunk, scale, start);
+            sum.pack(chunk, scale, at + start);
             visit(part, chunk, row + start);
         }
-        sum.multiply(tile.nrows());
         Ok(())
     })
 }
 
-/// Rows of one packed block, by the number of columns alone.
+/// Rows of one packed block, by the number of columns alone: so many at least that the sums of a large triangle, which
+/// every block goes through, are not what takes the time.
 fn block_rows<E: Kernel>(ncols: usize) -> usize {
     let row_bytes = ncols.next_multiple_of(E::WIDTH) * size_of::<E>();
-    (BLOCK_BYTES / row_bytes.max(1)).clamp(DEPTH, 1024) / DEPTH * DEPTH
+    (BLOCK_BYTES / row_bytes.max(1)).clamp(4 * DEPTH, 1024) / DEPTH * DEPTH
 }
 
-/// Cuts the rows into slabs by shape, each slab into blocks, feeds the blocks of a slab to `add` in order,
-/// and folds the slabs in order. What is summed has `order` columns.
+/// Rows of a tile that stays in a cache while they are packed.
+fn tile_rows(ncols: usize) -> usize {
+    (BLOCK_BYTES / (8 * ncols.max(1))).clamp(CHUNK, 1024) / CHUNK * CHUNK
+}
+
+/// Cuts the rows into slabs by shape, each slab into blocks, has `add` pack the rows of a block a few at a time, told
+/// where they are in the block and in A, and folds the slabs in order. What is summed has `order` columns.
 pub(super) fn sum_over_slabs<E: Kernel, P: Send>(
     context: &Context,
     rows: &dyn Rows,
     order: usize,
     part: impl Fn() -> P + Sync,
-    add: impl Fn(&mut GramSum<E>, &mut P, Dense<'_, f64>, usize) -> Result<()> + Sync,
+    add: impl Fn(&mut GramSum<E>, &mut P, Dense<'_, f64>, [usize; 2]) -> Result<()> + Sync,
 ) -> Result<(Mat<f64>, Vec<P>)> {
     let (ncols, block) = (rows.ncols(), block_rows::<E>(order));
+    let height = tile_rows(ncols);
     let slabs = slabs(rows.nrows(), order, block)?;
     let scratch = || (Vec::new(), None);
     let partial = context.map_with(slabs.len(), scratch, |(buffer, packed), slab| {
         let (mut sum, mut part) = (GramSum::<E>::new(order, block, packed.take())?, part());
         for start in slabs[slab].clone().step_by(block) {
             let end = (start + block).min(slabs[slab].end);
-            add(&mut sum, &mut part, rows.tile(start..end, 0..ncols, buffer)?, start)?;
+            for row in (start..end).step_by(height) {
+                let tile = rows.tile(row..end.min(row + height), 0..ncols, buffer)?;
+                add(&mut sum, &mut part, tile, [row - start, row])?;
+            }
+            sum.multiply(end - start);
         }
         *packed = Some(sum.packed);
         Ok((sum.tiles, part))
@@ -137,7 +147,7 @@ impl<E: Kernel> GramSum<E> {
     }
 
     /// Adds the products of the first `depth` packed rows.
-    pub(super) fn multiply(&mut self, depth: usize) {
+    fn multiply(&mut self, depth: usize) {
         let (width, panels) = (E::WIDTH, self.ncols.div_ceil(E::WIDTH));
         let mut products = [E::default(); 32 * 32];
         let products = &mut products[..width * width];

@@ -45,13 +45,12 @@ pub(crate) fn whitened_gram<E: Kernel, P: Send>(
     visit: impl Fn(&mut P, Dense<'_, f64>, usize) + Sync,
 ) -> Result<(Mat<f64>, Vec<P>)> {
     let panels = Panels::new(whitener)?;
-    sum_over_slabs(context, rows, whitener.ncols(), part, |sum: &mut GramSum<E>, part, tile, row| {
+    sum_over_slabs(context, rows, whitener.ncols(), part, |sum: &mut GramSum<E>, part, tile, [at, row]| {
         for start in (0..tile.nrows()).step_by(CHUNK) {
             let chunk = tile.rows(start..(start + CHUNK).min(tile.nrows()));
-            panels.multiply(chunk, |i, column, products| sum.pack_tile(start + i, column, products))?;
+            panels.multiply(chunk, |i, column, products| sum.pack_tile(at + start + i, column, products))?;
             visit(part, chunk, row + start);
         }
-        sum.multiply(tile.nrows());
         Ok(())
     })
 }
@@ -67,19 +66,18 @@ pub(crate) fn weighted_whitened_gram<P: Send>(
     weigh: impl Fn(&mut P, Dense<'_, f64>, usize, &mut [f64]) + Sync,
 ) -> Result<(Mat<f64>, Vec<P>)> {
     let panels = Panels::new(whitener)?;
-    sum_over_slabs(context, rows, whitener.ncols(), part, |sum: &mut GramSum<f64>, part, tile, row| {
+    sum_over_slabs(context, rows, whitener.ncols(), part, |sum: &mut GramSum<f64>, part, tile, [at, row]| {
         for start in (0..tile.nrows()).step_by(CHUNK) {
             let chunk = tile.rows(start..(start + CHUNK).min(tile.nrows()));
             let mut weights = [0.0; CHUNK];
             let weights = &mut weights[..chunk.nrows()];
             panels.multiply(chunk, |i, column, products| {
-                sum.pack_tile(start + i, column, products);
+                sum.pack_tile(at + start + i, column, products);
                 add_squared_norms(products, &mut weights[i..]);
             })?;
             weigh(part, chunk, row + start, weights);
-            sum.scale_rows(start, weights);
+            sum.scale_rows(at + start, weights);
         }
-        sum.multiply(tile.nrows());
         Ok(())
     })
 }

@@ -3,6 +3,7 @@
 use super::Real;
 use crate::error::{Error, Result};
 use crate::memory::reset;
+use crate::simd::rows_of_columns;
 use std::ops::Range;
 
 /// A read-only strided view: entry (i, j) is at `i * row_stride + j * col_stride`.
@@ -341,6 +342,8 @@ impl<T: Real> Rows for Dense<'_, T> {
         reset(buffer, nrows * ncols, TILE)?;
         if part.col_stride == 1 {
             widen_rows(part, buffer);
+        } else if part.row_stride == 1 {
+            rows_of_columns(part.data, part.col_stride, (nrows, ncols), buffer, ncols);
         } else {
             transpose_into(part, buffer);
         }

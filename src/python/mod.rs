@@ -41,7 +41,7 @@ mod _core {
     #[pymodule_export]
     use super::regression::lstsq::{lstsq, lstsq_verify};
     #[pymodule_export]
-    use super::regression::ridge::{ridge_left_out, ridge_loo, ridge_path};
+    use super::regression::ridge::{ridge_cv, ridge_left_out, ridge_path};
     #[pymodule_export]
     use super::regression::sketch_and_solve::{
         LeastSquaresStream, sketch_and_solve_eps, sketch_and_solve_rows,

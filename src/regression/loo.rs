@@ -5,30 +5,81 @@
 //! at a row that is left out is its residual over 1 - h_ii. U is made from A, V and S a few rows at a time and never
 //! stored, unless A has fewer rows than columns. S and V are those of A'A, or S and U those of A A', where the condition
 //! with the least ridge allows that, else of a triangle, of A or of its transpose. Cost: that, then n d (d + alphas (1 +
-//! targets)) multiply-adds, of sparse rows d and n alphas (1 + targets) for every entry.
+//! targets)) multiply-adds, of sparse rows d and n alphas (1 + targets) for every entry. The fit under the ridge that is
+//! chosen has A'A or A A' from there.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::linalg;
 use crate::linalg::{Precision, rank_of};
 use crate::matrix::{Mat, Matrix, Real, Rows, Sparse, TILE_ROWS, make_rows, row_blocks};
-use crate::memory::{collected, filled, zeros};
+use crate::memory::{collected, filled, gathered, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
 use crate::regression::design::products::transposed_product;
+use crate::regression::driver::output::Output;
+use crate::regression::driver::plan::{Method, Params};
+use crate::regression::driver::{lstsq, lstsq_of_design};
 use crate::regression::methods::dual::{Transposed, sparse_row_gram};
 use crate::regression::methods::moments::Moments;
+use crate::regression::methods::sketched::Sketchable;
 use crate::regression::problem::Problem;
 use crate::simd::axpy;
 use std::ops::Range;
 
-/// Weighted mean over the rows of the squared leave-one-out residuals, `alphas.len()` x k.
-pub fn ridge_leave_one_out<T: Real>(
+/// Ridges that leave-one-out errors have chosen, and the fit with them.
+pub struct RidgeChoice {
+    /// Weighted mean over the rows of the squared leave-one-out residuals, `alphas.len()` x k.
+    pub errors: Mat<f64>,
+    /// Positions among the ridges: of the one for all targets, or of one for each.
+    pub chosen: Vec<usize>,
+    /// What least squares under them gave.
+    pub output: Output,
+}
+
+/// Ridge regression under that of the ridges `alphas` whose leave-one-out errors are least, the first of equals: of all
+/// targets together, or of each `apart`. Ridges of the problem itself are not looked at.
+pub fn ridge_cv<T: Real + Sketchable>(
     context: &Context,
     problem: &Problem<'_, T>,
     alphas: &[f64],
-) -> Result<Mat<f64>> {
-    let design = Design::new(context, problem)?;
-    Steps::with(context, &design, alphas, |steps| sums_of_squares(context, steps))
+    apart: bool,
+    params: &Params,
+) -> Result<RidgeChoice> {
+    let mut design = Design::new(context, &Problem { ridge: alphas, ..*problem })?;
+    let (errors, products) = Steps::with(context, &design, alphas, |mut steps| {
+        Ok((sums_of_squares(context, &steps)?, steps.products.take()))
+    })?;
+    let chosen = least(&errors, apart)?;
+    let ridge = collected(chosen.iter().map(|&alpha| alphas[alpha]), "ridges")?;
+    let output = match problem.design {
+        Matrix::Sparse(_) => lstsq(context, &Problem { ridge: &ridge, ..*problem }, params)?,
+        Matrix::Dense(_) => {
+            if matches!(params.method, Method::Auto | Method::Gram) {
+                match products {
+                    Some(Products::OfColumns(gram, gradient)) => design.keep_moments(gram, gradient),
+                    Some(Products::OfRows(gram)) => design.row_gram = Some(gram),
+                    None => (),
+                }
+            }
+            lstsq_of_design(context, design, &ridge, params)?
+        }
+    };
+    Ok(RidgeChoice { errors, chosen, output })
+}
+
+/// Positions of the least error of all targets together, or of each.
+fn least(errors: &Mat<f64>, apart: bool) -> Result<Vec<usize>> {
+    let position = |targets: Range<usize>| {
+        let error = |alpha: usize| targets.clone().map(|target| errors[(alpha, target)]).sum::<f64>();
+        let known = (0..errors.nrows()).filter(|&alpha| !error(alpha).is_nan());
+        let least = known.min_by(|&one, &other| error(one).total_cmp(&error(other)));
+        least.ok_or_else(|| Error::value("scoring", "NaN for all of `alphas`", "numbers"))
+    };
+    let k = errors.ncols();
+    match apart {
+        true => gathered((0..k).map(|target| position(target..target + 1)), "ridges"),
+        false => gathered([position(0..k)], "ridges"),
+    }
 }
 
 fn sums_of_squares<T: Real>(context: &Context, steps: &Steps<'_, '_, T>) -> Result<Mat<f64>> {
@@ -59,7 +110,7 @@ pub fn ridge_left_out<T: Real>(
     alphas: &[f64],
 ) -> Result<Mat<f64>> {
     let design = Design::new(context, problem)?;
-    Steps::with(context, &design, alphas, |steps| residuals(context, steps))
+    Steps::with(context, &design, alphas, |steps| residuals(context, &steps))
 }
 
 fn residuals<T: Real>(context: &Context, steps: &Steps<'_, '_, T>) -> Result<Mat<f64>> {
@@ -103,6 +154,16 @@ struct Spectrum {
     coordinates: Mat<f64>,
     /// Whether means may be taken off products instead of rows.
     is_steady: bool,
+    /// What it was made of, of dense rows.
+    products: Option<Products>,
+}
+
+/// Products in the units of the solvers.
+enum Products {
+    /// A'A and A'B.
+    OfColumns(Mat<f64>, Mat<f64>),
+    /// A A', the lower triangle.
+    OfRows(Mat<f64>),
 }
 
 /// Singular vectors, where they are fewest numbers.
@@ -148,21 +209,24 @@ impl Spectrum {
         let squares = collected(s[..rank].iter().map(|s| s * s), "singular values")?;
         let whitener = Mat::from_fn(d, rank, |i, j| v[(i, j)] / s[j])?;
         let coordinates = linalg::product(whitener.as_ref().t(), at_zero.gradient.as_ref())?;
-        Ok(Self { squares, vectors: Vectors::Whitener(whitener), coordinates, is_steady })
+        let is_dense = matches!(design.a.source, Matrix::Dense(_));
+        let products = is_dense.then_some(Products::OfColumns(gram, at_zero.gradient));
+        Ok(Self { squares, vectors: Vectors::Whitener(whitener), coordinates, is_steady, products })
     }
 
     /// From A A' or the triangle of A': where A' = QR and R' = U S W', A = U S (Q W)'.
     fn wide<T: Real>(context: &Context, design: &Design<'_, T>, ridge: f64) -> Result<Self> {
-        design.largest_in_columns(context)?;
         let n = design.nrows();
         let skipped = usize::from(design.means().is_some());
-        let known = match row_gram(context, design)? {
-            Some(gram) => of_gram(&gram, skipped, ridge)?,
+        let gram = row_gram(context, design)?;
+        let known = match &gram {
+            Some(gram) => of_gram(&along_weights(design, gram)?, skipped, ridge)?,
             None => None,
         };
         let (s, left) = match known {
             Some(found) => found,
             None => {
+                design.largest_in_columns(context)?;
                 let svd = linalg::svd(linalg::tsqr(context, &Transposed::of(design))?.as_ref())?;
                 (svd.s, svd.v)
             }
@@ -172,7 +236,9 @@ impl Spectrum {
         let targets = Mat::from_fn(n, design.ntargets(), |i, target| design.target(i, target))?;
         let coordinates = linalg::product(u.as_ref().t(), targets.as_ref())?;
         let squares = collected(s[..rank].iter().map(|s| s * s), "singular values")?;
-        Ok(Self { squares, vectors: Vectors::Left(u), coordinates, is_steady: true })
+        let is_dense = matches!(design.a.source, Matrix::Dense(_));
+        let products = gram.filter(|_| is_dense).map(Products::OfRows);
+        Ok(Self { squares, vectors: Vectors::Left(u), coordinates, is_steady: true, products })
     }
 
     /// V S^-1 times coordinates.
@@ -210,17 +276,19 @@ impl Spectrum {
 
 /// A A', if it is not spoilt by centring.
 fn row_gram<T: Real>(context: &Context, design: &Design<'_, T>) -> Result<Option<Mat<f64>>> {
-    let n = design.nrows();
-    let gram = match &design.a.source {
-        Matrix::Sparse(matrix) => sparse_row_gram(context, design, matrix)?,
+    match &design.a.source {
+        Matrix::Sparse(matrix) => sparse_row_gram(context, design, matrix),
         Matrix::Dense(_) => {
-            let ones = filled(1.0, n, "row scales")?;
-            Some(Transposed::of(design).gram(context, Precision::Double, &ones)?)
+            let ones = filled(1.0, design.nrows(), "row scales")?;
+            Transposed::of(design).gram(context, Precision::Double, &ones).map(Some)
         }
-    };
-    let Some(mut gram) = gram else { return Ok(None) };
+    }
+}
+
+/// A A' where the direction that centring takes, that of the root weights, is that of the largest eigenvalue.
+fn along_weights<T: Real>(design: &Design<'_, T>, gram: &Mat<f64>) -> Result<Mat<f64>> {
+    let (n, mut gram) = (gram.ncols(), gram.copy()?);
     if design.means().is_some() {
-        // Centring takes the direction of the root weights, which becomes that of the largest eigenvalue.
         let share = |i: usize| design.root_weight(i) / design.weight_norm();
         let sum = |j: usize| (0..n).map(|i| gram[(i.max(j), i.min(j))].abs()).sum::<f64>();
         let large = 2.0 * (0..n).map(sum).fold(0.0, f64::max);
@@ -228,7 +296,7 @@ fn row_gram<T: Real>(context: &Context, design: &Design<'_, T>) -> Result<Option
             (j..n).for_each(|i| gram[(i, j)] += large * share(i) * share(j));
         }
     }
-    Ok(Some(gram))
+    Ok(gram)
 }
 
 /// The singular values and right vectors of a matrix by its A'A, of which the lower triangle is read, if the condition
@@ -309,6 +377,7 @@ struct Steps<'s, 'a, T> {
     identity: f64,
     /// Infinite without an intercept.
     weight_norm: f64,
+    products: Option<Products>,
 }
 
 impl<'s, 'a, T: Real> Steps<'s, 'a, T> {
@@ -317,13 +386,13 @@ impl<'s, 'a, T: Real> Steps<'s, 'a, T> {
         context: &Context,
         design: &Design<'a, T>,
         alphas: &[f64],
-        work: impl FnOnce(&Steps<'_, 'a, T>) -> Result<R>,
+        work: impl FnOnce(Steps<'_, 'a, T>) -> Result<R>,
     ) -> Result<R> {
         match &design.a.source {
             Matrix::Sparse(matrix) => {
-                matrix.by_rows(context, |rows| work(&Steps::new(context, design, Some(rows), alphas)?))
+                matrix.by_rows(context, |rows| work(Steps::new(context, design, Some(rows), alphas)?))
             }
-            _ => work(&Steps::new(context, design, None, alphas)?),
+            _ => work(Steps::new(context, design, None, alphas)?),
         }
     }
 
@@ -360,6 +429,7 @@ impl<'s, 'a, T: Real> Steps<'s, 'a, T> {
             fits,
             identity: if complete { 0.0 } else { 1.0 },
             weight_norm: if intercept { design.weight_norm() } else { f64::INFINITY },
+            products: spectrum.products,
         })
     }
 
@@ -416,11 +486,21 @@ mod tests {
     use crate::regression::testing::{Instance, assert_near, forms};
 
     #[test]
+    fn the_least_error_is_chosen_and_nan_never_is() {
+        let entries = [[2.0, 1.0], [f64::NAN, 9.0], [1.0, 3.0]];
+        let errors = Mat::from_fn(3, 2, |alpha, target| entries[alpha][target]).unwrap();
+        assert_eq!(least(&errors, true).unwrap(), [2, 0]);
+        assert_eq!(least(&errors, false).unwrap(), [0]);
+        assert!(least(&Mat::from_fn(2, 1, |_, _| f64::NAN).unwrap(), false).is_err());
+    }
+
+    #[test]
     fn errors_are_those_of_as_many_fits() {
         let (instance, alphas, n) = (Instance::new(24, 4), [0.5, 30.0], 24);
         for form in forms() {
-            let found =
-                ridge_leave_one_out(&Context::new(2), &instance.problem(form, &[0.0]), &alphas).unwrap();
+            let problem = instance.problem(form, &[0.0]);
+            let choice = ridge_cv(&Context::new(2), &problem, &alphas, false, &Params::default()).unwrap();
+            let found = &choice.errors;
             let weight = |i: usize| if form.weighted { instance.weights[i] } else { 1.0 };
             for (at, &alpha) in alphas.iter().enumerate() {
                 let mut sums = [0.0; 2];

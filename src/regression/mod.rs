@@ -29,7 +29,7 @@
 //! | `bounds` | how far a factor is from that of A, and an answer from the minimiser |
 //! | `covariance` | covariance matrices of the coefficients |
 //! | `driver` | the methods in the order in which they are tried, and answers in the caller's units |
-//! | `loo` | ridge regression for many ridges from one factorisation, and its leave-one-out errors |
+//! | `loo` | ridge regression for many ridges from one factorisation, and by the one that leave-one-out errors choose |
 //! | `predict` | predictions for sparse samples |
 //! | `sketch_and_solve` | answers from a sketch alone, with intervals, at once and for rows that come in blocks |
 //! | `kron` | least squares with a Kronecker product, which is never formed |
@@ -59,7 +59,7 @@ pub use driver::output::{Columns, Output};
 pub use driver::plan::{Method, Params};
 pub use driver::{lstsq, lstsq_by_products};
 pub use kron::{KronMethod, KronOutput, KronParams, KronProblem, lstsq_kron};
-pub use loo::{ridge_leave_one_out, ridge_left_out, ridge_path};
+pub use loo::{RidgeChoice, ridge_cv, ridge_left_out, ridge_path};
 pub use methods::sketched::Sketchable;
 pub use predict::predict;
 pub use problem::{Preconditioner, Problem};

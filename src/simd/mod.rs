@@ -26,6 +26,7 @@ mod portable;
 mod residual;
 mod small;
 mod sparse;
+mod transpose;
 mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -41,6 +42,7 @@ pub use sparse::{
     residual_lines,
 };
 use std::sync::LazyLock;
+pub(crate) use transpose::rows_of_columns;
 pub(crate) use vector::{advance, axpy_norm_sq};
 pub use vector::{axpy, dot, norm_sq, sum};
 

@@ -141,7 +141,8 @@ pub fn pairs(columns: usize) -> usize {
 }
 
 kernel! {
-    /// Adds the product of columns i <= j of a tile to sum i + j (j + 1) / 2, over `depth` rows, a multiple of eight.
+    /// Adds the product of columns i <= j of a tile to sum i + j (j + 1) / 2, over `depth` rows, a multiple of eight. What is
+    /// added is a sum of its own: the rounding of long sums is what would cost another read.
     ///
     /// Panics if anything is too short.
     pub fn add_products_of_columns<V>(tile: &[f64], height: usize, depth: usize, columns: usize, sums: &mut [[f64; 8]]) {
@@ -209,7 +210,7 @@ impl<'a> Place<'a> {
         let mut products = [[V::splat(0.0); Q]; P];
         for p in 0..P {
             for q in if DIAGONAL { p } else { 0 }..Q {
-                products[p][q] = V::load(&sums[pairs(right + q) + left + p]);
+                products[p][q] = V::splat(0.0);
             }
         }
         for chunk in 0..self.depth / 8 {
@@ -226,7 +227,8 @@ impl<'a> Place<'a> {
         }
         for p in 0..P {
             for q in if DIAGONAL { p } else { 0 }..Q {
-                products[p][q].store(&mut sums[pairs(right + q) + left + p]);
+                let sum = &mut sums[pairs(right + q) + left + p];
+                V::load(sum).add(products[p][q]).store(sum);
             }
         }
     }

@@ -112,8 +112,7 @@ class LeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self, X: Matrix, y: Float, *, ridge: npt.ArrayLike = 0.0, sample_weight: object = None, **more: Any
     ) -> Solution:
         """Solve for coefficients."""
-        seed = as_seed(self.random_state, "random_state", default=np.random.bytes)
-        options = Options(seed=seed, method=self.method, tol=self.tol, **more)
+        options = self._options(**more)
         with named_for_estimators(getattr(self, "feature_names_in_", None)):
             return solve(
                 X,
@@ -124,6 +123,11 @@ class LeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 fit_intercept=check_bool(self.fit_intercept, "fit_intercept"),
                 n_jobs=self.n_jobs,
             )
+
+    def _options(self, **more: Any) -> Options:
+        """How to solve; takes a seed from the source of randomness."""
+        seed = as_seed(self.random_state, "random_state", default=np.random.bytes)
+        return Options(seed=seed, method=self.method, tol=self.tol, **more)
 
     def _adopt(self, solution: Solution, single: bool) -> None:
         """Set coefficients and everything that describes them."""

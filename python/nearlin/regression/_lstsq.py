@@ -1,6 +1,7 @@
 """Least squares of rows that are at hand, to machine accuracy."""
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,9 @@ from ._certificate import LstsqCertificate
 from ._solve import Options, certificate_of, solve, verified
 
 __all__ = ["LstsqResult", "lstsq"]
+
+NO_NAMES = nullcontext()
+"""Columns of an array have none."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -412,7 +416,7 @@ def lstsq(
         certify=certify,
     )
     penalty: dict[str, Any] = {"sample_weight": sample_weight, "ridge": ridge, "n_jobs": n_jobs}
-    with naming_columns(None if plain else column_names(A)):
+    with NO_NAMES if plain else naming_columns(column_names(A)):
         solution = solve(matrix, columns, options, progress=progress, **penalty)
     second = verified(matrix, columns, solution, options, **penalty) if verify else None
     result = object.__new__(LstsqResult)

@@ -1,6 +1,7 @@
 """Ridge regression that chooses its penalty by cross-validation."""
 
 from collections.abc import Callable
+from functools import partial
 from inspect import signature
 from typing import Any, Self, TypeAlias
 
@@ -29,6 +30,7 @@ from nearlin.exceptions import AllocationError, InvalidInputError
 
 from ._estimator import LeastSquares
 from ._linear_model import Ridge
+from ._solve import warn_of
 
 __all__ = ["RidgeCV"]
 
@@ -192,7 +194,7 @@ class RidgeCV(LeastSquares):
         for_scorer, for_splitter = self._routed(params, weights)
         observed = targets[:, 0] if single else targets
         apart = bool(self.alpha_per_target) and not single
-        results = None
+        results, solution = None, None
         if self.cv is not None:
             scores = self._scores_of_folds(
                 matrix, observed, weights, alphas, for_scorer=for_scorer, for_splitter=for_splitter
@@ -204,7 +206,12 @@ class RidgeCV(LeastSquares):
                 argument="cv",
             )
         elif self.scoring is None and not self.store_cv_results:
-            errors = self._core(_core.ridge_loo, matrix, targets, weights, alphas)
+            options = self._options()
+            errors, best, solution = self._core(
+                partial(_core.ridge_cv, options=options, apart=apart), matrix, targets, weights, alphas
+            )
+            best = best if apart else best[0]
+            warn_of(solution, self.method)
         else:
             left_out = self._left_out(matrix, targets, weights, alphas)
             results = left_out**2
@@ -214,9 +221,10 @@ class RidgeCV(LeastSquares):
         elif self.cv is None:
             results = self._predictions(matrix, targets, weights, alphas, left_out)
             scores = self._scores_of_predictions(results, observed, for_scorer, apart)
-        best = _best(scores)
-        options = {"sample_weight": weights, "ridge": alphas[best]}
-        self._adopt(self._solution(matrix, targets, **options), single)
+        if solution is None:
+            best = _best(scores)
+            solution = self._solution(matrix, targets, sample_weight=weights, ridge=alphas[best])
+        self._adopt(solution, single)
         self.alpha_ = alphas[best] if apart else float(alphas[best])
         self.best_score_ = np.nanmax(scores, axis=0) if apart else float(scores[best])
         if self.cv is None:

@@ -36,7 +36,7 @@ from nearlin.exceptions import (
 
 from ._certificate import LstsqCertificate
 
-__all__ = ["METHODS", "Options", "Solution", "certificate_of", "solve", "truncation", "verified"]
+__all__ = ["METHODS", "Options", "Solution", "certificate_of", "solve", "truncation", "verified", "warn_of"]
 
 METHODS = (
     "auto",
@@ -62,7 +62,7 @@ Verification: TypeAlias = "_core.LstsqVerification"
 """What the core returns of a second look."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Options:
     """How least squares are solved, as users ask for it; checked once, here."""
 
@@ -86,7 +86,7 @@ class Options:
         optional(check_real, self.tol, "tol", above=0.0)
         optional(check_int, self.max_iter, "max_iter", at_least=1)
         if self.dtype_work is not None:
-            object.__setattr__(self, "dtype_work", as_float_dtype(self.dtype_work, "dtype_work"))
+            self.dtype_work = as_float_dtype(self.dtype_work, "dtype_work")
         optional(check_choice, self.preconditioner, "preconditioner", choices=PRECONDITIONERS)
         if self.preconditioner is not None and self.method != "fgmres_wlsir":
             raise InvalidInputError(

@@ -127,7 +127,7 @@ pub fn lstsq_verify<'py>(
     Ok(dict)
 }
 
-fn to_dict(py: Python<'_>, output: Output, single: bool) -> PyResult<Bound<'_, PyDict>> {
+pub(super) fn to_dict(py: Python<'_>, output: Output, single: bool) -> PyResult<Bound<'_, PyDict>> {
     let array = |values: Vec<f64>| -> Bound<'_, PyArray1<f64>> { values.into_pyarray(py) };
     let dict = PyDict::new(py);
     dict.set_item(intern!(py, "x"), to_array(py, output.x, single)?)?;

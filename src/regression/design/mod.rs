@@ -42,11 +42,13 @@ pub(crate) struct Design<'a, T, M = Matrix<'a, T>> {
     target_norm: Vec<f64>,
     /// Root of the largest ridge.
     root_ridge: f64,
-    /// What was learnt of narrow rows on the way here.
+    /// What was learnt of narrow rows on the way here, or by whoever had use for it before.
     pub first_read: Option<FirstRead>,
+    /// A A' in the units of the solvers, its lower triangle, if somebody had use for it before.
+    pub row_gram: Option<Mat<f64>>,
 }
 
-/// What the first read of narrow rows gives, in the units of the solvers.
+/// What one read of A and the targets gives, in the units of the solvers.
 pub(crate) struct FirstRead {
     /// A'A.
     pub gram: Mat<f64>,
@@ -79,6 +81,14 @@ impl<'a, 'm, T: Real> Design<'a, T, Matrix<'m, T>> {
         self.with_targets(context)
     }
 
+    /// Keeps A'A and A'B for whoever solves the problem next, if nothing in them may be out of range.
+    pub fn keep_moments(&mut self, gram: Mat<f64>, gradient: Mat<f64>) {
+        let in_range = |j: usize| (LARGEST_SQUARE.recip()..=LARGEST_SQUARE).contains(&gram[(j, j)]);
+        if self.root_ridge <= LARGEST_SQUARE.sqrt() && (0..gram.ncols()).all(in_range) {
+            self.first_read = Some(FirstRead { gram, gradient });
+        }
+    }
+
     /// The same rows, all of weight one.
     pub fn unweighted(&self) -> Result<Self> {
         Ok(Self {
@@ -91,6 +101,7 @@ impl<'a, 'm, T: Real> Design<'a, T, Matrix<'m, T>> {
             target_scale: copied(&self.target_scale, "the targets")?,
             target_norm: copied(&self.target_norm, "the targets")?,
             first_read: None,
+            row_gram: None,
             ..*self
         })
     }
@@ -219,6 +230,7 @@ impl<'a, T: Real, M: Source> Design<'a, T, M> {
             target_norm: zeros(k, "the targets")?,
             root_ridge: problem.ridge.iter().fold(0.0, |largest: f64, &ridge| largest.max(ridge)).sqrt(),
             first_read: None,
+            row_gram: None,
         })
     }
 
@@ -378,6 +390,9 @@ impl<'a, T: Real, M: Source> Design<'a, T, M> {
 }
 
 const COLUMNS: &str = "means and scales of columns";
+
+/// Squares beyond this, or one over it, may hide what is out of range.
+const LARGEST_SQUARE: f64 = 1e200;
 
 /// Products below this lose digits, and vanish in the end.
 const NEGLIGIBLE: f64 = 1e-290;

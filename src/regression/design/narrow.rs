@@ -13,7 +13,8 @@ use crate::matrix::{Dense, Mat, Matrix, Real, power_of_two_below};
 use crate::memory::{collected, filled, resize, zeros};
 use crate::parallel::Context;
 use crate::regression::design::pass::{Pass, Sides};
-use crate::regression::design::{Design, FirstRead, NEGLIGIBLE_ROOT};
+use crate::regression::design::{Design, FirstRead, LARGEST_SQUARE, NEGLIGIBLE_ROOT};
+use crate::simd::Extended;
 use crate::simd::narrow::{Block, add_products_of_columns, columns_of, pairs, residual_of_columns, total};
 use std::ops::Range;
 
@@ -24,8 +25,6 @@ pub(crate) const MOST_TARGETS: usize = 8;
 
 /// From as many columns on, rows as they are stored are read as fast by dot products.
 const LONG_ROWS: usize = 8;
-/// Squares beyond this, or one over it, may hide what is out of range.
-const LARGEST_SQUARE: f64 = 1e200;
 /// Squared length of what is left of a mean beside that of what deviates from it: six digits may be lost.
 const REST_OF_MEAN: f64 = 1e6;
 /// The same for the mean itself: beyond, a column may be all but constant.
@@ -34,7 +33,7 @@ const MEAN: f64 = 1e13;
 /// Rows from which deviations are counted.
 const SAMPLE: usize = 64;
 /// Numbers in a tile: the second cache holds some.
-const TILE: usize = 1 << 13;
+const TILE: usize = 1 << 12;
 const PURPOSE: &str = "a tile of narrow rows";
 
 /// True for shapes that are read this way.
@@ -110,10 +109,11 @@ impl<'m, T: Real> Design<'_, T, Matrix<'m, T>> {
             }
             collected(sums.into_iter().map(total), PURPOSE)
         };
-        let mut all = zeros(pairs(columns), PURPOSE)?;
-        let add = |part: Vec<f64>| all.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+        // As exact as the parts are: an answer that misses its target by a rounding costs another read.
+        let mut all = filled(Extended::default(), pairs(columns), PURPOSE)?;
+        let add = |part: Vec<f64>| all.iter_mut().zip(part).for_each(|(sum, part)| sum.add(part));
         context.fold_with(slabs.len(), Vec::new, work, add)?;
-        Ok(all)
+        collected(all.into_iter().map(Extended::value), PURPOSE)
     }
 
     /// B - A X and A'(B - A X) by one read, if that is best made in tiles of columns.

@@ -262,8 +262,9 @@ fn load<'r, T: Real, M: Source>(
     first: usize,
     residual: &'r mut [f64],
 ) -> &'r mut [f64] {
-    for (i, residual) in residual.iter_mut().enumerate() {
-        *residual = sides.entry(design, first + i, side);
+    match sides.target(side) {
+        Some(target) => design.load_target(target, first, residual),
+        None => residual.fill(0.0),
     }
     residual
 }

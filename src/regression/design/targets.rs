@@ -127,6 +127,14 @@ impl<T: Real, M: Source> Design<'_, T, M> {
         }
     }
 
+    /// One target on the rows from `first` on, in the units of the solvers.
+    pub(super) fn load_target(&self, target: usize, first: usize, out: &mut [f64]) {
+        match self.targets.col(target) {
+            Some(column) => self.load_column(target, &column[first..][..out.len()], first, out.iter_mut()),
+            None => (first..).zip(out).for_each(|(row, out)| *out = self.target(row, target)),
+        }
+    }
+
     /// One of these, its entries `values` contiguous and the first of them in row `first`.
     fn load_column<'o>(
         &self,

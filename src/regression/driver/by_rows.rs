@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::linalg::{Factor, Precision, make_workspace};
-use crate::matrix::{Buffer, Matrix, Real};
+use crate::matrix::{Buffer, Mat, Matrix, Real};
 use crate::memory::{collected, copied, filled};
 use crate::parallel::Context;
 use crate::regression::design::Design;
@@ -78,12 +78,13 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
             let moments = Some((Precision::Double, moments));
             return Ok(Self { moments, ..Self::trying(plan.candidates, powers) });
         }
+        let row_gram = design.row_gram.take();
         if is_dual(design, params)
-            && let Some(dual) = Dual::of(driver, design)?
+            && let Some(dual) = Dual::of(driver, design, row_gram)?
         {
             let plan = match &design.a.source {
                 Matrix::Sparse(_) => Plan::for_wide_sparse_rows(design, params, dual.magnitudes.products())?,
-                _ => Plan::for_wide_rows(design, params)?,
+                _ => Plan::for_wide_rows(design, params, dual.gram.is_some())?,
             };
             driver.ledger.sentences = plan.reasons;
             return Ok(Self { dual: Some(dual), ..Self::trying(plan.candidates, Vec::new()) });
@@ -337,15 +338,21 @@ impl ByRows {
 }
 
 impl Dual {
-    /// Reads A for its magnitudes; none if these are extreme.
-    fn of<T: Real>(driver: &mut Driver<'_>, design: &Design<'_, T>) -> Result<Option<Self>> {
+    /// Reads A for its magnitudes; none if these are extreme. A A' may be there.
+    fn of<T: Real>(
+        driver: &mut Driver<'_>,
+        design: &Design<'_, T>,
+        row_gram: Option<Mat<f64>>,
+    ) -> Result<Option<Self>> {
         driver.ledger.read(1);
         let magnitudes = Magnitudes::of(driver.context, design)?;
         if !magnitudes.columns.iter().all(|value| value.is_finite()) {
             design.largest_in_columns(driver.context)?;
         }
         let extreme = design.is_extreme(&magnitudes.columns);
-        Ok((!extreme).then_some(Self { magnitudes, gram: None }))
+        let gram = row_gram.map(RowGram::of_products).transpose()?;
+        let gram = gram.map(|gram| (Precision::Double, gram));
+        Ok((!extreme).then_some(Self { magnitudes, gram }))
     }
 
     fn attempt<T: Real>(

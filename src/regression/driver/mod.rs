@@ -17,6 +17,7 @@ use crate::memory::copied;
 use crate::parallel::Context;
 use crate::regression::bounds::forward::ForwardError;
 use crate::regression::covariance::Inference;
+use crate::regression::design::Design;
 use crate::regression::design::pass::Passes;
 use crate::regression::driver::by_products::ByProducts;
 use crate::regression::driver::by_rows::ByRows;
@@ -48,6 +49,16 @@ pub fn lstsq<T: Real + Sketchable>(
     }
 }
 
+/// The same of dense rows of which the design is there, and what is known of it.
+pub(crate) fn lstsq_of_design<'a, T: Real + Sketchable>(
+    context: &Context,
+    design: Design<'a, T, Matrix<'a, T>>,
+    ridge: &[f64],
+    params: &Params,
+) -> Result<Output> {
+    solve_design::<T, Matrix<'a, T>, ByRows>(context, design, ridge, params, Ledger::new())
+}
+
 /// The same where A is known by its products alone. There is no intercept, no bound on coefficients and no factor to keep.
 pub fn lstsq_by_products<T: Real>(
     context: &Context,
@@ -62,7 +73,7 @@ fn solve<T: Real, M: Passes<T>, S: Steps<T, M>>(
     problem: &Problem<'_, T, M>,
     params: &Params,
 ) -> Result<Output> {
-    let ((n, d), k) = (problem.design.shape(), problem.targets.ncols());
+    let (n, d) = problem.design.shape();
     if problem.targets.nrows() != n {
         return Err(Error::shape(
             "b",
@@ -80,7 +91,18 @@ fn solve<T: Real, M: Passes<T>, S: Steps<T, M>>(
         return empty::answer(context, problem, (n, d), params);
     }
     let ledger = Ledger::new();
-    let mut design = S::design(context, problem, params)?;
+    let design = S::design(context, problem, params)?;
+    solve_design::<T, M, S>(context, design, problem.ridge, params, ledger)
+}
+
+fn solve_design<T: Real, M: Passes<T>, S: Steps<T, M>>(
+    context: &Context,
+    mut design: Design<'_, T, M>,
+    ridge: &[f64],
+    params: &Params,
+    ledger: Ledger,
+) -> Result<Output> {
+    let (d, k) = (design.ncols(), design.ntargets());
     let mut driver = Driver::new(context, &design, params, ledger);
     let mut steps = S::plan(&mut driver, &mut design)?;
     driver.ledger.end("plan");
@@ -91,11 +113,11 @@ fn solve<T: Real, M: Passes<T>, S: Steps<T, M>>(
         context,
         design: &design,
         targets: &[],
-        ridge: problem.ridge.first().copied().unwrap_or(0.0),
+        ridge: ridge.first().copied().unwrap_or(0.0),
         tolerance: driver.tolerance,
         max_passes: params.max_iter.unwrap_or(7),
     };
-    for (ridge, targets) in groups(&design, problem.ridge)? {
+    for (ridge, targets) in groups(&design, ridge)? {
         steps.solve(&mut driver, &Group { targets: &targets, ridge, ..group }, &mut output)?;
     }
     if output.backward_error.is_empty() || (0..k).all(|target| design.target_norm(target) == 0.0) {

@@ -233,13 +233,16 @@ pub(crate) struct Plan<C> {
 }
 
 impl Plan<Candidate> {
-    /// The candidates for fewer rows than columns.
-    pub fn for_wide_rows<T: Real>(design: &Design<'_, T>, params: &Params) -> Result<Self> {
+    /// The candidates for fewer rows than columns, A A' being there in double precision or not.
+    pub fn for_wide_rows<T: Real>(design: &Design<'_, T>, params: &Params, has_gram: bool) -> Result<Self> {
         let (n, d) = (design.nrows(), design.ncols());
         let costs = costs((d, n), design.ntargets(), None);
         let precisions = match params.dtype_work {
             Some(precision) => [None, Some(precision)],
-            None if costs.gram_double < costs.gram_single => [None, Some(Precision::Double)],
+            // The read that products in double precision spare is one of two products here.
+            None if has_gram || costs.gram_double < costs.gram_single + costs.read => {
+                [None, Some(Precision::Double)]
+            }
             None => [Precision::Single, Precision::Double].map(Some),
         };
         let candidates = precisions.into_iter().flatten().map(Candidate::Dual).chain([Candidate::Qr]);

@@ -18,8 +18,7 @@ use crate::linalg::{
     self, Batch, Precision, SIDES, SUM_DEPTH, add_product, add_transposed_product, fit, norm,
 };
 use crate::matrix::{
-    ColumnNorms, Dense, DenseMut, Mat, Matrix, Real, Rows, Sparse, TILE, even_blocks, keep_larger,
-    power_of_two_below,
+    ColumnNorms, Dense, Mat, Matrix, Real, Rows, Sparse, TILE, even_blocks, power_of_two_below,
 };
 use crate::memory::{collected, copied, filled, reset, zeros};
 use crate::parallel::Context;
@@ -27,6 +26,7 @@ use crate::regression::design::Design;
 use crate::regression::design::products::{product, transposed_product};
 use crate::regression::methods::outcome::{Outcome, Unfactored};
 use crate::regression::refine::{Group, Refined, STAGNATION, TARGETS};
+use crate::simd::{kernel, rows_of_columns};
 use std::ops::Range;
 
 /// What one read tells of the magnitudes of A.
@@ -65,14 +65,7 @@ impl Magnitudes {
             let width = blocks[block].len();
             let mut part = nothing(n, width)?;
             let tile = design.a.tile(0..n, blocks[block].clone(), buffer)?;
-            for (i, largest) in part.rows.iter_mut().enumerate() {
-                let row = tile.stored_row(i);
-                *largest = linalg::largest_of(row);
-                for ((largest, square), value) in part.columns.iter_mut().zip(&mut part.squares).zip(row) {
-                    keep_larger(largest, value.abs());
-                    *square += value * value;
-                }
-            }
+            measure(tile, &mut part.rows, &mut part.columns, &mut part.squares);
             Ok(part)
         })?;
         for (columns, part) in blocks.into_iter().zip(parts) {
@@ -110,6 +103,39 @@ impl Magnitudes {
         let left = design.left_by_centring(&lengths, rcond)?;
         let left = left.iter().flatten().copied();
         Ok(left.filter(|&left| left > 0.0).fold(1.0, f64::min))
+    }
+}
+
+kernel! {
+    /// The largest magnitudes of the rows of a tile, and those of its columns beside their squared norms; NaN in a column
+    /// that has one.
+    fn measure<V>(tile: Dense<'_, f64>, rows: &mut [f64], columns: &mut [f64], squares: &mut [f64]) {
+        assert!(tile.col_stride() == 1 && tile.ncols() == columns.len() && columns.len() == squares.len());
+        let ((eights, rest), (sums, sums_of_rest)) = (columns.as_chunks_mut::<8>(), squares.as_chunks_mut::<8>());
+        for i in 0..rows.len() {
+            let row = &tile.data()[i * tile.row_stride()..][..tile.ncols()];
+            let ((values, values_of_rest), mut largest) = (row.as_chunks::<8>(), [0.0; 8]);
+            for c in 0..values.len() {
+                for k in 0..8 {
+                    let size = values[c][k].abs();
+                    eights[c][k] = if size > eights[c][k] { size } else { eights[c][k] };
+                    largest[k] = if size > largest[k] { size } else { largest[k] };
+                    sums[c][k] += values[c][k] * values[c][k];
+                }
+            }
+            for k in 0..rest.len() {
+                let size = values_of_rest[k].abs();
+                rest[k] = if size > rest[k] { size } else { rest[k] };
+                largest[k] = if size > largest[k] { size } else { largest[k] };
+                sums_of_rest[k] += values_of_rest[k] * values_of_rest[k];
+            }
+            for k in 0..8 {
+                rows[i] = if largest[k] > rows[i] { largest[k] } else { rows[i] };
+            }
+        }
+        for j in 0..columns.len() {
+            columns[j] = if squares[j].is_nan() { f64::NAN } else { columns[j] };
+        }
     }
 }
 
@@ -155,6 +181,11 @@ pub(crate) struct RowGram {
 }
 
 impl RowGram {
+    /// From A A' itself.
+    pub fn of_products(gram: Mat<f64>) -> Result<Self> {
+        Ok(Self { powers: filled(1.0, gram.ncols(), SIZES)?, gram })
+    }
+
     /// Reads A; `None` if its columns cannot be centred afterwards.
     pub fn new<T: Real>(
         context: &Context,
@@ -163,8 +194,7 @@ impl RowGram {
         magnitudes: &Magnitudes,
     ) -> Result<Option<Self>> {
         if let Matrix::Sparse(matrix) = &design.a.source {
-            let powers = filled(1.0, design.nrows(), SIZES)?;
-            return Ok(sparse_row_gram(context, design, matrix)?.map(|gram| Self { gram, powers }));
+            return sparse_row_gram(context, design, matrix)?.map(Self::of_products).transpose();
         }
         let power = |&largest: &f64| power_of_two_below(largest).recip();
         let powers = collected(magnitudes.rows.iter().map(power), SIZES)?;
@@ -481,7 +511,7 @@ impl<T: Real> Rows for Transposed<'_, '_, '_, T> {
         let (nrows, ncols, mut scratch) = (rows.len(), cols.len(), Vec::new());
         let tile = self.design.a.tile(cols, rows, &mut scratch)?;
         reset(buffer, nrows * ncols, TILE)?;
-        DenseMut::row_major(buffer, nrows, ncols).copy_from(tile.t());
+        rows_of_columns(tile.data(), tile.row_stride(), (nrows, ncols), buffer, ncols);
         Ok(Dense::row_major(buffer, nrows, ncols))
     }
 }

@@ -186,7 +186,7 @@ def test_without_memory_for_a_factor_the_way_out_is_named(monkeypatch):
     def no_memory(*_, **__):
         raise AllocationError("could not allocate 8 bytes for a matrix")
 
-    monkeypatch.setattr("nearlin._core.ridge_loo", no_memory)
+    monkeypatch.setattr("nearlin._core.ridge_cv", no_memory)
     with pytest.raises(AllocationError, match=r"8 bytes for a matrix.* GridSearchCV"):
         RidgeCV().fit(*problem())
 
