@@ -24,6 +24,7 @@
 //! | `sparse_products` | A'A of sparse rows as a sparse matrix, and what is made of it: [`SparseTriangle`] |
 //! | [`tsqr()`] | R of a matrix with many rows |
 //! | [`svd()`], [`eigh()`] | thin SVD, symmetric eigendecomposition |
+//! | [`svd_apart`], [`eigh_apart`], [`apart()`] | the same, and anything, on a thread of its own if that takes long |
 //! | [`svd_into`], [`eigh_into`] | the same of small matrices, `f32` too, in memory that the caller lends ([`Scratch`]) |
 //! | [`leading_eigh_into`] | the largest eigenvalues of a symmetric matrix and their vectors, alike |
 //! | [`arrow_eigh_into`] | those of a diagonal matrix with a row and a column beside it, in O(d²) |
@@ -36,6 +37,7 @@
 //! as slices do. Values never panic, whatever they are, and memory that cannot be had is an error;
 //! where that is the buffer which faer's products keep for each thread, twice the last-level cache, it unwinds.
 
+mod apart;
 mod arrow;
 mod batch;
 mod cholesky;
@@ -74,6 +76,7 @@ mod tsqr;
 mod view;
 mod whiten;
 
+pub use apart::{apart, eigh_apart, svd_apart};
 pub use arrow::{arrow_eigh_into, arrow_eigh_scratch};
 pub(crate) use batch::{
     BATCH_ROWS, Batch, SIDES, SUM_DEPTH, add_product, add_transposed_product, batch_rows, fit,

@@ -7,7 +7,8 @@
 //! * A process has one pool of threads, private, which grows to the most that a call asked for. A forked child makes its
 //!   own, and a call that a signal handler forks in the middle of ends in the child with [`Error::Busy`].
 //! * The calling thread does no block itself while a pool works: it waits and looks after the host, so
-//!   that Ctrl-C is noticed within [`TICK`] even inside a long parallel loop.
+//!   that Ctrl-C is noticed within [`TICK`] even inside a long parallel loop. Long work that cannot be cut into blocks has
+//!   a thread to itself ([`Context::apart`]), for the same reason.
 //!
 //! Called from inside the pool, everything runs in sequence on the spot. Files: `pool` (the threads), `float_mode` (how
 //! they round), `kept` (states that threads share), `turns` (parts that wait for those before them).
@@ -224,6 +225,38 @@ impl<'a> Context<'a> {
         gathered(outputs, RESULTS)
     }
 
+    /// `work()`, of about so many flops: if they take long, on a thread of its own while this one looks after the host, so
+    /// that an interrupt is heard in the middle of it. What is interrupted comes to its end alone, and nobody sees it.
+    pub fn apart<T: Send + 'static>(
+        &self,
+        flops: f64,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        /// A good part of a second.
+        const MANY: f64 = 1e9;
+        if flops < MANY || self.host.is_none() || is_worker() {
+            return work();
+        }
+        self.check()?;
+        let (sender, finished) = mpsc::channel();
+        pool::spawn("nearlin-apart".into(), move || {
+            let _ = sender.send(catch_unwind(AssertUnwindSafe(work)));
+        })?;
+        let process = std::process::id();
+        loop {
+            match finished.recv_timeout(TICK) {
+                Ok(Ok(outcome)) => return outcome,
+                Ok(Err(payload)) => resume_unwind(payload),
+                Err(_) => self.check()?,
+            }
+            if std::process::id() != process {
+                // As in `Running::wait`.
+                std::mem::forget(finished);
+                return Err(FORKED);
+            }
+        }
+    }
+
     fn map_in_sequence<S, T>(
         &self,
         blocks: usize,
@@ -289,6 +322,16 @@ mod tests {
     impl Host for StopAtOnce {
         fn check(&self) -> Result<()> {
             Err(Error::Interrupted)
+        }
+        fn progress(&self, _: usize, _: usize, _: &[(&'static str, f64)]) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    struct StopAfter(Instant);
+    impl Host for StopAfter {
+        fn check(&self) -> Result<()> {
+            if Instant::now() < self.0 { Ok(()) } else { Err(Error::Interrupted) }
         }
         fn progress(&self, _: usize, _: usize, _: &[(&'static str, f64)]) -> Result<()> {
             Ok(())
@@ -377,6 +420,34 @@ mod tests {
             let context = Context::with_host(threads, &StopAtOnce);
             let mut loops = (0..1000).map(|_| context.map(2, |_| std::thread::sleep(TICK / 10)));
             assert!(loops.any(|outcome| outcome == Err(Error::Interrupted)));
+        }
+    }
+
+    #[test]
+    fn an_interrupt_is_heard_in_the_middle_of_what_has_no_blocks() {
+        let start = Instant::now();
+        let long = || {
+            std::thread::sleep(Duration::from_secs(4));
+            Ok(())
+        };
+        let host = StopAfter(start + Duration::from_millis(200));
+        assert_eq!(Context::with_host(1, &host).apart(f64::INFINITY, long), Err(Error::Interrupted));
+        assert!(start.elapsed() < Duration::from_secs(2));
+    }
+
+    #[test]
+    fn what_has_no_blocks_ends_as_it_would_in_place() {
+        let patient = StopAfter(Instant::now() + Duration::from_secs(1000));
+        for context in [Context::with_host(1, &patient), Context::new(1)] {
+            let short = TICK * 3;
+            let slow = move || {
+                std::thread::sleep(short);
+                Ok(7)
+            };
+            assert_eq!(context.apart(f64::INFINITY, slow), Ok(7));
+            assert_eq!(context.apart::<()>(f64::INFINITY, || Err(FORKED)), Err(FORKED));
+            let panics = || context.apart::<()>(f64::INFINITY, || panic!("half-way"));
+            assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
         }
     }
 

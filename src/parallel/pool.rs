@@ -65,11 +65,10 @@ impl Pool {
     pub fn grow(&'static self, threads: usize) -> Result<()> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         while queue.workers < threads {
-            std::thread::Builder::new()
-                .name(format!("nearlin-{}", queue.workers))
-                .stack_size(STACK)
-                .spawn(|| self.work())
-                .map_err(|_| Error::Allocation { bytes: STACK as u128, purpose: "the stack of a thread" })?;
+            spawn(format!("nearlin-{}", queue.workers), || {
+                IS_WORKER.set(true);
+                self.work();
+            })?;
             queue.workers += 1;
         }
         Ok(())
@@ -89,8 +88,6 @@ impl Pool {
     }
 
     fn work(&self) {
-        set_standard();
-        IS_WORKER.set(true);
         loop {
             let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
             let job = loop {
@@ -108,6 +105,16 @@ impl Pool {
     pub fn workers(&self) -> usize {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).workers
     }
+}
+
+/// A new thread, which rounds as ours do.
+pub(super) fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<()> {
+    let started = std::thread::Builder::new().name(name).stack_size(STACK).spawn(|| {
+        set_standard();
+        work();
+    });
+    let failed = |_| Error::Allocation { bytes: STACK as u128, purpose: "the stack of a thread" };
+    started.map(drop).map_err(failed)
 }
 
 /// Bytes of a worker's stack, as the standard library has it.

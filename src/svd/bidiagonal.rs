@@ -1,7 +1,7 @@
 //! Bases of both sides of A, block by block: A V = U B, A'U = V B' + (the next block) T [0, I].
 
 use crate::error::Result;
-use crate::linalg::{Svd, matmul, svd};
+use crate::linalg::{Svd, matmul, svd_apart};
 use crate::matrix::{Dense, DenseMut, Mat, Products, even_blocks, make_rows};
 use crate::memory::{collected, reset};
 use crate::parallel::Context;
@@ -183,9 +183,9 @@ impl Bidiagonal {
     }
 
     /// Singular values of B and their residuals.
-    pub fn ritz(&self) -> Result<Ritz> {
+    pub fn ritz(&self, context: &Context) -> Result<Ritz> {
         let m = self.u.len();
-        let svd = svd(Mat::from_fn(m, m, |i, j| self.b[(i, j)])?.as_ref())?;
+        let svd = svd_apart(context, Mat::from_fn(m, m, |i, j| self.b[(i, j)])?)?;
         let first = m - self.next.ncols();
         let residual = |i: usize| {
             let square = (0..self.next.nrows()).map(|row| {

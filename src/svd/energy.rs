@@ -4,8 +4,11 @@ use crate::error::{Error, Result};
 use crate::matrix::{ColumnNorms, Matrix, Real, first_non_finite};
 use crate::parallel::Context;
 
-/// Sums of squares below this have lost digits.
-const SMALL: f64 = 1e-280;
+/// Whether a sum of squares of numbers that are not all zero is in range: below this it has lost digits.
+pub(super) fn is_in_range(squares: f64) -> bool {
+    const SMALL: f64 = 1e-280;
+    (SMALL..f64::INFINITY).contains(&squares)
+}
 
 /// |A|_F squared, if the squares are in range. An error if A is not finite.
 pub fn energy<T: Real>(context: &Context, a: &Matrix<'_, T>) -> Result<Option<f64>> {
@@ -14,7 +17,7 @@ pub fn energy<T: Real>(context: &Context, a: &Matrix<'_, T>) -> Result<Option<f6
     if !energy.is_finite() {
         refuse_non_finite(context, a)?;
     }
-    Ok(Some(energy).filter(|&energy| energy == 0.0 || (SMALL..f64::INFINITY).contains(&energy)))
+    Ok(Some(energy).filter(|&energy| energy == 0.0 || is_in_range(energy)))
 }
 
 /// An error that names the first entry of A that is not finite, if there is one.

@@ -5,7 +5,7 @@
 //! so that H is what it would be without rounding.
 
 use crate::error::Result;
-use crate::linalg::{cholesky, eigh, invert_upper, matmul, norm, product};
+use crate::linalg::{cholesky, eigh_apart, invert_upper, matmul, norm, product};
 use crate::matrix::{Dense, DenseMut, Mat, Products, even_blocks, make_rows};
 use crate::memory::collected;
 use crate::parallel::Context;
@@ -175,9 +175,9 @@ impl Lanczos {
         Ok(Some(t))
     }
 
-    pub fn ritz(&self) -> Result<Ritz> {
+    pub fn ritz(&self, context: &Context) -> Result<Ritz> {
         let m = self.len;
-        let (values, vectors) = eigh(&Mat::from_fn(m, m, |i, j| self.h[(i, j)])?)?;
+        let (values, vectors) = eigh_apart(context, Mat::from_fn(m, m, |i, j| self.h[(i, j)])?)?;
         let s = collected(values.iter().rev().map(|value| value.max(0.0).sqrt()), "singular values")?;
         let y = Mat::from_fn(m, m, |i, j| vectors[(i, m - 1 - j)])?;
         let along = |j: usize| (0..m).map(|i| self.h[(m, i)] * y[(i, j)]).sum::<f64>().abs();
@@ -281,7 +281,7 @@ mod tests {
                 assert!(departure(&gram(&context, &all).unwrap()) < 1e-14, "{turn}");
                 let size = lanczos.size;
                 assert!(rest.as_slice().iter().all(|value| value.abs() < 1e-14 * size), "{turn}");
-                let ritz = lanczos.ritz().unwrap();
+                let ritz = lanczos.ritz(&context).unwrap();
                 assert!((0..10).all(|j| (ritz.s[j] - value(j)).abs() < 1e-13 * 20.0));
                 assert!(ritz.worst(10) < 1e-14);
                 lanczos.compress(&context, &ritz, if turn == 0 { 20 } else { 10 }).unwrap();

@@ -97,7 +97,7 @@ fn found<M: Products>(
                 return Ok(None);
             }
         }
-        if !is_larger(&basis.ritz()?.s[..params.exact], &ritz.s[..params.exact], params.tolerance) {
+        if !is_larger(&basis.ritz(context)?.s[..params.exact], &ritz.s[..params.exact], params.tolerance) {
             return Ok(Some(right));
         }
         finds += 1;
@@ -124,7 +124,7 @@ fn converged<M: Products>(
                 return Ok(None);
             }
         }
-        let ritz = basis.ritz()?;
+        let ritz = basis.ritz(context)?;
         let (len, worst) = (basis.len(), ritz.worst(params.exact));
         let done = basis.made[0].min(params.max_iter);
         context.progress(done, params.max_iter, &[("residual", worst)])?;

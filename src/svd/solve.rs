@@ -1,7 +1,7 @@
 //! Rounds of products until the residuals are small.
 
 use crate::error::{Error, Result};
-use crate::linalg::{Qr, largest_of, make_workspace, product, svd};
+use crate::linalg::{Qr, apart, largest_of, make_workspace, product, svd};
 use crate::matrix::{Dense, DenseMut, Mat, Products, power_of_two_below};
 use crate::memory::collected;
 use crate::parallel::Context;
@@ -135,7 +135,7 @@ fn solve<M: Products>(context: &Context, a: &M, params: &Params, random: Stream)
         for _ in 0..blocks.min(bases.room() / block).min(allowed) {
             bases.extend(context, a)?;
         }
-        let ritz = bases.ritz()?;
+        let ritz = bases.ritz(context)?;
         let done = (before[0] + bases.made).min(params.max_iter);
         context.progress(done, params.max_iter, &[("residual", ritz.worst(params.exact))])?;
         Ok::<_, Error>(ritz)
@@ -225,9 +225,12 @@ fn directly<M: Products>(context: &Context, a: &M, k: usize) -> Result<Output> {
         true => a.product(context, units.as_ref(), all.as_mut())?,
         false => a.transposed_product(context, units.as_ref(), all.as_mut())?,
     }
-    let qr = Qr::new(all)?;
-    let found = svd(qr.r()?.as_ref())?;
-    let long = product(qr.thin_q()?.as_ref(), found.u.as_ref().cols(0..k))?;
+    let flops = 10.0 * (n.max(d) * small) as f64 * small as f64;
+    let (long, found) = apart(context, flops, move || {
+        let qr = Qr::new(all)?;
+        let found = svd(qr.r()?.as_ref())?;
+        Ok((product(qr.thin_q()?.as_ref(), found.u.as_ref().cols(0..k))?, found))
+    })?;
     let short = Mat::copy_of(found.v.as_ref().cols(0..k))?;
     let (u, v) = if n >= d { (long, short) } else { (short, long) };
     let s = collected(found.s[..k].iter().copied(), VALUES)?;

@@ -18,6 +18,7 @@ ALONE = {
     "test_forks",
     "test_fuzz_memory",
     "test_growth",
+    "test_interrupts",
     "test_processes",
     "test_signals",
     "test_sparse",

@@ -13,6 +13,8 @@ from nearlin._certificate import Certificate
 __all__ = ["certificate_of", "with_probe"]
 
 CONFIDENCE = 0.99
+SMALL = 1e-280
+"""Sums of squares below this have lost digits."""
 EXACTLY = "|X|_F^2 less the squares of the singular values"
 
 STATEMENTS = {
@@ -38,6 +40,7 @@ ROBUST = {
 ROBUST["fitted"] = ROBUST["rows"].replace("rows were appended alone, and", "a matrix was fitted, and")
 
 
+@np.errstate(over="ignore", under="ignore")
 def certificate_of(
     values: npt.NDArray[np.float64],
     k: int,
@@ -49,10 +52,10 @@ def certificate_of(
     shown, beside = values[:k] ** 2, values[k:] ** 2
     model = float(shown.sum() + beside.sum())
     energy, kind = figures["energy"], figures["kind"]
-    exact = figures["exact"] and kind != "mixed" and energy is not None and math.isfinite(energy)
+    exact = kind != "mixed" and energy is not None and math.isfinite(energy)
     # What rounding has done to the singular values, and to |X|_F, over all updates.
     rounding = figures["rounding"]
-    lost = figures["energy_rounding"] + 2.0 * math.sqrt(model) * rounding + rounding**2
+    lost = figures["energy_rounding"] + 2.0 * math.sqrt(model) * rounding + rounding * rounding
     if kind == "columns":
         lost += 4.0 * figures["residual"] * math.sqrt(len(values)) * model
     one_sided, exact = exact, exact and not figures["robust"]
@@ -131,7 +134,7 @@ def with_probe(known: Certificate, probed: Any, figures: dict[str, Any]) -> Cert
         "probe_squares": rest.tolist(),
         "ledger_bound": known.bound,
     }
-    if not (least > 0.0 and math.isfinite(float(rest.sum()))):
+    if not (least > SMALL and math.isfinite(float(rest.sum()))):
         return replace(known, details=details)
     details["probe_estimate"] = math.sqrt(float(rest.mean()) / total)
     if known.measured == EXACTLY:

@@ -293,11 +293,11 @@ def _certificate(
             if is_operator
             else "squares of its entries are out of range"
         )
-        why = "A is zero, or the squares of its entries are" if energy == 0.0 else why
-        estimate = math.nan if energy is None else 0.0
+        is_zero = energy == 0.0 and not s.any()
+        why = "A is zero" if is_zero else why
         return Certificate(
             quantity=quantity,
-            estimate=estimate,
+            estimate=0.0 if is_zero else math.nan,
             bound=math.nan,
             confidence=None,
             measured="not measured",

@@ -202,7 +202,6 @@ impl TruncatedSVDState {
             dict.set_item("spectral", ledger.spectral)?;
             dict.set_item("frobenius", ledger.frobenius)?;
             dict.set_item("kind", ledger.kind.name())?;
-            dict.set_item("exact", ledger.exact)?;
             dict.set_item("updates", ledger.updates)?;
             dict.set_item("fallbacks", counters.fallbacks)?;
             dict.set_item("repairs", counters.repairs)?;
@@ -449,7 +448,7 @@ impl TruncatedSVDState {
         Ok(found.map(|(mean, along)| (mean.into_pyarray(py).into_any(), along.into_pyarray(py).into_any())))
     }
 
-    /// The first principal components about the mean, n x k, and the squares of their singular values.
+    /// The first principal components about the mean, n x k, and their singular values.
     #[pyo3(signature = (k, *, threads))]
     fn principal<'py>(
         &self,
@@ -463,7 +462,7 @@ impl TruncatedSVDState {
         }))?;
         let Some(found) = found else { return Ok(None) };
         let components = to_array(py, found.components, self.single())?;
-        Ok(Some((components, found.squares.into_pyarray(py).into_any())))
+        Ok(Some((components, found.s.into_pyarray(py).into_any())))
     }
 
     fn copy(&self, py: Python<'_>) -> PyResult<Self> {

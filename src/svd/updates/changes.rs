@@ -4,7 +4,7 @@
 //! singular values; and where D = X Y' has low rank, QR of [U, X] and [V, Y] makes it small again.
 
 use crate::error::Result;
-use crate::linalg::{Qr, product, svd};
+use crate::linalg::{Qr, Svd, apart, product, svd, svd_apart};
 use crate::matrix::{Dense, DenseMut, Mat, Matrix, Products, Real};
 use crate::memory::collected;
 use crate::parallel::Context;
@@ -109,7 +109,7 @@ impl<D: Products> Sum<'_, D> {
         } else {
             self.transposed_product(context, Mat::identity(m)?.as_ref(), all.as_mut().t())?;
         }
-        let found = svd(all.as_ref())?;
+        let found = svd_apart(context, all)?;
         let energy = found.s.iter().map(|s| s * s).sum();
         self.sides(found.u.as_ref(), found.s, found.v.as_ref(), energy)
     }
@@ -162,33 +162,39 @@ impl<X: Real, Y: Real> Products for Outer<'_, X, Y> {
 
 impl<X: Real, Y: Real> Sum<'_, Outer<'_, X, Y>> {
     /// By QR of the basis of either side and what is added to it.
-    pub fn solve_by_qr(&self) -> Result<Changed> {
+    pub fn solve_by_qr(&self, context: &Context) -> Result<Changed> {
         let (left, right) = (beside(&self.left, &self.change.x)?, beside(&self.right, &self.change.y)?);
-        let (r, mut weighted) = (right.r()?, left.r()?);
-        for (j, s) in self.s.iter().enumerate() {
-            weighted.col_mut(j).iter_mut().for_each(|value| *value *= s);
-        }
-        let found = svd(product(weighted.as_ref(), r.as_ref().t())?.as_ref())?;
-        let outside =
-            |qr: &Qr, rows: usize, inside: &Mat<f64>| {
-                let mut all = Mat::from_fn(rows, inside.ncols(), |i, j| {
-                    if i < inside.nrows() { inside[(i, j)] } else { 0.0 }
-                })?;
-                qr.apply_q(&mut all)?;
-                Ok::<_, crate::error::Error>(all)
-            };
-        let u = outside(&left, self.left.len(), &found.u)?;
-        let v = outside(&right, self.right.len(), &found.v)?;
-        let energy = found.s.iter().map(|s| s * s).sum();
-        self.sides(u.as_ref(), collected(found.s.iter().copied(), VALUES)?, v.as_ref(), energy)
+        let s = collected(self.s.iter().copied(), VALUES)?;
+        let flops = 4.0 * (left.nrows() + right.nrows()) as f64 * (left.ncols() as f64).powi(2);
+        let Svd { u, s, v } = apart(context, flops, move || of_outer(left, &s, right))?;
+        let energy = s.iter().map(|s| s * s).sum();
+        self.sides(u.as_ref(), s, v.as_ref(), energy)
     }
 }
 
-/// QR of a basis and what is added to it, in the first coordinates.
-fn beside<B: Real>(side: &Coordinates, added: &Matrix<'_, B>) -> Result<Qr> {
+/// A basis and what is added to it, in the first coordinates.
+fn beside<B: Real>(side: &Coordinates, added: &Matrix<'_, B>) -> Result<Mat<f64>> {
     let l = side.basis.ncols();
     let mut columns = Mat::zeros(side.len(), l + added.ncols())?;
     columns.as_mut_slice()[..l * side.len()].copy_from_slice(side.basis.as_slice());
     visit_entries(added, &mut |i, j, value| columns[(i, l + j)] = value);
-    Qr::new(columns)
+    Ok(columns)
+}
+
+/// The SVD of X diag(s, 1, ..., 1) Y'.
+fn of_outer(x: Mat<f64>, s: &[f64], y: Mat<f64>) -> Result<Svd> {
+    let (rows, columns) = (x.nrows(), y.nrows());
+    let (left, right) = (Qr::new(x)?, Qr::new(y)?);
+    let (r, mut weighted) = (right.r()?, left.r()?);
+    for (j, s) in s.iter().enumerate() {
+        weighted.col_mut(j).iter_mut().for_each(|value| *value *= s);
+    }
+    let found = svd(product(weighted.as_ref(), r.as_ref().t())?.as_ref())?;
+    let outside = |qr: &Qr, rows: usize, inside: &Mat<f64>| {
+        let mut all =
+            Mat::from_fn(rows, inside.ncols(), |i, j| if i < inside.nrows() { inside[(i, j)] } else { 0.0 })?;
+        qr.apply_q(&mut all)?;
+        Ok::<_, crate::error::Error>(all)
+    };
+    Ok(Svd { u: outside(&left, rows, &found.u)?, v: outside(&right, columns, &found.v)?, ..found })
 }

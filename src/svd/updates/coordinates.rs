@@ -6,8 +6,9 @@
 //! times the pseudoinverse of L times z in all others.
 
 use crate::error::Result;
-use crate::linalg::{eigh, matmul, product};
+use crate::linalg::{eigh_apart, matmul, product};
 use crate::matrix::{Dense, Mat};
+use crate::parallel::Context;
 
 /// Coordinates of a side.
 pub(super) struct Coordinates {
@@ -25,11 +26,11 @@ const NOTHING: f64 = 1e-14;
 impl Coordinates {
     /// Of a side whose touched rows are these, row i in column i, which may be all of them; there may be rows that are still
     /// zero.
-    pub fn new(touched: &Mat<f64>, whole: bool) -> Result<Self> {
+    pub fn new(context: &Context, touched: &Mat<f64>, whole: bool) -> Result<Self> {
         let (l, t) = (touched.nrows(), touched.ncols());
         let mut rest = Mat::identity(l)?;
         matmul(rest.as_mut(), true, touched.as_ref(), touched.as_ref().t(), -1.0);
-        let (values, vectors) = eigh(&rest)?;
+        let (values, vectors) = eigh_apart(context, rest)?;
         let first = values.iter().position(|&value| value > NOTHING && !whole).unwrap_or(l);
         let lost =
             if whole { 0.0 } else { values[..first].iter().fold(0.0, |sum, value| sum + value.max(0.0)) };
@@ -72,7 +73,7 @@ mod tests {
         let v = Qr::new(numbers(40, 5, 1)).unwrap().thin_q().unwrap();
         for t in [0, 3, 39, 40] {
             let touched = Mat::from_fn(5, t, |j, i| v[(i, j)]).unwrap();
-            let coordinates = Coordinates::new(&touched, t == 40).unwrap();
+            let coordinates = Coordinates::new(&Context::new(1), &touched, t == 40).unwrap();
             let gram = product(coordinates.basis.as_ref().t(), coordinates.basis.as_ref()).unwrap();
             assert!((0..25).all(|k| (gram[(k / 5, k % 5)] - f64::from(k / 5 == k % 5)).abs() < 1e-14));
             // Any orthonormal columns in coordinates are orthonormal outside.

@@ -1,7 +1,7 @@
 //! Rows or columns that go.
 
 use crate::error::Result;
-use crate::linalg::{eigh, matmul, product, svd};
+use crate::linalg::{eigh_apart, matmul, product, svd_apart};
 use crate::matrix::{Mat, Matrix, Real};
 use crate::memory::collected;
 use crate::parallel::Context;
@@ -57,7 +57,7 @@ impl<T: Stored> TruncatedSvd<T> {
         };
         let slots = shorter.slots_at(positions)?;
         let gone = shorter.gather(context, &slots, shorter.height())?;
-        let Remainder { rotation, turned, s, dropped } = self.without(&gone)?;
+        let Remainder { rotation, turned, s, dropped } = self.without(context, &gone)?;
         let update = Update { removed: Some((positions, gone)), ..Update::rotation(rotation) };
         let shorter = shorter.rewrite(context, update)?;
         let other = other.rewrite(context, Update::rotation(turned))?;
@@ -85,20 +85,20 @@ impl<T: Stored> TruncatedSvd<T> {
     }
 
     /// What becomes of the sides and singular values, once the rows in `gone` are zero.
-    fn without(&self, gone: &Gathered) -> Result<Remainder> {
+    fn without(&self, context: &Context, gone: &Gathered) -> Result<Remainder> {
         /// Of a vector of which no more is left than this, squared, nothing is left but rounding.
         const NOTHING: f64 = 16.0 * f64::EPSILON;
         let l = self.s.len();
         let mut rest = Mat::identity(l)?;
         matmul(rest.as_mut(), true, gone.rows.as_ref(), gone.rows.as_ref().t(), -1.0);
-        let (values, vectors) = eigh(&rest)?;
+        let (values, vectors) = eigh_apart(context, rest)?;
         let nothing = NOTHING.max(4.0 * T::UNIT_ROUNDOFF);
         let first = values.iter().position(|&value| value > nothing).unwrap_or(l);
         let square = |i: usize| (0..l).map(|j| (vectors[(j, i)] * self.s[j]).powi(2)).sum::<f64>();
         let dropped: f64 = (0..first).map(|i| values[i].max(f64::EPSILON) * square(i)).sum();
         let root = |i: usize| values[first + i].sqrt();
         let core = Mat::from_fn(l - first, l, |i, j| root(i) * vectors[(j, first + i)] * self.s[j])?;
-        let found = svd(core.as_ref())?;
+        let found = svd_apart(context, core)?;
         let kept = ritz::significant(&found.s, l - first, l, T::UNIT_ROUNDOFF);
         let unscaled = Mat::from_fn(l, l - first, |j, i| vectors[(j, first + i)] / root(i))?;
         let rotation = product(found.u.as_ref().cols(0..kept).t(), unscaled.as_ref().t())?;

@@ -68,7 +68,7 @@ impl<T: Stored> TruncatedSvd<T> {
                 (found, Some(left_out))
             }
         };
-        let Core { s: found, f, g, next, discarded } = core(&z, &along, &of_q)?;
+        let Core { s: found, f, g, next, discarded } = core(context, &z, &along, &of_q)?;
         let part = |of: &Mat<f64>, from: usize, to: usize| Mat::copy_of(of.as_ref().rows(from..to));
         let ritz =
             Ritz { s: found, f, rotation: part(&g, 0, l)?, rows: part(&g, l, g.nrows())?, next, discarded };

@@ -61,7 +61,7 @@ impl<T: Stored> TruncatedSvd<T> {
         });
         let added =
             collected((0..deltas.len()).map(|k| (touched_columns[columns[k] as usize], deltas[k])), VALUES)?;
-        let sum = self.sum(&left, &right, change, 2.0 * crossed + squares)?;
+        let sum = self.sum(context, &left, &right, change, 2.0 * crossed + squares)?;
         let found = sum.solve(context, MANY * self.most)?;
         Ok(Change { probed, ..self.changed(context, (left, right), found, added, energy)? })
     }
@@ -100,22 +100,23 @@ impl<T: Stored> TruncatedSvd<T> {
         let sums = y.transposed_times(context, &x.times(context, &ones)?)?;
         let added = collected(y.columns().iter().copied().zip(sums.as_slice().iter().copied()), VALUES)?;
         let change = Outer { x: transposed(&x.local()), y: transposed(&y.local()) };
-        let sum = self.sum(&left, &right, change, 2.0 * crossed + squares)?;
-        let found =
-            if s <= MANY * self.most { sum.solve_by_qr()? } else { sum.solve(context, MANY * self.most)? };
+        let sum = self.sum(context, &left, &right, change, 2.0 * crossed + squares)?;
+        let small = MANY * self.most;
+        let found = if s <= small { sum.solve_by_qr(context)? } else { sum.solve(context, small)? };
         let probed = self.probed_product(context, x, y)?;
         Ok(Change { probed, ..self.changed(context, (left, right), found, added, None)? })
     }
 
     fn sum<D: Products>(
         &self,
+        context: &Context,
         left: &Touch<'_, T>,
         right: &Touch<'_, T>,
         change: D,
         more: f64,
     ) -> Result<Sum<'_, D>> {
         let of = |touch: &Touch<'_, T>| {
-            Coordinates::new(&touch.gathered.rows, touch.slots.len() == touch.side.len())
+            Coordinates::new(context, &touch.gathered.rows, touch.slots.len() == touch.side.len())
         };
         let (left, right) = (of(left)?, of(right)?);
         let energy = norm(&self.s).powi(2) + more;

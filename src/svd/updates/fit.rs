@@ -1,7 +1,7 @@
 //! Factors of a matrix that is at hand, and of two models.
 
 use crate::error::{Error, Result};
-use crate::linalg::{orthonormal, svd};
+use crate::linalg::{orthonormal, svd_apart};
 use crate::matrix::{Adjusted, Mat, Matrix, Products, Real, power_of_two_below};
 use crate::memory::{collected, copied};
 use crate::parallel::Context;
@@ -18,7 +18,7 @@ use crate::svd::updates::probe::Probe;
 use crate::svd::updates::ritz::{VALUES, significant};
 use crate::svd::updates::robust::shrink;
 use crate::svd::updates::side::Side;
-use crate::svd::updates::truncated::{Change, Moments, Policy, Sums, TruncatedSvd};
+use crate::svd::updates::truncated::{Change, Moments, Policy, Sums, TruncatedSvd, size};
 
 /// Random numbers of directions that a model does not have.
 const PURPOSE: u8 = 34;
@@ -101,7 +101,7 @@ impl<T: Stored> TruncatedSvd<T> {
             ledger.frobenius = (ledger.frobenius.powi(2) + shrink(&mut s, next)).sqrt();
         }
         ledger.energy_known = energy.is_some();
-        let ledger = ledger.rounded(T::UNIT_ROUNDOFF, captured.sqrt(), energy.unwrap_or(0.0));
+        let ledger = ledger.rounded(T::UNIT_ROUNDOFF, size(&s), energy.unwrap_or(0.0));
         Ok(Self {
             left: Side::of(context, u.as_ref().cols(0..kept), empty.most)?,
             right: Side::of(context, v.as_ref().cols(0..kept), empty.most)?,
@@ -209,7 +209,7 @@ fn projection<B: Real>(
     let basis = if l < d { orthonormal(context, image.copy()?)? } else { Mat::identity(d)? };
     let mut core = Mat::zeros(basis.ncols(), l)?;
     basis.as_ref().transposed_product(context, image.as_ref(), core.as_mut())?;
-    let found = svd(core.as_ref())?;
+    let found = svd_apart(context, core)?;
     let (mut u, mut v) = (Mat::zeros(q.nrows(), found.s.len())?, Mat::zeros(d, found.s.len())?);
     q.as_ref().product(context, found.v.as_ref(), u.as_mut())?;
     basis.as_ref().product(context, found.u.as_ref(), v.as_mut())?;

@@ -6,6 +6,7 @@
 //!   most `spread` and |A - U_k S_k V_k'|_F^2 = |A|^2 - sum of the k largest s^2 exactly; of columns alone, the same of A A'.
 //! * after any updates, |A - M|_F <= `frobenius` and |s_i(A) - s_i(M)| <= `spectral`.
 
+use crate::svd::energy::is_in_range;
 use serde::{Deserialize, Serialize};
 
 /// The updates so far, by what they leave provable.
@@ -59,8 +60,6 @@ pub struct Ledger {
     pub kind: Kind,
     /// Updates so far.
     pub updates: u64,
-    /// True while every update was an exact truncation.
-    pub exact: bool,
     /// What rounding may have done to the model, as a sum of norms: what was large once has left its own.
     pub rounding: f64,
     /// What it may have done to `energy`.
@@ -79,7 +78,6 @@ impl Ledger {
         frobenius: 0.0,
         kind: Kind::Fitted,
         updates: 0,
-        exact: true,
         rounding: 0.0,
         energy_rounding: 0.0,
         residual: 0.0,
@@ -94,9 +92,20 @@ impl Ledger {
         told.then_some(self.energy)
     }
 
-    /// With the rounding of an update of numbers in units of `roundoff`, between models and matrices of these sizes.
+    /// With the rounding of an update of numbers in units of `roundoff`, between models and matrices of these sizes. Where
+    /// squares are out of range, nothing is known any more.
     pub fn rounded(self, roundoff: f64, size: f64, energy: f64) -> Self {
         const STEPS: f64 = 8.0;
+        if size > 0.0 && !is_in_range(size * size) {
+            let unknown = f64::INFINITY;
+            return Self {
+                energy_known: false,
+                spread: unknown,
+                spectral: unknown,
+                frobenius: unknown,
+                ..self
+            };
+        }
         Self {
             rounding: self.rounding + STEPS * roundoff * size,
             energy_rounding: self.energy_rounding + STEPS * f64::EPSILON * energy,
@@ -134,7 +143,6 @@ impl Ledger {
             spectral: self.spectral + left_out,
             frobenius: self.frobenius + left_out,
             kind: Kind::Mixed,
-            exact: false,
             ..self
         }
     }
@@ -162,7 +170,6 @@ impl Ledger {
             frobenius: self.frobenius.hypot(other.frobenius),
             kind: self.kind.with(other.kind).with(Kind::Rows),
             updates: self.updates + other.updates,
-            exact: self.exact && other.exact,
             rounding: self.rounding + other.rounding,
             energy_rounding: self.energy_rounding + other.energy_rounding,
             residual: self.residual.max(other.residual),

@@ -1,8 +1,8 @@
 //! What a model says.
 
 use crate::error::Result;
-use crate::linalg::{eigh, norm, product, svd};
-use crate::matrix::{Mat, Matrix, Products, Real};
+use crate::linalg::{eigh_apart, norm, product, svd_apart};
+use crate::matrix::{Mat, Matrix, Products, Real, power_of_two_below};
 use crate::memory::{collected, copied};
 use crate::parallel::Context;
 use crate::state::Stored;
@@ -16,8 +16,8 @@ use crate::svd::updates::truncated::{End, TruncatedSvd};
 pub struct Principal {
     /// n x k, orthonormal.
     pub components: Mat<f64>,
-    /// The squares of the singular values of the centred rows, the largest first.
-    pub squares: Vec<f64>,
+    /// The singular values of the centred rows, the largest first.
+    pub s: Vec<f64>,
 }
 
 impl<T: Stored> TruncatedSvd<T> {
@@ -92,7 +92,11 @@ impl<T: Stored> TruncatedSvd<T> {
         const NOTHING: f64 = 1e-10;
         let (n, l) = (mean.len(), self.s.len());
         let v = self.vectors(context, End::Columns, None, l)?;
-        let (mut rest, mut along) = (Mat::from_fn(n, 1, |i, _| mean[i])?, Mat::zeros(l, 1)?);
+        let largest = mean.iter().map(|mean| mean.abs()).chain(self.s.first().copied()).fold(0.0, f64::max);
+        let unit = power_of_two_below(largest);
+        let s = collected(self.s.iter().map(|s| s / unit), VALUES)?;
+        let (mut rest, mut along) = (Mat::from_fn(n, 1, |i, _| mean[i] / unit)?, Mat::zeros(l, 1)?);
+        let length = norm(rest.as_slice());
         let mut all = Mat::<f64>::zeros(l, 1)?;
         for _ in 0..2 {
             v.as_ref().transposed_product(context, rest.as_ref(), along.as_mut())?;
@@ -101,17 +105,17 @@ impl<T: Stored> TruncatedSvd<T> {
             all.as_mut_slice().iter_mut().zip(along.as_slice()).for_each(|(sum, part)| *sum += part);
         }
         let outside = norm(rest.as_slice());
-        let outside = if outside > NOTHING * norm(mean) { outside } else { 0.0 };
+        let outside = if outside > NOTHING * length { outside } else { 0.0 };
         let weight = self.moments.weights[0];
         if outside == 0.0 {
-            return self.principal_within(&v, all.as_slice(), weight, k);
+            return within(context, &v, (&s, unit), all.as_slice(), weight, k);
         }
         let order = l + usize::from(outside > 0.0);
         let z = |i: usize| if i < l { all[(i, 0)] } else { outside };
-        let square = |i: usize| if i < l { self.s[i] * self.s[i] } else { 0.0 };
+        let square = |i: usize| if i < l { s[i] * s[i] } else { 0.0 };
         let centred =
             Mat::from_fn(order, order, |i, j| f64::from(i == j) * square(i) - weight * z(i) * z(j))?;
-        let (values, vectors) = eigh(&centred)?;
+        let (values, vectors) = eigh_apart(context, centred)?;
         let k = k.min(order);
         let chosen = Mat::from_fn(order, k, |i, j| vectors[(i, order - 1 - j)])?;
         let mut components = product(v.as_ref(), chosen.as_ref().rows(0..l))?;
@@ -120,23 +124,30 @@ impl<T: Stored> TruncatedSvd<T> {
             components.col_mut(j).iter_mut().zip(rest.as_slice()).for_each(|(x, rest)| *x += factor * rest);
         }
         choose_signs(&mut Mat::zeros(0, k)?, &mut components);
-        let squares = collected(values.iter().rev().take(k).map(|value| value.max(0.0)), VALUES)?;
-        Ok(Principal { components, squares })
+        let s = collected(values.iter().rev().take(k).map(|value| value.max(0.0).sqrt() * unit), VALUES)?;
+        Ok(Principal { components, s })
     }
+}
 
-    /// Where V has all of the mean, along which it is `along`: S^2 - W z z' = S (I - u u') S with u = sqrt(W) z / S, no longer
-    /// than one, so that nothing has to be squared.
-    fn principal_within(&self, v: &Mat<f64>, along: &[f64], weight: f64, k: usize) -> Result<Principal> {
-        let l = self.s.len();
-        let u = along.iter().zip(&self.s).map(|(z, s)| if *s > 0.0 { weight.sqrt() * z / s } else { 0.0 });
-        let u = collected(u, VALUES)?;
-        let square = norm(&u).powi(2);
-        let less = if square > 0.0 { (1.0 - (1.0 - square.min(1.0)).sqrt()) / square } else { 0.0 };
-        let core = Mat::from_fn(l, l, |i, j| (f64::from(i == j) - less * u[i] * u[j]) * self.s[j])?;
-        let found = svd(core.as_ref())?;
-        let k = k.min(l);
-        let mut components = product(v.as_ref(), found.v.as_ref().cols(0..k))?;
-        choose_signs(&mut Mat::zeros(0, k)?, &mut components);
-        Ok(Principal { components, squares: collected(found.s[..k].iter().map(|s| s * s), VALUES)? })
-    }
+/// Where V has all of the mean, along which it is `along`: S^2 - W z z' = S (I - u u') S with u = sqrt(W) z / S, no longer
+/// than one, so that nothing has to be squared.
+fn within(
+    context: &Context,
+    v: &Mat<f64>,
+    (s, unit): (&[f64], f64),
+    along: &[f64],
+    weight: f64,
+    k: usize,
+) -> Result<Principal> {
+    let l = s.len();
+    let u = along.iter().zip(s).map(|(z, &s)| if s > 0.0 { weight.sqrt() * z / s } else { 0.0 });
+    let u = collected(u, VALUES)?;
+    let square = norm(&u).powi(2);
+    let less = if square > 0.0 { (1.0 - (1.0 - square.min(1.0)).sqrt()) / square } else { 0.0 };
+    let core = Mat::from_fn(l, l, |i, j| (f64::from(i == j) - less * u[i] * u[j]) * s[j])?;
+    let found = svd_apart(context, core)?;
+    let k = k.min(l);
+    let mut components = product(v.as_ref(), found.v.as_ref().cols(0..k))?;
+    choose_signs(&mut Mat::zeros(0, k)?, &mut components);
+    Ok(Principal { components, s: collected(found.s[..k].iter().map(|s| s * unit), VALUES)? })
 }

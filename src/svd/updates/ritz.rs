@@ -10,7 +10,7 @@
 
 use crate::error::Result;
 use crate::linalg::{
-    Scratch, arrow_eigh_into, arrow_eigh_scratch, leading_eigh_into, leading_eigh_scratch, svd,
+    Scratch, apart, arrow_eigh_into, arrow_eigh_scratch, leading_eigh_into, leading_eigh_scratch, svd_apart,
 };
 use crate::matrix::{Dense, DenseMut, Mat, Products, Real};
 use crate::memory::{collected, zeros};
@@ -109,7 +109,7 @@ pub(super) fn by_gram<B: Real>(context: &Context, z: &Stacked<'_, '_, B>) -> Res
     let count = (z.most + 1).min(n);
     let (values, vectors) = match of_rows.ncols() {
         1 => of_arrow(z.s, &along, of_rows[(0, 0)], count)?,
-        _ => of_gram(z.s, &along, &of_rows, count)?,
+        _ => of_gram(context, z.s, &along, &of_rows, count)?,
     };
     let largest = values.first().copied().unwrap_or(0.0);
     let nothing = NOTHING.max(2.0 * n as f64 * f64::EPSILON) * largest;
@@ -126,7 +126,13 @@ pub(super) fn by_gram<B: Real>(context: &Context, z: &Stacked<'_, '_, B>) -> Res
 }
 
 /// The largest eigenvalues of [S^2, S c'; c S, E E'], the largest first, and their vectors.
-fn of_gram(s: &[f64], along: &Mat<f64>, of_rows: &Mat<f64>, count: usize) -> Result<(Vec<f64>, Mat<f64>)> {
+fn of_gram(
+    context: &Context,
+    s: &[f64],
+    along: &Mat<f64>,
+    of_rows: &Mat<f64>,
+    count: usize,
+) -> Result<(Vec<f64>, Mat<f64>)> {
     let (l, n) = (s.len(), s.len() + of_rows.ncols());
     let mut gram = Mat::zeros(n, n)?;
     for j in 0..l {
@@ -138,10 +144,12 @@ fn of_gram(s: &[f64], along: &Mat<f64>, of_rows: &Mat<f64>, count: usize) -> Res
     for j in l..n {
         gram.col_mut(j)[j..].copy_from_slice(&of_rows.col(j - l)[j - l..]);
     }
-    let (mut values, mut vectors) = (zeros(count, VALUES)?, Mat::zeros(n, count)?);
-    let mut scratch = Scratch::new(leading_eigh_scratch(n, count))?;
-    leading_eigh_into(gram.as_mut(), &mut values, vectors.as_mut(), &mut scratch)?;
-    Ok((values, vectors))
+    apart(context, 2.0 * (n as f64).powi(3), move || {
+        let (mut values, mut vectors) = (zeros(count, VALUES)?, Mat::zeros(n, count)?);
+        let mut scratch = Scratch::new(leading_eigh_scratch(n, count))?;
+        leading_eigh_into(gram.as_mut(), &mut values, vectors.as_mut(), &mut scratch)?;
+        Ok((values, vectors))
+    })
 }
 
 /// The same of one row: an arrow.
@@ -179,14 +187,14 @@ fn by_left<B: Real>(
 /// By the SVD of Z in coordinates: (t + r) (l + s)^2 products.
 pub(super) fn by_svd<B: Real>(context: &Context, z: &Stacked<'_, '_, B>) -> Result<Ritz> {
     let (l, n) = (z.s.len(), z.len());
-    let coordinates = Coordinates::new(z.touched, z.whole)?;
+    let coordinates = Coordinates::new(context, z.touched, z.whole)?;
     let mut transposed = Mat::zeros(coordinates.len(), n)?;
     for j in 0..l {
         let column = transposed.col_mut(j).iter_mut().zip(coordinates.basis.col(j));
         column.for_each(|(z_j, v_j)| *z_j = v_j * z.s[j]);
     }
     visit_entries(&z.batch.local(), &mut |i, j, value| transposed[(j, l + i)] = value);
-    let found = svd(transposed.as_ref())?;
+    let found = svd_apart(context, transposed)?;
     let kept = significant(&found.s, z.most, n.max(coordinates.len()), z.roundoff);
     in_coordinates(context, z, &coordinates, (found.v, found.s, found.u), kept)
 }
@@ -201,7 +209,7 @@ pub(super) fn significant(s: &[f64], most: usize, order: usize, roundoff: f64) -
 
 /// By products with Z in coordinates, 2 nnz(E) + 2 (t + s) l for each.
 pub(super) fn by_lanczos<B: Real>(context: &Context, z: &Stacked<'_, '_, B>) -> Result<Ritz> {
-    let coordinates = Coordinates::new(z.touched, z.whole)?;
+    let coordinates = Coordinates::new(context, z.touched, z.whole)?;
     let k = (z.most + 1).min(z.len()).min(coordinates.len());
     if k == 0 {
         return by_svd(context, z);

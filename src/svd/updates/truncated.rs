@@ -309,8 +309,8 @@ impl<T: Stored> TruncatedSvd<T> {
     }
 }
 
-/// No less than the norm, which may be out of range.
-fn size(s: &[f64]) -> f64 {
+/// No less than the norm, whose square may be out of range.
+pub(super) fn size(s: &[f64]) -> f64 {
     s.first().map_or(0.0, |largest| largest * (s.len() as f64).sqrt())
 }
 
@@ -327,6 +327,7 @@ mod tests {
     use crate::matrix::Matrix;
     use crate::svd::testing::{compressed, numbers};
     use crate::svd::updates::append::Method;
+    use crate::svd::updates::side::CHUNK;
 
     const METHODS: [Method; 3] = [Method::Gram, Method::Qr, Method::Krylov];
 
@@ -424,6 +425,49 @@ mod tests {
                 assert!((departure - tracked).abs() < 1e-13, "{departure:e} {tracked:e}");
             }
         }
+    }
+
+    /// Noise of that norm on the rows as they are stored, of which the levels are told.
+    fn disturb(side: &mut Side<f64>, size: f64) {
+        let noise = numbers(side.level.len(), side.stride, 3);
+        let size = size / (side.len() as f64).sqrt();
+        side.levels.iter_mut().for_each(|level| level.gram.as_mut_slice().fill(0.0));
+        for slot in 0..side.level.len() {
+            let Some(level) = side.levels.get_mut(usize::from(side.level[slot])) else { continue };
+            let depth = level.gram.nrows();
+            let row = &mut side.chunks[slot / CHUNK][slot % CHUNK * side.stride..][..depth];
+            row.iter_mut().enumerate().for_each(|(j, value)| *value += size * noise[(slot, j)]);
+            for (i, j) in (0..depth).flat_map(|j| (0..depth).map(move |i| (i, j))) {
+                level.gram[(i, j)] += row[i] * row[j];
+            }
+        }
+    }
+
+    #[test]
+    fn a_repair_makes_sides_orthonormal_and_leaves_the_model() {
+        let rows = |model: &mut TruncatedSvd<f64>, count, seed| {
+            update(model, End::Rows, Method::Auto, &sparse(count, 40, seed));
+        };
+        let mut model = TruncatedSvd::<f64>::new(8).unwrap();
+        (0..6).for_each(|step| rows(&mut model, 64 >> step, step));
+        assert!(model.left.height() > 2 && model.right.height() > 1);
+        let (before, s) = (dense(&model), model.s[0]);
+        disturb(&mut model.left, 1e-6);
+        disturb(&mut model.right, 1e-6);
+        let disturbed = departure(&model);
+        assert!(disturbed > 1e-7 && (model.orthogonality().unwrap() / disturbed - 1.0).abs() < 1e-6);
+        let mut repaired = model.copy(&Context::new(1)).unwrap();
+        repaired.repair(REPAIR[0]).unwrap();
+        assert!(departure(&repaired) < 1e-13 && repaired.orthogonality().unwrap() < 1e-13);
+        let mut change = dense(&repaired);
+        change.as_mut_slice().iter_mut().zip(before.as_slice()).for_each(|(x, before)| *x -= before);
+        let change = svd(change.as_ref()).unwrap().s[0];
+        assert!(change <= 3e-6 * s, "{:e}", change / s);
+        assert_eq!(repaired.counters.repairs, 1);
+        // Nobody has to ask for it.
+        (0..A_LOOK as usize).for_each(|step| rows(&mut model, 1, step));
+        assert_eq!(model.counters.repairs, 1);
+        assert!(departure(&model) < 1e-12);
     }
 
     #[test]

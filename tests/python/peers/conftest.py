@@ -67,6 +67,7 @@ def ours_in(values, ours):
 def pytest_configure(config):
     config.addinivalue_line("markers", "array_api_backends: of SciPy")
     config.addinivalue_line("markers", "skip_xp_backends: of SciPy")
+    config.addinivalue_line("markers", "parallel_threads_limit: of SciPy")
 
 
 def pytest_ignore_collect(config):

@@ -50,6 +50,18 @@ def accumulate(A, b):
     return stream
 
 
+def decompose(A, b):
+    model = nearlin.TruncatedSVD(ROWS, oversample=0, tol=0.5, random_state=0, n_jobs=1).fit(A)
+    return model.refresh(A).transform(A)
+
+
+def append(A, b):
+    """Two halves, in as many products whatever their spectrum."""
+    model = nearlin.TruncatedSVD(ROWS, oversample=0, method="lcov-rpi", random_state=0, n_jobs=1)
+    half = A.shape[0] // 2
+    return model.append_rows(A[:half]).append_rows(A[half:])
+
+
 READERS = {
     "lstsq": lambda A, b: nearlin.lstsq(A, b, **LSMR),
     "weighted": lambda A, b: nearlin.lstsq(A, b, sample_weight=1.0 + b, **LSMR),
@@ -63,7 +75,11 @@ READERS = {
     "sparse_sign": lambda A, b: sketch.SparseSign(ROWS, A.shape[0], zeta=2, rng=0).apply(A, n_jobs=1),
     "count_sketch": lambda A, b: sketch.CountSketch(ROWS, A.shape[0], rng=0).apply(A, n_jobs=1),
     "accumulator": accumulate,
+    "decompose": decompose,
+    "append": append,
 }
+BASES = {"decompose", "append"}
+"""Readers that keep tens of vectors as long as rows and columns."""
 
 
 def measured(reader):

@@ -17,6 +17,7 @@ from reference.svd_update import (
     scattered_rows,
 )
 
+import nearlin
 from nearlin import TruncatedSVD
 from nearlin.exceptions import FallbackWarning
 
@@ -204,6 +205,41 @@ def test_models_of_any_unit_are_merged(unit):
     merged = TruncatedSVD(5, oversample=0).fit(X).merge(TruncatedSVD(5, oversample=0).fit(Y))
     expected = np.linalg.svd(np.vstack([X, Y]) / unit, compute_uv=False)
     np.testing.assert_allclose(merged.singular_values_ / unit, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("oversample", [0, 20])
+@pytest.mark.parametrize("unit", [1e-200, 1e-160, 1e160, 1e200])
+def test_means_of_any_unit_are_taken_off(unit, oversample):
+    X = np.random.default_rng(0).standard_normal((60, 9)) * 0.5 ** np.arange(9) + np.arange(9.0)
+    units, ones = (TruncatedSVD(3, oversample=oversample, center=True, random_state=0) for _ in range(2))
+    for model, scale in ((units, unit), (ones, 1.0)):
+        model.fit(scale * X[:40]).append_rows(scale * X[40:])
+    tolerances = {"rtol": 1e-9, "atol": 1e-12}
+    np.testing.assert_allclose(units.mean_ / unit, ones.mean_, **tolerances)
+    np.testing.assert_allclose(units.singular_values_ / unit, ones.singular_values_, **tolerances)
+    np.testing.assert_allclose(units.components_, ones.components_, **tolerances)
+    np.testing.assert_allclose(units.transform(unit * X) / unit, ones.transform(X), rtol=1e-9, atol=1e-9)
+    assert (
+        (units.explained_variance_ == np.inf) if unit > 1.0 else (units.explained_variance_ < 1e-300)
+    ).all()
+
+
+@pytest.mark.parametrize("center", [False, True])
+@pytest.mark.parametrize("track", ["ledger", "probe"])
+@pytest.mark.parametrize("unit", [1e-200, 1e-160, 1e160, 1e200])
+def test_of_squares_that_are_out_of_range_nothing_is_said(unit, track, center):
+    X = unit * np.random.default_rng(0).standard_normal((30, 6))
+    fitted, grown = (TruncatedSVD(2, oversample=0, center=center, track=track) for _ in range(2))
+    for model in (fitted.fit(X), grown.partial_fit(X), grown.copy().update(X[:, :1], np.ones((6, 1)))):
+        assert model.energy_ is None
+        assert np.isnan(model.explained_variance_ratio_).all()
+        certificate = model.certificate_
+        assert np.isnan([certificate.estimate, certificate.bound]).all()
+        assert certificate.note == "|X|_F is not known"
+        assert certificate.details["singular_value_bounds"] == [[0.0, np.inf]] * 2
+    certificate = nearlin.svds(X, 2).certificate
+    assert np.isnan([certificate.estimate, certificate.bound]).all()
+    assert "out of range" in certificate.note
 
 
 def test_a_look_at_the_matrix_finds_triplets_that_the_model_has_not():

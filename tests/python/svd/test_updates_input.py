@@ -213,6 +213,54 @@ def test_updates_and_answers_before_there_are_rows(method, arguments):
     assert not hasattr(model, "certificate_")
 
 
+CHANGES = {
+    "partial_fit": (np.ones((1, N)),),
+    "append_rows": (np.ones((1, N)),),
+    "append_columns": (np.ones((M, 1)),),
+    "update": (np.ones((M, 1)), np.ones((N, 1))),
+    "add_entries": ([0], [0], [1.0]),
+    "set_entries": ([0], [0], [1.0], [0.0]),
+    "delete_rows": ([0],),
+    "delete_columns": ([0],),
+    "decay": (0.5,),
+    "slide": (np.ones((1, N)),),
+    "truncate": (1,),
+    "refresh": (np.ones((M, N)),),
+    "merge": (lambda: TruncatedSVD(3, oversample=2).partial_fit(np.eye(N)),),
+}
+
+
+@pytest.mark.parametrize("copied", [False, True])
+@pytest.mark.parametrize("method", CHANGES)
+def test_a_model_is_not_changed_under_parameters_that_are_not_its_own(method, copied):
+    model = fitted()
+    arguments = made(CHANGES[method])
+    before = model.to_bytes()
+    others = {"n_components": (2, 4, 0.5), "oversample": (3, "auto"), "center": (True,), "track": ("probe",)}
+    for name, values in {**others, "robust": ("fd",)}.items():
+        former = model.get_params()[name]
+        for value in values:
+            model.set_params(**{name: value})
+            changed = model.copy() if copied else model
+            with pytest.raises(
+                InvalidInputError, match=f"`{name}` is {value!r}, expected {former!r}"
+            ) as caught:
+                getattr(changed, method)(*arguments)
+            assert caught.value.argument == name
+            assert changed.singular_values_.shape == (3,)
+            assert changed.certificate_ == fitted().certificate_
+        model.set_params(**{name: former})
+    assert model.to_bytes() == before
+    getattr(model.set_params(method="qr", n_jobs=2, tol=0.1, random_state=5), method)(*arguments)
+    assert model.to_bytes() != before
+
+
+def test_a_fit_takes_the_parameters_as_they_are():
+    model = fitted().set_params(n_components=2, oversample=1, track="probe").fit(scattered(M, N))
+    assert model.append_rows(scattered(2, N, seed=1)).singular_values_.shape == (2,)
+    assert model.certificate_.details["probe_valid"]
+
+
 def test_a_first_batch_that_cannot_be_leaves_nothing_behind():
     model = TruncatedSVD(2)
     with pytest.raises(NonFiniteError):

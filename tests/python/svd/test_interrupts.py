@@ -1,0 +1,40 @@
+"""Ctrl-C in the middle of dense factorisations that take seconds: heard within two, and nothing changes."""
+
+import signal
+import time
+
+import numpy as np
+import pytest
+from reference.signals import interrupted
+from reference.svd_update import scattered
+
+import nearlin
+from nearlin import TruncatedSVD
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs an interval timer")
+
+
+def heard(work):
+    """Return how long after the interrupt the call ended."""
+    start = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt), interrupted(0.7, KeyboardInterrupt):
+        work()
+    return time.perf_counter() - start - 0.7
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_many_dense_rows(n_jobs):
+    rows = np.random.default_rng(0).standard_normal((20_000, 500))
+    model = TruncatedSVD(5, method="qr", random_state=0, n_jobs=n_jobs).fit(scattered(100, 500))
+    before = model.to_bytes()
+    assert heard(lambda: model.append_rows(rows)) < 2.0
+    assert model.to_bytes() == before
+    assert model.append_rows(rows[:2]).n_samples_seen_ == 102
+
+
+@pytest.mark.parametrize("work", ["svds", "fit"])
+def test_a_thousand_triplets(work):
+    A = np.random.default_rng(0).standard_normal((1600, 1500))
+    model = TruncatedSVD(1000, random_state=0)
+    assert heard(lambda: nearlin.svds(A, 1000, rng=0) if work == "svds" else model.fit(A)) < 2.0
+    assert not hasattr(model, "components_")
