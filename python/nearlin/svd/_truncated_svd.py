@@ -847,7 +847,7 @@ class TruncatedSVD(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
                 projected: Float = np.asarray(matrix @ components.T - shift).astype(matrix.dtype, copy=False)
                 return projected
             return np.ascontiguousarray(
-                self._state.transform(matrix, self._k, threads=resolve_threads(self.n_jobs)),
+                self._state.transform(matrix, self._k, threads=resolve_threads(self.n_jobs)).T,
                 dtype=matrix.dtype,
             )
 
