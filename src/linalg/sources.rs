@@ -3,7 +3,7 @@
 use super::rows::{product_of_rows, transposed_product_of_rows};
 use crate::error::Result;
 use crate::matrix::{
-    Adjusted, Buffer, ColumnNorms, Dense, DenseMut, Mat, Matrix, Products, Real, Source, row_blocks,
+    Adjusted, Buffer, ColumnNorms, Dense, DenseMut, Matrix, Products, Real, Source, row_blocks,
 };
 use crate::parallel::Context;
 use std::ops::Range;
@@ -96,7 +96,7 @@ impl<T: Real> Products for Matrix<'_, T> {
         &self,
         context: &Context,
         x: Dense<'_, f64>,
-        image: &mut Mat<f64>,
+        image: DenseMut<'_, f64>,
         out: DenseMut<'_, f64>,
     ) -> Result<()> {
         match self {

@@ -238,6 +238,10 @@ impl<'a, T: Real> DenseMut<'a, T> {
     }
 
     fn copy_columns(mut self, from: Dense<'_, T>) {
+        let (nrows, len) = (self.nrows, self.nrows * self.ncols);
+        if self.col_stride == nrows && from.col_stride == nrows {
+            return self.data()[..len].copy_from_slice(&from.data()[..len]);
+        }
         for j in 0..self.ncols {
             if let (Some(to), Some(from)) = (self.col_mut(j), from.col(j)) {
                 to.copy_from_slice(from);

@@ -1,8 +1,9 @@
 //! What there is to be captured.
 
 use crate::error::{Error, Result};
-use crate::matrix::{ColumnNorms, Matrix, Real, first_non_finite};
+use crate::matrix::{ColumnNorms, Matrix, Real, Sparse, first_non_finite};
 use crate::parallel::Context;
+use crate::simd::norm_sq;
 
 /// Whether a sum of squares of numbers that are not all zero is in range: below this it has lost digits.
 pub(super) fn is_in_range(squares: f64) -> bool {
@@ -12,12 +13,20 @@ pub(super) fn is_in_range(squares: f64) -> bool {
 
 /// |A|_F squared, if the squares are in range. An error if A is not finite.
 pub fn energy<T: Real>(context: &Context, a: &Matrix<'_, T>) -> Result<Option<f64>> {
-    let squares = a.squared_column_norms(context)?;
-    let energy = squares.iter().sum::<f64>();
+    let energy = match a {
+        Matrix::Dense(a) => a.squared_column_norms(context)?.iter().sum(),
+        Matrix::Sparse(a) => sum_of_squares(context, a)?,
+    };
     if !energy.is_finite() {
         refuse_non_finite(context, a)?;
     }
     Ok(Some(energy).filter(|&energy| energy == 0.0 || is_in_range(energy)))
+}
+
+/// Of all entries.
+pub(super) fn sum_of_squares<T: Real>(context: &Context, a: &Sparse<'_, T>) -> Result<f64> {
+    let values = a.values().get(..a.nnz()).unwrap_or_default();
+    context.pieces(0..values.len()).try_fold(0.0, |sum, piece| Ok(sum + norm_sq(&values[piece?])))
 }
 
 /// An error that names the first entry of A that is not finite, if there is one.

@@ -6,14 +6,15 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `lanczos` | a basis of the right side, extended vector by vector with A'A and made orthonormal some at a time |
-//! | `tall` | the passes over it |
+//! | `lanczos` | a basis of the right side, extended by two vectors at a time with A'A and made orthonormal some at a time |
+//! | `together` | what is done to two vectors between products |
+//! | `tall` | the passes over the basis |
 //! | `single` | triplets from it, as long as squares are exact enough and few values are there twice |
 //! | `bidiagonal` | bases of both sides, extended block by block (Golub and Kahan), and compressed to Ritz vectors |
 //! | `block` | a few vectors, row by row |
 //! | `orthogonal` | a block without what a basis spans, as orthonormal columns and coefficients |
 //! | `energy` | what there is to be captured |
-//! | `solve` | vector by vector, or else rounds of blocks until the residuals are small |
+//! | `solve` | by few vectors, or else rounds of blocks until the residuals are small |
 //! | `triplets` | what is measured in the end |
 //! | `params` | what is asked for, and what comes back |
 //! | [`updates`] | triplets that follow their matrix as it changes |
@@ -29,6 +30,7 @@ mod solve;
 mod tall;
 #[cfg(test)]
 mod testing;
+mod together;
 mod triplets;
 pub mod updates;
 

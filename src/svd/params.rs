@@ -5,8 +5,7 @@ use crate::matrix::Mat;
 /// How the space is built that triplets are taken from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Solver {
-    /// One vector after the other (Simon), or blocks of a few and restarts from Ritz vectors (Golub, Kahan; Baglama and
-    /// Reichel).
+    /// Two vectors at once (Simon), or blocks of a few and restarts from Ritz vectors (Golub, Kahan; Baglama and Reichel).
     Lanczos,
     /// Blocks of more vectors than triplets are asked for, few products one after the other (Musco and Musco).
     Randomized,

@@ -1,7 +1,8 @@
-//! Triplets by one vector after the other: the fewest products, as they are made with A and its transpose alone.
+//! Triplets by products with A'A, two vectors at once: of a sparse matrix they take little longer than one.
 //!
-//! Squares lose what is small: where the k-th singular value is, or residuals have to be, and where a value is there so
-//! often that vectors have to be looked for, blocks take over.
+//! Two vectors show a singular value as often as it is there, up to twice. Only where one shows twice is it looked for
+//! elsewhere: others need not be. Squares lose what is small: where the k-th singular value is, or residuals have to be,
+//! and where a value is there so often that vectors have to be looked for, larger blocks take over.
 
 use crate::error::Result;
 use crate::matrix::{Dense, DenseMut, Mat, Products};
@@ -9,6 +10,7 @@ use crate::parallel::Context;
 use crate::random::Stream;
 use crate::svd::lanczos::{Lanczos, Ritz};
 use crate::svd::params::{Output, Params, Solver, is_larger};
+use crate::svd::together::WIDTH;
 use crate::svd::triplets::Triplets;
 
 /// Residuals come down to this part of the tolerance before they are measured.
@@ -18,18 +20,25 @@ const LEAST_TOLERANCE: f64 = 1e-12;
 const GRADED: f64 = 1e-3;
 /// Vectors of a basis beside three times as many as triplets.
 const MORE: usize = 64;
+/// Vectors beside as many as triplets before the first look at residuals, at least.
+const FIRST: usize = 12;
 /// Vectors between two looks at residuals, or their part of those that are there.
 const FEW: usize = 4;
 const PART_OF_BASIS: usize = 12;
 /// How often something is found elsewhere before blocks take over.
 const FINDS: usize = 2;
 /// Vectors that look elsewhere, at least, and their part of those that it took to find the triplets.
-const A_LOOK: usize = 12;
-const PART: usize = 6;
+const A_LOOK: usize = 24;
+const PART: usize = 3;
+/// Neighbours closer than this, or than so many tolerances, may be one value.
+const CLOSE: f64 = 1e-5;
+const TOLERANCES: f64 = 10.0;
+/// The largest residual: vectors with more would turn what is looked for elsewhere.
+const LOOSE: f64 = 1e-5;
 
 /// True if A is larger than what a basis would have, and squares are exact enough.
 pub(super) fn is_fit((n, d): (usize, usize), params: &Params) -> bool {
-    n.min(d) > most(params.k) && params.tolerance >= LEAST_TOLERANCE
+    n.min(d) >= most(params.k) + WIDTH && params.tolerance >= LEAST_TOLERANCE
 }
 
 fn most(k: usize) -> usize {
@@ -53,7 +62,9 @@ pub(super) fn solve<M: Products>(
         }
         start => start.as_deref(),
     };
-    let mut basis = Lanczos::new(context, turned.shape(), most(k), start, random)?;
+    let Some(mut basis) = Lanczos::new(context, turned.shape(), most(k), start, random)? else {
+        return Ok((None, [0; 2]));
+    };
     let right = found(context, &turned, params, &mut basis)?;
     let made = basis.made;
     drop(basis);
@@ -80,24 +91,26 @@ fn found<M: Products>(
     params: &Params,
     basis: &mut Lanczos,
 ) -> Result<Option<Mat<f64>>> {
-    let (k, mut finds) = (params.k, 0);
+    let (k, exact, tolerance, mut finds) = (params.k, params.exact, params.tolerance.min(LOOSE), 0);
     let is_over = |basis: &Lanczos| basis.made[0] >= params.max_iter && basis.len() >= params.k;
     loop {
-        let Some(ritz) = converged(context, a, params, basis)? else { return Ok(None) };
+        let Some(ritz) = converged(context, a, params, CAUTION * tolerance, basis)? else { return Ok(None) };
         let took = basis.len();
-        let right = basis.compress(context, &ritz, k)?;
-        if is_over(basis) {
+        let right = basis.vectors(context, &ritz, k)?;
+        if is_over(basis) || (params.start.is_none() && is_simple(&ritz.s[..exact], tolerance)) {
             return Ok(Some(right));
         }
-        // A vector has as much of every space of several singular vectors as one of them.
-        basis.look_elsewhere(context)?;
-        let goal = k + A_LOOK.max((took - k) / PART).min(basis.room());
+        basis.compress(&ritz, right.as_ref().cols(0..exact))?;
+        if !basis.look_elsewhere(context)? {
+            return Ok(None);
+        }
+        let goal = exact + A_LOOK.max((took - k) / PART).min(basis.room());
         while basis.len() < goal && !is_over(basis) {
             if !basis.extend(context, a, goal - basis.len())? {
                 return Ok(None);
             }
         }
-        if !is_larger(&basis.ritz(context)?.s[..params.exact], &ritz.s[..params.exact], params.tolerance) {
+        if !is_larger(&basis.ritz(context)?.s[..exact], &ritz.s[..exact], tolerance) {
             return Ok(Some(right));
         }
         finds += 1;
@@ -107,15 +120,21 @@ fn found<M: Products>(
     }
 }
 
+/// True if no value shows twice. What two random vectors have of the space of a value that is there more often is a plane.
+fn is_simple(s: &[f64], tolerance: f64) -> bool {
+    s.windows(2).all(|pair| pair[0] - pair[1] > CLOSE * pair[0] + TOLERANCES * tolerance * s[0])
+}
+
 /// Ritz values of which as many as asked for are exact, or the limit has been reached; None if they will not be.
 fn converged<M: Products>(
     context: &Context,
     a: &M,
     params: &Params,
+    target: f64,
     basis: &mut Lanczos,
 ) -> Result<Option<Ritz>> {
-    let (k, target) = (params.k, CAUTION * params.tolerance);
-    let mut goal = k + k.max(A_LOOK) / 2;
+    let k = params.k;
+    let mut goal = k + k.max(FIRST);
     let mut last = (0, f64::INFINITY);
     loop {
         goal = goal.min(basis.len() + basis.room());
@@ -143,10 +162,11 @@ fn converged<M: Products>(
         last = (len, worst);
         if basis.room() == 0 {
             let kept = k + basis.len().saturating_sub(k) / 4;
-            basis.compress(context, &ritz, kept)?;
+            let vectors = basis.vectors(context, &ritz, kept)?;
+            basis.compress(&ritz, vectors.as_ref())?;
             last.0 = kept;
         }
-        goal = basis.len() + step.max(2);
+        goal = basis.len() + step.max(WIDTH);
     }
 }
 
@@ -173,13 +193,13 @@ impl<M: Products> Products for Turned<'_, M> {
         &self,
         context: &Context,
         x: Dense<'_, f64>,
-        image: &mut Mat<f64>,
+        mut image: DenseMut<'_, f64>,
         out: DenseMut<'_, f64>,
     ) -> Result<()> {
         if !self.is {
             return self.a.gram_product(context, x, image, out);
         }
-        self.a.transposed_product(context, x, image.as_mut())?;
+        self.a.transposed_product(context, x, image.reborrow())?;
         self.a.product(context, image.as_ref(), out)
     }
 

@@ -86,14 +86,14 @@ impl<M: Products> Products for Scaled<'_, M> {
         &self,
         context: &Context,
         x: Dense<'_, f64>,
-        image: &mut Mat<f64>,
+        mut image: DenseMut<'_, f64>,
         out: DenseMut<'_, f64>,
     ) -> Result<()> {
         // The product of a product may be out of range before it is scaled.
         if self.factor == 1.0 {
             return self.a.gram_product(context, x, image, out);
         }
-        self.product(context, x, image.as_mut())?;
+        self.product(context, x, image.reborrow())?;
         self.transposed_product(context, image.as_ref(), out)
     }
 
@@ -147,7 +147,8 @@ fn solve<M: Products>(context: &Context, a: &M, params: &Params, random: Stream)
             let before = collected(ritz.values()[..k].iter().copied(), VALUES)?;
             bases.compress(context, &ritz, k)?;
             let u = Mat::copy_of(bases.u.columns().cols(0..k))?;
-            let triplets = Triplets { u, s: before, v: Mat::copy_of(bases.v.columns().cols(0..k))? };
+            let triplets =
+                Triplets { u, s: before, v: Mat::copy_of(bases.v.columns().cols(0..k))?, made: None };
             if !is_small || bases.made >= limit {
                 break triplets;
             }
@@ -234,7 +235,7 @@ fn directly<M: Products>(context: &Context, a: &M, k: usize) -> Result<Output> {
     let short = Mat::copy_of(found.v.as_ref().cols(0..k))?;
     let (u, v) = if n >= d { (long, short) } else { (short, long) };
     let s = collected(found.s[..k].iter().copied(), VALUES)?;
-    Triplets { u, s, v }.measured(context, a, None, [1, small])
+    Triplets { u, s, v, made: None }.measured(context, a, None, [1, small])
 }
 
 #[cfg(test)]

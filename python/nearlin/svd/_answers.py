@@ -54,7 +54,7 @@ class Answers(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
                 projected: Float = np.asarray(matrix @ components.T - shift).astype(matrix.dtype, copy=False)
                 return projected
             return np.ascontiguousarray(
-                self._state.transform(matrix, self._k, threads=resolve_threads(self.n_jobs)),
+                self._state.transform(matrix, self._k, threads=resolve_threads(self.n_jobs)).T,
                 dtype=matrix.dtype,
             )
 

@@ -140,10 +140,10 @@ def svds(
     v0 : array_like of shape (d,) or (n,), optional
         A vector to start from, a right or a left one; random numbers by default.
     solver : {"auto", "lanczos", "randomized"}, default="auto"
-        - ``"lanczos"``: the fewest products. One vector after the other, made orthogonal to all before up to
-          eight at a time [4]_; blocks of up to eight, restarted from Ritz vectors [1]_ [2]_, where `A` is a
-          dense array, singular values span more than three digits, `tol` is below 1e-12 or a value is there
-          several times.
+        - ``"lanczos"``: the fewest products. Two vectors at once with :math:`A^T A`, made orthogonal to all
+          before up to eight at a time [4]_; blocks of up to eight, restarted from Ritz vectors [1]_ [2]_,
+          where `A` is a dense array, singular values span more than three digits, `tol` is below 1e-12 or a
+          value is there many times.
         - ``"randomized"``: block Krylov, of ten more vectors than triplets [3]_: the fewest products one
           after the other, for operators that multiply many vectors as fast as one.
         - ``"auto"``: the former.
@@ -174,10 +174,10 @@ def svds(
 
     Notes
     -----
-    Bases stay orthonormal to rounding. Products with one vector show a singular value once, with a block as
-    often as it has vectors. Once the triplets have converged, products with random vectors at right angles
-    to them look for one that was missed: they find it unless its neighbours are close. Where one vector
-    after the other has missed two, blocks start anew.
+    Bases stay orthonormal to rounding. Products with a block show a singular value as often as the block has
+    vectors. Once the triplets have converged, products with random vectors at right angles to them look for
+    one that was missed: they find it unless its neighbours are close. Two vectors need not look unless
+    they show a value twice; where they have missed some two times, larger blocks start anew.
 
     Memory is :math:`(n + d)(2 k + 80)` numbers about, whatever `A` has. Time is that of the products, and of
     some reads of the bases.

@@ -132,6 +132,18 @@ const LARGE: usize = 1 << 16;
 /// A step to where no line goes.
 const END: usize = usize::MAX;
 
+/// A function of a panel of few vectors.
+macro_rules! by_few {
+    ($width:ident, $few:ident::<$($type:tt),*>($($argument:expr),*)) => {
+        match $width {
+            1 => $few::<$($type,)* 1>($($argument),*),
+            2 => $few::<$($type,)* 2>($($argument),*),
+            4 => $few::<$($type,)* 4>($($argument),*),
+            _ => unreachable!("a panel of width {}", $width),
+        }
+    };
+}
+
 /// A function of the lanes of a panel of many vectors.
 macro_rules! by_width {
     ($width:ident, $many:ident::<$V:ident, $I:ident, $T:ident, $front:tt>($($argument:expr),*)) => {
@@ -157,16 +169,18 @@ kernel! {
         let add = !matches!(sums, Sums::Set);
         match sums {
             _ if width == 0 => (),
-            Sums::AddedUpTo(front) if width == 1 => gather_one::<I, T, true>(lines, front, add, x, out),
+            Sums::AddedUpTo(front) if width < 8 => by_few!(width, gather_few::<I, T, true>(lines, front, add, x, out)),
             Sums::AddedUpTo(front) => by_width!(width, gather_many::<V, I, T, true>(lines, front, END, add, x, out)),
-            Sums::AddedAtMultiples(step) if width == 1 => gather_one_at_multiples::<V, I, T>(lines, step, x, out),
+            Sums::AddedAtMultiples(step) if width < 8 => {
+                by_few!(width, gather_few_at_multiples::<V, I, T>(lines, step, x, out))
+            }
             Sums::AddedAtMultiples(step) => {
                 by_width!(width, gather_many::<V, I, T, false>(lines, Front::none(), step, add, x, out))
             }
-            _ if width == 1 => match lines.whole() {
-                Some(Indices::I32(ends)) => gather_whole(ends, lines, add, x, out),
-                Some(Indices::I64(ends)) => gather_whole(ends, lines, add, x, out),
-                None => gather_one::<I, T, false>(lines, Front::none(), add, x, out),
+            _ if width < 8 => match lines.whole() {
+                Some(Indices::I32(ends)) => by_few!(width, gather_whole::<i32, I, T>(ends, lines, add, x, out)),
+                Some(Indices::I64(ends)) => by_few!(width, gather_whole::<i64, I, T>(ends, lines, add, x, out)),
+                None => by_few!(width, gather_few::<I, T, false>(lines, Front::none(), add, x, out)),
             },
             _ => by_width!(width, gather_many::<V, I, T, false>(lines, Front::none(), END, add, x, out)),
         }
@@ -184,106 +198,142 @@ kernel! {
     ) {
         match front {
             _ if width == 0 => (),
-            None if width == 1 => match lines.whole() {
-                Some(Indices::I32(ends)) => scatter_whole(ends, lines, y, out),
-                Some(Indices::I64(ends)) => scatter_whole(ends, lines, y, out),
-                None => scatter_one::<I, T, false>(lines, Front::none(), y, out),
+            None if width < 8 => match lines.whole() {
+                Some(Indices::I32(ends)) => by_few!(width, scatter_whole::<i32, I, T>(ends, lines, y, out)),
+                Some(Indices::I64(ends)) => by_few!(width, scatter_whole::<i64, I, T>(ends, lines, y, out)),
+                None => by_few!(width, scatter_few::<I, T, false>(lines, Front::none(), y, out)),
             },
             None => by_width!(width, scatter_many::<V, I, T, false>(lines, Front::none(), y, out)),
-            Some(front) if width == 1 => scatter_one::<I, T, true>(lines, front, y, out),
+            Some(front) if width < 8 => by_few!(width, scatter_few::<I, T, true>(lines, front, y, out)),
             Some(front) => by_width!(width, scatter_many::<V, I, T, true>(lines, front, y, out)),
         }
     }
 }
 
 kernel! {
-    /// out += the transposed lines times what they make of one vector x, line by line: entries are read once. Panics if an
-    /// index leads out of x or `out`.
-    pub(super) fn gather_and_scatter<V, I: Index, T: Element>(lines: &Lines<'_, I, T>, x: &[f64], out: &mut [f64]) {
+    /// out += the transposed lines times what they make of a few vectors x, line by line: entries are read once. Panics if
+    /// an index leads out of x or `out`.
+    pub(super) fn gather_and_scatter<V, I: Index, T: Element>(
+        lines: &Lines<'_, I, T>,
+        width: usize,
+        x: &[f64],
+        out: &mut [f64],
+    ) {
         match lines.ends.part(lines.lines.start..lines.lines.end + 1) {
-            Indices::I32(ends) => both_whole(ends, lines, x, out),
-            Indices::I64(ends) => both_whole(ends, lines, x, out),
+            Indices::I32(ends) => by_few!(width, both_whole::<i32, I, T>(ends, lines, x, out)),
+            Indices::I64(ends) => by_few!(width, both_whole::<i64, I, T>(ends, lines, x, out)),
         }
     }
 }
 
-/// [`gather_one`] where there is nothing else to look at: of one vector, that is most of the work.
+/// [`gather_few`] where there is nothing else to look at: of few vectors, that is most of the work.
 #[inline(always)]
-fn gather_whole<P: Index, I: Index, T: Element>(
+fn gather_whole<P: Index, I: Index, T: Element, const N: usize>(
     ends: &[P],
     lines: &Lines<'_, I, T>,
     add: bool,
     x: &[f64],
     out: &mut [f64],
 ) {
+    let (x, out) = (x.as_chunks::<N>().0, out.as_chunks_mut::<N>().0);
     for at in 0..out.len().min(ends.len() - 1) {
-        let (mut k, end, mut sum) = (ends[at].offset(), ends[at + 1].offset(), 0.0);
-        let (indices, values) = (&lines.indices[..end], &lines.values[..end]);
-        while k < end {
-            sum += values[k].to_f64() * x[indices[k].offset()];
-            k += 1;
-        }
-        out[at] = if add { out[at] + sum } else { sum };
+        let sums = sums_of_line(lines, ends[at].offset()..ends[at + 1].offset(), x);
+        leave(sums, add, &mut out[at]);
     }
 }
 
-/// [`scatter_one`], likewise.
+/// [`scatter_few`], likewise.
 #[inline(always)]
-fn scatter_whole<P: Index, I: Index, T: Element>(
+fn scatter_whole<P: Index, I: Index, T: Element, const N: usize>(
     ends: &[P],
     lines: &Lines<'_, I, T>,
     y: &[f64],
     out: &mut [f64],
 ) {
+    let (y, out) = (y.as_chunks::<N>().0, out.as_chunks_mut::<N>().0);
     for at in 0..y.len().min(ends.len() - 1) {
-        let (mut k, end, y) = (ends[at].offset(), ends[at + 1].offset(), y[at]);
-        let (indices, values) = (&lines.indices[..end], &lines.values[..end]);
-        while k < end {
-            out[indices[k].offset()] += values[k].to_f64() * y;
-            k += 1;
-        }
+        add_line(lines, ends[at].offset()..ends[at + 1].offset(), &y[at], out);
     }
 }
 
 /// [`gather_whole`] and [`scatter_whole`] of what it makes.
 #[inline(always)]
-fn both_whole<P: Index, I: Index, T: Element>(
+fn both_whole<P: Index, I: Index, T: Element, const N: usize>(
     ends: &[P],
     lines: &Lines<'_, I, T>,
     x: &[f64],
     out: &mut [f64],
 ) {
+    let (x, out) = (x.as_chunks::<N>().0, out.as_chunks_mut::<N>().0);
     for at in 0..ends.len() - 1 {
-        let (start, end, mut sum) = (ends[at].offset(), ends[at + 1].offset(), 0.0);
-        let (indices, values) = (&lines.indices[..end], &lines.values[..end]);
-        let mut k = start;
-        while k < end {
-            sum += values[k].to_f64() * x[indices[k].offset()];
-            k += 1;
-        }
-        k = start;
-        while k < end {
-            out[indices[k].offset()] += values[k].to_f64() * sum;
-            k += 1;
-        }
+        let line = ends[at].offset()..ends[at + 1].offset();
+        let sums = sums_of_line(lines, line.clone(), x);
+        add_line(lines, line, &sums, out);
     }
 }
 
 #[inline(always)]
-fn gather_one<I: Index, T: Element, const FRONT: bool>(
+fn sums_of_line<I: Index, T: Element, const N: usize>(
+    lines: &Lines<'_, I, T>,
+    line: Range<usize>,
+    x: &[[f64; N]],
+) -> [f64; N] {
+    let (indices, values) = (&lines.indices[..line.end], &lines.values[..line.end]);
+    let (mut k, mut sums) = (line.start, [0.0; N]);
+    while k < line.end {
+        let (value, x) = (values[k].to_f64(), &x[indices[k].offset()]);
+        for j in 0..N {
+            sums[j] += value * x[j];
+        }
+        k += 1;
+    }
+    sums
+}
+
+#[inline(always)]
+fn add_line<I: Index, T: Element, const N: usize>(
+    lines: &Lines<'_, I, T>,
+    line: Range<usize>,
+    y: &[f64; N],
+    out: &mut [[f64; N]],
+) {
+    let (indices, values) = (&lines.indices[..line.end], &lines.values[..line.end]);
+    let mut k = line.start;
+    while k < line.end {
+        let (value, out) = (values[k].to_f64(), &mut out[indices[k].offset()]);
+        for j in 0..N {
+            out[j] += value * y[j];
+        }
+        k += 1;
+    }
+}
+
+#[inline(always)]
+fn leave<const N: usize>(sums: [f64; N], add: bool, out: &mut [f64; N]) {
+    for j in 0..N {
+        out[j] = if add { out[j] + sums[j] } else { sums[j] };
+    }
+}
+
+#[inline(always)]
+fn gather_few<I: Index, T: Element, const FRONT: bool, const N: usize>(
     lines: &Lines<'_, I, T>,
     mut front: Front<'_>,
     add: bool,
     x: &[f64],
     out: &mut [f64],
 ) {
+    let (x, out) = (x.as_chunks::<N>().0, out.as_chunks_mut::<N>().0);
     for at in 0..lines.lines.len().min(out.len()) {
-        let (mut entries, mut sum) = (lines.entries::<FRONT>(at, &front), 0.0);
+        let (mut entries, mut sums) = (lines.entries::<FRONT>(at, &front), [0.0; N]);
         while let Some((row, value)) = entries.next() {
-            sum += value * x[row];
+            let x = &x[row];
+            for j in 0..N {
+                sums[j] += value * x[j];
+            }
         }
         front.leave::<FRONT>(at, entries.next);
-        out[at] = if add { out[at] + sum } else { sum };
+        leave(sums, add, &mut out[at]);
     }
 }
 
@@ -329,42 +379,51 @@ fn gather_many<V: Lanes, I: Index, T: Element, const W: usize, const FRONT: bool
 
 /// Sums end without a branch: some have but two entries.
 #[inline(always)]
-fn gather_one_at_multiples<V: Lanes, I: Index, T: Element>(
+fn gather_few_at_multiples<V: Lanes, I: Index, T: Element, const N: usize>(
     lines: &Lines<'_, I, T>,
     step: usize,
     x: &[f64],
     out: &mut [f64],
 ) {
+    let (x, out) = (x.as_chunks::<N>().0, out.as_chunks_mut::<N>().0);
     // Exact below 2^32, and much faster than a division.
     let (short, reciprocal) = (x.len() >> 32 == 0, (u64::MAX / step as u64) as u128 + 1);
     for at in 0..lines.lines.len().min(out.len()) {
         let mut entries = lines.entries::<false>(at, &Front::none());
-        let (mut total, mut sum, mut segment) = (out[at], 0.0, 0);
+        let (mut totals, mut sums, mut segment) = (out[at], [0.0; N], 0);
         while let Some((row, value)) = entries.next() {
             if let Some(index) = lines.indices.get(entries.next + AHEAD) {
                 V::prefetch(x.as_ptr().wrapping_add(index.offset().wrapping_sub(lines.first)));
             }
             let of_row = if short { ((row as u128 * reciprocal) >> 64) as usize } else { row / step };
-            let (product, ends) = (value * x[row], of_row != segment);
-            total += if ends { sum } else { 0.0 };
-            sum = if ends { 0.0 } else { sum } + product;
+            let (x, ends) = (&x[row], of_row != segment);
+            for j in 0..N {
+                totals[j] += if ends { sums[j] } else { 0.0 };
+                sums[j] = if ends { 0.0 } else { sums[j] } + value * x[j];
+            }
             segment = of_row;
         }
-        out[at] = total + sum;
+        for j in 0..N {
+            out[at][j] = totals[j] + sums[j];
+        }
     }
 }
 
 #[inline(always)]
-fn scatter_one<I: Index, T: Element, const FRONT: bool>(
+fn scatter_few<I: Index, T: Element, const FRONT: bool, const N: usize>(
     lines: &Lines<'_, I, T>,
     mut front: Front<'_>,
     y: &[f64],
     out: &mut [f64],
 ) {
+    let (y, out) = (y.as_chunks::<N>().0, out.as_chunks_mut::<N>().0);
     for at in 0..lines.lines.len().min(y.len()) {
         let (mut entries, y) = (lines.entries::<FRONT>(at, &front), y[at]);
         while let Some((row, value)) = entries.next() {
-            out[row] += value * y;
+            let out = &mut out[row];
+            for j in 0..N {
+                out[j] += value * y[j];
+            }
         }
         front.leave::<FRONT>(at, entries.next);
     }

@@ -20,7 +20,7 @@ mod sparse;
 pub use panel::Panel;
 pub(crate) use panel::{Spare, Staged};
 
-use super::{Buffer, Dense, DenseMut, Mat};
+use super::{Buffer, Dense, DenseMut};
 use crate::error::{Error, Result};
 use crate::parallel::Context;
 
@@ -37,10 +37,10 @@ pub trait Products: Sync {
         &self,
         context: &Context,
         x: Dense<'_, f64>,
-        image: &mut Mat<f64>,
+        mut image: DenseMut<'_, f64>,
         out: DenseMut<'_, f64>,
     ) -> Result<()> {
-        self.product(context, x, image.as_mut())?;
+        self.product(context, x, image.reborrow())?;
         self.transposed_product(context, image.as_ref(), out)
     }
     /// True if some vectors at once take hardly longer than one.

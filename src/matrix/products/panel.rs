@@ -9,8 +9,8 @@ use std::sync::{Mutex, PoisonError};
 /// What memory is for.
 const PANEL: &str = "a block of vectors";
 
-/// Vectors side by side: row i holds their numbers i, then zeros up to one or a multiple of eight numbers. Rows of many
-/// begin on a cache line.
+/// Vectors side by side: row i holds their numbers i, then zeros up to one, two, four or a multiple of eight numbers. Rows
+/// of many begin on a cache line.
 pub struct Panel {
     data: Buffer<f64>,
     width: usize,
@@ -18,7 +18,11 @@ pub struct Panel {
 
 /// Numbers in a row of a panel of `k` vectors.
 fn width_of(k: usize) -> usize {
-    if k <= 1 { k } else { k.next_multiple_of(8) }
+    match k {
+        0..=2 => k,
+        3..=4 => 4,
+        _ => k.next_multiple_of(8),
+    }
 }
 
 impl Panel {

@@ -5,7 +5,8 @@ use crate::linalg::{gram, gram_of_rows, sparse_gram};
 use crate::matrix::{Axis, ColumnNorms, Mat, Matrix, Products, Real, Touched};
 use crate::memory::{collected, filled, zeros};
 use crate::parallel::Context;
-use crate::simd::{axpy, norm_sq};
+use crate::simd::axpy;
+use crate::svd::energy::sum_of_squares;
 
 /// What memory is for.
 const BATCH: &str = "a batch of rows";
@@ -25,13 +26,16 @@ impl<'a, B: Real> Batch<'a, B> {
     /// Of a matrix that is dense or stored by rows.
     fn new(context: &Context, rows: Matrix<'a, B>) -> Result<Self> {
         match &rows {
-            Matrix::Dense(dense) => {
-                Ok(Self { rows, touched: None, every: collected(0..dense.ncols(), BATCH)? })
-            }
+            Matrix::Dense(_) => Self::of_all_columns(rows),
             Matrix::Sparse(sparse) => {
                 Ok(Self { rows, touched: Some(Touched::of(context, sparse)?), every: Vec::new() })
             }
         }
+    }
+
+    /// Of a matrix of any kind whose empty columns are not worth leaving out.
+    pub fn of_all_columns(rows: Matrix<'a, B>) -> Result<Self> {
+        Ok(Self { rows, touched: None, every: collected(0..rows.ncols(), BATCH)? })
     }
 
     /// What `work` makes of the rows of a matrix in any order.
@@ -88,10 +92,7 @@ impl<'a, B: Real> Batch<'a, B> {
     /// The squares of its entries.
     pub fn energy(&self, context: &Context) -> Result<f64> {
         match &self.rows {
-            Matrix::Sparse(rows) => {
-                let rows = rows.values().get(..rows.nnz()).unwrap_or_default();
-                context.pieces(0..rows.len()).try_fold(0.0, |sum, piece| Ok(sum + norm_sq(&rows[piece?])))
-            }
+            Matrix::Sparse(rows) => sum_of_squares(context, rows),
             Matrix::Dense(_) => Ok(self.rows.squared_column_norms(context)?.iter().sum()),
         }
     }

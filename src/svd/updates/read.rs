@@ -12,6 +12,9 @@ use crate::svd::updates::batch::Batch;
 use crate::svd::updates::ritz::VALUES;
 use crate::svd::updates::truncated::{End, TruncatedSvd};
 
+/// Entries for every column from which on it is not asked which columns are empty.
+const MANY: usize = 4;
+
 /// Principal components of the rows about their mean.
 pub struct Principal {
     /// n x k, orthonormal.
@@ -39,14 +42,25 @@ impl<T: Stored> TruncatedSvd<T> {
         Mat::copy_of(rows.as_ref().rows(0..k).t())
     }
 
-    /// X V of the first k vectors.
+    /// X V of the first k vectors, row i in column i.
     pub fn projected<B: Real>(&self, context: &Context, x: &Matrix<'_, B>, k: usize) -> Result<Mat<f64>> {
-        largest_entry(context, x)?;
-        Batch::with(context, x, |batch| {
+        let project = |batch: &Batch<'_, B>| {
             let rows = self.right.rows_at(context, batch.columns())?;
-            let projected = batch.times(context, &rows)?;
-            Mat::copy_of(projected.as_ref().rows(0..k).t())
-        })
+            batch.times(context, &rows)
+        };
+        let many = matches!(x, Matrix::Sparse(x) if x.nnz() / MANY >= x.ncols());
+        let projected = match many {
+            true => project(&Batch::of_all_columns(*x)?)?,
+            false => Batch::with(context, x, project)?,
+        };
+        // What is not finite makes what it meets so.
+        if k == 0 || !projected.as_slice().iter().all(|value| value.is_finite()) {
+            largest_entry(context, x)?;
+        }
+        match projected.nrows() == k {
+            true => Ok(projected),
+            false => Mat::copy_of(projected.as_ref().rows(0..k)),
+        }
     }
 
     /// Entries of the first k triplets of the model, at pairs of a row and a column.
