@@ -137,10 +137,16 @@ class Stream:
 
 
 class BlockPower:
-    """The power method over growing blocks, with a history that forgets what it had before it converged."""
+    """The power method over growing blocks, with a history that forgets what it had before it converged.
 
-    def __init__(self, d, b, normal, *, block=256, k=1, tau=0.8):
+    With `hold`, a block with a few rows that are longer than the rest does not wipe out a history that had
+    converged and whose first direction keeps at least half of its energy; the last block, however short, is
+    closed if it agrees with the history; and what has not converged is not scaled up for rows that it forgot.
+    """
+
+    def __init__(self, d, b, normal, *, block=256, k=1, tau=0.8, hold=False):
         self.d, self.b, self.normal, self.block, self.k, self.tau = d, min(b, d), normal, block, k, tau
+        self.hold = hold
         self.W, self.mass, self.n, self.draws = np.zeros((0, d)), 0.0, 0, 0
         self.blocks = []
         """Of each block that was closed: overlap before it, first column of Q, squares of its products."""
@@ -180,6 +186,9 @@ class BlockPower:
         if len(self.W):
             past = np.linalg.svd(self.W, full_matrices=False)[2][: self.k]
             overlap = np.linalg.svd(past @ U[:, : self.k])[1][-1] ** 2
+            rate = np.mean(self.squares) * self.mass
+            if self.hold and overlap < self.tau <= self.overlap and rate >= (self.W[0] @ self.W[0]) / 2:
+                overlap = 1.0
         beta = overlap**2
         self.W = top(np.vstack([math.sqrt(beta) * self.W, s[:, None] * U.T]), self.b)
         self.mass = beta * self.mass + self.m
@@ -190,13 +199,18 @@ class BlockPower:
     def finished(self):
         """A copy whose last block is closed, or dropped if so short that it would wipe out the history."""
         final = copy.deepcopy(self)
-        if final.m and (final.m >= final.block / 2 or not len(final.W)):
-            final._close()
-        return final
+        if not self.m:
+            return final
+        final._close()
+        half, converged = self.m >= self.block / 2, self.hold and self.overlap >= self.tau
+        agrees = self.hold and final.overlap >= self.tau
+        return final if not len(self.W) or agrees or (half and not converged) else copy.deepcopy(self)
 
     def summary(self):
         final = self.finished()
-        return math.sqrt(final.n / final.mass) * final.W if len(final.W) else final.W
+        if not len(final.W) or (self.hold and final.overlap < self.tau):
+            return final.W
+        return math.sqrt(final.n / final.mass) * final.W
 
     def order_statistic(self):
         """Largest drop of the rate out of sample, in standard errors: large where rows are not shuffled."""
@@ -218,8 +232,8 @@ class BlockPower:
         return energy, 1.96 * final.n * squares.std() / math.sqrt(len(squares))
 
 
-def block_power(d, normal, b=8, h=32, block=256):
-    return Stream(BlockPower(d, b, normal, block=block), h, h + 3 * b)
+def block_power(d, normal, b=8, h=32, **options):
+    return Stream(BlockPower(d, b, normal, **options), h, h + 3 * b)
 
 
 def merge(one, other):
@@ -233,7 +247,7 @@ def merge(one, other):
     a.W = top(np.vstack([a.summary(), b.summary(), evicted]), a.b)
     a.n += b.n + len(evicted)
     a.mass, a.block = float(a.n), max(a.block, b.block)
-    a._open(orth(a.W.T), 0.0)
+    a._open(orth(a.W.T), min(a.overlap, b.overlap))
     result.n += other.n - len(other.waiting)
     return result.partial_fit(other.waiting)
 
@@ -265,8 +279,8 @@ class Incremental:
 class Auto:
     """Both, and of their summaries the one whose directions had more of the chunks to come."""
 
-    def __init__(self, d, b, normal, *, steps=None):
-        self.both = Incremental(d, b, normal, steps=steps), BlockPower(d, b, normal, block=64)
+    def __init__(self, d, b, normal, *, steps=None, hold=False):
+        self.both = Incremental(d, b, normal, steps=steps), BlockPower(d, b, normal, block=64, hold=hold)
         self.chunks, self.scores = 0, np.zeros(2)
 
     def absorb(self, X):
@@ -283,8 +297,8 @@ class Auto:
         return self.chosen().summary()
 
 
-def auto(d, normal, b=8, h=32, steps=None):
-    return Stream(Auto(d, b, normal, steps=steps), h, h + 4 * b)
+def auto(d, normal, b=8, h=32, **options):
+    return Stream(Auto(d, b, normal, **options), h, h + 4 * b)
 
 
 def kacham_woodruff(A, normal, *, c=1.0, sample=None, pick=False):
@@ -479,7 +493,7 @@ def ccipca(A, amnesia=2.0):
     """Weng, Zhang and Hwang (2003)."""
     v = A[0] * np.linalg.norm(A[0])
     for t, x in enumerate(A[1:], 2):
-        new = (1.0 + min(amnesia, t - 1)) / t
+        new = (1.0 + (amnesia if t > amnesia + 1 else 0.0)) / t
         v = (1 - new) * v + new * x * (x @ unit(v))
     return unit(v)
 

@@ -87,13 +87,13 @@ def commuting(seed, d=2000, R=3, copies=8):
 
 
 def decoys(seed, n=20_000, d=500, count=100, R=2.0, first=False):
-    """G5: rows of norm one, one a direction, before or among short rows of energy R along one more."""
+    """G5: rows of norm one, one a direction, short ones of energy R along one more, noise; maybe in order."""
     rng = np.random.default_rng(seed)
     basis, short = np.linalg.qr(rng.standard_normal((d, count + 1)))[0].T, 2000
     A = math.sqrt(0.2 / n) * rng.standard_normal((n, d))
     A[:count] = signs(rng, count)[:, None] * basis[1:]
     A[count : count + short] = math.sqrt(R / short) * np.outer(signs(rng, short), basis[0])
-    return np.vstack([A[:count], rng.permutation(A[count:])]) if first else rng.permutation(A)
+    return A if first else rng.permutation(A)
 
 
 def spike_in(seed, where, n=20_000, d=500, R=4.0):

@@ -98,6 +98,7 @@ def test_rates_that_start_late_do_as_well_as_those_that_ran_from_the_first_row(A
 
 METHODS = {
     "block power": lambda d, normal: reference.block_power(d, normal, block=64),
+    "block power that holds": lambda d, normal: reference.block_power(d, normal, block=64, hold=True),
     "auto": reference.auto,
     "auto by iteration": lambda d, normal: reference.auto(d, normal, steps=4),
 }
@@ -106,7 +107,7 @@ INSTANCES = {
     "heavy": lambda: instances.heavy(1, **SMALL),
     "heavy decoys": lambda: instances.heavy(1, share=0.0, count=0, decoys=20, **SMALL),
     "commuting": lambda: instances.commuting(1, 300),
-    "decoys": lambda: instances.decoys(1, 6000, 120, 20),
+    "decoys": lambda: instances.decoys(1, 3000, 80, 20),
 }
 
 
@@ -129,16 +130,43 @@ def test_random_order(instance):
         assert 1 - reference.correlation(u[0], v) <= math.sqrt(values[1] / values[0])
 
 
+def test_several_eigenvectors():
+    A = instances.power_law(0, exponent=2.0, **SMALL)
+    s, Vt = np.linalg.svd(A, full_matrices=False)[1:]
+    for hold in (False, True):
+        stream = reference.block_power(60, reference.random_normal(0), k=3, hold=hold).partial_fit(A)
+        vectors, values = stream.top(3)
+        np.testing.assert_allclose(values, s[:3] ** 2, rtol=0.1)
+        assert np.linalg.svd(vectors @ Vt[:3].T)[1][-1] ** 2 > 0.98
+
+
 def test_what_the_others_miss():
     normal = reference.random_normal(0)
-    A = instances.decoys(0, 6000, 120, 40)
+    A = instances.decoys(0, 3000, 100, 40)
     v, _ = instances.truth(A)
-    alone = reference.Stream(reference.Incremental(120, 8, normal), 0).partial_fit(A)
+    alone = reference.Stream(reference.Incremental(100, 8, normal), 0).partial_fit(A)
     assert reference.correlation(alone.top()[0][0], v) < 0.05
-    A = instances.commuting(0, 1000, copies=4)
+    A = instances.commuting(0, 600, copies=4)
     v, _ = instances.truth(A)
-    W, _ = reference.oja(A, instances.direction(np.random.default_rng(0), 1000), 2.0 ** np.arange(-2, 4))
+    W, _ = reference.oja(A, instances.direction(np.random.default_rng(0), 600), 2.0 ** np.arange(-2, 4))
     assert np.max((v @ W) ** 2) < 0.1
+
+
+def test_a_few_long_rows_in_a_late_block_do_not_wipe_out_what_is_held():
+    A = instances.decoys(1, 6000, 120, 40)
+    v, _ = instances.truth(A)
+    for hold in (False, True):
+        stream = reference.block_power(120, reference.random_normal(101), hold=hold).partial_fit(A)
+        assert (reference.correlation(stream.top()[0][0], v) > 0.999) == hold
+
+
+def test_rows_on_axes_that_the_basis_misses():
+    A = np.repeat(np.eye(40)[[0, 20, 30]], [400, 700, 400], axis=0)
+    stream = reference.block_power(40, reference.random_normal(0)).partial_fit(A)
+    assert stream.light.draws == 2
+    assert np.linalg.norm(stream.top()[0]) == pytest.approx(1.0)
+    u, value = reference.auto(40, reference.random_normal(0)).partial_fit(A).top()
+    np.testing.assert_allclose([u[0, 20], value[0]], [1.0, 700.0], rtol=1e-12)
 
 
 def test_shuffled_rows_look_shuffled():
