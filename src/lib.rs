@@ -15,6 +15,7 @@
 //! | [`sketch`] | sketching operators as values |
 //! | [`certify`] | a-posteriori error estimates |
 //! | [`regression`] | least squares |
+//! | [`streaming`] | top eigenvectors of A'A from one pass over the rows |
 //! | [`svd`] | truncated singular value decompositions |
 //!
 //! Above them all, with the feature of that name, stands `python`: the extension module.
@@ -34,4 +35,5 @@ pub mod regression;
 pub mod simd;
 pub mod sketch;
 pub mod state;
+pub mod streaming;
 pub mod svd;

@@ -12,7 +12,7 @@ from ._core import __version__
 from ._lazy import loaded_when_used
 
 if TYPE_CHECKING:
-    from . import exceptions, regression, sketch, svd
+    from . import exceptions, regression, sketch, streaming, svd
     from ._certificate import Certificate
     from .regression import (
         LinearRegression,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         lstsq_kron,
         sketch_and_solve,
     )
+    from .streaming import StreamingPCA, TopEigenvectorResult, top_eigenvector
     from .svd import SVDResult, TruncatedSVD, svds
 
 __all__ = [
@@ -40,6 +41,8 @@ __all__ = [
     "SVDResult",
     "SketchAndSolveResult",
     "StreamingLeastSquares",
+    "StreamingPCA",
+    "TopEigenvectorResult",
     "TruncatedSVD",
     "__version__",
     "config_context",
@@ -52,8 +55,10 @@ __all__ = [
     "show_config",
     "sketch",
     "sketch_and_solve",
+    "streaming",
     "svd",
     "svds",
+    "top_eigenvector",
 ]
 
 __getattr__, __dir__ = loaded_when_used(
@@ -73,7 +78,8 @@ __getattr__, __dir__ = loaded_when_used(
             "lstsq_kron",
             "sketch_and_solve",
         ),
+        "streaming": ("StreamingPCA", "TopEigenvectorResult", "top_eigenvector"),
         "svd": ("SVDResult", "TruncatedSVD", "svds"),
     },
-    modules=("exceptions", "regression", "sketch", "svd"),
+    modules=("exceptions", "regression", "sketch", "streaming", "svd"),
 )

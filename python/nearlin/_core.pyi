@@ -11,6 +11,8 @@ __all__ = [
     "Products",
     "Sketch",
     "SketchAccumulator",
+    "StreamingPCARefinement",
+    "StreamingPCAState",
     "TensorSketch",
     "TruncatedSVDState",
     "__version__",
@@ -292,6 +294,72 @@ class LeastSquaresStream:
     def to_bytes(self) -> bytes: ...
     @staticmethod
     def from_bytes(data: bytes) -> LeastSquaresStream: ...
+
+@type_check_only
+class StreamingPCAAnswer(TypedDict):
+    """What a stream of rows says."""
+
+    components: _Vector  # k x d
+    eigenvalues: _Vector  # one more, if there are as many features
+    mean: _Vector | None
+    energy: float
+    weight: float
+    n_heavy: int
+    exact: bool
+    fall: float | None
+    rayleigh: tuple[float, float] | None
+    sine: float | None
+    growth: tuple[float, float, bool] | None
+    merged: int
+    light: str
+
+@type_check_only
+class RefinedComponents(TypedDict):
+    """Components after a second pass, and how far the former ones were off."""
+
+    components: _Vector
+    eigenvalues: _Vector
+    residual: float
+    rayleigh: float
+
+@final
+class StreamingPCAState:
+    def __new__(
+        cls,
+        d: int,
+        *,
+        k: int,
+        order: str,
+        algorithm: str,
+        width: int,
+        heavy: int,
+        sketch: int,
+        memory: int | None,
+        shuffle: int,
+        rate: float | None,
+        t0: float | None,
+        center: bool,
+        delta: float,
+        seed: int,
+    ) -> StreamingPCAState: ...
+    def add(self, x: Any, *, roots: _Vector | None, threads: int) -> None: ...
+    def delete(self, x: Any, *, roots: _Vector | None, threads: int) -> None: ...
+    def merge(self, other: StreamingPCAState, *, approximate: bool, threads: int) -> None: ...
+    def answer(self, *, threads: int) -> StreamingPCAAnswer: ...
+    @property
+    def seen(self) -> int: ...
+    @property
+    def plan(self) -> dict[str, Any]: ...
+    def copy(self) -> StreamingPCAState: ...
+    def to_bytes(self, words: str) -> bytes: ...
+    @staticmethod
+    def from_bytes(data: bytes) -> tuple[StreamingPCAState, str]: ...
+
+@final
+class StreamingPCARefinement:
+    def __new__(cls, components: _Vector, *, mean: _Vector | None) -> StreamingPCARefinement: ...
+    def add(self, x: Any, *, roots: _Vector | None, threads: int) -> None: ...
+    def finish(self) -> RefinedComponents: ...
 
 @final
 class TruncatedSVDState:

@@ -15,6 +15,7 @@ __all__ = [
     "LeverageWarning",
     "NearlinError",
     "NonFiniteError",
+    "OrderWarning",
     "ShapeError",
     "StateError",
     "VerificationError",
@@ -85,3 +86,7 @@ class GuaranteeWarning(UserWarning):
 
 class LeverageWarning(UserWarning):
     """Rows have so much leverage that their residuals tell nothing of their noise."""
+
+
+class OrderWarning(UserWarning):
+    """Rows that were said to come in random order do not look shuffled."""

@@ -8,7 +8,7 @@
 //! | [`errors`] | errors of the core as exceptions |
 //! | [`products`] | products with blocks of vectors, for tests and benches |
 //! | [`sketch`] | sketches |
-//! | [`regression`], [`svd`] | a folder for each column, with the words of its options |
+//! | [`regression`], [`streaming`], [`svd`] | a folder for each column, with the words of its options |
 //!
 //! Arguments are validated in Python (`nearlin/_validation.py`); what is checked again here guards memory.
 
@@ -19,6 +19,7 @@ pub mod operator;
 pub mod products;
 pub mod regression;
 pub mod sketch;
+pub mod streaming;
 pub mod svd;
 
 use pyo3::prelude::*;
@@ -50,6 +51,8 @@ mod _core {
     use super::sketch::tensor::TensorSketch;
     #[pymodule_export]
     use super::sketch::{Sketch, SketchAccumulator};
+    #[pymodule_export]
+    use super::streaming::{StreamingPCARefinement, StreamingPCAState};
     #[pymodule_export]
     use super::svd::svds;
     #[pymodule_export]

@@ -13,6 +13,7 @@
 //! | `vector` | [`dot`], [`axpy`], [`sum`], [`norm_sq`] |
 //! | `extended` | [`Extended`]: sums in twice the working precision |
 //! | `residual` | residual and gradient of a least-squares problem in one read of the matrix |
+//! | `outer` | [`add_outer`] of a few rows to tall sums, [`row_gram`] of their products |
 //! | `small` | [`small_product`] of matrices whose rows are contiguous, and [`add_small_gram`] |
 //! | `narrow` | rows as a tile of columns in the first cache, and what is made of them there |
 //! | `fwht` | [`fwht()`]: the Walsh-Hadamard transform of a tile; [`fwht_across`]: a few of its stages |
@@ -22,6 +23,7 @@ mod extended;
 mod fwht;
 pub(crate) mod lanes;
 pub(crate) mod narrow;
+mod outer;
 mod portable;
 mod residual;
 mod small;
@@ -35,6 +37,7 @@ pub(crate) use extended::add_product;
 pub use extended::{Extended, axpy_extended, dot_extended};
 pub use fwht::{fwht, fwht_across};
 pub use lanes::Element;
+pub use outer::{add_outer, row_gram};
 pub use residual::{residual_cols, residual_rows};
 pub use small::{add_small_gram, small_product};
 pub use sparse::{

@@ -1,0 +1,673 @@
+"""Principal components of rows that go by once."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
+
+from nearlin import _core
+from nearlin._certificate import Certificate
+from nearlin._config import resolve_threads
+from nearlin._estimator import in_our_words, named_for_estimators, samples
+from nearlin._sparse import is_sparse
+from nearlin._stream import Saved
+from nearlin._validation import Float, Matrix, as_matrix
+from nearlin._warn import warn
+from nearlin.exceptions import InvalidInputError, InvalidTypeError, OrderWarning, ShapeError, StateError
+
+from ._certificate import ORDERED, SUMMARIES, certificate_of, gap_of
+from ._stream_of_rows import check_parameters, explained, is_iterator, new_state, roots_of
+
+__all__ = ["StreamingPCA"]
+
+
+class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    r"""Top eigenvectors of :math:`X^T X` from one pass over the rows; it does not centre by default.
+
+    The state is of some dozens of rows, whatever number goes by, and what it says can be read at any time.
+
+    Parameters
+    ----------
+    n_components : int, default=1
+        Eigenvectors that are wanted.
+    order : {"random", "arbitrary"}, default="random"
+        Whether rows come in random order. In random order a constant gap between eigenvalues is enough [1]_;
+        in any order it takes one of about log(d), d the number of features [2]_.
+    algorithm : {"auto", "block_power", "incremental", "oja", "frequent_directions", "sketch", "gram", \
+"oja_fixed", "oja_decay", "adaoja"}, default="auto"
+        How rows are summed up.
+
+        - ``"auto"``: ``"gram"`` up to 300 features, if it fits `memory`. Beyond, in random order,
+          ``"block_power"`` and ``"incremental"`` side by side, of which the one is taken that has more energy
+          in rows that it was not made of; in arbitrary order ``"oja"``.
+        - ``"block_power"`` [1]_: blocks of rows as steps of the power method.
+        - ``"incremental"``: a truncated SVD of all rows so far. Good where rows are alike; without a
+          guarantee.
+        - ``"oja"`` [2]_: Oja's rule at all rates that may be right, for any order; one component.
+        - ``"frequent_directions"`` [3]_: deterministic, with a bound, in any order; the merge of two has the
+          same guarantee.
+        - ``"sketch"`` [4]_: linear, so that merges are exact and rows can be deleted; wants a gap of about
+          the root of d over `sketch_size`.
+        - ``"gram"``: :math:`X^T X` itself, d x d.
+        - ``"oja_fixed"``, ``"oja_decay"``, ``"adaoja"`` [5]_: Oja's rule at one rate, to compare with.
+
+        The first four keep the rows of largest norm as they are: a few of them may be all that an eigenvector
+        is made of.
+    block_width : int, default=8
+        Directions that ``"block_power"`` and ``"incremental"`` follow; at least `n_components` + 4, if more
+        than one is wanted.
+    n_heavy : int, default=32
+        Rows of largest norm that are kept.
+    sketch_size : int, default=32
+        Half of the rows of ``"frequent_directions"``, columns of ``"sketch"``.
+    memory : int, optional
+        Bytes that the state may take: of (`block_width`, `n_heavy`), (4, 16) and (1, 0) the first that fits.
+    shuffle_buffer : int, default=0
+        Rows that are held back: each that arrives takes the place of a random one, which goes on. For streams
+        that are nearly shuffled.
+    learning_rate : float, optional
+        Of ``"oja_fixed"``, and c in the rate c / (t0 + t) of ``"oja_decay"``.
+    t0 : float, optional
+        See there; 0 by default.
+    center : bool, default=False
+        Principal components: of the rows less their mean, in the same pass.
+    delta : float, default=0.01
+        Probability with which ``"oja"`` may take what has grown for what it is not.
+    random_state : None, int or numpy.random.RandomState, optional
+        Of the first directions. States can be merged that have the same integer.
+    n_jobs : int, optional
+        Number of threads. None means the setting of :func:`nearlin.set_config`. It never changes a bit.
+
+    Attributes
+    ----------
+    components_ : ndarray of shape (n_components, n_features)
+        Eigenvectors, the largest entry of each positive; zeros where the rows have no more directions.
+    eigenvalues_ : ndarray of shape (n_components,)
+        Of :math:`X^T X`, or of that of the centred rows.
+    singular_values_ : ndarray of shape (n_components,)
+        Their roots.
+    explained_variance_ : ndarray of shape (n_components,)
+        Eigenvalues over the number of rows, less one if they are centred; over the sum of the weights, if
+        there are any.
+    explained_variance_ratio_ : ndarray of shape (n_components,)
+        Eigenvalues as shares of :math:`\|X\|_F^2`.
+    mean_ : ndarray of shape (n_features,)
+        Mean of the rows; zeros if they are not centred.
+    gap_ : float
+        The last eigenvalue that is wanted over the next one, as far as the state knows it.
+    n_samples_seen_, n_features_in_ : int
+        Rows so far, and features.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the features, of frames whose columns all have strings for names.
+    n_heavy_rows_ : int
+        Rows that are kept as they are.
+    order_statistic_ : float
+        By how many standard errors the energy of a direction fell from earlier rows to later ones: above 6,
+        rows do not look shuffled. NaN where it is not known.
+    state_bytes_ : int
+        Memory that the state takes, in double precision whatever the rows are in.
+    algorithm_ : str
+        What ``"auto"`` has taken.
+    certificate_ : Certificate
+        The sine of the angle to the true subspace where something bounds it, else how far the first
+        eigenvalue is from what rows say of the direction that came after it.
+
+    See Also
+    --------
+    nearlin.top_eigenvector : One call for an iterator of blocks.
+    nearlin.TruncatedSVD : The rows' own coordinates too, updates and deletes.
+
+    Notes
+    -----
+    All figures are read from a copy of the state: the stream goes on as if nobody had looked. A row costs
+    :math:`O(b d)` operations, b the width of the summary; a sparse row is spread out in a chunk of 32.
+    Results depend on the order of the rows but not on where calls cut it.
+
+    References
+    ----------
+    .. [1] P. Kacham, D. P. Woodruff, "Approximating the top eigenvector in random order streams", NeurIPS
+           2024.
+    .. [2] E. Price, Z. Xun, "Spectral guarantees for adversarial streaming PCA", FOCS 2024.
+    .. [3] M. Ghashami, E. Liberty, J. M. Phillips, D. P. Woodruff, "Frequent directions: simple and
+           deterministic matrix sketching", SIAM J. Comput. 45 (2016).
+    .. [4] J. A. Tropp, A. Yurtsever, M. Udell, V. Cevher, "Fixed-rank approximation of a positive-semidefinite
+           matrix from streaming data", NeurIPS 2017.
+    .. [5] A. Henriksen, R. Ward, "AdaOja: adaptive learning rates for streaming PCA", 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nearlin
+    >>> rng = np.random.default_rng(0)
+    >>> direction = np.ones(400) / 20.0
+    >>> pca = nearlin.StreamingPCA(random_state=0)
+    >>> for _ in range(10):
+    ...     rows = rng.standard_normal((1000, 400)) + 4.0 * rng.standard_normal((1000, 1)) * direction
+    ...     _ = pca.partial_fit(rows)
+    >>> bool((pca.components_ @ direction)[0] > 0.99)
+    True
+    >>> pca.algorithm_
+    'block_power+incremental'
+    """
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        order: str = "random",
+        algorithm: str = "auto",
+        block_width: int = 8,
+        n_heavy: int = 32,
+        sketch_size: int = 32,
+        memory: int | None = None,
+        shuffle_buffer: int = 0,
+        learning_rate: float | None = None,
+        t0: float | None = None,
+        center: bool = False,
+        delta: float = 0.01,
+        random_state: object = None,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.order = order
+        self.algorithm = algorithm
+        self.block_width = block_width
+        self.n_heavy = n_heavy
+        self.sketch_size = sketch_size
+        self.memory = memory
+        self.shuffle_buffer = shuffle_buffer
+        self.learning_rate = learning_rate
+        self.t0 = t0
+        self.center = center
+        self.delta = delta
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    # ---------------------------------------------------------------- rows
+
+    def fit(self, X: object, y: object = None, *, sample_weight: object = None) -> Self:
+        """Forget what was before, and take rows in.
+
+        Parameters
+        ----------
+        X : array_like, sparse matrix or frame of shape (n_samples, n_features), or iterator of such
+            All rows, or an iterator that gives them block by block.
+        y : ignored
+            For pipelines.
+        sample_weight : array_like of shape (n_samples,), optional
+            Weights of the rows, not of blocks of an iterator: each counts as so many.
+
+        Returns
+        -------
+        self
+            The fitted estimator.
+
+        Raises
+        ------
+        InvalidInputError
+            If there are no rows, fewer features than components, or an entry is not finite.
+
+        Warns
+        -----
+        OrderWarning
+            If rows do not look shuffled, with ``order="random"``.
+        """
+        check_parameters(self.get_params(deep=False))
+        fresh = type(self)(**self.get_params(deep=False))
+        if is_iterator(X):
+            if sample_weight is not None:
+                raise InvalidInputError(
+                    "is given beside an iterator, expected None: use partial_fit", argument="sample_weight"
+                )
+            fresh._take_blocks(X)
+        else:
+            fresh._take(X, sample_weight, reset=True, accept_zero=False)
+        self.__dict__.update(fresh.__dict__)
+        self._look_at_order()
+        return self
+
+    def _take_blocks(self, blocks: Any) -> None:
+        number = -1
+        for number, block in enumerate(blocks):
+            try:
+                self._take(block, None, reset=number == 0)
+            except ShapeError as error:
+                error.args = (f"block {number}: {error.args[0]}", *error.args[1:])
+                raise
+            except InvalidInputError as error:
+                if "features" in str(error) and number > 0:
+                    raise ShapeError(f"block {number}: {error}") from error
+                raise
+        if number < 0:
+            raise InvalidInputError("gives no blocks, expected at least one", argument="X")
+
+    def partial_fit(self, X: object, y: object = None, *, sample_weight: object = None) -> Self:
+        """Take more rows in; the first ones if there are none.
+
+        Parameters
+        ----------
+        X : array_like, sparse matrix or frame of shape (rows, n_features)
+            Any number of rows. The first block decides what precision results are in.
+        y : ignored
+            For pipelines.
+        sample_weight : array_like of shape (rows,), optional
+            Weights of the rows; one of weight zero counts in ``n_samples_seen_`` alone.
+
+        Returns
+        -------
+        self
+            The estimator, changed whole or, after an error or Ctrl-C, not at all.
+
+        Raises
+        ------
+        InvalidInputError
+            If there are other features than before, or an entry is not finite.
+        """
+        if not self.__sklearn_is_fitted__():
+            check_parameters(self.get_params(deep=False))
+        self._take(X, sample_weight, reset=not self.__sklearn_is_fitted__())
+        return self
+
+    def _take(
+        self, X: object, sample_weight: object, *, reset: bool, accept_zero: bool = True
+    ) -> None:
+        matrix = samples(self, X, reset=reset)
+        roots = roots_of(sample_weight, matrix, accept_zero=accept_zero)
+        state = new_state(self.get_params(deep=False), matrix.shape[1]) if reset else self._state
+        with named_for_estimators(getattr(self, "feature_names_in_", None)):
+            state.add(matrix, roots=roots, threads=self._threads(matrix))
+        if reset:
+            self._state, self._dtype = state, np.dtype(matrix.dtype)
+            self._warned = False
+        self._changed()
+
+    def _threads(self, matrix: Matrix) -> int:
+        return resolve_threads(self.n_jobs, 64.0 * matrix.shape[0] * matrix.shape[1])
+
+    def _changed(self) -> None:
+        """Forget what was read of the state before."""
+        self._cache: dict[str, Any] = {}
+        self.n_features_in_ = self._plan["d"]
+
+    def merge(self, other: Self, *, approximate: bool = False, n_jobs: int | None = None) -> Self:
+        """Take in the rows of another stream with the same parameters.
+
+        Parameters
+        ----------
+        other : StreamingPCA
+            The other stream; it stays as it is.
+        approximate : bool, default=False
+            Allow what has no guarantee: streams of ``"oja"`` become one of ``"block_power"``.
+        n_jobs : int, optional
+            Number of threads.
+
+        Returns
+        -------
+        self
+            This one.
+
+        Raises
+        ------
+        InvalidInputError
+            If parameters, an integer `random_state` among them, or features differ; if both are the same
+            object.
+
+        Notes
+        -----
+        Exact for ``"gram"`` and ``"sketch"``, with the guarantee of one stream for ``"frequent_directions"``.
+        Others lose directions that are large in no part: with m parts and a gap R,
+        :math:`\\sin \\le m / (R - m - 1)`. Rows that are in both streams count twice, which nobody can find
+        out.
+        """
+        check_is_fitted(self)
+        if not isinstance(other, StreamingPCA):
+            raise InvalidTypeError(
+                f"is of type {type(other).__name__}, expected {type(self).__name__}", argument="other"
+            )
+        if other is self:
+            raise InvalidInputError("is this stream itself, expected another one", argument="other")
+        check_is_fitted(other)
+        self._state.merge(
+            other._state,
+            approximate=bool(approximate),
+            threads=resolve_threads(self.n_jobs if n_jobs is None else n_jobs),
+        )
+        self._changed()
+        return self
+
+    def delete(self, X: object, *, sample_weight: object = None) -> Self:
+        """Take rows out that were taken in before, with ``algorithm="sketch"``.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (rows, n_features)
+            The rows, as they were.
+        sample_weight : array_like of shape (rows,), optional
+            Their weights, as they were.
+
+        Returns
+        -------
+        self
+            The estimator.
+        """
+        check_is_fitted(self)
+        matrix = samples(self, X, reset=False)
+        self._state.delete(matrix, roots=roots_of(sample_weight, matrix), threads=self._threads(matrix))
+        self._changed()
+        return self
+
+    def refine(self, X: object, *, sample_weight: object = None) -> Self:
+        """Improve the components by a second pass over the rows: angles shrink by about the gap.
+
+        Parameters
+        ----------
+        X : array_like, sparse matrix or frame of shape (n_samples, n_features), or iterator of such
+            The same rows, in any order.
+        sample_weight : array_like of shape (n_samples,), optional
+            Their weights, not with an iterator.
+
+        Returns
+        -------
+        self
+            The estimator. Its components are the refined ones until more rows come.
+        """
+        answer = self._answer
+        mean = answer["mean"]
+        refinement = _core.StreamingPCARefinement(answer["components"], mean=mean)
+        blocks: Iterable[object] = X if is_iterator(X) else [X]  # type: ignore[assignment]
+        for block in blocks:
+            matrix = samples(self, block, reset=False)
+            refinement.add(matrix, roots=roots_of(sample_weight, matrix), threads=self._threads(matrix))
+        found, k = refinement.finish(), len(answer["components"])
+        following = answer["eigenvalues"][k:]
+        values = np.concatenate([found["eigenvalues"], following])
+        self._cache = {"answer": {**answer, "components": found["components"], "eigenvalues": values}}
+        self._cache["refined"] = found
+        return self
+
+    # ---------------------------------------------------------------- what they say
+
+    @property
+    def _answer(self) -> dict[str, Any]:
+        check_is_fitted(self)
+        if "answer" not in self._cache:
+            if self.n_samples_seen_ == 0:
+                raise InvalidInputError("has seen no rows, expected at least one", argument="X")
+            self._cache["answer"] = self._state.answer(threads=resolve_threads(self.n_jobs))
+            self._look_at_order()
+        answer: dict[str, Any] = self._cache["answer"]
+        return answer
+
+    def _look_at_order(self) -> None:
+        """Warn, once, of rows that do not look shuffled."""
+        fall = self._answer["fall"]
+        ordered = fall is not None and fall > ORDERED
+        if ordered and self.order == "random" and self.algorithm_ in SUMMARIES and not self._warned:
+            self._warned = True
+            warn(
+                f"rows do not look shuffled: the energy of a direction fell by {fall:.1f} standard errors; "
+                "shuffle them, take a shuffle_buffer, or order='arbitrary'",
+                OrderWarning,
+            )
+
+    @property
+    def _plan(self) -> dict[str, Any]:
+        check_is_fitted(self)
+        plan: dict[str, Any] = self._state.plan
+        return plan
+
+    @property
+    def components_(self) -> Float:
+        """Eigenvectors, one a row."""
+        components: Float = self._answer["components"].astype(self._dtype)
+        return components
+
+    @property
+    def eigenvalues_(self) -> Float:
+        """Of X'X, the largest first."""
+        values: Float = self._answer["eigenvalues"][: self.n_components].astype(self._dtype)
+        return values
+
+    @property
+    def singular_values_(self) -> Float:
+        """Roots of the eigenvalues."""
+        values: Float = np.sqrt(self._answer["eigenvalues"][: self.n_components]).astype(self._dtype)
+        return values
+
+    @property
+    def explained_variance_(self) -> Float:
+        """Eigenvalues over the number of rows, less one if they are centred."""
+        weight = self._answer["weight"] - bool(self.center)
+        share = 1.0 / weight if weight > 0.0 else math.nan
+        variances: Float = (share * self._answer["eigenvalues"][: self.n_components]).astype(self._dtype)
+        return variances
+
+    @property
+    def explained_variance_ratio_(self) -> Float:
+        """Eigenvalues as shares of the squares of all entries, less the mean if rows are centred."""
+        energy = self._answer["energy"]
+        share = 1.0 / energy if energy > 0.0 else math.nan
+        ratios: Float = (share * self._answer["eigenvalues"][: self.n_components]).astype(self._dtype)
+        return ratios
+
+    @property
+    def mean_(self) -> Float:
+        """Mean of the rows; zeros if they are not centred."""
+        mean = self._answer["mean"]
+        found: Float = np.zeros(self.n_features_in_, self._dtype) if mean is None else mean.astype(self._dtype)
+        return found
+
+    @property
+    def gap_(self) -> float:
+        """The last eigenvalue that is wanted over the next one."""
+        return gap_of(self._answer["eigenvalues"], self.n_components)
+
+    @property
+    def n_samples_seen_(self) -> int:
+        """Rows so far."""
+        check_is_fitted(self)
+        seen: int = self._state.seen
+        return seen
+
+    @property
+    def n_heavy_rows_(self) -> int:
+        """Rows that are kept as they are."""
+        count: int = self._answer["n_heavy"]
+        return count
+
+    @property
+    def order_statistic_(self) -> float:
+        """By how many standard errors the energy of a direction fell."""
+        fall = self._answer["fall"]
+        return math.nan if fall is None else float(fall)
+
+    @property
+    def state_bytes_(self) -> int:
+        """Memory that the state takes."""
+        size: int = self._plan["bytes"]
+        return size
+
+    @property
+    def algorithm_(self) -> str:
+        """How rows are summed up."""
+        name: str = self._plan["algorithm"]
+        return name
+
+    @property
+    def certificate_(self) -> Certificate:
+        """What is known of the error, and how."""
+        answer = self._answer
+        if "refined" in self._cache:
+            return self._refined_certificate(answer, self._cache["refined"])
+        return certificate_of(answer, self.n_components, self.algorithm_, self.order)
+
+    def _refined_certificate(self, answer: dict[str, Any], found: dict[str, Any]) -> Certificate:
+        before, after = found["rayleigh"], float(found["eigenvalues"][0])
+        return Certificate(
+            quantity="|A'A v - λ v| / λ of the components before the second pass",
+            estimate=found["residual"] / before if before > 0.0 else math.nan,
+            bound=found["residual"] / before if before > 0.0 else math.nan,
+            confidence=1.0,
+            measured="a second pass over the rows",
+            note="the top eigenvalue is at least this one, whatever the rows are",
+            details={"rayleigh_quotient": {"kind": "deterministic", "value": before}, "eigenvalue": after},
+        )
+
+    def explain(self) -> str:
+        """Return what is done with the rows, and why.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nearlin
+        >>> pca = nearlin.StreamingPCA(random_state=0).fit(np.random.default_rng(0).normal(size=(500, 5)))
+        >>> print(pca.explain())
+        500 rows of 5 numbers, summed up in 0.00148 MB
+        algorithm: gram (A'A itself is small, and no slower to make than a summary)
+        """
+        return explained(self._plan, self.algorithm, self.n_samples_seen_, self._answer["light"])
+
+    def transform(self, X: object) -> Float:
+        """Project rows on the components.
+
+        Parameters
+        ----------
+        X : array_like, sparse matrix or frame of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_components)
+            Their coordinates, less those of the mean if rows are centred.
+        """
+        check_is_fitted(self)
+        matrix = samples(self, X, reset=False, finite=True)
+        components = self.components_.astype(matrix.dtype, copy=False)
+        projected = np.asarray(matrix @ components.T)
+        if self.center:
+            projected -= self.mean_.astype(matrix.dtype, copy=False) @ components.T
+        return projected
+
+    def inverse_transform(self, X: object) -> Float:
+        """Return the rows that have these coordinates.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_components)
+            Coordinates.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            Combinations of the components, and the mean if rows are centred.
+        """
+        check_is_fitted(self)
+        with in_our_words("X"):
+            coordinates = as_matrix(X, "X", accept_sparse=False, allow_empty=True)
+        components = self.components_
+        if coordinates.shape[1] != len(components):
+            raise ShapeError(
+                f"has {coordinates.shape[1]} columns, expected n_components = {len(components)}", argument="X"
+            )
+        rows: Float = coordinates @ components.astype(coordinates.dtype, copy=False)
+        return rows + self.mean_.astype(rows.dtype, copy=False) if self.center else rows
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(self.n_components)
+
+    # ---------------------------------------------------------------- copies and bytes
+
+    def copy(self) -> Self:
+        """Return an independent copy, a stream that goes on as this one would."""
+        twin = type(self)(**self.get_params(deep=False))
+        if self.__sklearn_is_fitted__():
+            twin._resume(self._state.copy(), self._words())
+            twin._cache = dict(self._cache)
+        return twin
+
+    def to_bytes(self) -> bytes:
+        """Return the stream and the parameters as bytes, with version and checksum.
+
+        Raises
+        ------
+        StateError
+            If a parameter is no number, string, truth value or None, as a generator for `random_state` is.
+        """
+        parameters = {
+            name: value.item() if isinstance(value, np.generic) else value
+            for name, value in self.get_params(deep=False).items()
+        }
+        try:
+            return self._bytes({"parameters": parameters})
+        except TypeError:
+            raise StateError(
+                "cannot write the state: `random_state` is a generator, expected an integer or None"
+            ) from None
+
+    def _bytes(self, words: dict[str, Any]) -> bytes:
+        fitted = self.__sklearn_is_fitted__()
+        state = self._state if fitted else new_state(StreamingPCA(random_state=0).get_params(deep=False), 1)
+        words = {**words, "fitted": self._words() if fitted else None}
+        data: bytes = state.to_bytes(json.dumps(words))
+        return data
+
+    def _words(self) -> dict[str, Any]:
+        names = getattr(self, "feature_names_in_", None)
+        return {
+            "dtype": self._dtype.name,
+            "warned": self._warned,
+            "names": None if names is None else [str(name) for name in names],
+        }
+
+    def _resume(self, state: Any, words: dict[str, Any]) -> None:
+        self._state, self._warned = state, bool(words["warned"])
+        self._dtype = np.dtype({"float32": np.float32, "float64": np.float64}[words["dtype"]])
+        if words["names"] is not None:
+            self.feature_names_in_ = np.array(words["names"], dtype=object)
+        self._changed()
+
+    @classmethod
+    def _restored(cls, data: bytes, parameters: dict[str, Any] | None = None) -> Self:
+        state, text = _core.StreamingPCAState.from_bytes(data)
+        try:
+            words = json.loads(text)
+            stream = cls(**(words["parameters"] if parameters is None else parameters))
+            if parameters is None:
+                check_parameters(stream.get_params(deep=False))
+            if words["fitted"] is not None:
+                stream._resume(state, words["fitted"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise StateError(f"cannot restore the state: its words do not make sense ({error})") from None
+        return stream
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (type(self), self.get_params(deep=False), self._bytes({}))
+
+    def __sklearn_clone__(self) -> Self:
+        from sklearn.base import clone
+
+        return type(self)(
+            **{name: clone(value, safe=False) for name, value in self.get_params(deep=False).items()}
+        )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_state")
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def _unpickled(cls: type[StreamingPCA], parameters: dict[str, Any], data: bytes) -> StreamingPCA:
+    return cls._restored(data, parameters)

@@ -1,0 +1,70 @@
+//! A'A itself, where d x d numbers are no trouble.
+
+use crate::error::Result;
+use crate::linalg::{Scratch, leading_eigh_into, leading_eigh_scratch, syrk};
+use crate::matrix::{Dense, DenseMut, Mat};
+use crate::memory::zeros;
+use crate::streaming::numbers::Numbers;
+use crate::streaming::rows::Chunk;
+use serde::{Deserialize, Serialize};
+
+/// The lower triangle of A'A.
+#[derive(Serialize, Deserialize)]
+pub struct Gram {
+    d: usize,
+    /// Eigenpairs that are wanted.
+    wanted: usize,
+    /// Column after column.
+    sums: Numbers,
+}
+
+impl Gram {
+    /// Of no rows, of `d` numbers.
+    pub fn new(d: usize, k: usize) -> Result<Self> {
+        Ok(Self { d, wanted: (k + 1).min(d), sums: Numbers::zeros(d * d)? })
+    }
+
+    /// An independent copy, as an error-returning `clone`.
+    pub fn copy(&self) -> Result<Self> {
+        Ok(Self { sums: self.sums.copy()?, ..*self })
+    }
+
+    /// True of what such a stream may have.
+    pub fn fits(&self, d: usize, k: usize) -> bool {
+        (self.d, self.wanted) == (d, (k + 1).min(d)) && self.sums.len() == d * d
+    }
+
+    /// Takes rows in.
+    pub fn absorb(&mut self, chunk: &Chunk<'_>) {
+        syrk(DenseMut::column_major(&mut self.sums, self.d, self.d), true, chunk.rows, 1.0);
+    }
+
+    /// Adds another one.
+    pub fn merge(&mut self, other: &Self) {
+        self.sums.iter_mut().zip(other.sums.iter()).for_each(|(sum, number)| *sum += number);
+    }
+
+    /// L, d x r, with L L' the best approximation of rank r to A'A, and r: one more than is wanted.
+    pub fn factor(&self) -> Result<(Numbers, usize)> {
+        let (d, r) = (self.d, self.wanted);
+        let mut copy = Mat::copy_of(Dense::column_major(&self.sums, d, d))?;
+        let (mut values, mut vectors) = (zeros(r, "eigenvalues")?, Mat::zeros(d, r)?);
+        let mut scratch = Scratch::new(leading_eigh_scratch(d, r))?;
+        leading_eigh_into(copy.as_mut(), &mut values, vectors.as_mut(), &mut scratch)?;
+        let mut factor = Numbers::zeros(d * r)?;
+        for at in 0..d * r {
+            factor[at] = values[at % r].max(0.0).sqrt() * vectors[(at / r, at % r)];
+        }
+        Ok((factor, r))
+    }
+
+    /// Numbers of the state.
+    pub fn size(&self) -> usize {
+        self.sums.len()
+    }
+
+    /// In another unit: rows times `factor`, a power of two.
+    pub fn scale(&mut self, factor: f64) {
+        self.sums.scale(factor * factor);
+    }
+}

@@ -1,0 +1,229 @@
+//! Two streams become one.
+//!
+//! Exact for `gram` and `sketch`, with its guarantee for Frequent Directions. Elsewhere the light rows of each are what its
+//! summary says of them: with the exact top pair of each of m parts, stacked, sin(u, v_1) <= m / (R - m - 1).
+
+use crate::error::{Error, Result};
+use crate::matrix::Dense;
+use crate::parallel::Context;
+use crate::simd::{dot, norm_sq};
+use crate::streaming::mean::{Centred, Total};
+use crate::streaming::numbers::Numbers;
+use crate::streaming::params::{Algorithm, Params};
+use crate::streaming::rows::{CHUNK, Chunk};
+use crate::streaming::stream::{Stream, Work};
+use crate::streaming::summary::Summary;
+
+impl Stream {
+    /// One stream of the rows of both, those of this one first.
+    pub fn merged(&self, context: &Context, other: &Self, approximate: bool) -> Result<Self> {
+        if self.params() != other.params() || self.plan() != other.plan() {
+            return Err(Error::value("other", "a stream with other parameters", "one with the same"));
+        }
+        // What has only few rows is still made of them.
+        for (few, many) in [(other, self), (self, other)] {
+            let mut last = few.copy()?;
+            if let Some(rows) = last.few_rows(context)? {
+                let mut merged = many.copy()?;
+                merged.add_prepared(context, &last, &rows.rows, &rows.roots)?;
+                return Ok(merged);
+            }
+        }
+        if let (Summary::Ladder(_), true) = (&self.summary, approximate) {
+            return self.as_block_power(context)?.merged(context, &other.as_block_power(context)?, true);
+        }
+        let (mut merged, mut last) = (self.copy()?, other.copy()?);
+        last.few_rows(context)?;
+        last.sum_up_the_rest(context)?;
+        merged.join(context, last)?;
+        Ok(merged)
+    }
+
+    /// Takes in another stream whose rows are all summed up.
+    fn join(&mut self, context: &Context, mut other: Self) -> Result<()> {
+        let (mine, theirs) = (self.unit.unwrap_or(0), other.unit.unwrap_or(0));
+        if mine != theirs || self.unit.is_some() != other.unit.is_some() {
+            let unit = mine.max(theirs);
+            self.use_unit(unit);
+            other.use_unit(unit);
+        }
+        if self.shift.is_none() {
+            self.shift = other.shift.as_ref().map(Numbers::copy).transpose()?;
+        }
+        let moved = other.moved_by(self)?;
+        other.energy += other.energy_of_moving(&moved)?;
+        self.energy += other.energy;
+        self.weight += other.weight;
+        self.seen += other.seen;
+        self.taken += other.taken;
+        self.n_merged += 1 + other.n_merged;
+        self.summary.merge(context, &other.summary)?;
+        if let (Some(mine), Some(theirs)) = (&mut self.total, &mut other.total) {
+            theirs.moved(&moved);
+            let between = mine.join(theirs)?;
+            if let Some(between) = between {
+                let norms = [norm_sq(&between)];
+                let row =
+                    Chunk { rows: Dense::row_major(&between, 1, self.plan.d), norms: &norms, roots: &[0.0] };
+                if norms[0] > 0.0 && self.summary.is_centred() {
+                    self.summary.absorb(context, &row)?;
+                }
+            }
+        }
+        let (mut rows, roots) = (other.heavy.copy_of_rows()?, other.heavy.roots()?);
+        for (row, root) in rows.chunks_exact_mut(self.plan.d.max(1)).zip(&roots) {
+            row.iter_mut().zip(moved.iter()).for_each(|(number, moved)| *number += root * moved);
+        }
+        self.sum_up(context, &rows, &roots)
+    }
+
+    /// The stream with what its ladder says in the place of the ladder.
+    fn as_block_power(&self, context: &Context) -> Result<Self> {
+        let Summary::Ladder(ladder) = &self.summary else { return self.copy() };
+        let mut same =
+            Self::new(context, Params { algorithm: Algorithm::BlockPower, ..self.params }, self.plan.d)?;
+        let former = self.copy()?;
+        (same.held, same.pending, same.exact) = (former.held, former.pending, former.exact);
+        (same.shift, same.unit, same.total) = (former.shift, former.unit, former.total);
+        (same.seen, same.taken) = (former.seen, former.taken);
+        (same.energy, same.weight) = (former.energy, former.weight);
+        (same.n_merged, same.deleted) = (former.n_merged, former.deleted);
+        same.summary.begin_with(context, &ladder.factor()?.0, ladder.rows())?;
+        let (rows, roots) = (self.heavy.copy_of_rows()?, self.heavy.roots()?);
+        same.sum_up(context, &rows, &roots)?;
+        Ok(same)
+    }
+
+    /// Sums up rows that are as this stream has them, and already counted.
+    fn sum_up(&mut self, context: &Context, rows: &[f64], roots: &[f64]) -> Result<()> {
+        let (d, mut work) = (self.plan.d, Work::default());
+        for (rows, roots) in rows.chunks(CHUNK * d).zip(roots.chunks(CHUNK)) {
+            let mut norms = [0.0; CHUNK];
+            rows.chunks_exact(d).zip(&mut norms).for_each(|(row, norm)| *norm = norm_sq(row));
+            let chunk =
+                Chunk { rows: Dense::row_major(rows, roots.len(), d), norms: &norms[..roots.len()], roots };
+            self.absorb(context, chunk, u64::MAX / 2, work.aside())?;
+        }
+        Ok(())
+    }
+
+    /// What squared norms are more, together, once all rows are so much more.
+    fn energy_of_moving(&self, by: &[f64]) -> Result<f64> {
+        let Some(total) = &self.total else { return Ok(0.0) };
+        let mut all = total.copy()?;
+        let (rows, roots) = (self.heavy.copy_of_rows()?, self.heavy.roots()?);
+        rows.chunks_exact(self.plan.d.max(1)).zip(&roots).for_each(|(row, &root)| all.add(row, root));
+        Ok(2.0 * dot(by, &all.sum) + all.weight * norm_sq(by))
+    }
+
+    /// How far rows less this stream's shift are from rows less another one's, in the unit of both.
+    fn moved_by(&self, other: &Self) -> Result<Numbers> {
+        let mut moved = Numbers::zeros(self.plan.d)?;
+        if let (Some(mine), Some(theirs)) = (&self.shift, &other.shift) {
+            let unit = self.unit.unwrap_or(0);
+            for (k, number) in moved.iter_mut().enumerate() {
+                *number = crate::linalg::times_power_of_two(mine[k] - theirs[k], -unit);
+            }
+        }
+        Ok(moved)
+    }
+}
+
+impl Total {
+    /// Of rows that are all so much more.
+    fn moved(&mut self, by: &[f64]) {
+        let weight = self.weight;
+        self.sum.iter_mut().zip(by).for_each(|(sum, by)| *sum += weight * by);
+    }
+
+    /// Takes in another sum; the row that stands for how far the two means are apart.
+    fn join(&mut self, other: &Self) -> Result<Option<Numbers>> {
+        let mut between = None;
+        if self.weight > 0.0 && other.weight > 0.0 {
+            let root = (self.weight * other.weight / (self.weight + other.weight)).sqrt();
+            let (mut row, theirs) = (self.mean()?, other.mean()?);
+            row.iter_mut().zip(theirs.iter()).for_each(|(mine, theirs)| *mine = root * (*mine - theirs));
+            between = Some(row);
+        }
+        self.sum.iter_mut().zip(other.sum.iter()).for_each(|(sum, other)| *sum += other);
+        self.weight += other.weight;
+        Ok(between)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::streaming::testing::{answered, correlation, params, spiked};
+
+    fn stream(params: Params, rows: &[f64], d: usize) -> Stream {
+        let context = Context::new(1);
+        let mut stream = Stream::new(&context, params, d).unwrap();
+        stream.add(&context, &Dense::row_major(rows, rows.len() / d, d), None).unwrap();
+        stream
+    }
+
+    #[test]
+    fn two_halves_are_as_good_as_a_whole() {
+        let (n, d) = (4000, 30);
+        let context = Context::new(1);
+        use Algorithm::{BlockPower, FrequentDirections, Gram, Incremental, Mixed, Oja, Sketch};
+        let mut rows = spiked(n, d, 5.0, 3);
+        rows.iter_mut().enumerate().for_each(|(at, x)| *x += if at < n * d / 2 { 1.0 } else { 9.0 });
+        let mut centred = rows.clone();
+        for j in 0..d {
+            let mean = rows.iter().skip(j).step_by(d).sum::<f64>() / n as f64;
+            centred.iter_mut().skip(j).step_by(d).for_each(|x| *x -= mean);
+        }
+        for algorithm in [BlockPower, Incremental, Mixed, Oja, FrequentDirections, Sketch, Gram] {
+            for (center, truth) in [(false, &rows), (true, &centred)] {
+                let params = Params { center, ..params(algorithm) };
+                let whole = answered(params, &rows, d, n);
+                for cut in [1700, 20, 3990] {
+                    let (one, two) =
+                        (stream(params, &rows[..cut * d], d), stream(params, &rows[cut * d..], d));
+                    let merged = one.merged(&context, &two, true).unwrap();
+                    assert!(merged.fits(), "{algorithm:?}");
+                    assert_eq!(merged.seen(), n as u64);
+                    let answer = merged.answer(&context).unwrap();
+                    let least = if algorithm == Oja { 0.8 } else { 0.98 };
+                    let found = correlation(&answer, truth, d);
+                    assert!(found > least, "{algorithm:?} {center} {cut} {found}");
+                    assert!((answer.energy / whole.energy - 1.0).abs() < 1e-9);
+                    if matches!(algorithm, Gram | Sketch) {
+                        let close = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-9;
+                        assert!(answer.components.iter().zip(&whole.components).all(close), "{algorithm:?}");
+                        assert!((answer.eigenvalues[0] / whole.eigenvalues[0] - 1.0).abs() < 1e-9);
+                    }
+                    if let (Some(one), Some(two)) = (&answer.mean, &whole.mean) {
+                        assert!(one.iter().zip(two).all(|(a, b)| (a - b).abs() < 1e-9));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn few_and_few_are_exact_whatever_their_units() {
+        let (d, context) = (6, Context::new(1));
+        let mut rows = spiked(50, d, 1.0, 3);
+        rows[20 * d..].iter_mut().for_each(|x| *x *= 2f64.powi(400));
+        let params = params(Algorithm::Mixed);
+        let whole = answered(params, &rows, d, 50);
+        let (one, two) = (stream(params, &rows[..20 * d], d), stream(params, &rows[20 * d..], d));
+        for merged in [one.merged(&context, &two, false), two.merged(&context, &one, false)] {
+            let answer = merged.unwrap().answer(&context).unwrap();
+            assert!(answer.exact && (answer.eigenvalues[0] / whole.eigenvalues[0] - 1.0).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_merged_says_so() {
+        let (d, context) = (6, Context::new(1));
+        let rows = spiked(300, d, 1.0, 3);
+        let of = |algorithm| stream(params(algorithm), &rows, d);
+        assert!(of(Algorithm::Oja).merged(&context, &of(Algorithm::Oja), false).is_err());
+        assert!(of(Algorithm::AdaOja).merged(&context, &of(Algorithm::AdaOja), true).is_err());
+        assert!(of(Algorithm::Gram).merged(&context, &of(Algorithm::Sketch), true).is_err());
+    }
+}

@@ -1,0 +1,135 @@
+//! A second pass: one step of the power method from what the first has found.
+//!
+//! With V from the stream and Z = A'A V, the pencil (Z'Z, V'Z) has eigenvalues between those of V'A'A V and those of A'A, and
+//! angles shrink by about the gap. |Z - V (V'Z)| says how far V was from an invariant subspace.
+
+use crate::error::{Error, Result};
+use crate::linalg::{cholesky, invert_upper};
+use crate::matrix::{Mat, Rows};
+use crate::memory::zeros;
+use crate::parallel::Context;
+use crate::simd::{add_outer, axpy, small_product};
+use crate::streaming::numbers::Numbers;
+use crate::streaming::rows::CHUNK;
+use crate::streaming::stack::rows_of;
+use crate::streaming::tall::{inner, leading_pairs, times, transposed};
+
+/// V, Z and the mean that rows are taken less.
+pub struct Refinement {
+    d: usize,
+    k: usize,
+    /// Components that are not zero, of which V, d x k, has one column each.
+    asked: usize,
+    v: Numbers,
+    z: Numbers,
+    mean: Option<Vec<f64>>,
+}
+
+/// What a second pass gives.
+pub struct Refined {
+    /// Orthonormal rows, or zero as they were before.
+    pub components: Vec<f64>,
+    pub eigenvalues: Vec<f64>,
+    /// |A'A v - v (v'A'A v)| of the former first component.
+    pub residual: f64,
+    /// v'A'A v of that.
+    pub rayleigh: f64,
+}
+
+impl Refinement {
+    /// Of orthonormal rows, the last of which may be zero.
+    pub fn new(components: &[f64], d: usize, mean: Option<Vec<f64>>) -> Result<Self> {
+        let asked = components.len() / d.max(1);
+        let k = components.chunks_exact(d.max(1)).filter(|row| row.iter().any(|x| *x != 0.0)).count();
+        let v = transposed(&components[..k * d], k, d)?;
+        Ok(Self { d, k, asked, z: Numbers::zeros(v.len())?, v, mean })
+    }
+
+    /// Takes rows in, with the roots of their weights.
+    pub fn add(&mut self, context: &Context, block: &dyn Rows, roots: Option<&[f64]>) -> Result<()> {
+        let (d, k) = (self.d, self.k);
+        if block.ncols() != d {
+            return Err(Error::shape("X", format!("{} columns", block.ncols()), format!("{d}, as before")));
+        }
+        let (mut tile, mut own) = (Vec::new(), zeros::<f64>(CHUNK * d, "rows")?);
+        let mut along = zeros(CHUNK * k, "products of rows")?;
+        for first in (0..block.nrows()).step_by(CHUNK) {
+            context.tick()?;
+            let piece = first..block.nrows().min(first + CHUNK);
+            let rows = block.tile(piece.clone(), 0..d, &mut tile)?;
+            let m = piece.len();
+            for (i, to) in own.chunks_exact_mut(d.max(1)).take(m).enumerate() {
+                to.copy_from_slice(rows.stored_row(i));
+                if let Some(mean) = &self.mean {
+                    axpy(-1.0, mean, to);
+                }
+                if let Some(roots) = roots {
+                    to.iter_mut().for_each(|number| *number *= roots[first + i]);
+                }
+            }
+            small_product((m, k, d), &own, (d, 1), &self.v, &mut along[..m * k], false);
+            add_outer(&own, d, &along[..m * k], k, &mut self.z);
+        }
+        if self.z.iter().any(|number| !number.is_finite()) {
+            return Err(Error::value("X", "an array with squares out of range, or NaN", "finite numbers"));
+        }
+        Ok(())
+    }
+
+    /// The step.
+    pub fn finish(self, context: &Context) -> Result<Refined> {
+        let (d, k) = (self.d, self.k);
+        let core = inner(&self.v, k, &self.z, k)?;
+        let core = Mat::from_fn(k, k, |i, j| 0.5 * (core[i * k + j] + core[j * k + i]))?;
+        let mut residual = Numbers::zeros(d)?;
+        for (i, number) in residual.iter_mut().enumerate() {
+            *number = self.z[i * k] - (0..k).map(|j| self.v[i * k + j] * core[(j, 0)]).sum::<f64>();
+        }
+        let (residual, rayleigh) = (crate::linalg::norm(&residual), if k == 0 { 0.0 } else { core[(0, 0)] });
+        let mut eigenvalues = zeros(self.asked, "eigenvalues")?;
+        let Some(r) = cholesky(&core)? else {
+            let components = transposed(&self.v, d, k)?;
+            let mut all = zeros(self.asked * d, "components")?;
+            all[..k * d].copy_from_slice(&components);
+            (0..k).for_each(|j| eigenvalues[j] = core[(j, j)].max(0.0));
+            return Ok(Refined { components: all, eigenvalues, residual, rayleigh });
+        };
+        let inverse = invert_upper(r.as_ref())?;
+        let mut c = zeros(k * k, "a small matrix")?;
+        (0..k * k).for_each(|at| c[at] = inverse[(at / k, at % k)]);
+        let mut half = Numbers::zeros(self.z.len())?;
+        times(&self.z, k, &c, k, &mut half, false);
+        let (values, turn) = leading_pairs(&inner(&half, k, &half, k)?, k, k)?;
+        let mut directions = Numbers::zeros(self.z.len())?;
+        times(&half, k, &turn, k, &mut directions, false);
+        eigenvalues[..k].copy_from_slice(&values);
+        let components = rows_of(context, &directions, k, self.asked, d)?;
+        Ok(Refined { components, eigenvalues, residual, rayleigh })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::Dense;
+    use crate::streaming::testing::{exact, spiked};
+
+    #[test]
+    fn a_step_shrinks_the_angle_by_the_gap() {
+        let (n, d) = (300, 12);
+        let rows = spiked(n, d, 3.0, 4);
+        let (values, vectors) = exact(&rows, d);
+        let mut start: Vec<f64> = (0..d).map(|j| vectors[(j, 0)] + 0.3 * vectors[(j, 1)]).collect();
+        let length = crate::linalg::norm(&start);
+        start.iter_mut().for_each(|x| *x /= length);
+        let context = Context::new(1);
+        let mut refinement = Refinement::new(&start, d, None).unwrap();
+        refinement.add(&context, &Dense::row_major(&rows, n, d), None).unwrap();
+        let refined = refinement.finish(&context).unwrap();
+        let along = |j: usize| refined.components.iter().zip(vectors.col(j)).map(|(a, b)| a * b).sum::<f64>();
+        let tangent = (along(1) / along(0)).abs();
+        assert!((tangent / (0.3 * values[1] / values[0]) - 1.0).abs() < 1e-10);
+        assert!(refined.rayleigh < refined.eigenvalues[0] && refined.eigenvalues[0] < values[0]);
+        assert!(refined.residual > 0.0);
+    }
+}

@@ -1,0 +1,178 @@
+//! A linear sketch Y = A'A Ω (Tropp, Yurtsever, Udell and Cevher 2017): sums of sketches are sketches of sums.
+//!
+//! The price of exact merges and of deletions: R of about the root of d / l, where other summaries see a constant gap.
+
+use crate::error::{Error, Result};
+use crate::linalg::{cholesky, invert_upper};
+use crate::matrix::Mat;
+use crate::memory::zeros;
+use crate::random::Stream as Random;
+use crate::simd::{add_outer, norm_sq, small_product};
+use crate::streaming::mean::Total;
+use crate::streaming::numbers::Numbers;
+use crate::streaming::rows::Chunk;
+use crate::streaming::tall::{inner, leading_pairs, times};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Purpose of the random numbers.
+const TEST_MATRIX: u8 = 0x62;
+
+/// Y, and Ω for as long as it is at hand.
+#[derive(Serialize, Deserialize)]
+pub struct Sketch {
+    l: usize,
+    d: usize,
+    seed: u64,
+    /// d x l, row after row.
+    y: Numbers,
+    #[serde(skip)]
+    omega: Option<Arc<Numbers>>,
+}
+
+impl Sketch {
+    /// Of no rows, of `d` numbers.
+    pub fn new(l: usize, d: usize, seed: u64) -> Result<Self> {
+        let l = l.min(d);
+        Ok(Self { l, d, seed, y: Numbers::zeros(d * l)?, omega: None })
+    }
+
+    /// An independent copy, as an error-returning `clone`.
+    pub fn copy(&self) -> Result<Self> {
+        Ok(Self { y: self.y.copy()?, omega: self.omega.clone(), ..*self })
+    }
+
+    /// True of what such a stream may have.
+    pub fn fits(&self, l: usize, d: usize, seed: u64) -> bool {
+        let l = l.min(d);
+        (self.l, self.d, self.seed) == (l, d, seed) && self.y.len() == d * l
+    }
+
+    /// Ω, d x l, standard normal.
+    fn omega(&mut self) -> Result<Arc<Numbers>> {
+        if let Some(omega) = &self.omega {
+            return Ok(omega.clone());
+        }
+        let mut omega = Numbers::zeros(self.y.len())?;
+        let random = Random::new(self.seed, 0, TEST_MATRIX);
+        for (k, row) in omega.chunks_exact_mut(self.l.max(1)).enumerate() {
+            random.normals_of_row(k as u64, row);
+        }
+        let omega = Arc::new(omega);
+        self.omega = Some(omega.clone());
+        Ok(omega)
+    }
+
+    /// Takes rows in, or, with a sign of minus one, out.
+    pub fn absorb(&mut self, chunk: &Chunk<'_>, sign: f64) -> Result<()> {
+        let (omega, l, m) = (self.omega()?, self.l, chunk.len());
+        let (x, stride) = chunk.strided();
+        let mut along = zeros(m * l, "products of rows")?;
+        small_product((m, l, self.d), x, (stride, 1), &omega, &mut along, false);
+        if sign != 1.0 {
+            along.iter_mut().for_each(|number| *number *= sign);
+        }
+        add_outer(x, stride, &along, l, &mut self.y);
+        Ok(())
+    }
+
+    /// Adds another one of the same Ω.
+    pub fn merge(&mut self, other: &Self) {
+        self.y.iter_mut().zip(other.y.iter()).for_each(|(sum, number)| *sum += number);
+    }
+
+    /// L, d x l, with L L' the Nystrom approximation of A'A, of rows less the mean that is given, and l.
+    pub fn factor(&mut self, total: Option<&Total>) -> Result<(Numbers, usize)> {
+        let (omega, l) = (self.omega()?, self.l);
+        if let Some(Total { sum, weight }) = total.filter(|total| total.weight > 0.0) {
+            let mut along = zeros(l, "products of rows")?;
+            small_product((1, l, self.d), sum, (self.d, 1), &omega, &mut along, false);
+            along.iter_mut().for_each(|number| *number /= -weight);
+            add_outer(sum, self.d, &along, l, &mut self.y);
+        }
+        let norm = norm_sq(&self.y).sqrt();
+        if norm == 0.0 {
+            return Ok((Numbers::zeros(self.y.len())?, l));
+        }
+        // Shifted by a multiple of the rounding, so that the core has a Cholesky factor.
+        let mut shift = (self.d as f64).sqrt() * f64::EPSILON * norm;
+        for _ in 0..8 {
+            let mut shifted = self.y.copy()?;
+            shifted.iter_mut().zip(omega.iter()).for_each(|(y, omega)| *y += shift * omega);
+            let core = inner(&omega, l, &shifted, l)?;
+            let core = Mat::from_fn(l, l, |i, j| 0.5 * (core[i * l + j] + core[j * l + i]))?;
+            if let Some(r) = cholesky(&core)? {
+                return self.from_triangle(&shifted, &r, shift);
+            }
+            shift *= 16.0;
+        }
+        Err(Error::Internal("the core of a linear sketch is not positive definite".into()))
+    }
+
+    fn from_triangle(&self, shifted: &[f64], r: &Mat<f64>, shift: f64) -> Result<(Numbers, usize)> {
+        let (l, inverse) = (self.l, invert_upper(r.as_ref())?);
+        let mut c = zeros(l * l, "a small matrix")?;
+        (0..l * l).for_each(|at| c[at] = inverse[(at / l, at % l)]);
+        let mut half = Numbers::zeros(self.y.len())?;
+        times(shifted, l, &c, l, &mut half, false);
+        let (squares, mut turn) = leading_pairs(&inner(&half, l, &half, l)?, l, l)?;
+        for at in 0..l * l {
+            let square = squares[at % l];
+            turn[at] *= if square > shift { ((square - shift) / square).sqrt() } else { 0.0 };
+        }
+        let mut factor = Numbers::zeros(self.y.len())?;
+        times(&half, l, &turn, l, &mut factor, false);
+        Ok((factor, l))
+    }
+
+    /// Numbers of the state.
+    pub fn size(&self) -> usize {
+        2 * self.y.len()
+    }
+
+    /// In another unit: rows times `factor`, a power of two.
+    pub fn scale(&mut self, factor: f64) {
+        self.y.scale(factor * factor);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::Dense;
+    use crate::streaming::testing::spiked;
+
+    fn absorb(sketch: &mut Sketch, rows: &[f64], sign: f64) {
+        let (d, ones) = (sketch.d, vec![1.0; rows.len()]);
+        for piece in rows.chunks(32 * d) {
+            let m = piece.len() / d;
+            let rows = Dense::row_major(piece, m, d);
+            sketch.absorb(&Chunk { rows, norms: &ones[..m], roots: &ones[..m] }, sign).unwrap();
+        }
+    }
+
+    #[test]
+    fn low_rank_is_kept_whole_sums_add_up_and_what_is_taken_out_was_never_there() {
+        let (n, d, l) = (200, 30, 8);
+        let basis = spiked(3, d, 0.0, 1);
+        let mixing = spiked(n, 3, 0.0, 2);
+        let entry = |at: usize| (0..3).map(|c| mixing[at / d * 3 + c] * basis[c * d + at % d]).sum();
+        let rows: Vec<f64> = (0..n * d).map(entry).collect();
+        let mut whole = Sketch::new(l, d, 5).unwrap();
+        absorb(&mut whole, &rows, 1.0);
+        let (factor, r) = whole.factor(None).unwrap();
+        for at in 0..d * d {
+            let (i, j) = (at / d, at % d);
+            let exact: f64 = rows.chunks_exact(d).map(|row| row[i] * row[j]).sum();
+            let found: f64 = (0..r).map(|c| factor[i * r + c] * factor[j * r + c]).sum();
+            assert!((exact - found).abs() < 1e-6, "{exact} {found}");
+        }
+        let (mut left, mut right) = (Sketch::new(l, d, 5).unwrap(), Sketch::new(l, d, 5).unwrap());
+        absorb(&mut left, &rows[..70 * d], 1.0);
+        absorb(&mut right, &rows[70 * d..], 1.0);
+        absorb(&mut right, &basis, 1.0);
+        left.merge(&right);
+        absorb(&mut left, &basis, -1.0);
+        assert!(left.y.iter().zip(whole.y.iter()).all(|(a, b)| (a - b).abs() < 1e-10));
+    }
+}

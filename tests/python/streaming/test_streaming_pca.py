@@ -1,0 +1,454 @@
+"""The estimator beside dense eigendecompositions, and as scikit-learn wants it."""
+
+import pickle
+import threading
+import warnings
+
+import hypothesis
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_allclose, assert_array_equal
+from reference import streaming_instances as instances
+from sklearn.base import clone
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import nearlin
+from nearlin import StreamingPCA, _core
+from nearlin.exceptions import (
+    InvalidInputError,
+    InvalidTypeError,
+    NonFiniteError,
+    OrderWarning,
+    ShapeError,
+    StateError,
+)
+
+ALGORITHMS = ["block_power", "incremental", "oja", "frequent_directions", "sketch", "gram", "auto"]
+EXACT = ["block_power", "incremental", "gram", "auto"]
+FORMS = {"C": np.ascontiguousarray, "F": np.asfortranarray, "CSR": sp.csr_array, "CSC": sp.csc_matrix}
+PUBLIC = (
+    "components_",
+    "eigenvalues_",
+    "singular_values_",
+    "explained_variance_",
+    "explained_variance_ratio_",
+    "mean_",
+)
+
+# The cells are an iterator in scikit-learn up to 1.8.
+CONFORMITY = parametrize_with_checks(
+    [
+        StreamingPCA(random_state=0),
+        StreamingPCA(2, center=True, random_state=0),
+        StreamingPCA(algorithm="block_power", random_state=0),
+        StreamingPCA(algorithm="oja", order="arbitrary", random_state=0),
+        StreamingPCA(algorithm="frequent_directions", random_state=0),
+    ]
+).mark
+
+
+@pytest.mark.parametrize(CONFORMITY.args[0], list(CONFORMITY.args[1]), **CONFORMITY.kwargs)
+def test_conforms_to_scikit_learn(estimator, check):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OrderWarning)
+        check(estimator)
+
+
+def spiked(n=3000, d=40, spike=4.0, seed=0):
+    rng = np.random.default_rng(seed)
+    v = np.where(np.arange(d) % 3 == 0, 1.0, 0.0)
+    return rng.standard_normal((n, d)) + spike * rng.standard_normal((n, 1)) * v / np.linalg.norm(v)
+
+
+def stream(algorithm, **parameters):
+    return StreamingPCA(algorithm=algorithm, random_state=0, **parameters)
+
+
+def read(pca):
+    return [np.asarray(getattr(pca, name)) for name in PUBLIC] + [np.float64(pca.gap_)]
+
+
+def assert_same_bits(one, two):
+    for left, right in zip(read(one), read(two), strict=True):
+        assert_array_equal(left, right)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("center", [False, True])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_finds_the_top_eigenvector(algorithm, center, dtype):
+    A = spiked().astype(dtype)
+    A += dtype(3.0 if center else 0.0)
+    pca = stream(algorithm, center=center).fit(A)
+    B = A.astype(np.float64) - (A.mean(axis=0, dtype=np.float64) if center else 0.0)
+    v, values = instances.truth(B)
+    assert pca.components_.dtype == pca.eigenvalues_.dtype == dtype
+    assert (pca.components_[0] @ v) ** 2 > (0.9 if algorithm == "oja" else 0.99)
+    assert_allclose(pca.eigenvalues_[0], values[0], rtol=0.05 if algorithm in EXACT else 0.35)
+    assert_allclose(pca.singular_values_**2, pca.eigenvalues_, rtol=1e-5)
+    assert_allclose(pca.explained_variance_ratio_, pca.eigenvalues_ / np.sum(B**2), rtol=1e-4)
+    assert_allclose(pca.explained_variance_, pca.eigenvalues_ / (len(A) - center), rtol=1e-5)
+    assert_allclose(pca.mean_, A.mean(axis=0) if center else np.zeros(A.shape[1]), atol=1e-4)
+    projected = pca.transform(A[:5])
+    assert projected.dtype == dtype
+    assert_allclose(projected, (A[:5] - pca.mean_) @ pca.components_.T, rtol=1e-3, atol=1e-3)
+    assert_allclose(
+        pca.inverse_transform(projected), projected @ pca.components_ + pca.mean_, rtol=1e-3, atol=1e-3
+    )
+    assert_allclose(pca.transform(sp.csr_array(A[:5])), projected, rtol=1e-3, atol=1e-3)
+    assert pca.n_samples_seen_ == len(A)
+    assert np.max(pca.components_) == np.max(np.abs(pca.components_))
+
+
+@pytest.mark.parametrize("algorithm", ["block_power", "incremental", "frequent_directions", "gram"])
+def test_several_components_are_orthonormal_and_right(algorithm):
+    rng = np.random.default_rng(3)
+    A = rng.standard_normal((4000, 50)) * np.r_[9.0, 6.0, 4.0, np.ones(47)]
+    pca = stream(algorithm, n_components=3, sketch_size=20).fit(A)
+    assert_allclose(pca.components_ @ pca.components_.T, np.eye(3), atol=1e-12)
+    assert (np.abs(np.diag(pca.components_[:, :3])) > 0.99).all()
+    assert pca.gap_ > 4.0
+    assert pca.get_feature_names_out().tolist() == ["streamingpca0", "streamingpca1", "streamingpca2"]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@hypothesis.given(st.lists(st.integers(0, 300), max_size=6), st.booleans(), st.sampled_from([0, 40]))
+@hypothesis.settings(max_examples=6)
+def test_no_cuts_change_a_bit(algorithm, cuts, center, shuffle_buffer):
+    A = spiked(300, 9)
+    whole = stream(algorithm, center=center, shuffle_buffer=shuffle_buffer).fit(A)
+    pieces = stream(algorithm, center=center, shuffle_buffer=shuffle_buffer).partial_fit(A[:1])
+    for piece in np.split(A[1:], sorted(min(cut, 299) for cut in cuts)):
+        if len(piece):
+            pieces.partial_fit(piece)
+            _ = pieces.components_
+    assert_same_bits(whole, pieces)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_no_layout_no_threads_and_no_iterator_change_a_bit(algorithm):
+    A = spiked(500, 30)
+    A[np.abs(A) < 0.5] = 0.0
+    expected = stream(algorithm).fit(A)
+    for form in FORMS.values():
+        assert_same_bits(stream(algorithm).fit(form(A)), expected)
+    for n_jobs in (1, 2, 3, 8):
+        assert_same_bits(stream(algorithm, n_jobs=n_jobs).fit(A), expected)
+    assert_same_bits(stream(algorithm).fit(iter(np.split(A, [7, 200]))), expected)
+    assert_same_bits(stream(algorithm).fit(A[:, ::-1][:, ::-1]), expected)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_bytes_copies_and_pickles_go_on_alike(algorithm):
+    A = spiked(400, 12)
+    pca = stream(algorithm, center=True).partial_fit(A[:217])
+    others = [pca.copy(), StreamingPCA.from_bytes(pca.to_bytes()), pickle.loads(pickle.dumps(pca))]
+    pca.partial_fit(A[217:])
+    for other in others:
+        assert other.get_params() == pca.get_params()
+        assert_same_bits(other.partial_fit(A[217:]), pca)
+    assert not clone(pca).__sklearn_is_fitted__()
+    fresh = StreamingPCA.from_bytes(stream(algorithm).to_bytes())
+    assert_same_bits(fresh.fit(A), stream(algorithm).fit(A))
+
+
+@pytest.mark.parametrize("algorithm", ["gram", "sketch", "frequent_directions", "block_power", "auto", "oja"])
+def test_parts_merge(algorithm):
+    A = spiked(3000, 40, 6.0)
+    whole = stream(algorithm).fit(A)
+    merged = stream(algorithm).fit(A[:1000])
+    before = read(other := stream(algorithm).fit(A[1000:]))
+    merged.merge(other, approximate=algorithm == "oja")
+    assert [x.tolist() for x in read(other)] == [x.tolist() for x in before]
+    assert merged.n_samples_seen_ == 3000
+    v, _ = instances.truth(A)
+    assert (merged.components_[0] @ v) ** 2 > 0.9
+    if algorithm in ("gram", "sketch"):
+        assert_allclose(merged.components_, whole.components_, atol=1e-10)
+        assert_allclose(merged.eigenvalues_, whole.eigenvalues_, rtol=1e-12)
+    if algorithm != "gram":
+        assert "2 streams were merged" in merged.certificate_.note
+
+
+def test_what_does_not_merge_says_why():
+    A = spiked(300, 10)
+    pca = stream("gram").fit(A)
+    for other, kind in [
+        (pca, InvalidInputError),
+        (3, InvalidTypeError),
+        (stream("sketch").fit(A), InvalidInputError),
+        (stream("gram").fit(A[:, :9]), InvalidInputError),
+        (stream("gram", center=True).fit(A), InvalidInputError),
+    ]:
+        with pytest.raises(kind, match="`other`"):
+            pca.merge(other)
+    with pytest.raises(InvalidInputError, match="approximate"):
+        stream("oja").fit(A).merge(stream("oja").fit(A))
+
+
+def test_rows_can_be_deleted_from_a_sketch():
+    A = spiked(500, 20)
+    pca, other = stream("sketch", center=True).fit(A), stream("sketch", center=True).fit(A[:400])
+    pca.delete(A[400:])
+    assert_allclose(pca.components_, other.components_, atol=1e-9)
+    assert_allclose(pca.mean_, other.mean_, atol=1e-12)
+    assert pca.n_samples_seen_ == 400
+    with pytest.raises(InvalidInputError, match="algorithm"):
+        stream("gram").fit(A).delete(A[:3])
+    with pytest.raises(InvalidInputError, match="401 rows"):
+        pca.delete(A[:401])
+
+
+@pytest.mark.parametrize("center", [False, True])
+def test_a_second_pass_shrinks_the_angle(center):
+    A = instances.spiked(0, n=3000, d=320, variance=5.0) + (2.0 if center else 0.0)
+    pca = stream("auto", center=center).fit(A)
+    assert pca.algorithm_ == "block_power+incremental"
+    v, values = instances.truth(A - A.mean(axis=0) * center)
+    before = 1.0 - (pca.components_[0] @ v) ** 2
+    pca.refine(iter(np.split(A, 4)))
+    after = 1.0 - (pca.components_[0] @ v) ** 2
+    assert after < before / 2.0
+    assert float(pca.eigenvalues_[0]) <= values[0] * (1 + 1e-12)
+    assert pca.certificate_.details["rayleigh_quotient"]["value"] <= values[0]
+    pca.partial_fit(A[:1])
+    assert "refined" not in pca._cache
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_weight_is_as_many_rows(algorithm):
+    A = spiked(50, 6)
+    weights = np.arange(50) % 3
+    pca = stream(algorithm).fit(A, sample_weight=weights)
+    expected = instances.truth(np.repeat(A, weights, axis=0))
+    assert pca.n_samples_seen_ == 50
+    if algorithm not in ("oja",):
+        assert abs(pca.components_[0] @ expected[0]) > (1 - 1e-9 if algorithm != "sketch" else 0.99)
+    assert_allclose(pca.explained_variance_, pca.eigenvalues_ / weights.sum())
+
+
+def test_few_rows_rank_one_and_zeros():
+    rng = np.random.default_rng(1)
+    for algorithm in ("block_power", "incremental", "auto"):
+        for n in (1, 2, 20, 31):
+            A = rng.standard_normal((n, 40))
+            pca = stream(algorithm).fit(A)
+            v, values = instances.truth(A)
+            assert abs(pca.components_[0] @ v) > 1 - 1e-12
+            assert_allclose(pca.eigenvalues_[0], values[0], rtol=1e-12)
+            assert pca.certificate_.confidence == 1.0
+        u = rng.standard_normal(40) / np.sqrt(40)
+        A = rng.standard_normal((500, 1)) * u
+        pca = stream(algorithm, n_components=2).fit(A)
+        assert abs(pca.components_[0] @ u / np.linalg.norm(u)) > 1 - 1e-10
+        assert_allclose(pca.eigenvalues_, [np.sum(A**2), 0.0], rtol=1e-10, atol=1e-6)
+        zeros = stream(algorithm).fit(np.zeros((100, 4)))
+        assert not zeros.components_.any() and not zeros.eigenvalues_.any()
+        assert np.isnan(float(zeros.certificate_)) and "zero" in zeros.certificate_.note
+    for d in (1, 2):
+        assert_allclose(np.abs(stream("block_power").fit(np.ones((99, d))).components_), d**-0.5)
+
+
+@pytest.mark.parametrize("scale", [2.0**-498, 2.0**-100, 2.0**100, 2.0**498])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_any_unit_will_do(algorithm, scale):
+    A = spiked(400, 10)
+    pca, expected = stream(algorithm).fit(scale * A), stream(algorithm).fit(A)
+    assert_array_equal(pca.components_, expected.components_)
+    assert_array_equal(pca.eigenvalues_, scale**2 * expected.eigenvalues_)
+    late = stream(algorithm).fit(np.vstack([A[:100], 1e150 * A[100:]]))
+    assert np.isfinite(late.components_).all()
+
+
+def test_single_precision_whose_squares_overflow():
+    A = (1e25 * spiked(200, 10)).astype(np.float32)
+    pca = stream("block_power").fit(A)
+    v, _ = instances.truth(A.astype(np.float64) / 1e25)
+    assert (pca.components_[0] @ v) ** 2 > 0.9
+    assert np.isfinite(pca.components_).all()
+
+
+def test_the_first_block_decides_about_precision():
+    A = spiked(100, 5)
+    assert stream("gram").partial_fit(A.astype(np.float32)).partial_fit(A).components_.dtype == np.float32
+    assert stream("gram").partial_fit(A).partial_fit(A.astype(np.float32)).components_.dtype == np.float64
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("rows", [1, 5, 32, 100])
+@pytest.mark.parametrize("form", ["C", "CSR"])
+def test_what_is_not_finite_is_named_and_changes_nothing(bad, rows, form):
+    A = spiked(200, 7)
+    pca = stream("block_power").partial_fit(A)
+    before = pca.to_bytes()
+    B = A[:rows].copy()
+    B[rows // 2, 3] = bad
+    with pytest.raises(NonFiniteError, match=rf"\[{rows // 2}, 3\]"):
+        pca.partial_fit(FORMS[form](B))
+    assert pca.to_bytes() == before
+
+
+def test_wrong_widths_and_parameters_change_nothing():
+    A = spiked(200, 7)
+    pca = stream("block_power").partial_fit(A)
+    before = pca.to_bytes()
+    with pytest.raises(ValueError, match="6 features"):
+        pca.partial_fit(A[:, :6])
+    with pytest.raises(ValueError):
+        pca.partial_fit(np.zeros((0, 7)))
+    for weights in (-1.0, np.nan, [1.0, 2.0], np.full(200, np.inf)):
+        with pytest.raises(InvalidInputError, match="sample_weight"):
+            pca.partial_fit(A, sample_weight=weights)
+    assert pca.to_bytes() == before
+    for parameters in (
+        {"n_components": 0},
+        {"n_components": 8},
+        {"order": "sorted"},
+        {"algorithm": "block_power+incremental"},
+        {"algorithm": "oja", "n_components": 2},
+        {"algorithm": "oja_fixed"},
+        {"block_width": 0},
+        {"n_heavy": -1},
+        {"sketch_size": 1, "algorithm": "sketch"},
+        {"memory": 10},
+        {"delta": 1.0},
+        {"center": 1},
+    ):
+        with pytest.raises(InvalidInputError, match=next(iter(parameters)).split("_")[0]):
+            StreamingPCA(**parameters).fit(A)
+    with pytest.raises(InvalidInputError, match="no blocks"):
+        StreamingPCA().fit(iter([]))
+
+
+def test_memory_is_kept_to():
+    A = spiked(1000, 400)
+    sizes = []
+    for memory in (None, 8 * 400 * 70, 8 * 400 * 37):
+        pca = StreamingPCA(algorithm="block_power", memory=memory, random_state=0).fit(A)
+        assert memory is None or pca.state_bytes_ <= memory
+        sizes.append(pca.state_bytes_)
+    assert sizes[0] == 8 * 400 * 88 and sizes == sorted(sizes, reverse=True)
+    assert StreamingPCA(random_state=0).fit(A).state_bytes_ <= 8 * 400 * 97
+    with pytest.raises(InvalidInputError, match="`memory`.*at least"):
+        StreamingPCA(algorithm="block_power", memory=1000).fit(A)
+
+
+def test_damaged_bytes_are_refused():
+    data = stream("auto").fit(spiked(200, 7)).to_bytes()
+    for damaged in (b"", data[:50], data[:-1], data[:200] + b"x" + data[201:]):
+        with pytest.raises(StateError):
+            StreamingPCA.from_bytes(damaged)
+
+
+def test_rows_in_order_are_told():
+    A = np.vstack([spiked(4000, 320, 6.0), np.random.default_rng(5).standard_normal((8000, 320))])
+    with pytest.warns(OrderWarning, match="shuffled"):
+        pca = StreamingPCA(random_state=0).fit(A)
+    assert pca.order_statistic_ > 6 and np.isnan(float(pca.certificate_))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pca = StreamingPCA(random_state=0).fit(np.random.default_rng(6).permutation(A))
+        assert pca.order_statistic_ < 6 and float(pca.certificate_) < 0.2
+        assert StreamingPCA(order="arbitrary", random_state=0).fit(A).algorithm_ == "oja"
+
+
+def test_what_is_read_does_not_disturb_the_stream():
+    A = spiked(700, 25)
+    pca, other = stream("block_power"), stream("block_power")
+    for row in A:
+        pca.partial_fit(row[np.newaxis])
+        if pca.n_samples_seen_ % 50 == 0:
+            _ = pca.components_, pca.certificate_
+    assert_same_bits(pca, other.fit(A))
+
+
+def test_threads_that_share_a_stream_wait_for_each_other():
+    A = spiked(4000, 30)
+    pca = stream("gram").partial_fit(A[:1])
+    pieces = np.split(A[1:], 8 * np.arange(1, 4))
+
+    def work(piece):
+        for block in np.array_split(piece, 20):
+            if len(block):
+                pca._state.add(block, roots=None, threads=1)
+
+    threads = [threading.Thread(target=work, args=(piece,)) for piece in pieces]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert pca.n_samples_seen_ == 4000
+    pca._changed()
+    assert_allclose(pca.eigenvalues_, stream("gram").fit(A).eigenvalues_, rtol=1e-12)
+
+
+def test_counters_go_beyond_32_bits():
+    state = _core.StreamingPCAState(
+        3,
+        k=1,
+        order="random",
+        algorithm="gram",
+        width=8,
+        heavy=32,
+        sketch=32,
+        memory=None,
+        shuffle=0,
+        rate=None,
+        t0=None,
+        center=False,
+        delta=0.01,
+        seed=0,
+    )
+    state.add(np.ones((64, 3)), roots=None, threads=1)
+    for _ in range(32):
+        state.merge(state.copy(), approximate=False, threads=1)
+    assert state.seen == 64 << 32
+    answer = state.answer(threads=1)
+    assert_allclose(answer["eigenvalues"][0], 3.0 * 2.0**38)
+
+
+class TestTopEigenvector:
+    def test_is_what_the_estimator_finds(self):
+        A = instances.spiked(1, n=2000, d=310, variance=6.0)
+        found = nearlin.top_eigenvector(A, rng=0)
+        pca = StreamingPCA(random_state=found_seed(0)).fit(A)
+        assert_array_equal(found.vector, pca.components_[0])
+        assert found.algorithm == "block_power+incremental" and found.n_rows == 2000
+        assert found.state_bytes == pca.state_bytes_
+        assert "random order" in found.explain() and "certificate" in repr(found)
+        blocks = nearlin.top_eigenvector((A[i : i + 100] for i in range(0, 2000, 100)), rng=0)
+        assert_array_equal(blocks.vector, found.vector)
+
+    def test_blocks_that_do_not_fit_are_named(self):
+        with pytest.raises(ShapeError, match="block 1 has 4 columns"):
+            nearlin.top_eigenvector(iter([np.ones((3, 5)), np.ones((3, 4))]))
+        with pytest.raises(InvalidInputError, match="rows"):
+            nearlin.top_eigenvector(iter([]))
+        with pytest.raises(NonFiniteError, match="`rows`"):
+            nearlin.top_eigenvector(np.full((3, 2), np.nan))
+
+    def test_what_an_iterator_raises_ends_the_call(self):
+        def blocks():
+            yield np.ones((3, 5))
+            raise LookupError("gone")
+
+        with pytest.raises(LookupError, match="gone"):
+            nearlin.top_eigenvector(blocks())
+
+    def test_progress_weights_and_sparse_rows(self):
+        A, told = spiked(300, 20), []
+        nearlin.top_eigenvector(A, progress=lambda done, total, figures: told.append((done, total)), rng=0)
+        assert told[-1] == (300, 300)
+        weights = np.random.default_rng(0).integers(0, 3, 300)
+        found = nearlin.top_eigenvector(sp.csr_array(A), sample_weight=weights, rng=0)
+        v, values = instances.truth(np.repeat(A, weights, axis=0))
+        assert abs(found.vector @ v) > 1 - 1e-12
+        assert_allclose(found.value, values[0])
+
+
+def found_seed(rng):
+    from nearlin._validation import as_seed
+
+    return as_seed(rng)
