@@ -289,11 +289,6 @@ impl BlockPower {
         &self.rates
     }
 
-    /// Light rows so far.
-    pub fn total(&self) -> u64 {
-        self.total
-    }
-
     /// Numbers of the state.
     pub fn size(&self) -> usize {
         3 * self.q.len()

@@ -68,11 +68,6 @@ impl Heavy {
         self.rows.len()
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.kept.len()
-    }
-
     /// Row after row.
     pub fn copy_of_rows(&self) -> Result<Numbers> {
         let mut rows = Numbers::zeros(self.kept.len() * self.d)?;
@@ -84,11 +79,6 @@ impl Heavy {
     /// Roots of their weights.
     pub fn roots(&self) -> Result<Vec<f64>> {
         collected(self.kept.iter().map(|kept| kept.root), NORMS)
-    }
-
-    /// The sum of their squared norms.
-    pub fn energy(&self) -> f64 {
-        self.kept.iter().map(|kept| kept.norm_sq).sum()
     }
 
     /// In another unit: rows times `factor`, a power of two.

@@ -12,7 +12,7 @@
 
 use crate::error::Result;
 use crate::linalg::{exponent_of, norm, times_power_of_two};
-use crate::memory::{push, zeros};
+use crate::memory::{extend, push, zeros};
 use crate::random::Stream as Random;
 use crate::simd::add_outer;
 use crate::streaming::numbers::Numbers;
@@ -200,11 +200,11 @@ impl Ladder {
             to[count..].copy_from_slice(&[start, sum]);
         }
         let mut rungs = crate::memory::room_for(count, "rungs")?;
-        rungs.extend(kept.iter().map(|&j| self.rungs[j]));
+        extend(&mut rungs, kept.iter().map(|&j| self.rungs[j]), "rungs")?;
         for (j, &power) in new.iter().enumerate() {
             let column = vectors.iter().skip(kept.len() + j).step_by(count + 2);
             let norm_sq = column.map(|number| number * number).sum();
-            rungs.push(Rung { power, norm_sq, exponent: 0 });
+            push(&mut rungs, Rung { power, norm_sq, exponent: 0 }, "rungs")?;
         }
         (self.vectors, self.rungs) = (vectors, rungs);
         Ok(())

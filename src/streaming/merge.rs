@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::matrix::Dense;
 use crate::parallel::Context;
 use crate::simd::{dot, norm_sq};
-use crate::streaming::mean::{Centred, Total};
+use crate::streaming::mean::Total;
 use crate::streaming::numbers::Numbers;
 use crate::streaming::params::{Algorithm, Params};
 use crate::streaming::rows::{CHUNK, Chunk};

@@ -127,11 +127,6 @@ impl Mixed {
         self.block_power.as_ref().map(BlockPower::rates)
     }
 
-    /// Light rows so far.
-    pub fn rows(&self) -> u64 {
-        self.rows
-    }
-
     /// Numbers of the state.
     pub fn size(&self) -> usize {
         self.block_power.as_ref().map_or(0, BlockPower::size)

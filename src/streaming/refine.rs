@@ -29,6 +29,7 @@ pub struct Refinement {
 pub struct Refined {
     /// Orthonormal rows, or zero as they were before.
     pub components: Vec<f64>,
+    /// What the pencil says, descending.
     pub eigenvalues: Vec<f64>,
     /// |A'A v - v (v'A'A v)| of the former first component.
     pub residual: f64,

@@ -73,7 +73,7 @@ mod tests {
             for (cut, center, shuffle) in [(0, false, 0), (10, true, 0), (40, false, 50), (333, true, 7)] {
                 let params = Params { center, shuffle, rate: Some(0.1), ..params(algorithm) };
                 let mut stream = Stream::new(&context, params, d).unwrap();
-                let mut add = |stream: &mut Stream, rows: &[f64]| {
+                let add = |stream: &mut Stream, rows: &[f64]| {
                     stream.add(&context, &Dense::row_major(rows, rows.len() / d, d), None).unwrap();
                 };
                 add(&mut stream, &rows[..cut * d]);

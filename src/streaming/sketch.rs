@@ -102,14 +102,14 @@ impl Sketch {
             let core = inner(&omega, l, &shifted, l)?;
             let core = Mat::from_fn(l, l, |i, j| 0.5 * (core[i * l + j] + core[j * l + i]))?;
             if let Some(r) = cholesky(&core)? {
-                return self.from_triangle(&shifted, &r, shift);
+                return self.over_triangle(&shifted, &r, shift);
             }
             shift *= 16.0;
         }
         Err(Error::Internal("the core of a linear sketch is not positive definite".into()))
     }
 
-    fn from_triangle(&self, shifted: &[f64], r: &Mat<f64>, shift: f64) -> Result<(Numbers, usize)> {
+    fn over_triangle(&self, shifted: &[f64], r: &Mat<f64>, shift: f64) -> Result<(Numbers, usize)> {
         let (l, inverse) = (self.l, invert_upper(r.as_ref())?);
         let mut c = zeros(l * l, "a small matrix")?;
         (0..l * l).for_each(|at| c[at] = inverse[(at / l, at % l)]);

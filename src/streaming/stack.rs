@@ -35,7 +35,7 @@ pub fn stacked(
     d: usize,
     k: usize,
 ) -> Result<Pairs> {
-    let h = if d == 0 { 0 } else { heavy.len() / d };
+    let h = heavy.len().checked_div(d).unwrap_or(0);
     let n = r + h;
     let k = k.min(d);
     let (ll, mut lh, mut hh) = (inner(light, r, light, r)?, zeros(h * r, SMALL)?, zeros(h * h, SMALL)?);

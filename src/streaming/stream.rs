@@ -7,7 +7,7 @@
 use crate::error::{Error, Result};
 use crate::linalg::{exponent_of, largest_of, times_power_of_two};
 use crate::matrix::{Dense, Rows, first_non_finite};
-use crate::memory::{reset, room_for};
+use crate::memory::{extend, reset, room_for};
 use crate::parallel::Context;
 use crate::random::Stream as Random;
 use crate::simd::norm_sq;
@@ -76,11 +76,12 @@ impl Waiting {
 
     fn copy(&self, most: usize) -> Result<Self> {
         let mut roots = room_for(most.max(self.roots.len()), ROOTS)?;
-        roots.extend_from_slice(&self.roots);
+        extend(&mut roots, self.roots.iter().copied(), ROOTS)?;
         Ok(Self { rows: self.rows.copy()?, roots })
     }
 
     /// One more, for which there is room.
+    #[expect(clippy::disallowed_methods, reason = "at most as many as rows, for which there is room")]
     fn push(&mut self, row: &[f64], root: f64) {
         let from = self.roots.len() * row.len();
         self.rows[from..from + row.len()].copy_from_slice(row);
@@ -273,8 +274,7 @@ impl Stream {
         work: &mut Work,
     ) -> Result<()> {
         let Work { rows: own, norms, sifted, centred } = work;
-        let (m, d) = (rows.nrows(), rows.ncols());
-        let ones = [1.0; CHUNK];
+        let (m, ones) = (rows.nrows(), [1.0; CHUNK]);
         let roots = roots.unwrap_or(&ones[..m]);
         let rows = self.prepared(rows, roots, own, norms)?;
         let chunk = Chunk { rows, norms, roots };

@@ -20,6 +20,7 @@ const ROUNDING: f64 = 64.0 * f64::EPSILON;
 
 /// One of them.
 #[derive(Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "a stream has one")]
 pub enum Summary {
     /// Block power, a truncated SVD, or both.
     Mixed(Mixed),

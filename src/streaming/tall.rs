@@ -14,14 +14,14 @@ const SMALL: &str = "a small matrix";
 /// A'B, a x b, row after row, of matrices of `a` and of `b` columns.
 pub fn inner(left: &[f64], a: usize, right: &[f64], b: usize) -> Result<Vec<f64>> {
     let mut out = zeros(a * b, SMALL)?;
-    let d = if a == 0 { 0 } else { left.len() / a };
+    let d = left.len().checked_div(a).unwrap_or(0);
     small_product((a, b, d), left, (1, a), right, &mut out, false);
     Ok(out)
 }
 
 /// `out = A C`, or `out += A C`, for C of `a` rows and `b` columns, row after row.
 pub fn times(left: &[f64], a: usize, c: &[f64], b: usize, out: &mut [f64], accumulate: bool) {
-    let d = if b == 0 { 0 } else { out.len() / b };
+    let d = out.len().checked_div(b).unwrap_or(0);
     small_product((d, b, a), left, (a, 1), c, out, accumulate);
 }
 

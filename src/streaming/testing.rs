@@ -28,7 +28,7 @@ pub fn params(algorithm: Algorithm) -> Params {
 /// Normal rows, and more of a direction, n x d row after row: the gap is about `1 + spike^2`.
 pub fn spiked(n: usize, d: usize, spike: f64, seed: u64) -> Vec<f64> {
     let random = Random::new(seed, 1, 1);
-    let direction = |j: usize| if j % 3 == 0 { (3.0 / d as f64).sqrt() } else { 0.0 };
+    let direction = |j: usize| if j.is_multiple_of(3) { (3.0 / d as f64).sqrt() } else { 0.0 };
     let row = |i: usize| {
         let along = spike * random.normal(i as u64, d as u64);
         (0..d).map(move |j| random.normal(i as u64, j as u64) + along * direction(j))

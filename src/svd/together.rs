@@ -95,7 +95,7 @@ kernel! {
 /// At most eight numbers.
 #[inline(always)]
 fn load<V: Lanes>(values: &[f64]) -> V {
-    match values.as_array() {
+    match values.first_chunk() {
         Some(eight) => V::load(eight),
         None => V::load_head(values),
     }
@@ -103,10 +103,10 @@ fn load<V: Lanes>(values: &[f64]) -> V {
 
 #[inline(always)]
 fn store<V: Lanes>(lanes: V, values: &mut [f64]) {
-    match values.as_mut_array() {
-        Some(eight) => lanes.store(eight),
-        None => lanes.store_head(values),
+    if let Some(eight) = values.first_chunk_mut() {
+        return lanes.store(eight);
     }
+    lanes.store_head(values);
 }
 
 #[inline(always)]

@@ -242,7 +242,7 @@ impl StreamingPCARefinement {
 
 /// Rows of `d` numbers as an array.
 fn to_rows(py: Python<'_>, rows: Vec<f64>, d: usize) -> PyResult<Bound<'_, PyArray2<f64>>> {
-    let count = if d == 0 { 0 } else { rows.len() / d };
+    let count = rows.len().checked_div(d).unwrap_or(0);
     rows.into_pyarray(py).reshape([count, d])
 }
 
