@@ -20,6 +20,11 @@ impl Algorithm {
         ("adaoja", Self::AdaOja),
     ];
 
+    /// Whether heavy rows are kept apart.
+    fn sifts(self) -> bool {
+        matches!(self, Self::BlockPower | Self::Incremental | Self::Mixed | Self::Oja)
+    }
+
     /// Its name.
     pub fn name(self) -> &'static str {
         Self::NAMES.iter().find(|(_, algorithm)| *algorithm == self).map_or("", |(name, _)| name)
@@ -122,7 +127,7 @@ impl Params {
             algorithm,
             d,
             width: width.min(self.width).max(least).min(d.max(1)),
-            heavy: heavy.min(self.heavy),
+            heavy: if algorithm.sifts() { heavy.min(self.heavy) } else { 0 },
         };
         let gram = plan(Algorithm::Gram, sizes[0]);
         if self.algorithm == Algorithm::Auto && d <= GRAM && fits(&gram) {
@@ -149,8 +154,7 @@ impl Params {
 impl Plan {
     /// Whether heavy rows are kept apart.
     pub fn sifts(&self) -> bool {
-        use Algorithm::{BlockPower, Incremental, Mixed, Oja};
-        matches!(self.algorithm, BlockPower | Incremental | Mixed | Oja)
+        self.algorithm.sifts()
     }
 
     /// Rows that are kept as they are until there are more: as many whole chunks as what comes after them may take.

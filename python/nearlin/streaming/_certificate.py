@@ -14,8 +14,8 @@ NORMAL = 1.96
 """Standard errors on either side for that."""
 
 ENERGY = (
-    "a statement about the energy of a direction, not about its angle: a direction with as much energy may be "
-    "another one, and one that was never seen is not in the figure"
+    "a statement about the energy of a direction, not about its angle: another direction may have as much "
+    "energy, and one that was never seen is not in the figure"
 )
 SUMMARIES = ("block_power", "incremental", "block_power+incremental")
 
@@ -29,7 +29,8 @@ def certificate_of(answer: dict[str, Any], k: int, algorithm: str, order: str) -
     notes = []
     if answer["merged"]:
         notes.append(f"{answer['merged'] + 1} streams were merged")
-    quantity, estimate, bound, confidence = "sine of the angle to the top eigenvectors", math.nan, math.nan, None
+    quantity, confidence = "sine of the angle to the top eigenvectors", None
+    estimate = bound = math.nan
     measured = "not measured"
     if not largest > 0.0:
         notes.append("there are no rows, or all are zero")

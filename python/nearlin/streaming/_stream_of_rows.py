@@ -57,7 +57,8 @@ def check_parameters(parameters: dict[str, Any]) -> None:
     check_real(parameters["delta"], "delta", above=0.0, below=1.0)
     if algorithm in RATED and rate is None:
         raise InvalidInputError(
-            f"is None, expected a number for algorithm={algorithm!r}: about log(n) over the gap of two eigenvalues",
+            f"is None, expected a number for algorithm={algorithm!r}: "
+            "about log(n) over the difference of two eigenvalues",
             argument="learning_rate",
         )
     if k > 1 and algorithm == "oja":
@@ -65,9 +66,7 @@ def check_parameters(parameters: dict[str, Any]) -> None:
             f"is {k}, expected 1 for algorithm='oja', which follows one direction", argument="n_components"
         )
     if algorithm in ("frequent_directions", "sketch") and sketch <= k:
-        raise InvalidInputError(
-            f"is {sketch}, expected more than n_components = {k}", argument="sketch_size"
-        )
+        raise InvalidInputError(f"is {sketch}, expected more than n_components = {k}", argument="sketch_size")
 
 
 def new_state(parameters: dict[str, Any], d: int) -> Any:
@@ -133,5 +132,6 @@ def explained(plan: dict[str, Any], algorithm: str, n_rows: int, light: str) -> 
     elif light != taken:
         lines.append(f"light rows: by {light}")
     if taken not in ("gram", "sketch", "frequent_directions", *RATED, "adaoja"):
-        lines.append(f"directions of a summary: {plan['width']}; heavy rows kept apart: at most {plan['heavy']}")
+        kept = f"heavy rows kept apart: at most {plan['heavy']}"
+        lines.append(f"directions of a summary: {plan['width']}; {kept}")
     return "\n".join(lines)

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
@@ -17,7 +16,6 @@ from nearlin import _core
 from nearlin._certificate import Certificate
 from nearlin._config import resolve_threads
 from nearlin._estimator import in_our_words, named_for_estimators, samples
-from nearlin._sparse import is_sparse
 from nearlin._stream import Saved
 from nearlin._validation import Float, Matrix, as_matrix
 from nearlin._warn import warn
@@ -41,8 +39,7 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     order : {"random", "arbitrary"}, default="random"
         Whether rows come in random order. In random order a constant gap between eigenvalues is enough [1]_;
         in any order it takes one of about log(d), d the number of features [2]_.
-    algorithm : {"auto", "block_power", "incremental", "oja", "frequent_directions", "sketch", "gram", \
-"oja_fixed", "oja_decay", "adaoja"}, default="auto"
+    algorithm : {"auto", "block_power", "incremental", "oja", ...}, default="auto"
         How rows are summed up.
 
         - ``"auto"``: ``"gram"`` up to 300 features, if it fits `memory`. Beyond, in random order,
@@ -138,8 +135,8 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     .. [2] E. Price, Z. Xun, "Spectral guarantees for adversarial streaming PCA", FOCS 2024.
     .. [3] M. Ghashami, E. Liberty, J. M. Phillips, D. P. Woodruff, "Frequent directions: simple and
            deterministic matrix sketching", SIAM J. Comput. 45 (2016).
-    .. [4] J. A. Tropp, A. Yurtsever, M. Udell, V. Cevher, "Fixed-rank approximation of a positive-semidefinite
-           matrix from streaming data", NeurIPS 2017.
+    .. [4] J. A. Tropp, A. Yurtsever, M. Udell, V. Cevher, "Fixed-rank approximation of a
+           positive-semidefinite matrix from streaming data", NeurIPS 2017.
     .. [5] A. Henriksen, R. Ward, "AdaOja: adaptive learning rates for streaming PCA", 2019.
 
     Examples
@@ -276,9 +273,9 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         self._take(X, sample_weight, reset=not self.__sklearn_is_fitted__())
         return self
 
-    def _take(
-        self, X: object, sample_weight: object, *, reset: bool, accept_zero: bool = True
-    ) -> None:
+    _state: Any
+
+    def _take(self, X: object, sample_weight: object, *, reset: bool, accept_zero: bool = True) -> None:
         matrix = samples(self, X, reset=reset)
         roots = roots_of(sample_weight, matrix, accept_zero=accept_zero)
         state = new_state(self.get_params(deep=False), matrix.shape[1]) if reset else self._state
@@ -298,7 +295,7 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         self.n_features_in_ = self._plan["d"]
 
     def merge(self, other: Self, *, approximate: bool = False, n_jobs: int | None = None) -> Self:
-        """Take in the rows of another stream with the same parameters.
+        r"""Take in the rows of another stream with the same parameters.
 
         Parameters
         ----------
@@ -324,7 +321,7 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         -----
         Exact for ``"gram"`` and ``"sketch"``, with the guarantee of one stream for ``"frequent_directions"``.
         Others lose directions that are large in no part: with m parts and a gap R,
-        :math:`\\sin \\le m / (R - m - 1)`. Rows that are in both streams count twice, which nobody can find
+        :math:`\sin \le m / (R - m - 1)`. Rows that are in both streams count twice, which nobody can find
         out.
         """
         check_is_fitted(self)
@@ -462,7 +459,9 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     def mean_(self) -> Float:
         """Mean of the rows; zeros if they are not centred."""
         mean = self._answer["mean"]
-        found: Float = np.zeros(self.n_features_in_, self._dtype) if mean is None else mean.astype(self._dtype)
+        if mean is None:
+            return np.zeros(self.n_features_in_, self._dtype)
+        found: Float = mean.astype(self._dtype)
         return found
 
     @property

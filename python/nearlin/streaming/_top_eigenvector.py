@@ -43,6 +43,8 @@ class TopEigenvectorResult:
         Memory that their summary took.
     certificate : Certificate
         What is known of the error.
+    explanation : str
+        What :meth:`explain` returns.
     """
 
     vector: Float
@@ -52,11 +54,11 @@ class TopEigenvectorResult:
     n_rows: int
     state_bytes: int
     certificate: Certificate
-    _explanation: str
+    explanation: str
 
     def explain(self) -> str:
         """Return what was done with the rows, and why."""
-        return self._explanation
+        return self.explanation
 
     def __repr__(self) -> str:
         return listing(
@@ -159,10 +161,9 @@ def top_eigenvector(
     blocks: Any = rows if is_iterator(rows) else _pieces(rows, sample_weight)
     if is_iterator(rows) and sample_weight is not None:
         raise InvalidInputError("is given beside an iterator, expected None", argument="sample_weight")
-    total = 0 if is_iterator(rows) else int(np.shape(rows)[0]) if np.ndim(rows) == 2 else 0
     dtype = np.dtype(np.float64)
     for number, block in enumerate(blocks):
-        block, roots = block if isinstance(block, tuple) and not is_iterator(rows) else (block, None)
+        block, roots, total = (block, None, 0) if is_iterator(rows) else block
         matrix = as_matrix(block, "rows", allow_empty=True)
         if state is None:
             state, dtype = new_state(parameters, matrix.shape[1]), np.dtype(matrix.dtype)
@@ -184,8 +185,8 @@ def top_eigenvector(
     fall = answer["fall"]
     if fall is not None and fall > ORDERED and order == "random" and plan["algorithm"] in SUMMARIES:
         warn(
-            f"rows do not look shuffled: the energy of a direction fell by {fall:.1f} standard errors; shuffle "
-            "them, or take order='arbitrary'",
+            f"rows do not look shuffled: the energy of a direction fell by {fall:.1f} standard errors; "
+            "shuffle them, or take order='arbitrary'",
             OrderWarning,
         )
     return TopEigenvectorResult(
@@ -196,7 +197,7 @@ def top_eigenvector(
         n_rows=state.seen,
         state_bytes=plan["bytes"],
         certificate=certificate_of(answer, 1, plan["algorithm"], order),
-        _explanation=explained(plan, algorithm, state.seen, answer["light"]),
+        explanation=explained(plan, algorithm, state.seen, answer["light"]),
     )
 
 
@@ -207,4 +208,4 @@ def _pieces(rows: object, sample_weight: object) -> Any:
     step = max(PIECE // max(matrix.shape[1], 1), 32)
     for first in range(0, max(matrix.shape[0], 1), step):
         piece = slice(first, first + step)
-        yield matrix[piece], None if roots is None else roots[piece]
+        yield matrix[piece], None if roots is None else roots[piece], matrix.shape[0]
