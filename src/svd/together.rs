@@ -95,7 +95,7 @@ kernel! {
 /// At most eight numbers.
 #[inline(always)]
 fn load<V: Lanes>(values: &[f64]) -> V {
-    match values.as_array() {
+    match values.first_chunk() {
         Some(eight) => V::load(eight),
         None => V::load_head(values),
     }
@@ -103,7 +103,7 @@ fn load<V: Lanes>(values: &[f64]) -> V {
 
 #[inline(always)]
 fn store<V: Lanes>(lanes: V, values: &mut [f64]) {
-    match values.as_mut_array() {
+    match values.first_chunk_mut() {
         Some(eight) => lanes.store(eight),
         None => lanes.store_head(values),
     }
