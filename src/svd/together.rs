@@ -103,10 +103,10 @@ fn load<V: Lanes>(values: &[f64]) -> V {
 
 #[inline(always)]
 fn store<V: Lanes>(lanes: V, values: &mut [f64]) {
-    if let Some(eight) = values.first_chunk_mut() {
-        return lanes.store(eight);
+    match values.first_chunk_mut() {
+        Some(eight) => lanes.store(eight),
+        None => lanes.store_head(values),
     }
-    lanes.store_head(values);
 }
 
 #[inline(always)]

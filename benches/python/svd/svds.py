@@ -64,9 +64,14 @@ def run(name, A, k, turns, threads):
     }
     times, found = {contender: [] for contender in contenders}, {}
     for _ in range(turns):
-        for contender, solve in contenders.items():
+        for contender, solve in list(contenders.items()):
             start = time.perf_counter()
-            found[contender] = tuple(solve())
+            try:
+                found[contender] = tuple(solve())
+            except np.linalg.LinAlgError as failure:
+                print(f"{name}, k = {k}, {contender}: {failure}")
+                del contenders[contender], times[contender]
+                continue
             times[contender].append(time.perf_counter() - start)
     seconds = {contender: statistics.median(all_of) for contender, all_of in times.items()}
     residuals = {contender: residual(A, *triplets) for contender, triplets in found.items()}
