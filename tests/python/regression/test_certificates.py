@@ -538,7 +538,7 @@ def test_columns_of_zeros_are_no_part_of_the_norm(method, wrap):
     assert true > 1e-10
     assert true <= among.certificate.bound * (1 + 1e-9)
     np.testing.assert_array_equal(among.x[:30], 0)
-    # The exact error is the same, and what a sketch knows of it about; zeros in the norm would make a quarter of it.
+    # The exact error is the same. Zeros in the norm would make the bound a quarter of what it is.
     assert 0.5 < among.certificate.bound / alone.certificate.bound < 2.0
 
 
