@@ -2,8 +2,9 @@
 
 use super::Real;
 use crate::error::{Error, Result};
-use crate::memory::reset;
+use crate::memory::resize;
 use crate::simd::rows_of_columns;
+use crate::simd::widen;
 use std::ops::Range;
 
 /// A read-only strided view: entry (i, j) is at `i * row_stride + j * col_stride`.
@@ -343,7 +344,8 @@ impl<T: Real> Rows for Dense<'_, T> {
         }
         let part = self.window(rows, cols);
         let (nrows, ncols) = (part.nrows, part.ncols);
-        reset(buffer, nrows * ncols, TILE)?;
+        // All of it is written below.
+        resize(buffer, nrows * ncols, 0.0, TILE)?;
         if part.col_stride == 1 {
             widen_rows(part, buffer);
         } else if part.row_stride == 1 {
@@ -357,10 +359,7 @@ impl<T: Real> Rows for Dense<'_, T> {
 
 fn widen_rows<T: Real>(part: Dense<'_, T>, buffer: &mut [f64]) {
     for (i, out) in buffer.chunks_exact_mut(part.ncols.max(1)).enumerate() {
-        let row = &part.data[i * part.row_stride..][..part.ncols];
-        for (o, &value) in out.iter_mut().zip(row) {
-            *o = value.to_f64();
-        }
+        widen(&part.data[i * part.row_stride..][..part.ncols], out);
     }
 }
 

@@ -21,6 +21,10 @@ kernel! {
             let place = Place { x, stride, y, b, j, m };
             let mut k = 0;
             if V::ROOM == 16 {
+                while k + 16 <= d {
+                    place.add::<V, 16>(k, sums);
+                    k += 16;
+                }
                 while k + 8 <= d {
                     place.add::<V, 8>(k, sums);
                     k += 8;

@@ -89,6 +89,10 @@ impl Strip<'_> {
                 self.rows::<V, 2, 2, true>(out);
                 2
             }
+            (1, 16) => {
+                self.rows::<V, 8, 1, true>(out);
+                1
+            }
             (1, _) => {
                 self.rows::<V, 4, 1, true>(out);
                 1

@@ -79,6 +79,18 @@ kernel! {
 }
 
 kernel! {
+    /// y = x, in double precision. Panics if the lengths differ.
+    pub fn widen<V, T: Element>(x: &[T], y: &mut [f64]) {
+        assert_eq!(x.len(), y.len());
+        let ((x, x_head), (y, y_head)) = (x.as_chunks::<8>(), y.as_chunks_mut::<8>());
+        for (x, y) in x.iter().zip(y) {
+            T::load::<V>(x).store(y);
+        }
+        T::load_head::<V>(x_head).store_head(y_head);
+    }
+}
+
+kernel! {
     /// y += a x, and the sum of y_i squared. Panics if the lengths differ.
     pub fn axpy_norm_sq<V>(a: f64, x: &[f64], y: &mut [f64]) -> f64 {
         assert_eq!(x.len(), y.len());
@@ -156,6 +168,12 @@ mod tests {
                 [&wide[..], &[dot(narrow, ys), norm_sq(narrow), sum(narrow)]].concat()
             });
             let pairs = || xs.iter().zip(ys);
+            let wide = on_every_path(|| {
+                let mut wide = vec![f64::NAN; len];
+                widen(narrow, &mut wide);
+                wide
+            });
+            assert!(wide.iter().all(|wide| wide.iter().zip(narrow).all(|(a, b)| *a == f64::from(*b))));
             assert!(close(outcomes[0][0], pairs().map(|(x, y)| x * y).sum()));
             assert!(close(outcomes[0][1], xs.iter().map(|x| x * x).sum()));
             assert!(close(outcomes[0][2], xs.iter().sum()));

@@ -8,6 +8,7 @@ use crate::simd::{axpy, norm_sq};
 use crate::streaming::ladder::Grown;
 use crate::streaming::numbers::Numbers;
 use crate::streaming::order::Rates;
+use crate::streaming::rows::CHUNK;
 use crate::streaming::stack::stacked;
 use crate::streaming::stream::Stream;
 
@@ -81,8 +82,8 @@ impl Stream {
             answer.growth = last.summary.grown();
             answer.rayleigh = ahead.map(|ahead| ahead.of_all_rows(&rows, d));
         }
-        let slack =
-            if few.is_some() { Some(ROUNDING * last.energy) } else { last.summary.slack(last.energy) };
+        let rounding = f64::EPSILON * (last.seen as f64 / CHUNK as f64 + d as f64 + OTHERS) * last.energy;
+        let slack = if few.is_some() { Some(rounding) } else { last.summary.slack(rounding) };
         answer.sine = slack.and_then(|slack| answer.sine_within(slack, k.min(d)));
         answer.leave_unit(last.unit.unwrap_or(0));
         if let (Some(mean), Some(shift)) = (&mut answer.mean, &last.shift) {
@@ -122,8 +123,8 @@ struct Mean {
     energy: f64,
 }
 
-/// What a Gram matrix and its eigenvectors may be off, over its trace.
-const ROUNDING: f64 = 64.0 * f64::EPSILON;
+/// Roundings beside those of sums of chunks and of eigenvectors.
+const OTHERS: f64 = 128.0;
 
 impl Answer {
     /// The sine of the angle that directions are off at most when A'A is `slack` more at most, in no direction less, than what

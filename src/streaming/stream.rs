@@ -215,7 +215,8 @@ impl Stream {
             let piece = row..n.min(row + CHUNK - waiting);
             let rows = block.tile(piece.clone(), 0..d, &mut tile)?;
             let roots = weights.map(|weights| &weights[piece.clone()]);
-            let finite = |i: usize| norm_sq(rows.stored_row(i)).is_finite() || is_finite(rows.stored_row(i));
+            squared_norms(rows, &mut work.norms)?;
+            let finite = |i: usize| work.norms[i].is_finite() || is_finite(rows.stored_row(i));
             if !(0..piece.len()).all(finite) {
                 return Err(not_finite(context, block)?);
             }
@@ -259,13 +260,14 @@ impl Stream {
         let mut pending = std::mem::replace(&mut self.pending, none);
         let count = pending.roots.len();
         let rows = Dense::row_major(&pending.rows[..count * d], count, d);
+        squared_norms(rows, &mut work.norms)?;
         let outcome = self.take(context, rows, Some(&pending.roots), work);
         pending.roots.clear();
         self.pending = pending;
         outcome
     }
 
-    /// Takes a chunk of rows as they came, with the roots of their weights.
+    /// Takes a chunk of rows as they came, whose squared norms are there, with the roots of their weights.
     fn take(
         &mut self,
         context: &Context,
@@ -328,25 +330,22 @@ impl Stream {
         }
     }
 
-    /// The rows less the shift, times the roots of their weights, in the unit of the state; and their squared norms.
+    /// The rows less the shift, times the roots of their weights, in the unit of the state. Their squared norms become what
+    /// they then are.
     fn prepared<'r>(
         &mut self,
         rows: Dense<'r, f64>,
         roots: &[f64],
         own: &'r mut Vec<f64>,
-        norms: &mut Vec<f64>,
+        norms: &mut [f64],
     ) -> Result<Dense<'r, f64>> {
         let (m, d) = (rows.nrows(), rows.ncols());
         if self.params.center && self.shift.is_none() && self.summary.is_centred() {
             self.shift = Some(mean_of(rows)?);
         }
-        reset(norms, m, "norms of rows")?;
         let plain = self.shift.is_none() && self.unit.is_none() && roots.iter().all(|root| *root == 1.0);
-        if plain {
-            (0..m).for_each(|i| norms[i] = norm_sq(rows.stored_row(i)));
-            if self.in_range(norms) {
-                return Ok(rows);
-            }
+        if plain && self.in_range(norms) {
+            return Ok(rows);
         }
         reset(own, m * d, "rows")?;
         for i in 0..m {
@@ -454,6 +453,7 @@ impl Stream {
             }
             let roots = roots.map_or(&ones[..piece.len()], |roots| &roots[piece.clone()]);
             let Work { rows: own, norms, .. } = &mut work;
+            squared_norms(rows, norms)?;
             let rows = self.prepared(rows, roots, own, norms)?;
             self.energy = (self.energy - norms.iter().sum::<f64>()).max(0.0);
             self.weight = (self.weight - roots.iter().map(|root| root * root).sum::<f64>()).max(0.0);
@@ -509,6 +509,7 @@ impl Stream {
         let pending = self.pending.copy(0)?;
         let (mut own, mut norms) = (Vec::new(), Vec::new());
         let rows = Dense::row_major(&pending.rows[..count * d], count, d);
+        squared_norms(rows, &mut norms)?;
         let rows = self.prepared(rows, &pending.roots, &mut own, &mut norms)?;
         self.energy += norms.iter().sum::<f64>();
         self.weight += pending.roots.iter().map(|root| root * root).sum::<f64>();
@@ -519,6 +520,12 @@ impl Stream {
         (0..count).for_each(|i| all.push(rows.stored_row(i), pending.roots[i]));
         Ok(all)
     }
+}
+
+fn squared_norms(rows: Dense<'_, f64>, norms: &mut Vec<f64>) -> Result<()> {
+    reset(norms, rows.nrows(), "norms of rows")?;
+    norms.iter_mut().enumerate().for_each(|(i, norm)| *norm = norm_sq(rows.stored_row(i)));
+    Ok(())
 }
 
 fn is_finite(row: &[f64]) -> bool {

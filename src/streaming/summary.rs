@@ -15,9 +15,6 @@ use crate::streaming::schedules::Schedule;
 use crate::streaming::sketch::Sketch;
 use serde::{Deserialize, Serialize};
 
-/// What sums of squares and eigenvectors may be off, over the trace.
-const ROUNDING: f64 = 64.0 * f64::EPSILON;
-
 /// One of them.
 #[derive(Serialize, Deserialize)]
 #[expect(clippy::large_enum_variant, reason = "a stream has one")]
@@ -191,10 +188,10 @@ impl Summary {
     }
 
     /// What A'A may at most be more, in any direction, than what the factor says, if it is never less.
-    pub fn slack(&self, energy: f64) -> Option<f64> {
+    pub fn slack(&self, rounding: f64) -> Option<f64> {
         match self {
-            Self::FrequentDirections(own) => Some(own.lost() + ROUNDING * energy),
-            Self::Gram(_) => Some(ROUNDING * energy),
+            Self::FrequentDirections(own) => Some(own.lost() + rounding),
+            Self::Gram(_) => Some(rounding),
             _ => None,
         }
     }

@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+import numpy as np
+
 from nearlin._certificate import Certificate
 
 __all__ = ["ORDERED", "certificate_of", "gap_of"]
@@ -20,7 +22,9 @@ ENERGY = (
 SUMMARIES = ("block_power", "incremental", "block_power+incremental")
 
 
-def certificate_of(answer: dict[str, Any], k: int, algorithm: str, order: str) -> Certificate:
+def certificate_of(
+    answer: dict[str, Any], k: int, algorithm: str, order: str, dtype: np.dtype[Any]
+) -> Certificate:
     """Return what the rows say of the components that were found."""
     values, fall = answer["eigenvalues"], answer["fall"]
     largest = float(values[0]) if len(values) else 0.0
@@ -39,7 +43,8 @@ def certificate_of(answer: dict[str, Any], k: int, algorithm: str, order: str) -
             f"the rows do not look shuffled (order statistic {fall:.1f}): shuffle them, or order='arbitrary'"
         )
     elif answer["sine"] is not None:
-        estimate = bound = answer["sine"]
+        # Components are rounded to the precision of the rows.
+        estimate = bound = min(answer["sine"] + float(np.finfo(dtype).eps), 1.0)
         confidence, measured = 1.0, "what was left out of A'A, over the gap (Davis and Kahan)"
     elif answer["rayleigh"] is not None:
         rayleigh, error = answer["rayleigh"]
@@ -89,7 +94,7 @@ def _details(answer: dict[str, Any], k: int) -> dict[str, Any]:
     values = answer["eigenvalues"]
     details: dict[str, Any] = {"gap": {"kind": "estimate", "value": gap_of(values, k)}}
     if answer["sine"] is not None:
-        details["sine"] = {"kind": "deterministic", "value": answer["sine"]}
+        details["sine"] = {"kind": "deterministic", "value": answer["sine"], "of": "float64"}
     if answer["rayleigh"] is not None:
         rayleigh, error = answer["rayleigh"]
         details["rayleigh_quotient"] = {"kind": "statistical", "value": rayleigh, "standard_error": error}

@@ -506,7 +506,7 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         answer = self._answer
         if "refined" in self._cache:
             return self._refined_certificate(answer, self._cache["refined"])
-        return certificate_of(answer, self.n_components, self.algorithm_, self.order)
+        return certificate_of(answer, self.n_components, self.algorithm_, self.order, self._dtype)
 
     def _refined_certificate(self, answer: dict[str, Any], found: dict[str, Any]) -> Certificate:
         before, after = found["rayleigh"], float(found["eigenvalues"][0])

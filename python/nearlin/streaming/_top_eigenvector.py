@@ -196,7 +196,7 @@ def top_eigenvector(
         algorithm=plan["algorithm"],
         n_rows=state.seen,
         state_bytes=plan["bytes"],
-        certificate=certificate_of(answer, 1, plan["algorithm"], order),
+        certificate=certificate_of(answer, 1, plan["algorithm"], order, dtype),
         explanation=explained(plan, algorithm, state.seen, answer["light"]),
     )
 
