@@ -139,14 +139,13 @@ class Stream:
 class BlockPower:
     """The power method over growing blocks, with a history that forgets what it had before it converged.
 
-    With `hold`, a block with a few rows that are longer than the rest does not wipe out a history that had
-    converged and whose first direction keeps at least half of its energy; the last block, however short, is
-    closed if it agrees with the history; and what has not converged is not scaled up for rows that it forgot.
+    A block with a few rows that are longer than the rest does not wipe out a history that had converged and
+    whose first direction keeps at least half of its energy; the last block, however short, is closed if it
+    agrees with the history; and what has not converged is not scaled up for rows that it forgot.
     """
 
-    def __init__(self, d, b, normal, *, block=256, k=1, tau=0.8, hold=False):
+    def __init__(self, d, b, normal, *, block=256, k=1, tau=0.8):
         self.d, self.b, self.normal, self.block, self.k, self.tau = d, min(b, d), normal, block, k, tau
-        self.hold = hold
         self.W, self.mass, self.n, self.draws = np.zeros((0, d)), 0.0, 0, 0
         self.blocks = []
         """Of each block that was closed: overlap before it, first column of Q, squares of its products."""
@@ -187,7 +186,7 @@ class BlockPower:
             past = np.linalg.svd(self.W, full_matrices=False)[2][: self.k]
             overlap = np.linalg.svd(past @ U[:, : self.k])[1][-1] ** 2
             rate = np.mean(self.squares) * self.mass
-            if self.hold and overlap < self.tau <= self.overlap and rate >= (self.W[0] @ self.W[0]) / 2:
+            if overlap < self.tau <= self.overlap and rate >= (self.W[0] @ self.W[0]) / 2:
                 overlap = 1.0
         beta = overlap**2
         self.W = top(np.vstack([math.sqrt(beta) * self.W, s[:, None] * U.T]), self.b)
@@ -202,13 +201,12 @@ class BlockPower:
         if not self.m:
             return final
         final._close()
-        half, converged = self.m >= self.block / 2, self.hold and self.overlap >= self.tau
-        agrees = self.hold and final.overlap >= self.tau
-        return final if not len(self.W) or agrees or (half and not converged) else copy.deepcopy(self)
+        long = self.m >= self.block / 2 and self.overlap < self.tau
+        return final if not len(self.W) or final.overlap >= self.tau or long else copy.deepcopy(self)
 
     def summary(self):
         final = self.finished()
-        if not len(final.W) or (self.hold and final.overlap < self.tau):
+        if not len(final.W) or final.overlap < self.tau:
             return final.W
         return math.sqrt(final.n / final.mass) * final.W
 
@@ -279,8 +277,8 @@ class Incremental:
 class Auto:
     """Both, and of their summaries the one whose directions had more of the chunks to come."""
 
-    def __init__(self, d, b, normal, *, steps=None, hold=False):
-        self.both = Incremental(d, b, normal, steps=steps), BlockPower(d, b, normal, block=64, hold=hold)
+    def __init__(self, d, b, normal, *, steps=None):
+        self.both = Incremental(d, b, normal, steps=steps), BlockPower(d, b, normal, block=64)
         self.chunks, self.scores = 0, np.zeros(2)
 
     def absorb(self, X):
