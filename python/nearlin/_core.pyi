@@ -302,8 +302,10 @@ class StreamingPCAAnswer(TypedDict):
     components: _Vector  # k x d
     eigenvalues: _Vector  # one more, if there are as many features
     mean: _Vector | None
+    singular_values: _Vector
+    shares: _Vector
     energy: float
-    weight: float
+    weights: tuple[float, float]
     n_heavy: int
     exact: bool
     fall: float | None

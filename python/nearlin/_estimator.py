@@ -13,10 +13,19 @@ from ._sparse import is_sparse
 from ._validation import Matrix, as_samples, copying
 from .exceptions import InvalidInputError, InvalidTypeError, NearlinError
 
-__all__ = ["in_our_words", "named_for_estimators", "samples"]
+__all__ = ["in_our_words", "named_for_estimators", "samples", "settings_of"]
 
 NAMES: dict[str | None, str] = {"A": "X", "b": "y", "ridge": "alpha"}
 """What scikit-learn calls the arguments of functions."""
+
+
+SETTINGS = ("_sklearn_output_config", "_metadata_request")
+"""What scikit-learn keeps beside parameters: the container of outputs, and what metadata are asked for."""
+
+
+def settings_of(estimator: object) -> dict[str, Any]:
+    """Return what copies and pickles have beside what is fitted."""
+    return {name: vars(estimator)[name] for name in SETTINGS if name in vars(estimator)}
 
 
 def samples(estimator: Any, X: object, *, reset: bool | None, finite: bool = False, **more: Any) -> Matrix:

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::linalg::times_power_of_two;
-use crate::memory::copied;
+use crate::memory::{collected, copied};
 use crate::parallel::Context;
 use crate::simd::{axpy, norm_sq};
 use crate::streaming::ladder::Grown;
@@ -25,8 +25,12 @@ pub struct Answer {
     pub mean: Option<Vec<f64>>,
     /// |A|_F^2, about the mean if rows are centred.
     pub energy: f64,
-    /// The sum of the weights of the rows.
-    pub weight: f64,
+    /// Roots of the eigenvalues, and these as shares of the energy: in range where those are not.
+    pub singular_values: Vec<f64>,
+    /// See there.
+    pub shares: Vec<f64>,
+    /// The sums of the weights of the rows and of their squares.
+    pub weights: [f64; 2],
     /// Heavy rows kept apart.
     pub n_heavy: usize,
     /// Whether nothing was left out.
@@ -63,7 +67,9 @@ impl Stream {
             components: pairs.components,
             eigenvalues: pairs.values,
             energy: last.energy,
-            weight: last.weight,
+            singular_values: Vec::new(),
+            shares: Vec::new(),
+            weights: last.weights,
             mean: None,
             n_heavy: roots.len(),
             exact: few.is_some(),
@@ -85,7 +91,7 @@ impl Stream {
         let rounding = f64::EPSILON * (last.seen as f64 / CHUNK as f64 + d as f64 + OTHERS) * last.energy;
         let slack = if few.is_some() { Some(rounding) } else { last.summary.slack(rounding) };
         answer.sine = slack.and_then(|slack| answer.sine_within(slack, k.min(d)));
-        answer.leave_unit(last.unit.unwrap_or(0));
+        answer.leave_unit(last.unit.unwrap_or(0))?;
         if let (Some(mean), Some(shift)) = (&mut answer.mean, &last.shift) {
             mean.iter_mut().zip(shift.iter()).for_each(|(mean, shift)| *mean += shift);
         }
@@ -136,7 +142,12 @@ impl Answer {
     }
 
     /// From rows divided by two to that power to rows as they were.
-    fn leave_unit(&mut self, unit: i32) {
+    fn leave_unit(&mut self, unit: i32) -> Result<()> {
+        let values = || self.eigenvalues.iter();
+        let root = |value: &f64| times_power_of_two(value.sqrt(), unit);
+        self.singular_values = collected(values().map(root), "singular values")?;
+        let energy = if self.energy > 0.0 { self.energy } else { f64::NAN };
+        self.shares = collected(values().map(|value| value / energy), "shares")?;
         let square = |number: &mut f64| *number = times_power_of_two(*number, 2 * unit);
         self.eigenvalues.iter_mut().for_each(square);
         square(&mut self.energy);
@@ -146,6 +157,7 @@ impl Answer {
         }
         let root = |number: &mut f64| *number = times_power_of_two(*number, unit);
         self.mean.iter_mut().flatten().for_each(root);
+        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@
 //! | Q, S, W | d x b: directions, A'A Q of the open block, b directions of the past times their singular values |
 //! | m, f | rows of the open block, and the sum of their squared norms |
 //! | mass | rows that W stands for |
+//! | θ | per row, Ritz values of a block on the Q that was fixed before: what directions have in rows they are not made of |
 
 use crate::error::Result;
 use crate::memory::zeros;
@@ -50,6 +51,10 @@ pub struct BlockPower {
     total: u64,
     /// What the first direction has in the open block.
     first: f64,
+    /// θ of the last block, descending.
+    ritz: Numbers,
+    /// Whether the first direction is the one that it was in the block before.
+    steady: bool,
     /// Whether W holds anything, and whether the last block pointed where it does.
     formed: bool,
     agreed: bool,
@@ -76,6 +81,8 @@ impl BlockPower {
             mass: 0.0,
             total: 0,
             first: 0.0,
+            ritz: Numbers::zeros(b)?,
+            steady: false,
             formed: false,
             agreed: false,
             draws: 0,
@@ -91,6 +98,7 @@ impl BlockPower {
             q: self.q.copy()?,
             s: self.s.copy()?,
             w: self.w.copy()?,
+            ritz: self.ritz.copy()?,
             rates: self.rates.copy()?,
             ..*self
         })
@@ -102,6 +110,7 @@ impl BlockPower {
         (self.b, self.k, self.seed) == (b, k.min(b), seed)
             && [&self.q, &self.s, &self.w].iter().all(|numbers| numbers.len() == d * b)
             && self.block > 0
+            && self.ritz.len() == b
             && [self.energy, self.mass, self.first].iter().all(|number| *number >= 0.0 && number.is_finite())
             && self.rates.fits()
     }
@@ -119,29 +128,29 @@ impl BlockPower {
         Ok(())
     }
 
-    /// Takes rows in; the energy that the first direction has in them.
+    /// Takes rows in; the energy that the first k directions have in them.
     pub fn absorb(&mut self, context: &Context, chunk: &Chunk<'_>) -> Result<f64> {
         let (m, b, d) = (chunk.len(), self.b, chunk.rows.ncols());
         let (x, stride) = chunk.strided();
         let mut y = zeros(m * b, "products of rows")?;
         small_product((m, b, d), x, (stride, 1), &self.q, &mut y, false);
         add_outer(x, stride, &y, b, &mut self.s);
-        let mut first = 0.0;
+        let mut wanted = 0.0;
         for (row, norm_sq) in y.chunks_exact(b).zip(chunk.norms) {
             let square = row[0] * row[0];
-            first += square;
+            wanted += row[..self.k].iter().map(|along| along * along).sum::<f64>();
+            self.first += square;
             self.energy += norm_sq;
-            if self.agreed {
+            if self.steady {
                 self.rates.add(square);
             }
         }
-        self.first += first;
         self.rows += m as u64;
         self.total += m as u64;
         if self.rows >= self.block {
             self.close(context)?;
         }
-        Ok(first)
+        Ok(wanted)
     }
 
     /// Ends the open block.
@@ -157,18 +166,20 @@ impl BlockPower {
             self.mass += rows as f64;
             return self.draw(context);
         }
-        let new = self.nystrom(&core)?;
+        let new = self.nystrom(&core, rows)?;
         self.s.fill(0.0);
         let (mut overlap, norm_sq) = self.overlap(&new)?;
         if overlap < AGREED && self.agreed && 2.0 * first / rows as f64 * self.mass >= norm_sq {
             overlap = 1.0;
         }
-        (self.formed, self.agreed) = (true, overlap >= AGREED);
+        let was_formed = std::mem::replace(&mut self.formed, true);
+        self.agreed = overlap >= AGREED;
         self.remember(&new, overlap * overlap)?;
         self.mass = overlap * overlap * self.mass + rows as f64;
         let former = self.direction()?;
         self.q = orthonormal_columns(context, if self.agreed { &self.w } else { &new }, b)?;
-        if dot(&former, &self.direction()?).powi(2) < AGREED {
+        self.steady = was_formed && dot(&former, &self.direction()?).powi(2) >= AGREED;
+        if !self.steady {
             self.rates.turn();
         }
         self.block = (self.block as f64 * GROWTH[usize::from(self.agreed)]).ceil() as u64;
@@ -176,9 +187,10 @@ impl BlockPower {
     }
 
     /// The block's summary: N, d x b, with columns s_k u_k and N N' = S (Q'S)^+ S'.
-    fn nystrom(&self, core: &[f64]) -> Result<Numbers> {
+    fn nystrom(&mut self, core: &[f64], rows: u64) -> Result<Numbers> {
         let b = self.b;
         let (values, mut vectors) = leading_pairs(core, b, b)?;
+        self.ritz.iter_mut().zip(&values).for_each(|(ritz, value)| *ritz = value.max(0.0) / rows as f64);
         for at in 0..b * b {
             vectors[at] /= values[at % b].max(SEEN * values[0]).sqrt();
         }
@@ -268,13 +280,19 @@ impl BlockPower {
     }
 
     /// L, d x b, whose L L' stands for the Gram matrix of all light rows, and how many columns it has. Directions that still
-    /// change stand for no more than the rows that they are of, lest heavy rows lose to what is noise.
+    /// change have more in the rows that they are made of than in others: they stand for what the last block had in theirs,
+    /// lest heavy rows lose to noise.
     pub fn factor(&self) -> Result<(Numbers, usize)> {
+        let (b, total) = (self.b, self.total as f64);
         let mut factor = self.w.copy()?;
-        if self.agreed {
-            factor.scale((self.total as f64 / self.mass).sqrt());
+        let squares = inner(&self.w, b, &self.w, b)?;
+        for j in 0..b {
+            let (square, most) = (squares[j * b + j], total / self.mass.max(1.0));
+            let stretch = if self.agreed || square == 0.0 { most } else { total * self.ritz[j] / square };
+            let root = stretch.clamp(1.0, most.max(1.0)).sqrt();
+            factor.iter_mut().skip(j).step_by(b).for_each(|number| *number *= root);
         }
-        Ok((factor, self.b))
+        Ok((factor, b))
     }
 
     /// The first column of Q.
@@ -300,6 +318,7 @@ impl BlockPower {
         self.s.scale(factor * factor);
         self.energy *= factor * factor;
         self.first *= factor * factor;
+        self.ritz.scale(factor * factor);
         self.rates.scale(factor);
     }
 }

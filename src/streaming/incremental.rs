@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Serialize, Deserialize)]
 pub struct Incremental {
     b: usize,
+    k: usize,
     /// B, d x b: right singular vectors times singular values.
     basis: Numbers,
     /// Their squares, descending.
@@ -22,10 +23,10 @@ pub struct Incremental {
 }
 
 impl Incremental {
-    /// No rows yet, and `b` directions of `d` numbers.
-    pub fn new(d: usize, b: usize) -> Result<Self> {
+    /// No rows yet, and `b` directions of `d` numbers, the first `k` of which are wanted.
+    pub fn new(d: usize, b: usize, k: usize) -> Result<Self> {
         let b = b.min(d);
-        Ok(Self { b, basis: Numbers::zeros(d * b)?, squares: Numbers::zeros(b)? })
+        Ok(Self { b, k: k.min(b), basis: Numbers::zeros(d * b)?, squares: Numbers::zeros(b)? })
     }
 
     /// An independent copy, as an error-returning `clone`.
@@ -34,15 +35,15 @@ impl Incremental {
     }
 
     /// True of what a stream of `d` columns may have.
-    pub fn fits(&self, d: usize, b: usize) -> bool {
+    pub fn fits(&self, d: usize, b: usize, k: usize) -> bool {
         let b = b.min(d);
-        self.b == b
+        (self.b, self.k) == (b, k.min(b))
             && self.basis.len() == d * b
             && self.squares.len() == b
             && self.squares.iter().all(|square| *square >= 0.0)
     }
 
-    /// Takes rows in; the energy that the first direction had in them.
+    /// Takes rows in; the energy that the first k directions had in them.
     pub fn absorb(&mut self, chunk: &Chunk<'_>) -> Result<f64> {
         let (b, d) = (self.b, chunk.rows.ncols());
         let ((x, stride), m) = (chunk.strided(), chunk.len());
@@ -64,11 +65,14 @@ impl Incremental {
         let mut basis = Numbers::zeros(d * b)?;
         times(&self.basis, b, &vectors[..b * b], b, &mut basis, false);
         add_outer(x, stride, &vectors[b * b..], b, &mut basis);
-        let along_first: f64 = along.chunks_exact(b).map(|row| row[0] * row[0]).sum();
-        let first = if self.squares[0] > 0.0 { along_first / self.squares[0] } else { 0.0 };
+        let of_row = |row: &[f64]| -> f64 {
+            let terms = row.iter().zip(self.squares.iter()).take(self.k).filter(|(_, square)| **square > 0.0);
+            terms.map(|(along, square)| along * along / square).sum()
+        };
+        let wanted = along.chunks_exact(b).map(of_row).sum();
         self.basis = basis;
         values.iter().enumerate().for_each(|(j, value)| self.squares[j] = value.max(0.0));
-        Ok(first)
+        Ok(wanted)
     }
 
     /// Takes in another one.

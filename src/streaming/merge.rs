@@ -17,7 +17,12 @@ use crate::streaming::summary::Summary;
 impl Stream {
     /// One stream of the rows of both, those of this one first.
     pub fn merged(&self, context: &Context, other: &Self, approximate: bool) -> Result<Self> {
-        if self.params() != other.params() || self.plan() != other.plan() {
+        let seed =
+            if matches!(self.summary, Summary::Sketch(_)) { other.params.seed } else { self.params.seed };
+        if (Params { seed, ..self.params }) != (Params { seed, ..other.params })
+            || seed != self.params.seed
+            || self.plan != other.plan
+        {
             return Err(Error::value("other", "a stream with other parameters", "one with the same"));
         }
         // What has only few rows is still made of them.
@@ -53,7 +58,7 @@ impl Stream {
         let moved = other.moved_by(self)?;
         other.energy += other.energy_of_moving(&moved)?;
         self.energy += other.energy;
-        self.weight += other.weight;
+        self.weights.iter_mut().zip(other.weights).for_each(|(own, other)| *own += other);
         self.seen += other.seen;
         self.taken += other.taken;
         self.n_merged += 1 + other.n_merged;
@@ -86,7 +91,7 @@ impl Stream {
         (same.held, same.pending, same.exact) = (former.held, former.pending, former.exact);
         (same.shift, same.unit, same.total) = (former.shift, former.unit, former.total);
         (same.seen, same.taken) = (former.seen, former.taken);
-        (same.energy, same.weight) = (former.energy, former.weight);
+        (same.energy, same.weights) = (former.energy, former.weights);
         (same.n_merged, same.deleted) = (former.n_merged, former.deleted);
         same.summary.begin_with(context, &ladder.factor()?.0, ladder.rows())?;
         let (rows, roots) = (self.heavy.copy_of_rows()?, self.heavy.roots()?);

@@ -1,6 +1,6 @@
 //! Block power and the truncated SVD side by side, of the same light rows.
 //!
-//! Each is right where the other errs. Before a chunk is taken in, both say how much energy their first direction has in
+//! Each is right where the other errs. Before a chunk is taken in, both say how much energy their first k directions have in
 //! its rows; the past weighs 1 - 1/(number of the chunk), so that all of it counts but the early chunks, whose directions
 //! were not yet what they are. What has more energy in the end goes into the answer.
 
@@ -37,7 +37,7 @@ impl Mixed {
             .then(|| BlockPower::new(context, (d, width, params.k), first, params.seed))
             .transpose()?;
         let incremental =
-            (algorithm != Algorithm::BlockPower).then(|| Incremental::new(d, width)).transpose()?;
+            (algorithm != Algorithm::BlockPower).then(|| Incremental::new(d, width, params.k)).transpose()?;
         Ok(Self { block_power, incremental, chunks: 0, scores: [0.0; 2], rows: 0 })
     }
 
@@ -59,7 +59,7 @@ impl Mixed {
                 algorithm != Algorithm::Incremental && block_power.fits((d, width, params.k), params.seed)
             })
             && self.incremental.as_ref().map_or(algorithm == Algorithm::BlockPower, |incremental| {
-                algorithm != Algorithm::BlockPower && incremental.fits(d, width)
+                algorithm != Algorithm::BlockPower && incremental.fits(d, width, params.k)
             })
     }
 

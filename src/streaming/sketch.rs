@@ -18,6 +18,9 @@ use std::sync::Arc;
 /// Purpose of the random numbers.
 const TEST_MATRIX: u8 = 0x62;
 
+/// Roundings of a sum that are told from what it stands for.
+const CANCELLED: f64 = 64.0;
+
 /// Y, and Ω for as long as it is at hand.
 #[derive(Serialize, Deserialize)]
 pub struct Sketch {
@@ -84,18 +87,20 @@ impl Sketch {
     /// L, d x l, with L L' the Nystrom approximation of A'A, of rows less the mean that is given, and l.
     pub fn factor(&mut self, total: Option<&Total>) -> Result<(Numbers, usize)> {
         let (omega, l) = (self.omega()?, self.l);
+        let whole = norm_sq(&self.y).sqrt();
         if let Some(Total { sum, weight }) = total.filter(|total| total.weight > 0.0) {
             let mut along = zeros(l, "products of rows")?;
             small_product((1, l, self.d), sum, (self.d, 1), &omega, &mut along, false);
             along.iter_mut().for_each(|number| *number /= -weight);
             add_outer(sum, self.d, &along, l, &mut self.y);
         }
-        let norm = norm_sq(&self.y).sqrt();
-        if norm == 0.0 {
+        // What is left of sums that were taken off each other may be rounding.
+        let rounding = (self.d as f64).sqrt() * f64::EPSILON * whole;
+        if norm_sq(&self.y).sqrt() <= CANCELLED * rounding {
             return Ok((Numbers::zeros(self.y.len())?, l));
         }
         // Shifted by a multiple of the rounding, so that the core has a Cholesky factor.
-        let mut shift = (self.d as f64).sqrt() * f64::EPSILON * norm;
+        let mut shift = rounding;
         for _ in 0..8 {
             let mut shifted = self.y.copy()?;
             shifted.iter_mut().zip(omega.iter()).for_each(|(y, omega)| *y += shift * omega);

@@ -48,9 +48,10 @@ pub struct Stream {
     pub(super) exact: Waiting,
     /// Rows in whole chunks so far.
     pub(super) taken: u64,
-    /// Sum of squared norms, and of weights.
+    /// Sum of squared norms.
     pub(super) energy: f64,
-    pub(super) weight: f64,
+    /// Sums of the weights and of their squares.
+    pub(super) weights: [f64; 2],
     /// Of all rows that are summed up, less the shift; heavy ones are not among them.
     pub(super) total: Option<Total>,
     pub(super) heavy: Heavy,
@@ -128,7 +129,7 @@ impl Stream {
             exact: Waiting::new(plan.exact(), d)?,
             taken: 0,
             energy: 0.0,
-            weight: 0.0,
+            weights: [0.0; 2],
             total: params.center.then(|| Total::new(d)).transpose()?,
             heavy: Heavy::new(plan.heavy, d)?,
             summary: Summary::new(context, &params, &plan)?,
@@ -163,7 +164,9 @@ impl Stream {
             && self.exact.fits(exact, d)
             && self.shift.as_ref().is_none_or(|shift| self.params.center && shift.len() == d)
             && self.unit.is_none_or(|unit| unit.abs() < 1100)
-            && [self.energy, self.weight].iter().all(|sum| *sum >= 0.0 && sum.is_finite())
+            && [self.energy, self.weights[0], self.weights[1]]
+                .iter()
+                .all(|sum| *sum >= 0.0 && sum.is_finite())
             && self.total.as_ref().map_or(!self.params.center, |total| self.params.center && total.fits(d))
             && self.taken.checked_add(waiting) == self.seen.checked_add(self.deleted)
             && self.heavy.fits(heavy, d)
@@ -281,7 +284,7 @@ impl Stream {
         let rows = self.prepared(rows, roots, own, norms)?;
         let chunk = Chunk { rows, norms, roots };
         self.energy += chunk.norms.iter().sum::<f64>();
-        self.weight += roots.iter().map(|root| root * root).sum::<f64>();
+        self.weigh(roots, 1.0);
         let number = self.taken;
         self.taken += m as u64;
         if self.plan.sifts() && self.taken <= self.plan.exact() as u64 {
@@ -426,6 +429,15 @@ impl Stream {
         self.add(context, &Dense::row_major(&raw, roots.len(), d), Some(roots))
     }
 
+    /// Counts weights, whose roots these are, or takes them off.
+    fn weigh(&mut self, roots: &[f64], sign: f64) {
+        for square in roots.iter().map(|root| root * root) {
+            self.weights[0] += sign * square;
+            self.weights[1] += sign * square * square;
+        }
+        self.weights.iter_mut().for_each(|sum| *sum = sum.max(0.0));
+    }
+
     /// Takes rows out again that were taken in; only what is linear can do that.
     pub fn delete(&mut self, context: &Context, block: &dyn Rows, roots: Option<&[f64]>) -> Result<()> {
         let (d, n) = (self.plan.d, block.nrows());
@@ -456,7 +468,7 @@ impl Stream {
             squared_norms(rows, norms)?;
             let rows = self.prepared(rows, roots, own, norms)?;
             self.energy = (self.energy - norms.iter().sum::<f64>()).max(0.0);
-            self.weight = (self.weight - roots.iter().map(|root| root * root).sum::<f64>()).max(0.0);
+            self.weigh(roots, -1.0);
             let chunk = Chunk { rows, norms, roots };
             if let Some(total) = &mut self.total {
                 (0..piece.len()).for_each(|i| total.subtract(chunk.row(i), roots[i]));
@@ -512,7 +524,7 @@ impl Stream {
         squared_norms(rows, &mut norms)?;
         let rows = self.prepared(rows, &pending.roots, &mut own, &mut norms)?;
         self.energy += norms.iter().sum::<f64>();
-        self.weight += pending.roots.iter().map(|root| root * root).sum::<f64>();
+        self.weigh(&pending.roots, 1.0);
         let mut all = Waiting::new(self.exact.roots.len() + count, d)?;
         for (i, &root) in self.exact.roots.iter().enumerate() {
             all.push(&self.exact.rows[i * d..][..d], root);

@@ -83,7 +83,10 @@ def _why_not(algorithm: str, answer: dict[str, Any], gap: float) -> str:
     if algorithm == "frequent_directions":
         return f"what was left out may be as large as the gap, of {gap:.3g}: take a larger sketch_size"
     if algorithm in SUMMARIES:
-        return "too few rows came since directions agreed to say what one has in rows that it is not made of"
+        return (
+            "directions still change from block to block, or too few rows came since they do not: "
+            "eigenvalues are what a block had in directions of the one before"
+        )
     if algorithm == "gram":
         return "the top eigenvalues are the same to rounding"
     return "nothing bounds the error of this algorithm"

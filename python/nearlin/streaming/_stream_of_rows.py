@@ -1,6 +1,7 @@
 """Rows as they come: arrays, sparse matrices and iterators of blocks, into a state of the core."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,15 @@ from nearlin._validation import (
 )
 from nearlin.exceptions import InvalidInputError
 
-__all__ = ["ALGORITHMS", "check_parameters", "explained", "is_iterator", "new_state", "roots_of"]
+__all__ = [
+    "ALGORITHMS",
+    "check_parameters",
+    "explained",
+    "in_block",
+    "is_iterator",
+    "new_state",
+    "roots_of",
+]
 
 ALGORITHMS = (
     "auto",
@@ -39,6 +48,19 @@ RATED = ("oja_fixed", "oja_decay")
 def is_iterator(rows: object) -> bool:
     """Tell whether rows come in blocks, one after the other."""
     return isinstance(rows, Iterator)
+
+
+@contextmanager
+def in_block(number: int | None, name: str) -> Generator[None]:
+    """Name the block of an iterator in errors."""
+    try:
+        yield
+    except InvalidInputError as error:
+        error.argument = name if error.argument in ("X", "A") else error.argument
+        if number is not None:
+            complaint = error.args[0] if error.args else ""
+            error.args = (f"block {number}: {complaint}", *error.args[1:])
+        raise
 
 
 def check_parameters(parameters: dict[str, Any]) -> None:

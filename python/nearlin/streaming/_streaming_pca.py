@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
@@ -22,9 +23,26 @@ from nearlin._warn import warn
 from nearlin.exceptions import InvalidInputError, InvalidTypeError, OrderWarning, ShapeError, StateError
 
 from ._certificate import ORDERED, SUMMARIES, certificate_of, gap_of
-from ._stream_of_rows import check_parameters, explained, is_iterator, new_state, roots_of
+from ._stream_of_rows import check_parameters, explained, in_block, is_iterator, new_state, roots_of
 
 __all__ = ["StreamingPCA"]
+
+STRUCTURE = (
+    "n_components",
+    "order",
+    "algorithm",
+    "block_width",
+    "n_heavy",
+    "sketch_size",
+    "memory",
+    "shuffle_buffer",
+    "learning_rate",
+    "t0",
+    "center",
+    "delta",
+    "random_state",
+)
+"""Parameters that make a stream what it is."""
 
 
 class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -88,20 +106,23 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     components_ : ndarray of shape (n_components, n_features)
         Eigenvectors, the largest entry of each positive; zeros where the rows have no more directions.
     eigenvalues_ : ndarray of shape (n_components,)
-        Of :math:`X^T X`, or of that of the centred rows.
+        Of :math:`X^T X`, or of that of the centred rows, as far as the state knows them: those of
+        ``"frequent_directions"`` and ``"sketch"`` are smaller than the true ones.
     singular_values_ : ndarray of shape (n_components,)
         Their roots.
     explained_variance_ : ndarray of shape (n_components,)
-        Eigenvalues over the number of rows, less one if they are centred; over the sum of the weights, if
-        there are any.
+        Eigenvalues over the number of rows, less one if they are centred; with weights, over their sum, less
+        that of their squares over it if rows are centred.
     explained_variance_ratio_ : ndarray of shape (n_components,)
         Eigenvalues as shares of :math:`\|X\|_F^2`.
     mean_ : ndarray of shape (n_features,)
         Mean of the rows; zeros if they are not centred.
     gap_ : float
         The last eigenvalue that is wanted over the next one, as far as the state knows it.
-    n_samples_seen_, n_features_in_ : int
-        Rows so far, and features.
+    noise_variance_ : float
+        Of probabilistic principal components: the mean variance of what the components leave.
+    n_components_, n_samples_seen_, n_features_in_ : int
+        Components, rows so far, and features.
     feature_names_in_ : ndarray of shape (n_features,)
         Names of the features, of frames whose columns all have strings for names.
     n_heavy_rows_ : int
@@ -227,6 +248,7 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             fresh._take_blocks(X)
         else:
             fresh._take(X, sample_weight, reset=True, accept_zero=False)
+        self.__dict__.pop("feature_names_in_", None)
         self.__dict__.update(fresh.__dict__)
         self._look_at_order()
         return self
@@ -235,13 +257,11 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         number = -1
         for number, block in enumerate(blocks):
             try:
-                self._take(block, None, reset=number == 0)
-            except ShapeError as error:
-                error.args = (f"block {number}: {error.args[0]}", *error.args[1:])
-                raise
+                with in_block(number, "X"):
+                    self._take(block, None, reset=number == 0)
             except InvalidInputError as error:
                 if "features" in str(error) and number > 0:
-                    raise ShapeError(f"block {number}: {error}") from error
+                    raise ShapeError(str(error)) from error
                 raise
         if number < 0:
             raise InvalidInputError("gives no blocks, expected at least one", argument="X")
@@ -276,6 +296,8 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     _state: Any
 
     def _take(self, X: object, sample_weight: object, *, reset: bool, accept_zero: bool = True) -> None:
+        if not reset:
+            self._check_unchanged()
         matrix = samples(self, X, reset=reset)
         roots = roots_of(sample_weight, matrix, accept_zero=accept_zero)
         state = new_state(self.get_params(deep=False), matrix.shape[1]) if reset else self._state
@@ -283,8 +305,19 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             state.add(matrix, roots=roots, threads=self._threads(matrix))
         if reset:
             self._state, self._dtype = state, np.dtype(matrix.dtype)
+            self._asked = {name: getattr(self, name) for name in STRUCTURE}
             self._warned = False
         self._changed()
+
+    def _check_unchanged(self) -> None:
+        """Refuse what would no longer be the stream that began."""
+        for name, value in self._asked.items():
+            if getattr(self, name) is not value and getattr(self, name) != value:
+                raise InvalidInputError(
+                    f"was {value!r} when the stream began and is {getattr(self, name)!r}, expected no "
+                    "change: fit again, or begin another stream",
+                    argument=name,
+                )
 
     def _threads(self, matrix: Matrix) -> int:
         return resolve_threads(self.n_jobs, 64.0 * matrix.shape[0] * matrix.shape[1])
@@ -314,8 +347,8 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         Raises
         ------
         InvalidInputError
-            If parameters, an integer `random_state` among them, or features differ; if both are the same
-            object.
+            If parameters or features differ, or `random_state` is not the same integer for ``"sketch"``; if
+            both are the same object.
 
         Notes
         -----
@@ -332,6 +365,15 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         if other is self:
             raise InvalidInputError("is this stream itself, expected another one", argument="other")
         check_is_fitted(other)
+        self._check_unchanged()
+        for name, value in self._asked.items():
+            if name != "random_state" and other._asked[name] != value:
+                raise InvalidInputError(
+                    f"has {name}={other._asked[name]!r}, expected {value!r}, as this stream", argument="other"
+                )
+        names, others = (list(getattr(stream, "feature_names_in_", ())) for stream in (self, other))
+        if names != others:
+            raise InvalidInputError("has other names of features, expected the same", argument="other")
         self._state.merge(
             other._state,
             approximate=bool(approximate),
@@ -356,6 +398,7 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             The estimator.
         """
         check_is_fitted(self)
+        self._check_unchanged()
         matrix = samples(self, X, reset=False)
         self._state.delete(matrix, roots=roots_of(sample_weight, matrix), threads=self._threads(matrix))
         self._changed()
@@ -374,19 +417,37 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         Returns
         -------
         self
-            The estimator. Its components are the refined ones until more rows come.
+            The estimator. Its components are the refined ones until more rows come; pickles and copies have
+            them, :meth:`to_bytes` has the stream alone.
+
+        Raises
+        ------
+        InvalidInputError
+            If there are more or fewer rows than were seen.
         """
         answer = self._answer
         mean = answer["mean"]
         refinement = _core.StreamingPCARefinement(answer["components"], mean=mean)
         blocks: Iterable[object] = X if is_iterator(X) else [X]  # type: ignore[assignment]
+        rows = 0
         for block in blocks:
             matrix = samples(self, block, reset=False)
             refinement.add(matrix, roots=roots_of(sample_weight, matrix), threads=self._threads(matrix))
+            rows += matrix.shape[0]
+        if rows != self.n_samples_seen_:
+            raise InvalidInputError(
+                f"has {rows} rows, expected the {self.n_samples_seen_} that were seen", argument="X"
+            )
         found, k = refinement.finish(), len(answer["components"])
-        following = answer["eigenvalues"][k:]
-        values = np.concatenate([found["eigenvalues"], following])
-        self._cache = {"answer": {**answer, "components": found["components"], "eigenvalues": values}}
+        values = np.concatenate([found["eigenvalues"], answer["eigenvalues"][k:]])
+        energy = answer["energy"] if answer["energy"] > 0.0 else math.nan
+        self._cache["answer"] = {
+            **answer,
+            "components": found["components"],
+            "eigenvalues": values,
+            "singular_values": np.sqrt(values),
+            "shares": values / energy,
+        }
         self._cache["refined"] = found
         return self
 
@@ -407,13 +468,19 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         """Warn, once, of rows that do not look shuffled."""
         fall = self._answer["fall"]
         ordered = fall is not None and fall > ORDERED
-        if ordered and self.order == "random" and self.algorithm_ in SUMMARIES and not self._warned:
+        if ordered and self._asked["order"] == "random" and self.algorithm_ in SUMMARIES and not self._warned:
             self._warned = True
+            other = "order='arbitrary'" if self._k == 1 else "algorithm='frequent_directions'"
             warn(
                 f"rows do not look shuffled: the energy of a direction fell by {fall:.1f} standard errors; "
-                "shuffle them, take a shuffle_buffer, or order='arbitrary'",
+                f"shuffle them, take a shuffle_buffer, or {other}",
                 OrderWarning,
             )
+
+    @property
+    def _k(self) -> int:
+        """Components of the stream as it began."""
+        return int(self._asked["n_components"])
 
     @property
     def _plan(self) -> dict[str, Any]:
@@ -430,30 +497,48 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     @property
     def eigenvalues_(self) -> Float:
         """Of X'X, the largest first."""
-        values: Float = self._answer["eigenvalues"][: self.n_components].astype(self._dtype)
-        return values
+        return self._rounded(self._answer["eigenvalues"][: self._k])
+
+    def _rounded(self, values: npt.NDArray[np.float64]) -> Float:
+        """Return numbers in the precision of the first block; what is out of its range is infinite."""
+        with np.errstate(over="ignore"):
+            return values.astype(self._dtype)
 
     @property
     def singular_values_(self) -> Float:
         """Roots of the eigenvalues."""
-        values: Float = np.sqrt(self._answer["eigenvalues"][: self.n_components]).astype(self._dtype)
-        return values
+        return self._rounded(self._answer["singular_values"][: self._k])
 
     @property
     def explained_variance_(self) -> Float:
         """Eigenvalues over the number of rows, less one if they are centred."""
-        weight = self._answer["weight"] - bool(self.center)
-        share = 1.0 / weight if weight > 0.0 else math.nan
-        variances: Float = (share * self._answer["eigenvalues"][: self.n_components]).astype(self._dtype)
-        return variances
+        return self._rounded(self._answer["eigenvalues"][: self._k] / self._freedom)
+
+    @property
+    def _freedom(self) -> float:
+        """What sums of squares are divided by to be variances."""
+        weight, squares = self._answer["weights"]
+        freedom = weight - squares / weight if self._asked["center"] and weight > 0.0 else weight
+        return float(freedom) if freedom > 0.0 else math.nan
+
+    @property
+    def noise_variance_(self) -> float:
+        """Mean variance of what the components leave; zero if they leave nothing."""
+        answer = self._answer
+        others = min(self.n_samples_seen_, self.n_features_in_) - self._k
+        left = answer["energy"] - float(answer["eigenvalues"][: self._k].sum())
+        return max(left, 0.0) / self._freedom / others if others > 0 else 0.0
+
+    @property
+    def n_components_(self) -> int:
+        """Components that were asked for when the stream began."""
+        check_is_fitted(self)
+        return self._k
 
     @property
     def explained_variance_ratio_(self) -> Float:
         """Eigenvalues as shares of the squares of all entries, less the mean if rows are centred."""
-        energy = self._answer["energy"]
-        share = 1.0 / energy if energy > 0.0 else math.nan
-        ratios: Float = (share * self._answer["eigenvalues"][: self.n_components]).astype(self._dtype)
-        return ratios
+        return self._rounded(self._answer["shares"][: self._k])
 
     @property
     def mean_(self) -> Float:
@@ -467,7 +552,7 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     @property
     def gap_(self) -> float:
         """The last eigenvalue that is wanted over the next one."""
-        return gap_of(self._answer["eigenvalues"], self.n_components)
+        return gap_of(self._answer["eigenvalues"], self._k)
 
     @property
     def n_samples_seen_(self) -> int:
@@ -506,7 +591,7 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         answer = self._answer
         if "refined" in self._cache:
             return self._refined_certificate(answer, self._cache["refined"])
-        return certificate_of(answer, self.n_components, self.algorithm_, self.order, self._dtype)
+        return certificate_of(answer, self._k, self.algorithm_, self._asked["order"], self._dtype)
 
     def _refined_certificate(self, answer: dict[str, Any], found: dict[str, Any]) -> Certificate:
         before, after = found["rayleigh"], float(found["eigenvalues"][0])
@@ -532,7 +617,8 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         500 rows of 5 numbers, summed up in 0.00148 MB
         algorithm: gram (A'A itself is small, and no slower to make than a summary)
         """
-        return explained(self._plan, self.algorithm, self.n_samples_seen_, self._answer["light"])
+        algorithm = self._asked["algorithm"]
+        return explained(self._plan, algorithm, self.n_samples_seen_, self._answer["light"])
 
     def transform(self, X: object) -> Float:
         """Project rows on the components.
@@ -551,7 +637,7 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         matrix = samples(self, X, reset=False, finite=True)
         components = self.components_.astype(matrix.dtype, copy=False)
         projected = np.asarray(matrix @ components.T)
-        if self.center:
+        if self._asked["center"]:
             projected -= self.mean_.astype(matrix.dtype, copy=False) @ components.T
         return projected
 
@@ -577,11 +663,11 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
                 f"has {coordinates.shape[1]} columns, expected n_components = {len(components)}", argument="X"
             )
         rows: Float = coordinates @ components.astype(coordinates.dtype, copy=False)
-        return rows + self.mean_.astype(rows.dtype, copy=False) if self.center else rows
+        return rows + self.mean_.astype(rows.dtype, copy=False) if self._asked["center"] else rows
 
     @property
     def _n_features_out(self) -> int:
-        return int(self.n_components)
+        return self._k
 
     # ---------------------------------------------------------------- copies and bytes
 
@@ -590,8 +676,16 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         twin = type(self)(**self.get_params(deep=False))
         if self.__sklearn_is_fitted__():
             twin._resume(self._state.copy(), self._words())
-            twin._cache = dict(self._cache)
+        twin.__dict__.update(self._beside())
         return twin
+
+    def _beside(self) -> dict[str, Any]:
+        """Return what copies have that is not in the bytes: settings of scikit-learn, what is refined."""
+        known = {*self.get_params(deep=False), "_state", "_dtype", "_asked", "_warned", "_cache"}
+        beside = {name: value for name, value in self.__dict__.items() if name not in known}
+        return beside | (
+            {"_cache": dict(self._cache)} if "refined" in self.__dict__.get("_cache", {}) else {}
+        )
 
     def to_bytes(self) -> bytes:
         """Return the stream and the parameters as bytes, with version and checksum.
@@ -601,10 +695,7 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         StateError
             If a parameter is no number, string, truth value or None, as a generator for `random_state` is.
         """
-        parameters = {
-            name: value.item() if isinstance(value, np.generic) else value
-            for name, value in self.get_params(deep=False).items()
-        }
+        parameters = {name: _plain(value) for name, value in self.get_params(deep=False).items()}
         try:
             return self._bytes({"parameters": parameters})
         except TypeError:
@@ -624,11 +715,14 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         return {
             "dtype": self._dtype.name,
             "warned": self._warned,
+            "asked": {name: _plain(self._asked[name]) for name in STRUCTURE if name != "random_state"},
             "names": None if names is None else [str(name) for name in names],
         }
 
     def _resume(self, state: Any, words: dict[str, Any]) -> None:
         self._state, self._warned = state, bool(words["warned"])
+        self._asked = {name: words["asked"][name] for name in STRUCTURE if name != "random_state"}
+        self._asked["random_state"] = self.random_state
         self._dtype = np.dtype({"float32": np.float32, "float64": np.float64}[words["dtype"]])
         if words["names"] is not None:
             self.feature_names_in_ = np.array(words["names"], dtype=object)
@@ -649,14 +743,8 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         return stream
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickled, (type(self), self.get_params(deep=False), self._bytes({}))
-
-    def __sklearn_clone__(self) -> Self:
-        from sklearn.base import clone
-
-        return type(self)(
-            **{name: clone(value, safe=False) for name, value in self.get_params(deep=False).items()}
-        )
+        made = (type(self), self.get_params(deep=False), self._bytes({}))
+        return _unpickled, made, self._beside() or None
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_state")
@@ -666,6 +754,11 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _plain(value: object) -> object:
+    """Return NumPy's numbers as Python's."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _unpickled(cls: type[StreamingPCA], parameters: dict[str, Any], data: bytes) -> StreamingPCA:

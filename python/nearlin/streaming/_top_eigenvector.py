@@ -9,13 +9,14 @@ import numpy as np
 
 from nearlin._certificate import Certificate
 from nearlin._config import Progress, resolve_progress, resolve_threads
+from nearlin._frames import column_names, is_frame
 from nearlin._listing import listing
 from nearlin._validation import Float, as_matrix, as_seed
 from nearlin._warn import warn
 from nearlin.exceptions import InvalidInputError, OrderWarning, ShapeError
 
 from ._certificate import ORDERED, SUMMARIES, certificate_of, gap_of
-from ._stream_of_rows import check_parameters, explained, is_iterator, new_state, roots_of
+from ._stream_of_rows import check_parameters, explained, in_block, is_iterator, new_state, roots_of
 
 __all__ = ["TopEigenvectorResult", "top_eigenvector"]
 
@@ -162,21 +163,25 @@ def top_eigenvector(
     if is_iterator(rows) and sample_weight is not None:
         raise InvalidInputError("is given beside an iterator, expected None", argument="sample_weight")
     dtype = np.dtype(np.float64)
+    names = None
     for number, block in enumerate(blocks):
         block, roots, total = (block, None, 0) if is_iterator(rows) else block
-        matrix = as_matrix(block, "rows", allow_empty=True)
-        if state is None:
-            state, dtype = new_state(parameters, matrix.shape[1]), np.dtype(matrix.dtype)
-        if matrix.shape[1] != state.plan["d"]:
-            raise ShapeError(
-                f"block {number} has {matrix.shape[1]} columns, expected {state.plan['d']}, as the first has",
-                argument="rows",
-            )
-        try:
+        with in_block(number if is_iterator(rows) else None, "rows"):
+            matrix = as_matrix(block, "rows", allow_empty=True)
+            if state is None:
+                state, dtype = new_state(parameters, matrix.shape[1]), np.dtype(matrix.dtype)
+                names = column_names(block) if is_frame(block) else None
+            if matrix.shape[1] != state.plan["d"]:
+                raise ShapeError(
+                    f"has {matrix.shape[1]} columns, expected {state.plan['d']}, as the first block has",
+                    argument="rows",
+                )
+            if names is not None and is_frame(block) and column_names(block) != names:
+                raise InvalidInputError(
+                    "has other columns than the first block, expected the same, in the same order",
+                    argument="rows",
+                )
             state.add(matrix, roots=roots, threads=resolve_threads(n_jobs, 64.0 * matrix.size))
-        except InvalidInputError as error:
-            error.argument = "rows" if error.argument == "X" else error.argument
-            raise
         if told is not None:
             told(state.seen, total, {})
     if state is None or state.seen == 0:

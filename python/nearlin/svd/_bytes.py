@@ -6,9 +6,9 @@ import json
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import clone
 
 from nearlin import _core
+from nearlin._estimator import settings_of
 from nearlin._stream import Saved
 from nearlin.exceptions import StateError
 
@@ -25,6 +25,7 @@ class Bytes(Saved, Model):
         twin = type(self)(**self.get_params(deep=False))
         if self.__sklearn_is_fitted__():
             twin._resume(self._state.copy(), self._words())
+        twin.__dict__.update(settings_of(self))
         return twin
 
     def to_bytes(self) -> bytes:
@@ -86,9 +87,5 @@ class Bytes(Saved, Model):
         return estimator
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self)._restored, (self._bytes({}), self.get_params(deep=False))
-
-    def __sklearn_clone__(self) -> Self:
-        return type(self)(
-            **{name: clone(value, safe=False) for name, value in self.get_params(deep=False).items()}
-        )
+        made = self._bytes({}), self.get_params(deep=False)
+        return type(self)._restored, made, settings_of(self) or None

@@ -252,7 +252,9 @@ fn to_dict(py: Python<'_>, answer: Answer, d: usize) -> PyResult<Bound<'_, PyDic
     dict.set_item("eigenvalues", answer.eigenvalues.into_pyarray(py))?;
     dict.set_item("mean", answer.mean.map(|mean| mean.into_pyarray(py)))?;
     dict.set_item("energy", answer.energy)?;
-    dict.set_item("weight", answer.weight)?;
+    dict.set_item("singular_values", answer.singular_values.into_pyarray(py))?;
+    dict.set_item("shares", answer.shares.into_pyarray(py))?;
+    dict.set_item("weights", answer.weights)?;
     dict.set_item("n_heavy", answer.n_heavy)?;
     dict.set_item("exact", answer.exact)?;
     dict.set_item("fall", answer.fall)?;

@@ -270,6 +270,10 @@ def test_single_precision_whose_squares_overflow():
     v, _ = instances.truth(A.astype(np.float64) / 1e25)
     assert (pca.components_[0] @ v) ** 2 > 0.9
     assert np.isfinite(pca.components_).all()
+    assert np.isinf(pca.eigenvalues_).all()
+    large = stream("block_power").fit(1e160 * spiked(200, 10))
+    assert np.isfinite(large.singular_values_).all()
+    assert 0.0 < large.explained_variance_ratio_[0] < 1.0
 
 
 def test_the_first_block_decides_about_precision():
@@ -336,6 +340,80 @@ def test_memory_is_kept_to():
     assert StreamingPCA(random_state=0).fit(A).state_bytes_ <= 8 * 400 * 97
     with pytest.raises(InvalidInputError, match=r"`memory`.*at least"):
         StreamingPCA(algorithm="block_power", memory=1000).fit(A)
+
+
+def test_eigenvalues_keep_their_size_and_order_while_directions_still_change():
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((20_000, 301))
+    A[:, 0] *= 10.2
+    A[:, 1] *= 9.8
+    chosen = rng.choice(20_000, 20, replace=False)
+    A[chosen] = 0.0
+    A[chosen, 100] = 200.0 * rng.choice([-1, 1], 20)
+    values = instances.truth(A - A.mean(axis=0))[1][:3]
+    for algorithm in ("auto", "block_power"):
+        for k in (3, 5):
+            pca = stream(algorithm, n_components=k, center=True).fit(A)
+            assert_allclose(pca.eigenvalues_[:3], values, rtol=0.2)
+            assert (np.abs(pca.components_[[0, 1], :2]).max(axis=1) > 0.9).all()
+    narrow = rng.standard_normal((10_000, 320)) * np.r_[1.2, 1.164, np.ones(318)]
+    for algorithm in ("auto", "block_power"):
+        value = stream(algorithm).fit(narrow).eigenvalues_[0]
+        assert 0.7 < value / instances.truth(narrow)[1][0] < 1.1
+
+
+def test_a_sketch_of_rows_that_are_all_the_same_has_no_direction():
+    for rows in (np.full((50, 4), 3.3), 1e8 + np.zeros((40, 30))):
+        pca = stream("sketch", center=True, sketch_size=16).fit(rows)
+        assert not pca.components_.any()
+    rows = np.random.default_rng(0).random((60, 4)) * 1e-3 + [2020, 1013.25, 300, 1e5]
+    assert np.isfinite(stream("sketch", center=True).fit(rows).components_).all()
+
+
+def test_what_makes_a_stream_does_not_change():
+    A = spiked(200, 9)
+    pca = stream("gram", n_components=2).fit(A)
+    before = read(pca)
+    for name, value in (("n_components", 3), ("center", True), ("algorithm", "sketch"), ("random_state", 7)):
+        old = getattr(pca, name)
+        pca.set_params(**{name: value})
+        for change in (
+            pca.partial_fit,
+            pca.delete,
+            lambda X: pca.merge(stream("gram", n_components=2).fit(X)),
+        ):
+            with pytest.raises(InvalidInputError, match=f"`{name}`"):
+                change(A)
+        for one, two in zip(read(pca), before, strict=True):
+            assert_array_equal(one, two)
+        pca.set_params(**{name: old})
+    pca.set_params(n_components=3).fit(A)
+    assert pca.n_components_ == 3
+
+
+def test_settings_of_scikit_learn_are_kept():
+    pandas = pytest.importorskip("pandas")
+    A = pandas.DataFrame(spiked(50, 3), columns=list("abc"))
+    pca = stream("gram", n_components=2).set_output(transform="pandas").fit(A)
+    for twin in (clone(pca).fit(A), pca.copy(), pickle.loads(pickle.dumps(pca))):
+        assert isinstance(twin.transform(A), pandas.DataFrame)
+    with pytest.raises(InvalidInputError, match="names"):
+        pca.merge(stream("gram", n_components=2).fit(A[["c", "a", "b"]]))
+    with pytest.raises(InvalidInputError, match=r"block 1.*columns"):
+        nearlin.top_eigenvector(iter([A, A[["c", "a", "b"]]]))
+    refined = stream("block_power").fit(A).refine(A)
+    assert_same_bits(pickle.loads(pickle.dumps(refined)), refined)
+    with pytest.raises(InvalidInputError, match="0 rows"):
+        refined.refine(iter([]))
+
+
+def test_variances_of_weighted_rows_are_those_of_weights_in_any_unit():
+    A = spiked(500, 6)
+    weights = np.random.default_rng(0).random(500)
+    pca = stream("gram", center=True).fit(A, sample_weight=weights)
+    for factor in (1e-3, 1.0 / weights.sum(), 1e3):
+        other = stream("gram", center=True).fit(A, sample_weight=factor * weights)
+        assert_allclose(other.explained_variance_, pca.explained_variance_, rtol=1e-9)
 
 
 def test_damaged_bytes_are_refused():
@@ -429,7 +507,7 @@ class TestTopEigenvector:
         assert_array_equal(blocks.vector, found.vector)
 
     def test_blocks_that_do_not_fit_are_named(self):
-        with pytest.raises(ShapeError, match="block 1 has 4 columns"):
+        with pytest.raises(ShapeError, match="block 1: has 4 columns"):
             nearlin.top_eigenvector(iter([np.ones((3, 5)), np.ones((3, 4))]))
         with pytest.raises(InvalidInputError, match="rows"):
             nearlin.top_eigenvector(iter([]))
