@@ -313,6 +313,7 @@ class StreamingPCAAnswer(TypedDict):
     sine: float | None
     growth: tuple[float, float, bool] | None
     merged: int
+    unit: int
     light: str
 
 @type_check_only
@@ -323,6 +324,7 @@ class RefinedComponents(TypedDict):
     eigenvalues: _Vector
     residual: float
     rayleigh: float
+    relative: float
 
 @final
 class StreamingPCAState:
@@ -359,7 +361,7 @@ class StreamingPCAState:
 
 @final
 class StreamingPCARefinement:
-    def __new__(cls, components: _Vector, *, mean: _Vector | None) -> StreamingPCARefinement: ...
+    def __new__(cls, components: _Vector, *, mean: _Vector | None, unit: int) -> StreamingPCARefinement: ...
     def add(self, x: Any, *, roots: _Vector | None, threads: int) -> None: ...
     def finish(self) -> RefinedComponents: ...
 

@@ -45,6 +45,8 @@ pub struct Answer {
     pub growth: Option<Grown>,
     /// How many streams became this one, less one.
     pub merged: u64,
+    /// Rows were summed up divided by two to this power.
+    pub unit: i32,
     /// `"block_power"` or another, whose light rows are in the answer.
     pub light: &'static str,
 }
@@ -78,6 +80,7 @@ impl Stream {
             sine: None,
             growth: None,
             merged: last.n_merged,
+            unit: last.unit.unwrap_or(0),
             light: if few.is_some() { "rows" } else { last.summary.light() },
         };
         if let Some(Mean { numbers, energy }) = mean {
@@ -88,7 +91,9 @@ impl Stream {
             answer.growth = last.summary.grown();
             answer.rayleigh = ahead.map(|ahead| ahead.of_all_rows(&rows, d));
         }
-        let rounding = f64::EPSILON * (last.seen as f64 / CHUNK as f64 + d as f64 + OTHERS) * last.energy;
+        let rounding = f64::EPSILON
+            * (last.seen as f64 / CHUNK as f64 + d as f64 + OTHERS)
+            * (last.energy + last.cancelled);
         let slack = if few.is_some() { Some(rounding) } else { last.summary.slack(rounding) };
         answer.sine = slack.and_then(|slack| answer.sine_within(slack, k.min(d)));
         answer.leave_unit(last.unit.unwrap_or(0))?;

@@ -255,7 +255,9 @@ impl BlockPower {
 
     /// W stands for all rows, and the next block goes on where it points.
     fn start_block(&mut self, context: &Context) -> Result<()> {
+        // They are of rows of one part only.
         self.rates.close()?;
+        self.rates.turn();
         self.mass = self.total as f64;
         self.s.fill(0.0);
         (self.rows, self.first, self.energy) = (0, 0.0, 0.0);

@@ -56,7 +56,7 @@ impl Heavy {
 
     /// True of what a stream of `d` columns may have.
     pub fn fits(&self, most: usize, d: usize) -> bool {
-        let sound = |kept: &Kept| kept.norm_sq > 0.0 && kept.norm_sq.is_finite() && kept.root.is_finite();
+        let sound = |kept: &Kept| kept.norm_sq >= 0.0 && kept.norm_sq.is_finite() && kept.root.is_finite();
         (self.most, self.d) == (most, d)
             && self.rows.len() == most * d
             && self.kept.len() <= most

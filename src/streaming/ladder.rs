@@ -27,6 +27,8 @@ const START: u8 = 0x63;
 const BEGINS: f64 = 0.05;
 /// What a rate times the largest squared norm may be: beyond, one row makes a vector grow.
 const ONE_ROW: f64 = 2.0;
+/// The smallest rate is two to this power.
+const LEAST: i32 = -2100;
 /// Squared norms beyond this are written as others times a power of two.
 const LARGE: f64 = 1e60;
 /// Rungs that are ever kept: of rates over so many powers of two all but the ends have grown, or not begun.
@@ -173,7 +175,7 @@ impl Ladder {
         let limit = |power: i32| times_power_of_two(self.largest, power) <= ONE_ROW;
         let mut next = self.next.unwrap_or_else(|| exponent_of(ONE_ROW) - exponent_of(self.largest) + 1);
         let mut new = Vec::new();
-        while times_power_of_two(self.energy, next) >= BEGINS {
+        while next > LEAST && times_power_of_two(self.energy, next) >= BEGINS {
             if limit(next) && new.len() < MOST {
                 push(&mut new, next, "rungs")?;
             }

@@ -19,6 +19,11 @@ pub struct Total {
     pub weight: f64,
 }
 
+/// The root of a b / (a + b).
+pub fn root_of_harmonic(a: f64, b: f64) -> f64 {
+    a.sqrt() * (b / (a + b)).sqrt()
+}
+
 /// Where centred rows are made.
 #[derive(Default)]
 pub struct Centred {
@@ -83,7 +88,7 @@ impl Total {
             roots[i] = chunk.roots[i];
         }
         if self.weight > 0.0 && here.weight > 0.0 {
-            let root = (self.weight * here.weight / (self.weight + here.weight)).sqrt();
+            let root = root_of_harmonic(self.weight, here.weight);
             let row = &mut rows[m * d..];
             for (k, number) in row.iter_mut().enumerate() {
                 *number = root * (self.sum[k] / self.weight - mean[k]);

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::matrix::Dense;
 use crate::parallel::Context;
 use crate::simd::{dot, norm_sq};
-use crate::streaming::mean::Total;
+use crate::streaming::mean::{Total, root_of_harmonic};
 use crate::streaming::numbers::Numbers;
 use crate::streaming::params::{Algorithm, Params};
 use crate::streaming::rows::{CHUNK, Chunk};
@@ -17,6 +17,10 @@ use crate::streaming::summary::Summary;
 impl Stream {
     /// One stream of the rows of both, those of this one first.
     pub fn merged(&self, context: &Context, other: &Self, approximate: bool) -> Result<Self> {
+        let climbs = |stream: &Self| matches!(stream.summary, Summary::Ladder(_));
+        if approximate && (climbs(self) || climbs(other)) {
+            return self.as_block_power(context)?.merged(context, &other.as_block_power(context)?, true);
+        }
         let seed =
             if matches!(self.summary, Summary::Sketch(_)) { other.params.seed } else { self.params.seed };
         if (Params { seed, ..self.params }) != (Params { seed, ..other.params })
@@ -33,9 +37,6 @@ impl Stream {
                 merged.add_prepared(context, &last, &rows.rows, &rows.roots)?;
                 return Ok(merged);
             }
-        }
-        if let (Summary::Ladder(_), true) = (&self.summary, approximate) {
-            return self.as_block_power(context)?.merged(context, &other.as_block_power(context)?, true);
         }
         let (mut merged, mut last) = (self.copy()?, other.copy()?);
         last.few_rows(context)?;
@@ -56,7 +57,9 @@ impl Stream {
             self.shift = other.shift.as_ref().map(Numbers::copy).transpose()?;
         }
         let moved = other.moved_by(self)?;
-        other.energy += other.energy_of_moving(&moved)?;
+        let [more, cancelled] = other.energy_of_moving(&moved)?;
+        other.energy = (other.energy + more).max(0.0);
+        self.cancelled += other.cancelled + cancelled;
         self.energy += other.energy;
         self.weights.iter_mut().zip(other.weights).for_each(|(own, other)| *own += other);
         self.seen += other.seen;
@@ -88,7 +91,10 @@ impl Stream {
         let mut same =
             Self::new(context, Params { algorithm: Algorithm::BlockPower, ..self.params }, self.plan.d)?;
         let former = self.copy()?;
-        (same.held, same.pending, same.exact) = (former.held, former.pending, former.exact);
+        (same.held, same.pending) = (former.held, former.pending);
+        if former.taken > 0 {
+            same.exact = former.exact;
+        }
         (same.shift, same.unit, same.total) = (former.shift, former.unit, former.total);
         (same.seen, same.taken) = (former.seen, former.taken);
         (same.energy, same.weights) = (former.energy, former.weights);
@@ -112,13 +118,15 @@ impl Stream {
         Ok(())
     }
 
-    /// What squared norms are more, together, once all rows are so much more.
-    fn energy_of_moving(&self, by: &[f64]) -> Result<f64> {
-        let Some(total) = &self.total else { return Ok(0.0) };
+    /// What squared norms are more, together, once all rows are so much more; and how large the numbers are that this is the
+    /// difference of.
+    fn energy_of_moving(&self, by: &[f64]) -> Result<[f64; 2]> {
+        let Some(total) = &self.total else { return Ok([0.0; 2]) };
         let mut all = total.copy()?;
         let (rows, roots) = (self.heavy.copy_of_rows()?, self.heavy.roots()?);
         rows.chunks_exact(self.plan.d.max(1)).zip(&roots).for_each(|(row, &root)| all.add(row, root));
-        Ok(2.0 * dot(by, &all.sum) + all.weight * norm_sq(by))
+        let (across, along) = (2.0 * dot(by, &all.sum), all.weight * norm_sq(by));
+        Ok([across + along, across.abs() + along])
     }
 
     /// How far rows less this stream's shift are from rows less another one's, in the unit of both.
@@ -145,7 +153,7 @@ impl Total {
     fn join(&mut self, other: &Self) -> Result<Option<Numbers>> {
         let mut between = None;
         if self.weight > 0.0 && other.weight > 0.0 {
-            let root = (self.weight * other.weight / (self.weight + other.weight)).sqrt();
+            let root = root_of_harmonic(self.weight, other.weight);
             let (mut row, theirs) = (self.mean()?, other.mean()?);
             row.iter_mut().zip(theirs.iter()).for_each(|(mine, theirs)| *mine = root * (*mine - theirs));
             between = Some(row);

@@ -46,6 +46,8 @@ impl Ahead {
     }
 }
 
+/// A share of a rate that is nothing.
+const ROUNDING: f64 = 1e-9;
 /// Rows from which on a standard error says anything.
 const ENOUGH: u64 = 16;
 
@@ -99,7 +101,7 @@ impl Rates {
             rates().enumerate().flat_map(|(i, early)| rates().skip(i + 1).map(move |late| (early, late)));
         let falls = pairs.map(|(early, late)| {
             let fall = early.mean - late.mean;
-            if fall <= 0.0 { 0.0 } else { fall / (early.error_sq + late.error_sq).sqrt() }
+            if fall <= ROUNDING * early.mean { 0.0 } else { fall / (early.error_sq + late.error_sq).sqrt() }
         });
         falls.chain(self.before).reduce(f64::max)
     }

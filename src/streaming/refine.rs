@@ -4,7 +4,7 @@
 //! angles shrink by about the gap. |Z - V (V'Z)| says how far V was from an invariant subspace.
 
 use crate::error::{Error, Result};
-use crate::linalg::{cholesky, invert_upper};
+use crate::linalg::{cholesky, invert_upper, times_power_of_two};
 use crate::matrix::{Mat, Rows};
 use crate::memory::zeros;
 use crate::parallel::Context;
@@ -23,6 +23,8 @@ pub struct Refinement {
     v: Numbers,
     z: Numbers,
     mean: Option<Vec<f64>>,
+    /// Rows are divided by two to this power.
+    unit: i32,
 }
 
 /// What a second pass gives.
@@ -35,15 +37,17 @@ pub struct Refined {
     pub residual: f64,
     /// v'A'A v of that.
     pub rayleigh: f64,
+    /// The former over the latter.
+    pub relative: f64,
 }
 
 impl Refinement {
     /// Of orthonormal rows, the last of which may be zero.
-    pub fn new(components: &[f64], d: usize, mean: Option<Vec<f64>>) -> Result<Self> {
+    pub fn new(components: &[f64], d: usize, mean: Option<Vec<f64>>, unit: i32) -> Result<Self> {
         let asked = components.len() / d.max(1);
         let k = components.chunks_exact(d.max(1)).filter(|row| row.iter().any(|x| *x != 0.0)).count();
         let v = transposed(&components[..k * d], k, d)?;
-        Ok(Self { d, k, asked, z: Numbers::zeros(v.len())?, v, mean })
+        Ok(Self { d, k, asked, z: Numbers::zeros(v.len())?, v, mean, unit })
     }
 
     /// Takes rows in, with the roots of their weights.
@@ -51,6 +55,9 @@ impl Refinement {
         let (d, k) = (self.d, self.k);
         if block.ncols() != d {
             return Err(Error::shape("X", format!("{} columns", block.ncols()), format!("{d}, as before")));
+        }
+        if k == 0 {
+            return Ok(());
         }
         let (mut tile, mut own) = (Vec::new(), zeros::<f64>(CHUNK * d, "rows")?);
         let mut along = zeros(CHUNK * k, "products of rows")?;
@@ -67,6 +74,9 @@ impl Refinement {
                 if let Some(roots) = roots {
                     to.iter_mut().for_each(|number| *number *= roots[first + i]);
                 }
+                if self.unit != 0 {
+                    to.iter_mut().for_each(|number| *number = times_power_of_two(*number, -self.unit));
+                }
             }
             small_product((m, k, d), &own, (d, 1), &self.v, &mut along[..m * k], false);
             add_outer(&own, d, &along[..m * k], k, &mut self.z);
@@ -80,20 +90,28 @@ impl Refinement {
     /// The step.
     pub fn finish(self, context: &Context) -> Result<Refined> {
         let (d, k) = (self.d, self.k);
+        if k == 0 {
+            let (components, eigenvalues) =
+                (zeros(self.asked * d, "components")?, zeros(self.asked, "eigenvalues")?);
+            return Ok(Refined { components, eigenvalues, residual: 0.0, rayleigh: 0.0, relative: f64::NAN });
+        }
         let core = inner(&self.v, k, &self.z, k)?;
         let core = Mat::from_fn(k, k, |i, j| 0.5 * (core[i * k + j] + core[j * k + i]))?;
         let mut residual = Numbers::zeros(d)?;
         for (i, number) in residual.iter_mut().enumerate() {
             *number = self.z[i * k] - (0..k).map(|j| self.v[i * k + j] * core[(j, 0)]).sum::<f64>();
         }
-        let (residual, rayleigh) = (crate::linalg::norm(&residual), if k == 0 { 0.0 } else { core[(0, 0)] });
+        let (residual, rayleigh) = (crate::linalg::norm(&residual), core[(0, 0)]);
+        let relative = residual / rayleigh;
+        let [residual, rayleigh] = [residual, rayleigh].map(|x| times_power_of_two(x, 2 * self.unit));
+        let whole = |value: f64| times_power_of_two(value.max(0.0), 2 * self.unit);
         let mut eigenvalues = zeros(self.asked, "eigenvalues")?;
         let Some(r) = cholesky(&core)? else {
             let components = transposed(&self.v, d, k)?;
             let mut all = zeros(self.asked * d, "components")?;
             all[..k * d].copy_from_slice(&components);
-            (0..k).for_each(|j| eigenvalues[j] = core[(j, j)].max(0.0));
-            return Ok(Refined { components: all, eigenvalues, residual, rayleigh });
+            (0..k).for_each(|j| eigenvalues[j] = whole(core[(j, j)]));
+            return Ok(Refined { components: all, eigenvalues, residual, rayleigh, relative });
         };
         let inverse = invert_upper(r.as_ref())?;
         let mut c = zeros(k * k, "a small matrix")?;
@@ -103,9 +121,9 @@ impl Refinement {
         let (values, turn) = leading_pairs(&inner(&half, k, &half, k)?, k, k)?;
         let mut directions = Numbers::zeros(self.z.len())?;
         times(&half, k, &turn, k, &mut directions, false);
-        eigenvalues[..k].copy_from_slice(&values);
+        eigenvalues.iter_mut().zip(&values).for_each(|(to, value)| *to = whole(*value));
         let components = rows_of(context, &directions, k, self.asked, d)?;
-        Ok(Refined { components, eigenvalues, residual, rayleigh })
+        Ok(Refined { components, eigenvalues, residual, rayleigh, relative })
     }
 }
 
@@ -124,7 +142,7 @@ mod tests {
         let length = crate::linalg::norm(&start);
         start.iter_mut().for_each(|x| *x /= length);
         let context = Context::new(1);
-        let mut refinement = Refinement::new(&start, d, None).unwrap();
+        let mut refinement = Refinement::new(&start, d, None, 0).unwrap();
         refinement.add(&context, &Dense::row_major(&rows, n, d), None).unwrap();
         let refined = refinement.finish(&context).unwrap();
         let along = |j: usize| refined.components.iter().zip(vectors.col(j)).map(|(a, b)| a * b).sum::<f64>();

@@ -6,7 +6,7 @@
 //! | decay | c / (t0 + t) (Jain, Jin, Kakade, Netrapalli and Sidford 2016) |
 //! | AdaOja | of a chunk, one over the root of the sum of squares of its gradients so far (Henriksen and Ward 2019) |
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::linalg::times_power_of_two;
 use crate::memory::zeros;
 use crate::parallel::Context;
@@ -21,8 +21,6 @@ use serde::{Deserialize, Serialize};
 
 /// Purpose of the random numbers.
 const START: u8 = 0x64;
-/// What AdaOja's sums of squares begin with, squared.
-const FIRST_GRADIENT: f64 = 1e-10;
 
 /// k directions.
 #[derive(Serialize, Deserialize)]
@@ -63,7 +61,7 @@ impl Schedule {
             t0: params.t0.unwrap_or(0.0),
             rows: 0,
             chunks: 0,
-            gradients: crate::memory::filled(FIRST_GRADIENT, k, "gradients")?,
+            gradients: zeros(k, "gradients")?,
             energies: zeros(k, "energies")?,
             weight: 0.0,
         })
@@ -98,6 +96,13 @@ impl Schedule {
             Algorithm::AdaOja => self.gradient_step(chunk)?,
             _ => self.steps(chunk)?,
         };
+        if self.w.iter().any(|number| !number.is_finite()) {
+            return Err(Error::value(
+                "learning_rate",
+                "so large that directions have no end",
+                "a smaller one",
+            ));
+        }
         self.w = orthonormal_columns(context, &self.w, k)?;
         self.rows += m as u64;
         self.chunks += 1;
@@ -140,7 +145,9 @@ impl Schedule {
             *sum += gradient.iter().skip(j).step_by(k).map(|g| g * g).sum::<f64>();
         }
         for (at, number) in self.w.iter_mut().enumerate() {
-            *number += gradient[at] / self.gradients[at % k].sqrt();
+            if self.gradients[at % k] > 0.0 {
+                *number += gradient[at] / self.gradients[at % k].sqrt();
+            }
         }
         Ok(along)
     }

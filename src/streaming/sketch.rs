@@ -111,7 +111,7 @@ impl Sketch {
             }
             shift *= 16.0;
         }
-        Err(Error::Internal("the core of a linear sketch is not positive definite".into()))
+        Err(Error::value("X", "not among the rows that were taken in, when it was deleted", "rows that were"))
     }
 
     fn over_triangle(&self, shifted: &[f64], r: &Mat<f64>, shift: f64) -> Result<(Numbers, usize)> {

@@ -10,7 +10,7 @@ use crate::matrix::{Dense, Rows, first_non_finite};
 use crate::memory::{extend, reset, room_for};
 use crate::parallel::Context;
 use crate::random::Stream as Random;
-use crate::simd::norm_sq;
+use crate::simd::{axpy, norm_sq};
 use crate::streaming::heavy::{Heavy, Sifted};
 use crate::streaming::mean::{Centred, Total};
 use crate::streaming::numbers::Numbers;
@@ -50,6 +50,8 @@ pub struct Stream {
     pub(super) taken: u64,
     /// Sum of squared norms.
     pub(super) energy: f64,
+    /// Sums of squares that sums were the difference of, for what rounding has done to them.
+    pub(super) cancelled: f64,
     /// Sums of the weights and of their squares.
     pub(super) weights: [f64; 2],
     /// Of all rows that are summed up, less the shift; heavy ones are not among them.
@@ -129,6 +131,7 @@ impl Stream {
             exact: Waiting::new(plan.exact(), d)?,
             taken: 0,
             energy: 0.0,
+            cancelled: 0.0,
             weights: [0.0; 2],
             total: params.center.then(|| Total::new(d)).transpose()?,
             heavy: Heavy::new(plan.heavy, d)?,
@@ -164,7 +167,7 @@ impl Stream {
             && self.exact.fits(exact, d)
             && self.shift.as_ref().is_none_or(|shift| self.params.center && shift.len() == d)
             && self.unit.is_none_or(|unit| unit.abs() < 1100)
-            && [self.energy, self.weights[0], self.weights[1]]
+            && [self.energy, self.cancelled, self.weights[0], self.weights[1]]
                 .iter()
                 .all(|sum| *sum >= 0.0 && sum.is_finite())
             && self.total.as_ref().map_or(!self.params.center, |total| self.params.center && total.fits(d))
@@ -287,7 +290,7 @@ impl Stream {
         self.weigh(roots, 1.0);
         let number = self.taken;
         self.taken += m as u64;
-        if self.plan.sifts() && self.taken <= self.plan.exact() as u64 {
+        if self.plan.sifts() && self.taken <= self.plan.exact() as u64 && !self.exact.rows.is_empty() {
             (0..m).for_each(|i| self.exact.push(chunk.row(i), roots[i]));
             return Ok(());
         }
@@ -344,7 +347,7 @@ impl Stream {
     ) -> Result<Dense<'r, f64>> {
         let (m, d) = (rows.nrows(), rows.ncols());
         if self.params.center && self.shift.is_none() && self.summary.is_centred() {
-            self.shift = Some(mean_of(rows)?);
+            self.shift = mean_of(rows, roots)?;
         }
         let plain = self.shift.is_none() && self.unit.is_none() && roots.iter().all(|root| *root == 1.0);
         if plain && self.in_range(norms) {
@@ -367,6 +370,9 @@ impl Stream {
             let unit = self.unit.unwrap_or(0);
             own.iter_mut().for_each(|number| *number = times_power_of_two(*number, -unit));
             (0..m).for_each(|i| norms[i] = norm_sq(&own[i * d..][..d]));
+        }
+        if norms.iter().any(|norm_sq| !norm_sq.is_finite()) {
+            return Err(Error::value("X", "an array with differences out of range", "smaller numbers"));
         }
         Ok(Dense::row_major(own, m, d))
     }
@@ -400,6 +406,7 @@ impl Stream {
         let factor = times_power_of_two(1.0, self.unit.unwrap_or(0) - exponent);
         self.unit = Some(exponent);
         self.energy *= factor * factor;
+        self.cancelled *= factor * factor;
         self.exact.rows.scale(factor);
         self.heavy.scale(factor);
         self.summary.scale(factor);
@@ -501,7 +508,8 @@ impl Stream {
             }
         }
         self.held.roots.clear();
-        if self.plan.sifts() && self.taken <= self.plan.exact() as u64 {
+        let kept = self.taken <= self.plan.exact() as u64 && !self.exact.rows.is_empty();
+        if self.plan.sifts() && (kept || self.taken == 0) {
             return self.all_rows().map(Some);
         }
         Ok(None)
@@ -553,10 +561,11 @@ fn not_finite(context: &Context, block: &dyn Rows) -> Result<Error> {
     ))
 }
 
-/// The mean of some rows.
-fn mean_of(rows: Dense<'_, f64>) -> Result<Numbers> {
+/// The mean of those rows that have a weight; none if there are none.
+fn mean_of(rows: Dense<'_, f64>, roots: &[f64]) -> Result<Option<Numbers>> {
+    let weighted = || (0..rows.nrows()).filter(|&i| roots[i] > 0.0);
     let mut mean = Numbers::zeros(rows.ncols())?;
-    let share = 1.0 / rows.nrows() as f64;
-    (0..rows.nrows()).for_each(|i| crate::simd::axpy(share, rows.stored_row(i), &mut mean));
-    Ok(mean)
+    let share = 1.0 / weighted().count() as f64;
+    weighted().for_each(|i| axpy(share, rows.stored_row(i), &mut mean));
+    Ok(share.is_finite().then_some(mean))
 }

@@ -42,6 +42,8 @@ ALGORITHMS = (
     "oja_decay",
     "adaoja",
 )
+WEIGHTS = (1e-100, 1e100)
+"""Smallest and largest weight of a row: squares of weights are summed."""
 RATED = ("oja_fixed", "oja_decay")
 
 
@@ -131,6 +133,13 @@ def roots_of(
     weights = as_sample_weight(sample_weight, matrix.shape[0], accept_zero=accept_zero)
     if weights is None:
         return None
+    odd = (weights > 0.0) & ((weights < WEIGHTS[0]) | (weights > WEIGHTS[1]))
+    if odd.any():
+        raise InvalidInputError(
+            f"has {weights[odd][0]:.3g} at [{int(odd.argmax())}], expected zero or numbers from "
+            f"{WEIGHTS[0]:g} to {WEIGHTS[1]:g}",
+            argument="sample_weight",
+        )
     roots: npt.NDArray[np.float64] = np.sqrt(np.asarray(weights, dtype=np.float64))
     return roots
 

@@ -70,7 +70,8 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         - ``"frequent_directions"`` [3]_: deterministic, with a bound, in any order; the merge of two has the
           same guarantee.
         - ``"sketch"`` [4]_: linear, so that merges are exact and rows can be deleted; wants a gap of about
-          the root of d over `sketch_size`.
+          the root of d over `sketch_size`. With ``center=True`` the mean is taken off the sums, which costs
+          digits: rows whose mean is a million times their spread lose half of them.
         - ``"gram"``: :math:`X^T X` itself, d x d.
         - ``"oja_fixed"``, ``"oja_decay"``, ``"adaoja"`` [5]_: Oja's rule at one rate, to compare with.
 
@@ -248,9 +249,9 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             fresh._take_blocks(X)
         else:
             fresh._take(X, sample_weight, reset=True, accept_zero=False)
+        _ = fresh._answer  # which warns of rows in order
         self.__dict__.pop("feature_names_in_", None)
         self.__dict__.update(fresh.__dict__)
-        self._look_at_order()
         return self
 
     def _take_blocks(self, blocks: Any) -> None:
@@ -298,15 +299,31 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     def _take(self, X: object, sample_weight: object, *, reset: bool, accept_zero: bool = True) -> None:
         if not reset:
             self._check_unchanged()
-        matrix = samples(self, X, reset=reset)
+            self._add(X, sample_weight)
+            return
+        try:
+            self._begin(X, sample_weight, accept_zero)
+        except BaseException:
+            for name in ("n_features_in_", "feature_names_in_"):
+                self.__dict__.pop(name, None)
+            raise
+
+    def _begin(self, X: object, sample_weight: object, accept_zero: bool) -> None:
+        matrix = samples(self, X, reset=True)
         roots = roots_of(sample_weight, matrix, accept_zero=accept_zero)
-        state = new_state(self.get_params(deep=False), matrix.shape[1]) if reset else self._state
+        state = new_state(self.get_params(deep=False), matrix.shape[1])
         with named_for_estimators(getattr(self, "feature_names_in_", None)):
             state.add(matrix, roots=roots, threads=self._threads(matrix))
-        if reset:
-            self._state, self._dtype = state, np.dtype(matrix.dtype)
-            self._asked = {name: getattr(self, name) for name in STRUCTURE}
-            self._warned = False
+        self._state, self._dtype = state, np.dtype(matrix.dtype)
+        self._asked = {name: getattr(self, name) for name in STRUCTURE}
+        self._warned = False
+        self._changed()
+
+    def _add(self, X: object, sample_weight: object) -> None:
+        matrix = samples(self, X, reset=False)
+        roots = roots_of(sample_weight, matrix)
+        with named_for_estimators(getattr(self, "feature_names_in_", None)):
+            self._state.add(matrix, roots=roots, threads=self._threads(matrix))
         self._changed()
 
     def _check_unchanged(self) -> None:
@@ -427,7 +444,9 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         """
         answer = self._answer
         mean = answer["mean"]
-        refinement = _core.StreamingPCARefinement(answer["components"], mean=mean)
+        if is_iterator(X) and sample_weight is not None:
+            raise InvalidInputError("is given beside an iterator, expected None", argument="sample_weight")
+        refinement = _core.StreamingPCARefinement(answer["components"], mean=mean, unit=answer["unit"])
         blocks: Iterable[object] = X if is_iterator(X) else [X]  # type: ignore[assignment]
         rows = 0
         for block in blocks:
@@ -456,17 +475,19 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     @property
     def _answer(self) -> dict[str, Any]:
         check_is_fitted(self)
-        if "answer" not in self._cache:
+        # Another thread that adds rows begins another cache.
+        cache = self._cache
+        if "answer" not in cache:
             if self.n_samples_seen_ == 0:
                 raise InvalidInputError("has seen no rows, expected at least one", argument="X")
-            self._cache["answer"] = self._state.answer(threads=resolve_threads(self.n_jobs))
-            self._look_at_order()
-        answer: dict[str, Any] = self._cache["answer"]
+            cache["answer"] = self._state.answer(threads=resolve_threads(self.n_jobs))
+            self._look_at_order(cache["answer"])
+        answer: dict[str, Any] = cache["answer"]
         return answer
 
-    def _look_at_order(self) -> None:
+    def _look_at_order(self, answer: dict[str, Any]) -> None:
         """Warn, once, of rows that do not look shuffled."""
-        fall = self._answer["fall"]
+        fall = answer["fall"]
         ordered = fall is not None and fall > ORDERED
         if ordered and self._asked["order"] == "random" and self.algorithm_ in SUMMARIES and not self._warned:
             self._warned = True
@@ -594,15 +615,21 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         return certificate_of(answer, self._k, self.algorithm_, self._asked["order"], self._dtype)
 
     def _refined_certificate(self, answer: dict[str, Any], found: dict[str, Any]) -> Certificate:
-        before, after = found["rayleigh"], float(found["eigenvalues"][0])
+        before, relative = found["rayleigh"], float(found["relative"])
+        known = math.isfinite(relative)
+        rounding = float(np.finfo(np.float64).eps) * (self.n_samples_seen_ + self.n_features_in_)
+        about = "rows less the mean that the stream has found" if self._asked["center"] else "the rows"
         return Certificate(
-            quantity="|A'A v - λ v| / λ of the components before the second pass",
-            estimate=found["residual"] / before if before > 0.0 else math.nan,
-            bound=found["residual"] / before if before > 0.0 else math.nan,
-            confidence=1.0,
-            measured="a second pass over the rows",
-            note="the top eigenvalue is at least this one, whatever the rows are",
-            details={"rayleigh_quotient": {"kind": "deterministic", "value": before}, "eigenvalue": after},
+            quantity="|A'A v - λ v| / λ of the first component before the second pass",
+            estimate=relative,
+            bound=relative + rounding,
+            confidence=1.0 if known else None,
+            measured=f"a second pass over {about}" if known else "not measured",
+            note="the refined component is not measured" if known else "the rows have no energy along it",
+            details={
+                "rayleigh_quotient": {"kind": "deterministic", "value": before},
+                "eigenvalue": {"kind": "deterministic", "value": float(found["eigenvalues"][0])},
+            },
         )
 
     def explain(self) -> str:
@@ -738,7 +765,7 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
                 check_parameters(stream.get_params(deep=False))
             if words["fitted"] is not None:
                 stream._resume(state, words["fitted"])
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise StateError(f"cannot restore the state: its words do not make sense ({error})") from None
         return stream
 

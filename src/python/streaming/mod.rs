@@ -191,8 +191,13 @@ fn ended() -> Error {
 impl StreamingPCARefinement {
     /// Of components, one a row, and the mean of the rows.
     #[new]
-    #[pyo3(signature = (components, *, mean))]
-    fn new(py: Python<'_>, components: &Bound<'_, PyAny>, mean: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+    #[pyo3(signature = (components, *, mean, unit))]
+    fn new(
+        py: Python<'_>,
+        components: &Bound<'_, PyAny>,
+        mean: Option<&Bound<'_, PyAny>>,
+        unit: i32,
+    ) -> PyResult<Self> {
         let AnyInput::F64(components) = AnyInput::extract(components, "components")? else {
             return Err(Error::value("components", "in single precision", "float64").into());
         };
@@ -200,7 +205,7 @@ impl StreamingPCARefinement {
         let pass = enter(py, 1, None, |_| {
             let rows = Mat::copy_of(components.dense_view("components")?.t())?;
             let mean = mean.map(|mean| crate::memory::copied(mean.as_slice(), "the mean")).transpose()?;
-            Refinement::new(rows.as_slice(), rows.nrows(), mean)
+            Refinement::new(rows.as_slice(), rows.nrows(), mean, unit)
         })?;
         Ok(Self { pass: Mutex::new(Some(pass)) })
     }
@@ -236,6 +241,7 @@ impl StreamingPCARefinement {
         dict.set_item("eigenvalues", refined.eigenvalues.into_pyarray(py))?;
         dict.set_item("residual", refined.residual)?;
         dict.set_item("rayleigh", refined.rayleigh)?;
+        dict.set_item("relative", refined.relative)?;
         Ok(dict)
     }
 }
@@ -262,6 +268,7 @@ fn to_dict(py: Python<'_>, answer: Answer, d: usize) -> PyResult<Bound<'_, PyDic
     dict.set_item("sine", answer.sine)?;
     dict.set_item("growth", answer.growth.map(|grown| (grown.growth, grown.rate, grown.enough)))?;
     dict.set_item("merged", answer.merged)?;
+    dict.set_item("unit", answer.unit)?;
     dict.set_item("light", answer.light)?;
     Ok(dict)
 }

@@ -126,4 +126,4 @@ def test_rust_and_the_oracle_say_the_same():
             ours.append(correlation(StreamingPCA(random_state=seed).fit(A), v))
             stream = reference.auto(320, reference.random_normal(seed))
             oracle.append(reference.correlation(stream.partial_fit(A).top()[0][0], v))
-        assert abs(np.median(ours) - np.median(oracle)) < 0.01
+        assert abs(np.median(ours) - np.median(oracle)) < 0.02

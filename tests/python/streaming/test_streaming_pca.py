@@ -416,6 +416,74 @@ def test_variances_of_weighted_rows_are_those_of_weights_in_any_unit():
         assert_allclose(other.explained_variance_, pca.explained_variance_, rtol=1e-9)
 
 
+def test_certificates_cover_rounding_to_single_precision_far_shifts_and_second_passes():
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((400, 5)) * [1, 1, 1, 1, 1.5]
+    single = stream("gram").fit(A.astype(np.float32))
+    v, _ = instances.truth(A.astype(np.float32).astype(np.float64))
+    assert np.linalg.norm(single.components_[0] - v * (single.components_[0] @ v)) <= float(
+        single.certificate_
+    )
+    far = stream("gram", center=True).partial_fit(
+        np.vstack([np.full((32, 5), 1e12), A]), sample_weight=np.r_[np.zeros(32), np.ones(400)]
+    )
+    near = stream("gram", center=True).fit(A)
+    v, _ = instances.truth(A - A.mean(axis=0))
+    for pca in (near, far, near.copy().merge(far)):
+        found = pca.components_[0]
+        assert np.linalg.norm(found - v * (found @ v)) <= float(pca.certificate_)
+    tiny = 1e-90 * rng.standard_normal((500, 40))
+    pca = stream("frequent_directions", sketch_size=2).fit(tiny)
+    w = pca.components_[0]
+    B = 1e90 * tiny
+    expected = np.linalg.norm(B.T @ (B @ w) - w * np.sum((B @ w) ** 2)) / np.sum((B @ w) ** 2)
+    assert_allclose(float(pca.refine(tiny).certificate_), expected, rtol=1e-6)
+    nothing = stream("gram").fit(np.zeros((5, 3))).refine(np.zeros((5, 3)))
+    assert np.isnan(float(nothing.certificate_))
+
+
+@pytest.mark.parametrize("center", [False, True])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_weights_out_of_range_are_refused_and_large_entries_among_small_ones_are_kept(algorithm, center):
+    A = spiked(90, 7)
+    pca = stream(algorithm, center=center)
+    for weight in (1e-170, 1e170, 1e308):
+        with pytest.raises(InvalidInputError, match="sample_weight"):
+            pca.partial_fit(A, sample_weight=np.full(90, weight))
+    assert not hasattr(pca, "n_features_in_")
+    pca.partial_fit(A, sample_weight=np.full(90, 1e100))
+    assert np.isfinite(pca.components_).all()
+    A = spiked(700, 7)
+    A[500, 2] = 1e163
+    pca = stream(algorithm, center=center).fit(A)
+    assert_same_bits(pickle.loads(pickle.dumps(pca)), pca)
+
+
+def test_streams_of_oja_merge_one_after_the_other():
+    A = spiked(900, 12, 6.0)
+    pca = stream("oja").fit(A[:300])
+    for part in (A[300:600], A[600:]):
+        pca.merge(stream("oja").fit(part), approximate=True)
+    assert pca.n_samples_seen_ == 900
+    few = stream("oja").fit(A[:5]).merge(stream("oja").fit(A[5:9]), approximate=True).partial_fit(A[9:])
+    assert few.n_samples_seen_ == 900
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_rows_that_are_all_alike_are_in_no_order(algorithm):
+    row = np.random.default_rng(0).standard_normal(320)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for rows in (np.tile(row, (1000, 1)), np.tile(row, (1000, 1)) * np.resize([1, -1], (1000, 1))):
+            pca = stream(algorithm).fit(rows)
+            assert abs(pca.components_[0] @ row) / np.linalg.norm(row) > 1 - 1e-6
+
+
+def test_directions_without_end_are_told():
+    with pytest.raises(InvalidInputError, match="learning_rate"):
+        stream("oja_fixed", learning_rate=1e30).fit(spiked(3000, 5))
+
+
 def test_damaged_bytes_are_refused():
     data = stream("auto").fit(spiked(200, 7)).to_bytes()
     for damaged in (b"", data[:50], data[:-1], data[:200] + b"x" + data[201:]):
