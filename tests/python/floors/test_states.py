@@ -151,11 +151,14 @@ def test_a_child_forked_by_a_handler_in_the_middle_of_a_call_works_or_says_so(n_
 def test_an_interrupted_block_is_not_in_and_may_come_again(kind):
     make, add = STREAMS[kind]
     ended = {"interrupted": 0, "undisturbed": 0}
+    start = time.perf_counter()
+    add(make(), ALL, n_jobs=1)
+    seconds = time.perf_counter() - start
     for trial in range(24):
         stream = add(make(), HEAD)
         before = stream.to_bytes()
         try:
-            with interrupted(0.002 * (1 + trial % 12), LookupError):
+            with interrupted(seconds * (1 + trial % 12) / 12, LookupError):
                 add(stream, ALL, n_jobs=1 + trial % 2)
             ended["undisturbed"] += 1
         except LookupError:

@@ -39,7 +39,8 @@ def assert_same(ours, theirs, X):
     assert_allclose(ours.predict(X), theirs.predict(X).reshape(ours.predict(X).shape), rtol=1e-7)
     if ours.store_cv_results:
         assert ours.cv_results_.shape == theirs.cv_results_.shape
-        assert_allclose(ours.cv_results_, theirs.cv_results_, rtol=1e-7, atol=1e-12)
+        # A row that is nearly all there is of a direction: its error is over one less its leverage.
+        assert_allclose(ours.cv_results_, theirs.cv_results_, rtol=1e-6, atol=1e-12)
 
 
 @pytest.mark.parametrize("request_of", REQUESTS)
