@@ -10,7 +10,7 @@
 //! | Q, S, W | d x b: directions, A'A Q of the open block, b directions of the past times their singular values |
 //! | m, f | rows of the open block, and the sum of their squared norms |
 //! | mass | rows that W stands for |
-//! | θ | per row, Ritz values of a block on the Q that was fixed before: what directions have in rows they are not made of |
+//! | θ | per row, what each column of Q had in the last block, which it is not made of, less two standard errors |
 
 use crate::error::Result;
 use crate::memory::zeros;
@@ -49,10 +49,11 @@ pub struct BlockPower {
     energy: f64,
     mass: f64,
     total: u64,
-    /// What the first direction has in the open block.
-    first: f64,
-    /// θ of the last block, descending.
-    ritz: Numbers,
+    /// Sums over the open block of <x, q>^2 and of <x, q>^4 for each column q of Q.
+    squares: Numbers,
+    fourths: Numbers,
+    /// θ, descending.
+    lasting: Numbers,
     /// Whether the first direction is the one that it was in the block before.
     steady: bool,
     /// Whether W holds anything, and whether the last block pointed where it does.
@@ -80,8 +81,9 @@ impl BlockPower {
             energy: 0.0,
             mass: 0.0,
             total: 0,
-            first: 0.0,
-            ritz: Numbers::zeros(b)?,
+            squares: Numbers::zeros(b)?,
+            fourths: Numbers::zeros(b)?,
+            lasting: Numbers::zeros(b)?,
             steady: false,
             formed: false,
             agreed: false,
@@ -98,7 +100,9 @@ impl BlockPower {
             q: self.q.copy()?,
             s: self.s.copy()?,
             w: self.w.copy()?,
-            ritz: self.ritz.copy()?,
+            squares: self.squares.copy()?,
+            fourths: self.fourths.copy()?,
+            lasting: self.lasting.copy()?,
             rates: self.rates.copy()?,
             ..*self
         })
@@ -110,8 +114,8 @@ impl BlockPower {
         (self.b, self.k, self.seed) == (b, k.min(b), seed)
             && [&self.q, &self.s, &self.w].iter().all(|numbers| numbers.len() == d * b)
             && self.block > 0
-            && self.ritz.len() == b
-            && [self.energy, self.mass, self.first].iter().all(|number| *number >= 0.0 && number.is_finite())
+            && [&self.squares, &self.fourths, &self.lasting].iter().all(|numbers| numbers.len() == b)
+            && [self.energy, self.mass].iter().all(|number| *number >= 0.0 && number.is_finite())
             && self.rates.fits()
     }
 
@@ -137,12 +141,14 @@ impl BlockPower {
         add_outer(x, stride, &y, b, &mut self.s);
         let mut wanted = 0.0;
         for (row, norm_sq) in y.chunks_exact(b).zip(chunk.norms) {
-            let square = row[0] * row[0];
+            for (j, along) in row.iter().enumerate() {
+                self.squares[j] += along * along;
+                self.fourths[j] += along.powi(4);
+            }
             wanted += row[..self.k].iter().map(|along| along * along).sum::<f64>();
-            self.first += square;
             self.energy += norm_sq;
             if self.steady {
-                self.rates.add(square);
+                self.rates.add(row[0] * row[0]);
             }
         }
         self.rows += m as u64;
@@ -157,7 +163,8 @@ impl BlockPower {
     fn close(&mut self, context: &Context) -> Result<()> {
         self.rates.close()?;
         let (rows, energy) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.energy));
-        let (b, first) = (self.b, std::mem::take(&mut self.first));
+        let (b, first) = (self.b, self.squares[0]);
+        self.count(rows);
         let core = inner(&self.q, b, &self.s, b)?;
         let trace: f64 = (0..b).map(|j| core[j * b + j]).sum();
         if trace <= UNSEEN * energy || trace <= 0.0 {
@@ -166,7 +173,7 @@ impl BlockPower {
             self.mass += rows as f64;
             return self.draw(context);
         }
-        let new = self.nystrom(&core, rows)?;
+        let new = self.nystrom(&core)?;
         self.s.fill(0.0);
         let (mut overlap, norm_sq) = self.overlap(&new)?;
         if overlap < AGREED && self.agreed && 2.0 * first / rows as f64 * self.mass >= norm_sq {
@@ -186,11 +193,23 @@ impl BlockPower {
         Ok(())
     }
 
+    /// Ends the sums of so many rows.
+    fn count(&mut self, rows: u64) {
+        let rows = rows as f64;
+        for j in 0..self.b {
+            let mean = self.squares[j] / rows;
+            let variance = (self.fourths[j] / rows - mean * mean).max(0.0);
+            self.lasting[j] = (mean - 2.0 * (variance / rows).sqrt()).max(0.0);
+        }
+        self.lasting.sort_by(|a, b| b.total_cmp(a));
+        self.squares.fill(0.0);
+        self.fourths.fill(0.0);
+    }
+
     /// The block's summary: N, d x b, with columns s_k u_k and N N' = S (Q'S)^+ S'.
-    fn nystrom(&mut self, core: &[f64], rows: u64) -> Result<Numbers> {
+    fn nystrom(&self, core: &[f64]) -> Result<Numbers> {
         let b = self.b;
         let (values, mut vectors) = leading_pairs(core, b, b)?;
-        self.ritz.iter_mut().zip(&values).for_each(|(ritz, value)| *ritz = value.max(0.0) / rows as f64);
         for at in 0..b * b {
             vectors[at] /= values[at % b].max(SEEN * values[0]).sqrt();
         }
@@ -260,7 +279,9 @@ impl BlockPower {
         self.rates.turn();
         self.mass = self.total as f64;
         self.s.fill(0.0);
-        (self.rows, self.first, self.energy) = (0, 0.0, 0.0);
+        (self.rows, self.energy) = (0, 0.0);
+        self.squares.fill(0.0);
+        self.fourths.fill(0.0);
         if self.formed {
             self.q = orthonormal_columns(context, &self.w, self.b)?;
         }
@@ -282,15 +303,15 @@ impl BlockPower {
     }
 
     /// L, d x b, whose L L' stands for the Gram matrix of all light rows, and how many columns it has. Directions that still
-    /// change have more in the rows that they are made of than in others: they stand for what the last block had in theirs,
-    /// lest heavy rows lose to noise.
+    /// change have more in the rows that they are made of than in others: they stand for what the last block surely had in
+    /// its own, lest heavy rows lose to noise.
     pub fn factor(&self) -> Result<(Numbers, usize)> {
         let (b, total) = (self.b, self.total as f64);
         let mut factor = self.w.copy()?;
         let squares = inner(&self.w, b, &self.w, b)?;
         for j in 0..b {
             let (square, most) = (squares[j * b + j], total / self.mass.max(1.0));
-            let stretch = if self.agreed || square == 0.0 { most } else { total * self.ritz[j] / square };
+            let stretch = if self.agreed || square == 0.0 { most } else { total * self.lasting[j] / square };
             let root = stretch.clamp(1.0, most.max(1.0)).sqrt();
             factor.iter_mut().skip(j).step_by(b).for_each(|number| *number *= root);
         }
@@ -319,8 +340,9 @@ impl BlockPower {
         self.w.scale(factor);
         self.s.scale(factor * factor);
         self.energy *= factor * factor;
-        self.first *= factor * factor;
-        self.ritz.scale(factor * factor);
+        self.squares.scale(factor.powi(2));
+        self.lasting.scale(factor.powi(2));
+        self.fourths.scale(factor.powi(4));
         self.rates.scale(factor);
     }
 }

@@ -359,7 +359,7 @@ def test_eigenvalues_keep_their_size_and_order_while_directions_still_change():
     narrow = rng.standard_normal((10_000, 320)) * np.r_[1.2, 1.164, np.ones(318)]
     for algorithm in ("auto", "block_power"):
         value = stream(algorithm).fit(narrow).eigenvalues_[0]
-        assert 0.7 < value / instances.truth(narrow)[1][0] < 1.1
+        assert 0.6 < value / instances.truth(narrow)[1][0] < 1.1
 
 
 def test_a_sketch_of_rows_that_are_all_the_same_has_no_direction():
