@@ -1,19 +1,22 @@
-"""What all estimators have in common: samples as scikit-learn wants them, errors in its names."""
+"""What all estimators have in common: samples as scikit-learn wants them, errors in its names, bytes."""
 
+import json
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 from ._frames import is_frame, name_column
 from ._sparse import is_sparse
+from ._stream import Saved
 from ._validation import Matrix, as_samples, copying
-from .exceptions import InvalidInputError, InvalidTypeError, NearlinError
+from .exceptions import InvalidInputError, InvalidTypeError, NearlinError, StateError
 
-__all__ = ["in_our_words", "named_for_estimators", "samples", "settings_of"]
+__all__ = ["SavedEstimator", "in_our_words", "named_for_estimators", "plain", "samples"]
 
 NAMES: dict[str | None, str] = {"A": "X", "b": "y", "ridge": "alpha"}
 """What scikit-learn calls the arguments of functions."""
@@ -26,6 +29,76 @@ SETTINGS = ("_sklearn_output_config", "_metadata_request")
 def settings_of(estimator: object) -> dict[str, Any]:
     """Return what copies and pickles have beside what is fitted."""
     return {name: vars(estimator)[name] for name in SETTINGS if name in vars(estimator)}
+
+
+def plain(value: object) -> object:
+    """Return NumPy's numbers as Python's."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+class SavedEstimator(Saved, BaseEstimator):
+    """An estimator around a state in the core, which its copies and its bytes have."""
+
+    _state: Any
+
+    @staticmethod
+    def _unfitted() -> Any:
+        """Return a state to be written where there is none."""
+        raise NotImplementedError
+
+    def _words(self) -> dict[str, Any]:
+        """Return what is written beside a state."""
+        raise NotImplementedError
+
+    def _resume(self, state: Any, words: dict[str, Any]) -> None:
+        """Go on with a state, and what was written beside it."""
+        raise NotImplementedError
+
+    def _beside(self) -> dict[str, Any]:
+        """Return what copies and pickles have that is not in the bytes."""
+        return settings_of(self)
+
+    def copy(self) -> Self:
+        """Return an independent copy."""
+        twin = type(self)(**self.get_params(deep=False))
+        if self.__sklearn_is_fitted__():
+            twin._resume(self._state.copy(), self._words())
+        twin.__dict__.update(self._beside())
+        return twin
+
+    def to_bytes(self) -> bytes:
+        """Return the state and the parameters as bytes, with version and checksum.
+
+        Raises
+        ------
+        StateError
+            If a parameter is no number, string, truth value or None, as a generator for `random_state` is.
+        """
+        parameters = {name: plain(value) for name, value in self.get_params(deep=False).items()}
+        try:
+            return self._bytes({"parameters": parameters})
+        except TypeError:
+            raise StateError(
+                "cannot write the state: `random_state` is a generator, expected an integer or None"
+            ) from None
+
+    def _bytes(self, words: dict[str, Any]) -> bytes:
+        fitted = self.__sklearn_is_fitted__()
+        state = self._state if fitted else self._unfitted()
+        words = {**words, "fitted": self._words() if fitted else None}
+        data: bytes = state.to_bytes(json.dumps(words))
+        return data
+
+    @classmethod
+    def _restored(cls, data: bytes, parameters: dict[str, Any] | None = None) -> Self:
+        raise NotImplementedError
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        made = self._bytes({}), self.get_params(deep=False)
+        return type(self)._restored, made, self._beside() or None
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_state")
 
 
 def samples(estimator: Any, X: object, *, reset: bool | None, finite: bool = False, **more: Any) -> Matrix:

@@ -96,15 +96,15 @@ impl Stream {
             * (last.energy + last.cancelled);
         let slack = if few.is_some() { Some(rounding) } else { last.summary.slack(rounding) };
         answer.sine = slack.and_then(|slack| answer.sine_within(slack, k.min(d)));
-        answer.leave_unit(last.unit.unwrap_or(0))?;
+        answer.leave_unit()?;
         if let (Some(mean), Some(shift)) = (&mut answer.mean, &last.shift) {
             mean.iter_mut().zip(shift.iter()).for_each(|(mean, shift)| *mean += shift);
         }
         Ok(answer)
     }
 
-    /// Takes the mean of all rows off these, which are not summed up, the last of which is room for one more: what the
-    /// summary, which is about its own mean, lacks.
+    /// Takes the mean of all rows off these, which are not summed up, and puts one behind them: what the summary, which is
+    /// about its own mean, lacks.
     fn centre(&self, rows: &mut Numbers, roots: &[f64]) -> Result<Option<Mean>> {
         let Some(light) = &self.total else { return Ok(None) };
         let (d, mut all) = (self.plan.d, light.copy()?);
@@ -147,7 +147,8 @@ impl Answer {
     }
 
     /// From rows divided by two to that power to rows as they were.
-    fn leave_unit(&mut self, unit: i32) -> Result<()> {
+    fn leave_unit(&mut self) -> Result<()> {
+        let unit = self.unit;
         let values = || self.eigenvalues.iter();
         let root = |value: &f64| times_power_of_two(value.sqrt(), unit);
         self.singular_values = collected(values().map(root), "singular values")?;

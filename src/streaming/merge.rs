@@ -10,9 +10,12 @@ use crate::simd::{dot, norm_sq};
 use crate::streaming::mean::{Total, root_of_harmonic};
 use crate::streaming::numbers::Numbers;
 use crate::streaming::params::{Algorithm, Params};
-use crate::streaming::rows::{CHUNK, Chunk};
+use crate::streaming::rows::Chunk;
 use crate::streaming::stream::{Stream, Work};
 use crate::streaming::summary::Summary;
+
+/// The number of rows of another stream: they count as later than those of this one.
+const LATER: u64 = u64::MAX / 2;
 
 impl Stream {
     /// One stream of the rows of both, those of this one first.
@@ -82,7 +85,7 @@ impl Stream {
         for (row, root) in rows.chunks_exact_mut(self.plan.d.max(1)).zip(&roots) {
             row.iter_mut().zip(moved.iter()).for_each(|(number, moved)| *number += root * moved);
         }
-        self.sum_up(context, &rows, &roots)
+        self.sum_up(context, &rows, &roots, LATER, Work::default().aside())
     }
 
     /// The stream with what its ladder says in the place of the ladder.
@@ -97,25 +100,12 @@ impl Stream {
         }
         (same.shift, same.unit, same.total) = (former.shift, former.unit, former.total);
         (same.seen, same.taken) = (former.seen, former.taken);
-        (same.energy, same.weights) = (former.energy, former.weights);
+        (same.energy, same.cancelled, same.weights) = (former.energy, former.cancelled, former.weights);
         (same.n_merged, same.deleted) = (former.n_merged, former.deleted);
         same.summary.begin_with(context, &ladder.factor()?.0, ladder.rows())?;
         let (rows, roots) = (self.heavy.copy_of_rows()?, self.heavy.roots()?);
-        same.sum_up(context, &rows, &roots)?;
+        same.sum_up(context, &rows, &roots, LATER, Work::default().aside())?;
         Ok(same)
-    }
-
-    /// Sums up rows that are as this stream has them, and already counted.
-    fn sum_up(&mut self, context: &Context, rows: &[f64], roots: &[f64]) -> Result<()> {
-        let (d, mut work) = (self.plan.d, Work::default());
-        for (rows, roots) in rows.chunks(CHUNK * d).zip(roots.chunks(CHUNK)) {
-            let mut norms = [0.0; CHUNK];
-            rows.chunks_exact(d).zip(&mut norms).for_each(|(row, norm)| *norm = norm_sq(row));
-            let chunk =
-                Chunk { rows: Dense::row_major(rows, roots.len(), d), norms: &norms[..roots.len()], roots };
-            self.absorb(context, chunk, u64::MAX / 2, work.aside())?;
-        }
-        Ok(())
     }
 
     /// What squared norms are more, together, once all rows are so much more; and how large the numbers are that this is the

@@ -55,12 +55,10 @@ impl Mixed {
         let Plan { algorithm, d, width, .. } = *plan;
         let sound = |score: &f64| *score >= 0.0 && score.is_finite();
         self.scores.iter().all(sound)
-            && self.block_power.as_ref().map_or(algorithm == Algorithm::Incremental, |block_power| {
-                algorithm != Algorithm::Incremental && block_power.fits((d, width, params.k), params.seed)
-            })
-            && self.incremental.as_ref().map_or(algorithm == Algorithm::BlockPower, |incremental| {
-                algorithm != Algorithm::BlockPower && incremental.fits(d, width, params.k)
-            })
+            && self.block_power.is_some() == (algorithm != Algorithm::Incremental)
+            && self.incremental.is_some() == (algorithm != Algorithm::BlockPower)
+            && self.block_power.as_ref().is_none_or(|own| own.fits((d, width, params.k), params.seed))
+            && self.incremental.as_ref().is_none_or(|own| own.fits(d, width, params.k))
     }
 
     /// Takes light rows in.

@@ -4,33 +4,6 @@ use crate::error::{Error, Result};
 use crate::streaming::rows::CHUNK;
 use serde::{Deserialize, Serialize};
 
-impl Algorithm {
-    /// All of them by name, as `nearlin.StreamingPCA` has them; `Mixed` is what `auto` is where A'A is too large.
-    pub const NAMES: [(&'static str, Self); 11] = [
-        ("auto", Self::Auto),
-        ("block_power", Self::BlockPower),
-        ("incremental", Self::Incremental),
-        ("block_power+incremental", Self::Mixed),
-        ("oja", Self::Oja),
-        ("frequent_directions", Self::FrequentDirections),
-        ("sketch", Self::Sketch),
-        ("gram", Self::Gram),
-        ("oja_fixed", Self::OjaFixed),
-        ("oja_decay", Self::OjaDecay),
-        ("adaoja", Self::AdaOja),
-    ];
-
-    /// Whether heavy rows are kept apart.
-    fn sifts(self) -> bool {
-        matches!(self, Self::BlockPower | Self::Incremental | Self::Mixed | Self::Oja)
-    }
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        Self::NAMES.iter().find(|(_, algorithm)| *algorithm == self).map_or("", |(name, _)| name)
-    }
-}
-
 /// How rows are summed up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Algorithm {
@@ -56,6 +29,33 @@ pub enum Algorithm {
     OjaDecay,
     /// Oja's rule at the rate that gradients have so far (Henriksen and Ward 2019).
     AdaOja,
+}
+
+impl Algorithm {
+    /// All of them by name, as `nearlin.StreamingPCA` has them; `Mixed` is what `auto` is where A'A is too large.
+    pub const NAMES: [(&'static str, Self); 11] = [
+        ("auto", Self::Auto),
+        ("block_power", Self::BlockPower),
+        ("incremental", Self::Incremental),
+        ("block_power+incremental", Self::Mixed),
+        ("oja", Self::Oja),
+        ("frequent_directions", Self::FrequentDirections),
+        ("sketch", Self::Sketch),
+        ("gram", Self::Gram),
+        ("oja_fixed", Self::OjaFixed),
+        ("oja_decay", Self::OjaDecay),
+        ("adaoja", Self::AdaOja),
+    ];
+
+    /// Whether heavy rows are kept apart.
+    fn sifts(self) -> bool {
+        matches!(self, Self::BlockPower | Self::Incremental | Self::Mixed | Self::Oja)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, algorithm)| *algorithm == self).map_or("", |(name, _)| name)
+    }
 }
 
 /// In what order rows come.

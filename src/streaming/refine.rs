@@ -4,7 +4,7 @@
 //! angles shrink by about the gap. |Z - V (V'Z)| says how far V was from an invariant subspace.
 
 use crate::error::{Error, Result};
-use crate::linalg::{cholesky, invert_upper, times_power_of_two};
+use crate::linalg::{cholesky, times_power_of_two};
 use crate::matrix::{Mat, Rows};
 use crate::memory::zeros;
 use crate::parallel::Context;
@@ -12,7 +12,7 @@ use crate::simd::{add_outer, axpy, small_product};
 use crate::streaming::numbers::Numbers;
 use crate::streaming::rows::CHUNK;
 use crate::streaming::stack::rows_of;
-use crate::streaming::tall::{inner, leading_pairs, times, transposed};
+use crate::streaming::tall::{inner, leading_pairs, over_upper, times, transposed};
 
 /// V, Z and the mean that rows are taken less.
 pub struct Refinement {
@@ -113,11 +113,7 @@ impl Refinement {
             (0..k).for_each(|j| eigenvalues[j] = whole(core[(j, j)]));
             return Ok(Refined { components: all, eigenvalues, residual, rayleigh, relative });
         };
-        let inverse = invert_upper(r.as_ref())?;
-        let mut c = zeros(k * k, "a small matrix")?;
-        (0..k * k).for_each(|at| c[at] = inverse[(at / k, at % k)]);
-        let mut half = Numbers::zeros(self.z.len())?;
-        times(&self.z, k, &c, k, &mut half, false);
+        let half = over_upper(&self.z, k, &r)?;
         let (values, turn) = leading_pairs(&inner(&half, k, &half, k)?, k, k)?;
         let mut directions = Numbers::zeros(self.z.len())?;
         times(&half, k, &turn, k, &mut directions, false);

@@ -3,7 +3,7 @@
 //! The price of exact merges and of deletions: R of about the root of d / l, where other summaries see a constant gap.
 
 use crate::error::{Error, Result};
-use crate::linalg::{cholesky, invert_upper};
+use crate::linalg::cholesky;
 use crate::matrix::Mat;
 use crate::memory::zeros;
 use crate::random::Stream as Random;
@@ -11,7 +11,7 @@ use crate::simd::{add_outer, norm_sq, small_product};
 use crate::streaming::mean::Total;
 use crate::streaming::numbers::Numbers;
 use crate::streaming::rows::Chunk;
-use crate::streaming::tall::{inner, leading_pairs, times};
+use crate::streaming::tall::{inner, leading_pairs, over_upper, times};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -107,19 +107,16 @@ impl Sketch {
             let core = inner(&omega, l, &shifted, l)?;
             let core = Mat::from_fn(l, l, |i, j| 0.5 * (core[i * l + j] + core[j * l + i]))?;
             if let Some(r) = cholesky(&core)? {
-                return self.over_triangle(&shifted, &r, shift);
+                return self.unshifted(&shifted, &r, shift);
             }
             shift *= 16.0;
         }
         Err(Error::value("X", "not among the rows that were taken in, when it was deleted", "rows that were"))
     }
 
-    fn over_triangle(&self, shifted: &[f64], r: &Mat<f64>, shift: f64) -> Result<(Numbers, usize)> {
-        let (l, inverse) = (self.l, invert_upper(r.as_ref())?);
-        let mut c = zeros(l * l, "a small matrix")?;
-        (0..l * l).for_each(|at| c[at] = inverse[(at / l, at % l)]);
-        let mut half = Numbers::zeros(self.y.len())?;
-        times(shifted, l, &c, l, &mut half, false);
+    fn unshifted(&self, shifted: &[f64], r: &Mat<f64>, shift: f64) -> Result<(Numbers, usize)> {
+        let l = self.l;
+        let half = over_upper(shifted, l, r)?;
         let (squares, mut turn) = leading_pairs(&inner(&half, l, &half, l)?, l, l)?;
         for at in 0..l * l {
             let square = squares[at % l];

@@ -294,28 +294,35 @@ impl Stream {
             (0..m).for_each(|i| self.exact.push(chunk.row(i), roots[i]));
             return Ok(());
         }
-        self.replay(context, (sifted, centred))?;
+        // Once there are more rows than are kept, the first ones are summed up like all others.
+        let none = Waiting { rows: Numbers::zeros(0)?, roots: Vec::new() };
+        let first = std::mem::replace(&mut self.exact, none);
+        self.sum_up(context, &first.rows, &first.roots, 0, (sifted, centred))?;
         self.absorb(context, chunk, number, (sifted, centred))
     }
 
-    /// Sums up the first rows, once there are more than are kept.
-    fn replay(&mut self, context: &Context, (sifted, centred): Aside<'_>) -> Result<()> {
-        let none = Waiting { rows: Numbers::zeros(0)?, roots: Vec::new() };
-        let Waiting { rows, roots } = std::mem::replace(&mut self.exact, none);
-        let d = self.plan.d;
+    /// Sums up rows that are as this stream has them and already counted; the first of them is that number.
+    pub(super) fn sum_up(
+        &mut self,
+        context: &Context,
+        rows: &[f64],
+        roots: &[f64],
+        number: u64,
+        (sifted, centred): Aside<'_>,
+    ) -> Result<()> {
+        let (d, mut norms) = (self.plan.d, Vec::new());
         for first in (0..roots.len()).step_by(CHUNK) {
             let last = roots.len().min(first + CHUNK);
             let rows = Dense::row_major(&rows[first * d..last * d], last - first, d);
-            let mut norms = [0.0; CHUNK];
-            (0..last - first).for_each(|i| norms[i] = norm_sq(rows.stored_row(i)));
-            let chunk = Chunk { rows, norms: &norms[..last - first], roots: &roots[first..last] };
-            self.absorb(context, chunk, first as u64, (&mut *sifted, &mut *centred))?;
+            squared_norms(rows, &mut norms)?;
+            let chunk = Chunk { rows, norms: &norms, roots: &roots[first..last] };
+            self.absorb(context, chunk, number + first as u64, (&mut *sifted, &mut *centred))?;
         }
         Ok(())
     }
 
     /// Sums up a chunk, whose first row is that number.
-    pub(super) fn absorb(
+    fn absorb(
         &mut self,
         context: &Context,
         chunk: Chunk<'_>,

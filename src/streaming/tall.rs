@@ -1,7 +1,7 @@
 //! Tall matrices, d x b and row after row, and the few things that are done with them.
 
 use crate::error::Result;
-use crate::linalg::{Scratch, leading_eigh_into, leading_eigh_scratch, orthonormal};
+use crate::linalg::{Scratch, invert_upper, leading_eigh_into, leading_eigh_scratch, orthonormal};
 use crate::matrix::{Dense, DenseMut, Mat};
 use crate::memory::zeros;
 use crate::parallel::Context;
@@ -63,6 +63,15 @@ pub fn orthonormal_columns(context: &Context, a: &[f64], b: usize) -> Result<Num
     let mut rows = Numbers::zeros(a.len())?;
     DenseMut::row_major(&mut rows, d, b).copy_from(basis.as_ref());
     Ok(rows)
+}
+
+/// A R^-1, of an upper triangle R of order b.
+pub fn over_upper(a: &[f64], b: usize, r: &Mat<f64>) -> Result<Numbers> {
+    let (inverse, mut rows) = (invert_upper(r.as_ref())?, zeros(b * b, SMALL)?);
+    DenseMut::row_major(&mut rows, b, b).copy_from(inverse.as_ref());
+    let mut quotient = Numbers::zeros(a.len())?;
+    times(a, b, &rows, b, &mut quotient, false);
+    Ok(quotient)
 }
 
 /// The transpose of a matrix of so many rows and columns, row after row.

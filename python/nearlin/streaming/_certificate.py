@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 
 from nearlin._certificate import Certificate
+from nearlin._warn import warn
+from nearlin.exceptions import OrderWarning
 
-__all__ = ["ORDERED", "certificate_of", "gap_of"]
+__all__ = ["certificate_of", "gap_of", "is_ordered", "warn_of_order"]
 
 ORDERED = 6.0
 """Standard errors by which a rate may fall while rows still look shuffled."""
@@ -29,7 +31,6 @@ def certificate_of(
     values, fall = answer["eigenvalues"], answer["fall"]
     largest = float(values[0]) if len(values) else 0.0
     gap, details = gap_of(values, k), _details(answer, k)
-    ordered = fall is not None and fall > ORDERED and order == "random"
     notes = []
     if answer["merged"]:
         notes.append(f"{answer['merged'] + 1} streams were merged")
@@ -38,7 +39,7 @@ def certificate_of(
     measured = "not measured"
     if not largest > 0.0:
         notes.append("there are no rows, or all are zero")
-    elif ordered and algorithm in SUMMARIES:
+    elif is_ordered(answer, algorithm, order):
         notes.append(
             f"the rows do not look shuffled (order statistic {fall:.1f}): shuffle them, or order='arbitrary'"
         )
@@ -63,6 +64,21 @@ def certificate_of(
         measured=measured,
         note="; ".join(notes) or None,
         details=details,
+    )
+
+
+def is_ordered(answer: dict[str, Any], algorithm: str, order: str) -> bool:
+    """Tell whether rows that were to be shuffled do not look so."""
+    fall = answer["fall"]
+    return fall is not None and fall > ORDERED and order == "random" and algorithm in SUMMARIES
+
+
+def warn_of_order(answer: dict[str, Any], remedies: str) -> None:
+    """Warn of rows that do not look shuffled."""
+    warn(
+        f"rows do not look shuffled: the energy of a direction fell by {answer['fall']:.1f} standard errors; "
+        f"shuffle them, {remedies}",
+        OrderWarning,
     )
 
 

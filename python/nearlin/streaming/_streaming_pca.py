@@ -16,13 +16,11 @@ from sklearn.utils.validation import check_is_fitted
 from nearlin import _core
 from nearlin._certificate import Certificate
 from nearlin._config import resolve_threads
-from nearlin._estimator import in_our_words, named_for_estimators, samples
-from nearlin._stream import Saved
+from nearlin._estimator import SavedEstimator, in_our_words, named_for_estimators, plain, samples
 from nearlin._validation import Float, Matrix, as_matrix
-from nearlin._warn import warn
-from nearlin.exceptions import InvalidInputError, InvalidTypeError, OrderWarning, ShapeError, StateError
+from nearlin.exceptions import InvalidInputError, InvalidTypeError, ShapeError, StateError
 
-from ._certificate import ORDERED, SUMMARIES, certificate_of, gap_of
+from ._certificate import certificate_of, gap_of, is_ordered, warn_of_order
 from ._stream_of_rows import check_parameters, explained, in_block, is_iterator, new_state, roots_of
 
 __all__ = ["StreamingPCA"]
@@ -45,7 +43,7 @@ STRUCTURE = (
 """Parameters that make a stream what it is."""
 
 
-class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     r"""Top eigenvectors of :math:`X^T X` from one pass over the rows; it does not centre by default.
 
     The state is of some dozens of rows, whatever number goes by, and what it says can be read at any time.
@@ -294,8 +292,6 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         self._take(X, sample_weight, reset=not self.__sklearn_is_fitted__())
         return self
 
-    _state: Any
-
     def _take(self, X: object, sample_weight: object, *, reset: bool, accept_zero: bool = True) -> None:
         if not reset:
             self._check_unchanged()
@@ -487,16 +483,10 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     def _look_at_order(self, answer: dict[str, Any]) -> None:
         """Warn, once, of rows that do not look shuffled."""
-        fall = answer["fall"]
-        ordered = fall is not None and fall > ORDERED
-        if ordered and self._asked["order"] == "random" and self.algorithm_ in SUMMARIES and not self._warned:
+        if is_ordered(answer, self.algorithm_, self._asked["order"]) and not self._warned:
             self._warned = True
             other = "order='arbitrary'" if self._k == 1 else "algorithm='frequent_directions'"
-            warn(
-                f"rows do not look shuffled: the energy of a direction fell by {fall:.1f} standard errors; "
-                f"shuffle them, take a shuffle_buffer, or {other}",
-                OrderWarning,
-            )
+            warn_of_order(answer, f"take a shuffle_buffer, or {other}")
 
     @property
     def _k(self) -> int:
@@ -698,14 +688,6 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     # ---------------------------------------------------------------- copies and bytes
 
-    def copy(self) -> Self:
-        """Return an independent copy, a stream that goes on as this one would."""
-        twin = type(self)(**self.get_params(deep=False))
-        if self.__sklearn_is_fitted__():
-            twin._resume(self._state.copy(), self._words())
-        twin.__dict__.update(self._beside())
-        return twin
-
     def _beside(self) -> dict[str, Any]:
         """Return what copies have that is not in the bytes: settings of scikit-learn, what is refined."""
         known = {*self.get_params(deep=False), "_state", "_dtype", "_asked", "_warned", "_cache"}
@@ -714,35 +696,16 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             {"_cache": dict(self._cache)} if "refined" in self.__dict__.get("_cache", {}) else {}
         )
 
-    def to_bytes(self) -> bytes:
-        """Return the stream and the parameters as bytes, with version and checksum.
-
-        Raises
-        ------
-        StateError
-            If a parameter is no number, string, truth value or None, as a generator for `random_state` is.
-        """
-        parameters = {name: _plain(value) for name, value in self.get_params(deep=False).items()}
-        try:
-            return self._bytes({"parameters": parameters})
-        except TypeError:
-            raise StateError(
-                "cannot write the state: `random_state` is a generator, expected an integer or None"
-            ) from None
-
-    def _bytes(self, words: dict[str, Any]) -> bytes:
-        fitted = self.__sklearn_is_fitted__()
-        state = self._state if fitted else new_state(StreamingPCA(random_state=0).get_params(deep=False), 1)
-        words = {**words, "fitted": self._words() if fitted else None}
-        data: bytes = state.to_bytes(json.dumps(words))
-        return data
+    @staticmethod
+    def _unfitted() -> Any:
+        return new_state(StreamingPCA(random_state=0).get_params(deep=False), 1)
 
     def _words(self) -> dict[str, Any]:
         names = getattr(self, "feature_names_in_", None)
         return {
             "dtype": self._dtype.name,
             "warned": self._warned,
-            "asked": {name: _plain(self._asked[name]) for name in STRUCTURE if name != "random_state"},
+            "asked": {name: plain(self._asked[name]) for name in STRUCTURE if name != "random_state"},
             "names": None if names is None else [str(name) for name in names],
         }
 
@@ -769,24 +732,8 @@ class StreamingPCA(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             raise StateError(f"cannot restore the state: its words do not make sense ({error})") from None
         return stream
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        made = (type(self), self.get_params(deep=False), self._bytes({}))
-        return _unpickled, made, self._beside() or None
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_state")
-
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def _plain(value: object) -> object:
-    """Return NumPy's numbers as Python's."""
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _unpickled(cls: type[StreamingPCA], parameters: dict[str, Any], data: bytes) -> StreamingPCA:
-    return cls._restored(data, parameters)

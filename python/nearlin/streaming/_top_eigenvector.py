@@ -12,10 +12,9 @@ from nearlin._config import Progress, resolve_progress, resolve_threads
 from nearlin._frames import column_names, is_frame
 from nearlin._listing import listing
 from nearlin._validation import Float, as_matrix, as_seed
-from nearlin._warn import warn
-from nearlin.exceptions import InvalidInputError, OrderWarning, ShapeError
+from nearlin.exceptions import InvalidInputError, ShapeError
 
-from ._certificate import ORDERED, SUMMARIES, certificate_of, gap_of
+from ._certificate import certificate_of, gap_of, is_ordered, warn_of_order
 from ._stream_of_rows import check_parameters, explained, in_block, is_iterator, new_state, roots_of
 
 __all__ = ["TopEigenvectorResult", "top_eigenvector"]
@@ -187,13 +186,8 @@ def top_eigenvector(
     if state is None or state.seen == 0:
         raise InvalidInputError("has no rows, expected at least one", argument="rows")
     answer, plan = state.answer(threads=resolve_threads(n_jobs)), state.plan
-    fall = answer["fall"]
-    if fall is not None and fall > ORDERED and order == "random" and plan["algorithm"] in SUMMARIES:
-        warn(
-            f"rows do not look shuffled: the energy of a direction fell by {fall:.1f} standard errors; "
-            "shuffle them, or take order='arbitrary'",
-            OrderWarning,
-        )
+    if is_ordered(answer, plan["algorithm"], order):
+        warn_of_order(answer, "or take order='arbitrary'")
     return TopEigenvectorResult(
         vector=answer["components"][0].astype(dtype),
         value=float(answer["eigenvalues"][0]),

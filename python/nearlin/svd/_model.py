@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from nearlin._estimator import SavedEstimator, plain
 from nearlin._frames import is_frame, string_names
 from nearlin._validation import (
     Matrix,
@@ -24,7 +24,7 @@ from nearlin._validation import (
 )
 from nearlin.exceptions import InvalidInputError, InvalidTypeError, ShapeError
 
-__all__ = ["Model", "is_share", "plain"]
+__all__ = ["Model", "is_share"]
 
 METHODS = (
     "auto",
@@ -42,7 +42,7 @@ STRUCTURE = ("n_components", "oversample", "center", "robust", "track")
 """Parameters that a state is made with, and has for as long as it lives."""
 
 
-class Model(BaseEstimator):
+class Model(SavedEstimator):
     """A state in the core, and the parameters of :class:`nearlin.TruncatedSVD`."""
 
     n_components: int | float
@@ -56,7 +56,6 @@ class Model(BaseEstimator):
     random_state: object
     n_jobs: int | None
 
-    _state: Any
     _fit: dict[str, Any]
     _k: int
     _made_with: dict[str, Any]
@@ -117,9 +116,6 @@ class Model(BaseEstimator):
         self._cache = {}
         self._fit = {**self._fit, "residual": math.nan} if hasattr(self, "_fit") else {}
         self.n_features_in_ = state.shape[1]
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_state")
 
     def _check_width(self, matrix: Matrix, *, or_wider: bool = False) -> None:
         found, expected = matrix.shape[1], self.n_features_in_
@@ -187,8 +183,3 @@ class Model(BaseEstimator):
 def is_share(wanted: object) -> bool:
     """Tell whether a number of components is a share of all that there is."""
     return isinstance(wanted, float | np.floating)
-
-
-def plain(value: object) -> object:
-    """Return NumPy's numbers as Python's."""
-    return value.item() if isinstance(value, np.generic) else value

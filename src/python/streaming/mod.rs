@@ -71,8 +71,7 @@ impl StreamingPCAState {
         roots: Option<&Bound<'_, PyAny>>,
         threads: usize,
     ) -> PyResult<()> {
-        let (x, roots) =
-            (AnyInput::extract(x, "X")?, Vector::<f64>::extract_optional(roots, "sample_weight")?);
+        let (x, roots) = weighted(x, roots)?;
         enter_and_commit(py, threads, None, |context| {
             let (rows, roots) = (x.rows(), roots.as_ref().map(Vector::as_slice));
             make_workspace()?;
@@ -98,8 +97,7 @@ impl StreamingPCAState {
         roots: Option<&Bound<'_, PyAny>>,
         threads: usize,
     ) -> PyResult<()> {
-        let (x, roots) =
-            (AnyInput::extract(x, "X")?, Vector::<f64>::extract_optional(roots, "sample_weight")?);
+        let (x, roots) = weighted(x, roots)?;
         self.change_anew(py, threads, |context, stream| {
             let mut fewer = stream.copy()?;
             fewer.delete(context, &*x.rows(), roots.as_ref().map(Vector::as_slice))?;
@@ -219,8 +217,7 @@ impl StreamingPCARefinement {
         roots: Option<&Bound<'_, PyAny>>,
         threads: usize,
     ) -> PyResult<()> {
-        let (x, roots) =
-            (AnyInput::extract(x, "X")?, Vector::<f64>::extract_optional(roots, "sample_weight")?);
+        let (x, roots) = weighted(x, roots)?;
         enter(py, threads, None, |context| {
             let mut pass = self.pass.try_lock().map_err(|_| ended())?;
             let pass = pass.as_mut().ok_or_else(ended)?;
@@ -244,6 +241,14 @@ impl StreamingPCARefinement {
         dict.set_item("relative", refined.relative)?;
         Ok(dict)
     }
+}
+
+/// Rows, and the roots of their weights.
+fn weighted(
+    x: &Bound<'_, PyAny>,
+    roots: Option<&Bound<'_, PyAny>>,
+) -> PyResult<(AnyInput, Option<Vector<f64>>)> {
+    Ok((AnyInput::extract(x, "X")?, Vector::extract_optional(roots, "sample_weight")?))
 }
 
 /// Rows of `d` numbers as an array.
