@@ -25,6 +25,7 @@ batch grows with the rows that are there.
 import argparse
 import contextlib
 import io
+import random
 import statistics
 import sys
 import time
@@ -257,8 +258,7 @@ def one_stream(start, batches, seconds):
             result[contender] = f"not here: {error}", None, 0
     for turn, E in enumerate(batches):
         # Whoever comes after a large one finds the caches full of its numbers.
-        order = [*running.items()]
-        for contender, (take, _, spent) in order[turn % len(order) :] + order[: turn % len(order)]:
+        for contender, (take, _, spent) in random.Random(turn).sample([*running.items()], len(running)):
             over = sum(spent) > seconds and contender not in (OURS, DEFAULT)
             if over or contender in result:
                 continue
