@@ -7,7 +7,7 @@ use crate::matrix::{
     row_blocks, sum_over_tiles,
 };
 use crate::parallel::Context;
-use crate::simd::{axpy, dot};
+use crate::simd::{add_pairs, axpy, dot, pair_products};
 use std::ops::Range;
 
 /// out = A X.
@@ -27,20 +27,54 @@ pub(crate) fn product_of_rows(
     })
 }
 
+/// out = A'A X in one read, for X of two columns.
+fn gram_product_of_pairs(
+    context: &Context,
+    a: &impl Rows,
+    x: Dense<'_, f64>,
+    out: DenseMut<'_, f64>,
+) -> Result<()> {
+    // Rows that are still in the first cache when they are read again.
+    const FEW: usize = 4;
+    let x = Mat::copy_of(x)?;
+    sum_of_tiles(context, (a, 2), out, |tile, _, part| {
+        let (u, v) = part.as_mut_slice().split_at_mut(x.nrows());
+        for first in (0..tile.nrows()).step_by(FEW) {
+            let mut products = [[0.0; 2]; FEW];
+            let products = &mut products[..FEW.min(tile.nrows() - first)];
+            let rows = &tile.data()[first * tile.row_stride()..];
+            pair_products(rows, tile.row_stride(), x.col(0), x.col(1), products);
+            add_pairs(rows, tile.row_stride(), products, u, v);
+        }
+    })
+}
+
 /// out = A'Y.
 pub(crate) fn transposed_product_of_rows(
     context: &Context,
     a: &impl Rows,
     y: Dense<'_, f64>,
-    mut out: DenseMut<'_, f64>,
+    out: DenseMut<'_, f64>,
 ) -> Result<()> {
-    let (n, d, k) = (a.nrows(), a.ncols(), y.ncols());
-    check_shapes((d, n), &y, &out)?;
-    let blocks = row_blocks(n, d)?;
+    check_shapes((a.ncols(), a.nrows()), &y, &out)?;
+    sum_of_tiles(context, (a, y.ncols()), out, |tile, rows, part| {
+        add_transposed_tile_product(tile, y.rows(rows), part);
+    })
+}
+
+/// out, d x k, is the sum of what `add` makes of tiles of rows.
+fn sum_of_tiles(
+    context: &Context,
+    (a, k): (&impl Rows, usize),
+    mut out: DenseMut<'_, f64>,
+    add: impl Fn(Dense<'_, f64>, Range<usize>, &mut Mat<f64>) + Sync,
+) -> Result<()> {
+    let d = a.ncols();
+    let blocks = row_blocks(a.nrows(), d)?;
     let work = |buffer: &mut Vec<f64>, block: usize| {
         let mut part = Mat::zeros(d, k)?;
         for tile in tiles(&blocks[block]) {
-            add_transposed_tile_product(a.tile(tile.clone(), 0..d, buffer)?, y.rows(tile), &mut part);
+            add(a.tile(tile.clone(), 0..d, buffer)?, tile, &mut part);
         }
         Ok(part)
     };
@@ -68,8 +102,19 @@ impl<T: Real> Products for Dense<'_, T> {
         transposed_product_of_rows(context, self, y, out)
     }
 
-    fn prefers_many(&self) -> bool {
-        true
+    fn gram_product(
+        &self,
+        context: &Context,
+        x: Dense<'_, f64>,
+        mut image: DenseMut<'_, f64>,
+        out: DenseMut<'_, f64>,
+    ) -> Result<()> {
+        if x.ncols() == 2 {
+            check_shapes((self.nrows(), self.ncols()), &x, &image)?;
+            return gram_product_of_pairs(context, self, x, out);
+        }
+        self.product(context, x, image.reborrow())?;
+        self.transposed_product(context, image.as_ref(), out)
     }
 }
 
@@ -109,11 +154,14 @@ fn add_transposed_tile_product(tile: Dense<'_, f64>, y: Dense<'_, f64>, out: &mu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::linalg::product;
     use crate::linalg::testing::*;
 
     #[test]
     fn products_of_dense_rows_equal_the_definition_for_any_threads() {
-        for (n, d, k) in [(0, 3, 2), (3, 0, 2), (3, 0, 1), (300, 7, 0), (300, 7, 1), (2000, 90, 3)] {
+        for (n, d, k) in
+            [(0, 3, 2), (3, 0, 2), (3, 0, 1), (300, 7, 0), (300, 7, 1), (2000, 90, 3), (2003, 90, 2)]
+        {
             let (a, x, y) = (gaussian(n, d, 1), gaussian(d, k, 2), gaussian(n, k, 3));
             let mut outcomes = [1, 2].map(|threads| {
                 let context = Context::new(threads);
@@ -121,17 +169,21 @@ mod tests {
                 let (mut image, mut slope) = (sevens(n), sevens(d));
                 a.as_ref().product(&context, x.as_ref(), image.as_mut()).unwrap();
                 a.as_ref().transposed_product(&context, y.as_ref(), slope.as_mut()).unwrap();
-                (image, slope)
+                let (mut middle, mut both) = (sevens(n), sevens(d));
+                a.as_ref().gram_product(&context, x.as_ref(), middle.as_mut(), both.as_mut()).unwrap();
+                (image, slope, both)
             });
-            let (image, slope) = &outcomes[0];
-            assert_eq!(
-                (image.as_slice(), slope.as_slice()),
-                (outcomes[1].0.as_slice(), outcomes[1].1.as_slice())
-            );
+            let bits = |(image, slope, both): &(Mat<f64>, Mat<f64>, Mat<f64>)| {
+                [image.as_slice(), slope.as_slice(), both.as_slice()].concat()
+            };
+            assert_eq!(bits(&outcomes[0]), bits(&outcomes[1]));
+            let (image, slope, both) = &outcomes[0];
             let by_hand = Mat::from_fn(n, k, |i, j| (0..d).map(|c| a[(i, c)] * x[(c, j)]).sum()).unwrap();
             assert!(distance(image.as_ref(), by_hand.as_ref()) <= 1e-12);
             let by_hand = Mat::from_fn(d, k, |i, j| (0..n).map(|r| a[(r, i)] * y[(r, j)]).sum()).unwrap();
             assert!(distance(slope.as_ref(), by_hand.as_ref()) <= 1e-11);
+            let by_hand = product(a.as_ref().t(), image.as_ref()).unwrap();
+            assert!(distance(both.as_ref(), by_hand.as_ref()) <= 1e-10);
             let squares = a.as_ref().squared_column_norms(&Context::new(2)).unwrap();
             for (j, square) in squares.iter().enumerate() {
                 assert!((square - a.col(j).iter().map(|a| a * a).sum::<f64>()).abs() <= 1e-12 * square);

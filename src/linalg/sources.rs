@@ -104,10 +104,6 @@ impl<T: Real> Products for Matrix<'_, T> {
             Self::Sparse(a) => a.gram_product(context, x, image, out),
         }
     }
-
-    fn prefers_many(&self) -> bool {
-        matches!(self, Self::Dense(_))
-    }
 }
 
 impl<T: Real> ColumnNorms for Matrix<'_, T> {

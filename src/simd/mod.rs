@@ -14,6 +14,7 @@
 //! | `extended` | [`Extended`]: sums in twice the working precision |
 //! | `residual` | residual and gradient of a least-squares problem in one read of the matrix |
 //! | `outer` | [`add_outer`] of a few rows to tall sums, [`row_gram`] of their products |
+//! | `pairs` | [`pair_products`] of rows with two vectors, and [`add_pairs`] of rows to two |
 //! | `small` | [`small_product`] of matrices whose rows are contiguous, and [`add_small_gram`] |
 //! | `narrow` | rows as a tile of columns in the first cache, and what is made of them there |
 //! | `fwht` | [`fwht()`]: the Walsh-Hadamard transform of a tile; [`fwht_across`]: a few of its stages |
@@ -24,6 +25,7 @@ mod fwht;
 pub(crate) mod lanes;
 pub(crate) mod narrow;
 mod outer;
+mod pairs;
 mod portable;
 mod residual;
 mod small;
@@ -38,6 +40,7 @@ pub use extended::{Extended, axpy_extended, dot_extended};
 pub use fwht::{fwht, fwht_across};
 pub use lanes::Element;
 pub use outer::{add_outer, row_gram};
+pub use pairs::{add_pairs, pair_products};
 pub use residual::{residual_cols, residual_rows};
 pub use small::{add_small_gram, small_product};
 pub use sparse::{

@@ -97,10 +97,6 @@ impl<M: Products> Products for Scaled<'_, M> {
         self.transposed_product(context, image.as_ref(), out)
     }
 
-    fn prefers_many(&self) -> bool {
-        self.a.prefers_many()
-    }
-
     fn transposed_product(
         &self,
         context: &Context,
@@ -117,7 +113,7 @@ fn solve<M: Products>(context: &Context, a: &M, params: &Params, random: Stream)
     let ((n, d), k) = (a.shape(), params.k);
     let solver = params.solver.unwrap_or(Solver::Lanczos);
     let mut before = [0; 2];
-    if solver == Solver::Lanczos && !a.prefers_many() && single::is_fit(a.shape(), params) {
+    if solver == Solver::Lanczos && single::is_fit(a.shape(), params) {
         match single::solve(context, a, params, random)? {
             (Some(found), _) => return Ok(found),
             (None, made) => before = made,

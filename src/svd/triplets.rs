@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::linalg::{cholesky, cholesky_qr2, norm, over_triangle};
-use crate::matrix::{Mat, Panel, Products};
+use crate::matrix::{Mat, Products};
 use crate::memory::zeros;
 use crate::parallel::Context;
 use crate::simd::axpy_norm_sq;
@@ -32,7 +32,7 @@ impl Triplets {
     pub fn of_right<M: Products>(context: &Context, a: &M, v: Mat<f64>) -> Result<Option<Self>> {
         let (n, k) = (a.shape().0, v.ncols());
         let (mut u, mut s) = (Mat::zeros(n, k)?, zeros(k, "singular values")?);
-        for group in groups(a, k) {
+        for group in groups(k) {
             a.product(context, v.as_ref().cols(group.clone()), u.as_mut().cols(group))?;
         }
         for (i, s) in s.iter_mut().enumerate() {
@@ -67,8 +67,8 @@ impl Triplets {
                 continue;
             }
             let (from, onto) = if side == 0 { (&v, &u) } else { (&u, &v) };
-            let mut image = Mat::zeros(onto.nrows(), k.min(Panel::MOST))?;
-            for group in groups(a, k) {
+            let mut image = Mat::zeros(onto.nrows(), k.min(GROUP))?;
+            for group in groups(k) {
                 let from = from.as_ref().cols(group.clone());
                 let out = image.as_mut().cols(0..group.len());
                 match side {
@@ -86,9 +86,8 @@ impl Triplets {
 }
 
 /// So many vectors, as many at a time as are multiplied at once.
-fn groups<M: Products>(a: &M, k: usize) -> impl Iterator<Item = Range<usize>> + use<M> {
-    let most = if a.prefers_many() { Panel::MOST } else { GROUP };
-    (0..k).step_by(most).map(move |first| first..k.min(first + most))
+fn groups(k: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..k).step_by(GROUP).map(move |first| first..k.min(first + GROUP))
 }
 
 /// Makes the largest entry of every v positive.

@@ -43,10 +43,6 @@ pub trait Products: Sync {
         self.product(context, x, image.reborrow())?;
         self.transposed_product(context, image.as_ref(), out)
     }
-    /// True if some vectors at once take hardly longer than one.
-    fn prefers_many(&self) -> bool {
-        false
-    }
 }
 
 /// A matrix of which one read gives the norms of the columns.
