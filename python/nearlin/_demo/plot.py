@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from nearlin._demo import sketch_and_solve_plot, truncated_svd_plot
+from nearlin._demo import sketch_and_solve_plot, streaming_pca_plot, truncated_svd_plot
 from nearlin._demo.block import Unavailable
 
 __all__ = ["PICTURES", "plot"]
@@ -12,6 +12,7 @@ __all__ = ["PICTURES", "plot"]
 PICTURES: dict[str, Callable[..., None]] = {
     "sketch_and_solve": sketch_and_solve_plot.draw,
     "truncated_svd": truncated_svd_plot.draw,
+    "streaming_pca": streaming_pca_plot.draw,
 }
 """``PICTURES[block](figure, quick=...)`` draws what a block has to show."""
 

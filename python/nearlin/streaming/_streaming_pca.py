@@ -21,6 +21,7 @@ from nearlin._validation import Float, Matrix, as_matrix
 from nearlin.exceptions import InvalidInputError, InvalidTypeError, ShapeError, StateError
 
 from ._certificate import certificate_of, gap_of, is_ordered, warn_of_order
+from ._covariance import covariance, precision
 from ._stream_of_rows import check_parameters, explained, in_block, is_iterator, new_state, roots_of
 
 __all__ = ["StreamingPCA"]
@@ -681,6 +682,63 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
             )
         rows: Float = coordinates @ components.astype(coordinates.dtype, copy=False)
         return rows + self.mean_.astype(rows.dtype, copy=False) if self._asked["center"] else rows
+
+    def get_covariance(self) -> Float:
+        """Return the covariance that the components and the noise stand for (probabilistic PCA).
+
+        Returns
+        -------
+        ndarray of shape (n_features, n_features)
+            Components times their variances, and ``noise_variance_`` in all other directions. Of rows that
+            are not centred, :math:`X^T X` over their number.
+
+        Raises
+        ------
+        AllocationError
+            If it does not fit into memory.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nearlin
+        >>> rows = np.random.default_rng(0).standard_normal((1000, 4)) * [3.0, 1.0, 1.0, 1.0]
+        >>> pca = nearlin.StreamingPCA(center=True, random_state=0).fit(rows)
+        >>> np.round(np.diag(pca.get_covariance()))
+        array([9., 1., 1., 1.])
+        """
+        return self._rounded(covariance(*self._principal))
+
+    def get_precision(self) -> Float:
+        """Return the inverse of :meth:`get_covariance`.
+
+        Returns
+        -------
+        ndarray of shape (n_features, n_features)
+            By Woodbury's formula, from the components alone.
+
+        Raises
+        ------
+        InvalidInputError
+            If the components leave no noise, so that there is no inverse.
+        AllocationError
+            If it does not fit into memory.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nearlin
+        >>> rows = np.random.default_rng(0).standard_normal((1000, 4))
+        >>> pca = nearlin.StreamingPCA(center=True, random_state=0).fit(rows)
+        >>> bool(np.allclose(pca.get_precision() @ pca.get_covariance(), np.eye(4)))
+        True
+        """
+        return self._rounded(precision(*self._principal))
+
+    @property
+    def _principal(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float]:
+        """Components, their variances, and the mean variance of all others."""
+        answer = self._answer
+        return answer["components"], answer["eigenvalues"][: self._k] / self._freedom, self.noise_variance_
 
     @property
     def _n_features_out(self) -> int:

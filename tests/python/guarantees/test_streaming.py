@@ -1,5 +1,9 @@
 """What streams of rows find on hard instances, and what they cannot find: the least of five fixed seeds."""
 
+import json
+import subprocess
+import sys
+import textwrap
 import warnings
 
 import numpy as np
@@ -127,3 +131,35 @@ def test_rust_and_the_oracle_say_the_same():
             stream = reference.auto(320, reference.random_normal(seed))
             oracle.append(reference.correlation(stream.partial_fit(A).top()[0][0], v))
         assert abs(np.median(ours) - np.median(oracle)) < 0.02
+
+
+@pytest.mark.parametrize(("algorithm", "rows_of_state"), [("block_power", 88), ("auto", 96)])
+def test_memory_is_as_said_and_does_not_grow_with_the_rows(algorithm, rows_of_state):
+    code = f"""
+        import json
+        import numpy as np
+        from nearlin import StreamingPCA
+        from nearlin._demo.process import memory_probe
+
+        d, block = 10_000, np.random.default_rng(0).standard_normal((200, 10_000), np.float32)
+
+        def blocks(count):
+            for turn in range(count):
+                yield np.roll(block, turn, axis=1)
+
+        StreamingPCA(algorithm={algorithm!r}, random_state=0, n_jobs=1).fit(blocks(2))
+        found = []
+        for count in (5, 50):
+            peak = memory_probe()
+            pca = StreamingPCA(algorithm={algorithm!r}, random_state=0, n_jobs=1).fit(blocks(count))
+            found.append((peak() - 2 * block.nbytes, pca.state_bytes_))
+        print(json.dumps(found))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    (few, said), (many, said_of_many) = json.loads(done.stdout)
+    promised = 8 * 10_000 * rows_of_state
+    assert said == said_of_many <= 1.01 * promised
+    # What is read of a state is read from a copy, and answering takes factors of its own.
+    assert max(few, many) <= 4.0 * promised
+    assert many <= 1.1 * few + 1e6

@@ -1,5 +1,8 @@
 """Ours, which take the solvers of scikit-learn for their own: its tests go through all of them."""
 
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+
 import nearlin
 
 
@@ -48,3 +51,39 @@ class TruncatedSVD(nearlin.TruncatedSVD):
         self.n_iter = n_iter
         self.n_oversamples = n_oversamples
         self.power_iteration_normalizer = power_iteration_normalizer
+
+
+class IncrementalPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """A stream of centred rows, of as many components as there can be if no number is asked for."""
+
+    def __init__(self, n_components=None, *, whiten=False, copy=True, batch_size=None):
+        self.n_components = n_components
+        self.whiten = whiten
+        self.copy = copy
+        self.batch_size = batch_size
+
+    def fit(self, X, y=None):
+        vars(self).pop("stream", None)
+        return self.partial_fit(X)
+
+    def partial_fit(self, X, y=None, check_input=True):
+        if "stream" not in vars(self):
+            wanted = min(np.shape(X)) if self.n_components is None else self.n_components
+            self.stream = nearlin.StreamingPCA(wanted, center=True, random_state=0)
+        self.stream.partial_fit(X)
+        return self
+
+    def transform(self, X):
+        return self.stream.transform(X)
+
+    def inverse_transform(self, X):
+        return self.stream.inverse_transform(X)
+
+    @property
+    def _n_features_out(self):
+        return self.stream.n_components_
+
+    def __getattr__(self, name):
+        if name == "stream":
+            raise AttributeError(name)
+        return getattr(self.stream, name)

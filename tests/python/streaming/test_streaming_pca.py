@@ -12,11 +12,13 @@ import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 from reference import streaming_instances as instances
 from sklearn.base import clone
+from sklearn.decomposition import PCA
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import nearlin
 from nearlin import StreamingPCA, _core
 from nearlin.exceptions import (
+    AllocationError,
     InvalidInputError,
     InvalidTypeError,
     NonFiniteError,
@@ -605,3 +607,26 @@ def found_seed(rng):
     from nearlin._validation import as_seed
 
     return as_seed(rng)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_components", [1, 3, 6])
+def test_the_covariance_is_the_one_of_scikit_learn(n_components, dtype):
+    rng = np.random.default_rng(3)
+    A = (rng.standard_normal((400, 6)) @ rng.standard_normal((6, 6)) + 5.0).astype(dtype)
+    ours = StreamingPCA(n_components, center=True, random_state=0).fit(A)
+    theirs = PCA(n_components, svd_solver="full").fit(A.astype(np.float64))
+    tol = 1e-4 if dtype == np.float32 else 1e-8
+    for name in ("get_covariance", "get_precision"):
+        found, expected = getattr(ours, name)(), getattr(theirs, name)()
+        assert found.dtype == dtype
+        assert_allclose(found, expected, rtol=tol, atol=tol * abs(expected).max())
+
+
+def test_a_covariance_without_an_inverse_or_room_is_an_error():
+    flat = StreamingPCA(random_state=0).fit(np.eye(3)[[0, 0, 0]])
+    with pytest.raises(InvalidInputError, match="without variance"):
+        flat.get_precision()
+    wide = StreamingPCA(algorithm="block_power", random_state=0).fit(sp.eye_array(3, 2_000_000, format="csr"))
+    with pytest.raises(AllocationError, match="covariance of 32000000000000 bytes"):
+        wide.get_covariance()
