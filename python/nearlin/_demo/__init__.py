@@ -12,8 +12,9 @@ from nearlin._demo.block import Block, Unavailable, show
 from nearlin._demo.regression import REGRESSION
 from nearlin._demo.sketch_and_solve import SKETCH_AND_SOLVE
 from nearlin._demo.streaming_pca import STREAMING_PCA
+from nearlin._demo.streaming_words import STREAMING_WORDS
 from nearlin._demo.truncated_svd import TRUNCATED_SVD
 
 __all__ = ["BLOCKS", "Block", "Unavailable", "show"]
 
-BLOCKS: tuple[Block, ...] = (REGRESSION, SKETCH_AND_SOLVE, TRUNCATED_SVD, STREAMING_PCA)
+BLOCKS: tuple[Block, ...] = (REGRESSION, SKETCH_AND_SOLVE, TRUNCATED_SVD, STREAMING_PCA, STREAMING_WORDS)

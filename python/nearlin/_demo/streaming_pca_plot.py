@@ -57,7 +57,7 @@ def draw(figure: Figure, *, quick: bool) -> None:
     """Draw squared sines to the component of the rows so far: in random order, and line by line."""
     shuffled, lines = STREAMING_PCA.build(STREAMING_PCA.source(quick))
     left, right = figure.subplots(1, 2, sharey=True)
-    panels = ((left, shuffled, RANDOM, "upper right"), (right, lines, LINE_BY_LINE, "center left"))
+    panels = ((left, shuffled, RANDOM, "upper right"), (right, lines, LINE_BY_LINE, (0.2, 0.34)))
     for axes, rows, streams, place in panels:
         seen = np.unique(np.geomspace(200, len(rows), 20).astype(int))
         judged = exact(rows, seen)

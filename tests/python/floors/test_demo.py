@@ -27,7 +27,7 @@ def command(*arguments, code=None):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("columns", [[], ["truncated_svd"]])
+@pytest.mark.parametrize("columns", [[], ["truncated_svd"], ["streaming_pca"]])
 def test_the_picture_is_drawn(tmp_path, columns):
     pytest.importorskip("matplotlib")
     done = command(*columns, "--quick", "--plot", str(tmp_path / "error.png"))
