@@ -6,22 +6,25 @@ the one that getrusage reports; either sees what every library allocates, thread
 
 from __future__ import annotations
 
-import io
-import subprocess
+import multiprocessing
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Answer", "Arrays", "Failure", "Measured", "memory_probe", "pack", "run", "unpack"]
+__all__ = ["Answer", "Arrays", "Failure", "Measured", "memory_probe", "run"]
 
 Arrays = Mapping[str, NDArray[Any]]
 Answer = tuple[Arrays, str]
 """Arrays of an answer, and what its certificate says in a dozen letters."""
+CHILD = "nearlin._demo.child"
+"""Knows all blocks, which know this file."""
+PRELOADED = [CHILD, "scipy.linalg", "sklearn.decomposition", "sklearn.linear_model"]
+"""What takes a second to import."""
 
 
 class Failure(Exception):
@@ -40,19 +43,33 @@ class Measured:
 
 def run(block: str, method: str, source: Arrays) -> Measured:
     """Run a block's method, or its judge, in a new process."""
-    command = [sys.executable, "-m", "nearlin._demo.child", block, method]
-    done = subprocess.run(command, input=pack(source), capture_output=True, check=False)
-    if done.returncode != 0:
-        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise Failure("failed: " + "".join(last or [f"exit status {done.returncode}"]))
-    arrays = unpack(done.stdout)
-    memory = int(arrays.pop("memory"))
-    return Measured(
-        certificate=str(arrays.pop("certificate")),
-        seconds=float(arrays.pop("seconds")),
-        memory=None if memory < 0 else memory,
-        arrays=arrays,
-    )
+    context = _processes()
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(sender, block, method, dict(source)), daemon=True)
+    process.start()
+    sender.close()
+    try:
+        result = receiver.recv()
+    except EOFError:
+        process.join()
+        raise Failure(f"failed: exit status {process.exitcode}") from None
+    process.join()
+    if isinstance(result, str):
+        raise Failure("failed: " + result)
+    return Measured(**result)
+
+
+def _child(*arguments: Any) -> None:
+    import_module(CHILD).main(*arguments)
+
+
+def _processes() -> Any:
+    """New processes that are forked from one which has done nothing but import, where there are such."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    return context
 
 
 def memory_probe() -> Callable[[], int]:
@@ -80,14 +97,3 @@ def memory_probe() -> Callable[[], int]:
 def _status(field: str) -> int:
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith(field + ":"))
-
-
-def pack(arrays: Any) -> bytes:
-    file = io.BytesIO()
-    np.savez(file, **arrays)
-    return file.getvalue()
-
-
-def unpack(data: bytes) -> dict[str, Any]:
-    with np.load(io.BytesIO(data)) as file:
-        return {name: file[name] for name in file.files}

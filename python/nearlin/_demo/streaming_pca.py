@@ -57,7 +57,7 @@ def said(pca: object) -> str:
     if certificate.confidence == 1.0:
         return f"sine <= {float(certificate):.0e}"
     if certificate.confidence is not None:
-        return f"eigenvalue +- {100.0 * float(certificate):.0f} %"
+        return f"value +- {100.0 * float(certificate):.0f} %"
     return "not shuffled" if pca.order_statistic_ > 6.0 else "none"
 
 
@@ -104,7 +104,8 @@ def remarks(judged: Arrays, measured: Mapping[str, Measured]) -> list[str]:
     """What the columns mean."""
     paragraphs = [
         f"The first eigenvalue is {float(judged['gap']):.1f} times the second. certificate: what nearlin "
-        "says of the angle, or of the eigenvalue where that is not known, or that rows are in some order."
+        "says of the angle, or of the value of the component where that is not known, or that rows are in "
+        "some order."
     ]
     if "block_power" in measured:
         size = int(measured["block_power"].arrays["size"])
