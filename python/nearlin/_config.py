@@ -193,7 +193,7 @@ def _default_threads() -> int:
 
 
 class _Bar:
-    """A tqdm bar that appears with the first step and closes with the last."""
+    """A tqdm bar that appears with the first step and closes with the last; a total of 0 is not known."""
 
     def __init__(self) -> None:
         try:
@@ -208,10 +208,10 @@ class _Bar:
 
     def __call__(self, done: int, total: int, figures: Mapping[str, float]) -> None:
         if self._bar is None:
-            self._bar = self._tqdm(total=total)
-        self._bar.total = total
+            self._bar = self._tqdm(total=total or None)
+        self._bar.total = total or None
         self._bar.set_postfix({name: f"{value:.3g}" for name, value in figures.items()}, refresh=False)
         self._bar.update(done - self._bar.n)
-        if done >= total:
+        if 0 < total <= done:
             self._bar.close()
             self._bar = None

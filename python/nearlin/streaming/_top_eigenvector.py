@@ -107,7 +107,8 @@ def top_eigenvector(
     n_jobs : int, optional
         Number of threads. None means the setting of :func:`nearlin.set_config`. It never changes a bit.
     progress : bool or callable, default=False
-        True shows a bar, a callable is called with (rows done, all rows, or 0 if that is not known, figures).
+        True shows a bar, a callable is called with (rows done, all rows or 0 as long as that is not known,
+        figures).
 
     Returns
     -------
@@ -185,6 +186,8 @@ def top_eigenvector(
             told(state.seen, total, {})
     if state is None or state.seen == 0:
         raise InvalidInputError("has no rows, expected at least one", argument="rows")
+    if told is not None and is_iterator(rows):
+        told(state.seen, state.seen, {})
     answer, plan = state.answer(threads=resolve_threads(n_jobs)), state.plan
     if is_ordered(answer, plan["algorithm"], order):
         warn_of_order(answer, "or take order='arbitrary'")

@@ -592,6 +592,14 @@ class TestTopEigenvector:
         with pytest.raises(LookupError, match="gone"):
             nearlin.top_eigenvector(blocks())
 
+    def test_one_bar_counts_the_rows_of_an_iterator(self, capsys):
+        pytest.importorskip("tqdm")
+        blocks = (np.eye(5)[:3] for _ in range(4))
+        nearlin.top_eigenvector(blocks, progress=True, rng=0)
+        shown = capsys.readouterr().err
+        assert shown.count("\n") == 1
+        assert "12/12" in shown
+
     def test_progress_weights_and_sparse_rows(self):
         A, told = spiked(300, 20), []
         nearlin.top_eigenvector(A, progress=lambda done, total, figures: told.append((done, total)), rng=0)
