@@ -17,12 +17,14 @@
 //! | [`regression`] | least squares |
 //! | [`streaming`] | top eigenvectors of A'A from one pass over the rows |
 //! | [`svd`] | truncated singular value decompositions |
+//! | [`coreset`] | scores and samples of rows |
 //!
 //! Above them all, with the feature of that name, stands `python`: the extension module.
 
 #![cfg_attr(test, allow(clippy::disallowed_macros, clippy::disallowed_methods))]
 
 pub mod certify;
+pub mod coreset;
 pub mod error;
 pub mod linalg;
 pub mod matrix;

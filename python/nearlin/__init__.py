@@ -12,8 +12,9 @@ from ._core import __version__
 from ._lazy import loaded_when_used
 
 if TYPE_CHECKING:
-    from . import exceptions, regression, sketch, streaming, svd
+    from . import coreset, exceptions, regression, sketch, streaming, svd
     from ._certificate import Certificate
+    from .coreset import LewisInfo, leverage_scores, lewis_weights, root_leverage_scores
     from .regression import (
         LinearRegression,
         LstsqKronResult,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Certificate",
+    "LewisInfo",
     "LinearRegression",
     "LstsqKronResult",
     "LstsqResult",
@@ -46,11 +48,15 @@ __all__ = [
     "TruncatedSVD",
     "__version__",
     "config_context",
+    "coreset",
     "exceptions",
     "get_config",
+    "leverage_scores",
+    "lewis_weights",
     "lstsq",
     "lstsq_kron",
     "regression",
+    "root_leverage_scores",
     "set_config",
     "show_config",
     "sketch",
@@ -65,6 +71,7 @@ __getattr__, __dir__ = loaded_when_used(
     __name__,
     {
         "_certificate": ("Certificate",),
+        "coreset": ("LewisInfo", "leverage_scores", "lewis_weights", "root_leverage_scores"),
         "regression": (
             "LinearRegression",
             "LstsqKronResult",
@@ -81,5 +88,5 @@ __getattr__, __dir__ = loaded_when_used(
         "streaming": ("StreamingPCA", "TopEigenvectorResult", "top_eigenvector"),
         "svd": ("SVDResult", "TruncatedSVD", "svds"),
     },
-    modules=("exceptions", "regression", "sketch", "streaming", "svd"),
+    modules=("coreset", "exceptions", "regression", "sketch", "streaming", "svd"),
 )

@@ -18,6 +18,8 @@ __all__ = [
     "__version__",
     "check_sparse",
     "instruction_set",
+    "leverage_scores",
+    "lewis_weights",
     "linear_predict",
     "lstsq",
     "lstsq_covariance",
@@ -39,6 +41,15 @@ _Result = TypeVar("_Result", covariant=True)
 
 _Vector: TypeAlias = npt.NDArray[np.float64]
 _Matrix: TypeAlias = npt.NDArray[np.floating[Any]]
+
+@type_check_only
+class LewisSolution(TypedDict):
+    """Lewis weights, and how far they came."""
+
+    weights: _Vector
+    n_passes: int
+    residual: float
+    rank: int
 
 @type_check_only
 class SVDSolution(TypedDict):
@@ -452,6 +463,27 @@ def lstsq(
     threads: int,
     progress: Callable[[int, int, dict[str, float]], object] | None,
 ) -> LstsqSolution: ...
+def leverage_scores(
+    a: Any,
+    *,
+    sample_weight: _Vector | None,
+    p: float,
+    ridge: float,
+    eps: float | None,
+    seed: int,
+    threads: int,
+    progress: Callable[[int, int, dict[str, float]], object] | None,
+) -> tuple[_Vector, int]: ...
+def lewis_weights(
+    a: Any,
+    *,
+    sample_weight: _Vector | None,
+    p: float,
+    tol: float,
+    max_iter: int,
+    threads: int,
+    progress: Callable[[int, int, dict[str, float]], object] | None,
+) -> LewisSolution: ...
 def svds(
     a: Any,
     k: int,

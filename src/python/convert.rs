@@ -13,11 +13,11 @@ use super::enter::enter;
 use super::errors::type_error;
 use crate::error::{Error, Result};
 use crate::matrix::{
-    Axis, Dense, Indices, Mat, Matrix, Real, Rows, Sparse, SparseBuf, Unchecked, check_indices,
+    Axis, Buffer, Dense, Indices, Mat, Matrix, Real, Rows, Sparse, SparseBuf, Unchecked, check_indices,
 };
 use crate::memory::{collected, gathered};
-use numpy::ndarray::{ArrayView2, ShapeBuilder};
-use numpy::{Element, PyArray2, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods, dtype};
+use numpy::ndarray::{ArrayView1, ArrayView2, ShapeBuilder};
+use numpy::{Element, PyArray1, PyArray2, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods, dtype};
 use pyo3::exceptions::PyMemoryError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -337,6 +337,17 @@ pub fn to_array(py: Python<'_>, a: Mat<f64>, single: bool) -> PyResult<Bound<'_,
 #[pyclass(frozen, module = "nearlin._core")]
 struct Storage {
     _matrix: Box<dyn std::any::Any + Send + Sync>,
+}
+
+/// Numbers as a NumPy vector, in the same memory.
+pub fn to_vector(py: Python<'_>, mut values: Buffer<f64>) -> PyResult<Bound<'_, PyArray1<f64>>> {
+    let (len, start) = (values.len(), values.as_mut_ptr());
+    let storage = Bound::new(py, Storage { _matrix: Box::new(values) })?;
+    // SAFETY: as in `adopt`.
+    Ok(unsafe {
+        let view = ArrayView1::from_shape_ptr(len, start);
+        PyArray1::borrow_from_array(&view, storage.into_any())
+    })
 }
 
 fn adopt<T: Real + Element>(py: Python<'_>, mut a: Mat<T>) -> PyResult<Bound<'_, PyArray2<T>>> {

@@ -8,11 +8,12 @@
 //! | [`errors`] | errors of the core as exceptions |
 //! | [`products`] | products with blocks of vectors, for tests and benches |
 //! | [`sketch`] | sketches |
-//! | [`regression`], [`streaming`], [`svd`] | a folder for each column, with the words of its options |
+//! | [`regression`], [`streaming`], [`svd`], [`coreset`] | a folder for each column, with the words of its options |
 //!
 //! Arguments are validated in Python (`nearlin/_validation.py`); what is checked again here guards memory.
 
 pub mod convert;
+pub mod coreset;
 pub mod enter;
 pub mod errors;
 pub mod operator;
@@ -31,6 +32,8 @@ mod _core {
     const __version__: &str = env!("CARGO_PKG_VERSION");
     #[pymodule_export]
     use super::convert::check_sparse;
+    #[pymodule_export]
+    use super::coreset::scores::{leverage_scores, lewis_weights};
     #[pymodule_export]
     use super::products::PyProducts;
     #[pymodule_export]

@@ -1,0 +1,210 @@
+//! Coordinates in which the columns of A are orthonormal.
+//!
+//! Symbols: A is n x d of rank r, W d x r with (A W)'(A W) = I, u the unit roundoff. Three roads lead to W, each taken
+//! where the one before does not arrive:
+//!
+//! 1. the triangle of A'A, with columns in units of their norms: one read, and u k^2 is lost of condition k;
+//! 2. that of columns which span the others, if random combinations of what is left are zero to rounding;
+//! 3. singular values of the triangle of A, by TSQR.
+//!
+//! Where k is more than [`MILD`], the triangle of (A W)'(A W) mends W: what is then lost is u k. No eigenvalue of A'A is
+//! ever cut off: at condition 1e6 that would drop directions which are there.
+
+use super::design::Design;
+use crate::error::{Error, Result};
+use crate::linalg::{
+    self, Pivoted, cholesky, condition_of_upper, cut_off, invert_upper, matmul, norm, pivoted_cholesky,
+    product, rank_of, solve_upper, solve_upper_transposed, svd_apart, tsqr,
+};
+use crate::matrix::{Mat, Products, Real, power_of_two_below};
+use crate::memory::collected;
+use crate::parallel::Context;
+use crate::random::Stream;
+
+/// Up to this condition the triangle of A'A is as good as another.
+const MILD: f64 = 1e4;
+/// Up to this condition one step mends what the triangle of A'A lost.
+const MENDABLE: f64 = 1e7;
+/// Squared distance from the span of the others, relative to its norm, below which a column may belong to it.
+const DEPENDENT: f64 = 1e-12;
+/// Combinations that are looked at, and steps that take from them what is in the span.
+const PROBES: usize = 4;
+const STEPS: usize = 3;
+/// Of the random combinations.
+const PROBE: u8 = 0x70;
+
+/// W, and what is known of it.
+pub(crate) struct Basis {
+    /// W; where there is a ridge, (A W)'(A W) + ridge W'W = I.
+    pub whitener: Mat<f64>,
+    /// Whether the condition is no more than [`MILD`].
+    pub is_mild: bool,
+}
+
+impl Basis {
+    /// Of a design with this Gram matrix.
+    pub fn new<T: Real>(
+        context: &Context,
+        design: &Design<'_, T>,
+        gram: &Mat<f64>,
+        ridge: f64,
+    ) -> Result<Self> {
+        let penalty = |j: usize| if ridge == 0.0 { 0.0 } else { ridge * design.rows.scale_of(j).powi(2) };
+        let units = (0..gram.ncols()).map(|j| match gram[(j, j)] + penalty(j) {
+            0.0 => 0.0,
+            square => power_of_two_below(square.sqrt()).recip(),
+        });
+        let units = collected(units, "units of columns")?;
+        let entry = |i: usize, j: usize| {
+            let penalty = if i == j { penalty(j) } else { 0.0 };
+            (gram[(i, j)] + penalty) * units[i] * units[j]
+        };
+        let gram = Mat::from_fn(units.len(), units.len(), entry)?;
+        let rough = match from_triangle(&gram)? {
+            Some(rough) => rough,
+            None => match from_independent(context, design, &gram, &units)? {
+                Some(rough) => rough,
+                None => from_qr(context, design, &units, &penalty)?,
+            },
+        };
+        let whitener =
+            Mat::from_fn(units.len(), rough.whitener.ncols(), |i, j| units[i] * rough.whitener[(i, j)])?;
+        if rough.condition <= MILD {
+            return Ok(Self { whitener, is_mild: true });
+        }
+        if let Some(whitener) = mended(context, design, &whitener, &penalty)? {
+            return Ok(Self { whitener, is_mild: false });
+        }
+        let rough = from_qr(context, design, &units, &penalty)?.whitener;
+        let whitener = Mat::from_fn(units.len(), rough.ncols(), |i, j| units[i] * rough[(i, j)])?;
+        let whitener = mended(context, design, &whitener, &penalty)?;
+        let lost = || Error::Internal("columns over their triangle are not close to orthonormal".into());
+        Ok(Self { whitener: whitener.ok_or_else(lost)?, is_mild: false })
+    }
+
+    /// r
+    pub fn rank(&self) -> usize {
+        self.whitener.ncols()
+    }
+}
+
+/// W of columns in units near their norms, and the condition of these columns.
+struct Rough {
+    whitener: Mat<f64>,
+    condition: f64,
+}
+
+fn from_triangle(gram: &Mat<f64>) -> Result<Option<Rough>> {
+    let Some(r) = cholesky(gram)? else { return Ok(None) };
+    let condition = condition_of_upper(r.as_ref())?;
+    let found = condition <= MENDABLE;
+    found.then(|| Ok(Rough { whitener: invert_upper(r.as_ref())?, condition })).transpose()
+}
+
+/// By columns that span the others, if they do.
+fn from_independent<T: Real>(
+    context: &Context,
+    design: &Design<'_, T>,
+    gram: &Mat<f64>,
+    units: &[f64],
+) -> Result<Option<Rough>> {
+    let d = units.len();
+    let roots = collected(
+        (0..d).map(|j| if units[j] == 0.0 { 1.0 } else { gram[(j, j)].sqrt() }),
+        "units of columns",
+    )?;
+    let unit = Mat::from_fn(d, d, |i, j| gram[(i, j)] / roots[i] / roots[j])?;
+    let Some(found) = pivoted_cholesky(&unit, DEPENDENT)? else { return Ok(None) };
+    let rank = found.rows.nrows();
+    let triangle = Mat::from_fn(rank, rank, |i, j| found.rows[(i, j)] * roots[found.order[j]])?;
+    let condition = condition_of_upper(triangle.as_ref())?;
+    if rank == 0 || condition > MILD || !are_in_span(context, design, &found, &triangle, units, &roots)? {
+        return Ok(None);
+    }
+    let inverse = invert_upper(triangle.as_ref())?;
+    let mut whitener = Mat::zeros(d, rank)?;
+    for (i, j) in (0..rank).flat_map(|i| (i..rank).map(move |j| (i, j))) {
+        whitener[(found.order[i], j)] = inverse[(i, j)];
+    }
+    Ok(Some(Rough { whitener, condition }))
+}
+
+/// Whether random combinations of the other columns, less what the first ones have of them, are zero to rounding.
+fn are_in_span<T: Real>(
+    context: &Context,
+    design: &Design<'_, T>,
+    found: &Pivoted,
+    triangle: &Mat<f64>,
+    units: &[f64],
+    roots: &[f64],
+) -> Result<bool> {
+    let (n, d, rank) = (design.nrows(), units.len(), triangle.nrows());
+    let stream = Stream::new(0, 0, PROBE);
+    let mut y = Mat::zeros(d, PROBES)?;
+    for (j, &column) in found.order.iter().enumerate().skip(rank) {
+        // In units of their norms all columns have a say.
+        let size = if units[column] == 0.0 { 0.0 } else { roots[column].recip() };
+        (0..PROBES).for_each(|k| y[(column, k)] = stream.normal(j as u64, k as u64) * size);
+    }
+    let in_units = |y: &Mat<f64>| Mat::from_fn(d, PROBES, |i, k| units[i] * y[(i, k)]);
+    let (mut image, mut slope) = (Mat::zeros(n, PROBES)?, Mat::zeros(d, PROBES)?);
+    for step in 0..=STEPS {
+        design.rows.product(context, in_units(&y)?.as_ref(), image.as_mut())?;
+        if step == STEPS {
+            break;
+        }
+        design.rows.transposed_product(context, image.as_ref(), slope.as_mut())?;
+        let of_basis = |i: usize, k: usize| slope[(found.order[i], k)] * units[found.order[i]];
+        let mut inside = Mat::from_fn(rank, PROBES, of_basis)?;
+        solve_upper_transposed(triangle.as_ref(), inside.as_mut());
+        solve_upper(triangle.as_ref(), inside.as_mut());
+        for (i, k) in (0..rank).flat_map(|i| (0..PROBES).map(move |k| (i, k))) {
+            y[(found.order[i], k)] -= inside[(i, k)];
+        }
+    }
+    let tolerance = 4.0 * cut_off(n, d, T::UNIT_ROUNDOFF);
+    Ok((0..PROBES).all(|k| {
+        let size = (0..d).map(|i| (roots[i] * y[(i, k)]).powi(2)).sum::<f64>().sqrt();
+        norm(image.col(k)) <= tolerance * size
+    }))
+}
+
+fn from_qr<T: Real>(
+    context: &Context,
+    design: &Design<'_, T>,
+    units: &[f64],
+    penalty: &dyn Fn(usize) -> f64,
+) -> Result<Rough> {
+    let (n, d, r) = (design.nrows(), units.len(), tsqr(context, &design.rows)?);
+    let has_penalty = (0..d).any(|j| penalty(j) > 0.0);
+    let stacked = Mat::from_fn(if has_penalty { 2 * d } else { d }, d, |i, j| {
+        let below = || if i - d == j { penalty(j).sqrt() } else { 0.0 };
+        units[j] * if i < d { r[(i, j)] } else { below() }
+    })?;
+    let svd = svd_apart(context, stacked)?;
+    let most = if has_penalty { d } else { n.min(d) };
+    let rank = rank_of(&svd.s[..most], cut_off(n, d, T::UNIT_ROUNDOFF));
+    let empty: Vec<bool> = collected(units.iter().map(|&unit| unit == 0.0), "columns of zeros")?;
+    let whitener = Mat::from_fn(d, rank, |i, j| if empty[i] { 0.0 } else { svd.v[(i, j)] / svd.s[j] })?;
+    Ok(Rough { whitener, condition: svd.s[0] / svd.s[rank - 1] })
+}
+
+/// W over the triangle of what it makes of A; `None` where that is not near enough to orthonormal.
+fn mended<T: Real>(
+    context: &Context,
+    design: &Design<'_, T>,
+    whitener: &Mat<f64>,
+    penalty: &dyn Fn(usize) -> f64,
+) -> Result<Option<Mat<f64>>> {
+    let mut gram = design.whitened_gram(context, whitener)?;
+    if (0..whitener.nrows()).any(|j| penalty(j) > 0.0) {
+        let weighted =
+            Mat::from_fn(whitener.nrows(), whitener.ncols(), |i, j| penalty(i).sqrt() * whitener[(i, j)])?;
+        matmul(gram.as_mut(), true, weighted.as_ref().t(), weighted.as_ref(), 1.0);
+    }
+    let Some(r) = cholesky(&gram)? else { return Ok(None) };
+    if condition_of_upper(r.as_ref())? > linalg::WELL_CONDITIONED {
+        return Ok(None);
+    }
+    product(whitener.as_ref(), invert_upper(r.as_ref())?.as_ref()).map(Some)
+}

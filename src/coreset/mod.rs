@@ -1,0 +1,31 @@
+//! Rows that stand for all rows: scores, samples, and what they are good for.
+//!
+//! Given A (n x d, n large) and p >= 1, a *coreset* is a few rows with weights so that the weighted sum of |a_i x|^p over
+//! them is close to that over all rows, for every x at once. Rows are drawn with probabilities that grow with a *score*:
+//!
+//! | score of row i | what | sum |
+//! |---|---|---|
+//! | leverage t_i | a_i'(A'A)^+ a_i, the largest share of (a_i x)^2 in \|A x\|^2 | rank |
+//! | root leverage t_i^(p/2) | for p < 2, from one Gram matrix | at most n^(1 - p/2) rank^(p/2) |
+//! | Lewis weight w_i | the leverage of row i in W^(1/2 - 1/p) A, for every p | rank |
+//! | sensitivity s_i | the largest share of \|a_i x\|^p in \|A x\|_p^p | between rank^(p/2) and rank, whichever way |
+//!
+//! For p <= 2, s_i <= w_i, and for p >= 2, s_i <= d^(p/2 - 1) w_i, so that samples by Lewis weights are samples by
+//! sensitivities but for a factor.
+//!
+//! | file | what |
+//! |---|---|
+//! | `design` | the rows: weighted, in units in which squares are numbers, dense or sparse |
+//! | `basis` | coordinates in which the columns are orthonormal |
+//! | `leverage` | leverage scores, exact and in random directions |
+//! | `lewis` | Lewis weights |
+
+mod basis;
+mod design;
+mod leverage;
+mod lewis;
+#[cfg(test)]
+mod testing;
+
+pub use leverage::{DELTA, LeverageParams, leverage_scores, width};
+pub use lewis::{Lewis, LewisParams, lewis_weights};

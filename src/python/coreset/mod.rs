@@ -1,0 +1,3 @@
+//! Bindings of [`crate::coreset`]: `scores`.
+
+pub mod scores;
