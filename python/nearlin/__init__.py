@@ -14,7 +14,17 @@ from ._lazy import loaded_when_used
 if TYPE_CHECKING:
     from . import coreset, exceptions, regression, sketch, streaming, svd
     from ._certificate import Certificate
-    from .coreset import LewisInfo, leverage_scores, lewis_weights, root_leverage_scores
+    from .coreset import (
+        LewisInfo,
+        RowSample,
+        leverage_scores,
+        lewis_weights,
+        max_sensitivity,
+        root_leverage_scores,
+        sample_rows,
+        sensitivity_bounds,
+        total_sensitivity,
+    )
     from .regression import (
         LinearRegression,
         LstsqKronResult,
@@ -40,6 +50,7 @@ __all__ = [
     "RegressionSummary",
     "Ridge",
     "RidgeCV",
+    "RowSample",
     "SVDResult",
     "SketchAndSolveResult",
     "StreamingLeastSquares",
@@ -55,8 +66,11 @@ __all__ = [
     "lewis_weights",
     "lstsq",
     "lstsq_kron",
+    "max_sensitivity",
     "regression",
     "root_leverage_scores",
+    "sample_rows",
+    "sensitivity_bounds",
     "set_config",
     "show_config",
     "sketch",
@@ -65,13 +79,24 @@ __all__ = [
     "svd",
     "svds",
     "top_eigenvector",
+    "total_sensitivity",
 ]
 
 __getattr__, __dir__ = loaded_when_used(
     __name__,
     {
         "_certificate": ("Certificate",),
-        "coreset": ("LewisInfo", "leverage_scores", "lewis_weights", "root_leverage_scores"),
+        "coreset": (
+            "LewisInfo",
+            "RowSample",
+            "leverage_scores",
+            "lewis_weights",
+            "max_sensitivity",
+            "root_leverage_scores",
+            "sample_rows",
+            "sensitivity_bounds",
+            "total_sensitivity",
+        ),
         "regression": (
             "LinearRegression",
             "LstsqKronResult",

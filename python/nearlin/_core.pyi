@@ -16,6 +16,7 @@ __all__ = [
     "TensorSketch",
     "TruncatedSVDState",
     "__version__",
+    "approximate_sensitivities",
     "check_sparse",
     "instruction_set",
     "leverage_scores",
@@ -26,12 +27,16 @@ __all__ = [
     "lstsq_kron",
     "lstsq_robust_covariance",
     "lstsq_verify",
+    "max_sensitivity",
     "ridge_cv",
     "ridge_left_out",
     "ridge_path",
+    "sample_rows",
+    "sensitivity_bounds",
     "sketch_and_solve_eps",
     "sketch_and_solve_rows",
     "svds",
+    "total_sensitivity",
     "usable_cpus",
 ]
 
@@ -50,6 +55,34 @@ class LewisSolution(TypedDict):
     n_passes: int
     residual: float
     rank: int
+
+@type_check_only
+class SampleFigures(TypedDict):
+    """What was measured of the distortion of a sample."""
+
+    exact: float | None
+    found: float | None
+    bound: tuple[float, float] | None
+
+@type_check_only
+class RowSampleSolution(SampleFigures):
+    """A sample of rows, and what was measured of it."""
+
+    indices: npt.NDArray[np.int64]
+    weights: _Vector
+    expected_size: float
+    scores: _Vector
+    rank: int
+
+@type_check_only
+class SensitivityFigure(TypedDict):
+    """A figure of all sensitivities, between bounds."""
+
+    estimate: float
+    lower: float
+    upper: float
+    n_measured: int
+    is_exact: bool
 
 @type_check_only
 class SVDSolution(TypedDict):
@@ -484,6 +517,60 @@ def lewis_weights(
     threads: int,
     progress: Callable[[int, int, dict[str, float]], object] | None,
 ) -> LewisSolution: ...
+def sample_rows(
+    a: Any,
+    *,
+    sample_weight: _Vector | None,
+    p: float,
+    rule: str | None,
+    scores: _Matrix | None,
+    size: int | None,
+    eps: float | None,
+    design: str,
+    repeats: int,
+    seed: int,
+    threads: int,
+    progress: Callable[[int, int, dict[str, float]], object] | None,
+) -> RowSampleSolution: ...
+def sensitivity_bounds(
+    a: Any,
+    *,
+    sample_weight: _Vector | None,
+    rows: npt.NDArray[np.int64] | None,
+    p: float,
+    rtol: float,
+    threads: int,
+    progress: Callable[[int, int, dict[str, float]], object] | None,
+) -> tuple[_Vector, _Vector]: ...
+def total_sensitivity(
+    a: Any,
+    *,
+    sample_weight: _Vector | None,
+    p: float,
+    size: int,
+    seed: int,
+    threads: int,
+    progress: Callable[[int, int, dict[str, float]], object] | None,
+) -> SensitivityFigure: ...
+def approximate_sensitivities(
+    a: Any,
+    *,
+    sample_weight: _Vector | None,
+    p: float,
+    alpha: float,
+    seed: int,
+    threads: int,
+    progress: Callable[[int, int, dict[str, float]], object] | None,
+) -> _Vector: ...
+def max_sensitivity(
+    a: Any,
+    *,
+    sample_weight: _Vector | None,
+    p: float,
+    seed: int,
+    threads: int,
+    progress: Callable[[int, int, dict[str, float]], object] | None,
+) -> SensitivityFigure: ...
 def svds(
     a: Any,
     k: int,

@@ -5,7 +5,7 @@ use crate::linalg::{
     gram, leverages, product, quadratic_forms, sparse_gram, weighted_whitened_gram, whitened_gram,
 };
 use crate::matrix::{
-    Adjusted, Axis, Buffer, Dense, Mat, Matrix, Real, Sparse, SparseBuf, even_blocks, first_non_finite,
+    Adjusted, Axis, Buffer, Dense, Mat, Matrix, Real, Rows, Sparse, SparseBuf, even_blocks, first_non_finite,
     power_of_two_below,
 };
 use crate::memory::{collected, filled, push};
@@ -207,5 +207,18 @@ impl<'a, T: Real> Design<'a, T> {
         let gram = self.sparse_gram(context, a, Some(&norms))?;
         let half = product(gram.as_ref(), whitener.as_ref())?;
         Ok((product(whitener.as_ref().t(), half.as_ref())?, parts))
+    }
+
+    /// Some rows of W A, one after the other.
+    pub fn gather(&self, context: &Context, indices: &[usize]) -> Result<Mat<f64>> {
+        let (mut gathered, mut buffer) = (Mat::zeros(self.ncols(), indices.len())?, Vec::new());
+        for piece in context.pieces(0..indices.len()) {
+            for at in piece? {
+                let row = indices[at];
+                let tile = self.rows.tile(row..row + 1, 0..self.ncols(), &mut buffer)?;
+                gathered.col_mut(at).copy_from_slice(tile.stored_row(0));
+            }
+        }
+        Ok(gathered)
     }
 }

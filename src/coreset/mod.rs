@@ -19,13 +19,30 @@
 //! | `basis` | coordinates in which the columns are orthonormal |
 //! | `leverage` | leverage scores, exact and in random directions |
 //! | `lewis` | Lewis weights |
+//! | `sensitivity` | sensitivities between bounds, their sum and the largest |
+//! | `approximate` | what may stand for all of them, by random combinations of rows |
+//! | `draw` | rows by scores |
+//! | `sample` | from A to a sample with what is certified of it |
+//! | `determinantal` | rows that are drawn together |
+//! | `distortion` | how far norms over a sample are off |
 
+mod approximate;
 mod basis;
 mod design;
+mod determinantal;
+mod distortion;
+mod draw;
 mod leverage;
 mod lewis;
+mod sample;
+mod sensitivity;
 #[cfg(test)]
 mod testing;
 
+pub use approximate::approximate_sensitivities;
+pub use distortion::net_bound;
+pub use draw::{Draw, Drawn, draw};
 pub use leverage::{DELTA, LeverageParams, leverage_scores, width};
 pub use lewis::{Lewis, LewisParams, lewis_weights};
+pub use sample::{Plan, Rule, Sample, SampleParams, Size, practical_size, sample_rows};
+pub use sensitivity::{Bounds, Figure, max_sensitivity, sensitivity_bounds, total_sensitivity};

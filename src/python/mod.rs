@@ -33,7 +33,13 @@ mod _core {
     #[pymodule_export]
     use super::convert::check_sparse;
     #[pymodule_export]
+    use super::coreset::sample::sample_rows;
+    #[pymodule_export]
     use super::coreset::scores::{leverage_scores, lewis_weights};
+    #[pymodule_export]
+    use super::coreset::sensitivities::{
+        approximate_sensitivities, max_sensitivity, sensitivity_bounds, total_sensitivity,
+    };
     #[pymodule_export]
     use super::products::PyProducts;
     #[pymodule_export]

@@ -6,14 +6,39 @@ from nearlin._lazy import loaded_when_used
 
 if TYPE_CHECKING:
     from ._lewis_weights import LewisInfo, lewis_weights
+    from ._sample_rows import RowSample, sample_rows
     from ._scores import leverage_scores, root_leverage_scores
+    from ._sensitivities import (
+        approximate_sensitivities,
+        max_sensitivity,
+        sensitivity_bounds,
+        total_sensitivity,
+    )
 
-__all__ = ["LewisInfo", "leverage_scores", "lewis_weights", "root_leverage_scores"]
+__all__ = [
+    "LewisInfo",
+    "RowSample",
+    "approximate_sensitivities",
+    "leverage_scores",
+    "lewis_weights",
+    "max_sensitivity",
+    "root_leverage_scores",
+    "sample_rows",
+    "sensitivity_bounds",
+    "total_sensitivity",
+]
 
 __getattr__, __dir__ = loaded_when_used(
     __name__,
     {
         "_lewis_weights": ("LewisInfo", "lewis_weights"),
+        "_sample_rows": ("RowSample", "sample_rows"),
         "_scores": ("leverage_scores", "root_leverage_scores"),
+        "_sensitivities": (
+            "approximate_sensitivities",
+            "max_sensitivity",
+            "sensitivity_bounds",
+            "total_sensitivity",
+        ),
     },
 )

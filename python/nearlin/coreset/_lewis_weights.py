@@ -21,14 +21,15 @@ LARGEST_POWER = 30.0
 
 @dataclass(frozen=True, repr=False)
 class LewisInfo:
-    """How :func:`nearlin.coreset.lewis_weights` came to its answer.
+    r"""How :func:`nearlin.coreset.lewis_weights` came to its answer.
 
     Attributes
     ----------
     n_passes : int
         Reads of the matrix, after the one for its Gram matrix.
     residual : float
-        Largest :math:`|\\log(T(w)_i / w_i)|` before the last step, T being what has the weights as its fixed point.
+        Largest :math:`|\log(T(w)_i / w_i)|` before the last step, T being what has the weights as its fixed
+        point.
     rank : int
         What the weights add up to.
     """
@@ -78,7 +79,8 @@ def lewis_weights(
 ) -> Float | tuple[Float, LewisInfo]:
     r"""Return the Lewis weight of every row of `A`: leverage scores for sums of p-th powers.
 
-    They are the only w > 0 with :math:`w_i^{2/p} = a_i^T (A^T W^{1 - 2/p} A)^{-1} a_i`, and add up to the rank.
+    They are the only w > 0 with :math:`w_i^{2/p} = a_i^T (A^T W^{1 - 2/p} A)^{-1} a_i`, and add up to the
+    rank.
 
     Parameters
     ----------
@@ -121,14 +123,15 @@ def lewis_weights(
     The sensitivities :math:`s_i = \max_x |a_i x|^p / \|A x\|_p^p` lie between :math:`d^{p/2 - 1} w_i` and
     :math:`w_i` for p <= 2, and between :math:`w_i` and :math:`d^{p/2 - 1} w_i` for p >= 2.
 
-    Logarithms of weights are damped by 4 / (p + 2), which makes the error :math:`|p - 2| / (p + 2)` times as large
-    with each step near the end, for every p; undamped steps [1]_ do not converge for p >= 4. A step is one read
-    of `A`: :math:`2 n d^2` flops, or twice the squares of the lengths of sparse rows.
+    Logarithms of weights are damped by 4 / (p + 2), which makes the error :math:`|p - 2| / (p + 2)` times as
+    large with each step near the end, for every p; undamped steps [1]_ do not converge for p >= 4. A step is
+    one read of `A`: :math:`2 n d^2` flops, or twice the squares of the lengths of sparse rows.
 
     References
     ----------
     .. [1] M. Cohen, R. Peng, "l_p row sampling by Lewis weights", STOC 2015.
-    .. [2] M. Fazel, Y. Lee, S. Padmanabhan, A. Sidford, "Computing Lewis weights to high precision", SODA 2022.
+    .. [2] M. Fazel, Y. Lee, S. Padmanabhan, A. Sidford, "Computing Lewis weights to high precision", SODA
+           2022.
 
     Examples
     --------
@@ -154,8 +157,8 @@ def lewis_weights(
         )
     if found["residual"] > tol:
         warn(
-            f"Lewis weights are {found['residual']:.1e} from a fixed point after {found['n_passes']} steps, not "
-            f"{tol:.1e}: raise max_iter",
+            f"Lewis weights are {found['residual']:.1e} from a fixed point after {found['n_passes']} steps, "
+            f"not {tol:.1e}: raise max_iter",
             AccuracyWarning,
         )
     weights = found["weights"].astype(matrix.dtype, copy=False)

@@ -24,8 +24,9 @@ def leverage_scores(
 ) -> Float:
     r"""Return the leverage score :math:`a_i^T (A^T A + \lambda I)^+ a_i` of every row of `A`.
 
-    That is the diagonal of the projection onto the columns, "hat values" in statistics: the largest share that a row
-    can have in :math:`\|A x\|^2`. Without a ridge scores lie between 0 and 1 and add up to the rank.
+    That is the diagonal of the projection onto the columns, "hat values" in statistics: the largest share
+    that a row can have in :math:`\|A x\|^2`. Without a ridge scores lie between 0 and 1 and add up to the
+    rank.
 
     Parameters
     ----------
@@ -34,9 +35,9 @@ def leverage_scores(
     ridge : float, default=0.0
         :math:`\lambda`. The sum of the scores is then the effective dimension.
     eps : float, optional
-        Relative error below 1 that every score may have, all of them with probability 0.99, for squares of norms in
-        :math:`4 \log(200 n) / (\varepsilon^2 - 2 \varepsilon^3 / 3)` random directions. Exact scores by default, and
-        where that is more than the rank.
+        Relative error below 1 that every score may have, all of them with probability 0.99, for squares of
+        norms in :math:`4 \log(200 n) / (\varepsilon^2 - 2 \varepsilon^3 / 3)` random directions. Exact scores
+        by default, and where that is more than the rank.
     sample_weight : array_like of shape (n,), optional
         Rows count so many times: scores of rows multiplied by the roots.
     rng : None, int, numpy.random.Generator or what :func:`numpy.random.default_rng` takes, optional
@@ -58,11 +59,12 @@ def leverage_scores(
 
     Notes
     -----
-    The triangle of :math:`A^T A` whitens the rows, whose norms are the scores: :math:`2 n d^2` flops in two reads of a
-    dense matrix, the squares of the lengths of the rows of a sparse one, and memory for :math:`d^2` numbers. The
-    condition k of the columns, in units of their norms, costs :math:`k^2` roundoffs of a score; from 1e4 on a third
-    read makes that k roundoffs, and from 1e7 on, or if columns depend on each other, QR and a singular value
-    decomposition come first. Directions below about 4e-15 of the largest (2e-7 in single precision) count as zero.
+    The triangle of :math:`A^T A` whitens the rows, whose norms are the scores: :math:`2 n d^2` flops in two
+    reads of a dense matrix, the squares of the lengths of the rows of a sparse one, and memory for
+    :math:`d^2` numbers. The condition k of the columns, in units of their norms, costs :math:`k^2` roundoffs
+    of a score; from 1e4 on a third read makes that k roundoffs, and from 1e7 on, or if columns depend on each
+    other, QR and a singular value decomposition come first. Directions below about 4e-15 of the largest (2e-7
+    in single precision) count as zero.
 
     References
     ----------
@@ -88,7 +90,8 @@ def root_leverage_scores(
     n_jobs: int | None = None,
     progress: bool | Progress = False,
 ) -> Float:
-    r"""Return leverage scores to the power p/2: scores for sums of p-th powers that cost no more than for squares.
+    r"""Return leverage scores to the power p/2: scores for sums of p-th powers that cost no more than for
+    squares.
 
     Parameters
     ----------

@@ -1,3 +1,5 @@
-//! Bindings of [`crate::coreset`]: `scores`.
+//! Bindings of [`crate::coreset`]: `scores`, `sensitivities`, `sample`.
 
+pub mod sample;
 pub mod scores;
+pub mod sensitivities;

@@ -2,6 +2,7 @@
 
 import numpy as np
 import scipy.optimize
+from reference.sketch import WORD, philox
 
 __all__ = [
     "GENERATORS",
@@ -13,6 +14,7 @@ __all__ = [
     "lewis",
     "lewis_residual",
     "one_hot",
+    "permanent_numbers",
     "rank",
     "sensitivity_l1",
     "spikes",
@@ -152,3 +154,12 @@ def sensitivity_l1(A, i):
         cost, above, np.zeros(2 * n), equal, [1.0], bounds=[(None, None)] * d + [(0.0, None)] * n
     )
     return 0.0 if found.status == 2 else 1.0 / found.fun
+
+
+def permanent_numbers(n, seed):
+    """Return the numbers in (0, 1), of 53 bits, that decide over rows 0 to n - 1."""
+    row, none = np.arange(n, dtype=np.uint64), np.zeros(n, np.uint64)
+    purpose = none + np.uint64(0x72)
+    words = philox((row, none, none, purpose), (seed % WORD, seed // WORD))
+    bits = (words[0] * np.uint64(WORD) + words[1]) >> np.uint64(11)
+    return (bits.astype(float) + 0.5) * 2.0**-53

@@ -1,0 +1,492 @@
+"""Samples of rows that stand for all rows in l_p."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nearlin import _core
+from nearlin._certificate import Certificate
+from nearlin._config import Progress, resolve_progress, resolve_threads
+from nearlin._frames import column_names, naming_columns
+from nearlin._listing import listing
+from nearlin._sparse import is_sparse
+from nearlin._validation import (
+    LARGEST,
+    Float,
+    Matrix,
+    as_matrix,
+    as_rhs,
+    as_sample_weight,
+    as_seed,
+    as_vector,
+    check_choice,
+    check_finite,
+    check_int,
+    check_real,
+)
+from nearlin._warn import warn
+from nearlin.exceptions import GuaranteeWarning, InvalidInputError, ShapeError
+
+from ._lewis_weights import LARGEST_POWER
+
+__all__ = ["RULES", "RowSample", "certificate_of", "sample_rows", "with_targets"]
+
+RULES = (
+    "auto",
+    "leverage",
+    "lewis",
+    "root_leverage",
+    "sensitivity",
+    "leverage_sensitivity",
+    "augmented",
+    "uniform",
+)
+DESIGNS = ("bernoulli", "fixed", "iid", "dpp", "volume")
+TOGETHER = ("dpp", "volume")
+"""Designs that draw rows together, by the projection onto the columns."""
+QUANTITY = "distortion of |A x|_{p:g}"
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class RowSample:
+    """Rows with weights, such that weighted sums over them stand for sums over all rows.
+
+    Attributes
+    ----------
+    indices : ndarray of shape (m,)
+        Numbers of the rows, in increasing order.
+    weights : ndarray of shape (m,)
+        Their weights: how many rows each stands for, times its own weight. What scikit-learn calls
+        `sample_weight`.
+    p : float
+        The power.
+    scores : ndarray of shape (n,)
+        What rows were drawn by.
+    expected_size : float
+        How many rows were to be expected; draws for ``design="iid"``.
+    certificate : Certificate
+        What is known of the distortion ``max |  |S A x|_p / |A x|_p - 1 |``.
+    rule : str
+        Name of the scores.
+    design : str
+        How rows were drawn.
+    n_rows : int
+        How many there were.
+    rank : int
+        Rank of the matrix.
+    """
+
+    indices: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.float64]
+    p: float
+    scores: npt.NDArray[np.float64]
+    expected_size: float
+    certificate: Certificate
+    rule: str
+    design: str
+    n_rows: int
+    rank: int
+
+    def apply(self, A: object, y: object = None) -> Any:
+        r"""Return the rows of `A` times the p-th roots of their weights, and those of `y` alike.
+
+        Parameters
+        ----------
+        A : array_like or sparse matrix of shape (n, d)
+            The matrix that the sample is of, or another one with as many rows.
+        y : array_like of shape (n,) or (n, k), optional
+            Targets.
+
+        Returns
+        -------
+        SA : ndarray or sparse matrix of shape (m, d)
+            So that :math:`\|S A x\|_p` stands for :math:`\|A x\|_p`.
+        Sy : ndarray of shape (m,) or (m, k)
+            With `y`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nearlin
+        >>> A = np.random.default_rng(0).standard_normal((10_000, 3))
+        >>> sample = nearlin.sample_rows(A, size=500, rng=0)
+        >>> bool(abs(np.linalg.norm(sample.apply(A)[:, 0]) / np.linalg.norm(A[:, 0]) - 1.0) < 0.15)
+        True
+        """
+        matrix = as_matrix(A)
+        self._check_rows(matrix.shape[0], "A")
+        roots = self.weights ** (1.0 / self.p)
+        SA = _times_rows(matrix, self.indices, roots)
+        if y is None:
+            return SA
+        targets, vector = as_rhs(y, self.n_rows, matrix.dtype, "y")
+        Sy = _times_rows(targets, self.indices, roots)
+        return SA, (Sy[:, 0] if vector else Sy)
+
+    def as_sample_weight(self, n: int | None = None) -> npt.NDArray[np.float64]:
+        """Return the weights of all rows, zeros for those that were not drawn.
+
+        Parameters
+        ----------
+        n : int, optional
+            Number of rows, which is checked.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            For an estimator that is fitted on all rows anyway; ``model.fit(A[sample.indices],
+            y[sample.indices], sample_weight=sample.weights)`` does the same faster.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nearlin
+        >>> sample = nearlin.sample_rows(np.eye(3), size=3, rng=0)
+        >>> sample.as_sample_weight()
+        array([1., 1., 1.])
+        """
+        if n is not None:
+            self._check_rows(check_int(n, "n"), "n")
+        weights = np.zeros(self.n_rows)
+        weights[self.indices] = self.weights
+        return weights
+
+    def explain(self) -> str:
+        """Return what was drawn, by what, and what is known of it."""
+        return "\n".join(
+            [
+                f"{len(self.indices)} of {self.n_rows} rows by {self.rule} scores ({self.design}; "
+                f"{self.expected_size:.6g} were to be expected), for p = {self.p:g} and rank {self.rank}",
+                f"weights from {self.weights.min():.4g} to {self.weights.max():.4g}, "
+                f"{int((self.weights == 1.0).sum())} of them one",
+                str(self.certificate),
+            ]
+        )
+
+    def _check_rows(self, n: int, name: str) -> None:
+        if n != self.n_rows:
+            raise ShapeError(f"has {n} rows, expected {self.n_rows}, as those drawn from", argument=name)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __repr__(self) -> str:
+        return listing(
+            {
+                "indices": self.indices,
+                "weights": self.weights,
+                "p": f"{self.p:g}",
+                "rule": self.rule,
+                "design": self.design,
+                "expected_size": f"{self.expected_size:.6g}",
+                "n_rows": self.n_rows,
+                "certificate": str(self.certificate),
+            }
+        )
+
+
+def sample_rows(
+    A: object,
+    y: object = None,
+    *,
+    p: float = 2.0,
+    eps: float | None = None,
+    size: int | None = None,
+    scores: object = "auto",
+    design: str = "bernoulli",
+    repeats: int = 1,
+    sample_weight: object = None,
+    rng: object = None,
+    n_jobs: int | None = None,
+    progress: bool | Progress = False,
+) -> RowSample:
+    r"""Draw rows of `A`, with weights, that stand for all rows in :math:`\|A x\|_p` for every x at once.
+
+    Parameters
+    ----------
+    A : array_like or sparse matrix of shape (n, d)
+        The rows.
+    y : array_like of shape (n,) or (n, k), optional
+        Targets, which join `A` as columns before rows are scored (in a copy): what is fitted on the sample is
+        then close to what is fitted on all rows, whatever the residuals.
+    p : float, default=2.0
+        From 1 to 30.
+    eps : float, optional
+        Distortion of norms: :math:`1.7 c_p^2 r / \varepsilon^2` rows are drawn for rank r, which usually keep
+        it (`c_p` = 1.2, 1.2, 1.0, 0.9, 0.8 for p = 1, 1.5, 2, 3, 4). What was reached is in the certificate.
+    size : int, optional
+        Number of rows to be expected instead, at least the rank; with ``design="fixed"`` exactly so many.
+        Give one of the two.
+    scores : str or array_like of shape (n,), default="auto"
+        Rows are drawn with probabilities that grow in proportion, up to one:
+
+        - ``"leverage"``: leverage scores. For p = 2, :math:`3 r \log(2 r / \delta) / \varepsilon^2` rows have
+          a distortion of squares of :math:`\varepsilon` at most, with probability :math:`1 - \delta` [1]_.
+        - ``"lewis"``: Lewis weights, of order :math:`r / \varepsilon^2` rows but for logarithms for p < 2
+          [2]_, and :math:`r^{p/2} / \varepsilon^2` for p > 2 [3]_.
+        - ``"root_leverage"``: powers p/2 of leverage scores, for p <= 2: one read less than Lewis weights and
+          as good for most data, :math:`n^{1 - p/2} r^{p/2}` rows in one step.
+        - ``"sensitivity"``: upper bounds of sensitivities, of sum S: :math:`S^{2/p} / \varepsilon^2` rows for
+          p < 2, :math:`S^{2 - 2/p} / \varepsilon^2` for p > 2 [4]_. They take a weighted Gram matrix of up to
+          4096 rows for each row; the certificate has a bound of the distortion if there are no more.
+        - ``"leverage_sensitivity"``: both, each over its sum: :math:`r^{2/p} S^{2 - 4/p} / \varepsilon^2`
+          rows for p > 2 [4]_.
+        - ``"augmented"``: Lewis weights and leverages over the rank, and 1/n: :math:`(S + r) / \varepsilon^2`
+          rows for p < 2 [5]_, and what bounds the error of logistic and Huber loss.
+        - ``"uniform"``: ones. A direction that few rows have is lost.
+        - ``"auto"``: leverage scores for p = 2, else Lewis weights.
+    design : {"bernoulli", "fixed", "iid", "dpp", "volume"}, default="bernoulli"
+        Each row for itself, exactly `size` rows, or draws with replacement, which take 1.6 times as many. For
+        p = 2 and fewer than three times the rank, rows that are drawn together, so that those which are alike
+        hardly ever come together:
+
+        - ``"dpp"``: `repeats` projection DPPs, of as many rows as the rank each, and no `size`.
+        - ``"volume"``: one of them and draws by leverage scores beside it, `size` rows in all: the least
+          squares fit on the weighted rows has that on all rows as its expectation [6]_.
+
+        Both take memory for `n` times the rank numbers.
+    repeats : int, default=1
+        Number of DPPs.
+    sample_weight : array_like of shape (n,), optional
+        Rows count so many times. Rows of weight zero are never drawn.
+    rng : None, int, numpy.random.Generator or what :func:`numpy.random.default_rng` takes, optional
+        Source of the random numbers.
+    n_jobs : int, optional
+        Number of threads. None means the setting of :func:`nearlin.set_config`. It never changes a bit.
+    progress : bool or callable, default=False
+        True shows a bar, a callable is called with (steps done, most, figures) of the Lewis weights.
+
+    Returns
+    -------
+    RowSample
+        Indices, weights, scores, and what is certified of them.
+
+    Raises
+    ------
+    InvalidInputError
+        If `size` is less than the rank, an entry is not finite, or all of them are zero.
+
+    Warns
+    -----
+    GuaranteeWarning
+        If the sample has lost a direction, or nothing bounds its distortion: for p other than 2, without
+        sensitivities.
+
+    Notes
+    -----
+    Every row has a permanent random number, of the seed and of its own number: a larger sample by the same
+    scores with the same seed has all rows of a smaller one, and nothing depends on threads or layout.
+    `weights` are one over the probability (times `sample_weight`), so that weighted sums have the expectation
+    of sums over all rows.
+
+    For p = 2 the certificate has the distortion itself, from singular values. For other p
+    ``details["distortion_found"]`` is the largest that a search has found.
+
+    References
+    ----------
+    .. [1] P. Drineas, M. Mahoney, S. Muthukrishnan, "Relative-error CUR matrix decompositions", SIMAX 30
+           (2008).
+    .. [2] M. Cohen, R. Peng, "l_p row sampling by Lewis weights", STOC 2015.
+    .. [3] D. Woodruff, T. Yasuda, "Online Lewis weight sampling", SODA 2023.
+    .. [4] D. Woodruff, T. Yasuda, "Sharper bounds for l_p sensitivity sampling", ICML 2023.
+    .. [5] A. Munteanu, S. Omlor, "Optimal bounds for l_p sensitivity sampling via l_2 augmentation", ICML
+           2024.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nearlin
+    >>> rng = np.random.default_rng(0)
+    >>> A = rng.standard_normal((20_000, 5)) / rng.uniform(size=(20_000, 1))
+    >>> sample = nearlin.sample_rows(A, size=600, rng=0)
+    >>> bool(sample.certificate.bound < 0.15)
+    True
+
+    Whatever takes weights can be fitted on the rows: least squares, quantiles (p = 1), and other losses by
+    augmented scores.
+
+    >>> from sklearn.linear_model import LinearRegression, LogisticRegression, QuantileRegressor
+    >>> y = A @ [1.0, 0.0, -1.0, 0.0, 2.0] + rng.standard_normal(20_000)
+    >>> sample = nearlin.sample_rows(A, y, size=600, rng=0)
+    >>> on_all, on_few = LinearRegression(), LinearRegression()
+    >>> _ = on_all.fit(A, y)
+    >>> _ = on_few.fit(A[sample.indices], y[sample.indices], sample_weight=sample.weights)
+    >>> bool(abs(on_all.coef_ - on_few.coef_).max() < 0.05)
+    True
+    >>> import warnings
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", nearlin.exceptions.GuaranteeWarning)
+    ...     sample = nearlin.sample_rows(np.c_[A, np.ones(20_000)], y, p=1.0, size=600, rng=0)
+    ...     other = nearlin.sample_rows(np.c_[A, np.ones(20_000)], p=1.0, size=600, scores="augmented", rng=0)
+    >>> median = QuantileRegressor(quantile=0.5, alpha=0.0)
+    >>> _ = median.fit(A[sample.indices], y[sample.indices], sample_weight=sample.weights)
+    >>> bool(abs(median.coef_ - [1.0, 0.0, -1.0, 0.0, 2.0]).max() < 0.1)
+    True
+    >>> signs = LogisticRegression(C=100.0)
+    >>> _ = signs.fit(A[other.indices], y[other.indices] > 0.0, sample_weight=other.weights)
+    >>> bool(signs.score(A, y > 0.0) > 0.85)
+    True
+    """
+    matrix = as_matrix(A)
+    n = matrix.shape[0]
+    p = check_real(p, "p", at_least=1.0, at_most=LARGEST_POWER)
+    check_choice(design, "design", DESIGNS)
+    repeats = check_int(repeats, "repeats", at_least=1)
+    _check_size(size, eps, design, repeats)
+    size = None if size is None else check_int(size, "size", at_least=1, at_most=LARGEST)
+    eps = None if eps is None else check_real(eps, "eps", above=0.0, below=1.0)
+    rule, given = _rule(scores, n, p)
+    if design in TOGETHER:
+        _check_together(rule, p, design)
+    beside = matrix if y is None else with_targets(matrix, y)[0]
+    d = beside.shape[1]
+    with naming_columns(column_names(A)):
+        found = _core.sample_rows(
+            beside,
+            sample_weight=as_sample_weight(sample_weight, n),
+            p=p,
+            rule=None if given is not None else rule,
+            scores=given,
+            size=size,
+            eps=eps,
+            design=design,
+            repeats=repeats,
+            seed=as_seed(rng),
+            threads=resolve_threads(n_jobs, 2.0 * n * d * d),
+            progress=resolve_progress(progress),
+        )
+    sample = RowSample(
+        indices=found["indices"],
+        weights=found["weights"],
+        p=p,
+        scores=found["scores"],
+        expected_size=found["expected_size"],
+        certificate=certificate_of(found, p, eps),
+        rule=rule,
+        design=design,
+        n_rows=n,
+        rank=found["rank"],
+    )
+    _warn(found, sample)
+    return sample
+
+
+def _check_size(size: object, eps: object, design: str, repeats: int) -> None:
+    """Raise unless what is given says how many rows there are to be."""
+    if design != "dpp" and repeats != 1:
+        raise InvalidInputError(f"is {repeats}, expected 1 for any design but 'dpp'", argument="repeats")
+    if design in TOGETHER and eps is not None:
+        raise InvalidInputError(f"is given with design='{design}', expected None", argument="eps")
+    if design == "dpp" and size is not None:
+        raise InvalidInputError("is given with design='dpp', expected `repeats`", argument="size")
+    if design != "dpp" and (size is None) == (eps is None):
+        raise InvalidInputError("is given beside `eps`, or neither is, expected one of them", argument="size")
+
+
+def _check_together(rule: str, p: float, design: str) -> None:
+    if p != 2.0:
+        raise InvalidInputError(f"is '{design}' for p = {p:g}, expected p = 2", argument="design")
+    if rule != "leverage":
+        raise InvalidInputError(
+            f"is given with design='{design}', which draws by leverage scores, expected 'auto'",
+            argument="scores",
+        )
+
+
+def _rule(scores: object, n: int, p: float) -> tuple[str, Float | None]:
+    """Return the name of a rule, and scores that were given."""
+    if not isinstance(scores, str):
+        given = as_vector(scores, "scores", length=n)
+        check_finite(given, "scores")
+        if given.min() < 0.0:
+            row = int(given.argmin())
+            raise InvalidInputError(
+                f"has {given[row]} at [{row}], expected no negative score", argument="scores"
+            )
+        return "given", given
+    rule = check_choice(scores, "scores", RULES)
+    if rule == "root_leverage" and p > 2.0:
+        raise InvalidInputError(
+            f"is 'root_leverage' for p = {p:g}, expected another one: these are scores for p <= 2",
+            argument="scores",
+        )
+    return ("leverage" if p == 2.0 else "lewis") if rule == "auto" else rule, None
+
+
+def with_targets(matrix: Matrix, y: object) -> tuple[Matrix, bool]:
+    """Return the matrix with targets as its last columns, and whether they were a vector."""
+    targets, vector = as_rhs(y, matrix.shape[0], matrix.dtype, "y")
+    check_finite(targets, "y")
+    if is_sparse(matrix):
+        from scipy.sparse import csr_array, hstack
+
+        stacked = hstack([matrix, csr_array(targets)], "csr", dtype=matrix.dtype)
+        return as_matrix(stacked, allow_empty=True), vector
+    return np.hstack([matrix, targets]), vector
+
+
+def _times_rows(matrix: Matrix, indices: npt.NDArray[np.int64], roots: npt.NDArray[np.float64]) -> Matrix:
+    """Return some rows times numbers."""
+    if is_sparse(matrix):
+        rows = matrix.tocsr()[indices]
+        rows.data *= np.repeat(roots, np.diff(rows.indptr)).astype(matrix.dtype)
+        return rows
+    return matrix[indices] * roots[:, np.newaxis].astype(matrix.dtype)
+
+
+def certificate_of(found: _core.SampleFigures, p: float, eps: float | None) -> Certificate:
+    """Return what was measured of the distortion of a sample."""
+    quantity = QUANTITY.format(p=p)
+    if found["exact"] is not None:
+        return Certificate(
+            quantity=quantity,
+            estimate=found["exact"],
+            bound=found["exact"] + 1e-13,
+            confidence=1.0,
+            measured="singular values of the sample where the columns of A are orthonormal",
+            target=eps,
+            note="a direction of A is lost" if found["exact"] >= 1.0 - 1e-9 else None,
+        )
+    details = {} if found["found"] is None else {"distortion_found": found["found"]}
+    if found["bound"] is not None:
+        bound, confidence = found["bound"]
+        return Certificate(
+            quantity=quantity,
+            estimate=found["found"] if found["found"] is not None else math.nan,
+            bound=bound,
+            confidence=confidence,
+            measured="a union bound over a net of directions, by certified sensitivities",
+            target=eps,
+            details=details,
+        )
+    return Certificate(
+        quantity=quantity,
+        estimate=math.nan if found["found"] is None else found["found"],
+        bound=math.nan,
+        confidence=None,
+        measured="a search for the direction that is furthest off",
+        target=eps,
+        note="nothing bounds it but for p = 2, or by sensitivities; details has the largest that was found",
+        details=details,
+    )
+
+
+def _warn(found: _core.RowSampleSolution, sample: RowSample) -> None:
+    """Warn once at most."""
+    worst = max(found["exact"] or 0.0, found["found"] or 0.0)
+    if worst >= 1.0 - 1e-9:
+        warn(
+            f"the sample of {len(sample)} rows has lost a direction, or has it twice too long: take more "
+            "rows, or other scores",
+            GuaranteeWarning,
+        )
+    elif found["exact"] is None and found["bound"] is None:
+        warn(
+            f"nothing bounds the distortion for p = {sample.p:g}; the largest that was found is {worst:.2g}",
+            GuaranteeWarning,
+        )

@@ -1,0 +1,72 @@
+//! Bindings of samples of rows.
+
+use crate::coreset::{self, Draw, Plan, Rule, Sample, SampleParams, Size};
+use crate::error::Error;
+use crate::linalg::make_workspace;
+use crate::memory::collected;
+use crate::python::convert::{AnyInput, Vector, either_precision, named, to_vector};
+use crate::python::enter::enter;
+use numpy::IntoPyArray;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+/// A sample of rows; see `nearlin.sample_rows`. `scores` is the name of a rule, or an array.
+#[pyfunction]
+#[pyo3(signature = (a, *, sample_weight, p, rule, scores, size, eps, design, repeats, seed, threads, progress))]
+pub fn sample_rows<'py>(
+    py: Python<'py>,
+    a: &Bound<'py, PyAny>,
+    sample_weight: Option<&Bound<'py, PyAny>>,
+    p: f64,
+    rule: Option<&str>,
+    scores: Option<&Bound<'py, PyAny>>,
+    size: Option<usize>,
+    eps: Option<f64>,
+    design: &str,
+    repeats: usize,
+    seed: u64,
+    threads: usize,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
+    let given = Vector::<f64>::extract_optional(scores, "scores")?;
+    let known = [
+        ("bernoulli", Plan::Scores(Draw::Bernoulli)),
+        ("fixed", Plan::Scores(Draw::Fixed)),
+        ("iid", Plan::Scores(Draw::Iid)),
+        ("dpp", Plan::Determinantal(repeats)),
+        ("volume", Plan::Volume),
+    ];
+    let design = named("design", design, &known)?;
+    let size = match (size, eps) {
+        (Some(size), None) => Size::Rows(size),
+        (None, Some(eps)) => Size::Distortion(eps),
+        _ if matches!(design, Plan::Determinantal(_)) => Size::Rank,
+        _ => return Err(Error::value("size", "given beside `eps`, or neither is", "one of them").into()),
+    };
+    let rule = rule.map_or(Ok(Rule::Given), |rule| named("scores", rule, &Rule::NAMES))?;
+    let params = SampleParams { p, rule, size, design, seed };
+    let sample = either_precision!(AnyInput::extract(a, "A")?, |a| {
+        enter(py, threads, progress, |context| {
+            make_workspace()?;
+            let (weights, given) =
+                (weights.as_ref().map(Vector::as_slice), given.as_ref().map(Vector::as_slice));
+            coreset::sample_rows(context, a.view(), weights, given, &params)
+        })?
+    });
+    to_dict(py, sample)
+}
+
+fn to_dict(py: Python<'_>, sample: Sample) -> PyResult<Bound<'_, PyDict>> {
+    let dict = PyDict::new(py);
+    let indices = collected(sample.drawn.indices.iter().map(|&i| i as i64), "a sample of rows")?;
+    dict.set_item("indices", indices.into_pyarray(py))?;
+    dict.set_item("weights", sample.drawn.weights.into_pyarray(py))?;
+    dict.set_item("expected_size", sample.drawn.expected)?;
+    dict.set_item("scores", to_vector(py, sample.scores)?)?;
+    dict.set_item("rank", sample.rank)?;
+    dict.set_item("exact", sample.exact)?;
+    dict.set_item("found", sample.found)?;
+    dict.set_item("bound", sample.bound)?;
+    Ok(dict)
+}
