@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .coreset import (
         LewisInfo,
         RowSample,
+        StreamingCoreset,
         leverage_scores,
         lewis_weights,
         max_sensitivity,
@@ -53,6 +54,7 @@ __all__ = [
     "RowSample",
     "SVDResult",
     "SketchAndSolveResult",
+    "StreamingCoreset",
     "StreamingLeastSquares",
     "StreamingPCA",
     "TopEigenvectorResult",
@@ -89,6 +91,7 @@ __getattr__, __dir__ = loaded_when_used(
         "coreset": (
             "LewisInfo",
             "RowSample",
+            "StreamingCoreset",
             "leverage_scores",
             "lewis_weights",
             "max_sensitivity",

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "CoresetStream",
     "LeastSquaresStream",
     "Products",
     "Sketch",
@@ -73,6 +74,18 @@ class RowSampleSolution(SampleFigures):
     expected_size: float
     scores: _Vector
     rank: int
+
+@type_check_only
+class StreamedSample(TypedDict):
+    """A sample of a stream."""
+
+    indices: npt.NDArray[np.int64]
+    weights: _Vector
+    scores: _Vector
+    rows: _Matrix
+    expected_size: float
+    rank: int
+    exact: float | None
 
 @type_check_only
 class SensitivityFigure(TypedDict):
@@ -225,6 +238,32 @@ class Products:
         self, y: npt.NDArray[np.float64], *, c_order: bool, threads: int
     ) -> npt.NDArray[np.float64]: ...
     def squared_column_norms(self, *, threads: int) -> npt.NDArray[np.float64]: ...
+
+@final
+class CoresetStream:
+    def __new__(cls, size: int, *, p: float, h: float, by_lewis: bool, seed: int) -> CoresetStream: ...
+    @property
+    def parameters(self) -> tuple[int, float, float, bool, int]: ...
+    @property
+    def shape(self) -> tuple[int, int, bool, bool] | None: ...
+    @property
+    def covered(self) -> list[tuple[int, int]]: ...
+    def partial_fit(
+        self,
+        a: Any,
+        *,
+        targets: int,
+        vector: bool,
+        sample_weight: _Vector | None,
+        row_offset: int | None,
+        threads: int,
+    ) -> None: ...
+    def merge(self, other: CoresetStream, *, threads: int) -> None: ...
+    def result(self, *, threads: int) -> StreamedSample: ...
+    def copy(self) -> CoresetStream: ...
+    def to_bytes(self) -> bytes: ...
+    @staticmethod
+    def from_bytes(data: bytes) -> CoresetStream: ...
 
 @final
 class Sketch:
@@ -541,7 +580,7 @@ def sensitivity_bounds(
     rtol: float,
     threads: int,
     progress: Callable[[int, int, dict[str, float]], object] | None,
-) -> tuple[_Vector, _Vector]: ...
+) -> list[_Vector]: ...
 def total_sensitivity(
     a: Any,
     *,

@@ -208,3 +208,40 @@ fn mended<T: Real>(
     }
     product(whitener.as_ref(), invert_upper(r.as_ref())?.as_ref()).map(Some)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coreset::testing::entry;
+    use crate::matrix::Matrix;
+
+    /// Columns, one of which is others' sum but for a part of this size.
+    fn nearly_dependent(n: usize, part: f64) -> Mat<f64> {
+        Mat::from_fn(n, 4, |i, j| match j {
+            3 => entry(i, 0) - entry(i, 1) + part * entry(i, 9),
+            j => entry(i, j),
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn columns_are_orthonormal_at_every_condition_and_the_rank_is_that_of_a() {
+        for (part, rank) in [(1.0, 4), (1e-3, 4), (1e-5, 4), (1e-8, 4), (1e-11, 4), (0.0, 3)] {
+            let a = nearly_dependent(900, part);
+            let context = Context::new(1);
+            let (design, gram) = Design::new(&context, Matrix::Dense(a.as_ref()), None, 2.0).unwrap();
+            let basis = Basis::new(&context, &design, &gram, 0.0).unwrap();
+            assert_eq!(basis.rank(), rank, "part {part}");
+            assert!(basis.is_mild || part > 0.0);
+            let gram = design.whitened_gram(&context, &basis.whitener).unwrap();
+            for (i, j) in (0..rank).flat_map(|i| (0..rank).map(move |j| (i, j))) {
+                let tolerance = if part > 1e-4 { 1e-8 } else { 1e-3 };
+                assert!(
+                    (gram[(i, j)] - f64::from(i == j)).abs() < tolerance,
+                    "part {part}: {}",
+                    gram[(i, j)]
+                );
+            }
+        }
+    }
+}

@@ -118,7 +118,7 @@ impl Search<'_> {
         for (rows, sign) in [(self.sample, sign), (self.other, -sign)] {
             let images = collected((0..rows.ncols()).map(|i| dot(rows.col(i), x)), DIRECTIONS)?;
             let sum: f64 = images.iter().map(|&image| power(image, self.p)).sum();
-            if !(sum > 0.0) {
+            if sum == 0.0 {
                 // A direction that the sample has lost: as low as it goes.
                 return Ok((if sign > 0.0 { f64::NEG_INFINITY } else { f64::INFINITY }, slope));
             }

@@ -24,6 +24,7 @@
 //! | `draw` | rows by scores |
 //! | `sample` | from A to a sample with what is certified of it |
 //! | `determinantal` | rows that are drawn together |
+//! | `streaming` | samples of rows that are read once |
 //! | `distortion` | how far norms over a sample are off |
 
 mod approximate;
@@ -36,6 +37,7 @@ mod leverage;
 mod lewis;
 mod sample;
 mod sensitivity;
+mod streaming;
 #[cfg(test)]
 mod testing;
 
@@ -46,3 +48,4 @@ pub use leverage::{DELTA, LeverageParams, leverage_scores, width};
 pub use lewis::{Lewis, LewisParams, lewis_weights};
 pub use sample::{Plan, Rule, Sample, SampleParams, Size, practical_size, sample_rows};
 pub use sensitivity::{Bounds, Figure, max_sensitivity, sensitivity_bounds, total_sensitivity};
+pub use streaming::{CoresetStream, StreamParams, Streamed, StreamedShape};

@@ -305,3 +305,17 @@ fn certify<T: Real>(
     sample.found = Some(measured(context, design, whitener, &rows, &directions, p)?);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_those_of_the_table_and_between() {
+        assert_eq!(practical_size(2.0, 10, 0.1), 1700);
+        assert_eq!(practical_size(1.0, 10, 0.1), 2448);
+        assert_eq!(practical_size(30.0, 10, 0.1), practical_size(4.0, 10, 0.1));
+        assert_eq!(practical_size(1.75, 1, 1.0), (1.7f64 * 1.1 * 1.1).ceil() as usize);
+        assert_eq!(practical_size(1.2, 10, 0.1), practical_size(1.0, 10, 0.1));
+    }
+}

@@ -410,3 +410,52 @@ fn dual_norm(z: &[f64], p: f64) -> f64 {
     let q = p / (p - 1.0);
     largest * z.iter().map(|value| (value.abs() / largest).powf(q)).sum::<f64>().powf(q.recip())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coreset::testing::entry;
+
+    /// Rows that are multiples of unit vectors: s_i = |a_i|^p over the sum of its column.
+    #[test]
+    fn sensitivities_of_one_hot_rows_are_shares_of_their_columns() {
+        let (n, d) = (60, 4);
+        let size = |i: usize| 0.5 + ((7 * i) % 13) as f64;
+        let a = Mat::from_fn(n, d, |i, j| if i % d == j { size(i) } else { 0.0 }).unwrap();
+        for p in [1.0, 1.5, 2.0, 4.0] {
+            let matrix = Matrix::Dense(a.as_ref());
+            let bounds = sensitivity_bounds(&Context::new(2), matrix, None, None, p, 1e-3).unwrap();
+            for i in 0..n {
+                let sum: f64 = (i % d..n).step_by(d).map(|k| size(k).powf(p)).sum();
+                let truth = size(i).powf(p) / sum;
+                assert!(bounds.lower[i] <= truth * (1.0 + 1e-9) && truth <= bounds.upper[i] * (1.0 + 1e-9));
+                assert!(bounds.upper[i] <= 1.01 * bounds.lower[i], "p = {p}, row {i}");
+            }
+            let total = total_sensitivity(&Context::new(1), matrix, None, p, 100, 1).unwrap();
+            assert!((total.estimate - d as f64).abs() < 0.05);
+            let largest = max_sensitivity(&Context::new(1), matrix, None, p, 1).unwrap();
+            assert!(largest.lower <= largest.upper && largest.upper <= 1.02 * largest.lower);
+            let truth = bounds.upper.iter().copied().fold(0.0, f64::max);
+            assert!((largest.estimate / truth - 1.0).abs() < 0.02);
+        }
+    }
+
+    #[test]
+    fn no_direction_is_above_an_upper_bound_or_its_row_below_a_lower_one() {
+        let (n, d) = (90, 3);
+        let a = Mat::from_fn(n, d, |i, j| entry(i, j) + 0.01 * (i as f64).sin()).unwrap();
+        for p in [1.0, 1.3, 3.0] {
+            let matrix = Matrix::Dense(a.as_ref());
+            let bounds = sensitivity_bounds(&Context::new(1), matrix, None, None, p, 0.03).unwrap();
+            assert!(bounds.lower.iter().zip(&bounds.upper).all(|(lower, upper)| lower <= upper));
+            for k in 0..500 {
+                let x = [entry(k, 11) + 0.1, entry(k, 12), entry(k, 13) - 0.1];
+                let image = |i: usize| (0..d).map(|j| a[(i, j)] * x[j]).sum::<f64>().abs().powf(p);
+                let sum: f64 = (0..n).map(image).sum();
+                assert!((0..n).all(|i| image(i) <= bounds.upper[i] * sum * (1.0 + 1e-9)));
+            }
+            let some = sensitivity_bounds(&Context::new(3), matrix, None, Some(&[7, 3]), p, 0.03).unwrap();
+            assert!((some.upper[1] / bounds.upper[3] - 1.0).abs() < 1e-6);
+        }
+    }
+}

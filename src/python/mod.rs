@@ -41,6 +41,8 @@ mod _core {
         approximate_sensitivities, max_sensitivity, sensitivity_bounds, total_sensitivity,
     };
     #[pymodule_export]
+    use super::coreset::streaming::CoresetStream;
+    #[pymodule_export]
     use super::products::PyProducts;
     #[pymodule_export]
     use super::regression::covariance::{lstsq_covariance, lstsq_robust_covariance};

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
         sensitivity_bounds,
         total_sensitivity,
     )
+    from ._streaming_coreset import StreamingCoreset
 
 __all__ = [
     "LewisInfo",
     "RowSample",
+    "StreamingCoreset",
     "approximate_sensitivities",
     "leverage_scores",
     "lewis_weights",
@@ -40,5 +42,6 @@ __getattr__, __dir__ = loaded_when_used(
             "sensitivity_bounds",
             "total_sensitivity",
         ),
+        "_streaming_coreset": ("StreamingCoreset",),
     },
 )

@@ -79,6 +79,10 @@ class RowSample:
         How many there were.
     rank : int
         Rank of the matrix.
+    rows : ndarray of shape (m, d) or None
+        The rows, of a stream.
+    targets : ndarray of shape (m,) or (m, k), or None
+        Their targets, of a stream that had any.
     """
 
     indices: npt.NDArray[np.int64]
@@ -91,6 +95,8 @@ class RowSample:
     design: str
     n_rows: int
     rank: int
+    rows: Matrix = None
+    targets: Float | None = None
 
     def apply(self, A: object, y: object = None) -> Any:
         r"""Return the rows of `A` times the p-th roots of their weights, and those of `y` alike.
@@ -127,6 +133,40 @@ class RowSample:
         targets, vector = as_rhs(y, self.n_rows, matrix.dtype, "y")
         Sy = _times_rows(targets, self.indices, roots)
         return SA, (Sy[:, 0] if vector else Sy)
+
+    def apply_to_rows(self) -> Any:
+        """Return the rows of a stream times the p-th roots of their weights, and their targets alike if it
+        had any.
+
+        Returns
+        -------
+        SA : ndarray of shape (m, d)
+            As :meth:`apply` gives it.
+        Sy : ndarray of shape (m,) or (m, k)
+            If there are targets.
+
+        Raises
+        ------
+        InvalidInputError
+            If the sample is not that of a stream.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nearlin
+        >>> nearlin.StreamingCoreset(5, rng=0).partial_fit(np.eye(7, 2)).result().apply_to_rows()
+        array([[1., 0.],
+               [0., 1.]])
+        """
+        if self.rows is None:
+            raise InvalidInputError("this sample has no rows of its own: use apply(A)")
+        roots = self.weights ** (1.0 / self.p)
+        every = np.arange(len(self))
+        SA = _times_rows(self.rows, every, roots)
+        if self.targets is None:
+            return SA
+        columns = self.targets.reshape(len(self), -1)
+        return SA, _times_rows(columns, every, roots).reshape(self.targets.shape)
 
     def as_sample_weight(self, n: int | None = None) -> npt.NDArray[np.float64]:
         """Return the weights of all rows, zeros for those that were not drawn.

@@ -87,7 +87,7 @@ def sensitivity_bounds(
     numbers = None if rows is None else _numbers(rows, n)
     count = n if numbers is None else len(numbers)
     with naming_columns(column_names(A)):
-        return _core.sensitivity_bounds(
+        lower, upper = _core.sensitivity_bounds(
             matrix,
             sample_weight=as_sample_weight(sample_weight, n),
             rows=numbers,
@@ -96,6 +96,7 @@ def sensitivity_bounds(
             threads=resolve_threads(n_jobs, 8.0 * n * d * d * count),
             progress=resolve_progress(progress),
         )
+    return lower, upper
 
 
 def total_sensitivity(

@@ -1,5 +1,6 @@
-//! Bindings of [`crate::coreset`]: `scores`, `sensitivities`, `sample`.
+//! Bindings of [`crate::coreset`]: `scores`, `sensitivities`, `sample`, `streaming`.
 
 pub mod sample;
 pub mod scores;
 pub mod sensitivities;
+pub mod streaming;

@@ -22,7 +22,7 @@ pub fn sensitivity_bounds<'py>(
     rtol: f64,
     threads: usize,
     progress: Option<Py<PyAny>>,
-) -> PyResult<(Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>)> {
+) -> PyResult<[Bound<'py, PyArray1<f64>>; 2]> {
     let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
     let rows = Vector::<i64>::extract_optional(rows, "rows")?;
     let bounds = either_precision!(AnyInput::extract(a, "A")?, |a| {
@@ -38,7 +38,7 @@ pub fn sensitivity_bounds<'py>(
             coreset::sensitivity_bounds(context, view, weights, rows.as_deref(), p, rtol)
         })?
     });
-    Ok((bounds.lower.into_pyarray(py), bounds.upper.into_pyarray(py)))
+    Ok([bounds.lower.into_pyarray(py), bounds.upper.into_pyarray(py)])
 }
 
 /// The sum; see `nearlin.coreset.total_sensitivity`.

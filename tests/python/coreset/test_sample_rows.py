@@ -77,7 +77,7 @@ def test_norms_are_right_on_average(p, design):
         float(sample.weights @ images[sample.indices])
         for sample in (
             nearlin.sample_rows(A, p=p, size=60, n_jobs=1, design=design, rng=seed, scores="leverage")
-            for seed in range(300)
+            for seed in range(150)
         )
     ]
     error = np.std(sums) / np.sqrt(len(sums))
