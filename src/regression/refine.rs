@@ -8,6 +8,7 @@ use crate::memory::{collected, filled, push, room_for, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
 use crate::regression::design::pass::{Pass, Passes, Sides};
+use crate::simd::{axpy, dot};
 use std::collections::VecDeque;
 
 /// What the solvers of one group of targets share: the design, the column scale s that its factors are
@@ -203,6 +204,17 @@ impl<T: Real, M: Passes<T>> Group<'_, '_, T, M> {
         first: Option<Pass>,
         slowest_rate: f64,
     ) -> Result<Refined> {
+        self.refine_by(scaled, x, (first, None), slowest_rate)
+    }
+
+    /// The same, where the first pass may come with the A'A that it would take to make the step from there as exact as that is.
+    fn refine_by(
+        &self,
+        scaled: &Scaled,
+        x: Mat<f64>,
+        (first, mut gram): (Option<Pass>, Option<&Mat<f64>>),
+        slowest_rate: f64,
+    ) -> Result<Refined> {
         let k = self.targets.len();
         let mut state = Refined::starting_at(&x)?;
         let mut trial = x;
@@ -221,7 +233,12 @@ impl<T: Real, M: Passes<T>> Group<'_, '_, T, M> {
                 }
             };
             let whitened = scaled.factor.whiten(&pass.gradient)?;
-            let step = scaled.factor.unwhiten(&whitened)?;
+            let mut step = scaled.factor.unwhiten(&whitened)?;
+            if let Some(gram) = gram.take() {
+                let left = left_of(gram, &step, &pass.gradient)?;
+                let correction = scaled.factor.unwhiten(&scaled.factor.whiten(&left)?)?;
+                axpy(1.0, correction.as_slice(), step.as_mut_slice());
+            }
             let mut going = room_for(active.len(), TARGETS)?;
             for (side, &position) in active.iter().enumerate() {
                 let answer = self.answer(scaled, &pass, &whitened, &part, side, position);
@@ -257,12 +274,18 @@ impl<T: Real, M: Passes<T>> Group<'_, '_, T, M> {
 
     /// [`Group::refine`] of the answer that a factor of A'A gives at once, from the pass at x = 0. The square of a large
     /// condition has cost it digits that its backward error does not show where the residual is large: another step has
-    /// them back.
-    pub fn refine_from_zero(&self, scaled: &Scaled, condition: f64, at_zero: Pass) -> Result<Refined> {
+    /// them back. Where A'A is at hand, of which the lower triangle is read, the rounding of its factor costs no read of A.
+    pub fn refine_from_zero(
+        &self,
+        scaled: &Scaled,
+        condition: f64,
+        at_zero: Pass,
+        gram: Option<&Mat<f64>>,
+    ) -> Result<Refined> {
         let start = Mat::zeros(scaled.scale.len(), self.targets.len())?;
         let tolerance = if condition > STEEP { self.tolerance / STRICTER } else { self.tolerance };
         let strict = Group { tolerance, ..*self };
-        let mut refined = strict.refine(scaled, start, Some(at_zero), STAGNATION)?;
+        let mut refined = strict.refine_by(scaled, start, (Some(at_zero), gram), STAGNATION)?;
         refined.settled = (0..self.targets.len()).all(|position| self.is_accepted(&refined, position));
         Ok(refined)
     }
@@ -348,6 +371,20 @@ impl<'f> Dampings<'f> {
         }
         answer.backward_error_by(&self.made[known.unwrap_or(0)].1)
     }
+}
+
+/// B - G X for a symmetric G, of which the lower triangle is read.
+fn left_of(gram: &Mat<f64>, x: &Mat<f64>, b: &Mat<f64>) -> Result<Mat<f64>> {
+    let mut left = b.copy()?;
+    for side in 0..x.ncols() {
+        let (x, left) = (x.col(side), left.col_mut(side));
+        for j in 0..x.len() {
+            let below = &gram.col(j)[j + 1..];
+            axpy(-x[j], below, &mut left[j + 1..]);
+            left[j] -= gram[(j, j)] * x[j] + dot(below, &x[j + 1..]);
+        }
+    }
+    Ok(left)
 }
 
 /// Some columns of a matrix.

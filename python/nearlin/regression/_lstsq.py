@@ -208,11 +208,13 @@ def lstsq(
           Sparse rows are multiplied as they are, in double precision. Where their columns depend on others,
           as those of one-hot features beside a constant do, a pivoted factor finds a basis; a read of
           `A` proves the rank, and the answer is the one of least norm. With fewer rows than columns it is
-          the factor of A A', of rows of norm one, and the certificate is about `A` with such rows.
+          the factor of A A', of rows of norm one, and the certificate is about `A` with such rows; where
+          that is too ill-conditioned, dense rows give way to QR of their transpose, with its Q.
         - ``"sparse_cholesky"``: sparse Cholesky factor of a sparse A'A, in an order that keeps it sparse; for
           condition numbers up to 1e7 and sparse `A` whose rows are short and whose columns meet few others,
           such as those of grids, networks and splines. Columns that depend on others are found on the way,
-          as with ``"gram"``.
+          as with ``"gram"``. Beyond 12 000 columns and that condition, the factor of a shifted A'A makes
+          conjugate gradients fast; ``rank`` is None then, and there may be shorter answers.
         - ``"whitened"``: Cholesky factor of the Gram matrix of A R1^-1, where R1 comes from a sketch of A;
           for any condition number at which the rank is clear.
         - ``"spir"``: R1 itself, with conjugate gradients: for sparse `A` and for thousands of columns.

@@ -15,12 +15,14 @@ use crate::regression::driver::plan::{
 use crate::regression::driver::steps::{Driver, Steps, summary};
 use crate::regression::methods::augmented::augmented;
 use crate::regression::methods::cg::cg;
-use crate::regression::methods::dual::{Magnitudes, RowGram, dual};
+use crate::regression::methods::dual::{Magnitudes, dual};
 use crate::regression::methods::gram::gram;
 use crate::regression::methods::lsmr::{Lengths, lsmr};
 use crate::regression::methods::moments::Moments;
 use crate::regression::methods::outcome::{Factored, Outcome};
 use crate::regression::methods::qr::{doubt, qr};
+use crate::regression::methods::row_factor::{RowFactor, RowGram};
+use crate::regression::methods::shifted::shifted;
 use crate::regression::methods::sketched::{Sketchable, sketched};
 use crate::regression::methods::sparse_cholesky::{SparseMoments, sparse_cholesky};
 use crate::regression::methods::spir::{Inner, spir};
@@ -159,15 +161,16 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
                 self.moments = Some((precision, moments));
                 outcome
             }
-            Candidate::Dual(precision) => match &mut self.dual {
-                Some(dual) => dual.attempt(driver, group, precision),
+            Candidate::Dual(_) | Candidate::QrOfRows => match &mut self.dual {
+                Some(dual) => dual.attempt(driver, group, candidate),
                 None => Err(Error::Internal("nothing is known of the rows".into())),
             },
-            Candidate::SparseCholesky => {
+            Candidate::SparseCholesky | Candidate::Shifted => {
                 if self.sparse.is_none() {
                     self.sparse = Some(self.read_sparse_moments(driver, group)?);
                 }
                 match &self.sparse {
+                    Some(Some(moments)) if candidate == Candidate::Shifted => shifted(group, moments),
                     Some(Some(moments)) => {
                         let (limit, rcond) = (Precision::Double.limit(), may_be_deficient(driver, group));
                         sparse_cholesky(group, moments, limit, rcond)
@@ -246,7 +249,7 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
     ) -> Result<()> {
         output.confidence = 1.0;
         match (&self.dual, output.method) {
-            (Some(_), Method::Gram) => output.columns = Columns::OfNormalisedRows,
+            (Some(_), Method::Gram | Method::Qr) => output.columns = Columns::OfNormalisedRows,
             (_, Method::Lsmr) => output.columns = Columns::PowersOfTwo,
             _ => (),
         }
@@ -359,32 +362,57 @@ impl Dual {
         &mut self,
         driver: &mut Driver<'_>,
         group: &Group<'_, '_, T>,
-        precision: Precision,
+        candidate: Candidate,
     ) -> Result<Outcome> {
         // Sparse rows have no QR that would not spread them out.
         if group.ridge == 0.0 && group.design.stored().is_none() && self.magnitudes.are_steep() {
             return Ok(Outcome::Inadmissible(f64::INFINITY));
         }
+        let (factor, limit) = match candidate {
+            Candidate::Dual(precision) => (
+                self.factor(driver, group, precision)?,
+                match precision {
+                    Precision::Single if driver.params.dtype_work.is_none() => 300.0,
+                    _ => precision.limit(),
+                },
+            ),
+            _ => {
+                driver.ledger.read(2);
+                (RowFactor::by_reflections(group)?, WORST_TRIANGLE)
+            }
+        };
+        match factor {
+            Some(factor) => dual(group, factor, &self.magnitudes, limit, driver.rcond),
+            None => Ok(Outcome::Inadmissible(f64::INFINITY)),
+        }
+    }
+
+    /// R by products in this precision.
+    fn factor<T: Real>(
+        &mut self,
+        driver: &mut Driver<'_>,
+        group: &Group<'_, '_, T>,
+        precision: Precision,
+    ) -> Result<Option<RowFactor>> {
         let gram = match self.gram.take() {
             Some((made, gram)) if made == precision => gram,
             _ => {
                 driver.ledger.read(1);
-                let Some(gram) = RowGram::new(driver.context, group.design, precision, &self.magnitudes)?
-                else {
-                    return Ok(Outcome::Inadmissible(f64::INFINITY));
+                let largest = &self.magnitudes.rows;
+                let Some(gram) = RowGram::new(driver.context, group.design, precision, largest)? else {
+                    return Ok(None);
                 };
                 gram
             }
         };
-        let limit = match precision {
-            Precision::Single if driver.params.dtype_work.is_none() => 300.0,
-            _ => precision.limit(),
-        };
-        let outcome = dual(group, &gram, &self.magnitudes, limit, driver.rcond);
+        let factor = gram.factor(group);
         self.gram = Some((precision, gram));
-        outcome
+        factor
     }
 }
+
+/// Beyond this condition a triangle does not tell what it is.
+const WORST_TRIANGLE: f64 = 1e14;
 
 /// What memory is for.
 const POWERS: &str = "powers of two";
@@ -477,7 +505,8 @@ fn is_exact(params: &Params, candidate: Candidate, condition: f64) -> bool {
         Candidate::Whitened { .. } | Candidate::Augmented { .. } => {
             whitened_precision(params) == Precision::Double
         }
-        Candidate::Iterative { .. } | Candidate::Cg(_) | Candidate::Lsmr(_) | Candidate::Dual(_) => false,
+        Candidate::Iterative { .. } | Candidate::Cg(_) | Candidate::Lsmr(_) => false,
+        Candidate::Dual(_) | Candidate::QrOfRows | Candidate::Shifted => false,
         Candidate::Qr => true,
     }
 }

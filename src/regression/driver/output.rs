@@ -178,15 +178,17 @@ impl Output {
         };
         self.take(group, &answers.refined, &scale);
         self.n_iter = self.n_iter.max(answers.iterations);
+        let of_centring = group.design.rounding_of_centring(&answers.norms)?;
         for (position, &target) in group.targets.iter().enumerate() {
             // |A dx| <= |A|_F |dx|, and an answer x makes |A|_F |x| of room.
             let x = answers.refined.x.col(position);
             let change = norm(&self.round(group, target, x, &scale)?);
             let rounding = if change == 0.0 { 0.0 } else { change / norm(x) };
             self.backward_error[target] = answers.refined.backward_error[position] + rounding;
-            self.backward_error_bound[target] = answers.bound[position] + rounding + ROUNDING;
+            let beside = rounding + of_centring + ROUNDING;
+            self.backward_error_bound[target] = answers.bound[position] + beside;
             if let Some(rigorous) = answers.rigorous.get(position) {
-                self.rigorous_bound[target] = rigorous + rounding + ROUNDING;
+                self.rigorous_bound[target] = rigorous + beside;
             }
         }
         self.cut = self.cut.max(answers.cut);
@@ -349,6 +351,7 @@ mod tests {
             bound: vec![bound; 2],
             rigorous: Vec::new(),
             scale: Some(vec![4.0; x.nrows()]),
+            norms: vec![1.0; x.nrows()],
             condition: 7.0,
             rank: None,
             cut: 0.0,
@@ -373,6 +376,22 @@ mod tests {
         assert_eq!(output.condition, 7.0);
         assert_eq!(output.backward_error_bound, [2e-17 + ROUNDING; 2]);
         assert!(output.settled);
+    }
+
+    #[test]
+    fn what_rounding_of_the_means_makes_of_an_error_is_part_of_its_bound_whatever_the_method() {
+        let instance = Instance::new(40, 3);
+        let x = Mat::from_fn(3, 2, |j, target| (1 + j + target) as f64).unwrap();
+        for form in forms() {
+            let mut output = output::<f64>(3, None);
+            instance.with_group(form, 0.0, |group| {
+                // Of columns that are next to nothing beside their means.
+                let answers = Unfactored { norms: vec![1e-8; 3], ..unfactored(&x, 1e-17, 2e-17) };
+                output.accept_unfactored(group, Method::Lsmr, answers).unwrap();
+            });
+            let is_wide = output.backward_error_bound.iter().all(|bound| *bound > 1e-15);
+            assert_eq!(is_wide, form.fit_intercept, "{form:?}");
+        }
     }
 
     #[test]

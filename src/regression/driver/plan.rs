@@ -104,7 +104,9 @@ pub struct Params {
 pub(crate) enum Candidate {
     Gram(Precision),
     Dual(Precision),
+    QrOfRows,
     SparseCholesky,
+    Shifted,
     Whitened { draw: u32 },
     Iterative { draw: u32, heavy_ball: bool },
     Cg(Limit),
@@ -151,14 +153,14 @@ impl Candidate {
     pub fn method(self) -> Method {
         match self {
             Self::Gram(_) | Self::Dual(_) => Method::Gram,
-            Self::SparseCholesky => Method::SparseCholesky,
+            Self::SparseCholesky | Self::Shifted => Method::SparseCholesky,
             Self::Whitened { .. } => Method::Whitened,
             Self::Iterative { heavy_ball: false, .. } => Method::Spir,
             Self::Iterative { heavy_ball: true, .. } => Method::Fossils,
             Self::Cg(_) => Method::Cg,
             Self::Lsmr(_) => Method::Lsmr,
             Self::Augmented { .. } => Method::FgmresWlsir,
-            Self::Qr => Method::Qr,
+            Self::Qr | Self::QrOfRows => Method::Qr,
         }
     }
 
@@ -183,6 +185,8 @@ impl Candidate {
             Self::Gram(Precision::Double) => "gram (double precision)",
             Self::Dual(Precision::Single) => "gram of rows (single precision)",
             Self::Dual(Precision::Double) => "gram of rows (double precision)",
+            Self::QrOfRows => "qr of rows",
+            Self::Shifted => "sparse_cholesky (shifted)",
             Self::Augmented { preconditioner: Preconditioner::Split, .. } => "fgmres_wlsir (split)",
             Self::Augmented { preconditioner: Preconditioner::Left, .. } => "fgmres_wlsir (left)",
             _ => self.method().name(),
@@ -195,9 +199,8 @@ impl Candidate {
             Self::Whitened { draw } | Self::Iterative { draw, .. } | Self::Augmented { draw, .. } => {
                 Some(draw)
             }
-            Self::Gram(_) | Self::Dual(_) | Self::SparseCholesky | Self::Cg(_) | Self::Lsmr(_) | Self::Qr => {
-                None
-            }
+            Self::Gram(_) | Self::Dual(_) | Self::SparseCholesky | Self::Shifted => None,
+            Self::Cg(_) | Self::Lsmr(_) | Self::Qr | Self::QrOfRows => None,
         }
     }
 
@@ -245,7 +248,8 @@ impl Plan<Candidate> {
             }
             None => [Precision::Single, Precision::Double].map(Some),
         };
-        let candidates = precisions.into_iter().flatten().map(Candidate::Dual).chain([Candidate::Qr]);
+        let last = [Candidate::QrOfRows, Candidate::Qr];
+        let candidates = precisions.into_iter().flatten().map(Candidate::Dual).chain(last);
         let reason = format!("{n} rows are fewer than {d} columns");
         Ok(Self { candidates: collected(candidates, PLAN)?, reasons: collected([reason], PLAN)? })
     }
@@ -258,7 +262,7 @@ impl Plan<Candidate> {
         products: usize,
     ) -> Result<Self> {
         let (n, d, stored) = (design.nrows(), design.ncols(), design.stored().unwrap_or(0));
-        let ridges = if params.method == Method::Gram { 0 } else { usize::from(design.has_ridge()) };
+        let ridges = usize::from(design.has_ridge());
         let costs = sparse_costs((n + ridges * d, d), stored, 0);
         let gram = gram_of_entries(n, products) + 4.0 * costs.read;
         let reads = (gram / costs.read) as usize;
@@ -326,7 +330,9 @@ impl Plan<Candidate> {
             Method::SparseCholesky | Method::Gram if design.stored().is_some() => {
                 let first = if params.method == Method::Gram { last } else { Candidate::SparseCholesky };
                 if d > LARGEST_GRAM {
-                    let candidates = [first, Candidate::cg(params, n, d)].into();
+                    let shifted = (first == Candidate::SparseCholesky).then_some(Candidate::Shifted);
+                    let last = shifted.into_iter().chain([Candidate::cg(params, n, d)]);
+                    let candidates = collected([first].into_iter().chain(last), PLAN)?;
                     return Ok(Self { candidates, reasons });
                 }
                 let rest = iterative(false).into_iter().filter(|_| !square);
@@ -420,6 +426,12 @@ impl Plan<Candidate> {
             candidates.pop();
         }
         candidates.push(last);
+        if let Some(at) = candidates.iter().position(|&tried| tried == Candidate::SparseCholesky)
+            && d > LARGEST_GRAM
+        {
+            // There is no sketch for what A'A is too ill-conditioned for.
+            candidates.insert(at + 1, Candidate::Shifted);
+        }
         Ok(Self { candidates, reasons })
     }
 }
@@ -600,8 +612,9 @@ impl Costs {
             Candidate::Whitened { .. } | Candidate::Augmented { .. } => self.whitened,
             Candidate::Iterative { .. } => self.spir,
             // Nothing tells how many iterations, or entries, there will be: never the cheapest.
-            Candidate::Cg(_) | Candidate::Lsmr(_) | Candidate::SparseCholesky => f64::INFINITY,
-            Candidate::Qr => self.qr,
+            Candidate::Cg(_) | Candidate::Lsmr(_) => f64::INFINITY,
+            Candidate::SparseCholesky | Candidate::Shifted => f64::INFINITY,
+            Candidate::Qr | Candidate::QrOfRows => self.qr,
         }
     }
 }
@@ -727,7 +740,7 @@ mod tests {
         // QR would take longer than all iterations.
         assert_eq!(on_sparse_rows(&auto, (3000, 11_000), 300), [Candidate::cg(&auto, 3000, 11_000)]);
         assert_eq!(on_sparse_rows(&auto, (60, 40), 0), [Candidate::Qr]);
-        let [Candidate::Cg(few), Candidate::SparseCholesky, patient] =
+        let [Candidate::Cg(few), Candidate::SparseCholesky, Candidate::Shifted, patient] =
             on_sparse_rows(&auto, (50_000, LARGEST_GRAM + 1), 0)[..]
         else {
             panic!("no dense factor")

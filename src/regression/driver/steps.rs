@@ -311,6 +311,7 @@ mod tests {
             bound: vec![1e-16; 2],
             rigorous: Vec::new(),
             scale: None,
+            norms: Vec::new(),
             condition: 2.0,
             rank: None,
             cut: 0.0,

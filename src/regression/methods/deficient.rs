@@ -54,7 +54,7 @@ pub(crate) fn by_basis<T: Real>(
         return Ok(Outcome::Inadmissible(f64::INFINITY));
     };
     scaled.cut = cut;
-    let refined = group.refine_from_zero(&scaled, condition, at_zero)?;
+    let refined = group.refine_from_zero(&scaled, condition, at_zero, None)?;
     let empty = collected(scaled.empty.iter().copied(), "columns of zeros")?;
     let refined = shortened(group, refined, &scaled, Some(&null_space), &empty)?;
     Ok(Outcome::Factored(Factored { refined, scaled, condition }))

@@ -1,32 +1,29 @@
-//! Fewer rows than columns: the shortest answer x = A'y by the Cholesky factor of A A', refined; ridge regression alike.
+//! Fewer rows than columns: the shortest answer x = A'y by a factor of A A', refined; ridge regression alike.
 //!
-//! Rows are divided by their norms t, which changes the condition and not the answer: with R'R = T^-1 A A' T^-1 (plus
-//! ridge T^-2), one read of A is a step
+//! With R'R = T^-1 A A' T^-1 (plus ridge T^-2) for rows of lengths t, one read of A is a step
 //!
 //! rho = T^-1 (b - A x) - ridge T^-2 y, dy = R^-1 R'^-1 rho, y += dy, x += A' T^-1 dy.
 //!
+//! Beyond the condition that products bear, dy is so much longer than what A' makes of it that nothing is left of that. There
+//! R is that of QR, and x += Q R'^-1 rho, for A' T^-1 = Q R.
+//!
 //! **Backward error** (Sun and Sun 1997) of a shortest answer, relative to |T^-1 A|_F: it has a part for the residual, which
 //! is measured, and one for what x is off the space of the rows, which is at most |A'y - x| / |y| for any y; x being a
-//! sum of products with rows, that is rounding, told beforehand. With a ridge the gradient is A'(b - A x - ridge T^-1 y),
-//! and |rho| bounds the estimate of Karlson and Walden, rows not scaled.
-//!
-//! Centring takes the direction of the root weights from the rows: A A' is made regular by a square of that direction,
-//! which the answer does not see.
+//! sum of products with rows, that is rounding, told beforehand. It is that of Q R where x is made of Q, in sums as long: what
+//! rounding makes of Q times something is less, as that is shorter than y. With a ridge the gradient is
+//! A'(b - A x - ridge T^-1 y), and |rho| bounds the estimate of Karlson and Walden, rows not scaled.
 
 use crate::error::Result;
-use crate::linalg::{
-    self, Batch, Precision, SIDES, SUM_DEPTH, add_product, add_transposed_product, fit, norm,
-};
-use crate::matrix::{
-    ColumnNorms, Dense, Mat, Matrix, Real, Rows, Sparse, TILE, even_blocks, power_of_two_below,
-};
-use crate::memory::{collected, copied, filled, reset, zeros};
+use crate::linalg::{self, Batch, SIDES, SUM_DEPTH, add_product, add_transposed_product, fit, norm};
+use crate::matrix::{ColumnNorms, Dense, Mat, Matrix, Products, Real, Rows, even_blocks};
+use crate::memory::{collected, copied, filled, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
 use crate::regression::design::products::{product, transposed_product};
 use crate::regression::methods::outcome::{Outcome, Unfactored};
+use crate::regression::methods::row_factor::RowFactor;
 use crate::regression::refine::{Group, Refined, STAGNATION, TARGETS};
-use crate::simd::{kernel, rows_of_columns};
+use crate::simd::kernel;
 use std::ops::Range;
 
 /// What one read tells of the magnitudes of A.
@@ -139,117 +136,16 @@ kernel! {
     }
 }
 
-/// A A' of sparse rows, their columns centred by what is taken off afterwards, in the lower triangle; `None` if that, or
-/// columns of extreme units, would spoil it.
-pub(crate) fn sparse_row_gram<T: Real>(
-    context: &Context,
-    design: &Design<'_, T>,
-    matrix: &Sparse<'_, T>,
-) -> Result<Option<Mat<f64>>> {
-    let n = design.nrows();
-    if design.a.scale.iter().flatten().any(|&power| power != 0.0 && power != 1.0) {
-        return Ok(None);
-    }
-    let mut gram = matrix.t().by_rows(context, |columns| linalg::sparse_gram(context, columns, None))?;
-    let mut is_spoilt = false;
-    if let Some(means) = design.means() {
-        let mut fits: Vec<f64> = zeros(n, "products with rows")?;
-        matrix.visit_rows(0..n, |i, j, value| fits[i] += value * means[j]);
-        let square: f64 = means.iter().map(|mean| mean * mean).sum();
-        for j in 0..n {
-            let before = gram[(j, j)];
-            (j..n).for_each(|i| gram[(i, j)] += square - fits[i] - fits[j]);
-            is_spoilt |= before > MOST_TAKEN_OFF * gram[(j, j)] && design.root_weight(j) > 0.0;
-        }
-    }
-    for j in 0..n {
-        let root = design.root_weight(j);
-        (j..n).for_each(|i| gram[(i, j)] *= root * design.root_weight(i));
-    }
-    Ok((!is_spoilt).then_some(gram))
-}
-
-/// Squared rows that are longer by this before their columns are centred have lost digits.
-const MOST_TAKEN_OFF: f64 = 100.0;
-
-/// A A' in one read of A, to be shared by all ridges.
-pub(crate) struct RowGram {
-    /// Of rows times their powers of two, of which only the lower triangle is read.
-    gram: Mat<f64>,
-    /// Powers of two that bring rows near one.
-    powers: Vec<f64>,
-}
-
-impl RowGram {
-    /// From A A' itself.
-    pub fn of_products(gram: Mat<f64>) -> Result<Self> {
-        Ok(Self { powers: filled(1.0, gram.ncols(), SIZES)?, gram })
-    }
-
-    /// Reads A; `None` if its columns cannot be centred afterwards.
-    pub fn new<T: Real>(
-        context: &Context,
-        design: &Design<'_, T>,
-        precision: Precision,
-        magnitudes: &Magnitudes,
-    ) -> Result<Option<Self>> {
-        if let Matrix::Sparse(matrix) = &design.a.source {
-            return sparse_row_gram(context, design, matrix)?.map(Self::of_products).transpose();
-        }
-        let power = |&largest: &f64| power_of_two_below(largest).recip();
-        let powers = collected(magnitudes.rows.iter().map(power), SIZES)?;
-        let gram = Transposed::of(design).gram(context, precision, &powers)?;
-        Ok(Some(Self { gram, powers }))
-    }
-
-    /// The norms of the rows, one where there is no row, and R; none where it breaks down, or a row is zero and its
-    /// equation cannot be met.
-    fn factor<T: Real>(&self, group: &Group<'_, '_, T>) -> Result<Option<(Vec<f64>, Mat<f64>)>> {
-        let (n, design) = (self.powers.len(), group.design);
-        let absent = |i: usize| design.weight(i) == 0.0;
-        let length = |i: usize| if absent(i) { 1.0 } else { self.gram[(i, i)].sqrt() / self.powers[i] };
-        let t = collected((0..n).map(length), SIZES)?;
-        if !t.iter().all(|t| (1e-100..=1e100).contains(t)) {
-            return Ok(None);
-        }
-        let along = self.direction(group, &t)?;
-        let entry = |i: usize, j: usize| {
-            let product = self.gram[(i.max(j), i.min(j))] / (t[i] * self.powers[i]) / (t[j] * self.powers[j]);
-            let square = along.as_ref().map_or(0.0, |along| along[i] * along[j]);
-            match i == j {
-                true if absent(i) => 1.0,
-                true => 1.0 + (group.ridge.sqrt() / t[i]).powi(2) + square,
-                false => product + square,
-            }
-        };
-        Ok(linalg::cholesky(&Mat::from_fn(n, n, entry)?)?.map(|r| (t, r)))
-    }
-
-    /// What is added to A A' where the columns are centred, and all the answers y have no part of.
-    fn direction<T: Real>(&self, group: &Group<'_, '_, T>, t: &[f64]) -> Result<Option<Vec<f64>>> {
-        if group.design.means().is_none() {
-            return Ok(None);
-        }
-        let root = |i: usize| group.design.root_weight(i);
-        // The root weights times T are orthogonal to A; over T, they are to y where that is over a ridge.
-        let entry = |i: usize| if group.ridge > 0.0 { root(i) / t[i] } else { root(i) * t[i] };
-        let mut along = collected((0..t.len()).map(entry), SIZES)?;
-        let length = norm(&along);
-        along.iter_mut().for_each(|value| *value /= length);
-        Ok(Some(along))
-    }
-}
-
-/// The dual candidate for one group of targets, admissible up to the condition `limit`, and if that shows that the rows are
-/// independent.
+/// The answers to one group of targets by a factor that is admissible up to the condition `limit`, and if that shows that the
+/// rows are independent.
 pub(crate) fn dual<T: Real>(
     group: &Group<'_, '_, T>,
-    rows: &RowGram,
+    mut rows: RowFactor,
     magnitudes: &Magnitudes,
     limit: f64,
     rcond: f64,
 ) -> Result<Outcome> {
-    let Some((t, r)) = rows.factor(group)? else { return Ok(Outcome::Inadmissible(f64::INFINITY)) };
+    let RowFactor { t, r, .. } = &rows;
     let condition = linalg::condition_of_upper(r.as_ref())?;
     let (least, most) =
         t.iter().fold((f64::INFINITY, 0.0f64), |(least, most), &t| (least.min(t), most.max(t)));
@@ -260,7 +156,11 @@ pub(crate) fn dual<T: Real>(
         return Ok(Outcome::Inadmissible(condition));
     }
     let (n, d) = (group.design.nrows(), group.design.ncols());
-    let refined = Refinement::new(group, &t, &r)?.run()?;
+    let basis = rows.basis(group, condition)?;
+    if rows.wants_basis() && basis.is_none() {
+        return Ok(Outcome::Inadmissible(condition));
+    }
+    let refined = Refinement::new(group, &rows, basis)?.run()?;
     let rounding = match magnitudes.lengths.iter().max() {
         Some(&longest) => rounding_of_chains(n, longest),
         None => rounding_of_sums(n),
@@ -271,6 +171,7 @@ pub(crate) fn dual<T: Real>(
         bound: collected(bound, TARGETS)?,
         rigorous: Vec::new(),
         scale: None,
+        norms: collected(magnitudes.squares.iter().map(|square| square.sqrt()), SIZES)?,
         condition,
         rounding,
         is_shortest: true,
@@ -312,6 +213,8 @@ struct Refinement<'s, 'p, 'a, T> {
     group: &'s Group<'p, 'a, T>,
     t: &'s [f64],
     r: &'s Mat<f64>,
+    /// Q', where steps are made of that.
+    basis: Option<Mat<f64>>,
     blocks: Vec<Range<usize>>,
     x: Mat<f64>,
     /// In units of T.
@@ -322,7 +225,8 @@ struct Refinement<'s, 'p, 'a, T> {
 }
 
 impl<'s, 'p, 'a, T: Real> Refinement<'s, 'p, 'a, T> {
-    fn new(group: &'s Group<'p, 'a, T>, t: &'s [f64], r: &'s Mat<f64>) -> Result<Self> {
+    fn new(group: &'s Group<'p, 'a, T>, rows: &'s RowFactor, basis: Option<Mat<f64>>) -> Result<Self> {
+        let RowFactor { t, r, .. } = rows;
         let (n, d, k) = (group.design.nrows(), group.design.ncols(), group.targets.len());
         let x = Mat::zeros(d, k)?;
         Ok(Self {
@@ -334,6 +238,7 @@ impl<'s, 'p, 'a, T: Real> Refinement<'s, 'p, 'a, T> {
             group,
             t,
             r,
+            basis,
         })
     }
 
@@ -351,16 +256,22 @@ impl<'s, 'p, 'a, T: Real> Refinement<'s, 'p, 'a, T> {
             linalg::solve_upper_transposed(self.r.as_ref(), step.as_mut());
             for side in 0..k {
                 let length = norm(step.col(side));
-                let slow = length.is_nan() || length > STAGNATION * last[side];
+                // Of steps along a basis even rounding is long in the directions that A shrinks.
+                let slow = length.is_nan() || self.basis.is_none() && length > STAGNATION * last[side];
                 going[side] &= self.state.backward_error[side] > self.group.tolerance && !slow;
                 last[side] = length;
             }
             if !going.contains(&true) || self.state.passes == self.group.max_passes {
                 break;
             }
-            linalg::solve_upper(self.r.as_ref(), step.as_mut());
             (0..k).filter(|&side| !going[side]).for_each(|side| step.col_mut(side).fill(0.0));
-            self.advance(&step)?;
+            let spanned = self.basis.as_ref().map(|basis| combination(self.group.context, basis, &step));
+            linalg::solve_upper(self.r.as_ref(), step.as_mut());
+            self.y.as_mut_slice().iter_mut().zip(step.as_slice()).for_each(|(y, dy)| *y += dy);
+            match spanned {
+                Some(step) => self.advance(&step?)?,
+                None => self.advance_by_rows(&step)?,
+            }
             self.state.passes += 1;
             self.state.report(self.group.context, self.state.passes, self.group.max_passes)?;
         }
@@ -399,20 +310,19 @@ impl<'s, 'p, 'a, T: Real> Refinement<'s, 'p, 'a, T> {
         }
     }
 
-    /// y += dy, x += A' T^-1 dy, and the residual there: one read of A.
-    fn advance(&mut self, dy: &Mat<f64>) -> Result<()> {
-        match self.group.design.stored() {
-            Some(_) => self.advance_by_products(dy),
-            None => self.advance_by_tiles(dy),
+    /// x += A' T^-1 dy, and the residual there: one read of A.
+    fn advance_by_rows(&mut self, dy: &Mat<f64>) -> Result<()> {
+        if self.group.design.stored().is_none() {
+            return self.advance_by_tiles(dy);
         }
+        let step = Mat::from_fn(dy.nrows(), dy.ncols(), |i, side| dy[(i, side)] / self.t[i])?;
+        self.advance(&transposed_product(self.group.context, self.group.design, &step)?)
     }
 
-    fn advance_by_products(&mut self, dy: &Mat<f64>) -> Result<()> {
+    /// x += dx, and the residual there.
+    fn advance(&mut self, dx: &Mat<f64>) -> Result<()> {
         let Group { context, design, .. } = self.group;
-        self.y.as_mut_slice().iter_mut().zip(dy.as_slice()).for_each(|(y, dy)| *y += dy);
-        let step = Mat::from_fn(dy.nrows(), dy.ncols(), |i, side| dy[(i, side)] / self.t[i])?;
-        let step = transposed_product(context, design, &step)?;
-        self.x.as_mut_slice().iter_mut().zip(step.as_slice()).for_each(|(x, step)| *x += step);
+        self.x.as_mut_slice().iter_mut().zip(dx.as_slice()).for_each(|(x, dx)| *x += dx);
         let (image, b) = (product(context, design, &self.x)?, targets(self.group)?);
         self.residual = Mat::from_fn(b.nrows(), b.ncols(), |i, side| b[(i, side)] - image[(i, side)])?;
         Ok(())
@@ -420,7 +330,6 @@ impl<'s, 'p, 'a, T: Real> Refinement<'s, 'p, 'a, T> {
 
     fn advance_by_tiles(&mut self, dy: &Mat<f64>) -> Result<()> {
         let (n, k, design) = (dy.nrows(), dy.ncols(), self.group.design);
-        self.y.as_mut_slice().iter_mut().zip(dy.as_slice()).for_each(|(y, dy)| *y += dy);
         let minus = Mat::from_fn(n, k, |i, side| dy[(i, side)] / self.t[i])?;
         let minus = Batch::negative(minus.as_ref())?;
         let (x, blocks) = (&self.x, &self.blocks);
@@ -455,6 +364,13 @@ impl<'s, 'p, 'a, T: Real> Refinement<'s, 'p, 'a, T> {
     }
 }
 
+/// Q Y, given Q'.
+fn combination(context: &Context, basis: &Mat<f64>, y: &Mat<f64>) -> Result<Mat<f64>> {
+    let mut sum = Mat::zeros(basis.ncols(), y.ncols())?;
+    basis.as_ref().t().product(context, y.as_ref(), sum.as_mut())?;
+    Ok(sum)
+}
+
 /// The targets of a group as columns, in the units of the solvers.
 fn targets<T: Real>(group: &Group<'_, '_, T>) -> Result<Mat<f64>> {
     Mat::from_fn(group.design.nrows(), group.targets.len(), |i, side| {
@@ -467,68 +383,27 @@ fn column_blocks(n: usize, d: usize) -> Result<Vec<Range<usize>>> {
     even_blocks(d, ((1 << 16) / n.max(1)).clamp(128, 1024))
 }
 
-/// A' as rows.
-pub(crate) struct Transposed<'p, 'm, 'a, T> {
-    design: &'p Design<'a, T, Matrix<'m, T>>,
-    /// Where nothing is done to A.
-    view: Option<Dense<'m, T>>,
-}
-
-impl<'p, 'm, 'a, T: Real> Transposed<'p, 'm, 'a, T> {
-    pub fn of(design: &'p Design<'a, T, Matrix<'m, T>>) -> Self {
-        Self { design, view: design.untouched().map(|a| a.t()) }
-    }
-
-    /// A A', rows of A times these numbers.
-    pub fn gram(&self, context: &Context, precision: Precision, scale: &[f64]) -> Result<Mat<f64>> {
-        let nothing = |(): &mut (), _: Dense<'_, f64>, _| ();
-        let (gram, _) = match precision {
-            Precision::Single => linalg::gram::<f32, ()>(context, self, scale, || (), nothing)?,
-            Precision::Double => linalg::gram::<f64, ()>(context, self, scale, || (), nothing)?,
-        };
-        Ok(gram)
-    }
-}
-
-impl<T: Real> Rows for Transposed<'_, '_, '_, T> {
-    fn nrows(&self) -> usize {
-        self.design.ncols()
-    }
-
-    fn ncols(&self) -> usize {
-        self.design.nrows()
-    }
-
-    fn tile<'b>(
-        &'b self,
-        rows: Range<usize>,
-        cols: Range<usize>,
-        buffer: &'b mut Vec<f64>,
-    ) -> Result<Dense<'b, f64>> {
-        if let Some(view) = &self.view {
-            return view.tile(rows, cols, buffer);
-        }
-        let (nrows, ncols, mut scratch) = (rows.len(), cols.len(), Vec::new());
-        let tile = self.design.a.tile(cols, rows, &mut scratch)?;
-        reset(buffer, nrows * ncols, TILE)?;
-        rows_of_columns(tile.data(), tile.row_stride(), (nrows, ncols), buffer, ncols);
-        Ok(Dense::row_major(buffer, nrows, ncols))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::linalg::LEAST;
+    use crate::linalg::{LEAST, Precision};
+    use crate::regression::methods::row_factor::RowGram;
     use crate::regression::testing::{Form, Instance, assert_near, forms};
 
     fn solved(instance: &Instance, form: Form, ridge: f64, check: impl Fn(&Group<'_, '_, f64>, Outcome)) {
-        for precision in [Precision::Single, Precision::Double] {
+        for precision in [Some(Precision::Single), Some(Precision::Double), None] {
             instance.with_group(form, ridge, |group| {
                 let magnitudes = Magnitudes::of(group.context, group.design).unwrap();
-                let rows =
-                    RowGram::new(group.context, group.design, precision, &magnitudes).unwrap().unwrap();
-                check(group, dual(group, &rows, &magnitudes, 300.0, LEAST).unwrap());
+                let factor = match precision {
+                    Some(precision) => {
+                        let rows =
+                            RowGram::new(group.context, group.design, precision, &magnitudes.rows).unwrap();
+                        rows.unwrap().factor(group).unwrap()
+                    }
+                    None => RowFactor::by_reflections(group).unwrap(),
+                };
+                let outcome = |factor| dual(group, factor, &magnitudes, 300.0, LEAST).unwrap();
+                check(group, factor.map_or(Outcome::Inadmissible(f64::INFINITY), outcome));
             });
         }
     }

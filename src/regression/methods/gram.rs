@@ -24,9 +24,9 @@ pub(crate) fn gram<T: Real>(
         let factor = Factor::Triangle(r);
         condition = factor.condition()?;
         if condition <= limit {
-            let Normal { scale, empty, at_zero, .. } = normal;
+            let Normal { gram, scale, empty, at_zero, .. } = normal;
             let scaled = Scaled { factor, scale, empty, cut: 0.0 };
-            let refined = group.refine_from_zero(&scaled, condition, at_zero)?;
+            let refined = group.refine_from_zero(&scaled, condition, at_zero, Some(&gram))?;
             return Ok(Outcome::Factored(Factored { refined, scaled, condition }));
         }
     }

@@ -132,6 +132,7 @@ impl Answers {
             bound,
             rigorous: Vec::new(),
             scale: Some(units.scale),
+            norms: units.norms,
             condition,
             rank: None,
             cut: 0.0,

@@ -23,13 +23,14 @@
 //! | `gram` | their Cholesky factor |
 //! | `deficient` | their pivoted Cholesky factor, and the shortest answers |
 //! | `sparse_cholesky` | the same where A'A is sparse |
+//! | `shifted` | iterations with the factor of a shifted A'A, where that has none |
 //! | `sketched` | R of a sketch |
 //! | `whitened` | A'A in the coordinates in which a sketch is orthonormal |
 //! | `spir` | sketched iterations for sparse or very wide matrices |
 //! | `cg` | iterations without a factor, for sparse rows |
 //! | `lsmr` | the same for linear operators |
 //! | `augmented`, `fgmres` | refinement of the augmented system: all digits whatever the weights |
-//! | `dual` | fewer rows than columns: A A' in one read |
+//! | `row_factor`, `dual` | fewer rows than columns: A A' in one read, or QR of A' with its Q |
 //! | `qr`, `wide`, `least_norm` | tall-skinny QR, ranks, minimum-norm answers, fewer rows than columns |
 
 pub(crate) mod augmented;
@@ -43,6 +44,8 @@ pub(crate) mod lsmr;
 pub(crate) mod moments;
 pub(crate) mod outcome;
 pub(crate) mod qr;
+pub(crate) mod row_factor;
+pub(crate) mod shifted;
 pub(crate) mod sketched;
 pub(crate) mod sparse_cholesky;
 pub(crate) mod spir;

@@ -73,6 +73,8 @@ pub(crate) struct Unfactored {
     pub rigorous: Vec<f64>,
     /// The units of the answers, if not those of the design.
     pub scale: Option<Vec<f64>>,
+    /// Norms of the columns.
+    pub norms: Vec<f64>,
     /// Of the matrix that the iterations made, a lower bound on that of A; or of A with rows of norm one.
     pub condition: f64,
     /// Rank of A, if it was found out.

@@ -104,6 +104,65 @@ fn fills<T: Real>(context: &Context, rows: &Sparse<'_, T>, most: usize) -> Resul
 const SAMPLE: usize = 1000;
 const PATTERN: &str = "a pattern of sparse rows";
 
+/// The normal equations of columns of norm one.
+pub(super) struct SparseNormal {
+    /// Columns not centred.
+    gram: SparseGram,
+    /// Lengths of what centring takes off the columns.
+    less: Option<Vec<f64>>,
+    /// Norms of the columns, in the units of the solvers.
+    pub scale: Vec<f64>,
+    /// Columns of zeros, which have a one on the diagonal.
+    pub empty: Vec<usize>,
+    /// Rounding errors relative to those of a Gram matrix whose columns were centred before.
+    pub magnification: f64,
+    /// The pass at x = 0 for the targets of the group, in scaled units.
+    at_zero: Pass,
+}
+
+impl SparseMoments {
+    /// What the ridge of a group and its targets make of them, and so much on the diagonal; `None` if centring leaves nothing
+    /// of a column.
+    pub(super) fn normal<T: Real>(
+        &self,
+        group: &Group<'_, '_, T>,
+        shift: f64,
+    ) -> Result<Option<SparseNormal>> {
+        let Self { gram, powers, less, at_zero, .. } = self;
+        let d = gram.order();
+        let before = |j: usize| gram.diagonal(j) + (group.root_ridge(j) * powers[j]).powi(2);
+        let square = |j: usize| before(j) - less.as_ref().map_or(0.0, |less| less[j] * less[j]);
+        let (mut norms, mut empty) = (filled(1.0, d, COLUMNS)?, room_for(0, COLUMNS)?);
+        let mut magnification = 1.0f64;
+        for j in 0..d {
+            if before(j) == 0.0 {
+                push(&mut empty, j, COLUMNS)?;
+            } else {
+                norms[j] = square(j).max(0.0).sqrt();
+                magnification = magnification.max(before(j) / square(j).max(0.0));
+            }
+        }
+        if !magnification.is_finite() {
+            return Ok(None);
+        }
+        let diagonal = |j: usize| match before(j) {
+            0.0 => 1.0,
+            before => before / norms[j] / norms[j] + shift,
+        };
+        let less = less.as_ref().map(|less| less.iter().zip(&norms).map(|(less, norm)| less / norm));
+        let less = less.map(|less| collected(less, COLUMNS)).transpose()?;
+        let scaled = gram.scaled(&norms, diagonal)?;
+        let scale = collected(norms.iter().zip(powers).map(|(norm, power)| norm / power), COLUMNS)?;
+        let at_zero = normal_pass(group, at_zero, &scale)?;
+        Ok(Some(SparseNormal { gram: scaled, less, scale, empty, magnification, at_zero }))
+    }
+
+    /// R with R'R = G, columns whose pivots are no larger than this dropped.
+    pub(super) fn factor(&self, normal: &SparseNormal, tolerance: f64) -> Result<Option<SparseTriangle>> {
+        self.order.factor(&normal.gram, normal.less.as_deref(), tolerance)
+    }
+}
+
 /// What memory is for.
 const COLUMNS: &str = "norms of columns";
 
@@ -115,54 +174,37 @@ pub(crate) fn sparse_cholesky<T: Real>(
     limit: f64,
     rcond: Option<f64>,
 ) -> Result<Outcome> {
-    let SparseMoments { gram, order, powers, less, at_zero } = moments;
-    let d = gram.order();
-    let before = |j: usize| gram.diagonal(j) + (group.root_ridge(j) * powers[j]).powi(2);
-    let square = |j: usize| before(j) - less.as_ref().map_or(0.0, |less| less[j] * less[j]);
-    let (mut norms, mut empty) = (filled(1.0, d, COLUMNS)?, room_for(0, COLUMNS)?);
-    let mut magnification = 1.0f64;
-    for j in 0..d {
-        if before(j) == 0.0 {
-            push(&mut empty, j, COLUMNS)?;
-        } else {
-            norms[j] = square(j).max(0.0).sqrt();
-            magnification = magnification.max(before(j) / square(j).max(0.0));
-        }
-    }
+    let inadmissible = || Ok(Outcome::Inadmissible(f64::INFINITY));
+    let Some(normal) = moments.normal(group, 0.0)? else { return inadmissible() };
+    let d = normal.scale.len();
     // As with `gram`.
-    let limit = limit / magnification.sqrt();
-    if limit < 1.0 || magnification.is_nan() {
-        return Ok(Outcome::Inadmissible(f64::INFINITY));
+    let limit = limit / normal.magnification.sqrt();
+    if limit < 1.0 {
+        return inadmissible();
     }
-    let diagonal = |j: usize| if before(j) == 0.0 { 1.0 } else { before(j) / norms[j] / norms[j] };
-    let less = less.as_ref().map(|less| less.iter().zip(&norms).map(|(less, norm)| less / norm));
-    let less = less.map(|less| collected(less, COLUMNS)).transpose()?;
-    let scaled = gram.scaled(&norms, diagonal)?;
-    let tolerance = 8.0 * d as f64 * f64::UNIT_ROUNDOFF * magnification;
-    let triangle = order.factor(&scaled, less.as_deref(), tolerance)?;
-    drop(scaled);
+    let tolerance = 8.0 * d as f64 * f64::UNIT_ROUNDOFF * normal.magnification;
+    let triangle = moments.factor(&normal, tolerance)?;
     let lacks = |triangle: &SparseTriangle| d - triangle.rank();
-    let is_few = |count: usize| count.saturating_mul(d) <= order.fill.max(FEW);
+    let is_few = |count: usize| count.saturating_mul(d) <= moments.order.fill.max(FEW);
     let may_lack = |count: usize| count == 0 || rcond.is_some() && is_few(count);
     let Some(triangle) = triangle.filter(|triangle| may_lack(lacks(triangle))) else {
-        return Ok(Outcome::Inadmissible(f64::INFINITY));
+        return inadmissible();
     };
+    let SparseNormal { scale, empty, at_zero, .. } = normal;
     let null_space = triangle.null_vectors()?;
     let factor = Factor::Sparse(triangle);
     let condition = factor.condition()?;
     if condition.is_nan() || condition > limit {
         return Ok(Outcome::Inadmissible(condition));
     }
-    let scale = collected(norms.iter().zip(powers).map(|(norm, power)| norm / power), COLUMNS)?;
-    let at_zero = normal_pass(group, at_zero, &scale)?;
     let scaled = Scaled { factor, scale, empty, cut: 0.0 };
     if let Some(rcond) = rcond.filter(|_| null_space.ncols() > 0) {
         return match has_near_units(group.design, &scaled)? {
             true => by_basis(group, scaled, condition, null_space, at_zero, rcond),
-            false => Ok(Outcome::Inadmissible(f64::INFINITY)),
+            false => inadmissible(),
         };
     }
-    let refined = group.refine_from_zero(&scaled, condition, at_zero)?;
+    let refined = group.refine_from_zero(&scaled, condition, at_zero, None)?;
     Ok(Outcome::Factored(Factored { refined, scaled, condition }))
 }
 

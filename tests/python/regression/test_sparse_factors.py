@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from reference import regression as reference
+from scipy.linalg import cho_solve_banded, cholesky_banded
 
 import nearlin
 from nearlin.exceptions import FallbackWarning, InvalidInputError
@@ -247,3 +248,47 @@ def test_a_product_with_too_many_entries_is_handed_on():
     with pytest.warns(FallbackWarning):
         result = nearlin.lstsq(A, b, method="sparse_cholesky")
     assert "has too many entries" in result.explanation
+
+
+def bumps(n, d, width=6):
+    """Return smooth bumps on a few neighbours each, here and there hardly more of them than columns."""
+    rng = np.random.default_rng(0)
+    first = np.sort(rng.integers(0, d - width + 1, n))
+    first[: d - width + 1] = np.arange(d - width + 1)
+    k = np.arange(width)
+    values = np.exp(-0.5 * ((k - (width - 1) * rng.random((n, 1))) / 1.2) ** 2)
+    rows = np.arange(0, n * width + 1, width)
+    A = sp.csr_array((values.ravel(), (first[:, None] + k).ravel(), rows), shape=(n, d))
+    return A, A @ rng.standard_normal((d, 2)) + rng.standard_normal((n, 2))
+
+
+def karlson_walden_of_bands(A, b, x, width=6):
+    """Return a bound on the estimate: that for a damping no larger, by as much as it is less."""
+    norms = np.sqrt((A * A).sum(axis=0))
+    exact = sp.csr_array((A.data.astype(np.longdouble), A.indices, A.indptr), shape=A.shape)
+    residual = b - exact @ x.astype(np.longdouble)
+    gradient = np.asarray(exact.T @ residual / norms, float)
+    size, frobenius = np.linalg.norm(x * norms), np.sqrt(len(norms))
+    scale = frobenius / np.hypot(np.linalg.norm(b), frobenius * size)
+    damping = scale * float(np.sqrt(residual @ residual))
+    columns = A @ sp.diags_array(1.0 / norms)
+    gram, shift = columns.T @ columns, max(1e-13, damping**2)
+    bands = np.zeros((width, len(norms)))
+    for k in range(width):
+        bands[width - 1 - k, k:] = gram.diagonal(k)
+    bands[-1] += shift
+    square = gradient @ cho_solve_banded((cholesky_banded(bands), False), gradient)
+    return scale / frobenius * np.sqrt(square) * max(1.0, np.sqrt(shift) / damping)
+
+
+@pytest.mark.parametrize("method", ["auto", "sparse_cholesky"])
+def test_beyond_the_condition_of_products_and_the_size_of_sketches_a_shifted_factor_helps(method):
+    A, B = bumps(40_000, 13_000)
+    result = nearlin.lstsq(A, B, method=method, rng=0)
+    assert result.method == "sparse_cholesky"
+    assert "sparse_cholesky (shifted): backward error" in result.explanation
+    assert result.rank is None
+    assert result.certificate.met
+    bounds = result.certificate.details["backward_error_bound"]
+    for b, x, bound in zip(B.T, result.x.T, bounds, strict=True):
+        assert karlson_walden_of_bands(A, b, x) <= min(4 * reference.UNIT_ROUNDOFF, bound)

@@ -23,7 +23,7 @@ mod system;
 
 use crate::error::{Error, Result};
 use crate::matrix::{Mat, Real};
-use crate::memory::{collected, filled, push, room_for, zeros};
+use crate::memory::{collected, copied, filled, push, room_for, zeros};
 use crate::random::Stream;
 use crate::regression::design::pass::Passes;
 use crate::regression::methods::cg::iterate::{FEWEST, PATIENCE, iterate};
@@ -142,8 +142,6 @@ impl Answers {
             errors.for_each(|(error, rigorous)| *error = rigorous / SQRT_2);
             self.settle(group);
         }
-        let of_centring = group.design.rounding_of_centring(&system.norms)?;
-        self.bound.iter_mut().chain(&mut self.rigorous).for_each(|bound| *bound += of_centring);
         let Known { rank, is_shortest, cut, .. } = known;
         let Self { refined, bound, rigorous, condition, .. } = self;
         let (refined, iterations) = (Refined { passes: made.reads, ..refined }, made.iterations);
@@ -153,6 +151,7 @@ impl Answers {
             bound,
             rigorous,
             scale: None,
+            norms: copied(&system.norms, TARGETS)?,
             condition,
             rank,
             cut,
