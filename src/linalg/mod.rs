@@ -27,6 +27,7 @@
 //! | [`svd_apart`], [`eigh_apart`], [`apart()`] | the same, and anything, on a thread of its own if that takes long |
 //! | [`svd_into`], [`eigh_into`] | the same of small matrices, `f32` too, in memory that the caller lends ([`Scratch`]) |
 //! | [`leading_eigh_into`] | the largest eigenvalues of a symmetric matrix and their vectors, alike |
+//! | `Resolvents` | (A + s)^-1 of a symmetric matrix for many s |
 //! | [`arrow_eigh_into`] | those of a diagonal matrix with a row and a column beside it, in O(d²) |
 //! | `largest_of` and its kin | units in which squares neither overflow nor vanish |
 //!
@@ -60,6 +61,7 @@ mod qr;
 mod quadrature;
 mod rank;
 mod reflect;
+mod resolvents;
 mod rows;
 mod scaling;
 mod small;
@@ -101,6 +103,7 @@ pub(crate) use rank::{
     truncated,
 };
 pub(crate) use reflect::reflect_columns;
+pub(crate) use resolvents::Resolvents;
 pub(crate) use scaling::{exponent_of, largest_of, times_power_of_two};
 pub use small::{cholesky_in_place, solve_systems};
 pub use sparse::{gram_of_rows, quadratic_forms, sparse_gram};

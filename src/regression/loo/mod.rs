@@ -8,6 +8,8 @@
 //! targets)) multiply-adds, of sparse rows d and n alphas (1 + targets) for every entry. The fit under the ridge that is
 //! chosen has A'A or A A' from there.
 
+mod of_rows;
+
 use crate::error::{Error, Result};
 use crate::linalg;
 use crate::linalg::{Precision, rank_of};
@@ -19,8 +21,9 @@ use crate::regression::design::products::transposed_product;
 use crate::regression::driver::output::Output;
 use crate::regression::driver::plan::{Method, Params};
 use crate::regression::driver::{lstsq, lstsq_of_design};
+use crate::regression::loo::of_rows::{MOST_FOR_GRAM, along_weights, left_out, row_gram};
 use crate::regression::methods::moments::Moments;
-use crate::regression::methods::row_factor::{Transposed, sparse_row_gram};
+use crate::regression::methods::row_factor::Transposed;
 use crate::regression::methods::sketched::Sketchable;
 use crate::regression::problem::Problem;
 use crate::simd::axpy;
@@ -46,9 +49,15 @@ pub fn ridge_cv<T: Real + Sketchable>(
     params: &Params,
 ) -> Result<RidgeChoice> {
     let mut design = Design::new(context, &Problem { ridge: alphas, ..*problem })?;
-    let (errors, products) = Steps::with(context, &design, alphas, |mut steps| {
-        Ok((sums_of_squares(context, &steps)?, steps.products.take()))
-    })?;
+    let (errors, products) = match left_out(context, &design, alphas)? {
+        Some((residuals, gram)) => {
+            let is_dense = matches!(problem.design, Matrix::Dense(_));
+            (mean_squares(&design, alphas.len(), &residuals)?, is_dense.then_some(Products::OfRows(gram)))
+        }
+        None => Steps::with(context, &design, alphas, |mut steps| {
+            Ok((sums_of_squares(context, &steps)?, steps.products.take()))
+        })?,
+    };
     let chosen = least(&errors, apart)?;
     let ridge = collected(chosen.iter().map(|&alpha| alphas[alpha]), "ridges")?;
     let output = match problem.design {
@@ -95,11 +104,26 @@ fn sums_of_squares<T: Real>(context: &Context, steps: &Steps<'_, '_, T>) -> Resu
         let partial: Vec<f64> = partial?;
         errors.as_mut_slice().iter_mut().zip(partial).for_each(|(sum, part)| *sum += part);
     }
+    in_units_of_targets(design, &mut errors);
+    Ok(errors)
+}
+
+/// The same of residuals that are there.
+fn mean_squares<T: Real>(design: &Design<'_, T>, alphas: usize, residuals: &Mat<f64>) -> Result<Mat<f64>> {
+    let mut errors = Mat::zeros(alphas, design.ntargets())?;
+    for row in residuals.as_slice().chunks_exact(residuals.nrows().max(1)) {
+        errors.as_mut_slice().iter_mut().zip(row).for_each(|(sum, residual)| *sum += residual * residual);
+    }
+    in_units_of_targets(design, &mut errors);
+    Ok(errors)
+}
+
+/// Sums over the rows become means.
+fn in_units_of_targets<T: Real>(design: &Design<'_, T>, errors: &mut Mat<f64>) {
     for target in 0..design.ntargets() {
         let scale = design.target_scale(target).powi(2) * design.nrows() as f64;
         errors.col_mut(target).iter_mut().for_each(|error| *error /= scale);
     }
-    Ok(errors)
 }
 
 /// The leave-one-out residuals themselves, times the roots of the weights: a column for each row of A, in it
@@ -110,10 +134,16 @@ pub fn ridge_left_out<T: Real>(
     alphas: &[f64],
 ) -> Result<Mat<f64>> {
     let design = Design::new(context, problem)?;
-    Steps::with(context, &design, alphas, |steps| residuals(context, &steps))
+    let Some((mut residuals, _)) = left_out(context, &design, alphas)? else {
+        return Steps::with(context, &design, alphas, |steps| residuals_by_steps(context, &steps));
+    };
+    for row in residuals.as_mut_slice().chunks_exact_mut((alphas.len() * design.ntargets()).max(1)) {
+        row.iter_mut().enumerate().for_each(|(c, value)| *value /= design.target_scale(c / alphas.len()));
+    }
+    Ok(residuals)
 }
 
-fn residuals<T: Real>(context: &Context, steps: &Steps<'_, '_, T>) -> Result<Mat<f64>> {
+fn residuals_by_steps<T: Real>(context: &Context, steps: &Steps<'_, '_, T>) -> Result<Mat<f64>> {
     let (design, width) = (steps.design, steps.width());
     let mut residuals = Mat::zeros(width, design.nrows())?;
     let blocks = row_blocks(design.nrows(), design.ncols())?;
@@ -174,9 +204,6 @@ enum Vectors {
     Left(Mat<f64>),
 }
 
-/// Up to this condition singular values and vectors are those of A'A: twelve digits are left of them.
-const MOST_FOR_GRAM: f64 = 100.0;
-
 impl Spectrum {
     fn new<T: Real>(context: &Context, design: &Design<'_, T>, ridges: &[f64]) -> Result<Self> {
         let least = ridges.iter().copied().fold(f64::INFINITY, f64::min);
@@ -220,7 +247,7 @@ impl Spectrum {
         let skipped = usize::from(design.means().is_some());
         let gram = row_gram(context, design)?;
         let known = match &gram {
-            Some(gram) => of_gram(&along_weights(design, gram)?, skipped, ridge)?,
+            Some(gram) => of_gram(&along_weights(design, gram, beyond(gram))?, skipped, ridge)?,
             None => None,
         };
         let (s, left) = match known {
@@ -274,29 +301,11 @@ impl Spectrum {
     }
 }
 
-/// A A', if it is not spoilt by centring.
-fn row_gram<T: Real>(context: &Context, design: &Design<'_, T>) -> Result<Option<Mat<f64>>> {
-    match &design.a.source {
-        Matrix::Sparse(matrix) => sparse_row_gram(context, design, matrix),
-        Matrix::Dense(_) => {
-            let ones = filled(1.0, design.nrows(), "row scales")?;
-            Transposed::of(design).gram(context, Precision::Double, &ones).map(Some)
-        }
-    }
-}
-
-/// A A' where the direction that centring takes, that of the root weights, is that of the largest eigenvalue.
-fn along_weights<T: Real>(design: &Design<'_, T>, gram: &Mat<f64>) -> Result<Mat<f64>> {
-    let (n, mut gram) = (gram.ncols(), gram.copy()?);
-    if design.means().is_some() {
-        let share = |i: usize| design.root_weight(i) / design.weight_norm();
-        let sum = |j: usize| (0..n).map(|i| gram[(i.max(j), i.min(j))].abs()).sum::<f64>();
-        let large = 2.0 * (0..n).map(sum).fold(0.0, f64::max);
-        for j in 0..n {
-            (j..n).for_each(|i| gram[(i, j)] += large * share(i) * share(j));
-        }
-    }
-    Ok(gram)
+/// Twice as much as the largest eigenvalue of a matrix, of which the lower triangle is read, or more.
+fn beyond(gram: &Mat<f64>) -> f64 {
+    let n = gram.ncols();
+    let sum = |j: usize| (0..n).map(|i| gram[(i.max(j), i.min(j))].abs()).sum::<f64>();
+    2.0 * (0..n).map(sum).fold(0.0, f64::max)
 }
 
 /// The singular values and right vectors of a matrix by its A'A, of which the lower triangle is read, if the condition
@@ -464,14 +473,15 @@ impl<'s, 'a, T: Real> Steps<'s, 'a, T> {
         u.as_mut_slice().iter_mut().for_each(|u| *u *= *u);
         let leverage = linalg::product(self.shrunk.as_ref().t(), u.as_ref())?;
         for i in 0..rows {
-            let row = first + i;
-            let free = self.identity * (1.0 - (self.design.root_weight(row) / self.weight_norm).powi(2));
+            let (row, root, fitted, leverage) =
+                (first + i, self.design.root_weight(first + i), fitted.col(i), leverage.col(i));
+            let free = self.identity * (1.0 - (root / self.weight_norm).powi(2));
             for target in 0..k {
                 let observed = self.identity * self.design.target(row, target);
-                for alpha in 0..self.alphas {
-                    let left = observed - fitted[(alpha * k + target, i)];
-                    let is_nothing = left == 0.0 || self.design.root_weight(row) == 0.0;
-                    let residual = if is_nothing { 0.0 } else { left / (free - leverage[(alpha, i)]) };
+                for (alpha, leverage) in leverage.iter().enumerate() {
+                    let left = observed - fitted[alpha * k + target];
+                    let is_nothing = left == 0.0 || root == 0.0;
+                    let residual = if is_nothing { 0.0 } else { left / (free - leverage) };
                     visit(row, target * self.alphas + alpha, residual);
                 }
             }
@@ -496,8 +506,9 @@ mod tests {
 
     #[test]
     fn errors_are_those_of_as_many_fits() {
-        let (instance, alphas, n) = (Instance::new(24, 4), [0.5, 30.0], 24);
-        for form in forms() {
+        let (alphas, shapes) = ([0.5, 30.0], [(24, 4), (7, 12)]);
+        for (form, (n, d)) in forms().flat_map(|form| shapes.map(|shape| (form, shape))) {
+            let instance = Instance::new(n, d);
             let problem = instance.problem(form, &[0.0]);
             let choice = ridge_cv(&Context::new(2), &problem, &alphas, false, &Params::default()).unwrap();
             let found = &choice.errors;
@@ -505,7 +516,7 @@ mod tests {
             for (at, &alpha) in alphas.iter().enumerate() {
                 let mut sums = [0.0; 2];
                 for i in (0..n).filter(|&i| weight(i) > 0.0) {
-                    let mut rest = Instance::new(n, 4);
+                    let mut rest = Instance::new(n, d);
                     // A row without weight is not there.
                     rest.weights = (0..n).map(|row| if row == i { 0.0 } else { weight(row) }).collect();
                     let others = crate::regression::testing::Form { weighted: true, ..form };
@@ -513,7 +524,7 @@ mod tests {
                     let total: f64 = rest.weights.iter().sum();
                     for (target, sum) in sums.iter_mut().enumerate() {
                         let left = |row: usize| {
-                            let fit: f64 = (0..4).map(|j| rest.a[(row, j)] * x[(j, target)]).sum();
+                            let fit: f64 = (0..d).map(|j| rest.a[(row, j)] * x[(j, target)]).sum();
                             rest.b[(row, target)] - fit
                         };
                         let constant = match form.fit_intercept {
@@ -524,7 +535,7 @@ mod tests {
                     }
                 }
                 for (target, sum) in sums.into_iter().enumerate() {
-                    assert_near(found[(at, target)], sum, &format!("{form:?}, {alpha}"));
+                    assert_near(found[(at, target)], sum, &format!("{n} x {d}, {form:?}, {alpha}"));
                 }
             }
         }
