@@ -364,9 +364,12 @@ fn adopt<T: Real + Element>(py: Python<'_>, mut a: Mat<T>) -> PyResult<Bound<'_,
 
 /// SciPy's sparse matrices are known by their looks: SciPy may not even have been imported.
 fn is_sparse(object: &Bound<'_, PyAny>) -> bool {
-    object.getattr(intern!(object.py(), "format")).is_ok_and(|format| {
-        format.cast::<PyString>().is_ok_and(|format| *format == "csr" || *format == "csc")
-    })
+    // An attribute that is not there is an exception, which takes longer to make than a small answer.
+    let is_array = object.cast::<PyUntypedArray>().is_ok();
+    !is_array
+        && object.getattr(intern!(object.py(), "format")).is_ok_and(|format| {
+            format.cast::<PyString>().is_ok_and(|format| *format == "csr" || *format == "csc")
+        })
 }
 
 fn as_array<'a, 'py>(

@@ -80,6 +80,19 @@ class Options:
 
     def __post_init__(self) -> None:
         check_choice(self.method, "method", METHODS)
+        check_bool(self.certify, "certify")
+        if (
+            self.rcond is not None
+            or self.sketch is not None
+            or self.sketch_size is not None
+            or self.tol is not None
+            or self.max_iter is not None
+            or self.dtype_work is not None
+            or self.preconditioner is not None
+        ):
+            self._check_others()
+
+    def _check_others(self) -> None:
         optional(check_real, self.rcond, "rcond", at_least=0.0, below=1.0)
         optional(check_choice, self.sketch, "sketch", choices=SKETCHES)
         optional(check_int, self.sketch_size, "sketch_size", at_least=1)
@@ -94,7 +107,6 @@ class Options:
                 "only 'fgmres_wlsir' takes one",
                 argument="preconditioner",
             )
-        check_bool(self.certify, "certify")
 
 
 def solve(
