@@ -94,16 +94,14 @@ fn factored<T: Real, M: Passes<T>>(
         (j, if empty { 1.0 } else { group.root_ridge(j) / scale[j] })
     };
     let below = collected((0..d).map(below).filter(|&(_, value)| value != 0.0), "rows below a sketch")?;
-    let stacked = Mat::from_fn(m + below.len(), d, |i, j| match i.checked_sub(m) {
-        None => sketched_a[(i, j)],
-        Some(row) => {
-            if below[row].0 == j {
-                below[row].1
-            } else {
-                0.0
-            }
-        }
-    })?;
+    let stacked = match below.len() {
+        0 => sketched_a,
+        count => Mat::from_fn(m + count, d, |i, j| match i.checked_sub(m) {
+            None => sketched_a[(i, j)],
+            Some(row) if below[row].0 == j => below[row].1,
+            Some(_) => 0.0,
+        })?,
+    };
     let mut x = Mat::from_fn(m + below.len(), k, |i, j| if i < m { sketched_b[(i, j)] } else { 0.0 })?;
     let qr = Qr::new(stacked)?;
     qr.apply_qt(&mut x)?;

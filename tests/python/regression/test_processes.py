@@ -112,3 +112,59 @@ def test_little_memory_is_taken_beside_the_data(make, allowed):
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
     shares = json.loads(done.stdout)
     assert max(shares.values()) <= allowed, shares
+
+
+@pytest.mark.fork
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the kernel's marks of memory")
+def test_sparse_rows_take_twice_their_memory_twelve_vectors_and_a_factor():
+    code = """
+        import ctypes, json, re
+        import numpy as np, scipy.sparse as sp
+        import nearlin
+        from nearlin._demo.process import memory_probe
+
+        def uniform(n, d, each):
+            return sp.csr_array((rng.standard_normal(n * each), rng.integers(0, d, n * each),
+                                 np.arange(0, n * each + 1, each)), shape=(n, d))
+
+        def grid(m):
+            steps = sp.diags_array([np.ones(m), -np.ones(m - 1)], offsets=[0, 1])
+            eye = sp.eye_array(m)
+            return sp.vstack([sp.kron(steps, eye), sp.kron(eye, steps), 1e-2 * sp.eye_array(m * m)], "csr")
+
+        rng = np.random.default_rng(0)
+        tall = uniform(60_000, 1500, 5)
+        for method in ("gram", "spir", "sparse_cholesky"):
+            nearlin.lstsq(tall[:, :50], np.ones(tall.shape[0]), method=method, rng=0, n_jobs=2)
+        shares = {}
+        for method, A in [
+            ("cg", uniform(200_000, 50_000, 4)),
+            ("lsmr", uniform(200_000, 50_000, 4)),
+            ("gram", tall),
+            ("spir", uniform(60_000, 800, 5)),
+            ("sparse_cholesky", grid(200)),
+        ]:
+            A.sum_duplicates()
+            b, d = rng.standard_normal(A.shape[0]), A.shape[1]
+            ctypes.CDLL(None).malloc_trim(0)
+            peak = memory_probe()
+            result = nearlin.lstsq(A, b, method=method, rng=0, n_jobs=2)
+            taken = peak()
+            assert result.method == method
+            matrix = A.data.nbytes + A.indices.nbytes + A.indptr.nbytes
+            entries = re.search(r"A'A has (\\d+) entries, its factor (\\d+)", result.explanation)
+            factor = {"gram": 8 * d * d, "spir": 8 * d * ((result.sketch_size or 0) + d)}.get(method, 1)
+            if entries:
+                factor = 12 * sum(map(int, entries.groups()))
+            shares[method] = (taken - 2 * matrix - 12 * 8 * d) / factor
+        print(json.dumps(shares))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
+    shares = json.loads(done.stdout)
+    # Products of rows on two threads, A'A, the same with columns of norm one, and its factor.
+    assert shares["gram"] <= 5.0, shares
+    # The factor of the sketch takes the place of that, and a triangle beside it.
+    assert shares["spir"] <= 1.5, shares
+    assert shares["sparse_cholesky"] <= 1.2, shares
+    assert max(shares["cg"], shares["lsmr"]) <= 0.0, shares
