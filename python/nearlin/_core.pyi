@@ -405,6 +405,7 @@ class RefinedComponents(TypedDict):
 
     components: _Vector
     eigenvalues: _Vector
+    singular_values: _Vector
     residual: float
     rayleigh: float
     relative: float
@@ -426,6 +427,7 @@ class StreamingPCAState:
         rate: float | None,
         t0: float | None,
         center: bool,
+        single: bool = ...,
         delta: float,
         seed: int,
     ) -> StreamingPCAState: ...

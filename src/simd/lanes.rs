@@ -72,6 +72,12 @@ pub trait Element: Copy + Send + Sync + 'static {
     fn load_head<V: Lanes>(from: &[Self]) -> V;
     /// The same number in double precision.
     fn to_f64(self) -> f64;
+    /// self * factor + term, rounded once. Slow outside of kernels.
+    #[doc(hidden)]
+    fn mul_add(self, factor: Self, term: Self) -> Self;
+    /// Nothing.
+    #[doc(hidden)]
+    const ZERO: Self;
 }
 
 impl Element for f64 {
@@ -88,6 +94,11 @@ impl Element for f64 {
     fn to_f64(self) -> f64 {
         self
     }
+    #[inline(always)]
+    fn mul_add(self, factor: f64, term: f64) -> f64 {
+        f64::mul_add(self, factor, term)
+    }
+    const ZERO: f64 = 0.0;
 }
 
 impl Element for f32 {
@@ -104,6 +115,11 @@ impl Element for f32 {
     fn to_f64(self) -> f64 {
         f64::from(self)
     }
+    #[inline(always)]
+    fn mul_add(self, factor: f32, term: f32) -> f32 {
+        f32::mul_add(self, factor, term)
+    }
+    const ZERO: f32 = 0.0;
 }
 
 #[cfg(test)]

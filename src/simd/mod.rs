@@ -13,8 +13,8 @@
 //! | `vector` | [`dot`], [`axpy`], [`sum`], [`norm_sq`], [`widen`] |
 //! | `extended` | [`Extended`]: sums in twice the working precision |
 //! | `residual` | residual and gradient of a least-squares problem in one read of the matrix |
-//! | `outer` | [`add_outer`] of a few rows to tall sums, [`row_gram`] of their products |
 //! | `pairs` | [`pair_products`] of rows with two vectors, and [`add_pairs`] of rows to two |
+//! | `rows` | [`row_products`] and [`row_gram`] of a few rows, and what they add to sums, [`add_rows`], in their own precision; the same of rows of which entries are stored |
 //! | `small` | [`small_product`] of matrices whose rows are contiguous, and [`add_small_gram`] |
 //! | `narrow` | rows as a tile of columns in the first cache, and what is made of them there |
 //! | `fwht` | [`fwht()`]: the Walsh-Hadamard transform of a tile; [`fwht_across`]: a few of its stages |
@@ -24,10 +24,10 @@ mod extended;
 mod fwht;
 pub(crate) mod lanes;
 pub(crate) mod narrow;
-mod outer;
 mod pairs;
 mod portable;
 mod residual;
+mod rows;
 mod small;
 mod sparse;
 mod transpose;
@@ -39,9 +39,11 @@ pub(crate) use extended::add_product;
 pub use extended::{Extended, axpy_extended, dot_extended};
 pub use fwht::{fwht, fwht_across};
 pub use lanes::Element;
-pub use outer::{add_outer, row_gram};
 pub use pairs::{add_pairs, pair_products};
 pub use residual::{residual_cols, residual_rows};
+pub use rows::{
+    Stored, add_rows, add_stored, row_gram, row_products, stored_gram, stored_norm_sq, stored_products,
+};
 pub use small::{add_small_gram, small_product};
 pub use sparse::{
     Index, add_lines, add_lines_of_many, add_outer_products, add_squares_of_lines, add_tails, gather_dot,

@@ -4,15 +4,14 @@
 //! summary says of them: with the exact top pair of each of m parts, stacked, sin(u, v_1) <= m / (R - m - 1).
 
 use crate::error::{Error, Result};
-use crate::matrix::Dense;
 use crate::parallel::Context;
 use crate::simd::{dot, norm_sq};
-use crate::streaming::mean::{Total, root_of_harmonic};
-use crate::streaming::numbers::Numbers;
 use crate::streaming::params::{Algorithm, Params};
-use crate::streaming::rows::Chunk;
+use crate::streaming::rows::chunk::Chunk;
+use crate::streaming::rows::mean::{Total, root_of_harmonic};
+use crate::streaming::small::numbers::Numbers;
 use crate::streaming::stream::{Stream, Work};
-use crate::streaming::summary::Summary;
+use crate::streaming::summaries::summary::{Rooms, Summary};
 
 /// The number of rows of another stream: they count as later than those of this one.
 const LATER: u64 = u64::MAX / 2;
@@ -26,7 +25,7 @@ impl Stream {
         }
         let seed =
             if matches!(self.summary, Summary::Sketch(_)) { other.params.seed } else { self.params.seed };
-        if (Params { seed, ..self.params }) != (Params { seed, ..other.params })
+        if (Params { seed, ..self.params }) != (Params { seed, single: self.params.single, ..other.params })
             || seed != self.params.seed
             || self.plan != other.plan
         {
@@ -74,10 +73,9 @@ impl Stream {
             let between = mine.join(theirs)?;
             if let Some(between) = between {
                 let norms = [norm_sq(&between)];
-                let row =
-                    Chunk { rows: Dense::row_major(&between, 1, self.plan.d), norms: &norms, roots: &[0.0] };
+                let row = Chunk::dense(&between, self.plan.d, &norms, &[0.0]);
                 if norms[0] > 0.0 && self.summary.is_centred() {
-                    self.summary.absorb(context, &row)?;
+                    self.summary.absorb(context, &row, self.params.single, &mut Rooms::default())?;
                 }
             }
         }
@@ -85,7 +83,7 @@ impl Stream {
         for (row, root) in rows.chunks_exact_mut(self.plan.d.max(1)).zip(&roots) {
             row.iter_mut().zip(moved.iter()).for_each(|(number, moved)| *number += root * moved);
         }
-        self.sum_up(context, &rows, &roots, LATER, Work::default().aside())
+        self.sum_up(context, &rows, &roots, LATER, &mut Work::default())
     }
 
     /// The stream with what its ladder says in the place of the ladder.
@@ -97,14 +95,17 @@ impl Stream {
         (same.held, same.pending) = (former.held, former.pending);
         if former.taken > 0 {
             same.exact = former.exact;
+            same.begin(context)?;
         }
         (same.shift, same.unit, same.total) = (former.shift, former.unit, former.total);
         (same.seen, same.taken) = (former.seen, former.taken);
         (same.energy, same.cancelled, same.weights) = (former.energy, former.cancelled, former.weights);
         (same.n_merged, same.deleted) = (former.n_merged, former.deleted);
-        same.summary.begin_with(context, &ladder.factor()?.0, ladder.rows())?;
+        if former.taken > 0 {
+            same.summary.begin_with(context, &ladder.factor()?, ladder.rows())?;
+        }
         let (rows, roots) = (self.heavy.copy_of_rows()?, self.heavy.roots()?);
-        same.sum_up(context, &rows, &roots, LATER, Work::default().aside())?;
+        same.sum_up(context, &rows, &roots, LATER, &mut Work::default())?;
         Ok(same)
     }
 
@@ -157,12 +158,13 @@ impl Total {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::matrix::{Dense, Matrix};
     use crate::streaming::testing::{answered, correlation, params, spiked};
 
     fn stream(params: Params, rows: &[f64], d: usize) -> Stream {
         let context = Context::new(1);
         let mut stream = Stream::new(&context, params, d).unwrap();
-        stream.add(&context, &Dense::row_major(rows, rows.len() / d, d), None).unwrap();
+        stream.add(&context, Matrix::Dense(Dense::row_major(rows, rows.len() / d, d)), None).unwrap();
         stream
     }
 

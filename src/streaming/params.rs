@@ -1,7 +1,7 @@
 //! What is asked for, and what is made of it.
 
 use crate::error::{Error, Result};
-use crate::streaming::rows::CHUNK;
+use crate::streaming::rows::chunk::CHUNK;
 use serde::{Deserialize, Serialize};
 
 /// How rows are summed up.
@@ -92,6 +92,9 @@ pub struct Params {
     pub t0: Option<f64>,
     /// Whether rows are taken less their mean.
     pub center: bool,
+    /// Whether rows are in single precision, in which they are then summed up as far as chunks go, unless a certificate
+    /// wants more.
+    pub single: bool,
     /// Failure probability.
     pub delta: f64,
     /// Of all random numbers.
@@ -113,6 +116,9 @@ pub struct Plan {
 
 /// Columns up to which A'A is no slower than summaries.
 pub const GRAM: usize = 300;
+/// Rungs of a ladder at most: of rates over more powers of two than a stream may have rows, all but the ends have grown, or
+/// not begun.
+pub const RUNGS: usize = 40;
 /// Directions beside those that are wanted.
 const OVERSAMPLE: usize = 4;
 
@@ -174,10 +180,10 @@ impl Plan {
         let summary = match self.algorithm {
             Algorithm::BlockPower => (h + 3.0 * b) * d,
             Algorithm::Mixed | Algorithm::Auto => (h + 4.0 * b) * d,
-            Algorithm::Incremental => (h + b) * d,
-            Algorithm::Oja => (h + 2.0 + 24.0) * d,
-            Algorithm::FrequentDirections => 2.0 * l * d,
-            Algorithm::Sketch => l * d,
+            // In single precision these are there in both.
+            Algorithm::Incremental => (h + b * if params.single { 1.5 } else { 1.0 }) * d,
+            Algorithm::Oja => (h + (RUNGS as f64 + 2.0) * if params.single { 1.5 } else { 1.0 }) * d,
+            Algorithm::FrequentDirections | Algorithm::Sketch => 2.0 * l * d,
             Algorithm::Gram => d * d,
             Algorithm::OjaFixed | Algorithm::OjaDecay | Algorithm::AdaOja => (params.k as f64 + 1.0) * d,
         };

@@ -7,7 +7,7 @@ use crate::streaming::stream::Stream;
 use serde::{Deserialize, Serialize};
 
 const KIND: &str = "StreamingPCA";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Columns, rows and directions of a state, each: products of two of them are numbers.
 const MOST: usize = 1 << 30;
 
@@ -57,7 +57,7 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matrix::Dense;
+    use crate::matrix::{Dense, Matrix};
     use crate::streaming::testing::{params, spiked};
     use crate::streaming::{Algorithm, Params};
 
@@ -74,7 +74,9 @@ mod tests {
                 let params = Params { center, shuffle, rate: Some(0.1), ..params(algorithm) };
                 let mut stream = Stream::new(&context, params, d).unwrap();
                 let add = |stream: &mut Stream, rows: &[f64]| {
-                    stream.add(&context, &Dense::row_major(rows, rows.len() / d, d), None).unwrap();
+                    stream
+                        .add(&context, Matrix::Dense(Dense::row_major(rows, rows.len() / d, d)), None)
+                        .unwrap();
                 };
                 add(&mut stream, &rows[..cut * d]);
                 let saved = stream.save("words".into());

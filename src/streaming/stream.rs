@@ -2,32 +2,38 @@
 //!
 //! Chunk c is the rows 32 c to 32 c + 31, whatever blocks they come in, so that no cuts change a bit. Rows are copied only
 //! where they wait for others, or are not what they are in the caller's memory: weighted, centred, or so large or small that
-//! their squares are out of range.
+//! their squares are out of range. Rows in single precision and sparse rows are multiplied as they are; to the bit that is
+//! what comes of them once they are spread out.
 
 use crate::error::{Error, Result};
 use crate::linalg::{exponent_of, largest_of, times_power_of_two};
-use crate::matrix::{Dense, Rows, first_non_finite};
-use crate::memory::{extend, reset, room_for};
+use crate::matrix::{Axis, Dense, Indices, Matrix, Rows, Sparse, first_non_finite};
+use crate::memory::{collected, extend, push, reset, resize, room_for};
 use crate::parallel::Context;
 use crate::random::Stream as Random;
-use crate::simd::{axpy, norm_sq};
-use crate::streaming::heavy::{Heavy, Sifted};
-use crate::streaming::mean::{Centred, Total};
-use crate::streaming::numbers::Numbers;
+use crate::simd::{Stored, axpy, norm_sq};
 use crate::streaming::params::{Params, Plan};
-use crate::streaming::rows::{CHUNK, Chunk};
-use crate::streaming::summary::Summary;
+use crate::streaming::rows::chunk::{CHUNK, Chunk, Few, Lines, Precision, squared_norms};
+use crate::streaming::rows::heavy::{Heavy, Sifted};
+use crate::streaming::rows::mean::{Centred, Total};
+use crate::streaming::small::numbers::Numbers;
+use crate::streaming::summaries::summary::{Rooms, Summary};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// What memory is for.
 const ROOTS: &str = "roots of weights";
+const CHUNKS: &str = "chunks of rows";
+/// Chunks that several threads take together, and numbers of a row from which on that is faster.
+const TOGETHER: usize = 64;
+const WIDE: usize = 512;
 /// Purpose of the random numbers.
 const SHUFFLE: u8 = 0x61;
-/// Squared norms that are summed as they are, and their squares; others are in another unit.
-const RANGE: Range<f64> = 1e-100..1e100;
+/// Squared norms that are summed as they are, and their squares, in double and in single precision; others are in another
+/// unit.
+const RANGES: [Range<f64>; 2] = [1e-100..1e100, 1e-12..1e12];
 /// How many powers of two larger than the unit an entry may be.
-const LARGER: i32 = 60;
+const LARGER: [i32; 2] = [60, 20];
 
 /// The state.
 #[derive(Serialize, Deserialize)]
@@ -83,11 +89,20 @@ impl Waiting {
         Ok(Self { rows: self.rows.copy()?, roots })
     }
 
+    /// None, and no room for any.
+    fn none() -> Result<Self> {
+        Self::new(0, 0)
+    }
+
     /// One more, for which there is room.
-    #[expect(clippy::disallowed_methods, reason = "at most as many as rows, for which there is room")]
     fn push(&mut self, row: &[f64], root: f64) {
-        let from = self.roots.len() * row.len();
-        self.rows[from..from + row.len()].copy_from_slice(row);
+        self.push_by(row.len(), root, |to| to.copy_from_slice(row));
+    }
+
+    /// One more of `d` numbers, for which there is room, once it is written.
+    #[expect(clippy::disallowed_methods, reason = "at most as many as rows, for which there is room")]
+    fn push_by(&mut self, d: usize, root: f64, write: impl FnOnce(&mut [f64])) {
+        write(&mut self.rows[self.roots.len() * d..][..d]);
         self.roots.push(root);
     }
 
@@ -101,26 +116,30 @@ impl Waiting {
 /// Where a chunk becomes what is summed.
 #[derive(Default)]
 pub(super) struct Work {
+    own: Own,
+    sifted: Sifted<f64>,
+    rest: Rest,
+}
+
+/// Rows that are not what they came as, and the squared norms of any.
+#[derive(Default)]
+struct Own {
     rows: Vec<f64>,
     norms: Vec<f64>,
-    sifted: Sifted,
+}
+
+/// What light rows go through.
+#[derive(Default)]
+struct Rest {
     centred: Centred,
+    rooms: Rooms,
 }
-
-impl Work {
-    pub(super) fn aside(&mut self) -> Aside<'_> {
-        (&mut self.sifted, &mut self.centred)
-    }
-}
-
-/// Where light rows are put together, and where they are centred.
-pub(super) type Aside<'w> = (&'w mut Sifted, &'w mut Centred);
 
 impl Stream {
     /// No rows yet, of `d` numbers each.
     pub fn new(context: &Context, params: Params, d: usize) -> Result<Self> {
         let plan = params.plan(d)?;
-        Ok(Self {
+        let mut stream = Self {
             params,
             plan,
             seen: 0,
@@ -134,11 +153,22 @@ impl Stream {
             cancelled: 0.0,
             weights: [0.0; 2],
             total: params.center.then(|| Total::new(d)).transpose()?,
-            heavy: Heavy::new(plan.heavy, d)?,
-            summary: Summary::new(context, &params, &plan)?,
+            heavy: Heavy::new(0, d)?,
+            summary: Summary::Waiting,
             n_merged: 0,
             deleted: 0,
-        })
+        };
+        if stream.exact.rows.is_empty() {
+            stream.begin(context)?;
+        }
+        Ok(stream)
+    }
+
+    /// From now on rows are summed up.
+    pub(super) fn begin(&mut self, context: &Context) -> Result<()> {
+        self.heavy = Heavy::new(self.plan.heavy, self.plan.d)?;
+        self.summary = Summary::new(context, &self.params, &self.plan)?;
+        Ok(())
     }
 
     /// An independent copy, as an error-returning `clone`.
@@ -172,8 +202,11 @@ impl Stream {
                 .all(|sum| *sum >= 0.0 && sum.is_finite())
             && self.total.as_ref().map_or(!self.params.center, |total| self.params.center && total.fits(d))
             && self.taken.checked_add(waiting) == self.seen.checked_add(self.deleted)
-            && self.heavy.fits(heavy, d)
-            && self.summary.fits(&self.params, &self.plan)
+            && self.heavy.fits(if self.exact.rows.is_empty() { heavy } else { 0 }, d)
+            && match self.summary {
+                Summary::Waiting => !self.exact.rows.is_empty(),
+                _ => self.exact.rows.is_empty() && self.summary.fits(&self.params, &self.plan),
+            }
     }
 
     /// What was asked for.
@@ -209,22 +242,64 @@ impl Stream {
     }
 
     /// Takes rows in. After an error it is as before if rows [only wait](Stream::only_waits), otherwise broken.
-    pub fn add(&mut self, context: &Context, block: &dyn Rows, weights: Option<&[f64]>) -> Result<()> {
-        let (d, n) = (self.plan.d, block.nrows());
+    pub fn add<T: Precision>(
+        &mut self,
+        context: &Context,
+        block: Matrix<'_, T>,
+        roots: Option<&[f64]>,
+    ) -> Result<()> {
+        let d = self.plan.d;
         if block.ncols() != d {
             return Err(Error::shape("X", format!("{} columns", block.ncols()), format!("{d}, as before")));
         }
-        let (mut tile, mut work, mut row) = (Vec::new(), Work::default(), 0);
+        match block {
+            Matrix::Sparse(columns) if columns.axis() == Axis::Columns => {
+                columns.by_rows(context, |rows| self.add_rows(context, Matrix::Sparse(*rows), roots))
+            }
+            _ => self.add_rows(context, block, roots),
+        }
+    }
+
+    fn add_rows<T: Precision>(
+        &mut self,
+        context: &Context,
+        block: Matrix<'_, T>,
+        roots: Option<&[f64]>,
+    ) -> Result<()> {
+        let (d, n) = (self.plan.d, block.nrows());
+        let (mut work, mut sifted, mut columns) = (Work::default(), Sifted::default(), Vec::new());
+        let (mut tile, mut row) = (Vec::new(), 0);
+        let ahead = match &block {
+            Matrix::Dense(dense) => CHUNK * dense.row_stride(),
+            Matrix::Sparse(_) => 0,
+        };
         while row < n {
             context.tick()?;
+            if context.threads() > 1 && roots.is_none() {
+                let rows = self.take_together(context, &block, row)?;
+                row += rows;
+                self.seen += rows as u64;
+                if rows > 0 {
+                    continue;
+                }
+            }
             let waiting = self.pending.roots.len();
             let piece = row..n.min(row + CHUNK - waiting);
+            row = piece.end;
+            if piece.len() == CHUNK
+                && roots.is_none()
+                && let Some(lines) = self.lines_of(&block, piece.clone(), &mut columns)?
+                && self.take_as_they_are(context, (lines, ahead), &mut sifted, &mut work)?
+            {
+                self.seen += CHUNK as u64;
+                continue;
+            }
             let rows = block.tile(piece.clone(), 0..d, &mut tile)?;
-            let roots = weights.map(|weights| &weights[piece.clone()]);
-            squared_norms(rows, &mut work.norms)?;
-            let finite = |i: usize| work.norms[i].is_finite() || is_finite(rows.stored_row(i));
+            let roots = roots.map(|roots| &roots[piece.clone()]);
+            norms_of(rows, &mut work.own.norms)?;
+            let finite = |i: usize| work.own.norms[i].is_finite() || is_finite(rows.stored_row(i));
             if !(0..piece.len()).all(finite) {
-                return Err(not_finite(context, block)?);
+                return Err(not_finite(context, &block)?);
             }
             if piece.len() == CHUNK && self.params.shuffle == 0 {
                 self.take(context, rows, roots, &mut work)?;
@@ -236,10 +311,86 @@ impl Stream {
             if self.pending.roots.len() == CHUNK {
                 self.take_pending(context, &mut work)?;
             }
-            row = piece.end;
             self.seen += piece.len() as u64;
         }
         Ok(())
+    }
+
+    /// Rows where they lie, if that is how they may be taken. Of sparse ones, `columns` will have those of the entries.
+    fn lines_of<'r, T: Precision>(
+        &self,
+        block: &Matrix<'r, T>,
+        rows: Range<usize>,
+        columns: &'r mut Vec<u32>,
+    ) -> Result<Option<Lines<'r, T>>> {
+        let rounded = self.plan.sifts() && self.params.single != T::as_f64(&[]).is_none();
+        if self.params.center || self.params.shuffle > 0 || self.unit.is_some() || rounded {
+            return Ok(None);
+        }
+        Ok(match block {
+            Matrix::Dense(dense) if dense.col_stride() == 1 => {
+                Some(Lines::Dense(Few::of(rows.map(|i| dense.stored_row(i)))))
+            }
+            Matrix::Sparse(sparse) if u32::try_from(self.plan.d).is_ok() => {
+                Some(Lines::Stored(stored(sparse, rows, columns)?))
+            }
+            _ => None,
+        })
+    }
+
+    /// Takes chunks from that row on, on all threads: so many rows, none if they are not to be taken like that.
+    fn take_together<T: Precision>(
+        &mut self,
+        context: &Context,
+        block: &Matrix<'_, T>,
+        row: usize,
+    ) -> Result<usize> {
+        let (d, left) = (self.plan.d, (block.nrows() - row) / CHUNK);
+        let Matrix::Dense(dense) = block else { return Ok(0) };
+        let alike = self.energy > 0.0 && self.summary.takes_many() && self.pending.roots.is_empty();
+        if left < 2
+            || d < WIDE
+            || !alike
+            || self.lines_of(block, row..row + CHUNK, &mut Vec::new())?.is_none()
+        {
+            return Ok(0);
+        }
+        let lines = |c: usize| Few::of((0..CHUNK).map(|i| dense.stored_row(row + c * CHUNK + i)));
+        let norms = context.map(left.min(TOGETHER), |c| Few::of(lines(c).iter().map(|row| norm_sq(row))))?;
+        let count = norms.iter().take_while(|norms| self.in_range(norms)).count();
+        let mut sifted = collected((0..count).map(|_| Sifted::default()), CHUNKS)?;
+        let (mut light, ones) = (room_for(count, CHUNKS)?, [1.0; CHUNK]);
+        for (c, (norms, sifted)) in norms.iter().zip(&mut sifted).enumerate() {
+            let chunk = Chunk { lines: Lines::Dense(lines(c)), d, ahead: 0, norms, roots: &ones };
+            let Some(number) = self.count(&chunk) else { continue };
+            let chunk = self.heavy.sift(chunk, number, sifted)?;
+            if chunk.len() > 0 {
+                push(&mut light, chunk, CHUNKS)?;
+            }
+        }
+        self.summary.absorb_many(context, &light)?;
+        Ok(count * CHUNK)
+    }
+
+    /// Takes a chunk of rows as they came; false, and nothing, if they cannot be summed up like that.
+    fn take_as_they_are<T: Precision>(
+        &mut self,
+        context: &Context,
+        (lines, ahead): (Lines<'_, T>, usize),
+        sifted: &mut Sifted<T>,
+        work: &mut Work,
+    ) -> Result<bool> {
+        let Work { own: Own { norms, .. }, rest, .. } = work;
+        squared_norms(&lines, self.plan.d, norms)?;
+        if !self.in_range(norms) {
+            return Ok(false);
+        }
+        let chunk = Chunk { lines, d: self.plan.d, ahead, norms, roots: &[1.0; CHUNK] };
+        if let Some(number) = self.count(&chunk) {
+            self.sum_up_first(context, rest)?;
+            self.absorb(context, chunk, number, sifted, rest)?;
+        }
+        Ok(true)
     }
 
     /// Puts a row among those that wait, or another one in whose place it is held.
@@ -262,11 +413,10 @@ impl Stream {
     /// Takes the rows that wait as a chunk, whole or not.
     fn take_pending(&mut self, context: &Context, work: &mut Work) -> Result<()> {
         let d = self.plan.d;
-        let none = Waiting { rows: Numbers::zeros(0)?, roots: Vec::new() };
-        let mut pending = std::mem::replace(&mut self.pending, none);
+        let mut pending = std::mem::replace(&mut self.pending, Waiting::none()?);
         let count = pending.roots.len();
         let rows = Dense::row_major(&pending.rows[..count * d], count, d);
-        squared_norms(rows, &mut work.norms)?;
+        norms_of(rows, &mut work.own.norms)?;
         let outcome = self.take(context, rows, Some(&pending.roots), work);
         pending.roots.clear();
         self.pending = pending;
@@ -281,24 +431,43 @@ impl Stream {
         roots: Option<&[f64]>,
         work: &mut Work,
     ) -> Result<()> {
-        let Work { rows: own, norms, sifted, centred } = work;
+        let Work { own: Own { rows: own, norms }, sifted, rest } = work;
         let (m, ones) = (rows.nrows(), [1.0; CHUNK]);
         let roots = roots.unwrap_or(&ones[..m]);
         let rows = self.prepared(rows, roots, own, norms)?;
-        let chunk = Chunk { rows, norms, roots };
+        let lines = Lines::Dense(Few::of((0..m).map(|i| rows.stored_row(i))));
+        let chunk = Chunk { lines, d: self.plan.d, ahead: 0, norms, roots };
+        match self.count(&chunk) {
+            Some(number) => {
+                self.sum_up_first(context, rest)?;
+                self.absorb(context, chunk, number, sifted, rest)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Counts the rows of a chunk, and keeps them as long as there are few; otherwise the number of the first.
+    fn count<T: Precision>(&mut self, chunk: &Chunk<'_, T>) -> Option<u64> {
+        let (m, d) = (chunk.len(), self.plan.d);
         self.energy += chunk.norms.iter().sum::<f64>();
-        self.weigh(roots, 1.0);
+        self.weigh(chunk.roots, 1.0);
         let number = self.taken;
         self.taken += m as u64;
-        if self.plan.sifts() && self.taken <= self.plan.exact() as u64 && !self.exact.rows.is_empty() {
-            (0..m).for_each(|i| self.exact.push(chunk.row(i), roots[i]));
+        if !self.plan.sifts() || self.taken > self.plan.exact() as u64 || self.exact.rows.is_empty() {
+            return Some(number);
+        }
+        (0..m).for_each(|i| self.exact.push_by(d, chunk.roots[i], |to| chunk.write_row(i, to)));
+        None
+    }
+
+    /// Once there are more rows than are kept, the first ones are summed up like all others.
+    fn sum_up_first(&mut self, context: &Context, rest: &mut Rest) -> Result<()> {
+        if self.exact.rows.is_empty() {
             return Ok(());
         }
-        // Once there are more rows than are kept, the first ones are summed up like all others.
-        let none = Waiting { rows: Numbers::zeros(0)?, roots: Vec::new() };
-        let first = std::mem::replace(&mut self.exact, none);
-        self.sum_up(context, &first.rows, &first.roots, 0, (sifted, centred))?;
-        self.absorb(context, chunk, number, (sifted, centred))
+        let first = std::mem::replace(&mut self.exact, Waiting::none()?);
+        self.begin(context)?;
+        self.sum_up_with(context, &first.rows, &first.roots, 0, (&mut Sifted::default(), rest))
     }
 
     /// Sums up rows that are as this stream has them and already counted; the first of them is that number.
@@ -308,39 +477,54 @@ impl Stream {
         rows: &[f64],
         roots: &[f64],
         number: u64,
-        (sifted, centred): Aside<'_>,
+        Work { sifted, rest, .. }: &mut Work,
+    ) -> Result<()> {
+        self.sum_up_with(context, rows, roots, number, (sifted, rest))
+    }
+
+    fn sum_up_with(
+        &mut self,
+        context: &Context,
+        rows: &[f64],
+        roots: &[f64],
+        number: u64,
+        (sifted, rest): (&mut Sifted<f64>, &mut Rest),
     ) -> Result<()> {
         let (d, mut norms) = (self.plan.d, Vec::new());
         for first in (0..roots.len()).step_by(CHUNK) {
             let last = roots.len().min(first + CHUNK);
-            let rows = Dense::row_major(&rows[first * d..last * d], last - first, d);
-            squared_norms(rows, &mut norms)?;
-            let chunk = Chunk { rows, norms: &norms, roots: &roots[first..last] };
-            self.absorb(context, chunk, number + first as u64, (&mut *sifted, &mut *centred))?;
+            let rows = &rows[first * d..last * d];
+            norms_of(Dense::row_major(rows, last - first, d), &mut norms)?;
+            let chunk = Chunk::dense(rows, d, &norms, &roots[first..last]);
+            self.absorb(context, chunk, number + first as u64, sifted, rest)?;
         }
         Ok(())
     }
 
     /// Sums up a chunk, whose first row is that number.
-    fn absorb(
+    fn absorb<T: Precision>(
         &mut self,
         context: &Context,
-        chunk: Chunk<'_>,
+        chunk: Chunk<'_, T>,
         number: u64,
-        (sifted, centred): Aside<'_>,
+        sifted: &mut Sifted<T>,
+        Rest { centred, rooms }: &mut Rest,
     ) -> Result<()> {
         let light = if self.plan.sifts() { self.heavy.sift(chunk, number, sifted)? } else { chunk };
         if light.len() == 0 {
             return Ok(());
         }
-        match &mut self.total {
-            Some(total) if !self.summary.is_centred() => {
-                (0..light.len()).for_each(|i| total.add(light.row(i), light.roots[i]));
-                self.summary.absorb(context, &light)
-            }
-            Some(total) => self.summary.absorb(context, &total.centre(&light, centred)?),
-            None => self.summary.absorb(context, &light),
+        let single = self.params.single;
+        let Some(total) = &mut self.total else {
+            return self.summary.absorb(context, &light, single, rooms);
+        };
+        let mut wide = Vec::new();
+        let light = light.widened(&mut wide)?;
+        if self.summary.is_centred() {
+            return self.summary.absorb(context, &total.centre(&light, centred)?, single, rooms);
         }
+        total.add_all(&light)?;
+        self.summary.absorb(context, &light, single, rooms)
     }
 
     /// The rows less the shift, times the roots of their weights, in the unit of the state. Their squared norms become what
@@ -386,8 +570,11 @@ impl Stream {
 
     /// Whether squares can be summed as they are, given what was summed before.
     fn in_range(&self, norms: &[f64]) -> bool {
-        let largest = norms.iter().fold(0.0f64, |most, norm| most.max(*norm));
-        largest < RANGE.end && (self.energy > 0.0 || largest >= RANGE.start)
+        let range = &RANGES[usize::from(self.params.single)];
+        let largest = largest_of(norms);
+        largest < range.end
+            && (self.energy > 0.0 || largest >= range.start)
+            && norms.iter().all(|norm| norm.is_finite())
     }
 
     /// Chooses a unit in which the largest of these numbers is not too large, nor all that is there too small.
@@ -397,7 +584,7 @@ impl Stream {
             return;
         }
         let (exponent, unit) = (exponent_of(largest), self.unit.unwrap_or(0));
-        if self.energy > 0.0 && exponent <= unit + LARGER {
+        if self.energy > 0.0 && exponent <= unit + LARGER[usize::from(self.params.single)] {
             return;
         }
         if self.energy > 0.0 {
@@ -440,7 +627,7 @@ impl Stream {
                     times_power_of_two(whole, unit) + other.shift.as_ref().map_or(0.0, |shift| shift[k]);
             }
         }
-        self.add(context, &Dense::row_major(&raw, roots.len(), d), Some(roots))
+        self.add(context, Matrix::Dense(Dense::row_major(&raw, roots.len(), d)), Some(roots))
     }
 
     /// Counts weights, whose roots these are, or takes them off.
@@ -478,17 +665,16 @@ impl Stream {
                 return Err(not_finite(context, block)?);
             }
             let roots = roots.map_or(&ones[..piece.len()], |roots| &roots[piece.clone()]);
-            let Work { rows: own, norms, .. } = &mut work;
-            squared_norms(rows, norms)?;
+            let Work { own: Own { rows: own, norms }, rest, .. } = &mut work;
+            norms_of(rows, norms)?;
             let rows = self.prepared(rows, roots, own, norms)?;
             self.energy = (self.energy - norms.iter().sum::<f64>()).max(0.0);
             self.weigh(roots, -1.0);
-            let chunk = Chunk { rows, norms, roots };
+            let lines = Lines::Dense(Few::of((0..piece.len()).map(|i| rows.stored_row(i))));
             if let Some(total) = &mut self.total {
-                (0..piece.len()).for_each(|i| total.subtract(chunk.row(i), roots[i]));
+                (0..piece.len()).for_each(|i| total.subtract(rows.stored_row(i), roots[i]));
             }
-            let Summary::Sketch(sketch) = &mut self.summary else { continue };
-            sketch.absorb(&chunk, -1.0)?;
+            self.summary.delete(&Chunk { lines, d, ahead: 0, norms, roots }, &mut rest.rooms)?;
         }
         self.deleted += n as u64;
         Ok(())
@@ -536,7 +722,7 @@ impl Stream {
         let pending = self.pending.copy(0)?;
         let (mut own, mut norms) = (Vec::new(), Vec::new());
         let rows = Dense::row_major(&pending.rows[..count * d], count, d);
-        squared_norms(rows, &mut norms)?;
+        norms_of(rows, &mut norms)?;
         let rows = self.prepared(rows, &pending.roots, &mut own, &mut norms)?;
         self.energy += norms.iter().sum::<f64>();
         self.weigh(&pending.roots, 1.0);
@@ -549,7 +735,31 @@ impl Stream {
     }
 }
 
-fn squared_norms(rows: Dense<'_, f64>, norms: &mut Vec<f64>) -> Result<()> {
+/// The entries of some rows.
+fn stored<'r, T: Precision>(
+    sparse: &Sparse<'r, T>,
+    rows: Range<usize>,
+    columns: &'r mut Vec<u32>,
+) -> Result<Few<Stored<'r, T>>> {
+    let entries = sparse.extent(rows.start).start..sparse.extent(rows.end - 1).end;
+    resize(columns, entries.len(), 0, "columns of entries")?;
+    match sparse.indices() {
+        Indices::I32(all) => {
+            columns.iter_mut().zip(&all[entries.clone()]).for_each(|(to, &column)| *to = column as u32);
+        }
+        Indices::I64(all) => {
+            columns.iter_mut().zip(&all[entries.clone()]).for_each(|(to, &column)| *to = column as u32);
+        }
+    }
+    let (first, columns) = (entries.start, &*columns);
+    Ok(Few::of(rows.map(|i| {
+        let own = sparse.extent(i);
+        Stored { columns: &columns[own.start - first..own.end - first], values: &sparse.values()[own] }
+    })))
+}
+
+/// The squared norms of rows.
+fn norms_of(rows: Dense<'_, f64>, norms: &mut Vec<f64>) -> Result<()> {
     reset(norms, rows.nrows(), "norms of rows")?;
     norms.iter_mut().enumerate().for_each(|(i, norm)| *norm = norm_sq(rows.stored_row(i)));
     Ok(())

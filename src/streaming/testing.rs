@@ -1,7 +1,7 @@
 //! Small instances, and plain loops.
 
 use crate::linalg::eigh;
-use crate::matrix::{Dense, Mat};
+use crate::matrix::{Dense, Mat, Matrix};
 use crate::parallel::Context;
 use crate::random::Stream as Random;
 use crate::streaming::{Algorithm, Answer, Order, Params, Stream};
@@ -20,6 +20,7 @@ pub fn params(algorithm: Algorithm) -> Params {
         rate: None,
         t0: None,
         center: false,
+        single: false,
         delta: 0.01,
         seed: 7,
     }
@@ -41,7 +42,7 @@ pub fn answered(params: Params, rows: &[f64], d: usize, blocks: usize) -> Answer
     let context = Context::new(1);
     let mut stream = Stream::new(&context, params, d).unwrap();
     for block in rows.chunks(blocks * d) {
-        stream.add(&context, &Dense::row_major(block, block.len() / d, d), None).unwrap();
+        stream.add(&context, Matrix::Dense(Dense::row_major(block, block.len() / d, d)), None).unwrap();
     }
     stream.answer(&context).unwrap()
 }

@@ -93,8 +93,8 @@ def check_parameters(parameters: dict[str, Any]) -> None:
         raise InvalidInputError(f"is {sketch}, expected more than n_components = {k}", argument="sketch_size")
 
 
-def new_state(parameters: dict[str, Any], d: int) -> Any:
-    """Return the state of a stream of no rows of `d` numbers."""
+def new_state(parameters: dict[str, Any], d: int, dtype: npt.DTypeLike = np.float64) -> Any:
+    """Return the state of a stream of no rows of `d` numbers in a precision."""
     if parameters["n_components"] > d:
         raise InvalidInputError(
             f"is {parameters['n_components']}, expected at most n_features = {d}", argument="n_components"
@@ -112,6 +112,7 @@ def new_state(parameters: dict[str, Any], d: int) -> Any:
         rate=parameters["learning_rate"],
         t0=parameters["t0"],
         center=parameters["center"],
+        single=np.dtype(dtype) == np.float32,
         delta=parameters["delta"],
         seed=as_seed(parameters["random_state"], "random_state", default=np.random.bytes),
     )

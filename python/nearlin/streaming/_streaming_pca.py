@@ -131,7 +131,8 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
         By how many standard errors the energy of a direction fell from earlier rows to later ones: above 6,
         rows do not look shuffled. NaN where it is not known.
     state_bytes_ : int
-        Memory that the state takes, in double precision whatever the rows are in.
+        Memory that the state takes: in double precision, beside which there are copies in single precision of
+        what rows in that are multiplied by.
     algorithm_ : str
         What ``"auto"`` has taken.
     certificate_ : Certificate
@@ -146,8 +147,17 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
     Notes
     -----
     All figures are read from a copy of the state: the stream goes on as if nobody had looked. A row costs
-    :math:`O(b d)` operations, b the width of the summary; a sparse row is spread out in a chunk of 32.
-    Results depend on the order of the rows but not on where calls cut it.
+    :math:`O(b d)` operations, b the width of the summary, and a sparse one as many for each stored entry, but
+    for ``"sketch"``, ``"gram"`` and centred rows, for which it is spread out. Results depend on the order of
+    the rows but not on where calls cut it, nor on whether a row is sparse.
+
+    If the first block is in single precision, ``"block_power"``, ``"incremental"`` and ``"oja"`` multiply
+    rows in single precision and add such sums of at most 32 rows up in double precision: about seven digits.
+    What comes with a deterministic certificate is in double precision throughout, and so are rows that are
+    kept as they are.
+
+    Several threads are of use for ``"block_power"`` and ``"incremental"``, of dense rows of at least 512
+    features that are neither weighted, centred nor shuffled.
 
     References
     ----------
@@ -308,7 +318,7 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
     def _begin(self, X: object, sample_weight: object, accept_zero: bool) -> None:
         matrix = samples(self, X, reset=True)
         roots = roots_of(sample_weight, matrix, accept_zero=accept_zero)
-        state = new_state(self.get_params(deep=False), matrix.shape[1])
+        state = new_state(self.get_params(deep=False), matrix.shape[1], matrix.dtype)
         with named_for_estimators(getattr(self, "feature_names_in_", None)):
             state.add(matrix, roots=roots, threads=self._threads(matrix))
         self._state, self._dtype = state, np.dtype(matrix.dtype)
@@ -455,14 +465,15 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
                 f"has {rows} rows, expected the {self.n_samples_seen_} that were seen", argument="X"
             )
         found, k = refinement.finish(), len(answer["components"])
-        values = np.concatenate([found["eigenvalues"], answer["eigenvalues"][k:]])
-        energy = answer["energy"] if answer["energy"] > 0.0 else math.nan
+        # Squares may be out of range where these are not.
+        roots, first = found["singular_values"], answer["singular_values"][0]
+        shares = answer["shares"][0] * (roots / first) ** 2 if first > 0.0 else answer["shares"][:k]
         self._cache["answer"] = {
             **answer,
             "components": found["components"],
-            "eigenvalues": values,
-            "singular_values": np.sqrt(values),
-            "shares": values / energy,
+            "eigenvalues": np.concatenate([found["eigenvalues"], answer["eigenvalues"][k:]]),
+            "singular_values": np.concatenate([roots, answer["singular_values"][k:]]),
+            "shares": np.concatenate([shares, answer["shares"][k:]]),
         }
         self._cache["refined"] = found
         return self

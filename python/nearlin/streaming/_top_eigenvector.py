@@ -169,7 +169,8 @@ def top_eigenvector(
         with in_block(number if is_iterator(rows) else None, "rows"):
             matrix = as_matrix(block, "rows", allow_empty=True)
             if state is None:
-                state, dtype = new_state(parameters, matrix.shape[1]), np.dtype(matrix.dtype)
+                dtype = np.dtype(matrix.dtype)
+                state = new_state(parameters, matrix.shape[1], dtype)
                 names = column_names(block) if is_frame(block) else None
             if matrix.shape[1] != state.plan["d"]:
                 raise ShapeError(

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::linalg::make_workspace;
 use crate::matrix::Mat;
 use crate::parallel::{Context, Kept};
-use crate::python::convert::{AnyInput, Vector, named};
+use crate::python::convert::{AnyInput, Vector, either_precision, named};
 use crate::python::enter::{enter, enter_and_commit, snapshot};
 use crate::python::sketch::new_bytes;
 use crate::streaming::{Algorithm, Answer, Order, Params, Refinement, Stream};
@@ -23,7 +23,7 @@ pub struct StreamingPCAState {
 impl StreamingPCAState {
     /// Of no rows, of `d` numbers each.
     #[new]
-    #[pyo3(signature = (d, *, k, order, algorithm, width, heavy, sketch, memory, shuffle, rate, t0, center, delta, seed))]
+    #[pyo3(signature = (d, *, k, order, algorithm, width, heavy, sketch, memory, shuffle, rate, t0, center, single=false, delta, seed))]
     fn new(
         py: Python<'_>,
         d: usize,
@@ -38,6 +38,7 @@ impl StreamingPCAState {
         rate: Option<f64>,
         t0: Option<f64>,
         center: bool,
+        single: bool,
         delta: f64,
         seed: u64,
     ) -> PyResult<Self> {
@@ -55,6 +56,7 @@ impl StreamingPCAState {
             rate,
             t0,
             center,
+            single,
             delta,
             seed,
         };
@@ -73,18 +75,18 @@ impl StreamingPCAState {
     ) -> PyResult<()> {
         let (x, roots) = weighted(x, roots)?;
         enter_and_commit(py, threads, None, |context| {
-            let (rows, roots) = (x.rows(), roots.as_ref().map(Vector::as_slice));
+            let roots = roots.as_ref().map(Vector::as_slice);
             make_workspace()?;
-            self.kept.change(
+            either_precision!(&x, |x| self.kept.change(
                 context,
-                |stream| stream.only_waits(rows.nrows()),
-                |stream| stream.add(context, &*rows, roots),
+                |stream| stream.only_waits(x.view().nrows()),
+                |stream| stream.add(context, x.view(), roots),
                 |stream| {
                     let mut more = stream.copy()?;
-                    more.add(context, &*rows, roots)?;
+                    more.add(context, x.view(), roots)?;
                     Ok(more)
                 },
-            )
+            ))
         })
     }
 
@@ -236,6 +238,7 @@ impl StreamingPCARefinement {
         let d = refined.components.len() / refined.eigenvalues.len().max(1);
         dict.set_item("components", to_rows(py, refined.components, d)?)?;
         dict.set_item("eigenvalues", refined.eigenvalues.into_pyarray(py))?;
+        dict.set_item("singular_values", refined.singular_values.into_pyarray(py))?;
         dict.set_item("residual", refined.residual)?;
         dict.set_item("rayleigh", refined.rayleigh)?;
         dict.set_item("relative", refined.relative)?;

@@ -5,11 +5,10 @@
 //! k < l. Two of them one below the other are one.
 
 use crate::error::Result;
-use crate::memory::{collected, zeros};
-use crate::simd::{row_gram, small_product};
-use crate::streaming::numbers::Numbers;
-use crate::streaming::rows::Chunk;
-use crate::streaming::tall::{leading_pairs_of_rows, sign_of, transposed};
+use crate::memory::collected;
+use crate::streaming::rows::chunk::{Chunk, Precision};
+use crate::streaming::small::combinations::{combine, inner, leading_pairs_of_rows, sign_of};
+use crate::streaming::small::numbers::Numbers;
 use serde::{Deserialize, Serialize};
 
 /// What memory is for.
@@ -49,12 +48,12 @@ impl FrequentDirections {
     }
 
     /// Takes rows in.
-    pub fn absorb(&mut self, chunk: &Chunk<'_>) -> Result<()> {
-        (0..chunk.len()).try_for_each(|i| self.push(chunk.row(i)))
+    pub fn absorb<T: Precision>(&mut self, chunk: &Chunk<'_, T>) -> Result<()> {
+        (0..chunk.len()).try_for_each(|i| self.push(|to| chunk.write_row(i, to)))
     }
 
-    fn push(&mut self, row: &[f64]) -> Result<()> {
-        self.rows[self.count * self.d..][..self.d].copy_from_slice(row);
+    fn push(&mut self, write: impl FnOnce(&mut [f64])) -> Result<()> {
+        write(&mut self.rows[self.count * self.d..][..self.d]);
         self.count += 1;
         if self.count == 2 * self.l { self.shrink() } else { Ok(()) }
     }
@@ -62,8 +61,7 @@ impl FrequentDirections {
     /// Takes the l-th square off all of them.
     fn shrink(&mut self) -> Result<()> {
         let (n, d, l) = (2 * self.l, self.d, self.l);
-        let mut gram = zeros(n * n, SMALL)?;
-        row_gram(&self.rows, d, n, d, &mut gram);
+        let mut gram = inner(&self.rows, &self.rows, d)?;
         let trace: f64 = (0..n).map(|i| gram[i * n + i]).sum();
         let signs = collected(self.rows.chunks_exact(d).map(sign_of), SMALL)?;
         let (squares, mut vectors) = leading_pairs_of_rows(&mut gram, n, l, &signs)?;
@@ -73,7 +71,7 @@ impl FrequentDirections {
             vectors[at] *= if square > next { ((square - next) / square).sqrt() } else { 0.0 };
         }
         let mut rows = Numbers::zeros(n * d)?;
-        small_product((l, d, n), &vectors, (1, l), &self.rows, &mut rows[..l * d], false);
+        combine(&vectors, &self.rows, d, &mut rows[..l * d], false);
         self.lost += next + ROUNDING * trace;
         self.rows = rows;
         self.count = l - 1;
@@ -83,7 +81,8 @@ impl FrequentDirections {
     /// Takes in the rows of another one, and what it has lost.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         self.lost += other.lost;
-        other.rows.chunks_exact(self.d.max(1)).take(other.count).try_for_each(|row| self.push(row))
+        let mut rows = other.rows.chunks_exact(self.d.max(1)).take(other.count);
+        rows.try_for_each(|row| self.push(|to| to.copy_from_slice(row)))
     }
 
     /// Δ, with what rounding may have added.
@@ -91,9 +90,9 @@ impl FrequentDirections {
         self.lost
     }
 
-    /// B', d x r, and r.
-    pub fn factor(&self) -> Result<(Numbers, usize)> {
-        Ok((transposed(&self.rows[..self.count * self.d], self.count, self.d)?, self.count))
+    /// B, r x d.
+    pub fn factor(&self) -> Result<Numbers> {
+        Numbers::copy_of(&self.rows[..self.count * self.d])
     }
 
     /// Numbers of the state.
@@ -112,7 +111,7 @@ impl FrequentDirections {
 mod tests {
     use super::*;
     use crate::linalg::eigh;
-    use crate::matrix::{Dense, Mat};
+    use crate::matrix::Mat;
     use crate::streaming::testing::spiked;
 
     fn summed(l: usize, rows: &[f64], d: usize) -> FrequentDirections {
@@ -120,18 +119,17 @@ mod tests {
         for piece in rows.chunks(13 * d) {
             let m = piece.len() / d;
             let (norms, roots) = (vec![1.0; m], vec![1.0; m]);
-            let rows = Dense::row_major(piece, m, d);
-            summary.absorb(&Chunk { rows, norms: &norms, roots: &roots }).unwrap();
+            summary.absorb(&Chunk::dense(piece, d, &norms, &roots)).unwrap();
         }
         summary
     }
 
     /// The extreme eigenvalues of A'A - B'B.
     fn lost(summary: &FrequentDirections, rows: &[f64], d: usize) -> [f64; 2] {
-        let (factor, r) = summary.factor().unwrap();
+        let factor = summary.factor().unwrap();
         let entry = |i: usize, j: usize| {
             let all: f64 = rows.chunks_exact(d).map(|row| row[i] * row[j]).sum();
-            all - (0..r).map(|c| factor[i * r + c] * factor[j * r + c]).sum::<f64>()
+            all - factor.chunks_exact(d).map(|row| row[i] * row[j]).sum::<f64>()
         };
         let values = eigh(&Mat::from_fn(d, d, entry).unwrap()).unwrap().0;
         [values[0], values[d - 1]]

@@ -5,12 +5,12 @@ use crate::linalg::times_power_of_two;
 use crate::memory::{collected, copied};
 use crate::parallel::Context;
 use crate::simd::{axpy, norm_sq};
-use crate::streaming::ladder::Grown;
-use crate::streaming::numbers::Numbers;
-use crate::streaming::order::Rates;
-use crate::streaming::rows::CHUNK;
-use crate::streaming::stack::stacked;
+use crate::streaming::answers::stack::stacked;
+use crate::streaming::rows::chunk::CHUNK;
+use crate::streaming::rows::order::Rates;
+use crate::streaming::small::numbers::Numbers;
 use crate::streaming::stream::Stream;
+use crate::streaming::summaries::ladder::Grown;
 
 /// What memory is for.
 const ROOTS: &str = "roots of weights";
@@ -57,14 +57,14 @@ impl Stream {
         let (mut last, ahead) = (self.copy()?, self.summary.ahead()?);
         let few = last.finish(context)?;
         let (d, k) = (last.plan.d, last.params.k);
-        let (mut rows, roots, (light, r)) = match &few {
-            Some(all) => (all.rows.copy()?, copied(&all.roots, ROOTS)?, (Numbers::zeros(0)?, 0)),
+        let (mut rows, roots, light) = match &few {
+            Some(all) => (all.rows.copy()?, copied(&all.roots, ROOTS)?, Numbers::zeros(0)?),
             None => {
                 (last.heavy.copy_of_rows()?, last.heavy.roots()?, last.summary.factor(last.total.as_ref())?)
             }
         };
         let mean = last.centre(&mut rows, &roots)?;
-        let pairs = stacked(context, &light, r, &rows, d, k)?;
+        let pairs = stacked(context, &light, &rows, d, k)?;
         let mut answer = Answer {
             components: pairs.components,
             eigenvalues: pairs.values,
@@ -170,7 +170,7 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matrix::Dense;
+    use crate::matrix::{Dense, Matrix};
     use crate::streaming::testing::{answered, correlation, exact, params, spiked};
     use crate::streaming::{Algorithm, Params, Stream};
 
@@ -298,7 +298,7 @@ mod tests {
             let context = Context::new(1);
             let mut stream = Stream::new(&context, params, d).unwrap();
             let roots: Vec<f64> = weights.iter().map(|weight| weight.sqrt()).collect();
-            stream.add(&context, &Dense::row_major(&rows, n, d), Some(&roots)).unwrap();
+            stream.add(&context, Matrix::Dense(Dense::row_major(&rows, n, d)), Some(&roots)).unwrap();
             let (weighted, plain) = (stream.answer(&context).unwrap(), answered(params, &repeated, d, 5));
             assert!((weighted.eigenvalues[0] / plain.eigenvalues[0] - 1.0).abs() < 1e-12);
             assert!(weighted.components.iter().zip(&plain.components).all(|(a, b)| (a - b).abs() < 1e-12));

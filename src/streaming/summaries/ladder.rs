@@ -14,10 +14,11 @@ use crate::error::Result;
 use crate::linalg::{exponent_of, norm, times_power_of_two};
 use crate::memory::{extend, push, zeros};
 use crate::random::Stream as Random;
-use crate::simd::add_outer;
-use crate::streaming::numbers::Numbers;
-use crate::streaming::rows::Chunk;
-use crate::streaming::steps::Steps;
+use crate::simd::norm_sq;
+use crate::streaming::params::RUNGS;
+use crate::streaming::rows::chunk::{Chunk, Precision, Room};
+use crate::streaming::small::numbers::Numbers;
+use crate::streaming::summaries::steps::Steps;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::LN_2;
 
@@ -29,18 +30,21 @@ const BEGINS: f64 = 0.05;
 const ONE_ROW: f64 = 2.0;
 /// The smallest rate is two to this power.
 const LEAST: i32 = -2100;
-/// Squared norms beyond this are written as others times a power of two.
-const LARGE: f64 = 1e60;
-/// Rungs that are ever kept: of rates over so many powers of two all but the ends have grown, or not begun.
-const MOST: usize = 64;
+/// Squared norms beyond this are written as others times a power of two: rows in single precision are multiplied by them.
+const LARGE: f64 = 1e10;
 
 /// The ladder.
 #[derive(Serialize, Deserialize)]
 pub struct Ladder {
     d: usize,
+    /// Whether rows are in single precision.
+    single: bool,
     seed: u64,
-    /// d x (g + 2): the rungs, w_0 and s, row after row.
+    /// (g + 2) x d: w_0, the rungs and s, row after row.
     vectors: Numbers,
+    /// Those that rows are multiplied by, in single precision if rows are.
+    #[serde(skip)]
+    narrow: Vec<f32>,
     rungs: Vec<Rung>,
     /// The exponent of the next smaller rate; none before the first row.
     next: Option<i32>,
@@ -86,18 +90,19 @@ pub struct Grown {
 
 impl Ladder {
     /// No rows yet of `d` numbers.
-    pub fn new(d: usize, delta: f64, seed: u64) -> Result<Self> {
+    pub fn new(d: usize, delta: f64, single: bool, seed: u64) -> Result<Self> {
         let mut vectors = Numbers::zeros(2 * d)?;
-        let random = Random::new(seed, 0, START);
-        let mut start = zeros(d, "a start")?;
-        random.normals_of_row(0, &mut start);
-        let length = norm(&start);
-        (0..d).for_each(|k| vectors[2 * k] = start[k] / length);
+        let (start, _) = vectors.split_at_mut(d);
+        Random::new(seed, 0, START).normals_of_row(0, start);
+        let length = norm(start);
+        start.iter_mut().for_each(|number| *number /= length);
         let enough = -delta.ln();
         Ok(Self {
             d,
+            single,
             seed,
             vectors,
+            narrow: Vec::new(),
             rungs: Vec::new(),
             next: None,
             energy: 0.0,
@@ -110,17 +115,17 @@ impl Ladder {
     /// An independent copy, as an error-returning `clone`.
     pub fn copy(&self) -> Result<Self> {
         let rungs = crate::memory::copied(&self.rungs, "rungs")?;
-        Ok(Self { vectors: self.vectors.copy()?, rungs, ..*self })
+        Ok(Self { vectors: self.vectors.copy()?, narrow: Vec::new(), rungs, ..*self })
     }
 
     /// True of what such a stream may have.
-    pub fn fits(&self, d: usize, delta: f64, seed: u64) -> bool {
+    pub fn fits(&self, d: usize, delta: f64, single: bool, seed: u64) -> bool {
         let sound = |rung: &Rung| {
             rung.norm_sq > 0.0 && rung.norm_sq.is_finite() && rung.power.abs() < 2200 && rung.exponent >= 0
         };
-        (self.d, self.seed) == (d, seed)
+        (self.d, self.single, self.seed) == (d, single, seed)
             && self.enough == -delta.ln()
-            && self.rungs.len() <= MOST
+            && self.rungs.len() <= RUNGS
             && self.vectors.len() == d * (self.rungs.len() + 2)
             && self.rungs.iter().all(sound)
             && self.rungs.is_sorted_by(|a, b| a.power == b.power + 1)
@@ -129,7 +134,7 @@ impl Ladder {
     }
 
     /// Takes rows in.
-    pub fn absorb(&mut self, chunk: &Chunk<'_>) -> Result<()> {
+    pub fn absorb<T: Precision>(&mut self, chunk: &Chunk<'_, T>, room: &mut Room<T>) -> Result<()> {
         self.largest = chunk.norms.iter().fold(self.largest, |most, norm_sq| most.max(*norm_sq));
         self.energy += chunk.norms.iter().sum::<f64>();
         self.rows += chunk.len() as u64;
@@ -137,20 +142,22 @@ impl Ladder {
             return Ok(());
         }
         self.begin_and_end()?;
-        let (g, m) = (self.rungs.len(), chunk.len());
-        let mut steps = Steps::new(chunk, &self.vectors, g + 2)?;
-        let mut rates = zeros(g + 2, "rates")?;
-        self.rungs.iter().enumerate().for_each(|(j, rung)| rates[j] = rung.rate());
-        let mut growth = zeros(g + 2, "growths")?;
-        let first = crate::memory::collected(steps.along.iter().skip(g).step_by(g + 2).copied(), "products")?;
-        (0..m).for_each(|i| steps.step(i, &rates, &mut growth));
+        let (g, m, d) = (self.rungs.len(), chunk.len(), self.d);
+        let vectors = &self.vectors[..(g + 1) * d];
+        T::round(vectors, &mut self.narrow)?;
+        let mut steps = Steps::new(chunk, T::of_either(vectors, &self.narrow), g + 1, room)?;
         // w_0 stays; s takes what w_0 has along each row.
-        for (row, first) in steps.along.chunks_exact_mut(g + 2).zip(first) {
-            (row[g], row[g + 1]) = (0.0, first);
+        let mut rates = zeros(g + 1, "rates")?;
+        self.rungs.iter().enumerate().for_each(|(j, rung)| rates[j + 1] = rung.rate());
+        let mut growth = zeros(g + 1, "growths")?;
+        let first = crate::memory::collected(steps.along.iter().step_by(g + 1).copied(), "products")?;
+        (0..m).for_each(|i| steps.step(i, &rates, &mut growth));
+        for (row, first) in steps.along.chunks_exact_mut(g + 1).zip(first) {
+            row.rotate_left(1);
+            row[g] = first;
         }
-        let (x, stride) = chunk.strided();
-        add_outer(x, stride, &steps.along, g + 2, &mut self.vectors);
-        (0..g).for_each(|j| self.rungs[j].norm_sq += growth[j]);
+        chunk.add_to(&mut self.vectors[d..], &steps.along, room)?;
+        (0..g).for_each(|j| self.rungs[j].norm_sq += growth[j + 1]);
         (0..g).for_each(|j| self.shorten(j));
         Ok(())
     }
@@ -165,8 +172,7 @@ impl Ladder {
         let factor = times_power_of_two(1.0, -power);
         self.rungs[j].norm_sq *= factor * factor;
         self.rungs[j].exponent += i64::from(power);
-        let width = self.rungs.len() + 2;
-        self.vectors.iter_mut().skip(j).step_by(width).for_each(|number| *number *= factor);
+        self.vectors[(j + 1) * self.d..][..self.d].iter_mut().for_each(|number| *number *= factor);
     }
 
     /// Begins the rungs at whose rates the rows so far count, and ends those that one row makes grow, or that have grown
@@ -176,7 +182,7 @@ impl Ladder {
         let mut next = self.next.unwrap_or_else(|| exponent_of(ONE_ROW) - exponent_of(self.largest) + 1);
         let mut new = Vec::new();
         while next > LEAST && times_power_of_two(self.energy, next) >= BEGINS {
-            if limit(next) && new.len() < MOST {
+            if limit(next) && new.len() < RUNGS {
                 push(&mut new, next, "rungs")?;
             }
             next -= 1;
@@ -185,27 +191,31 @@ impl Ladder {
         let grown = |j: usize| self.rungs.get(j).is_some_and(|rung| rung.growth() >= self.enough);
         let stays = |j: usize| limit(self.rungs[j].power) && !(grown(j) && grown(j + 1));
         let former = self.rungs.len();
-        let kept = crate::memory::collected((0..former).filter(|&j| stays(j)), "rungs")?;
+        // The largest rates go first.
+        let fit = former.saturating_sub(RUNGS - new.len());
+        let kept = crate::memory::collected((fit..former).filter(|&j| stays(j)), "rungs")?;
         if kept.len() < former || !new.is_empty() { self.rebuild(&kept, &new) } else { Ok(()) }
     }
 
     /// The rungs of these numbers, and new ones at smaller rates.
     fn rebuild(&mut self, kept: &[usize], new: &[i32]) -> Result<()> {
-        let (former, count) = (self.rungs.len() + 2, kept.len() + new.len());
-        let mut vectors = Numbers::zeros(self.d * (count + 2))?;
-        for (from, to) in self.vectors.chunks_exact(former).zip(vectors.chunks_exact_mut(count + 2)) {
-            let [start, sum] = [from[former - 2], from[former - 1]];
-            kept.iter().enumerate().for_each(|(to_j, &j)| to[to_j] = from[j]);
-            for (to, &power) in to[kept.len()..].iter_mut().zip(new) {
-                *to = times_power_of_two(sum, power) + start;
+        let (d, count) = (self.d, kept.len() + new.len());
+        let mut vectors = Numbers::zeros(d * (count + 2))?;
+        let (start, sum) = (&self.vectors[..d], &self.vectors[self.vectors.len() - d..]);
+        vectors[..d].copy_from_slice(start);
+        vectors[(count + 1) * d..].copy_from_slice(sum);
+        for (to, &j) in vectors[d..].chunks_exact_mut(d).zip(kept) {
+            to.copy_from_slice(&self.vectors[(j + 1) * d..][..d]);
+        }
+        for (to, &power) in vectors[(kept.len() + 1) * d..].chunks_exact_mut(d).zip(new) {
+            for (to, (start, sum)) in to.iter_mut().zip(start.iter().zip(sum)) {
+                *to = times_power_of_two(*sum, power) + start;
             }
-            to[count..].copy_from_slice(&[start, sum]);
         }
         let mut rungs = crate::memory::room_for(count, "rungs")?;
         extend(&mut rungs, kept.iter().map(|&j| self.rungs[j]), "rungs")?;
         for (j, &power) in new.iter().enumerate() {
-            let column = vectors.iter().skip(kept.len() + j).step_by(count + 2);
-            let norm_sq = column.map(|number| number * number).sum();
+            let norm_sq = norm_sq(&vectors[(kept.len() + j + 1) * d..][..d]);
             push(&mut rungs, Rung { power, norm_sq, exponent: 0 }, "rungs")?;
         }
         (self.vectors, self.rungs) = (vectors, rungs);
@@ -231,22 +241,21 @@ impl Ladder {
         self.rows
     }
 
-    /// L, d x 1, with L L' = λ v v' for the direction v of the chosen rung and λ what its growth says, and one.
-    pub fn factor(&self) -> Result<(Numbers, usize)> {
-        let Some(j) = self.chosen() else { return Ok((Numbers::zeros(0)?, 0)) };
+    /// L, 1 x d, with L'L = λ v v' for the direction v of the chosen rung and λ what its growth says.
+    pub fn factor(&self) -> Result<Numbers> {
+        let Some(j) = self.chosen() else { return Numbers::zeros(0) };
         let rung = self.rungs[j];
         let value = ((rung.growth() + 0.5 * (self.d as f64).ln()) / rung.rate()).max(0.0);
         let mut factor = Numbers::zeros(self.d)?;
-        let column = self.vectors.iter().skip(j).step_by(self.rungs.len() + 2);
-        factor.iter_mut().zip(column).for_each(|(to, from)| *to = *from);
+        factor.copy_from_slice(&self.vectors[(j + 1) * self.d..][..self.d]);
         let length = norm(&factor);
         factor.scale(value.sqrt() / length);
-        Ok((factor, 1))
+        Ok(factor)
     }
 
     /// Numbers of the state.
     pub fn size(&self) -> usize {
-        self.vectors.len()
+        self.vectors.len() + self.narrow.len().div_ceil(2)
     }
 
     /// In another unit: rows times `factor`, a power of two.
@@ -256,25 +265,24 @@ impl Ladder {
         self.next = self.next.map(|next| next + power);
         self.energy *= factor * factor;
         self.largest *= factor * factor;
-        let width = self.rungs.len() + 2;
-        self.vectors.iter_mut().skip(width - 1).step_by(width).for_each(|sum| *sum *= factor * factor);
+        let from = self.vectors.len() - self.d;
+        self.vectors[from..].iter_mut().for_each(|sum| *sum *= factor * factor);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matrix::Dense;
     use crate::streaming::testing::{exact, spiked};
 
     fn climbed(rows: &[f64], d: usize) -> Ladder {
-        let mut ladder = Ladder::new(d, 0.01, 3).unwrap();
+        let mut ladder = Ladder::new(d, 0.01, false, 3).unwrap();
         for piece in rows.chunks(32 * d) {
             let m = piece.len() / d;
             let norms: Vec<f64> = piece.chunks_exact(d).map(|row| row.iter().map(|x| x * x).sum()).collect();
-            let rows = Dense::row_major(piece, m, d);
-            ladder.absorb(&Chunk { rows, norms: &norms, roots: &vec![1.0; m] }).unwrap();
-            assert!(ladder.fits(d, 0.01, 3));
+            let roots = vec![1.0; m];
+            ladder.absorb(&Chunk::dense(piece, d, &norms, &roots), &mut Room::default()).unwrap();
+            assert!(ladder.fits(d, 0.01, false, 3));
         }
         ladder
     }
@@ -288,13 +296,12 @@ mod tests {
                 let ladder = climbed(&rows, d);
                 let (values, vectors) = exact(&rows, d);
                 for (j, rung) in ladder.rungs.iter().enumerate() {
-                    let w: Vec<f64> =
-                        ladder.vectors.iter().skip(j).step_by(ladder.rungs.len() + 2).copied().collect();
+                    let w = &ladder.vectors[(j + 1) * d..][..d];
                     let along: f64 = w.iter().zip(vectors.col(0)).map(|(a, b)| a * b).sum();
-                    let sine = (1.0 - (along / norm(&w)).powi(2)).max(0.0).sqrt();
+                    let sine = (1.0 - (along / norm(w)).powi(2)).max(0.0).sqrt();
                     let bound = (rung.rate() * values[1] / 2.0).sqrt() + 1.05 * (-rung.growth()).exp();
                     assert!(sine <= bound, "{j}: {sine} {bound}");
-                    let length = norm(&w) * 2f64.powi(rung.exponent as i32);
+                    let length = norm(w) * 2f64.powi(rung.exponent as i32);
                     assert!((length.ln() - rung.growth()).abs() < 1e-9 * (1.0 + rung.growth().abs()));
                 }
             }
@@ -309,7 +316,7 @@ mod tests {
         let grown = ladder.grown().unwrap();
         assert!(grown.enough);
         let (values, vectors) = exact(&rows, d);
-        let (factor, _) = ladder.factor().unwrap();
+        let factor = ladder.factor().unwrap();
         let along: f64 = factor.iter().zip(vectors.col(0)).map(|(a, b)| a * b).sum();
         assert!((along / norm(&factor)).powi(2) > 0.9);
         assert!((0.5..2.0).contains(&(norm(&factor).powi(2) / values[0])));

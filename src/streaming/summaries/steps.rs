@@ -1,12 +1,11 @@
 //! Steps of Oja's rule, w <- w + η x <x, w>, many rows and many rates at a time, each as it would be alone.
 //!
-//! With P = X W and K = X X' the steps of a chunk are a recursion among small numbers, Y_i = P_i + η Σ_{j<i} K_ij Y_j, and
-//! what they add up to is one product, X' (η Y): the sequential rule, not a mini-batch of it.
+//! With P = X W' and K = X X' the steps of a chunk are a recursion among small numbers, Y_i = P_i + η Σ_{j<i} K_ij Y_j, and
+//! what they add up to is one product, (η Y)'X: the sequential rule, not a mini-batch of it.
 
 use crate::error::Result;
 use crate::memory::zeros;
-use crate::simd::{row_gram, small_product};
-use crate::streaming::rows::Chunk;
+use crate::streaming::rows::chunk::{Chunk, Precision, Room};
 
 /// What memory is for.
 const SMALL: &str = "steps of a chunk";
@@ -22,12 +21,12 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// Of the columns of W, d x g, row after row.
-    pub fn new(chunk: &Chunk<'_>, w: &[f64], g: usize) -> Result<Self> {
-        let ((x, stride), m, d) = (chunk.strided(), chunk.len(), chunk.rows.ncols());
+    /// Of the rows of W, g x d.
+    pub fn new<T: Precision>(chunk: &Chunk<'_, T>, w: &[T], g: usize, room: &mut Room<T>) -> Result<Self> {
+        let m = chunk.len();
         let (mut between, mut along) = (zeros(m * m, SMALL)?, zeros(m * g, SMALL)?);
-        row_gram(x, stride, m, d, &mut between);
-        small_product((m, g, d), x, (stride, 1), w, &mut along, false);
+        chunk.gram(&mut between, room)?;
+        chunk.along(w, &mut along);
         Ok(Self { between, along, m, g })
     }
 
@@ -54,8 +53,6 @@ impl Steps {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matrix::Dense;
-    use crate::simd::add_outer;
     use crate::streaming::testing::spiked;
 
     #[test]
@@ -64,21 +61,21 @@ mod tests {
         let rows = spiked(m, d, 1.0, 2);
         let rates = [0.5, 0.03, 2.0];
         let start: Vec<f64> = (0..d * g).map(|k| ((k * 7 + 1) % 5) as f64 - 1.7).collect();
-        let chunk = Chunk { rows: Dense::row_major(&rows, m, d), norms: &[1.0; 9], roots: &[1.0; 9] };
-        let mut steps = Steps::new(&chunk, &start, g).unwrap();
+        let (chunk, mut room) = (Chunk::dense(&rows, d, &[1.0; 9], &[1.0; 9]), Room::default());
+        let mut steps = Steps::new(&chunk, &start, g, &mut room).unwrap();
         let mut growth = [0.0; 3];
         (0..m).for_each(|i| steps.step(i, &rates, &mut growth));
         let mut found = start.clone();
-        add_outer(&rows, d, &steps.along, g, &mut found);
+        chunk.add_to(&mut found, &steps.along, &mut room).unwrap();
         for c in 0..g {
-            let mut w: Vec<f64> = start.iter().skip(c).step_by(g).copied().collect();
+            let mut w: Vec<f64> = start[c * d..][..d].to_vec();
             let norm_sq = |w: &[f64]| w.iter().map(|x| x * x).sum::<f64>();
             let before = norm_sq(&w);
             for row in rows.chunks_exact(d) {
                 let y: f64 = row.iter().zip(&w).map(|(a, b)| a * b).sum();
                 w.iter_mut().zip(row).for_each(|(w, x)| *w += rates[c] * x * y);
             }
-            assert!(w.iter().enumerate().all(|(k, w)| (found[k * g + c] / w - 1.0).abs() < 1e-11));
+            assert!(w.iter().enumerate().all(|(k, w)| (found[c * d + k] / w - 1.0).abs() < 1e-11));
             assert!(((growth[c] + before) / norm_sq(&w) - 1.0).abs() < 1e-11);
         }
     }

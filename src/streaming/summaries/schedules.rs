@@ -11,12 +11,12 @@ use crate::linalg::times_power_of_two;
 use crate::memory::zeros;
 use crate::parallel::Context;
 use crate::random::Stream as Random;
-use crate::simd::{add_outer, small_product};
-use crate::streaming::numbers::Numbers;
+use crate::simd::norm_sq;
 use crate::streaming::params::{Algorithm, Params, Plan};
-use crate::streaming::rows::Chunk;
-use crate::streaming::steps::Steps;
-use crate::streaming::tall::orthonormal_columns;
+use crate::streaming::rows::chunk::{Chunk, Room};
+use crate::streaming::small::combinations::orthonormal_rows;
+use crate::streaming::small::numbers::Numbers;
+use crate::streaming::summaries::steps::Steps;
 use serde::{Deserialize, Serialize};
 
 /// Purpose of the random numbers.
@@ -28,7 +28,7 @@ pub struct Schedule {
     algorithm: Algorithm,
     d: usize,
     k: usize,
-    /// d x k, row after row.
+    /// k x d, row after row.
     w: Numbers,
     /// c, in the unit of the rows.
     rate: f64,
@@ -49,14 +49,14 @@ impl Schedule {
         let (d, k) = (plan.d, params.k.min(plan.d));
         let mut w = Numbers::zeros(d * k)?;
         let random = Random::new(params.seed, 0, START);
-        for (row, number) in w.chunks_exact_mut(k.max(1)).zip(0..) {
+        for (row, number) in w.chunks_exact_mut(d.max(1)).zip(0..) {
             random.normals_of_row(number, row);
         }
         Ok(Self {
             algorithm: plan.algorithm,
             d,
             k,
-            w: if k == 0 { w } else { orthonormal_columns(context, &w, k)? },
+            w: if k == 0 { w } else { orthonormal_rows(context, &w, k)? },
             rate: params.rate.unwrap_or(0.0),
             t0: params.t0.unwrap_or(0.0),
             rows: 0,
@@ -90,11 +90,11 @@ impl Schedule {
     }
 
     /// Takes rows in.
-    pub fn absorb(&mut self, context: &Context, chunk: &Chunk<'_>) -> Result<()> {
+    pub fn absorb(&mut self, context: &Context, chunk: &Chunk<'_, f64>, room: &mut Room<f64>) -> Result<()> {
         let (k, m) = (self.k, chunk.len());
         let along = match self.algorithm {
-            Algorithm::AdaOja => self.gradient_step(chunk)?,
-            _ => self.steps(chunk)?,
+            Algorithm::AdaOja => self.gradient_step(chunk, room)?,
+            _ => self.steps(chunk, room)?,
         };
         if self.w.iter().any(|number| !number.is_finite()) {
             return Err(Error::value(
@@ -103,7 +103,7 @@ impl Schedule {
                 "a smaller one",
             ));
         }
-        self.w = orthonormal_columns(context, &self.w, k)?;
+        self.w = orthonormal_rows(context, &self.w, k)?;
         self.rows += m as u64;
         self.chunks += 1;
         let past = 1.0 - 1.0 / self.chunks as f64;
@@ -115,51 +115,50 @@ impl Schedule {
     }
 
     /// One step a row; what W had along each before the chunk.
-    fn steps(&mut self, chunk: &Chunk<'_>) -> Result<Vec<f64>> {
+    fn steps(&mut self, chunk: &Chunk<'_, f64>, room: &mut Room<f64>) -> Result<Vec<f64>> {
         let (k, m) = (self.k, chunk.len());
-        let mut steps = Steps::new(chunk, &self.w, k)?;
+        let mut steps = Steps::new(chunk, &self.w, k, room)?;
         let before = crate::memory::copied(&steps.along, "products of rows")?;
         let rate = |i: usize| match self.algorithm {
             Algorithm::OjaDecay => self.rate / (self.t0 + (self.rows + i as u64 + 1) as f64),
             _ => self.rate,
         };
         let mut growth = zeros(k, "growths")?;
-        let (x, stride) = chunk.strided();
         for i in 0..m {
             let rates = crate::memory::filled(rate(i), k, "rates")?;
             steps.step(i, &rates, &mut growth);
         }
-        add_outer(x, stride, &steps.along, k, &mut self.w);
+        chunk.add_to(&mut self.w, &steps.along, room)?;
         Ok(before)
     }
 
     /// One step a chunk.
-    fn gradient_step(&mut self, chunk: &Chunk<'_>) -> Result<Vec<f64>> {
-        let ((x, stride), k, m) = (chunk.strided(), self.k, chunk.len());
+    fn gradient_step(&mut self, chunk: &Chunk<'_, f64>, room: &mut Room<f64>) -> Result<Vec<f64>> {
+        let (k, m) = (self.k, chunk.len());
         let mut along = zeros(m * k, "products of rows")?;
-        small_product((m, k, self.d), x, (stride, 1), &self.w, &mut along, false);
+        chunk.along(&self.w, &mut along);
         let mut gradient = Numbers::zeros(self.w.len())?;
-        add_outer(x, stride, &along, k, &mut gradient);
+        chunk.add_to(&mut gradient, &along, room)?;
         gradient.iter_mut().for_each(|number| *number /= m as f64);
-        for (j, sum) in self.gradients.iter_mut().enumerate() {
-            *sum += gradient.iter().skip(j).step_by(k).map(|g| g * g).sum::<f64>();
+        for (sum, row) in self.gradients.iter_mut().zip(gradient.chunks_exact(self.d.max(1))) {
+            *sum += norm_sq(row);
         }
         for (at, number) in self.w.iter_mut().enumerate() {
-            if self.gradients[at % k] > 0.0 {
-                *number += gradient[at] / self.gradients[at % k].sqrt();
+            if self.gradients[at / self.d] > 0.0 {
+                *number += gradient[at] / self.gradients[at / self.d].sqrt();
             }
         }
         Ok(along)
     }
 
-    /// L, d x k, with L L' = sum of λ_j w_j w_j', λ_j what rows had along w_j before they were taken in, and k.
-    pub fn factor(&self) -> Result<(Numbers, usize)> {
+    /// L, k x d, with L'L = sum of λ_j w_j w_j', λ_j what rows had along w_j before they were taken in.
+    pub fn factor(&self) -> Result<Numbers> {
         let mut factor = self.w.copy()?;
         let share = if self.weight > 0.0 { self.rows as f64 / self.weight } else { 0.0 };
-        for (at, number) in factor.iter_mut().enumerate() {
-            *number *= (share * self.energies[at % self.k]).sqrt();
+        for (row, energy) in factor.chunks_exact_mut(self.d.max(1)).zip(&self.energies) {
+            row.iter_mut().for_each(|number| *number *= (share * energy).sqrt());
         }
-        Ok((factor, self.k))
+        Ok(factor)
     }
 
     /// Numbers of the state.

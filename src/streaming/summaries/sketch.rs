@@ -1,4 +1,4 @@
-//! A linear sketch Y = A'A Ω (Tropp, Yurtsever, Udell and Cevher 2017): sums of sketches are sketches of sums.
+//! A linear sketch Y = Ω A'A (Tropp, Yurtsever, Udell and Cevher 2017): sums of sketches are sketches of sums.
 //!
 //! The price of exact merges and of deletions: R of about the root of d / l, where other summaries see a constant gap.
 
@@ -7,11 +7,11 @@ use crate::linalg::cholesky;
 use crate::matrix::Mat;
 use crate::memory::zeros;
 use crate::random::Stream as Random;
-use crate::simd::{add_outer, norm_sq, small_product};
-use crate::streaming::mean::Total;
-use crate::streaming::numbers::Numbers;
-use crate::streaming::rows::Chunk;
-use crate::streaming::tall::{inner, leading_pairs, over_upper, times};
+use crate::simd::norm_sq;
+use crate::streaming::rows::chunk::{Chunk, Room};
+use crate::streaming::rows::mean::Total;
+use crate::streaming::small::combinations::{combine, inner, leading_pairs, over_upper};
+use crate::streaming::small::numbers::Numbers;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub struct Sketch {
     l: usize,
     d: usize,
     seed: u64,
-    /// d x l, row after row.
+    /// l x d, row after row.
     y: Numbers,
     #[serde(skip)]
     omega: Option<Arc<Numbers>>,
@@ -51,15 +51,15 @@ impl Sketch {
         (self.l, self.d, self.seed) == (l, d, seed) && self.y.len() == d * l
     }
 
-    /// Ω, d x l, standard normal.
+    /// Ω, l x d, standard normal.
     fn omega(&mut self) -> Result<Arc<Numbers>> {
         if let Some(omega) = &self.omega {
             return Ok(omega.clone());
         }
         let mut omega = Numbers::zeros(self.y.len())?;
         let random = Random::new(self.seed, 0, TEST_MATRIX);
-        for (k, row) in omega.chunks_exact_mut(self.l.max(1)).enumerate() {
-            random.normals_of_row(k as u64, row);
+        for (j, row) in omega.chunks_exact_mut(self.d.max(1)).enumerate() {
+            random.normals_of_row(j as u64, row);
         }
         let omega = Arc::new(omega);
         self.omega = Some(omega.clone());
@@ -67,16 +67,14 @@ impl Sketch {
     }
 
     /// Takes rows in, or, with a sign of minus one, out.
-    pub fn absorb(&mut self, chunk: &Chunk<'_>, sign: f64) -> Result<()> {
+    pub fn absorb(&mut self, chunk: &Chunk<'_, f64>, sign: f64, room: &mut Room<f64>) -> Result<()> {
         let (omega, l, m) = (self.omega()?, self.l, chunk.len());
-        let (x, stride) = chunk.strided();
         let mut along = zeros(m * l, "products of rows")?;
-        small_product((m, l, self.d), x, (stride, 1), &omega, &mut along, false);
+        chunk.along(&omega, &mut along);
         if sign != 1.0 {
             along.iter_mut().for_each(|number| *number *= sign);
         }
-        add_outer(x, stride, &along, l, &mut self.y);
-        Ok(())
+        chunk.add_to(&mut self.y, &along, room)
     }
 
     /// Adds another one of the same Ω.
@@ -84,27 +82,26 @@ impl Sketch {
         self.y.iter_mut().zip(other.y.iter()).for_each(|(sum, number)| *sum += number);
     }
 
-    /// L, d x l, with L L' the Nystrom approximation of A'A, of rows less the mean that is given, and l.
-    pub fn factor(&mut self, total: Option<&Total>) -> Result<(Numbers, usize)> {
-        let (omega, l) = (self.omega()?, self.l);
+    /// L, l x d, with L'L the Nystrom approximation of A'A, of rows less the mean that is given.
+    pub fn factor(&mut self, total: Option<&Total>) -> Result<Numbers> {
+        let (omega, l, d) = (self.omega()?, self.l, self.d);
         let whole = norm_sq(&self.y).sqrt();
         if let Some(Total { sum, weight }) = total.filter(|total| total.weight > 0.0) {
-            let mut along = zeros(l, "products of rows")?;
-            small_product((1, l, self.d), sum, (self.d, 1), &omega, &mut along, false);
+            let mut along = inner(sum, &omega, d)?;
             along.iter_mut().for_each(|number| *number /= -weight);
-            add_outer(sum, self.d, &along, l, &mut self.y);
+            combine(&along, sum, d, &mut self.y, true);
         }
         // What is left of sums that were taken off each other may be rounding.
         let rounding = (self.d as f64).sqrt() * f64::EPSILON * whole;
         if norm_sq(&self.y).sqrt() <= CANCELLED * rounding {
-            return Ok((Numbers::zeros(self.y.len())?, l));
+            return Numbers::zeros(self.y.len());
         }
         // Shifted by a multiple of the rounding, so that the core has a Cholesky factor.
         let mut shift = rounding;
         for _ in 0..8 {
             let mut shifted = self.y.copy()?;
             shifted.iter_mut().zip(omega.iter()).for_each(|(y, omega)| *y += shift * omega);
-            let core = inner(&omega, l, &shifted, l)?;
+            let core = inner(&omega, &shifted, d)?;
             let core = Mat::from_fn(l, l, |i, j| 0.5 * (core[i * l + j] + core[j * l + i]))?;
             if let Some(r) = cholesky(&core)? {
                 return self.unshifted(&shifted, &r, shift);
@@ -114,17 +111,17 @@ impl Sketch {
         Err(Error::value("X", "not among the rows that were taken in, when it was deleted", "rows that were"))
     }
 
-    fn unshifted(&self, shifted: &[f64], r: &Mat<f64>, shift: f64) -> Result<(Numbers, usize)> {
-        let l = self.l;
-        let half = over_upper(shifted, l, r)?;
-        let (squares, mut turn) = leading_pairs(&inner(&half, l, &half, l)?, l, l)?;
+    fn unshifted(&self, shifted: &[f64], r: &Mat<f64>, shift: f64) -> Result<Numbers> {
+        let (l, d) = (self.l, self.d);
+        let half = over_upper(shifted, d, r)?;
+        let (squares, mut turn) = leading_pairs(&inner(&half, &half, d)?, l, l)?;
         for at in 0..l * l {
             let square = squares[at % l];
             turn[at] *= if square > shift { ((square - shift) / square).sqrt() } else { 0.0 };
         }
         let mut factor = Numbers::zeros(self.y.len())?;
-        times(&half, l, &turn, l, &mut factor, false);
-        Ok((factor, l))
+        combine(&turn, &half, d, &mut factor, false);
+        Ok(factor)
     }
 
     /// Numbers of the state.
@@ -141,15 +138,14 @@ impl Sketch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matrix::Dense;
     use crate::streaming::testing::spiked;
 
     fn absorb(sketch: &mut Sketch, rows: &[f64], sign: f64) {
         let (d, ones) = (sketch.d, vec![1.0; rows.len()]);
         for piece in rows.chunks(32 * d) {
             let m = piece.len() / d;
-            let rows = Dense::row_major(piece, m, d);
-            sketch.absorb(&Chunk { rows, norms: &ones[..m], roots: &ones[..m] }, sign).unwrap();
+            let chunk = Chunk::dense(piece, d, &ones[..m], &ones[..m]);
+            sketch.absorb(&chunk, sign, &mut Room::default()).unwrap();
         }
     }
 
@@ -162,11 +158,11 @@ mod tests {
         let rows: Vec<f64> = (0..n * d).map(entry).collect();
         let mut whole = Sketch::new(l, d, 5).unwrap();
         absorb(&mut whole, &rows, 1.0);
-        let (factor, r) = whole.factor(None).unwrap();
+        let factor = whole.factor(None).unwrap();
         for at in 0..d * d {
             let (i, j) = (at / d, at % d);
             let exact: f64 = rows.chunks_exact(d).map(|row| row[i] * row[j]).sum();
-            let found: f64 = (0..r).map(|c| factor[i * r + c] * factor[j * r + c]).sum();
+            let found: f64 = factor.chunks_exact(d).map(|row| row[i] * row[j]).sum();
             assert!((exact - found).abs() < 1e-6, "{exact} {found}");
         }
         let (mut left, mut right) = (Sketch::new(l, d, 5).unwrap(), Sketch::new(l, d, 5).unwrap());

@@ -5,11 +5,10 @@
 //! joins it: whatever is made of A'A by adding rows up is then made of centred rows, exactly, and no sum is taken off another.
 
 use crate::error::Result;
-use crate::matrix::Dense;
 use crate::memory::reset;
 use crate::simd::{axpy, norm_sq};
-use crate::streaming::numbers::Numbers;
-use crate::streaming::rows::Chunk;
+use crate::streaming::rows::chunk::Chunk;
+use crate::streaming::small::numbers::Numbers;
 use serde::{Deserialize, Serialize};
 
 /// The sum of w x over rows x of weight w, and that of the weights.
@@ -54,6 +53,16 @@ impl Total {
         self.weight += root * root;
     }
 
+    /// Takes in the rows of a chunk.
+    pub fn add_all(&mut self, chunk: &Chunk<'_, f64>) -> Result<()> {
+        let mut row = Numbers::zeros(self.sum.len())?;
+        for i in 0..chunk.len() {
+            chunk.write_row(i, &mut row);
+            self.add(&row, chunk.roots[i]);
+        }
+        Ok(())
+    }
+
     /// Takes one out again.
     pub fn subtract(&mut self, row: &[f64], root: f64) {
         axpy(-root, row, &mut self.sum);
@@ -71,18 +80,20 @@ impl Total {
 
     /// The rows of a chunk less their mean, and the one that stands for how far that is from the mean of the rows before,
     /// which these join.
-    pub fn centre<'c>(&mut self, chunk: &Chunk<'_>, centred: &'c mut Centred) -> Result<Chunk<'c>> {
+    pub fn centre<'c>(&mut self, chunk: &Chunk<'_, f64>, centred: &'c mut Centred) -> Result<Chunk<'c, f64>> {
         let (m, d) = (chunk.len(), self.sum.len());
         let mut here = Self::new(d)?;
-        (0..m).for_each(|i| here.add(chunk.row(i), chunk.roots[i]));
         let Centred { rows, norms, roots } = centred;
         reset(rows, (m + 1) * d, "centred rows")?;
+        for (i, row) in rows.chunks_exact_mut(d.max(1)).take(m).enumerate() {
+            chunk.write_row(i, row);
+            here.add(row, chunk.roots[i]);
+        }
         reset(norms, m + 1, "centred rows")?;
         reset(roots, m + 1, "centred rows")?;
         let mean = here.mean()?;
         for i in 0..m {
             let row = &mut rows[i * d..][..d];
-            row.copy_from_slice(chunk.row(i));
             axpy(-chunk.roots[i], &mean, row);
             norms[i] = norm_sq(row);
             roots[i] = chunk.roots[i];
@@ -97,7 +108,7 @@ impl Total {
         }
         axpy(1.0, &here.sum, &mut self.sum);
         self.weight += here.weight;
-        Ok(Chunk { rows: Dense::row_major(rows, m + 1, d), norms, roots })
+        Ok(Chunk::dense(rows, d, norms, roots))
     }
 }
 
@@ -114,14 +125,14 @@ mod tests {
         let weighed: Vec<f64> = (0..n * d).map(|at| roots[at / d] * rows[at]).collect();
         let (mut total, mut scatter) = (Total::new(d).unwrap(), [0.0; 9]);
         for piece in [0..8, 8..9, 9..21] {
-            let chunk = Chunk {
-                rows: Dense::row_major(&weighed[piece.start * d..piece.end * d], piece.len(), d),
-                norms: &vec![1.0; piece.len()],
-                roots: &roots[piece.clone()],
-            };
+            let norms = vec![1.0; piece.len()];
+            let rows = &weighed[piece.start * d..piece.end * d];
+            let chunk = Chunk::dense(rows, d, &norms, &roots[piece.clone()]);
             let mut centred = Centred::default();
             let centred = total.centre(&chunk, &mut centred).unwrap();
-            for row in (0..centred.len()).map(|i| centred.row(i)) {
+            for i in 0..centred.len() {
+                let mut row = [0.0; 3];
+                centred.write_row(i, &mut row);
                 (0..9).for_each(|at| scatter[at] += row[at / 3] * row[at % 3]);
             }
         }

@@ -1,24 +1,24 @@
 //! A second pass: one step of the power method from what the first has found.
 //!
-//! With V from the stream and Z = A'A V, the pencil (Z'Z, V'Z) has eigenvalues between those of V'A'A V and those of A'A, and
-//! angles shrink by about the gap. |Z - V (V'Z)| says how far V was from an invariant subspace.
+//! With rows V from the stream and Z = V A'A, the pencil (Z Z', V Z') has eigenvalues between those of V A'A V' and those of A'A, and
+//! angles shrink by about the gap. |Z - (Z V') V| says how far V was from an invariant subspace.
 
 use crate::error::{Error, Result};
 use crate::linalg::{cholesky, times_power_of_two};
 use crate::matrix::{Mat, Rows};
-use crate::memory::zeros;
+use crate::memory::{collected, zeros};
 use crate::parallel::Context;
-use crate::simd::{add_outer, axpy, small_product};
-use crate::streaming::numbers::Numbers;
-use crate::streaming::rows::CHUNK;
-use crate::streaming::stack::rows_of;
-use crate::streaming::tall::{inner, leading_pairs, over_upper, times, transposed};
+use crate::simd::axpy;
+use crate::streaming::answers::stack::components_of;
+use crate::streaming::rows::chunk::{CHUNK, Chunk, Room};
+use crate::streaming::small::combinations::{combine, inner, leading_pairs, over_upper};
+use crate::streaming::small::numbers::Numbers;
 
 /// V, Z and the mean that rows are taken less.
 pub struct Refinement {
     d: usize,
     k: usize,
-    /// Components that are not zero, of which V, d x k, has one column each.
+    /// Components that are not zero, which are the k rows of V.
     asked: usize,
     v: Numbers,
     z: Numbers,
@@ -33,6 +33,8 @@ pub struct Refined {
     pub components: Vec<f64>,
     /// What the pencil says, descending.
     pub eigenvalues: Vec<f64>,
+    /// Their roots, in range where they are not.
+    pub singular_values: Vec<f64>,
     /// |A'A v - v (v'A'A v)| of the former first component.
     pub residual: f64,
     /// v'A'A v of that.
@@ -46,7 +48,7 @@ impl Refinement {
     pub fn new(components: &[f64], d: usize, mean: Option<Vec<f64>>, unit: i32) -> Result<Self> {
         let asked = components.len() / d.max(1);
         let k = components.chunks_exact(d.max(1)).filter(|row| row.iter().any(|x| *x != 0.0)).count();
-        let v = transposed(&components[..k * d], k, d)?;
+        let v = Numbers::copy_of(&components[..k * d])?;
         Ok(Self { d, k, asked, z: Numbers::zeros(v.len())?, v, mean, unit })
     }
 
@@ -61,6 +63,7 @@ impl Refinement {
         }
         let (mut tile, mut own) = (Vec::new(), zeros::<f64>(CHUNK * d, "rows")?);
         let mut along = zeros(CHUNK * k, "products of rows")?;
+        let (ones, mut room) = ([1.0; CHUNK], Room::default());
         for first in (0..block.nrows()).step_by(CHUNK) {
             context.tick()?;
             let piece = first..block.nrows().min(first + CHUNK);
@@ -78,8 +81,9 @@ impl Refinement {
                     to.iter_mut().for_each(|number| *number = times_power_of_two(*number, -self.unit));
                 }
             }
-            small_product((m, k, d), &own, (d, 1), &self.v, &mut along[..m * k], false);
-            add_outer(&own, d, &along[..m * k], k, &mut self.z);
+            let chunk = Chunk::dense(&own[..m * d], d, &ones[..m], &ones[..m]);
+            chunk.along(&self.v, &mut along[..m * k]);
+            chunk.add_to(&mut self.z, &along[..m * k], &mut room)?;
         }
         if self.z.iter().any(|number| !number.is_finite()) {
             return Err(Error::value("X", "an array with squares out of range, or NaN", "finite numbers"));
@@ -91,35 +95,45 @@ impl Refinement {
     pub fn finish(self, context: &Context) -> Result<Refined> {
         let (d, k) = (self.d, self.k);
         if k == 0 {
-            let (components, eigenvalues) =
-                (zeros(self.asked * d, "components")?, zeros(self.asked, "eigenvalues")?);
-            return Ok(Refined { components, eigenvalues, residual: 0.0, rayleigh: 0.0, relative: f64::NAN });
+            let [eigenvalues, singular_values] = [self.of_all(&[])?, self.of_all(&[])?];
+            let components = zeros(self.asked * d, "components")?;
+            let (residual, rayleigh, relative) = (0.0, 0.0, f64::NAN);
+            return Ok(Refined { components, eigenvalues, singular_values, residual, rayleigh, relative });
         }
-        let core = inner(&self.v, k, &self.z, k)?;
+        let core = inner(&self.v, &self.z, d)?;
         let core = Mat::from_fn(k, k, |i, j| 0.5 * (core[i * k + j] + core[j * k + i]))?;
         let mut residual = Numbers::zeros(d)?;
-        for (i, number) in residual.iter_mut().enumerate() {
-            *number = self.z[i * k] - (0..k).map(|j| self.v[i * k + j] * core[(j, 0)]).sum::<f64>();
-        }
+        residual.copy_from_slice(&self.z[..d]);
+        self.v.chunks_exact(d).enumerate().for_each(|(j, row)| axpy(-core[(j, 0)], row, &mut residual));
         let (residual, rayleigh) = (crate::linalg::norm(&residual), core[(0, 0)]);
         let relative = residual / rayleigh;
         let [residual, rayleigh] = [residual, rayleigh].map(|x| times_power_of_two(x, 2 * self.unit));
-        let whole = |value: f64| times_power_of_two(value.max(0.0), 2 * self.unit);
-        let mut eigenvalues = zeros(self.asked, "eigenvalues")?;
-        let Some(r) = cholesky(&core)? else {
-            let components = transposed(&self.v, d, k)?;
-            let mut all = zeros(self.asked * d, "components")?;
-            all[..k * d].copy_from_slice(&components);
-            (0..k).for_each(|j| eigenvalues[j] = whole(core[(j, j)]));
-            return Ok(Refined { components: all, eigenvalues, residual, rayleigh, relative });
+        let whole = |value: &f64| times_power_of_two(value.max(0.0), 2 * self.unit);
+        let root = |value: &f64| times_power_of_two(value.max(0.0).sqrt(), self.unit);
+        let (components, values) = match cholesky(&core)? {
+            None => {
+                let mut all = zeros(self.asked * d, "components")?;
+                all[..k * d].copy_from_slice(&self.v);
+                (all, collected((0..k).map(|j| core[(j, j)]), "eigenvalues")?)
+            }
+            Some(r) => {
+                let half = over_upper(&self.z, d, &r)?;
+                let (values, turn) = leading_pairs(&inner(&half, &half, d)?, k, k)?;
+                let mut directions = Numbers::zeros(self.z.len())?;
+                combine(&turn, &half, d, &mut directions, false);
+                (components_of(context, &directions, self.asked, d)?, values)
+            }
         };
-        let half = over_upper(&self.z, k, &r)?;
-        let (values, turn) = leading_pairs(&inner(&half, k, &half, k)?, k, k)?;
-        let mut directions = Numbers::zeros(self.z.len())?;
-        times(&half, k, &turn, k, &mut directions, false);
-        eigenvalues.iter_mut().zip(&values).for_each(|(to, value)| *to = whole(*value));
-        let components = rows_of(context, &directions, k, self.asked, d)?;
-        Ok(Refined { components, eigenvalues, residual, rayleigh, relative })
+        let eigenvalues = self.of_all(&collected(values.iter().map(whole), "eigenvalues")?)?;
+        let singular_values = self.of_all(&collected(values.iter().map(root), "singular values")?)?;
+        Ok(Refined { components, eigenvalues, singular_values, residual, rayleigh, relative })
+    }
+
+    /// These, and zeros of the components that are zero.
+    fn of_all(&self, values: &[f64]) -> Result<Vec<f64>> {
+        let mut all = zeros(self.asked, "eigenvalues")?;
+        all[..values.len()].copy_from_slice(values);
+        Ok(all)
     }
 }
 

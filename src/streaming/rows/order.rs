@@ -7,7 +7,7 @@
 use crate::error::Result;
 use crate::memory::{copied, push};
 use crate::simd::dot;
-use crate::streaming::numbers::Numbers;
+use crate::streaming::small::numbers::Numbers;
 use serde::{Deserialize, Serialize};
 
 /// A mean, the square of its standard error, and of how many rows.

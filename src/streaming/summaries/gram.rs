@@ -3,9 +3,9 @@
 use crate::error::Result;
 use crate::linalg::{Scratch, leading_eigh_into, leading_eigh_scratch, syrk};
 use crate::matrix::{Dense, DenseMut, Mat};
-use crate::memory::zeros;
-use crate::streaming::numbers::Numbers;
-use crate::streaming::rows::Chunk;
+use crate::memory::{resize, zeros};
+use crate::streaming::rows::chunk::{Chunk, Precision};
+use crate::streaming::small::numbers::Numbers;
 use serde::{Deserialize, Serialize};
 
 /// The lower triangle of A'A.
@@ -16,17 +16,19 @@ pub struct Gram {
     wanted: usize,
     /// Column after column.
     sums: Numbers,
+    #[serde(skip)]
+    rows: Vec<f64>,
 }
 
 impl Gram {
     /// Of no rows, of `d` numbers.
     pub fn new(d: usize, k: usize) -> Result<Self> {
-        Ok(Self { d, wanted: (k + 1).min(d), sums: Numbers::zeros(d * d)? })
+        Ok(Self { d, wanted: (k + 1).min(d), sums: Numbers::zeros(d * d)?, rows: Vec::new() })
     }
 
     /// An independent copy, as an error-returning `clone`.
     pub fn copy(&self) -> Result<Self> {
-        Ok(Self { sums: self.sums.copy()?, ..*self })
+        Ok(Self { sums: self.sums.copy()?, rows: Vec::new(), ..*self })
     }
 
     /// True of what such a stream may have.
@@ -35,8 +37,12 @@ impl Gram {
     }
 
     /// Takes rows in.
-    pub fn absorb(&mut self, chunk: &Chunk<'_>) {
-        syrk(DenseMut::column_major(&mut self.sums, self.d, self.d), true, chunk.rows, 1.0);
+    pub fn absorb<T: Precision>(&mut self, chunk: &Chunk<'_, T>) -> Result<()> {
+        let (m, d) = (chunk.len(), self.d);
+        resize(&mut self.rows, m * d, 0.0, "rows of a chunk")?;
+        (0..m).for_each(|i| chunk.write_row(i, &mut self.rows[i * d..][..d]));
+        syrk(DenseMut::column_major(&mut self.sums, d, d), true, Dense::row_major(&self.rows, m, d), 1.0);
+        Ok(())
     }
 
     /// Adds another one.
@@ -44,8 +50,8 @@ impl Gram {
         self.sums.iter_mut().zip(other.sums.iter()).for_each(|(sum, number)| *sum += number);
     }
 
-    /// L, d x r, with L L' the best approximation of rank r to A'A, and r: one more than is wanted.
-    pub fn factor(&self) -> Result<(Numbers, usize)> {
+    /// L, r x d, with L'L the best approximation of rank r to A'A, r one more than is wanted.
+    pub fn factor(&self) -> Result<Numbers> {
         let (d, r) = (self.d, self.wanted);
         let mut copy = Mat::copy_of(Dense::column_major(&self.sums, d, d))?;
         let (mut values, mut vectors) = (zeros(r, "eigenvalues")?, Mat::zeros(d, r)?);
@@ -53,9 +59,9 @@ impl Gram {
         leading_eigh_into(copy.as_mut(), &mut values, vectors.as_mut(), &mut scratch)?;
         let mut factor = Numbers::zeros(d * r)?;
         for at in 0..d * r {
-            factor[at] = values[at % r].max(0.0).sqrt() * vectors[(at / r, at % r)];
+            factor[at] = values[at / d].max(0.0).sqrt() * vectors[(at % d, at / d)];
         }
-        Ok((factor, r))
+        Ok(factor)
     }
 
     /// Numbers of the state.

@@ -6,12 +6,11 @@
 
 use crate::error::Result;
 use crate::linalg::{norm, orthonormal};
-use crate::matrix::Mat;
+use crate::matrix::{Dense, Mat};
 use crate::memory::{filled, zeros};
 use crate::parallel::Context;
-use crate::simd::{add_outer, row_gram, small_product};
-use crate::streaming::numbers::Numbers;
-use crate::streaming::tall::{inner, leading_pairs_of_rows, sign_of, times};
+use crate::streaming::small::combinations::{combine, inner, leading_pairs_of_rows, sign_of, stacked_gram};
+use crate::streaming::small::numbers::Numbers;
 
 /// What memory is for.
 const SMALL: &str = "a small matrix";
@@ -26,31 +25,12 @@ pub struct Pairs {
     pub values: Vec<f64>,
 }
 
-/// The leading k eigenpairs of L L' + H'H, where L is d x r and H, some rows, is given row after row.
-pub fn stacked(
-    context: &Context,
-    light: &[f64],
-    r: usize,
-    heavy: &[f64],
-    d: usize,
-    k: usize,
-) -> Result<Pairs> {
-    let h = heavy.len().checked_div(d).unwrap_or(0);
-    let n = r + h;
-    let k = k.min(d);
-    let (ll, mut lh, mut hh) = (inner(light, r, light, r)?, zeros(h * r, SMALL)?, zeros(h * h, SMALL)?);
-    small_product((h, r, d), heavy, (d, 1), light, &mut lh, false);
-    row_gram(heavy, d, h, d, &mut hh);
-    let mut gram = zeros(n * n, SMALL)?;
-    for at in 0..n * n {
-        let (i, j) = (at / n, at % n);
-        gram[at] = match (i < r, j < r) {
-            (true, true) => ll[i * r + j],
-            (true, false) => lh[(j - r) * r + i],
-            (false, true) => lh[(i - r) * r + j],
-            (false, false) => hh[(i - r) * h + j - r],
-        };
-    }
+/// The leading k eigenpairs of L'L + H'H, of two lots of rows of d numbers, given row after row.
+pub fn stacked(context: &Context, light: &[f64], heavy: &[f64], d: usize, k: usize) -> Result<Pairs> {
+    let [r, h] = [light.len(), heavy.len()].map(|len| len.checked_div(d).unwrap_or(0));
+    let (n, k) = (r + h, k.min(d));
+    let (ll, hh) = (inner(light, light, d)?, inner(heavy, heavy, d)?);
+    let mut gram = stacked_gram(&ll, &inner(light, heavy, d)?, &hh, (r, h))?;
     let wanted = (k + 1).min(n);
     let mut signs = filled(1.0, n, SMALL)?;
     (0..h).for_each(|i| signs[r + i] = sign_of(&heavy[i * d..][..d]));
@@ -63,20 +43,20 @@ pub fn stacked(
         coefficients[at] = vectors[at / found * wanted + at % found];
     }
     let mut directions = Numbers::zeros(d * found)?;
-    times(light, r, &coefficients[..r * found], found, &mut directions, false);
-    add_outer(heavy, d, &coefficients[r * found..], found, &mut directions);
-    let components = rows_of(context, &directions, found, k, d)?;
+    combine(&coefficients[..r * found], light, d, &mut directions, false);
+    combine(&coefficients[r * found..], heavy, d, &mut directions, true);
+    let components = components_of(context, &directions, k, d)?;
     crate::memory::resize(&mut values, (k + 1).min(d), 0.0, SMALL)?;
     Ok(Pairs { components, values })
 }
 
-/// The columns of a matrix, made orthonormal, as the first of k rows.
-pub fn rows_of(context: &Context, directions: &[f64], found: usize, k: usize, d: usize) -> Result<Vec<f64>> {
-    let mut components = zeros(k * d, "components")?;
+/// Rows, made orthonormal, as the first of k.
+pub fn components_of(context: &Context, directions: &[f64], k: usize, d: usize) -> Result<Vec<f64>> {
+    let (mut components, found) = (zeros(k * d, "components")?, directions.len().checked_div(d).unwrap_or(0));
     if found == 0 {
         return Ok(components);
     }
-    let mut units = Mat::from_fn(d, found, |i, j| directions[i * found + j])?;
+    let mut units = Mat::copy_of(Dense::column_major(directions, d, found))?;
     for j in 0..found {
         let norm = norm(units.col(j));
         units.col_mut(j).iter_mut().for_each(|number| *number /= norm);
@@ -102,11 +82,11 @@ mod tests {
     fn a_stack_has_the_singular_vectors_of_all_its_rows() {
         let (d, r, h) = (13, 3, 5);
         let number = |k: usize| ((k * 37 + 11) % 101) as f64 / 50.0 - 1.0;
-        let light: Vec<f64> = (0..d * r).map(number).collect();
+        let light: Vec<f64> = (0..r * d).map(number).collect();
         let heavy: Vec<f64> = (0..d * h).map(|k| number(k + 500)).collect();
-        let found = stacked(&Context::new(1), &light, r, &heavy, d, 2).unwrap();
+        let found = stacked(&Context::new(1), &light, &heavy, d, 2).unwrap();
         let all =
-            Mat::from_fn(r + h, d, |i, j| if i < r { light[j * r + i] } else { heavy[(i - r) * d + j] });
+            Mat::from_fn(r + h, d, |i, j| if i < r { light[i * d + j] } else { heavy[(i - r) * d + j] });
         let exact = svd(all.unwrap().as_ref()).unwrap();
         for j in 0..3 {
             assert!((found.values[j] / exact.s[j].powi(2) - 1.0).abs() < 1e-12);
@@ -121,10 +101,10 @@ mod tests {
     #[test]
     fn directions_that_are_not_there_are_zeros() {
         let heavy = [3.0, 4.0, 0.0, 6.0, 8.0, 0.0];
-        let found = stacked(&Context::new(1), &[], 0, &heavy, 3, 2).unwrap();
+        let found = stacked(&Context::new(1), &[], &heavy, 3, 2).unwrap();
         assert!((found.values[0] - 125.0).abs() < 1e-12 && found.values[1..] == [0.0, 0.0]);
         assert!((found.components[1] - 0.8).abs() < 1e-15 && found.components[3..] == [0.0; 3]);
-        let nothing = stacked(&Context::new(1), &[], 0, &[0.0; 6], 3, 1).unwrap();
+        let nothing = stacked(&Context::new(1), &[], &[0.0; 6], 3, 1).unwrap();
         assert!(nothing.components == [0.0; 3] && nothing.values == [0.0; 2]);
     }
 }

@@ -2,23 +2,25 @@
 
 use crate::error::{Error, Result};
 use crate::parallel::Context;
-use crate::streaming::frequent_directions::FrequentDirections;
-use crate::streaming::gram::Gram;
-use crate::streaming::ladder::{Grown, Ladder};
-use crate::streaming::mean::Total;
-use crate::streaming::mixed::Mixed;
-use crate::streaming::numbers::Numbers;
-use crate::streaming::order::{Ahead, Rates};
 use crate::streaming::params::{Algorithm, Params, Plan};
-use crate::streaming::rows::Chunk;
-use crate::streaming::schedules::Schedule;
-use crate::streaming::sketch::Sketch;
+use crate::streaming::rows::chunk::{Chunk, Precision, Room};
+use crate::streaming::rows::mean::Total;
+use crate::streaming::rows::order::{Ahead, Rates};
+use crate::streaming::small::numbers::Numbers;
+use crate::streaming::summaries::frequent_directions::FrequentDirections;
+use crate::streaming::summaries::gram::Gram;
+use crate::streaming::summaries::ladder::{Grown, Ladder};
+use crate::streaming::summaries::mixed::Mixed;
+use crate::streaming::summaries::schedules::Schedule;
+use crate::streaming::summaries::sketch::Sketch;
 use serde::{Deserialize, Serialize};
 
 /// One of them.
 #[derive(Serialize, Deserialize)]
 #[expect(clippy::large_enum_variant, reason = "a stream has one")]
 pub enum Summary {
+    /// Of rows that are still kept as they are: it will be made once there are more.
+    Waiting,
     /// Block power, a truncated SVD, or both.
     Mixed(Mixed),
     /// Oja's rule at many rates.
@@ -30,10 +32,24 @@ pub enum Summary {
     Gram(Gram),
 }
 
+/// Where rows are made what a summary works in, and its products.
+#[derive(Default)]
+pub struct Rooms {
+    wide: Vec<f64>,
+    narrow: Vec<f32>,
+    double: Room<f64>,
+    single: Room<f32>,
+}
+
+fn waiting() -> Error {
+    Error::Internal("rows are to be summed up before there is anything to do that with".into())
+}
+
 /// The same call for any of them.
 macro_rules! each {
     ($summary:expr, $own:ident => $call:expr) => {
         match $summary {
+            Summary::Waiting => Default::default(),
             Summary::Mixed($own) => $call,
             Summary::Ladder($own) => $call,
             Summary::Schedule($own) => $call,
@@ -49,7 +65,7 @@ impl Summary {
     pub fn new(context: &Context, params: &Params, plan: &Plan) -> Result<Self> {
         let d = plan.d;
         Ok(match plan.algorithm {
-            Algorithm::Oja => Self::Ladder(Ladder::new(d, params.delta, params.seed)?),
+            Algorithm::Oja => Self::Ladder(Ladder::new(d, params.delta, params.single, params.seed)?),
             Algorithm::OjaFixed | Algorithm::OjaDecay | Algorithm::AdaOja => {
                 Self::Schedule(Schedule::new(context, params, plan)?)
             }
@@ -65,6 +81,7 @@ impl Summary {
     /// An independent copy, as an error-returning `clone`.
     pub fn copy(&self) -> Result<Self> {
         Ok(match self {
+            Self::Waiting => Self::Waiting,
             Self::Mixed(own) => Self::Mixed(own.copy()?),
             Self::Ladder(own) => Self::Ladder(own.copy()?),
             Self::Schedule(own) => Self::Schedule(own.copy()?),
@@ -78,7 +95,7 @@ impl Summary {
     pub fn fits(&self, params: &Params, plan: &Plan) -> bool {
         let d = plan.d;
         match (self, plan.algorithm) {
-            (Self::Ladder(own), Algorithm::Oja) => own.fits(d, params.delta, params.seed),
+            (Self::Ladder(own), Algorithm::Oja) => own.fits(d, params.delta, params.single, params.seed),
             (Self::FrequentDirections(own), Algorithm::FrequentDirections) => own.fits(params.sketch, d),
             (Self::Sketch(own), Algorithm::Sketch) => own.fits(params.sketch, d, params.seed),
             (Self::Gram(own), Algorithm::Gram) => own.fits(d, params.k),
@@ -92,18 +109,45 @@ impl Summary {
         }
     }
 
-    /// Takes rows in; light ones, if heavy rows are kept apart.
-    pub fn absorb(&mut self, context: &Context, chunk: &Chunk<'_>) -> Result<()> {
+    /// Takes rows in; light ones, if heavy rows are kept apart. Each summary takes them in the precision that it works in.
+    pub fn absorb<T: Precision>(
+        &mut self,
+        context: &Context,
+        chunk: &Chunk<'_, T>,
+        single: bool,
+        Rooms { wide, narrow, double, single: room }: &mut Rooms,
+    ) -> Result<()> {
         match self {
-            Self::Mixed(own) => own.absorb(context, chunk),
-            Self::Ladder(own) => own.absorb(chunk),
-            Self::Schedule(own) => own.absorb(context, chunk),
+            Self::Waiting => Err(waiting()),
+            Self::Mixed(own) if single => own.absorb(context, &chunk.narrowed(narrow)?, room),
+            Self::Mixed(own) => own.absorb(context, &chunk.widened(wide)?, double),
+            Self::Ladder(own) if single => own.absorb(&chunk.narrowed(narrow)?, room),
+            Self::Ladder(own) => own.absorb(&chunk.widened(wide)?, double),
+            Self::Schedule(own) => own.absorb(context, &chunk.widened(wide)?, double),
             Self::FrequentDirections(own) => own.absorb(chunk),
-            Self::Sketch(own) => own.absorb(chunk, 1.0),
-            Self::Gram(own) => {
-                own.absorb(chunk);
-                Ok(())
-            }
+            Self::Sketch(own) => own.absorb(&chunk.widened(wide)?, 1.0, double),
+            Self::Gram(own) => own.absorb(chunk),
+        }
+    }
+
+    /// Takes chunks in, one after the other, on all threads, in the precision that it works in.
+    pub fn absorb_many<T: Precision>(&mut self, context: &Context, chunks: &[Chunk<'_, T>]) -> Result<()> {
+        match self {
+            Self::Mixed(own) => own.absorb_many(context, chunks),
+            _ => Err(Error::Internal("a summary that takes rows in one after the other".into())),
+        }
+    }
+
+    /// Whether that is any faster.
+    pub fn takes_many(&self) -> bool {
+        matches!(self, Self::Mixed(_))
+    }
+
+    /// Takes rows out.
+    pub fn delete(&mut self, chunk: &Chunk<'_, f64>, Rooms { double, .. }: &mut Rooms) -> Result<()> {
+        match self {
+            Self::Sketch(own) => own.absorb(chunk, -1.0, double),
+            _ => Ok(()),
         }
     }
 
@@ -137,7 +181,7 @@ impl Summary {
         }
     }
 
-    /// Starts, in place of no rows, with what d x 1 says of so many.
+    /// Starts, in place of no rows, with what one row says of so many.
     pub fn begin_with(&mut self, context: &Context, factor: &[f64], rows: u64) -> Result<()> {
         match self {
             Self::Mixed(own) => own.begin_with(context, factor, rows),
@@ -150,11 +194,12 @@ impl Summary {
         !matches!(self, Self::Sketch(_))
     }
 
-    /// L, d x r, whose L L' stands for the Gram matrix of all rows that were taken in, and r; less their mean, of which
-    /// `total` tells.
-    pub fn factor(&mut self, total: Option<&Total>) -> Result<(Numbers, usize)> {
+    /// L, r x d, whose L'L stands for the Gram matrix of all rows that were taken in, less their mean, of which `total`
+    /// tells.
+    pub fn factor(&mut self, total: Option<&Total>) -> Result<Numbers> {
         match self {
             Self::Sketch(own) => own.factor(total),
+            Self::Waiting => Err(waiting()),
             Self::Mixed(own) => own.factor(),
             Self::Ladder(own) => own.factor(),
             Self::Schedule(own) => own.factor(),
@@ -199,6 +244,7 @@ impl Summary {
     /// What the light rows of the answer are summed up by.
     pub fn light(&self) -> &'static str {
         match self {
+            Self::Waiting => "rows",
             Self::Mixed(own) if own.takes_block_power() => "block_power",
             Self::Mixed(_) => "incremental",
             Self::Ladder(_) => "oja",

@@ -1,28 +1,31 @@
 //! Blocks of the stream as steps of the power method (Kacham and Woodruff 2024; Mitliagkas, Caramanis and Jain 2013).
 //!
 //! In random order a block of light rows has, up to its number of rows, the Gram matrix of all of them. With Q fixed it
-//! gives S = A'A Q, and from S and Q the block's Nystrom summary; what it leads to is compared with the history W, which is
+//! gives S = Q A'A, and from S and Q the block's Nystrom summary; what it leads to is compared with the history W, which is
 //! forgotten as far as it points elsewhere: while directions still change, early blocks would only hold them back. But once
 //! they agree, a block of a few long rows does not wipe out a history that still has half of its energy in that block.
 //!
 //! | symbol | what |
 //! |---|---|
-//! | Q, S, W | d x b: directions, A'A Q of the open block, b directions of the past times their singular values |
+//! | Q, S, W | b x d, rows: directions, Q A'A of the open block, b directions of the past times their singular values |
 //! | m, f | rows of the open block, and the sum of their squared norms |
 //! | mass | rows that W stands for |
-//! | θ | per row, what each column of Q had in the last block, which it is not made of, less two standard errors |
+//! | θ | per row, what each direction of Q had in the last block, which it is not made of, less two standard errors |
 
 use crate::error::Result;
-use crate::memory::zeros;
+use crate::matrix::even_blocks;
+use crate::memory::{gathered, push, room_for, zeros};
 use crate::parallel::Context;
 use crate::random::Stream as Random;
-use crate::simd::{add_outer, dot, small_product};
-use crate::streaming::numbers::Numbers;
-use crate::streaming::order::Rates;
-use crate::streaming::rows::Chunk;
-use crate::streaming::tall::{best_of_both, inner, leading_pairs, orthonormal_columns, times};
+use crate::simd::dot;
+use crate::streaming::rows::chunk::{Chunk, Precision, Room};
+use crate::streaming::rows::order::Rates;
+use crate::streaming::small::combinations::{best_of_both, combine, inner, leading_pairs, orthonormal_rows};
+use crate::streaming::small::numbers::{Directions, Numbers};
 use serde::{Deserialize, Serialize};
 
+/// What memory is for.
+const PRODUCTS: &str = "products of rows";
 /// Purpose of the random numbers.
 const START: u8 = 0x60;
 /// What W and a block must have in common, squared, for a block to go on where W points.
@@ -31,16 +34,19 @@ const AGREED: f64 = 0.8;
 const GROWTH: [f64; 2] = [1.25, 1.5];
 /// A share of a block's energy that Q has not seen.
 const UNSEEN: f64 = 1e-14;
-/// Eigenvalues of the Nystrom core that are told from zero.
-const SEEN: f64 = 1e-12;
+/// Eigenvalues of the Nystrom core that are told from zero, for rows in double and in single precision.
+const SEEN: [f64; 2] = [1e-12, 1e-6];
 
 /// The summary of light rows.
 #[derive(Serialize, Deserialize)]
 pub struct BlockPower {
     b: usize,
     k: usize,
+    d: usize,
+    /// Whether rows are in single precision.
+    single: bool,
     seed: u64,
-    q: Numbers,
+    q: Directions,
     s: Numbers,
     w: Numbers,
     /// Rows that a block wants.
@@ -49,7 +55,7 @@ pub struct BlockPower {
     energy: f64,
     mass: f64,
     total: u64,
-    /// Sums over the open block of <x, q>^2 and of <x, q>^4 for each column q of Q.
+    /// Sums over the open block of <x, q>^2 and of <x, q>^4 for each q of Q.
     squares: Numbers,
     fourths: Numbers,
     /// θ, descending.
@@ -66,14 +72,22 @@ pub struct BlockPower {
 
 impl BlockPower {
     /// No rows yet: `b` directions of `d` numbers, the first `k` of which are wanted, and a first block of `block` rows.
-    pub fn new(context: &Context, (d, b, k): (usize, usize, usize), block: u64, seed: u64) -> Result<Self> {
+    pub fn new(
+        context: &Context,
+        (d, b, k): (usize, usize, usize),
+        single: bool,
+        block: u64,
+        seed: u64,
+    ) -> Result<Self> {
         let b = b.min(d);
         let none = || Numbers::zeros(d * b);
         let mut new = Self {
             b,
             k: k.min(b),
+            d,
+            single,
             seed,
-            q: none()?,
+            q: Directions::new(none()?, false)?,
             s: none()?,
             w: none()?,
             block,
@@ -109,10 +123,11 @@ impl BlockPower {
     }
 
     /// True of what a stream of `d` columns may have.
-    pub fn fits(&self, (d, b, k): (usize, usize, usize), seed: u64) -> bool {
+    pub fn fits(&self, (d, b, k): (usize, usize, usize), single: bool, seed: u64) -> bool {
         let b = b.min(d);
-        (self.b, self.k, self.seed) == (b, k.min(b), seed)
-            && [&self.q, &self.s, &self.w].iter().all(|numbers| numbers.len() == d * b)
+        (self.b, self.k, self.d, self.seed) == (b, k.min(b), d, seed)
+            && [self.q.is_single(), self.single] == [single; 2]
+            && [self.q.len(), self.s.len(), self.w.len()] == [d * b; 3]
             && self.block > 0
             && [&self.squares, &self.fourths, &self.lasting].iter().all(|numbers| numbers.len() == b)
             && [self.energy, self.mass].iter().all(|number| *number >= 0.0 && number.is_finite())
@@ -122,25 +137,98 @@ impl BlockPower {
     /// Another Q, at random.
     fn draw(&mut self, context: &Context) -> Result<()> {
         let random = Random::new(self.seed, 0, START);
-        let d = self.q.len() / self.b.max(1);
-        for k in 0..d {
-            let row = self.draws * d as u64 + k as u64;
-            random.normals_of_row(row, &mut self.q[k * self.b..][..self.b]);
+        let mut start = Numbers::zeros(self.b * self.d)?;
+        for (j, row) in start.chunks_exact_mut(self.d.max(1)).enumerate() {
+            random.normals_of_row(self.draws * self.b as u64 + j as u64, row);
         }
         self.draws += 1;
-        self.q = orthonormal_columns(context, &self.q, self.b)?;
+        self.turn_to(context, &start)
+    }
+
+    /// Q spans what these rows do.
+    fn turn_to(&mut self, context: &Context, rows: &[f64]) -> Result<()> {
+        self.q = Directions::new(orthonormal_rows(context, rows, self.b)?, self.single)?;
         Ok(())
     }
 
     /// Takes rows in; the energy that the first k directions have in them.
-    pub fn absorb(&mut self, context: &Context, chunk: &Chunk<'_>) -> Result<f64> {
-        let (m, b, d) = (chunk.len(), self.b, chunk.rows.ncols());
-        let (x, stride) = chunk.strided();
-        let mut y = zeros(m * b, "products of rows")?;
-        small_product((m, b, d), x, (stride, 1), &self.q, &mut y, false);
-        add_outer(x, stride, &y, b, &mut self.s);
-        let mut wanted = 0.0;
-        for (row, norm_sq) in y.chunks_exact(b).zip(chunk.norms) {
+    pub fn absorb<T: Precision>(
+        &mut self,
+        context: &Context,
+        chunk: &Chunk<'_, T>,
+        room: &mut Room<T>,
+    ) -> Result<f64> {
+        let mut y = zeros(chunk.len() * self.b, PRODUCTS)?;
+        chunk.along(T::of(&self.q), &mut y);
+        chunk.add_to(&mut self.s, &y, room)?;
+        self.count_in(context, chunk.norms, &y)
+    }
+
+    /// Takes chunks in, one after the other, on all threads: S as it would be of one.
+    pub fn absorb_many<T: Precision>(
+        &mut self,
+        context: &Context,
+        chunks: &[Chunk<'_, T>],
+    ) -> Result<Vec<f64>> {
+        let (mut energies, mut rest) = (room_for(chunks.len(), PRODUCTS)?, chunks);
+        while !rest.is_empty() {
+            let (mut rows, mut until) = (self.rows, 0);
+            while until < rest.len() && (until == 0 || rows < self.block) {
+                rows += rest[until].len() as u64;
+                until += 1;
+            }
+            let (now, later) = rest.split_at(until);
+            rest = later;
+            let (b, q) = (self.b, T::of(&self.q));
+            let along = gathered(
+                context.map(now.len(), |c| {
+                    let mut y = zeros(now[c].len() * b, PRODUCTS)?;
+                    now[c].along(q, &mut y);
+                    Ok(y)
+                })?,
+                PRODUCTS,
+            )?;
+            self.add_in_slabs(context, now, &along)?;
+            for (chunk, y) in now.iter().zip(along) {
+                push(&mut energies, self.count_in(context, chunk.norms, &y)?, PRODUCTS)?;
+            }
+        }
+        Ok(energies)
+    }
+
+    /// Adds to S what chunks are times the rows of Y, each of its columns by itself.
+    fn add_in_slabs<T: Precision>(
+        &mut self,
+        context: &Context,
+        chunks: &[Chunk<'_, T>],
+        along: &[Vec<f64>],
+    ) -> Result<()> {
+        let (b, d, s) = (self.b, self.d, &self.s);
+        let slabs = even_blocks(d, d.div_ceil(context.threads()).next_multiple_of(64))?;
+        let made = context.map_with(slabs.len(), Room::default, |room, slab| {
+            let slab = slabs[slab].clone();
+            let mut sums = zeros(b * slab.len(), PRODUCTS)?;
+            for (to, row) in sums.chunks_exact_mut(slab.len()).zip(s.chunks_exact(d)) {
+                to.copy_from_slice(&row[slab.clone()]);
+            }
+            for (chunk, y) in chunks.iter().zip(along) {
+                chunk.columns(slab.clone())?.add_to(&mut sums, y, room)?;
+            }
+            Ok(sums)
+        })?;
+        for (slab, sums) in slabs.iter().zip(made) {
+            for (from, row) in sums?.chunks_exact(slab.len()).zip(self.s.chunks_exact_mut(d)) {
+                row[slab.clone()].copy_from_slice(from);
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts rows that S has, which are `y` along Q, and ends the block if these were its last; the energy that the first k
+    /// directions have in them.
+    fn count_in(&mut self, context: &Context, norms: &[f64], y: &[f64]) -> Result<f64> {
+        let (b, mut wanted) = (self.b, 0.0);
+        for (row, norm_sq) in y.chunks_exact(b).zip(norms) {
             for (j, along) in row.iter().enumerate() {
                 self.squares[j] += along * along;
                 self.fourths[j] += along.powi(4);
@@ -151,8 +239,8 @@ impl BlockPower {
                 self.rates.add(row[0] * row[0]);
             }
         }
-        self.rows += m as u64;
-        self.total += m as u64;
+        self.rows += norms.len() as u64;
+        self.total += norms.len() as u64;
         if self.rows >= self.block {
             self.close(context)?;
         }
@@ -165,7 +253,7 @@ impl BlockPower {
         let (rows, energy) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.energy));
         let (b, first) = (self.b, self.squares[0]);
         self.count(rows);
-        let core = inner(&self.q, b, &self.s, b)?;
+        let core = inner(&self.q.widened(0..b * self.d)?, &self.s, self.d)?;
         let trace: f64 = (0..b).map(|j| core[j * b + j]).sum();
         if trace <= UNSEEN * energy || trace <= 0.0 {
             // Nothing was seen through Q, as happens with rows along the axes.
@@ -184,7 +272,8 @@ impl BlockPower {
         self.remember(&new, overlap * overlap)?;
         self.mass = overlap * overlap * self.mass + rows as f64;
         let former = self.direction()?;
-        self.q = orthonormal_columns(context, if self.agreed { &self.w } else { &new }, b)?;
+        let towards = if self.agreed { self.w.copy()? } else { new };
+        self.turn_to(context, &towards)?;
         self.steady = was_formed && dot(&former, &self.direction()?).powi(2) >= AGREED;
         if !self.steady {
             self.rates.turn();
@@ -206,30 +295,34 @@ impl BlockPower {
         self.fourths.fill(0.0);
     }
 
-    /// The block's summary: N, d x b, with columns s_k u_k and N N' = S (Q'S)^+ S'.
+    /// The block's summary: N, with rows s_k u_k and N'N = S'(S Q')^+ S.
     fn nystrom(&self, core: &[f64]) -> Result<Numbers> {
         let b = self.b;
         let (values, mut vectors) = leading_pairs(core, b, b)?;
         for at in 0..b * b {
-            vectors[at] /= values[at % b].max(SEEN * values[0]).sqrt();
+            vectors[at] /= values[at % b].max(self.seen() * values[0]).sqrt();
         }
         let mut half = Numbers::zeros(self.s.len())?;
-        times(&self.s, b, &vectors, b, &mut half, false);
-        let (_, turn) = leading_pairs(&inner(&half, b, &half, b)?, b, b)?;
+        combine(&vectors, &self.s, self.d, &mut half, false);
+        let (_, turn) = leading_pairs(&inner(&half, &half, self.d)?, b, b)?;
         let mut new = Numbers::zeros(self.s.len())?;
-        times(&half, b, &turn, b, &mut new, false);
+        combine(&turn, &half, self.d, &mut new, false);
         Ok(new)
     }
 
+    fn seen(&self) -> f64 {
+        SEEN[usize::from(self.single)]
+    }
+
     /// The smallest squared cosine between the first k directions of W and of a block, zero without a W; and the square of
-    /// the first column of W.
+    /// the first row of W.
     fn overlap(&self, new: &[f64]) -> Result<(f64, f64)> {
         let b = self.b;
-        let [old, new_sq] = [inner(&self.w, b, &self.w, b)?, inner(new, b, new, b)?];
+        let [old, new_sq] = [inner(&self.w, &self.w, self.d)?, inner(new, new, self.d)?];
         // Directions that the rows do not have cannot disagree.
-        let has = |gram: &[f64], j: usize| gram[j * b + j] > SEEN * gram[0];
+        let has = |gram: &[f64], j: usize| gram[j * b + j] > self.seen() * gram[0];
         let k = (0..self.k).take_while(|&j| j == 0 || has(&old, j) || has(&new_sq, j)).count();
-        let between = inner(&self.w, b, new, b)?;
+        let between = inner(&self.w, new, self.d)?;
         let cosine = |i: usize, j: usize| {
             let norms = (old[i * b + i] * new_sq[j * b + j]).sqrt();
             if norms > 0.0 { between[i * b + j] / norms } else { 0.0 }
@@ -241,7 +334,7 @@ impl BlockPower {
         Ok((leading_pairs(&squares, k, k)?.0[k - 1].clamp(0.0, 1.0), old[0]))
     }
 
-    /// W becomes the best b directions of `keep` W W' + N N'.
+    /// W becomes the best b directions of `keep` W'W + N'N.
     fn remember(&mut self, new: &[f64], keep: f64) -> Result<()> {
         self.w.scale(keep.sqrt());
         self.w = best_of_both(&self.w, new, self.b)?.1;
@@ -253,9 +346,9 @@ impl BlockPower {
         let mut other = other.copy()?;
         self.finish(context)?;
         other.finish(context)?;
-        let new = other.factor()?.0;
+        let new = other.factor()?;
         let overlap = self.overlap(&new)?.0;
-        self.w = self.factor()?.0;
+        self.w = self.factor()?;
         self.remember(&new, 1.0)?;
         self.total += other.total;
         self.block = self.block.max(other.block);
@@ -264,10 +357,9 @@ impl BlockPower {
         self.start_block(context)
     }
 
-    /// Starts, in place of no rows, with what d x 1 says of so many.
+    /// Starts, in place of no rows, with what one row says of so many.
     pub fn begin_with(&mut self, context: &Context, factor: &[f64], rows: u64) -> Result<()> {
-        let b = self.b;
-        self.w.iter_mut().step_by(b).zip(factor).for_each(|(to, from)| *to = *from);
+        self.w[..factor.len()].copy_from_slice(factor);
         (self.formed, self.total) = (rows > 0, rows);
         self.start_block(context)
     }
@@ -283,7 +375,8 @@ impl BlockPower {
         self.squares.fill(0.0);
         self.fourths.fill(0.0);
         if self.formed {
-            self.q = orthonormal_columns(context, &self.w, self.b)?;
+            let towards = self.w.copy()?;
+            self.turn_to(context, &towards)?;
         }
         Ok(())
     }
@@ -302,27 +395,25 @@ impl BlockPower {
         Ok(())
     }
 
-    /// L, d x b, whose L L' stands for the Gram matrix of all light rows, and how many columns it has. Directions that still
-    /// change have more in the rows that they are made of than in others: they stand for what the last block surely had in
-    /// its own, lest heavy rows lose to noise.
-    pub fn factor(&self) -> Result<(Numbers, usize)> {
-        let (b, total) = (self.b, self.total as f64);
+    /// L, b x d, whose L'L stands for the Gram matrix of all light rows. Directions that still change have more in the rows
+    /// that they are made of than in others: they stand for what the last block surely had in its own, lest heavy rows lose
+    /// to noise.
+    pub fn factor(&self) -> Result<Numbers> {
+        let (b, d, total) = (self.b, self.d, self.total as f64);
         let mut factor = self.w.copy()?;
-        let squares = inner(&self.w, b, &self.w, b)?;
-        for j in 0..b {
+        let squares = inner(&self.w, &self.w, d)?;
+        for (j, row) in factor.chunks_exact_mut(d.max(1)).enumerate() {
             let (square, most) = (squares[j * b + j], total / self.mass.max(1.0));
             let stretch = if self.agreed || square == 0.0 { most } else { total * self.lasting[j] / square };
             let root = stretch.clamp(1.0, most.max(1.0)).sqrt();
-            factor.iter_mut().skip(j).step_by(b).for_each(|number| *number *= root);
+            row.iter_mut().for_each(|number| *number *= root);
         }
-        Ok((factor, b))
+        Ok(factor)
     }
 
-    /// The first column of Q.
+    /// The first of Q.
     pub fn direction(&self) -> Result<Numbers> {
-        let mut direction = Numbers::zeros(self.q.len() / self.b.max(1))?;
-        direction.iter_mut().zip(self.q.iter().step_by(self.b.max(1))).for_each(|(to, from)| *to = *from);
-        Ok(direction)
+        self.q.widened(0..self.d)
     }
 
     /// What the rows said of the directions that they were not made of.
@@ -332,7 +423,7 @@ impl BlockPower {
 
     /// Numbers of the state.
     pub fn size(&self) -> usize {
-        3 * self.q.len()
+        self.q.size() + self.s.len() + self.w.len()
     }
 
     /// In another unit: rows times `factor`, a power of two.
