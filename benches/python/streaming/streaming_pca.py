@@ -5,13 +5,17 @@
     python benches/python/streaming/streaming_pca.py --smoke          toy sizes: does everything run?
 
 Contenders take turns in one run, one thread each; times are medians of CPU time, in nanoseconds a row and as
-multiples of a pass that computes nothing but the norms of the rows. Rows are single precision: normal, with
-five times the variance along one direction. The correlation is the squared cosine with the top eigenvector of
-the matrix. Peers that are exact, or that find as much, and are faster than "auto" are named in the end. Oja's
-rule and its kin are nearlin's own; CCIPCA is NumPy, a row at a time.
+multiples of a pass that computes nothing but the norms of the rows; beside these is how many there may be
+("gate"), and how many times longer it took than that pass or, if they take longer, the flops at the rate of a
+large product of matrices ("roofline"). Rows are single precision: normal, with five times the variance along
+one direction. The correlation is the squared cosine with the top eigenvector of the matrix. Peers that are
+exact, or that find as much, and are faster than "auto" are named in the end. Oja's rule and its kin are
+nearlin's own; CCIPCA is NumPy, a row at a time. Of two threads there is the wall-clock time, and how many
+times faster they are than one.
 """
 
 import argparse
+import math
 import statistics
 import time
 import warnings
@@ -24,6 +28,21 @@ from threadpoolctl import threadpool_limits
 
 import nearlin
 
+GATES = {
+    ("nearlin block_power", 512): 3.0,
+    ("nearlin block_power", 1000): 2.5,
+    ("nearlin oja", 1000): 8.0,
+    ("nearlin auto", 1000): 12.0,
+}
+"""Passes over the norms that an algorithm may take, by name and number of columns."""
+FLOPS = {
+    "nearlin block_power": lambda d: 2 * d + 32 * d,
+    "nearlin incremental": lambda d: 2 * d + 32 * d + 33 * d,
+    "nearlin auto": lambda d: 2 * d + 32 * d + 65 * d,
+    "nearlin oja": lambda d: 2 * d + 4 * 16 * d + 33 * d,
+}
+"""Of a row: its norm, products with directions or rungs, what these take, products with rows of its chunk."""
+THREADED = ("auto", "block_power")
 ALGORITHMS = (
     "block_power",
     "incremental",
@@ -46,14 +65,40 @@ def main():
     scale, turns, lost = (20, 1, []) if options.smoke else (1, options.turns, [])
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        rate = product_rate(scale)
+        print(f"products of matrices in single precision: {rate / 1e9:.0f} GFLOP/s")
         for name, make in shapes(scale):
             if any(part in name for part in options.only):
-                lost += run(name, make(), turns)
+                A = make()
+                lost += run(name, A, turns, rate)
+                if not sp.issparse(A) and A.shape[1] >= 1000:
+                    run_threads(A, turns)
     if lost and not options.smoke:
         print("\nFaster than `auto` with as much correlation: " + "; ".join(lost))
 
 
-def run(name, A, turns):
+def product_rate(scale):
+    """Return the flops a second of a large product, the best of some."""
+    n = 2048 // scale
+    B = np.random.default_rng(0).standard_normal((n, n), dtype=np.float32)
+    return 2 * n**3 / min(timed(lambda: B @ B)[0] for _ in range(5))
+
+
+def run_threads(A, turns):
+    """Print how much faster two threads are than one."""
+    for algorithm in THREADED:
+        seconds = {1: [], 2: []}
+        for _ in range(turns):
+            for threads, of_threads in seconds.items():
+                start = time.perf_counter()
+                streamed(A, algorithm, threads)
+                of_threads.append(time.perf_counter() - start)
+        one, two = (statistics.median(of_threads) for of_threads in seconds.values())
+        name = f"nearlin {algorithm}, two threads"
+        print(f"    {name:32}{1e9 * two / len(A):10.0f}{one / two:9.2f} x one")
+
+
+def run(name, A, turns, rate):
     """Print a line for each contender; return those that beat `auto`."""
     contenders = {"nearlin auto": lambda: streamed(A, "auto")}
     contenders |= {
@@ -70,20 +115,29 @@ def run(name, A, turns):
             times[contender].append(seconds)
     v, unit, n = truth(A), statistics.median(norms), A.shape[0]
     size = A.nnz * 12 if sp.issparse(A) else A.nbytes
-    rate = f"norms {1e9 * unit / n:.0f} ns a row, {size / unit / 1e9:.1f} GB/s"
-    print(f"{name}: {n:,} x {A.shape[1]:,}; {rate}")
-    print(f"    {'':32}{'ns a row':>10}{'passes':>9}{'to auto':>9}{'1 - correlation':>17}")
+    pace = f"norms {1e9 * unit / n:.0f} ns a row, {size / unit / 1e9:.1f} GB/s"
+    print(f"{name}: {n:,} x {A.shape[1]:,}; {pace}")
+    titles = f"{'passes':>9}{'gate':>7}{'roofline':>10}{'to auto':>9}{'1 - correlation':>17}"
+    print(f"    {'':32}{'ns a row':>10}{titles}")
     middle = {contender: statistics.median(all_of) for contender, all_of in times.items()}
     missed = {contender: 1.0 - float(w @ v) ** 2 for contender, w in found.items()}
     for contender, seconds in middle.items():
+        gate = f"{GATES.get((contender, A.shape[1]), math.nan):.1f}".replace("nan", "")
+        bound = max(unit, n * flops_of(contender, A) / rate) if flops_of(contender, A) else math.nan
+        share = f"{seconds / bound:.1f} x".replace("nan x", "")
         print(
-            f"    {contender:32}{1e9 * seconds / n:10.0f}{seconds / unit:9.1f}"
+            f"    {contender:32}{1e9 * seconds / n:10.0f}{seconds / unit:9.1f}{gate:>7}{share:>10}"
             f"{seconds / middle['nearlin auto']:9.2f}{missed[contender]:17.1e}",
             flush=True,
         )
     enough = 1.1 * missed["nearlin auto"] + 1e-6
     rivals = [c for c in contenders if "nearlin" not in c and missed[c] <= enough]
     return [f"{name} ({c})" for c in rivals if middle[c] < middle["nearlin auto"]]
+
+
+def flops_of(contender, A):
+    """Return the flops of a row, None where nobody counts them."""
+    return FLOPS[contender](A.shape[1]) if contender in FLOPS and not sp.issparse(A) else None
 
 
 def timed(solve):
@@ -98,8 +152,8 @@ def row_norms(A):
     return np.einsum("ij,ij->i", A, A)
 
 
-def streamed(A, algorithm):
-    return nearlin.StreamingPCA(algorithm=algorithm, random_state=0, n_jobs=1).fit(A).components_[0]
+def streamed(A, algorithm, threads=1):
+    return nearlin.StreamingPCA(algorithm=algorithm, random_state=0, n_jobs=threads).fit(A).components_[0]
 
 
 def peers(A):
