@@ -6,17 +6,19 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator
-from sklearn.utils import check_array
-from sklearn.utils.validation import validate_data
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils import Tags, check_array
+from sklearn.utils.validation import check_is_fitted, validate_data
 
+from . import _core
+from ._config import resolve_threads
 from ._frames import is_frame, name_column
 from ._sparse import is_sparse
 from ._stream import Saved
-from ._validation import Matrix, as_samples, copying
+from ._validation import Float, Matrix, as_rhs, as_sample_weight, as_samples, check_finite, copying
 from .exceptions import InvalidInputError, InvalidTypeError, NearlinError, StateError
 
-__all__ = ["SavedEstimator", "in_our_words", "named_for_estimators", "plain", "samples"]
+__all__ = ["LinearModel", "SavedEstimator", "in_our_words", "named_for_estimators", "plain", "samples"]
 
 NAMES: dict[str | None, str] = {"A": "X", "b": "y", "ridge": "alpha"}
 """What scikit-learn calls the arguments of functions."""
@@ -34,6 +36,77 @@ def settings_of(estimator: object) -> dict[str, Any]:
 def plain(value: object) -> object:
     """Return NumPy's numbers as Python's."""
     return value.item() if isinstance(value, np.generic) else value
+
+
+class LinearModel(RegressorMixin, BaseEstimator):
+    """Predictions that are linear in the features."""
+
+    coef_: Float
+    intercept_: Any
+    n_jobs: int | None
+
+    def predict(self, X: object) -> Float:
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_targets)
+            Predicted values.
+        """
+        check_is_fitted(self)
+        return self._predicted(samples(self, X, reset=False, finite=True))
+
+    def _predicted(self, matrix: Matrix) -> Float:
+        """Return predictions for samples that are checked already."""
+        if not is_sparse(matrix):
+            predicted: Float = matrix @ self.coef_.T + self.intercept_
+            return predicted
+        coefficients = np.atleast_2d(self.coef_).astype(np.float64)
+        with named_for_estimators():
+            predicted = _core.linear_predict(
+                matrix,
+                coefficients,
+                np.full(len(coefficients), self.intercept_, np.float64),
+                single=np.result_type(matrix.dtype, self.coef_.dtype) == np.float32,
+                threads=resolve_threads(self.n_jobs),
+            )
+        return predicted if self.coef_.ndim == 2 else predicted[:, 0]
+
+    def score(self, X: object, y: object, sample_weight: object = None) -> float:
+        """Return the coefficient of determination of the predictions, as scikit-learn defines it.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (n_samples, n_features)
+            Samples.
+        y : array_like of shape (n_samples,) or (n_samples, n_targets)
+            Their true targets.
+        sample_weight : array_like of shape (n_samples,) or float, optional
+            Weight of each squared residual.
+
+        Returns
+        -------
+        float
+            R squared about the mean of y, with or without an intercept; the mean over the targets.
+        """
+        from sklearn.metrics import r2_score  # which others than regressors do not wait for
+
+        predicted = self.predict(X)
+        targets = as_rhs(y, len(predicted), np.float64, "y")[0]
+        check_finite(targets, "y")
+        weights = as_sample_weight(sample_weight, len(predicted))
+        with in_our_words("y"):
+            return float(r2_score(targets, predicted, sample_weight=weights))
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
 
 class SavedEstimator(Saved, BaseEstimator):

@@ -4,24 +4,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
-from sklearn.metrics import r2_score
-from sklearn.utils import Tags
+from sklearn.base import MultiOutputMixin
 from sklearn.utils.validation import check_is_fitted
 
-from nearlin import _core
-from nearlin._config import resolve_threads
-from nearlin._estimator import in_our_words, named_for_estimators, samples
-from nearlin._sparse import is_sparse
-from nearlin._validation import (
-    Float,
-    Matrix,
-    as_rhs,
-    as_sample_weight,
-    as_seed,
-    check_bool,
-    check_finite,
-)
+from nearlin._estimator import LinearModel, named_for_estimators, samples
+from nearlin._validation import Float, Matrix, as_rhs, as_seed, check_bool
 from nearlin.exceptions import InvalidTypeError
 
 from ._certificate import LstsqCertificate
@@ -30,7 +17,7 @@ from ._solve import Options, Solution, certificate_of, solve
 __all__ = ["LeastSquares"]
 
 
-class LeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):
+class LeastSquares(MultiOutputMixin, LinearModel):
     """What the estimators share: X and y in, coefficients out."""
 
     fit_intercept: bool
@@ -38,59 +25,6 @@ class LeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):
     tol: float | None
     n_jobs: int | None
     random_state: object
-
-    def predict(self, X: object) -> Float:
-        """Predict targets.
-
-        Parameters
-        ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_targets)
-            Predicted values.
-        """
-        check_is_fitted(self)
-        matrix = samples(self, X, reset=False, finite=True)
-        if not is_sparse(matrix):
-            predicted: Float = matrix @ self.coef_.T + self.intercept_
-            return predicted
-        coefficients = np.atleast_2d(self.coef_).astype(np.float64)
-        with named_for_estimators():
-            predicted = _core.linear_predict(
-                matrix,
-                coefficients,
-                np.full(len(coefficients), self.intercept_, np.float64),
-                single=np.result_type(matrix.dtype, self.coef_.dtype) == np.float32,
-                threads=resolve_threads(self.n_jobs),
-            )
-        return predicted if self.coef_.ndim == 2 else predicted[:, 0]
-
-    def score(self, X: object, y: object, sample_weight: object = None) -> float:
-        """Return the coefficient of determination of the predictions, as scikit-learn defines it.
-
-        Parameters
-        ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features)
-            Samples.
-        y : array_like of shape (n_samples,) or (n_samples, n_targets)
-            Their true targets.
-        sample_weight : array_like of shape (n_samples,) or float, optional
-            Weight of each squared residual.
-
-        Returns
-        -------
-        float
-            R squared about the mean of y, with or without an intercept; the mean over the targets.
-        """
-        predicted = self.predict(X)
-        targets = as_rhs(y, len(predicted), np.float64, "y")[0]
-        check_finite(targets, "y")
-        weights = as_sample_weight(sample_weight, len(predicted))
-        with in_our_words("y"):
-            return float(r2_score(targets, predicted, sample_weight=weights))
 
     @property
     def certificate_(self) -> LstsqCertificate:
@@ -141,8 +75,3 @@ class LeastSquares(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.n_iter_ = solution["n_iter"]
         self.method_ = solution["method"]
         self._certificate = certificate_of(solution, fit_intercept=self.fit_intercept).to_dict()
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
