@@ -17,7 +17,7 @@
 //! | [`regression`] | least squares |
 //! | [`streaming`] | top eigenvectors of A'A from one pass over the rows |
 //! | [`svd`] | truncated singular value decompositions |
-//! | [`coreset`] | scores and samples of rows |
+//! | [`coreset`] | scores and samples of rows, regression in the p-norm |
 //!
 //! Above them all, with the feature of that name, stands `python`: the extension module.
 

@@ -15,11 +15,16 @@ if TYPE_CHECKING:
     from . import coreset, exceptions, regression, sketch, streaming, svd
     from ._certificate import Certificate
     from .coreset import (
+        HuberRegressor,
         LewisInfo,
+        LpRegressor,
+        LpResult,
+        QuantileRegressor,
         RowSample,
         StreamingCoreset,
         leverage_scores,
         lewis_weights,
+        lp_regression,
         max_sensitivity,
         root_leverage_scores,
         sample_rows,
@@ -44,10 +49,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Certificate",
+    "HuberRegressor",
     "LewisInfo",
     "LinearRegression",
+    "LpRegressor",
+    "LpResult",
     "LstsqKronResult",
     "LstsqResult",
+    "QuantileRegressor",
     "RegressionSummary",
     "Ridge",
     "RidgeCV",
@@ -66,6 +75,7 @@ __all__ = [
     "get_config",
     "leverage_scores",
     "lewis_weights",
+    "lp_regression",
     "lstsq",
     "lstsq_kron",
     "max_sensitivity",
@@ -89,11 +99,16 @@ __getattr__, __dir__ = loaded_when_used(
     {
         "_certificate": ("Certificate",),
         "coreset": (
+            "HuberRegressor",
             "LewisInfo",
+            "LpRegressor",
+            "LpResult",
+            "QuantileRegressor",
             "RowSample",
             "StreamingCoreset",
             "leverage_scores",
             "lewis_weights",
+            "lp_regression",
             "max_sensitivity",
             "root_leverage_scores",
             "sample_rows",

@@ -19,6 +19,7 @@ __all__ = [
     "__version__",
     "approximate_sensitivities",
     "check_sparse",
+    "huber_regression",
     "instruction_set",
     "leverage_scores",
     "lewis_weights",
@@ -29,6 +30,8 @@ __all__ = [
     "lstsq_robust_covariance",
     "lstsq_verify",
     "max_sensitivity",
+    "p_norm_regression",
+    "quantile_regression",
     "ridge_cv",
     "ridge_left_out",
     "ridge_path",
@@ -47,6 +50,34 @@ _Result = TypeVar("_Result", covariant=True)
 
 _Vector: TypeAlias = npt.NDArray[np.float64]
 _Matrix: TypeAlias = npt.NDArray[np.floating[Any]]
+
+@type_check_only
+class LpSolution(TypedDict):
+    """An answer of a regression in the p-norm, and what was measured of it."""
+
+    x: _Vector
+    intercept: float
+    objective: float
+    gap: float
+    rounding: float
+    n_iter: int
+    kept: int
+    rounds: int
+    rank: int
+    size: float
+
+@type_check_only
+class HuberSolution(TypedDict):
+    """An answer of a Huber regression, and what was measured of it."""
+
+    x: _Vector
+    intercept: float
+    scale: float
+    objective: float
+    gap: float | None
+    rounding: float
+    slope: float
+    n_iter: int
 
 @type_check_only
 class LewisSolution(TypedDict):
@@ -612,6 +643,46 @@ def max_sensitivity(
     threads: int,
     progress: Callable[[int, int, dict[str, float]], object] | None,
 ) -> SensitivityFigure: ...
+def quantile_regression(
+    a: Any,
+    b: _Matrix,
+    *,
+    levels: list[float],
+    method: str,
+    tol: float,
+    max_iter: int,
+    seed: int,
+    sample_weight: _Vector | None,
+    fit_intercept: bool,
+    penalty: float,
+    threads: int,
+    progress: Callable[[int, int, dict[str, float]], object] | None,
+) -> list[LpSolution]: ...
+def p_norm_regression(
+    a: Any,
+    b: _Matrix,
+    *,
+    p: float,
+    tol: float,
+    max_iter: int,
+    sample_weight: _Vector | None,
+    fit_intercept: bool,
+    threads: int,
+    progress: Callable[[int, int, dict[str, float]], object] | None,
+) -> LpSolution: ...
+def huber_regression(
+    a: Any,
+    b: _Matrix,
+    *,
+    epsilon: float,
+    alpha: float,
+    scale: float | None,
+    tol: float,
+    max_iter: int,
+    sample_weight: _Vector | None,
+    fit_intercept: bool,
+    threads: int,
+) -> HuberSolution: ...
 def svds(
     a: Any,
     k: int,

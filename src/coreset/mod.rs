@@ -26,6 +26,7 @@
 //! | `determinantal` | rows that are drawn together |
 //! | `streaming` | samples of rows that are read once |
 //! | `distortion` | how far norms over a sample are off |
+//! | [`lp`] | regression in the p-norm, and what is like it |
 
 mod approximate;
 mod basis;
@@ -35,6 +36,7 @@ mod distortion;
 mod draw;
 mod leverage;
 mod lewis;
+pub mod lp;
 mod sample;
 mod sensitivity;
 mod streaming;

@@ -33,7 +33,7 @@ pub struct Bounds {
 const STEPS: usize = 40;
 /// Targets whose Gram matrices are one product, and numbers of their diagonals.
 const BATCH: usize = 64;
-const NUMBERS: usize = 1 << 16;
+const NUMBERS: usize = 1 << 20;
 /// Relative rounding that a bound may have.
 const ROUNDING: f64 = 1e-12;
 /// What memory is for.
@@ -282,7 +282,7 @@ impl Reference {
 
     /// Bounds for targets, one a column.
     pub fn bounds(&self, context: &Context, targets: &Mat<f64>, rtol: f64) -> Result<Bounds> {
-        let batch = (NUMBERS / self.rows.nrows().max(1)).clamp(1, BATCH);
+        let batch = (NUMBERS / self.rows.nrows().max(1)).clamp(4, BATCH);
         let batches = even_blocks(targets.ncols(), batch)?;
         let parts = context.map(batches.len(), |part| {
             let columns = batches[part].clone();

@@ -218,12 +218,11 @@ kernel! {
 
 kernel! {
     fn scale_rows_of_panel<V>(factors: &[f64], panel: &mut [f64]) {
-        let (halves, _) = panel.as_chunks_mut::<8>();
-        assert!(2 * factors.len() <= halves.len());
+        let (rows, _) = panel.as_chunks_mut::<16>();
+        assert!(factors.len() <= rows.len());
         for i in 0..factors.len() {
-            let factor = V::splat(factors[i]);
-            for k in 2 * i..2 * i + 2 {
-                V::load(&halves[k]).mul(factor).store(&mut halves[k]);
+            for k in 0..16 {
+                rows[i][k] *= factors[i];
             }
         }
     }

@@ -33,6 +33,8 @@ mod _core {
     #[pymodule_export]
     use super::convert::check_sparse;
     #[pymodule_export]
+    use super::coreset::regression::{huber_regression, p_norm_regression, quantile_regression};
+    #[pymodule_export]
     use super::coreset::sample::sample_rows;
     #[pymodule_export]
     use super::coreset::scores::{leverage_scores, lewis_weights};

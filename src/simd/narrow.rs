@@ -250,6 +250,57 @@ impl<'a> Place<'a> {
         }
     }
 
+    /// r -= A x for as many columns as x is long.
+    #[inline(always)]
+    fn subtract_all<V: Lanes>(self, x: &[f64], r: &mut [[f64; 8]]) {
+        let mut j = 0;
+        while j < x.len() {
+            match x.len() - j {
+                4.. => self.subtract::<V, 4>(j, x, r),
+                3 => self.subtract::<V, 3>(j, x, r),
+                2 => self.subtract::<V, 2>(j, x, r),
+                _ => self.subtract::<V, 1>(j, x, r),
+            }
+            j += 4;
+        }
+    }
+
+    /// Sums of A'r for as many columns as there are sums.
+    #[inline(always)]
+    fn multiply_all<V: Lanes>(self, r: &[[f64; 8]], sums: &mut [[f64; 8]]) {
+        let mut j = 0;
+        while j < sums.len() {
+            match sums.len() - j {
+                4.. => self.multiply::<V, 4>(j, r, sums),
+                3 => self.multiply::<V, 3>(j, r, sums),
+                2 => self.multiply::<V, 2>(j, r, sums),
+                _ => self.multiply::<V, 1>(j, r, sums),
+            }
+            j += 4;
+        }
+    }
+
+    /// Adds the squares of the products with N columns of d numbers, of which the first `depth` are not zero.
+    #[inline(always)]
+    fn add_squares<V: Lanes, const N: usize>(self, w: &[f64], d: usize, depth: usize, norms: &mut [f64]) {
+        assert!(depth <= d && w.len() >= N * d);
+        let (norms, _) = norms.as_chunks_mut::<8>();
+        for (chunk, norm) in norms.iter_mut().enumerate() {
+            let mut products = [V::splat(0.0); N];
+            for i in 0..depth {
+                let value: V = self.columns::<1>(i).chunk(0, chunk);
+                for k in 0..N {
+                    products[k] = value.mul_add(V::splat(w[k * d + i]), products[k]);
+                }
+            }
+            let mut sum = V::load(norm);
+            for k in 0..N {
+                sum = products[k].mul_add(products[k], sum);
+            }
+            sum.store(norm);
+        }
+    }
+
     /// Sums of A'r for N columns.
     #[inline(always)]
     fn multiply<V: Lanes, const N: usize>(self, first: usize, r: &[[f64; 8]], sums: &mut [[f64; 8]]) {
@@ -287,31 +338,85 @@ kernel! {
         assert!(tile.len() >= sums.len() * height);
         let place = Place { tile, height, depth: r.len() };
         let (r, _) = r.as_chunks_mut::<8>();
-        let mut j = 0;
-        while j < x.len() {
-            match x.len() - j {
-                4.. => place.subtract::<V, 4>(j, x, r),
-                3 => place.subtract::<V, 3>(j, x, r),
-                2 => place.subtract::<V, 2>(j, x, r),
-                _ => place.subtract::<V, 1>(j, x, r),
-            }
-            j += 4;
-        }
+        place.subtract_all::<V>(x, r);
         let mut sum = V::load(squares);
         for r in r.iter() {
             let r = V::load(r);
             sum = r.mul_add(r, sum);
         }
         sum.store(squares);
-        let mut j = 0;
-        while j < sums.len() {
-            match sums.len() - j {
-                4.. => place.multiply::<V, 4>(j, r, sums),
-                3 => place.multiply::<V, 3>(j, r, sums),
-                2 => place.multiply::<V, 2>(j, r, sums),
-                _ => place.multiply::<V, 1>(j, r, sums),
+        place.multiply_all::<V>(r, sums);
+    }
+}
+
+kernel! {
+    /// r -= A x for as many columns of a tile as x is long. r is as long as there are rows in the tile, a multiple of
+    /// eight.
+    ///
+    /// Panics if anything is too short.
+    pub fn subtract_product_of_columns<V>(tile: &[f64], height: usize, x: &[f64], r: &mut [f64]) {
+        assert!(r.len().is_multiple_of(8) && r.len() <= height && tile.len() >= x.len() * height);
+        let place = Place { tile, height, depth: r.len() };
+        place.subtract_all::<V>(x, r.as_chunks_mut::<8>().0);
+    }
+}
+
+kernel! {
+    /// Adds a_j'r to sum j for as many columns of a tile as there are sums, r as in [`subtract_product_of_columns`].
+    ///
+    /// Panics if anything is too short.
+    pub fn add_dots_of_columns<V>(tile: &[f64], height: usize, r: &[f64], sums: &mut [[f64; 8]]) {
+        assert!(r.len().is_multiple_of(8) && r.len() <= height && tile.len() >= sums.len() * height);
+        let place = Place { tile, height, depth: r.len() };
+        place.multiply_all::<V>(r.as_chunks::<8>().0, sums);
+    }
+}
+
+kernel! {
+    /// Columns of a tile times the factors of their rows, as the columns of another; factors as in
+    /// [`subtract_product_of_columns`].
+    ///
+    /// Panics if anything is too short.
+    pub fn weigh_columns<V>(tile: &[f64], height: usize, factors: &[f64], out: &mut [f64]) {
+        assert!(factors.len().is_multiple_of(8) && factors.len() <= height);
+        let (factors, _) = factors.as_chunks::<8>();
+        for (from, to) in tile.chunks_exact(height).zip(out.chunks_exact_mut(height)) {
+            let ((from, _), (to, _)) = (from.as_chunks::<8>(), to.as_chunks_mut::<8>());
+            for i in 0..factors.len() {
+                V::load(&from[i]).mul(V::load(&factors[i])).store(&mut to[i]);
             }
-            j += 4;
+        }
+    }
+}
+
+kernel! {
+    /// Adds to the norms, as many as there are rows in the tile, a multiple of eight, the squared norms of the rows of A W:
+    /// column k of W is at `k * d`, zeros below its entry k where W is an `upper` triangle.
+    ///
+    /// Panics if anything is too short.
+    pub fn add_squared_norms_of_columns<V>(
+        tile: &[f64],
+        height: usize,
+        w: &[f64],
+        d: usize,
+        upper: bool,
+        norms: &mut [f64],
+    ) {
+        assert!(norms.len().is_multiple_of(8) && norms.len() <= height && tile.len() >= d * height);
+        let place = Place { tile, height, depth: norms.len() };
+        for first in (0..w.len() / d.max(1)).step_by(8) {
+            let w = &w[first * d..];
+            let depth = if upper { d.min(first + 8) } else { d };
+            match (w.len() / d).min(8) {
+                1 => place.add_squares::<V, 1>(w, d, depth, norms),
+                2 => place.add_squares::<V, 2>(w, d, depth, norms),
+                3 => place.add_squares::<V, 3>(w, d, depth, norms),
+                4 => place.add_squares::<V, 4>(w, d, depth, norms),
+                5 => place.add_squares::<V, 5>(w, d, depth, norms),
+                6 => place.add_squares::<V, 6>(w, d, depth, norms),
+                7 => place.add_squares::<V, 7>(w, d, depth, norms),
+                _ => place.add_squares::<V, 8>(w, d, depth, norms),
+            }
         }
     }
 }
@@ -394,6 +499,23 @@ mod tests {
                 let lanes = products.into_iter().chain(sums).chain([squares]).map(total);
                 lanes.chain(r).collect::<Vec<f64>>()
             });
+            // The same in two halves, and of weighted columns.
+            let halves = on_every_path(|| {
+                let (mut r, mut sums) = (b.clone(), vec![[1.0; 8]; ncols]);
+                subtract_product_of_columns(&tile, height, &x, &mut r);
+                add_dots_of_columns(&tile, height, &r, &mut sums);
+                let mut weighted = vec![7.0; tile.len()];
+                weigh_columns(&tile, height, &b, &mut weighted);
+                (sums.into_iter().map(total).collect::<Vec<f64>>(), r, weighted)
+            });
+            for (sums, r, weighted) in halves {
+                let whole = &outcomes[0][pairs(ncols)..];
+                prop_assert!(same_bits(&sums, &whole[..ncols]) && same_bits(&r, &whole[ncols + 1..]));
+                for (at, weighted) in weighted.iter().enumerate() {
+                    let row = at % height;
+                    prop_assert_eq!(*weighted, if row < depth { tile[at] * b[row] } else { 7.0 });
+                }
+            }
             prop_assert!(outcomes.iter().all(|outcome| same_bits(outcome, &outcomes[0])));
             let column = |j: usize| tile[j * height..][..depth].iter();
             let product = |i: usize, j: usize| 8.0 + column(i).zip(column(j)).map(|(a, b)| a * b).sum::<f64>();
@@ -404,6 +526,23 @@ mod tests {
             expected.extend((0..ncols).map(|j| 8.0 + column(j).zip(&r).map(|(a, r)| a * r).sum::<f64>()));
             expected.push(8.0 + r.iter().map(|r| r * r).sum::<f64>());
             expected.extend(r);
+            // Norms of products with a triangle, and with a matrix that is none.
+            for upper in [true, false] {
+                let w: Vec<f64> = (0..ncols * ncols)
+                    .map(|at| if upper && at % ncols > at / ncols { 0.0 } else { entry(at, 5) })
+                    .collect();
+                let norms = on_every_path(|| {
+                    let mut norms = vec![1.0; depth];
+                    add_squared_norms_of_columns(&tile, height, &w, ncols, upper, &mut norms);
+                    norms
+                });
+                prop_assert!(norms.iter().all(|other| same_bits(other, &norms[0])));
+                for (i, norm) in norms[0].iter().enumerate() {
+                    let image = |k: usize| (0..ncols).map(|j| tile[j * height + i] * w[k * ncols + j]).sum::<f64>();
+                    let expected = 1.0 + (0..ncols).map(|k| image(k).powi(2)).sum::<f64>();
+                    prop_assert!((norm - expected).abs() <= 1e-12 * expected);
+                }
+            }
             prop_assert_eq!(outcomes[0].len(), expected.len());
             for (found, expected) in outcomes[0].iter().zip(&expected) {
                 prop_assert!((found - expected).abs() <= 1e-12 * (1.0 + expected.abs()), "{} for {}", found, expected);

@@ -1,5 +1,6 @@
-//! Bindings of [`crate::coreset`]: `scores`, `sensitivities`, `sample`, `streaming`.
+//! Bindings of [`crate::coreset`]: `scores`, `sensitivities`, `sample`, `streaming`, and `regression` in the p-norm.
 
+pub mod regression;
 pub mod sample;
 pub mod scores;
 pub mod sensitivities;

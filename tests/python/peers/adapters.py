@@ -87,3 +87,22 @@ class IncrementalPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         if name == "stream":
             raise AttributeError(name)
         return getattr(self.stream, name)
+
+
+class QuantileRegressor(nearlin.QuantileRegressor):
+    """The one solver there is has every name; the penalty by default is theirs."""
+
+    def __init__(self, *, quantile=0.5, alpha=1.0, fit_intercept=True, solver="highs", solver_options=None):
+        super().__init__(quantile, alpha=alpha, fit_intercept=fit_intercept)
+        self.solver = solver
+        self.solver_options = solver_options
+
+
+class HuberRegressor(nearlin.HuberRegressor):
+    """Tolerances are theirs by name only."""
+
+    def __init__(
+        self, *, epsilon=1.35, max_iter=100, alpha=0.0001, warm_start=False, fit_intercept=True, tol=1e-05
+    ):
+        super().__init__(epsilon=epsilon, max_iter=max_iter, alpha=alpha, fit_intercept=fit_intercept)
+        self.warm_start = warm_start

@@ -1,0 +1,173 @@
+"""Quantile regression as an estimator."""
+
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from nearlin._estimator import named_for_estimators
+from nearlin._validation import as_sample_weight, as_seed, check_choice, check_real
+from nearlin.exceptions import InvalidInputError
+
+from ._lp_regression import METHODS, as_levels, solve_lp
+from ._robust_linear import RobustLinear
+
+__all__ = ["QuantileRegressor"]
+
+
+class QuantileRegressor(RobustLinear):
+    r"""Linear regression of conditional quantiles, exact, on as many samples as there are.
+
+    Minimises :math:`\frac{1}{\sum_i w_i} \sum_i w_i \rho_q(y_i - \hat y_i) + \alpha \|w\|_1`, the objective
+    of scikit-learn's estimator of that name, with :math:`\rho_q(r) = q r` for r > 0 and :math:`(q - 1) r`
+    for r < 0.
+
+    Parameters
+    ----------
+    quantile : float or array_like of shape (n_quantiles,), default=0.5
+        Level between 0 and 1, or levels, which share scores and a sample.
+    alpha : float, default=0.0
+        Penalty on the magnitudes of the coefficients, but not of the intercept. scikit-learn's default is
+        1.0.
+    fit_intercept : bool, default=True
+        Whether to fit a constant term.
+    method : {"auto", "exact", "full"}, default="auto"
+        Which rows the iterations are about; see :func:`lp_regression`.
+    tol : float, optional
+        Excess of the objective over its minimum, relative to it, that is accepted; 1e-9 by default,
+        1e-5 in single precision.
+    max_iter : int, optional
+        Most iterations of one solver, 300 by default.
+    n_jobs : int, optional
+        Number of threads; it does not change a bit of the result.
+    random_state : None, int, RandomState or Generator, optional
+        Source of the seed of the sample, which changes the result by no more than rounding and ties.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,) or (n_quantiles, n_features)
+        Coefficients.
+    intercept_ : float or ndarray of shape (n_quantiles,)
+        Constant term, 0.0 if ``fit_intercept=False``.
+    objective_ : float or ndarray of shape (n_quantiles,)
+        What was made least.
+    n_iter_ : int
+        Iterations of all solvers together.
+    certificate_ : Certificate
+        How far the objective is above its minimum at most, relative to it; the worst of all quantiles.
+    n_features_in_ : int
+        Number of features seen during fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if X had any.
+
+    See Also
+    --------
+    lp_regression : The function behind it.
+    sklearn.linear_model.QuantileRegressor : The same by linear programming, for some thousands of samples.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nearlin import QuantileRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((20_000, 2))
+    >>> y = X @ [1.0, 2.0] + rng.exponential(size=20_000)
+    >>> model = QuantileRegressor(quantile=[0.1, 0.9], random_state=0).fit(X, y)
+    >>> (y[:, None] < model.predict(X)).mean(axis=0).round(3)
+    array([0.1, 0.9])
+    >>> model.certificate_.met
+    True
+    """
+
+    def __init__(
+        self,
+        quantile: npt.ArrayLike = 0.5,
+        *,
+        alpha: float = 0.0,
+        fit_intercept: bool = True,
+        method: str = "auto",
+        tol: float | None = None,
+        max_iter: int | None = None,
+        n_jobs: int | None = None,
+        random_state: object = None,
+    ) -> None:
+        self.quantile = quantile
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
+        self.method = method
+        self.tol = tol
+        self.max_iter = max_iter
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def fit(self, X: object, y: object, sample_weight: object = None) -> Self:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (n_samples, n_features)
+            Samples.
+        y : array_like of shape (n_samples,)
+            Targets.
+        sample_weight : array_like of shape (n_samples,) or float, optional
+            Weight of each sample.
+
+        Returns
+        -------
+        QuantileRegressor
+            The estimator itself.
+        """
+        levels, is_vector = as_levels(self.quantile)
+        alpha = check_real(self.alpha, "alpha", at_least=0.0)
+        check_choice(self.method, "method", METHODS)
+        matrix, target = self._validate(X, y)
+        weights = as_sample_weight(sample_weight, matrix.shape[0])
+        total = float(matrix.shape[0] if weights is None else weights.sum())
+        with named_for_estimators(getattr(self, "feature_names_in_", None)):
+            solutions, certificate, _ = solve_lp(
+                matrix,
+                target,
+                p=1.0,
+                levels=levels,
+                method=self.method,
+                tol=self.tol,
+                max_iter=self.max_iter,
+                sample_weight=weights,
+                fit_intercept=self.fit_intercept,
+                penalty=alpha * total,
+                seed=as_seed(self.random_state, "random_state", default=np.random.bytes),
+                n_jobs=self.n_jobs,
+            )
+        found: list[Any] = list(solutions)
+        if is_vector:
+            self.coef_ = np.stack([solution["x"] for solution in found]).astype(matrix.dtype, copy=False)
+            intercepts = np.array([solution["intercept"] for solution in found], dtype=matrix.dtype)
+            self.intercept_ = intercepts if self.fit_intercept else 0.0
+            self.objective_: Any = np.array([solution["objective"] for solution in found]) / total
+        else:
+            self._adopt(found[0]["x"], found[0]["intercept"], matrix.dtype)
+            self.objective_ = found[0]["objective"] / total
+        self.n_iter_ = sum(solution["n_iter"] for solution in found)
+        self._certificate = certificate.to_dict()
+        return self
+
+    def score(self, X: object, y: object, sample_weight: object = None) -> float:
+        """Return the coefficient of determination of one quantile, as scikit-learn defines it.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (n_samples, n_features)
+            Samples.
+        y : array_like of shape (n_samples,)
+            Their true targets.
+        sample_weight : array_like of shape (n_samples,) or float, optional
+            Weight of each squared residual.
+
+        Returns
+        -------
+        float
+            R squared about the mean of y.
+        """
+        if np.ndim(getattr(self, "coef_", ())) == 2:
+            raise InvalidInputError("is a vector, expected one level for a score", argument="quantile")
+        return super().score(X, y, sample_weight)

@@ -1,0 +1,493 @@
+//! The rows of a regression as its solvers see them: weighted, with an intercept and with rows for a penalty, in coordinates
+//! in which the columns are independent and squares are numbers.
+
+use super::tiles::{Buffers, Normal, PURPOSE, Sums, Tiles, blocks, height, read};
+use crate::error::{Error, Result};
+use crate::linalg::{condition_of_upper, cut_off, rank_of, svd, tsqr};
+use crate::matrix::{
+    Buffer, Dense, Mat, Matrix, Real, Rows, even_blocks, first_non_finite, keep_larger, power_of_two_below,
+};
+use crate::memory::{collected, extend, push, resize, room_for, zeros};
+use crate::parallel::Context;
+use crate::simd::narrow::{Block, columns_of, subtract_product_of_columns};
+use std::ops::Range;
+
+/// A regression as the caller states it.
+pub struct Problem<'a, T> {
+    /// n x d
+    pub matrix: Matrix<'a, T>,
+    /// n
+    pub target: &'a [T],
+    /// One non-negative weight for every row, not all of them zero.
+    pub weights: Option<&'a [f64]>,
+    /// Adds a constant to the fit.
+    pub fit_intercept: bool,
+    /// What the sum of the magnitudes of the coefficients, but not of the intercept, is worth beside the objective.
+    pub penalty: f64,
+}
+
+/// Rows times their factors.
+pub(super) struct Design<'a, T> {
+    matrix: Matrix<'a, T>,
+    /// Factors of rows, the largest of them one.
+    factors: Option<Vec<f64>>,
+    fit_intercept: bool,
+    /// The entry of a penalty's rows, of which there are two for each coefficient; none for zero.
+    penalty: f64,
+    /// What coefficients are made of, where columns are not as they come.
+    map: Option<Mat<f64>>,
+    target: Buffer<f64>,
+    shift: Vec<f64>,
+}
+
+/// A design with its normal equations.
+pub(super) struct Prepared<'a, T> {
+    pub design: Design<'a, T>,
+    /// Of A'A.
+    pub normal: Normal,
+    /// The solution of least squares.
+    pub start: Vec<f64>,
+    /// What targets have been divided by.
+    pub unit: f64,
+    /// What weights have been divided by.
+    pub heaviest: f64,
+    /// Sum of |b| and of the norms of columns: what rounding is relative to.
+    pub scale: Scale,
+}
+
+/// What the rounding of residuals is relative to.
+pub(super) struct Scale {
+    /// Sum of |b|.
+    pub target: f64,
+    /// Norms of the columns.
+    pub columns: Vec<f64>,
+}
+
+impl Scale {
+    /// No more than the p-norm of b, and the same for p = 1.
+    pub fn size(&self, n: usize, p: f64) -> f64 {
+        (n.max(1) as f64).powf(p.recip() - 1.0) * self.target
+    }
+
+    /// What rounding makes of the p-norm of a residual of n rows.
+    pub fn rounding(&self, x: &[f64], n: usize, p: f64) -> f64 {
+        let n = n.max(1) as f64;
+        let products = x.iter().zip(&self.columns).map(|(x, norm)| x.abs() * norm).sum::<f64>();
+        4.0 * f64::EPSILON * n.powf(p.recip()) * (self.target / n + products / n.sqrt())
+    }
+}
+
+/// Diagonals of A'A within this and its reciprocal are what they should be.
+const LARGEST_SQUARE: f64 = 1e200;
+/// Condition of the triangle up to which a Gram matrix tells enough of its columns.
+const WELL_CONDITIONED: f64 = 1e5;
+
+impl<'a, T: Real> Prepared<'a, T> {
+    /// Reads the rows once, or a few times where they are far from one or depend on each other. `power` is that of
+    /// residuals; columns that a ridge takes care of need not be made independent.
+    pub fn new(
+        context: &Context,
+        problem: &Problem<'a, T>,
+        power: f64,
+        make_independent: bool,
+    ) -> Result<Self> {
+        let (mut design, unit, heaviest) = Design::new(context, problem, power)?;
+        let (mut gram, mut gradient, mut target) = design.products(context)?;
+        let square = |gram: &Mat<f64>, j: usize| gram[(j, j)];
+        let is_plain = |square: f64| (LARGEST_SQUARE.recip()..=LARGEST_SQUARE).contains(&square);
+        if !(0..design.ncols()).all(|j| is_plain(square(&gram, j))) {
+            design.map = Some(design.units(context)?);
+            (gram, gradient, target) = design.products(context)?;
+        }
+        if make_independent && !design.is_independent(&gram)? {
+            design.map = Some(design.independent(context, &gram)?);
+            (gram, gradient, target) = design.products(context)?;
+        }
+        let normal = Normal::new(&gram)?;
+        let normal = normal.ok_or_else(|| Error::Internal("independent columns without a factor".into()))?;
+        let start = normal.solve(&gradient)?;
+        let columns = collected((0..design.ncols()).map(|j| square(&gram, j).sqrt()), PURPOSE)?;
+        Ok(Self { design, normal, start, unit, heaviest, scale: Scale { target, columns } })
+    }
+
+    /// Coefficients and the intercept of the caller.
+    pub fn coefficients(&self, x: &[f64]) -> Result<(Vec<f64>, f64)> {
+        let mut x = match &self.design.map {
+            None => collected(x.iter().map(|x| x * self.unit), PURPOSE)?,
+            Some(map) => {
+                let entry = |i: usize| (0..x.len()).map(|j| map[(i, j)] * x[j]).sum::<f64>() * self.unit;
+                collected((0..map.nrows()).map(entry), PURPOSE)?
+            }
+        };
+        let intercept = if self.design.fit_intercept { x.pop() } else { None };
+        Ok((x, intercept.unwrap_or(0.0)))
+    }
+}
+
+impl<'a, T: Real> Design<'a, T> {
+    /// The rows, the unit of the targets and that of the weights.
+    fn new(context: &Context, problem: &Problem<'a, T>, power: f64) -> Result<(Self, f64, f64)> {
+        let (matrix, n) = (problem.matrix, problem.matrix.nrows());
+        let heaviest = problem.weights.map_or(1.0, |weights| weights.iter().copied().fold(0.0, f64::max));
+        let factor = |weight: f64| match (weight > 0.0, power) {
+            (false, _) => 0.0,
+            (true, 1.0) => weight / heaviest,
+            (true, 2.0) => (weight / heaviest).sqrt(),
+            (true, power) => (weight / heaviest).powf(power.recip()),
+        };
+        let factors =
+            problem.weights.map(|weights| collected(weights.iter().map(|&w| factor(w)), "weights of rows"));
+        let factors = factors.transpose()?;
+        let penalty = problem.penalty / heaviest;
+        let extra = if penalty > 0.0 { 2 * matrix.ncols() } else { 0 };
+        let mut target = Buffer::zeros(n + extra, "the targets")?;
+        let mut largest = 0.0;
+        for rows in context.pieces(0..n) {
+            for row in rows? {
+                let value = problem.target[row].to_f64();
+                if !value.is_finite() {
+                    return Err(Error::non_finite("b", value, format!("[{row}]")));
+                }
+                target[row] = value;
+                keep_larger(&mut largest, value.abs());
+            }
+        }
+        let unit = power_of_two_below(largest);
+        for (row, value) in target[..n].iter_mut().enumerate() {
+            *value = *value / unit * factors.as_ref().map_or(1.0, |factors| factors[row]);
+        }
+        let shift = zeros(matrix.ncols(), PURPOSE)?;
+        let fit_intercept = problem.fit_intercept;
+        let design = Self { matrix, factors, fit_intercept, penalty, map: None, target, shift };
+        Ok((design, unit, heaviest))
+    }
+
+    /// Rows before those of a penalty.
+    pub fn rows_of_data(&self) -> usize {
+        self.matrix.nrows()
+    }
+
+    /// The factor of a row.
+    pub fn factor(&self, row: usize) -> f64 {
+        self.factors.as_ref().map_or(1.0, |factors| factors[row])
+    }
+
+    /// The sum of the weights, of which factors are roots of this power.
+    pub fn total_weight(&self, power: f64) -> f64 {
+        let sum = |factors: &Vec<f64>| factors.iter().map(|factor| factor.powf(power)).sum();
+        self.factors.as_ref().map_or(self.rows_of_data() as f64, sum)
+    }
+
+    /// The least factor that is not zero.
+    pub fn least_factor(&self) -> f64 {
+        let positive = self.factors.iter().flatten().copied().filter(|factor| *factor > 0.0);
+        positive.fold(1.0, f64::min)
+    }
+
+    /// Products of the caller's coefficients, but for the intercept, with each other.
+    pub fn coefficient_products(&self) -> Result<Mat<f64>> {
+        let (d, order) = (self.matrix.ncols(), self.ncols());
+        Mat::from_fn(order, order, |i, j| match &self.map {
+            None => f64::from(i == j && i < d),
+            Some(map) => (0..d).map(|k| map[(k, i)] * map[(k, j)]).sum(),
+        })
+    }
+
+    /// Some rows one after the other, and their targets, all times their factors if there are any.
+    pub fn gather(
+        &self,
+        context: &Context,
+        rows: &[usize],
+        factors: Option<&[f64]>,
+    ) -> Result<(Vec<f64>, Vec<f64>)> {
+        let blocks = even_blocks(rows.len(), 1024)?;
+        let factor = |at: usize| factors.map_or(1.0, |factors| factors[at]);
+        let parts = context.map_with(blocks.len(), Buffers::default, |buffers, block| {
+            let mut entries = room_for(blocks[block].len() * self.ncols(), PURPOSE)?;
+            for at in blocks[block].clone() {
+                let (row, factor) = (rows[at], factor(at));
+                match &self.matrix {
+                    Matrix::Dense(a) if self.map.is_none() && row < a.nrows() => {
+                        let own = self.factors.as_ref().map_or(1.0, |factors| factors[row]) * factor;
+                        let entry = |j: usize| if own == 0.0 { 0.0 } else { a.get(row, j).to_f64() * own };
+                        extend(&mut entries, (0..a.ncols()).map(entry), PURPOSE)?;
+                        extend(&mut entries, self.fit_intercept.then_some(own), PURPOSE)?;
+                    }
+                    _ => {
+                        let row = self.row(row, buffers)?;
+                        extend(&mut entries, row.into_iter().map(|entry| entry * factor), PURPOSE)?;
+                    }
+                }
+            }
+            Ok(entries)
+        })?;
+        let mut entries = room_for(rows.len() * self.ncols(), PURPOSE)?;
+        for part in parts {
+            let part: Vec<f64> = part?;
+            extend(&mut entries, part, PURPOSE)?;
+        }
+        let target = rows.iter().enumerate().map(|(at, &row)| self.target[row] * factor(at));
+        Ok((entries, collected(target, PURPOSE)?))
+    }
+
+    /// Columns before they are mapped.
+    fn width(&self) -> usize {
+        self.matrix.ncols() + usize::from(self.fit_intercept)
+    }
+
+    /// A'A, A'b and the sum of |b|.
+    fn products(&self, context: &Context) -> Result<(Mat<f64>, Vec<f64>, f64)> {
+        let d = self.ncols();
+        let begin = || Ok((Sums::new(d, true, 1)?, 0.0, Vec::new()));
+        let parts = read(context, self, begin, |(sums, sum, b), tile| {
+            tile.residual(&[], b)?;
+            sums.add_rows(tile, b);
+            *sum += tile.target.iter().map(|b| b.abs()).sum::<f64>();
+            Ok(())
+        })?;
+        let (gram, mut vectors) = Sums::total(d, parts.iter().map(|(sums, ..)| sums))?;
+        let target = parts.iter().map(|(_, sum, _)| sum).sum();
+        Ok((gram, vectors.pop().unwrap_or_default(), target))
+    }
+
+    /// True if a factor of A'A tells all of the columns.
+    fn is_independent(&self, gram: &Mat<f64>) -> Result<bool> {
+        if (0..gram.nrows()).any(|j| gram[(j, j)] == 0.0) {
+            return Ok(false);
+        }
+        let Some(normal) = Normal::new(gram)? else { return Ok(false) };
+        Ok(condition_of_upper(normal.triangle().as_ref())? <= WELL_CONDITIONED)
+    }
+
+    /// Powers of two that bring columns to one, or the error that names what is not finite.
+    fn units(&self, context: &Context) -> Result<Mat<f64>> {
+        if let Some((row, column, value)) = self.first_non_finite(context)? {
+            return Err(Error::non_finite("A", value, format!("[{row}, {column}]")));
+        }
+        let d = self.ncols();
+        let parts = read(
+            context,
+            self,
+            || zeros::<f64>(d, PURPOSE),
+            |largest, tile| {
+                for (largest, column) in largest.iter_mut().zip(tile.columns.chunks(tile.height)) {
+                    column[..tile.rows.len()].iter().for_each(|value| keep_larger(largest, value.abs()));
+                }
+                Ok(())
+            },
+        )?;
+        let largest = |j: usize| parts.iter().map(|part| part[j]).fold(0.0, f64::max);
+        let unit = |j: usize| power_of_two_below(largest(j)).recip();
+        Mat::from_fn(d, d, |i, j| if i == j { unit(j) } else { 0.0 })
+    }
+
+    /// Coordinates in which columns that depend on each other, or nearly, are orthonormal.
+    fn independent(&self, context: &Context, gram: &Mat<f64>) -> Result<Mat<f64>> {
+        let d = self.ncols();
+        let root = |j: usize| power_of_two_below(gram[(j, j)].sqrt()).recip();
+        let mut r = tsqr(context, &AsRows(self))?;
+        if !r.as_slice().iter().all(|value| value.is_finite()) {
+            return Err(Error::Internal("a triangle that is not finite of columns that are".into()));
+        }
+        for j in 0..d {
+            let root = root(j);
+            r.col_mut(j).iter_mut().for_each(|value| *value *= root);
+        }
+        let found = svd(r.as_ref())?;
+        let rank = rank_of(&found.s, cut_off(self.nrows(), d, T::UNIT_ROUNDOFF.min(f64::UNIT_ROUNDOFF)));
+        let here = Mat::from_fn(d, rank, |i, j| root(i) * found.v[(i, j)] / found.s[j])?;
+        match &self.map {
+            None => Ok(here),
+            Some(map) => crate::linalg::product(map.as_ref(), here.as_ref()),
+        }
+    }
+
+    fn first_non_finite(&self, context: &Context) -> Result<Option<(usize, usize, f64)>> {
+        match &self.matrix {
+            Matrix::Dense(a) => first_non_finite(context, a),
+            Matrix::Sparse(a) => a.first_non_finite(context, None),
+        }
+    }
+
+    /// Columns of the matrix, of the intercept, in a buffer.
+    fn put_columns(&self, rows: Range<usize>, buffers: &mut Buffers, height: usize) -> Result<()> {
+        let (d, n, width) = (self.matrix.ncols(), self.matrix.nrows(), self.width());
+        resize(&mut buffers.columns, width * height, 0.0, PURPOSE)?;
+        let columns = &mut buffers.columns[..width * height];
+        if rows.start >= n {
+            columns.fill(0.0);
+            for (k, row) in rows.enumerate() {
+                let (j, sign) = ((row - n) / 2, if (row - n).is_multiple_of(2) { 1.0 } else { -1.0 });
+                columns[j * height + k] = sign * self.penalty;
+            }
+            return Ok(());
+        }
+        let factors = self.factors.as_ref().map(|factors| &factors[rows.clone()]);
+        let (of_matrix, of_intercept) = columns.split_at_mut(d * height);
+        match &self.matrix {
+            Matrix::Dense(a) => {
+                put(a.rows(rows.clone()), &self.shift, factors, of_matrix, height);
+            }
+            Matrix::Sparse(a) => {
+                put(a.tile(rows.clone(), 0..d, &mut buffers.rows)?, &self.shift, factors, of_matrix, height);
+            }
+        }
+        if self.fit_intercept {
+            let (column, below) = of_intercept.split_at_mut(rows.len());
+            match factors {
+                Some(factors) => column.copy_from_slice(factors),
+                None => column.fill(1.0),
+            }
+            let below = below.len().min(rows.len().next_multiple_of(8) - rows.len());
+            of_intercept[rows.len()..][..below].fill(0.0);
+        }
+        // Whatever the entries are.
+        for row in factors.into_iter().flatten().enumerate().filter(|(_, factor)| **factor == 0.0) {
+            columns.iter_mut().skip(row.0).step_by(height).for_each(|entry| *entry = 0.0);
+        }
+        Ok(())
+    }
+}
+
+/// Columns of rows times their factors.
+fn put<E: Real>(rows: Dense<'_, E>, shift: &[f64], factors: Option<&[f64]>, tile: &mut [f64], height: usize) {
+    let shape = (rows.nrows(), rows.ncols());
+    let strides = (rows.row_stride(), rows.col_stride());
+    if shape.1 > 0 {
+        columns_of(Block { data: rows.data(), shape, strides }, shift, factors, tile, height);
+    }
+}
+
+impl<T: Real> Tiles for Design<'_, T> {
+    fn nrows(&self) -> usize {
+        self.target.len()
+    }
+
+    fn ncols(&self) -> usize {
+        self.map.as_ref().map_or_else(|| self.width(), Mat::ncols)
+    }
+
+    fn target(&self) -> &[f64] {
+        &self.target
+    }
+
+    fn columns<'b>(&'b self, rows: Range<usize>, buffers: &'b mut Buffers) -> Result<&'b [f64]> {
+        let (height, depth) = (height(self.ncols()), rows.len().next_multiple_of(8));
+        self.put_columns(rows, buffers, height)?;
+        let Some(map) = &self.map else { return Ok(&buffers.columns) };
+        buffers.mapped.clear();
+        resize(&mut buffers.mapped, map.ncols() * height, 0.0, PURPOSE)?;
+        let mut coefficients = zeros(map.nrows(), PURPOSE)?;
+        for (j, column) in buffers.mapped.chunks_exact_mut(height).enumerate() {
+            coefficients.iter_mut().zip(map.col(j)).for_each(|(c, value)| *c = -value);
+            subtract_product_of_columns(&buffers.columns, height, &coefficients, &mut column[..depth]);
+        }
+        Ok(&buffers.mapped)
+    }
+
+    fn idle(&self) -> usize {
+        self.factors.as_ref().map_or(0, |factors| factors.iter().filter(|factor| **factor == 0.0).count())
+    }
+
+    /// The rows of a penalty are blocks of their own.
+    fn blocks(&self) -> Result<Vec<Range<usize>>> {
+        let (n, d) = (self.matrix.nrows(), self.ncols());
+        let mut all = blocks(n, d)?;
+        for rows in blocks(self.nrows() - n, d)? {
+            push(&mut all, n + rows.start..n + rows.end, PURPOSE)?;
+        }
+        Ok(all)
+    }
+}
+
+/// A design as rows, for what reads those.
+struct AsRows<'d, 'a, T>(&'d Design<'a, T>);
+
+impl<T: Real> Rows for AsRows<'_, '_, T> {
+    fn nrows(&self) -> usize {
+        self.0.nrows()
+    }
+
+    fn ncols(&self) -> usize {
+        self.0.ncols()
+    }
+
+    fn tile<'b>(
+        &'b self,
+        rows: Range<usize>,
+        cols: Range<usize>,
+        buffer: &'b mut Vec<f64>,
+    ) -> Result<Dense<'b, f64>> {
+        let (design, width) = (self.0, cols.len());
+        let (n, height) = (design.matrix.nrows(), height(design.ncols()));
+        buffer.clear();
+        resize(buffer, rows.len() * width, 0.0, PURPOSE)?;
+        let (mut buffers, mut start) = (Buffers::default(), rows.start);
+        while start < rows.end {
+            let end = if start < n { n.min(rows.end) } else { rows.end };
+            let part = start..end.min(start + height);
+            let columns = design.columns(part.clone(), &mut buffers)?;
+            for (k, row) in part.clone().enumerate() {
+                let out = &mut buffer[(row - rows.start) * width..][..width];
+                out.iter_mut().zip(cols.clone()).for_each(|(out, j)| *out = columns[j * height + k]);
+            }
+            start = part.end;
+        }
+        Ok(Dense::row_major(buffer, rows.len(), width))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Instance, prepared};
+    use super::*;
+
+    #[test]
+    fn rows_have_their_factors_an_intercept_and_a_penalty() {
+        let instance = Instance::new(700, 3, 1);
+        for sparse in [false, true] {
+            let problem = instance.full(sparse);
+            let prepared = prepared(&problem, 1.0);
+            let (design, mut buffers) = (&prepared.design, Buffers::default());
+            assert_eq!((design.nrows(), design.ncols(), prepared.heaviest), (706, 4, 4.5));
+            for row in [0, 3, 64, 699] {
+                let found = design.row(row, &mut buffers).unwrap();
+                let factor = instance.weights[row] / 4.5;
+                let expected = instance.rows[3 * row..][..3].iter().chain(&[1.0]).map(|a| a * factor);
+                assert!(found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-15));
+                let target = instance.target[row] * factor / prepared.unit;
+                assert!((design.target()[row] - target).abs() < 1e-15);
+            }
+            let penalty = 7.0 / 4.5;
+            assert_eq!(design.row(700, &mut buffers).unwrap(), [penalty, 0.0, 0.0, 0.0]);
+            assert_eq!(design.row(705, &mut buffers).unwrap(), [0.0, 0.0, -penalty, 0.0]);
+            let (entries, target) =
+                design.gather(&Context::new(2), &[3, 699, 704], Some(&[1.0, 2.0, 0.5])).unwrap();
+            let row = design.row(699, &mut buffers).unwrap();
+            assert!(entries[4..8].iter().zip(row).all(|(found, entry)| *found == 2.0 * entry));
+            assert_eq!((entries[10], target[2]), (0.5 * penalty, 0.0));
+            assert_eq!(design.blocks().unwrap().last().unwrap().end, 706);
+        }
+    }
+
+    #[test]
+    fn columns_that_depend_on_others_are_mapped_and_coefficients_are_the_callers() {
+        let n = 400;
+        let rows: Vec<f64> = (0..n)
+            .flat_map(|i| {
+                let x = (i as f64).sin();
+                [x, 2.0 * x, 1e-180 * (i as f64).cos(), 0.0]
+            })
+            .collect();
+        let target: Vec<f64> =
+            (0..n).map(|i| 3.0 * (i as f64).sin() + 1e180 * 1e-180 * (i as f64).cos()).collect();
+        let matrix = Matrix::Dense(Dense::row_major(&rows, n, 4));
+        let problem = Problem { matrix, target: &target, weights: None, fit_intercept: false, penalty: 0.0 };
+        let prepared = prepared(&problem, 1.0);
+        assert_eq!(prepared.design.ncols(), 2);
+        let (x, intercept) = prepared.coefficients(&prepared.start).unwrap();
+        assert_eq!(intercept, 0.0);
+        assert!((x[0] + 2.0 * x[1] - 3.0).abs() < 1e-9, "{x:?}");
+        assert!((x[2] * 1e-180 - 1.0).abs() < 1e-9 && x[3] == 0.0, "{x:?}");
+    }
+}

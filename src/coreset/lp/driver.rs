@@ -1,0 +1,131 @@
+//! The order of things: what is asked, which solver it goes to, what was measured of the answer.
+
+use super::answer::{Answer, Gap};
+use super::chebyshev::chebyshev;
+use super::design::{Prepared, Problem};
+use super::frisch_newton::Ask;
+use super::glob::{Globbing, on_all_rows};
+use super::newton::newton;
+use super::tiles::Tiles;
+use crate::error::Result;
+use crate::matrix::Real;
+use crate::memory::gathered;
+use crate::parallel::Context;
+
+/// How all rows come to count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// By globbing, where that saves anything.
+    Exact,
+    /// All of them in every iteration.
+    Full,
+}
+
+impl Method {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// How to solve.
+#[derive(Clone, Debug)]
+pub struct Params {
+    /// Which rows the iterations are about.
+    pub method: Method,
+    /// Gap beside the objective that will do.
+    pub tolerance: f64,
+    /// Most iterations of one solver.
+    pub max_iter: usize,
+    /// Of the sample that tells which rows to glob.
+    pub seed: u64,
+}
+
+/// An answer, and what was measured of it.
+#[derive(Debug)]
+pub struct Output {
+    /// Coefficients.
+    pub x: Vec<f64>,
+    /// The constant, zero without one.
+    pub intercept: f64,
+    /// The weighted sum of losses with the penalty, or the p-norm of the residual.
+    pub objective: f64,
+    /// The objective is above its minimum by no more than this,
+    pub gap: f64,
+    /// and what rounding may have hidden of it.
+    pub rounding: f64,
+    /// Iterations of all solvers together.
+    pub n_iter: usize,
+    /// Rows that the iterations were about.
+    pub kept: usize,
+    /// Rounds of globbing in which signs were found wrong.
+    pub rounds: usize,
+    /// Rank of the rows.
+    pub rank: usize,
+    /// No more than the norm of the targets.
+    pub size: f64,
+}
+
+/// Minimises the weighted sums of τ r for r > 0 and (τ - 1) r for r < 0 for every level τ.
+pub fn quantiles<T: Real>(
+    context: &Context,
+    problem: &Problem<'_, T>,
+    levels: &[f64],
+    params: &Params,
+) -> Result<Vec<Output>> {
+    let prepared = Prepared::new(context, problem, 1.0, true)?;
+    let globbing = match params.method {
+        Method::Exact => Globbing::new(context, &prepared, params.seed)?,
+        Method::Full => None,
+    };
+    gathered(
+        levels.iter().map(|&level| {
+            let Params { tolerance, max_iter, .. } = *params;
+            let ask = Ask { level, tolerance, max_iter, to_vertex: true };
+            let answer = match &globbing {
+                Some(globbing) => globbing.solve(context, &ask)?,
+                None => on_all_rows(context, &prepared, &prepared.start, &ask)?,
+            };
+            output(&prepared, answer, 1.0)
+        }),
+        "answers",
+    )
+}
+
+/// Minimises |b - A x|_p, weighted, for 1 < p <= infinity.
+pub fn p_norm<T: Real>(
+    context: &Context,
+    problem: &Problem<'_, T>,
+    p: f64,
+    params: &Params,
+) -> Result<Output> {
+    let prepared = Prepared::new(context, problem, p, true)?;
+    let Params { tolerance, max_iter, .. } = *params;
+    let answer = match p.is_finite() {
+        true => newton(context, &prepared, p, tolerance, max_iter)?,
+        false => chebyshev(context, &prepared, tolerance, max_iter)?,
+    };
+    output(&prepared, answer, p)
+}
+
+/// In the units of the caller.
+fn output<T: Real>(prepared: &Prepared<'_, T>, answer: Answer, p: f64) -> Result<Output> {
+    let (x, intercept) = prepared.coefficients(&answer.x)?;
+    let unit = prepared.unit * prepared.heaviest.powf(p.recip());
+    let Gap { objective, gap, rounding } = answer.gap;
+    Ok(Output {
+        x,
+        intercept,
+        objective: objective * unit,
+        gap: gap * unit,
+        rounding: rounding * unit,
+        n_iter: answer.n_iter,
+        kept: answer.kept,
+        rounds: answer.rounds,
+        rank: answer.x.len(),
+        size: prepared.scale.size(prepared.design.nrows(), p) * unit,
+    })
+}

@@ -1,0 +1,357 @@
+//! Huber regression by Newton's method: squares of small residuals, magnitudes of large ones, and a ridge.
+//!
+//! With σ the scale and k = ε σ, what is made least is the sum of w (σ + H(r / σ) σ), H(z) = z² for |z| < ε and 2 ε |z| - ε²
+//! beyond, and α |x|² (1): convex in (x, σ) together, and piecewise a smooth function whose pieces rows decide that are small
+//! or large. One read of the rows gives its value, slope and curvature.
+//!
+//! For a fixed σ the scores z, residuals cut off at k, are multipliers: any z with |z| <= k and A'z = λ x, λ = α σ, proves
+//! that the minimum is no less than t z'b - t² |z|²/2 - t² λ |x|²/2 for all t, in units of 2 / σ. Scores as they come have it
+//! but for rounding, and are made to have it as in `gap`. Where σ is chosen with x no such bound is known: what the span of
+//! the columns has of the scores is measured instead, which is nothing at the optimum.
+//!
+//! (1) P. Huber, E. Ronchetti, "Robust Statistics", 2nd ed. (2009), concomitant scale estimates.
+
+use super::design::{Prepared, Problem};
+use super::tiles::{Normal, PURPOSE, Sums, Tiles, read};
+use crate::error::{Error, Result};
+use crate::matrix::{Mat, Real};
+use crate::memory::{collected, copied, push, resize};
+use crate::parallel::Context;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct HuberParams {
+    /// ε
+    pub epsilon: f64,
+    /// α, of the coefficients but not of the intercept.
+    pub alpha: f64,
+    /// σ, or None where it is chosen with x.
+    pub scale: Option<f64>,
+    /// What may be left of the objective, by the decrement of Newton's method.
+    pub tolerance: f64,
+    /// Most iterations.
+    pub max_iter: usize,
+}
+
+/// An answer, and what was measured of it.
+#[derive(Debug)]
+pub struct HuberOutput {
+    /// Coefficients.
+    pub x: Vec<f64>,
+    /// The constant, zero without one.
+    pub intercept: f64,
+    /// σ
+    pub scale: f64,
+    /// What was made least.
+    pub objective: f64,
+    /// For a fixed scale, how far that is above the minimum at most.
+    pub gap: Option<f64>,
+    /// What rounding may have hidden of it.
+    pub rounding: f64,
+    /// Norm of what the span of the columns has of the scores, less the ridge, beside that of the scores.
+    pub slope: f64,
+    /// Iterations.
+    pub n_iter: usize,
+}
+
+/// Least decrease that a step must have, beside what its slope promises.
+const DECREASE: f64 = 1e-4;
+/// Halvings of a step.
+const HALVINGS: usize = 40;
+/// Share of the way to a scale of zero.
+const SHARE: f64 = 0.9;
+/// The least scale, beside the largest target: below it, rows are fitted exactly.
+const LEAST: f64 = 1e-9;
+/// The first scale is no less than this share of the root mean square of the targets.
+const FIRST: f64 = 0.01;
+
+/// A point, and what all rows say of it.
+struct At {
+    x: Vec<f64>,
+    scale: f64,
+    value: f64,
+    /// Of x, then of the scale if it is free.
+    gradient: Vec<f64>,
+    curvature: Mat<f64>,
+    /// A'z - λ x.
+    slope: Vec<f64>,
+    /// Squares of residuals within, of all; w |r| and w of those beyond.
+    sums: [f64; 4],
+}
+
+/// The ridge and the weights in the units of the design.
+struct Units {
+    /// α and what it is a penalty of.
+    alpha: f64,
+    penalty: Mat<f64>,
+    /// Sum of all weights, and the root of the least that is not zero.
+    total: f64,
+    lightest: f64,
+}
+
+/// Solves a Huber regression.
+pub fn huber<T: Real>(
+    context: &Context,
+    problem: &Problem<'_, T>,
+    params: &HuberParams,
+) -> Result<HuberOutput> {
+    let prepared = Prepared::new(context, problem, 2.0, params.alpha == 0.0)?;
+    let design = &prepared.design;
+    let (unit, heaviest) = (prepared.unit, prepared.heaviest);
+    let units = Units {
+        alpha: params.alpha * unit / heaviest,
+        penalty: design.coefficient_products()?,
+        total: design.total_weight(2.0),
+        lightest: design.least_factor(),
+    };
+    let fixed = params.scale.map(|scale| scale / unit);
+    let scale = fixed.map_or_else(|| first_scale(context, &prepared, units.total), Ok)?;
+    let look =
+        |x: Vec<f64>, scale: f64| look(context, &prepared, &units, params.epsilon, fixed.is_none(), x, scale);
+    let mut at = look(copied(&prepared.start, PURPOSE)?, scale)?;
+    let mut n_iter = 0;
+    while n_iter < params.max_iter {
+        context.check()?;
+        // A scale that would fall to zero stays where it is least.
+        let is_free = fixed.is_none() && (at.scale > LEAST || at.gradient[at.x.len()] < 0.0);
+        let order = at.x.len() + usize::from(is_free);
+        let curvature = Mat::from_fn(order, order, |i, j| at.curvature[(i, j)])?;
+        let Some(normal) = Normal::new(&curvature)? else { break };
+        let direction = normal.solve(&at.gradient[..order])?;
+        let promise: f64 = direction.iter().zip(&at.gradient).map(|(d, g)| d * g).sum();
+        context.progress(n_iter, params.max_iter, &[("decrement", promise / at.value)])?;
+        let next = if promise > params.tolerance * at.value.abs() {
+            step(&at, &direction, promise, is_free, &look)?
+        } else {
+            last_step(&prepared, &at, &direction, is_free, &look)?
+        };
+        let Some(next) = next else { break };
+        at = next;
+        n_iter += 1;
+    }
+    output(&prepared, &units, params, fixed, at, n_iter)
+}
+
+/// Where a step along the direction downwards leads, halved until it goes down as it should; None where it never does.
+fn step(
+    at: &At,
+    direction: &[f64],
+    promise: f64,
+    is_free: bool,
+    look: &impl Fn(Vec<f64>, f64) -> Result<At>,
+) -> Result<Option<At>> {
+    let of_scale = if is_free { direction[at.x.len()] } else { 0.0 };
+    let mut t = if of_scale > 0.0 { (SHARE * at.scale / of_scale).min(1.0) } else { 1.0 };
+    for _ in 0..HALVINGS {
+        let x = collected(at.x.iter().zip(direction).map(|(x, d)| x - t * d), PURPOSE)?;
+        let next = look(x, (at.scale - t * of_scale).max(LEAST))?;
+        if next.value <= at.value - DECREASE * t * promise {
+            return Ok(Some(next));
+        }
+        t *= 0.5;
+    }
+    Ok(None)
+}
+
+/// Where a whole step leads once the value is rounding, if it makes the slope smaller.
+fn last_step<T: Real>(
+    prepared: &Prepared<'_, T>,
+    at: &At,
+    direction: &[f64],
+    is_free: bool,
+    look: &impl Fn(Vec<f64>, f64) -> Result<At>,
+) -> Result<Option<At>> {
+    let of_scale = if is_free { direction[at.x.len()] } else { 0.0 };
+    let x = collected(at.x.iter().zip(direction).map(|(x, d)| x - d), PURPOSE)?;
+    let next = look(x, (at.scale - of_scale).max(LEAST))?;
+    let falls = prepared.normal.dual_norm(&next.slope)? < 0.5 * prepared.normal.dual_norm(&at.slope)?;
+    Ok(falls.then_some(next))
+}
+
+/// Root mean square of the residuals of least squares, or a share of that of the targets.
+fn first_scale<T: Real>(context: &Context, prepared: &Prepared<'_, T>, total: f64) -> Result<f64> {
+    let begin = || Ok(([0.0; 2], Vec::new()));
+    let parts = read(context, &prepared.design, begin, |(sums, r), tile| {
+        tile.residual(&prepared.start, r)?;
+        sums[0] += r.iter().map(|r| r * r).sum::<f64>();
+        sums[1] += tile.target.iter().map(|b| b * b).sum::<f64>();
+        Ok(())
+    })?;
+    let root = |k: usize| (parts.iter().map(|(sums, _)| sums[k]).sum::<f64>() / total).sqrt();
+    Ok(root(0).max(FIRST * root(1)).max(LEAST))
+}
+
+/// Value, slope and curvature at a point, by one read.
+fn look<T: Real>(
+    context: &Context,
+    prepared: &Prepared<'_, T>,
+    units: &Units,
+    epsilon: f64,
+    is_free: bool,
+    x: Vec<f64>,
+    scale: f64,
+) -> Result<At> {
+    let (design, d, k) = (&prepared.design, x.len(), epsilon * scale);
+    let begin = || Ok((Sums::new(d, true, 2)?, [0.0; 4], [Vec::new(), Vec::new(), Vec::new()]));
+    let parts = read(context, design, begin, |(sums, parts, [r, within, beyond]), tile| {
+        tile.residual(&x, r)?;
+        resize(within, tile.depth(), 0.0, PURPOSE)?;
+        resize(beyond, tile.depth(), 0.0, PURPOSE)?;
+        let mut tile_sums = [0.0; 4];
+        for at in 0..tile.depth() {
+            let factor = if at < tile.rows.len() { design.factor(tile.rows.start + at) } else { 1.0 };
+            let is_within = r[at].abs() <= k * factor;
+            within[at] = if is_within { 1.0 } else { 0.0 };
+            beyond[at] = if is_within { 0.0 } else { factor * r[at].signum() };
+            tile_sums[1] += r[at] * r[at];
+            if is_within {
+                tile_sums[0] += r[at] * r[at];
+            } else {
+                tile_sums[2] += factor * r[at].abs();
+                tile_sums[3] += factor * factor;
+                r[at] = 0.0;
+            }
+        }
+        (0..4).for_each(|at| parts[at] += tile_sums[at]);
+        sums.add_vector(tile, 1, beyond);
+        sums.add_weighted_rows(tile, within, r)
+    })?;
+    let sums = [0, 1, 2, 3].map(|at| parts.iter().map(|(_, parts, _)| parts[at]).sum::<f64>());
+    let (gram, mut vectors) = Sums::total(d, parts.iter().map(|(sums, ..)| sums))?;
+    let beyond = vectors.pop().unwrap_or_default();
+    let within = vectors.pop().unwrap_or_default();
+    let [squares, _, magnitudes, weight] = sums;
+    let image =
+        collected((0..d).map(|i| (0..d).map(|j| units.penalty[(i, j)] * x[j]).sum::<f64>()), PURPOSE)?;
+    let ridge = units.alpha * image.iter().zip(&x).map(|(a, b)| a * b).sum::<f64>();
+    let slope = (0..d).map(|j| within[j] + k * beyond[j] - units.alpha * scale * image[j]);
+    let slope = collected(slope, PURPOSE)?;
+    let mut gradient = collected(slope.iter().map(|slope| -2.0 / scale * slope), PURPOSE)?;
+    if is_free {
+        let of_scale = units.total - squares / (scale * scale) - epsilon * epsilon * weight;
+        push(&mut gradient, of_scale, PURPOSE)?;
+    }
+    let entry = |i: usize, j: usize| match (i == d, j == d) {
+        (true, true) => 2.0 * squares / scale.powi(3),
+        (true, false) => 2.0 / (scale * scale) * within[j],
+        (false, true) => 2.0 / (scale * scale) * within[i],
+        (false, false) => 2.0 / scale * gram[(i, j)] + 2.0 * units.alpha * units.penalty[(i, j)],
+    };
+    let order = gradient.len();
+    let curvature = Mat::from_fn(order, order, entry)?;
+    let losses = squares / scale + 2.0 * epsilon * magnitudes - epsilon * epsilon * scale * weight;
+    Ok(At { value: units.total * scale + losses + ridge, x, scale, gradient, curvature, slope, sums })
+}
+
+/// The answer in the units of the caller, and what it is worth.
+fn output<T: Real>(
+    prepared: &Prepared<'_, T>,
+    units: &Units,
+    params: &HuberParams,
+    fixed: Option<f64>,
+    at: At,
+    n_iter: usize,
+) -> Result<HuberOutput> {
+    let [squares, all, magnitudes, weight] = at.sums;
+    let (k, unit) = (params.epsilon * at.scale, prepared.unit * prepared.heaviest);
+    let off = prepared.normal.dual_norm(&at.slope)?;
+    let score = (squares + k * k * weight).sqrt();
+    let (x, intercept) = prepared.coefficients(&at.x)?;
+    let gap = fixed.map(|scale| {
+        let d = at.x.len();
+        let entry = |i: usize| (0..d).map(|j| units.penalty[(i, j)] * at.x[j]).sum::<f64>() * at.x[i];
+        let ridge = units.alpha * scale * (0..d).map(entry).sum::<f64>();
+        let primal = 0.5 * squares + k * magnitudes - 0.5 * k * k * weight + 0.5 * ridge;
+        let t = k / (k + off / units.lightest);
+        let product = squares + k * magnitudes - off * all.sqrt() + ridge;
+        let dual = t * product - 0.5 * t * t * ((score + off).powi(2) + ridge);
+        2.0 / scale * (primal - dual) * unit
+    });
+    if !at.value.is_finite() {
+        return Err(Error::Internal("an objective that is not finite".into()));
+    }
+    let sizes = prepared.scale.rounding(&at.x, prepared.design.nrows(), 2.0);
+    Ok(HuberOutput {
+        x,
+        intercept,
+        scale: at.scale * prepared.unit,
+        objective: at.value * unit,
+        gap,
+        rounding: (2.0 / at.scale * score * sizes + 4.0 * f64::EPSILON * at.value) * unit,
+        slope: if score > 0.0 { off / score } else { 0.0 },
+        n_iter,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Instance, residuals};
+    use super::*;
+
+    fn objective(
+        problem: &Problem<'_, f64>,
+        params: &HuberParams,
+        x: &[f64],
+        intercept: f64,
+        scale: f64,
+    ) -> f64 {
+        let loss = |r: f64| {
+            let z = r.abs() / scale;
+            let loss = if z < params.epsilon { z * z } else { params.epsilon * (2.0 * z - params.epsilon) };
+            scale * (1.0 + loss)
+        };
+        let ridge = params.alpha * x.iter().map(|x| x * x).sum::<f64>();
+        residuals(problem, x, intercept).iter().map(|&(w, r)| w * loss(r)).sum::<f64>() + ridge
+    }
+
+    #[test]
+    fn no_neighbour_is_better_and_fixed_scales_are_proved() {
+        let instance = Instance::new(900, 4, 8);
+        for (sparse, alpha, scale) in
+            [(false, 0.0, None), (true, 3.0, None), (false, 0.0, Some(0.7)), (true, 20.0, Some(2.0))]
+        {
+            let mut problem = instance.full(sparse);
+            problem.penalty = 0.0;
+            let params = HuberParams { epsilon: 1.35, alpha, scale, tolerance: 1e-15, max_iter: 100 };
+            let found = huber(&Context::new(2), &problem, &params).unwrap();
+            let value = |x: &[f64], c: f64, scale: f64| objective(&problem, &params, x, c, scale);
+            let least = value(&found.x, found.intercept, found.scale);
+            assert!((least / found.objective - 1.0).abs() < 1e-12);
+            assert!(found.slope < 1e-10, "{}", found.slope);
+            assert_eq!(found.gap.is_some(), scale.is_some());
+            if let Some(gap) = found.gap {
+                assert!(gap <= 1e-11 * least && gap + found.rounding >= 0.0, "{gap}");
+            }
+            for off in [-1e-4, 1e-4] {
+                for j in 0..4 {
+                    let mut x = found.x.clone();
+                    x[j] += off;
+                    assert!(value(&x, found.intercept, found.scale) > least);
+                }
+                assert!(value(&found.x, found.intercept + off, found.scale) > least);
+                if scale.is_none() {
+                    assert!(value(&found.x, found.intercept, found.scale * (1.0 + off)) > least);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_gap_is_never_below_the_excess() {
+        let instance = Instance::new(600, 3, 8);
+        let mut problem = instance.full(false);
+        problem.penalty = 0.0;
+        for alpha in [0.0, 5.0] {
+            let solve = |max_iter| {
+                let params =
+                    HuberParams { epsilon: 1.2, alpha, scale: Some(0.3), tolerance: 1e-15, max_iter };
+                huber(&Context::new(1), &problem, &params).unwrap()
+            };
+            let least = solve(100).objective;
+            for max_iter in [0, 1, 2] {
+                let found = solve(max_iter);
+                assert!(found.gap.unwrap() + found.rounding >= found.objective - least - 1e-12 * least);
+            }
+        }
+    }
+}

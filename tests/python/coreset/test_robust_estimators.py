@@ -1,0 +1,294 @@
+"""Robust estimators beside scikit-learn's, linear programs and a general minimiser."""
+
+import math
+import pickle
+import warnings
+
+import numpy as np
+import pandas
+import pytest
+import scipy.sparse as sp
+import sklearn.linear_model
+from reference import lp as reference
+from reference.coreset import GENERATORS
+from reference.layouts import same_bits
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from nearlin import Certificate, HuberRegressor, LpRegressor, QuantileRegressor, lp_regression
+from nearlin.exceptions import (
+    AccuracyWarning,
+    InvalidInputError,
+    InvalidTypeError,
+    NonFiniteError,
+    ShapeError,
+)
+
+ESTIMATORS = [LpRegressor, QuantileRegressor, HuberRegressor]
+FORMATS = {"dense": np.asarray, "CSR": sp.csr_array, "CSC": sp.csc_matrix}
+
+
+def data(n=400, d=4, seed=0, kind="student"):
+    rng = np.random.default_rng(seed)
+    X = GENERATORS[kind](n, d, seed)
+    return X, X @ rng.standard_normal(X.shape[1]) + 3.0 + rng.laplace(size=n)
+
+
+COLLAPSED = "fifteen samples of eleven unknowns leave a scale of zero, at which Newton's method crawls"
+
+
+def expected_failures(estimator):
+    of_weights = [f"check_sample_weight_equivalence_on_{form}_data" for form in ("dense", "sparse")]
+    if isinstance(estimator, HuberRegressor) and estimator.scale == "concomitant":
+        return dict.fromkeys(of_weights, COLLAPSED)
+    if isinstance(estimator, LpRegressor) and estimator.p == math.inf:
+        return dict.fromkeys(of_weights, "nine samples of positive weight have many fits of eleven unknowns")
+    return {}
+
+
+CONFORMITY = parametrize_with_checks(
+    [
+        LpRegressor(random_state=0),
+        LpRegressor(p=3.0),
+        LpRegressor(p=math.inf),
+        QuantileRegressor(random_state=0),
+        QuantileRegressor(alpha=0.01, method="full"),
+        HuberRegressor(),
+        HuberRegressor(scale=1.0),
+    ],
+    expected_failed_checks=expected_failures,
+).mark
+
+
+@pytest.mark.parametrize(CONFORMITY.args[0], list(CONFORMITY.args[1]), **CONFORMITY.kwargs)
+def test_conforms_to_scikit_learn(estimator, check):
+    with warnings.catch_warnings():
+        # A scale is zero where toy data are fitted exactly.
+        warnings.simplefilter("ignore", AccuracyWarning)
+        check(estimator)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("alpha", [0.0, 0.02, 0.3, 100.0])
+@pytest.mark.parametrize("quantile", [0.5, 0.15])
+def test_quantiles_have_the_objective_of_scikit_learn(quantile, alpha, fit_intercept, weighted, form):
+    X, y = data()
+    w = np.random.default_rng(1).integers(0, 3, len(X)).astype(float) if weighted else None
+    ask = {"quantile": quantile, "alpha": alpha, "fit_intercept": fit_intercept}
+    ours = QuantileRegressor(random_state=0, **ask).fit(FORMATS[form](X), y, sample_weight=w)
+    theirs = sklearn.linear_model.QuantileRegressor(solver="highs", **ask).fit(X, y, sample_weight=w)
+
+    def objective(model):
+        weights = np.ones(len(X)) if w is None else w
+        loss = reference.loss(y - X @ model.coef_ - model.intercept_, quantile, weights)
+        return loss / weights.sum() + alpha * np.abs(model.coef_).sum()
+
+    assert objective(ours) <= objective(theirs) * (1.0 + 1e-9)
+    assert ours.objective_ == pytest.approx(objective(ours), rel=1e-11)
+    assert ours.certificate_.met
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=1e-5)
+    if alpha < 100.0:  # beyond, all coefficients are zero, and medians of an even number are many
+        np.testing.assert_allclose(ours.predict(FORMATS[form](X)), theirs.predict(X), atol=1e-4)
+
+
+def test_many_samples_under_a_penalty_are_globbed():
+    X, y = data(20_000, 6)
+    for alpha in (0.0, 0.05):
+        exact = QuantileRegressor(quantile=0.3, alpha=alpha, random_state=0).fit(X, y)
+        full = QuantileRegressor(quantile=0.3, alpha=alpha, method="full").fit(X, y)
+        assert exact.objective_ == pytest.approx(full.objective_, rel=1e-12)
+        np.testing.assert_allclose(exact.coef_, full.coef_, atol=1e-8)
+        assert "wrong_signs" in exact.certificate_.details
+        assert "wrong_signs" not in full.certificate_.details
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_levels_are_rows_of_coefficients(fit_intercept):
+    X, y = data(3000)
+    model = QuantileRegressor([0.2, 0.5, 0.9], fit_intercept=fit_intercept, random_state=0).fit(X, y)
+    assert model.coef_.shape == (3, 4)
+    assert model.predict(X).shape == (3000, 3)
+    assert np.shape(model.intercept_) == ((3,) if fit_intercept else ())
+    for k, level in enumerate(model.quantile):
+        alone = QuantileRegressor(level, fit_intercept=fit_intercept, random_state=0).fit(X, y)
+        assert same_bits(model.coef_[k], alone.coef_)
+        assert model.objective_[k] == alone.objective_
+    with pytest.raises(InvalidInputError, match="quantile"):
+        model.score(X, y)
+    assert alone.score(X, y) == pytest.approx(
+        1.0 - ((y - alone.predict(X)) ** 2).sum() / ((y - y.mean()) ** 2).sum()
+    )
+
+
+@pytest.mark.parametrize("p", [1.0, 1.5, 4.0, math.inf])
+@pytest.mark.parametrize("form", FORMATS)
+def test_powers_are_those_of_the_function(form, p):
+    X, y = data(600)
+    model = LpRegressor(p, random_state=0).fit(FORMATS[form](X), y)
+    found = lp_regression(np.c_[X, np.ones(len(X))], y, p=p, rng=0)
+    np.testing.assert_allclose(np.r_[model.coef_, model.intercept_], found.x, rtol=1e-6, atol=1e-6)
+    assert model.objective_ == pytest.approx(found.objective, rel=1e-9)
+    assert model.certificate_.met
+    assert model.n_iter_ >= 1 or p == 2.0
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("alpha", [0.0, 1e-4, 10.0])
+@pytest.mark.parametrize("epsilon", [1.1, 1.35, 3.0])
+def test_huber_has_the_objective_of_scikit_learn(epsilon, alpha, fit_intercept, weighted, form):
+    X, y = data(300, kind="gaussian")
+    w = np.random.default_rng(1).uniform(0.0, 2.0, len(X)) if weighted else None
+    ask = {"epsilon": epsilon, "alpha": alpha, "fit_intercept": fit_intercept}
+    ours = HuberRegressor(**ask).fit(FORMATS[form](X), y, sample_weight=w)
+    theirs = sklearn.linear_model.HuberRegressor(tol=1e-10, max_iter=10_000, **ask)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", sklearn.exceptions.ConvergenceWarning)
+        theirs.fit(X, y, sample_weight=w)
+
+    def objective(model):
+        A = np.c_[X, np.ones(len(X))] if fit_intercept else X
+        x = np.r_[model.coef_, model.intercept_] if fit_intercept else model.coef_
+        weights = np.ones(len(X)) if w is None else w
+        free = int(fit_intercept)
+        return reference.huber_objective(A, y, x, model.scale_, epsilon, alpha, weights, free)
+
+    assert objective(ours) <= objective(theirs) * (1.0 + 1e-12)
+    assert ours.objective_ == pytest.approx(objective(ours), rel=1e-11)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=1e-4)
+    np.testing.assert_allclose(ours.scale_, theirs.scale_, atol=1e-4)
+    assert (ours.outliers_ == theirs.outliers_).mean() > 0.98
+    assert ours.certificate_.met
+    assert "gradient" in ours.certificate_.quantity
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+@pytest.mark.parametrize("kind", ["gaussian", "student", "tabular"])
+def test_a_fixed_scale_is_proved(kind, alpha):
+    X, y = data(500, 5, kind=kind)
+    model = HuberRegressor(scale=0.5, alpha=alpha, fit_intercept=False).fit(X, y)
+    assert model.scale_ == 0.5
+    assert model.certificate_.met
+    assert "excess" in model.certificate_.quantity
+    x, _ = reference.huber(X, y, 1.35, alpha, scale=0.5)
+    other = reference.huber_objective(X, y, x, 0.5, 1.35, alpha)
+    assert model.objective_ <= other * (1.0 + 1e-12)
+    assert model.objective_ * (1.0 - float(model.certificate_)) <= other
+
+
+@pytest.mark.parametrize("scale", ["concomitant", 0.3])
+def test_huber_with_columns_that_depend_on_others(scale):
+    X, y = data(400)
+    doubled = np.c_[X, X[:, 0], np.zeros(len(X))]
+    plain = HuberRegressor(scale=scale, alpha=0.0).fit(X, y)
+    model = HuberRegressor(scale=scale, alpha=0.0).fit(doubled, y)
+    np.testing.assert_allclose(model.predict(doubled), plain.predict(X), atol=1e-8)
+    # A ridge has the two share what they have.
+    model = HuberRegressor(scale=scale, alpha=2.0).fit(doubled, y)
+    assert model.coef_[0] == pytest.approx(model.coef_[4], rel=1e-6)
+    assert model.coef_[5] == 0.0
+
+
+def test_huber_stays_where_most_samples_are():
+    X, y = data(500, kind="gaussian")
+    clean = HuberRegressor().fit(X, y)
+    y[:50] += 1e6
+    spoiled = HuberRegressor().fit(X, y)
+    np.testing.assert_allclose(spoiled.coef_, clean.coef_, atol=0.3)
+    assert spoiled.outliers_[:50].all()
+
+
+@pytest.mark.parametrize("E", ESTIMATORS)
+def test_threads_copies_and_pickles_change_no_bit(E):
+    X, y = data(9000)
+    seed = {} if E is HuberRegressor else {"random_state": 0}
+    models = [E(n_jobs=n_jobs, **seed).fit(X, y) for n_jobs in (1, 2, 3, 8)]
+    assert all(same_bits(model.coef_, models[0].coef_) for model in models)
+    again = pickle.loads(pickle.dumps(models[0]))
+    assert same_bits(again.predict(X), models[0].predict(X))
+    assert isinstance(again.certificate_, Certificate)
+    assert again.certificate_ == models[0].certificate_
+    assert not hasattr(clone(again), "coef_")
+
+
+@pytest.mark.parametrize("E", ESTIMATORS)
+def test_single_precision_stays_single(E):
+    X, y = data(1000)
+    model = E().fit(X.astype(np.float32), y.astype(np.float32))
+    assert model.coef_.dtype == np.float32
+    assert model.certificate_.met
+    np.testing.assert_allclose(model.coef_, E().fit(X, y).coef_, atol=2e-3)
+
+
+@pytest.mark.parametrize("E", ESTIMATORS)
+def test_works_with_the_rest_of_scikit_learn(E):
+    X, y = data(200)
+    frame = pandas.DataFrame(X, columns=list("abcd"))
+    model = make_pipeline(StandardScaler(), E()).fit(frame, y)
+    assert model.predict(frame).shape == (200,)
+    grid = {"alpha": [0.0, 0.1]} if E is not LpRegressor else {"p": [1.0, 2.0]}
+    assert GridSearchCV(E(), grid, cv=2).fit(X, y).best_score_ > 0.3
+    named = E().fit(frame, y)
+    assert list(named.feature_names_in_) == list("abcd")
+    frame.loc[3, "c"] = np.nan
+    with pytest.raises(NonFiniteError, match=r"`X`.*column 'c'"):
+        E().fit(frame, y)
+
+
+@pytest.mark.parametrize("E", ESTIMATORS)
+def test_bad_data(E):
+    X, y = data(50)
+    target = y.copy()
+    target[3] = np.inf
+    with pytest.raises(NonFiniteError, match=r"`y`.*\[3\]"):
+        E().fit(X, target)
+    for wrong in (y[:-1], np.c_[y, y]):
+        with pytest.raises(InvalidInputError):
+            E().fit(X, wrong)
+    with pytest.raises(InvalidTypeError, match="requires y"):
+        E().fit(X, None)
+    with pytest.raises(ShapeError, match="sample_weight"):
+        E().fit(X, y, sample_weight=np.ones(3))
+    with pytest.raises(InvalidInputError, match="sample_weight"):
+        E().fit(X, y, sample_weight=np.zeros(50))
+    with pytest.raises(InvalidTypeError, match="fit_intercept"):
+        E(fit_intercept="yes").fit(X, y)
+
+
+BAD = [
+    (LpRegressor(p=0.9), "p"),
+    (LpRegressor(method="fast"), "method"),
+    (LpRegressor(p=3.0, method="full"), "method"),
+    (LpRegressor(tol=-1.0), "tol"),
+    (QuantileRegressor(quantile=0.0), "quantile"),
+    (QuantileRegressor(quantile=[0.5, 2.0]), "quantile"),
+    (QuantileRegressor(alpha=-1.0), "alpha"),
+    (QuantileRegressor(max_iter=0), "max_iter"),
+    (HuberRegressor(epsilon=0.9), "epsilon"),
+    (HuberRegressor(alpha=-1.0), "alpha"),
+    (HuberRegressor(scale="mad"), "scale"),
+    (HuberRegressor(scale=0.0), "scale"),
+    (HuberRegressor(max_iter=0), "max_iter"),
+]
+
+
+@pytest.mark.parametrize(("model", "argument"), BAD)
+def test_bad_parameters(model, argument):
+    X, y = data(50)
+    with pytest.raises(InvalidInputError) as caught:
+        model.fit(X, y)
+    assert caught.value.argument == argument
+
+
+def test_too_few_iterations_are_told_of():
+    X, y = data(500)
+    for model in (QuantileRegressor(max_iter=1), LpRegressor(1.1, max_iter=1), HuberRegressor(max_iter=1)):
+        with pytest.warns(AccuracyWarning, match="raise max_iter"):
+            model.fit(X, y)
+        assert model.certificate_.met is not True
