@@ -16,7 +16,8 @@
 
 use crate::error::Result;
 use crate::memory::{collected, zeros};
-use std::f64::consts::{FRAC_1_SQRT_2, TAU};
+use crate::simd::ln;
+use std::f64::consts::TAU;
 
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
@@ -222,30 +223,6 @@ fn box_muller(radius: u32, angle: u32) -> (f64, f64) {
     let radius = (-2.0 * ln(uniform(radius))).sqrt();
     let (sin, cos) = sin_cos_turns(angle);
     (radius * cos, radius * sin)
-}
-
-/// Natural logarithm of a positive normal number, within 2 units in the last place.
-///
-/// With `x = 2^k (1 + f)` and `1 + f` in `[1/sqrt 2, sqrt 2)`: `ln(1 + f) = 2 artanh(s)`, `s = f / (2 + f)`,
-/// by its Taylor series, whose first neglected term is below `2^-58 s`.
-#[inline(always)]
-fn ln(x: f64) -> f64 {
-    const LN_2_HIGH: f64 = f64::from_bits(0x3FE6_2E42_FEE0_0000);
-    const LN_2_LOW: f64 = 1.908_214_929_270_587_7e-10;
-    const EXPONENT_BIAS: u64 = 1023;
-    const TWO_52: u64 = 0x4330_0000_0000_0000;
-    let biased = (x.to_bits() + (1.0f64.to_bits() - FRAC_1_SQRT_2.to_bits())) >> 52;
-    let f = f64::from_bits(x.to_bits().wrapping_sub(biased.wrapping_sub(EXPONENT_BIAS) << 52)) - 1.0;
-    // An integer below 2^52 put into the mantissa of 2^52 is that integer as a float.
-    let k = f64::from_bits(TWO_52 | biased) - (4_503_599_627_370_496.0 + EXPONENT_BIAS as f64);
-    let s = f / (2.0 + f);
-    let z = s * s;
-    let mut series = 1.0 / 21.0;
-    for odd in [19.0, 17.0, 15.0, 13.0, 11.0, 9.0, 7.0, 5.0, 3.0] {
-        series = series * z + 1.0 / odd;
-    }
-    // f - s f = 2 s, so the leading term enters without the rounding error of the division.
-    k * LN_2_HIGH + (f - (s * (f - 2.0 * z * series) - k * LN_2_LOW))
 }
 
 /// Sine and cosine of `2 pi (word + 1/2) / 2^32`, each within 2 units in the last place.

@@ -183,7 +183,7 @@ pub(crate) fn measured<T: Real>(
 /// bound of the distortion that holds with probability 1 - `delta`.
 ///
 /// For one x, Bernstein: the sum is off by more than t with probability 2 exp(-t^2 / (alpha (2 + 2t/3))) at most. Over an
-/// eta-net of (1 + 2/eta)^r directions that is `delta` for the t of [`deviation`]; from the net to all x, eta more.
+/// eta-net of (1 + 2/eta)^r directions that is `delta` for the t of `deviation`; from the net to all x, eta more.
 pub fn net_bound(alpha: f64, r: usize, p: f64, delta: f64) -> f64 {
     let candidates = (0..200).map(|k| 10f64.powf(-4.0 + 0.02 * f64::from(k)));
     let bound = |eta: f64| {

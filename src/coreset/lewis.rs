@@ -21,8 +21,9 @@ use super::design::{Design, by_rows};
 use crate::error::{Error, Result};
 use crate::linalg::{cholesky, invert_upper, product};
 use crate::matrix::{Buffer, Mat, Matrix, Real};
-use crate::memory::{extend, filled, push};
+use crate::memory::{extend, filled};
 use crate::parallel::Context;
+use crate::simd::{exp_of_each, ln_of_each};
 
 /// How far weights are to come.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +51,8 @@ pub struct Lewis {
 /// What memory is for.
 const WEIGHTS: &str = "Lewis weights";
 
+/// Rows whose logarithms are taken at once.
+const FEW: usize = 64;
 /// Largest condition that a step may give M: what a triangle takes.
 const LARGEST: f64 = 1e10;
 /// A row's weight changes by no more than this in the logarithm, whatever p.
@@ -119,6 +122,14 @@ impl Made {
     fn new() -> Self {
         Self { logs: Ok(Vec::new()), residual: 0.0 }
     }
+
+    fn add(&mut self, new: &[f64]) {
+        if let Ok(logs) = &mut self.logs
+            && let Err(error) = extend(logs, new.iter().copied(), WEIGHTS)
+        {
+            self.logs = Err(error);
+        }
+    }
 }
 
 struct Step {
@@ -145,30 +156,34 @@ impl Step {
     /// New logarithms of weights from the old ones and the norms of whitened rows, which become entries of
     /// W^(1/2 - 1/p).
     fn take(&self, made: &mut Made, logs: &[f64], norms: &mut [f64]) {
-        let Ok(new) = &mut made.logs else { return };
-        for (norm, &log) in norms.iter_mut().zip(logs) {
-            if *norm == 0.0 {
-                if let Err(error) = push(new, f64::NEG_INFINITY, WEIGHTS) {
-                    made.logs = Err(error);
-                    return;
-                }
-                continue;
+        for (norms, logs) in norms.chunks_mut(FEW).zip(logs.chunks(FEW)) {
+            let mut images = [0.0; FEW];
+            let images = &mut images[..norms.len()];
+            // Zeros are set apart below.
+            images.iter_mut().zip(&*norms).for_each(|(image, norm)| *image = norm.max(f64::MIN_POSITIVE));
+            ln_of_each(images);
+            for ((norm, image), &log) in norms.iter().zip(images.iter_mut()).zip(logs) {
+                *image =
+                    if *norm == 0.0 { f64::NEG_INFINITY } else { self.next(made, self.half * *image, log) };
             }
-            let image = self.half * norm.ln();
-            let change = image - log;
-            made.residual = made.residual.max(change.abs());
-            let is_negligible = image.max(log) < self.negligible;
-            let log = if is_negligible {
-                image
-            } else {
-                log + self.theta * change.clamp(-self.stride, self.stride)
-            };
-            *norm = (self.power * log).exp();
-            if let Err(error) = push(new, log, WEIGHTS) {
-                made.logs = Err(error);
-                return;
-            }
+            made.add(images);
+            images.iter_mut().for_each(|log| *log *= self.power);
+            exp_of_each(images);
+            norms
+                .iter_mut()
+                .zip(images)
+                .for_each(|(norm, root)| *norm = if *norm == 0.0 { 0.0 } else { *root });
         }
+    }
+
+    /// The next logarithm of a weight, from that of T(w) and its own.
+    fn next(&self, made: &mut Made, image: f64, log: f64) -> f64 {
+        let change = image - log;
+        made.residual = made.residual.max(change.abs());
+        if image.max(log) < self.negligible {
+            return image;
+        }
+        log + self.theta * change.clamp(-self.stride, self.stride)
     }
 }
 

@@ -123,6 +123,9 @@ pub fn practical_size(p: f64, r: usize, eps: f64) -> usize {
         }
         (at, None) => CONSTANTS[at - 1].1,
     };
+    // Rows that are alike in r directions of their own: the furthest off of r sums over m / r rows.
+    let furthest = (2.0 * (2.0 * r as f64).ln()).sqrt() / p;
+    let constant = constant.max(furthest);
     (MARGIN * constant * constant * r as f64 / (eps * eps)).ceil() as usize
 }
 
@@ -312,10 +315,10 @@ mod tests {
 
     #[test]
     fn sizes_are_those_of_the_table_and_between() {
-        assert_eq!(practical_size(2.0, 10, 0.1), 1700);
-        assert_eq!(practical_size(1.0, 10, 0.1), 2448);
+        assert_eq!(practical_size(2.0, 10, 0.1), 2547);
+        assert_eq!(practical_size(1.0, 1, 0.1), 245);
         assert_eq!(practical_size(30.0, 10, 0.1), practical_size(4.0, 10, 0.1));
         assert_eq!(practical_size(1.75, 1, 1.0), (1.7f64 * 1.1 * 1.1).ceil() as usize);
-        assert_eq!(practical_size(1.2, 10, 0.1), practical_size(1.0, 10, 0.1));
+        assert!((1..9).all(|k| practical_size(1.0, 10 * k, 0.1) > practical_size(2.0, 10 * k, 0.1)));
     }
 }

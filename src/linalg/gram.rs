@@ -218,11 +218,12 @@ kernel! {
 
 kernel! {
     fn scale_rows_of_panel<V>(factors: &[f64], panel: &mut [f64]) {
-        let (rows, _) = panel.as_chunks_mut::<16>();
-        assert!(factors.len() <= rows.len());
+        let (halves, _) = panel.as_chunks_mut::<8>();
+        assert!(2 * factors.len() <= halves.len());
         for i in 0..factors.len() {
-            for k in 0..16 {
-                rows[i][k] *= factors[i];
+            let factor = V::splat(factors[i]);
+            for k in 2 * i..2 * i + 2 {
+                V::load(&halves[k]).mul(factor).store(&mut halves[k]);
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::matrix::{Buffer, Dense, DenseMut, Mat, Rows, make_rows, row_blocks};
 use crate::memory::{push, room_for, zeros};
 use crate::parallel::Context;
-use crate::simd::norm_sq;
+use crate::simd::kernel;
 
 /// The squared norms of the rows of A W for W = `whitener`, after one read of A: leverages, if the columns of A W are an
 /// orthonormal basis of those of A, as they are for W = R^-1 with A = Q R, and for W = V S^-1 with A = U S V'.
@@ -82,10 +82,22 @@ pub(crate) fn weighted_whitened_gram<P: Send>(
     })
 }
 
-/// Adds the squared norms of rows of products to those that there are.
-fn add_squared_norms(products: &[f64], norms: &mut [f64]) {
-    let rows = products.chunks_exact(f64::WIDTH);
-    norms.iter_mut().zip(rows).for_each(|(norm, row)| *norm += norm_sq(row));
+kernel! {
+    /// Adds the squared norms of the rows of a tile to those that there are.
+    fn add_squared_norms<V>(products: &[f64], norms: &mut [f64]) {
+        let (halves, _) = products.as_chunks::<8>();
+        assert!(halves.len() == 2 * HEIGHT);
+        let mut squares = [V::splat(0.0); HEIGHT];
+        for i in 0..HEIGHT {
+            let (left, right) = (V::load(&halves[2 * i]), V::load(&halves[2 * i + 1]));
+            squares[i] = right.mul_add(right, left.mul(left));
+        }
+        let sums = V::sums(squares);
+        match norms.first_chunk_mut::<8>() {
+            Some(norms) => V::load(norms).add(sums).store(norms),
+            None => V::load_head(norms).add(sums).store_head(norms),
+        }
+    }
 }
 
 /// What memory is for.

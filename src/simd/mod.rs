@@ -11,6 +11,7 @@
 //! | `lanes` | eight `f64` or sixteen `f32` in registers: what can be done with them |
 //! | `portable`, `x86` | how, on any machine and with AVX2 or AVX-512: the only intrinsics of the library |
 //! | `vector` | [`dot`], [`axpy`], [`sum`], [`norm_sq`], [`widen`] |
+//! | `elementary` | [`ln_of_each`] and [`exp_of_each`] of many numbers |
 //! | `extended` | [`Extended`]: sums in twice the working precision |
 //! | `residual` | residual and gradient of a least-squares problem in one read of the matrix |
 //! | `pairs` | [`pair_products`] of rows with two vectors, and [`add_pairs`] of rows to two |
@@ -20,6 +21,7 @@
 //! | `fwht` | [`fwht()`]: the Walsh-Hadamard transform of a tile; [`fwht_across`]: a few of its stages |
 //! | `sparse` | [`gather_dot`] of a compressed line, [`add_outer_products`], [`add_tails`] and [`residual_lines`] of many, [`add_lines`] on unchecked ones |
 
+mod elementary;
 mod extended;
 mod fwht;
 pub(crate) mod lanes;
@@ -35,6 +37,8 @@ mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub(crate) use elementary::ln;
+pub use elementary::{exp_of_each, ln_of_each};
 pub(crate) use extended::add_product;
 pub use extended::{Extended, axpy_extended, dot_extended};
 pub use fwht::{fwht, fwht_across};

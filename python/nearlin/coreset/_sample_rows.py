@@ -257,8 +257,10 @@ def sample_rows(
     p : float, default=2.0
         From 1 to 30.
     eps : float, optional
-        Distortion of norms: :math:`1.7 c_p^2 r / \varepsilon^2` rows are drawn for rank r, which usually keep
-        it (`c_p` = 1.2, 1.2, 1.0, 0.9, 0.8 for p = 1, 1.5, 2, 3, 4). What was reached is in the certificate.
+        Distortion of norms: :math:`1.7 c^2 r / \varepsilon^2` rows are drawn for rank r, which usually keep
+        it, c being the larger of :math:`c_p` = 1.2, 1.2, 1.0, 0.9, 0.8 for p = 1, 1.5, 2, 3, 4, measured on
+        Gaussian rows, and :math:`\sqrt{2 \log 2 r} / p`, which rows take that have r directions of their own.
+        What was reached is in the certificate.
     size : int, optional
         Number of rows to be expected instead, at least the rank; with ``design="fixed"`` exactly so many.
         Give one of the two.

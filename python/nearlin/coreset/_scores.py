@@ -76,8 +76,8 @@ def leverage_scores(
     >>> import numpy as np
     >>> import nearlin
     >>> A = np.vstack([np.eye(2), np.eye(2), [[0.0, 10.0]]])
-    >>> nearlin.coreset.leverage_scores(A).round(3)
-    array([0.5  , 0.01 , 0.5  , 0.01 , 0.98 ])
+    >>> nearlin.coreset.leverage_scores(A).round(2)
+    array([0.5 , 0.01, 0.5 , 0.01, 0.98])
     """
     return _scores(A, 2.0, ridge, eps, sample_weight, rng, n_jobs, progress)
 

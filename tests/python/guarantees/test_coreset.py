@@ -29,7 +29,7 @@ def test_the_practical_size_keeps_its_distortion(name, p):
     samples = [drawn(A, p=p, eps=0.25, rng=seed) for seed in SEEDS]
     worst = [sample.certificate.estimate for sample in samples]
     assert sum(found > 0.25 for found in worst) <= 1, worst
-    assert len(samples[0]) < 700
+    assert len(samples[0]) < 1800
 
 
 @pytest.mark.parametrize("p", [1.5, 3.0])
@@ -50,20 +50,22 @@ def one_hot(seed=0):
     return A, columns
 
 
-def rows_needed(A, columns, p, scores, eps=0.1):
-    """Return the least size, within a tenth, at which the median distortion of nine draws is below eps."""
-    powers = abs(A.sum(axis=1)) ** p
-    truth = np.bincount(columns, powers)
+def rows_needed(scores, columns, powers, p, eps=0.1):
+    """Return the least size, within a fiftieth, at which the mean distortion of a hundred draws is below eps.
+
+    Rows that are drawn by given scores do not depend on A, of which one column of ones is enough.
+    """
+    truth, ones = np.bincount(columns, powers), np.ones((len(columns), 1))
 
     def distortion(size, seed):
-        i = drawn(A, p=p, size=size, scores=scores, rng=seed)
-        found = np.bincount(columns[i.indices], i.weights * powers[i.indices], minlength=20)
+        sample = nearlin.sample_rows(ones, size=size, scores=scores, rng=seed)
+        found = np.bincount(columns[sample.indices], sample.weights * powers[sample.indices], minlength=20)
         return abs((found / truth) ** (1.0 / p) - 1.0).max()
 
     low, high = 20, 40_000
-    while high > 1.1 * low:
+    while high > 1.02 * low + 1:
         middle = int(np.sqrt(low * high))
-        is_enough = np.median([distortion(middle, seed) for seed in range(9)]) < eps
+        is_enough = np.mean([distortion(middle, seed) for seed in range(100)]) < eps
         low, high = (low, middle) if is_enough else (middle, high)
     return high
 
@@ -75,5 +77,6 @@ def test_sensitivities_need_fewer_rows_than_root_leverages_on_one_hot_rows(p, ra
     powers = A.max(axis=1) ** p
     sensitivities = powers / np.bincount(columns, powers)[columns]
     np.testing.assert_allclose(nearlin.lewis_weights(A, p, tol=1e-6), sensitivities, rtol=1e-4)
-    by_roots = rows_needed(A, columns, p, "root_leverage")
-    assert by_roots >= ratio * rows_needed(A, columns, p, sensitivities) * (0.95 if ratio == 1.0 else 1.0)
+    by_roots = rows_needed(nearlin.root_leverage_scores(A, p), columns, powers, p)
+    needed = rows_needed(sensitivities, columns, powers, p)
+    assert by_roots >= ratio * needed, (by_roots, needed)
