@@ -519,7 +519,7 @@ mod tests {
 
     /// A column that is zero at first, and one that is another's sum.
     fn rows(n: usize) -> Mat<f64> {
-        let entry = |i: usize, j: usize| entry(i, j) * if i % 97 == 0 { 20.0 } else { 1.0 };
+        let entry = |i: usize, j: usize| entry(i, j) * if i.is_multiple_of(97) { 20.0 } else { 1.0 };
         Mat::from_fn(n, 5, |i, j| match j {
             3 if i < n - n / 10 => 0.0,
             4 => entry(i, 0) + entry(i, 1),
