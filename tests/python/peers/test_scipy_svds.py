@@ -44,5 +44,4 @@ EXCLUSIONS = {
     "TestSciPy::test_svd_simple[[]*-*-False-*": COMPLEX,
     "TestSciPy::test_zero_matrix[[]complex*": COMPLEX,
     "TestSciPy::test_svds_parameter_tol": "it knows the accuracy of their own solvers",
-    "TestSciPy::test_svd_v0": "random vectors look for what `v0` has missed: the last bits differ",
 }
