@@ -39,8 +39,10 @@ pub(crate) fn determinantal(
     }
     let stream = Stream::new(seed, 0, BESIDE);
     let ends = Ends::new(context, &leverages)?;
-    for draw in 0..more {
-        push(&mut chosen, ends.find(uniform(&stream, draw as u64, 0)), ROWS)?;
+    for draws in context.pieces(0..more) {
+        for draw in draws? {
+            push(&mut chosen, ends.find(uniform(&stream, draw as u64, 0)), ROWS)?;
+        }
     }
     let count = chosen.len();
     chosen.sort_unstable();

@@ -13,6 +13,7 @@
 //! Sums over rows keep their expectation under all three (for the second: Duffield, Lund and Thorup, J. ACM 54, 2007).
 
 use crate::error::{Error, Result};
+use crate::linalg::{exponent_of, times_power_of_two};
 use crate::matrix::{even_blocks, power_of_two_below};
 use crate::memory::{collected, extend, push, zeros};
 use crate::parallel::Context;
@@ -48,6 +49,8 @@ const ROWS: &str = "a sample of rows";
 /// Rows of a block, and those whose numbers are made at once.
 const BLOCK: usize = 1 << 16;
 const CHUNK: usize = 1 << 10;
+/// Exponent of the largest score where others are far below: that of 1e150.
+const HIGH: i32 = 498;
 
 /// Draws about `size` rows by scores that are not negative, not all of them zero.
 pub fn draw(context: &Context, scores: &[f64], size: usize, design: Draw, seed: u64) -> Result<Drawn> {
@@ -55,12 +58,25 @@ pub fn draw(context: &Context, scores: &[f64], size: usize, design: Draw, seed: 
     if positive == 0 {
         return Err(Error::value("scores", "zero everywhere", "a positive score"));
     }
+    let scaled = in_range(scores)?;
+    let scores = scaled.as_deref().unwrap_or(scores);
     match design {
         Draw::Iid => independent(context, scores, size, seed),
         _ if positive <= size => everything(scores, positive),
         Draw::Bernoulli => bernoulli(context, scores, size, seed),
         Draw::Fixed => fixed(context, scores, size, seed),
     }
+}
+
+/// The scores by a power of two, such that neither they nor their reciprocals or ratios to random numbers leave the range
+/// of numbers; `None` where they do not as they are.
+fn in_range(scores: &[f64]) -> Result<Option<Vec<f64>>> {
+    const PLAIN: std::ops::Range<f64> = 1e-150..1e150;
+    if scores.iter().all(|score| *score == 0.0 || PLAIN.contains(score)) {
+        return Ok(None);
+    }
+    let largest = exponent_of(power_of_two_below(scores.iter().copied().fold(0.0, f64::max)));
+    collected(scores.iter().map(|&score| times_power_of_two(score, HIGH - largest)), ROWS).map(Some)
 }
 
 /// Rows of which none is left out.
@@ -99,7 +115,8 @@ fn bernoulli(context: &Context, scores: &[f64], size: usize, seed: u64) -> Resul
 /// c such that min(1, c g) add up to `size`, of more positive scores than that: scores that come to 1 are set apart, and
 /// the rest shares what is left, until no other comes to it.
 pub(crate) fn rate(context: &Context, scores: &[f64], size: f64) -> Result<f64> {
-    let unit = power_of_two_below(scores.iter().copied().fold(0.0, f64::max)).recip();
+    let largest = scores.iter().copied().fold(0.0, f64::max);
+    let unit = 2f64.powi(HIGH) / power_of_two_below(largest);
     let (mut rate, mut apart) = (0.0, 0usize);
     loop {
         let (mut count, mut rest) = (0usize, 0.0);
@@ -248,6 +265,30 @@ mod tests {
             let variance = sums.iter().map(|sum| (sum - mean).powi(2)).sum::<f64>() / 599.0;
             assert!((mean - truth).abs() < 4.0 * (variance / 600.0).sqrt(), "{design:?}: {mean} for {truth}");
         }
+    }
+
+    #[test]
+    fn scores_at_the_ends_of_the_range_draw_as_their_ratios_do() {
+        let context = Context::new(1);
+        for design in [Draw::Bernoulli, Draw::Fixed, Draw::Iid] {
+            let of = |scores: &[f64]| draw(&context, scores, 50, design, 3).unwrap();
+            let plain = of(&[1.0; 200]);
+            for unit in [1e-320, 1e-308, 1e300] {
+                let found = of(&[unit; 200]);
+                assert_eq!((&found.indices, &found.weights), (&plain.indices, &plain.weights));
+            }
+        }
+        // The large ones are certain, and thirty of the others stand for 180.
+        let scores: Vec<f64> = (0..200).map(|i| if i < 20 { 1.0 } else { 1e-312 }).collect();
+        let found = draw(&context, &scores, 50, Draw::Fixed, 3).unwrap();
+        assert!(found.indices[..20].iter().copied().eq(0..20) && found.indices.len() == 50);
+        let sums = (0..200).map(|seed| {
+            let found = draw(&context, &scores, 50, Draw::Fixed, seed).unwrap();
+            found.weights.iter().sum::<f64>()
+        });
+        assert!((sums.sum::<f64>() / 200.0 - 200.0).abs() < 10.0);
+        let found = draw(&context, &scores, 50, Draw::Bernoulli, 3).unwrap();
+        assert!((30..75).contains(&found.indices.len()));
     }
 
     #[test]
