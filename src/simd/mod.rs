@@ -10,7 +10,7 @@
 //! |---|---|
 //! | `lanes` | eight `f64` or sixteen `f32` in registers: what can be done with them |
 //! | `portable`, `x86` | how, on any machine and with AVX2 or AVX-512: the only intrinsics of the library |
-//! | `vector` | [`dot`], [`axpy`], [`sum`], [`norm_sq`], [`widen`] |
+//! | `vector` | [`dot`], [`axpy`], [`rotate`], [`sum`], [`norm_sq`], [`widen`] |
 //! | `elementary` | [`ln_of_each`] and [`exp_of_each`] of many numbers |
 //! | `extended` | [`Extended`]: sums in twice the working precision |
 //! | `residual` | residual and gradient of a least-squares problem in one read of the matrix |
@@ -56,7 +56,7 @@ pub use sparse::{
 use std::sync::LazyLock;
 pub(crate) use transpose::rows_of_columns;
 pub(crate) use vector::{advance, axpy_norm_sq};
-pub use vector::{axpy, dot, norm_sq, sum, widen};
+pub use vector::{axpy, dot, norm_sq, rotate, sum, widen};
 
 /// What the kernels are compiled for, from the narrowest on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

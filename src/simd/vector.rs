@@ -41,6 +41,24 @@ kernel! {
 }
 
 kernel! {
+    /// (x, y) <- (c x + s y, c y - s x). Panics if the lengths differ.
+    pub fn rotate<V>(c: f64, s: f64, x: &mut [f64], y: &mut [f64]) {
+        assert_eq!(x.len(), y.len());
+        let (x, x_head) = x.as_chunks_mut::<8>();
+        let (y, y_head) = y.as_chunks_mut::<8>();
+        let (c, s, back) = (V::splat(c), V::splat(s), V::splat(-s));
+        for (x, y) in x.iter_mut().zip(y) {
+            let (left, right) = (V::load(x), V::load(y));
+            left.mul_add(c, right.mul(s)).store(x);
+            right.mul_add(c, left.mul(back)).store(y);
+        }
+        let (left, right) = (V::load_head(x_head), V::load_head(y_head));
+        left.mul_add(c, right.mul(s)).store_head(x_head);
+        right.mul_add(c, left.mul(back)).store_head(y_head);
+    }
+}
+
+kernel! {
     /// Sum of x_i squared.
     pub fn norm_sq<V, T: Element>(x: &[T]) -> f64 {
         let (x, head) = x.as_chunks::<8>();
@@ -202,6 +220,24 @@ mod tests {
                 assert_eq!(found[direction + k], p[k].mul_add(0.6, g[k]));
             }
             assert!(close(found[1], (0..len).map(|k| (x[k] + found[end + k]).powi(2)).sum()));
+        }
+    }
+
+    #[test]
+    fn rotations_keep_lengths_and_turn_back() {
+        let (c, s) = (0.8, -0.6);
+        let [x, y] = [1, 2].map(|seed| numbers(70, seed));
+        for len in 0..70 {
+            let outcomes = on_every_path(|| {
+                let [mut left, mut right] = [&x, &y].map(|v| v[..len].to_vec());
+                rotate(c, s, &mut left, &mut right);
+                [left, right].concat()
+            });
+            assert!(outcomes.iter().all(|outcome| same_bits(outcome, &outcomes[0])));
+            for k in 0..len {
+                assert!((outcomes[0][k] - (c * x[k] + s * y[k])).abs() < 1e-12);
+                assert!((outcomes[0][len + k] - (c * y[k] - s * x[k])).abs() < 1e-12);
+            }
         }
     }
 
