@@ -158,7 +158,8 @@ def lewis_weights(
     if found["residual"] > tol:
         warn(
             f"Lewis weights are {found['residual']:.1e} from a fixed point after {found['n_passes']} steps, "
-            f"not {tol:.1e}: raise max_iter",
+            f"not {tol:.1e}: raise max_iter or, where that changes nothing, tol, as rounding at the "
+            "condition of A keeps it there",
             AccuracyWarning,
         )
     weights = found["weights"].astype(matrix.dtype, copy=False)
