@@ -95,6 +95,8 @@ class SampleFigures(TypedDict):
     exact: float | None
     found: float | None
     bound: tuple[float, float] | None
+    rounding: float
+    is_cut: bool
 
 @type_check_only
 class RowSampleSolution(SampleFigures):
@@ -117,6 +119,9 @@ class StreamedSample(TypedDict):
     expected_size: float
     rank: int
     exact: float | None
+    rounding: float
+    is_lost: bool
+    is_cut: bool
 
 @type_check_only
 class SensitivityFigure(TypedDict):

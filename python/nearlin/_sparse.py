@@ -8,7 +8,7 @@ import numpy.typing as npt
 from . import _core
 from .exceptions import AllocationError, InvalidInputError, InvalidTypeError, NearlinError, ShapeError
 
-__all__ = ["check_indices", "compressed", "is_sparse", "sparse_dtype"]
+__all__ = ["check_indices", "compressed", "is_sparse", "sparse_dtype", "without_ignored_entries"]
 
 COMPRESSED = ("csr", "csc")
 
@@ -48,6 +48,22 @@ def compressed(A: Any, dtype: np.dtype[Any], name: str) -> Any:
         raise InvalidInputError(
             f"is a malformed {A.format} matrix, expected one that SciPy can convert: {error}", argument=name
         ) from error
+
+
+def without_ignored_entries(A: Any, weights: npt.NDArray[np.float64] | None, name: str = "A") -> Any:
+    """Return a CSR or CSC matrix whose rows of weight zero have zeros for entries that are not finite.
+
+    Products would make NaN of these and the weight. Anything else comes back as it is.
+    """
+    if weights is None or weights.all() or not is_sparse(A):
+        return A
+    check_indices(A, name)
+    if np.isfinite(A.data).all():
+        return A
+    is_ignored = weights == 0.0
+    rows = np.repeat(is_ignored, np.diff(A.indptr)) if A.format == "csr" else is_ignored[A.indices]
+    data = np.where(rows & ~np.isfinite(A.data), A.dtype.type(0), A.data)
+    return type(A)((data, A.indices, A.indptr), shape=A.shape)
 
 
 def sparse_dtype(A: Any, name: str) -> np.dtype[Any]:

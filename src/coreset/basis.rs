@@ -20,6 +20,7 @@ use crate::matrix::{Mat, Products, Real, power_of_two_below};
 use crate::memory::collected;
 use crate::parallel::Context;
 use crate::random::Stream;
+use crate::simd::axpy;
 
 /// Up to this condition the triangle of A'A is as good as another.
 const MILD: f64 = 1e4;
@@ -30,6 +31,9 @@ const DEPENDENT: f64 = 1e-12;
 /// Combinations that are looked at, and steps that take from them what is in the span.
 const PROBES: usize = 4;
 const STEPS: usize = 3;
+/// What part of a row is no rounding outside the range, and how much more than rounding it is.
+const OUTSIDE: f64 = 1e-7;
+const SURELY: f64 = 1e3;
 /// Of the random combinations.
 const PROBE: u8 = 0x70;
 
@@ -39,6 +43,8 @@ pub(crate) struct Basis {
     pub whitener: Mat<f64>,
     /// Whether the condition is no more than [`MILD`].
     pub is_mild: bool,
+    /// This condition, of columns in units near their norms, without what was cut off.
+    pub condition: f64,
 }
 
 impl Basis {
@@ -70,16 +76,45 @@ impl Basis {
         let whitener =
             Mat::from_fn(units.len(), rough.whitener.ncols(), |i, j| units[i] * rough.whitener[(i, j)])?;
         if rough.condition <= MILD {
-            return Ok(Self { whitener, is_mild: true });
+            return Ok(Self { whitener, is_mild: true, condition: rough.condition });
         }
         if let Some(whitener) = mended(context, design, &whitener, &penalty)? {
-            return Ok(Self { whitener, is_mild: false });
+            return Ok(Self { whitener, is_mild: false, condition: rough.condition });
         }
-        let rough = from_qr(context, design, &units, &penalty)?.whitener;
+        let Rough { whitener: rough, condition } = from_qr(context, design, &units, &penalty)?;
         let whitener = Mat::from_fn(units.len(), rough.ncols(), |i, j| units[i] * rough[(i, j)])?;
         let whitener = mended(context, design, &whitener, &penalty)?;
         let lost = || Error::Internal("columns over their triangle are not close to orthonormal".into());
-        Ok(Self { whitener: whitener.ok_or_else(lost)?, is_mild: false })
+        Ok(Self { whitener: whitener.ok_or_else(lost)?, is_mild: false, condition })
+    }
+
+    /// Whether some row has more than rounding outside the range, as a row of 1e20 leaves of others of 1. Random
+    /// combinations of what rows have there are beside such of the rows. Where the range is so ill-conditioned that
+    /// nothing can be told, nothing is.
+    pub fn leaves_out<T: Real>(
+        &self,
+        context: &Context,
+        design: &Design<'_, T>,
+        gram: &Mat<f64>,
+    ) -> Result<bool> {
+        let (n, d) = (design.nrows(), design.ncols());
+        let filled = (0..d).filter(|&j| gram[(j, j)] > 0.0).count();
+        if self.rank() == filled.min(n) {
+            return Ok(false);
+        }
+        let tolerance = OUTSIDE.max(SURELY * self.condition * self.condition * f64::UNIT_ROUNDOFF);
+        let stream = Stream::new(1, 0, PROBE);
+        let size = |j: usize| if gram[(j, j)] > 0.0 { gram[(j, j)].sqrt().recip() } else { 0.0 };
+        let mut probes =
+            Mat::from_fn(d, 2 * PROBES, |j, k| stream.normal(j as u64, (k % PROBES) as u64) * size(j))?;
+        let images = product(gram.as_ref(), probes.as_ref().cols(0..PROBES))?;
+        let inside = product(self.whitener.as_ref().t(), images.as_ref())?;
+        let inside = product(self.whitener.as_ref(), inside.as_ref())?;
+        (0..PROBES).for_each(|k| axpy(-1.0, inside.col(k), probes.col_mut(k)));
+        let mut image = Mat::zeros(n, 2 * PROBES)?;
+        design.rows.product(context, probes.as_ref(), image.as_mut())?;
+        let square = |i: usize, k: usize| (k..k + PROBES).map(|k| image[(i, k)].powi(2)).sum::<f64>();
+        Ok((0..n).any(|i| square(i, 0) > tolerance * tolerance * square(i, PROBES)))
     }
 
     /// r

@@ -14,6 +14,8 @@ use crate::parallel::Context;
 use crate::random::Stream;
 use crate::simd::{axpy, dot, norm_sq};
 
+/// Of the rounding of rows in coordinates in which columns are orthonormal.
+const SAFETY: f64 = 4.0;
 /// What memory is for.
 const DIRECTIONS: &str = "directions of a norm";
 
@@ -27,12 +29,22 @@ const STEPS: usize = 25;
 
 /// The distortion for p = 2, from the rows of S A in such coordinates, one a column.
 pub(crate) fn exact(context: &Context, rows: &Mat<f64>) -> Result<f64> {
-    let (values, _) = spectrum(context, rows)?;
-    Ok(values.iter().map(|value| (value.max(0.0).sqrt() - 1.0).abs()).fold(0.0, f64::max))
+    Ok(distortion_of(&spectrum(context, rows)?.0))
+}
+
+/// That of a sample with these eigenvalues.
+pub(crate) fn distortion_of(values: &[f64]) -> f64 {
+    values.iter().map(|value| (value.max(0.0).sqrt() - 1.0).abs()).fold(0.0, f64::max)
+}
+
+/// What rounding may make of norms, relatively, in such coordinates W of columns which have this condition in units of
+/// their norms.
+pub(crate) fn rounding(whitener: &Mat<f64>, condition: f64) -> f64 {
+    1e-13 + SAFETY * (whitener.nrows() as f64).sqrt() * condition * f64::UNIT_ROUNDOFF
 }
 
 /// Eigenvalues of the Gram matrix of rows, one a column, and its eigenvectors.
-fn spectrum(context: &Context, rows: &Mat<f64>) -> Result<(Vec<f64>, Mat<f64>)> {
+pub(crate) fn spectrum(context: &Context, rows: &Mat<f64>) -> Result<(Vec<f64>, Mat<f64>)> {
     let r = rows.nrows();
     let mut gram = Mat::zeros(r, r)?;
     syrk(gram.as_mut(), false, rows.as_ref().t(), 1.0);

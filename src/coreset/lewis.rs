@@ -79,7 +79,7 @@ pub(crate) fn lewis_of<T: Real>(
     basis: Basis,
     params: &LewisParams,
 ) -> Result<(Lewis, Basis)> {
-    let Basis { mut whitener, is_mild } = basis;
+    let Basis { mut whitener, is_mild, condition } = basis;
     let (n, rank, step) = (design.nrows(), whitener.ncols(), Step::new(params.p, design.nrows()));
     let start = (rank as f64 / n as f64).ln();
     let mut logs = filled(start, n, WEIGHTS)?;
@@ -101,7 +101,7 @@ pub(crate) fn lewis_of<T: Real>(
     }
     let mut weights = Buffer::zeros(n, WEIGHTS)?;
     weights.iter_mut().zip(&logs).for_each(|(weight, log)| *weight = log.exp().min(1.0));
-    Ok((Lewis { weights, passes, residual, rank }, Basis { whitener, is_mild }))
+    Ok((Lewis { weights, passes, residual, rank }, Basis { whitener, is_mild, condition }))
 }
 
 fn over_triangle(whitener: &Mat<f64>, gram: &Mat<f64>) -> Result<Mat<f64>> {

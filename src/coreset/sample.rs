@@ -3,8 +3,8 @@
 use super::basis::Basis;
 use super::design::{Design, by_rows};
 use super::determinantal::determinantal;
-use super::distortion::{Search, exact, measured, net_bound, rows_of_sample};
-use super::draw::{Draw, Drawn, draw};
+use super::distortion::{Search, exact, measured, net_bound, rounding, rows_of_sample};
+use super::draw::{Draw, Drawn, draw, rate};
 use super::leverage::root_leverages;
 use super::lewis::{LewisParams, lewis_of};
 use super::sensitivity::{Measure, REFERENCE};
@@ -98,6 +98,10 @@ pub struct Sample {
     pub found: Option<f64>,
     /// What a net proves, and with what probability.
     pub bound: Option<(f64, f64)>,
+    /// What rounding may have made of the distortion.
+    pub rounding: f64,
+    /// Whether directions were cut off that are more than rounding in some row.
+    pub is_cut: bool,
 }
 
 /// c with a distortion of c sqrt(d / m) in samples of m rows, for some p: measured on Gaussian rows; for p = 2 the edge of
@@ -149,6 +153,8 @@ pub fn sample_rows<T: Real>(
             Size::Rank => rank,
             Size::Distortion(eps) => practical_size(params.p, rank, eps).max(rank),
         };
+        let rounding = rounding(&basis.whitener, basis.condition);
+        let is_cut = basis.leaves_out(context, &design, &gram)?;
         let Scored { mut scores, whitener, are_sensitivities } =
             scored(context, &design, basis, given, params)?;
         if let Some(weights) = weights {
@@ -162,15 +168,25 @@ pub fn sample_rows<T: Real>(
             Plan::Scores(design) => draw(context, &scores, size, design, params.seed)?,
             plan => together(context, &design, &whitener, plan, size, params.seed)?,
         };
-        let mut sample =
-            Sample { drawn: Drawn::default(), scores, rank, exact: None, found: None, bound: None };
+        let mut sample = Sample {
+            drawn: Drawn::default(),
+            scores,
+            rank,
+            exact: None,
+            found: None,
+            bound: None,
+            rounding,
+            is_cut,
+        };
         certify(context, &design, &whitener, &drawn, params, &mut sample)?;
         if are_sensitivities && params.design == Plan::Scores(Draw::Bernoulli) {
-            let shares = drawn.indices.iter().zip(&drawn.weights).filter(|(_, weight)| **weight > 1.0);
-            let alpha = shares.map(|(&i, weight)| sample.scores[i] * weight).fold(0.0, f64::max);
-            sample.bound = Some(match alpha {
-                0.0 => (0.0, 1.0),
-                alpha => (net_bound(alpha, rank, params.p, DELTA), 1.0 - DELTA),
+            let positive = sample.scores.iter().filter(|&&score| score > 0.0).count();
+            sample.bound = Some(if positive <= size {
+                (0.0, 1.0)
+            } else {
+                // Rows that are not certain have shares of their sensitivities over this, drawn or not.
+                let alpha = rate(context, &sample.scores, size as f64)?.recip();
+                (net_bound(alpha, rank, params.p, DELTA), 1.0 - DELTA)
             });
         }
         if let Some(weights) = weights {
@@ -229,7 +245,12 @@ fn scored<T: Real>(
             let given = given.ok_or_else(|| Error::Internal("no scores were given".into()))?;
             Ok(plain(Buffer::copy_of(given, SAMPLE)?, whitener))
         }
-        Rule::Uniform => Ok(plain(Buffer::copy_of(&filled(1.0, n, SAMPLE)?, SAMPLE)?, whitener)),
+        Rule::Uniform => {
+            // Ones, but for rows of zeros.
+            let mut scores = design.squared_norms(context, &basis.whitener, basis.is_mild)?;
+            scores.iter_mut().for_each(|score| *score = f64::from(*score > 0.0));
+            Ok(plain(scores, whitener))
+        }
         Rule::Leverage => Ok(Scored { are_sensitivities: p == 2.0, ..plain(leverages(&basis)?, whitener) }),
         Rule::RootLeverage => {
             let mut scores = leverages(&basis)?;
@@ -249,7 +270,8 @@ fn scored<T: Real>(
             let mut scores = lewis.weights;
             let mut are_sensitivities = false;
             if matches!(rule, Rule::Sensitivity | Rule::LeverageSensitivity) {
-                (scores, are_sensitivities) = sensitivities(context, design, &whitener, &scores, params)?;
+                (scores, are_sensitivities) =
+                    sensitivities(context, design, &whitener, close.condition, &scores, params)?;
             }
             if let Some(flat) = flat {
                 let (sum, share) = match rule {
@@ -271,10 +293,12 @@ fn sensitivities<T: Real>(
     context: &Context,
     design: &Design<'_, T>,
     whitener: &Mat<f64>,
+    condition: f64,
     lewis: &[f64],
     params: &SampleParams,
 ) -> Result<(Buffer<f64>, bool)> {
-    let measure = Measure::new(context, design, whitener.copy()?, lewis, params.p, REFERENCE, params.seed)?;
+    let measure =
+        Measure::new(context, design, whitener.copy()?, condition, lewis, params.p, REFERENCE, params.seed)?;
     let bounds = measure.bounds(context, design, &collected(0..design.nrows(), SAMPLE)?, 0.03)?;
     Ok((Buffer::copy_of(&bounds.upper, SAMPLE)?, measure.is_exact))
 }

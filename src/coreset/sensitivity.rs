@@ -10,7 +10,7 @@
 
 use super::basis::Basis;
 use super::design::{Design, by_rows};
-use super::distortion::rows_of_sample;
+use super::distortion::{rounding, rows_of_sample};
 use super::draw::{Draw, draw, for_numbers};
 use super::lewis::{LewisParams, lewis_of};
 use crate::error::{Error, Result};
@@ -94,9 +94,9 @@ pub fn total_sensitivity<T: Real>(
             let rank = basis.rank() as f64;
             return Ok(Figure { estimate: rank, lower: rank, upper: rank, measured: 0, is_exact: true });
         }
+        let leverages = design.squared_norms(context, &basis.whitener, basis.is_mild)?;
         let (lewis, measure) = Measure::with_lewis(context, &design, basis, p, REFERENCE, seed)?;
         let positive = lewis.iter().filter(|&&weight| weight > 0.0).count();
-        let total: f64 = lewis.iter().sum();
         if positive <= size {
             let rows = collected((0..lewis.len()).filter(|&i| lewis[i] > 0.0), BOUNDS)?;
             let bounds = measure.bounds(context, &design, &rows, 0.03)?;
@@ -104,10 +104,12 @@ pub fn total_sensitivity<T: Real>(
             let estimate = 0.5 * (lower + upper);
             return Ok(Figure { estimate, lower, upper, measured: rows.len(), is_exact: measure.is_exact });
         }
-        let drawn = draw_numbers(context, &lewis, size, seed)?;
+        let scores = scores_of_draws(&lewis, &leverages, p, measure.whitener.ncols(), positive)?;
+        let total: f64 = scores.iter().sum();
+        let drawn = draw_numbers(context, &scores, size, seed)?;
         let bounds = measure.bounds(context, &design, &drawn, 0.03)?;
         let shares = |bounds: &[f64]| {
-            let shares = drawn.iter().zip(bounds).map(|(&i, bound)| total * bound / lewis[i]);
+            let shares = drawn.iter().zip(bounds).map(|(&i, bound)| total * bound / scores[i]);
             let shares = collected(shares, BOUNDS)?;
             let mean = shares.iter().sum::<f64>() / size as f64;
             let square = shares.iter().map(|share| (share - mean).powi(2)).sum::<f64>();
@@ -122,6 +124,20 @@ pub fn total_sensitivity<T: Real>(
             is_exact: measure.is_exact,
         })
     })
+}
+
+/// What rows are drawn by for the sum: Lewis weights over theirs, and, for p > 2, the least of what is known to bound
+/// sensitivities, over theirs: d^(p/2 - 1) w and, by Hölder's inequality, n^(p/2 - 1) t^(p/2) for leverages t of n rows.
+fn scores_of_draws(lewis: &[f64], leverages: &[f64], p: f64, r: usize, n: usize) -> Result<Vec<f64>> {
+    let power = (0.5 * p - 1.0).max(0.0);
+    let (factor, leverage_factor) = ((r as f64).powf(power) * LEWIS_SLACK, (n as f64).powf(power));
+    let most = |(lewis, leverage): (&f64, &f64)| {
+        let by_leverage = if p > 2.0 { leverage_factor * leverage.powf(0.5 * p) } else { 1.0 };
+        (factor * lewis).min(by_leverage).min(1.0)
+    };
+    let most = collected(lewis.iter().zip(leverages).map(most), BOUNDS)?;
+    let (all, all_most) = (lewis.iter().sum::<f64>(), most.iter().sum::<f64>());
+    collected(lewis.iter().zip(&most).map(|(lewis, most)| lewis / all + most / all_most), BOUNDS)
 }
 
 /// Numbers of rows, drawn with replacement.
@@ -178,6 +194,8 @@ const LEWIS_SLACK: f64 = 1.2;
 pub(crate) struct Measure {
     reference: Reference,
     whitener: Mat<f64>,
+    /// What rounding may make of norms in these coordinates.
+    rounding: f64,
     /// Whether by all rows.
     pub is_exact: bool,
 }
@@ -192,10 +210,10 @@ impl Measure {
         most: usize,
         seed: u64,
     ) -> Result<(Buffer<f64>, Self)> {
-        let whitener = basis.whitener.copy()?;
+        let (whitener, condition) = (basis.whitener.copy()?, basis.condition);
         let params = LewisParams { p, tolerance: 0.05, max_iter: 60 };
         let lewis = lewis_of(context, design, basis, &params)?.0.weights;
-        let measure = Self::new(context, design, whitener, &lewis, p, most, seed)?;
+        let measure = Self::new(context, design, whitener, condition, &lewis, p, most, seed)?;
         Ok((lewis, measure))
     }
 
@@ -204,16 +222,22 @@ impl Measure {
         context: &Context,
         design: &Design<'_, T>,
         whitener: Mat<f64>,
+        condition: f64,
         lewis: &[f64],
         p: f64,
         most: usize,
         seed: u64,
     ) -> Result<Self> {
-        let (n, r) = (design.nrows(), whitener.ncols());
+        let (n, r, rounding) = (design.nrows(), whitener.ncols(), rounding(&whitener, condition));
         if n <= most {
             let mut rows = Mat::zeros(n, r)?;
             design.rows.product(context, whitener.as_ref(), rows.as_mut())?;
-            return Ok(Self { reference: Reference::new(rows, lewis, p)?, whitener, is_exact: true });
+            return Ok(Self {
+                reference: Reference::new(rows, lewis, p)?,
+                whitener,
+                rounding,
+                is_exact: true,
+            });
         }
         let drawn = draw(context, lewis, most.max(20 * r), Draw::Fixed, seed ^ u64::MAX)?;
         let rows = rows_of_sample(context, design, &whitener, &drawn.indices, &drawn.weights, p)?;
@@ -225,13 +249,17 @@ impl Measure {
         let weights = collected(weights, BOUNDS)?;
         let rows = product(rows.as_ref().t(), inverse.as_ref())?;
         let whitener = product(whitener.as_ref(), inverse.as_ref())?;
-        Ok(Self { reference: Reference::new(rows, &weights, p)?, whitener, is_exact: false })
+        Ok(Self { reference: Reference::new(rows, &weights, p)?, whitener, rounding, is_exact: false })
     }
 
     /// Bounds for any rows, one a column.
     pub fn bounds_of(&self, context: &Context, rows: &Mat<f64>, rtol: f64) -> Result<Bounds> {
         let targets = product(self.whitener.as_ref().t(), rows.as_ref())?;
-        self.reference.bounds(context, &targets, rtol)
+        let mut bounds = self.reference.bounds(context, &targets, rtol)?;
+        let slack = (1.0 + self.rounding).powf(self.reference.p);
+        bounds.lower.iter_mut().for_each(|lower| *lower /= slack);
+        bounds.upper.iter_mut().for_each(|upper| *upper = (*upper * slack).min(1.0));
+        Ok(bounds)
     }
 
     /// Bounds for rows by their numbers.

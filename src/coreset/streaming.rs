@@ -1,7 +1,7 @@
 //! A sample of a stream of rows, read once: exactly that which would have been drawn from all rows at once.
 //!
-//! Kept are A'A, and the rows whose permanent number u_i is below c g_i, for the score g_i = t_i^h that row i has among the
-//! rows so far and a rate c. As rows come, A'A grows and t_i = max (a_i x)^2 / |A x|^2 falls; c falls too; so that a row
+//! Kept are the triangle R of A, to which every row is rotated, and the rows whose permanent number u_i is below c g_i, for the score g_i = t_i^h that row i has among the
+//! rows so far and a rate c. As rows come, R grows and t_i = max (a_i x)^2 / |A x|^2 falls; c falls too; so that a row
 //! that is left out once would be left out in the end. What is left is the sample that the final scores and rate give,
 //! whatever the order of the rows, the blocks in which they came, and the parts that were merged, but for rounding.
 //!
@@ -9,21 +9,22 @@
 //! powers h = p / 2, which add up to no more: m rows at most are to be expected, whatever comes. Samples by Lewis weights
 //! are drawn in the end from such a one of four times as many rows.
 //!
-//! Below full rank t_i is measured on the range of A'A, where all rows so far lie: to count it as 1 would empty the sample,
-//! or make it a uniform one.
+//! Below full rank t_i is measured on the range of R, where all rows so far lie: to count it as 1 would empty the sample,
+//! or make it a uniform one. Rows that have more than rounding outside it, as a row of 1e20 leaves of others of 1, make the
+//! sample one that nothing is certified of.
 
 use super::basis::Basis;
 use super::design::Design;
-use super::distortion::exact;
+use super::distortion::{distortion_of, rounding, spectrum};
 use super::draw::{Draw, PERMANENT, draw, uniform};
 use super::lewis::{LewisParams, lewis_of};
 use crate::error::{Error, Result};
-use crate::linalg::{eigh_apart, exponent_of, product, times_power_of_two};
-use crate::matrix::{Cover, Mat, Matrix, Rows, power_of_two_below};
+use crate::linalg::{cut_off, exponent_of, product, rank_of, svd_apart, times_power_of_two};
+use crate::matrix::{Cover, Mat, Matrix, Real, Rows, power_of_two_below};
 use crate::memory::{collected, copied, extend, filled, push, zeros};
 use crate::parallel::Context;
 use crate::random::Stream;
-use crate::simd::{axpy, norm_sq};
+use crate::simd::{norm_sq, rotate};
 use crate::state;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -52,11 +53,13 @@ pub struct CoresetStream {
     cover: Cover,
     /// Rows so far that count.
     count: u64,
-    /// Exponents of the units of columns; in these the lower triangle of A'A, column after column.
+    /// Exponents of the units of columns; in these R, row after row.
     units: Vec<i32>,
-    gram: Vec<f64>,
+    triangle: Vec<f64>,
     /// The largest rank so far.
     rank: usize,
+    /// Whether a row had more than rounding outside the range that R had when it was looked at.
+    is_cut: bool,
     kept: KeptRows,
     /// How many may be kept until they are looked through.
     capacity: usize,
@@ -100,6 +103,12 @@ pub struct Streamed {
     pub rank: usize,
     /// The distortion, for p = 2.
     pub distortion: Option<f64>,
+    /// What rounding may have made of it.
+    pub rounding: f64,
+    /// Whether rows are of a lower rank than all rows.
+    pub is_lost: bool,
+    /// Whether directions were cut off that are more than rounding in some row.
+    pub is_cut: bool,
 }
 
 const KIND: &str = "coreset";
@@ -110,8 +119,13 @@ const STREAM: &str = "a sample of a stream";
 const OVERSAMPLING: usize = 4;
 /// Fewest rows that are looked through at once.
 const FEWEST: usize = 1024;
-/// Eigenvalues of A'A with columns in units of their norms, below which relative to the largest nothing is but rounding.
-const CUT: f64 = 1e-10;
+/// What a random walk of the rounding of so many rotations as there are rows comes to, with what makes it sure.
+const WALK: f64 = 4.0;
+/// What part of a row is no rounding outside the range, and how much more than rounding it is.
+const OUTSIDE: f64 = 1e-8;
+const SURELY: f64 = 1e3;
+/// Eigenvalue of the sample in coordinates where all rows have ones, below which a direction is lost.
+const LOST: f64 = 1e-10;
 /// Of a unit of a column that is zero so far.
 const NONE: i32 = i32::MIN;
 /// Most columns of a state, whose square is a number.
@@ -127,8 +141,9 @@ impl CoresetStream {
             cover: Cover::default(),
             count: 0,
             units: Vec::new(),
-            gram: Vec::new(),
+            triangle: Vec::new(),
             rank: 0,
+            is_cut: false,
             kept: KeptRows::default(),
             capacity,
         }
@@ -157,8 +172,9 @@ impl CoresetStream {
             cover: self.cover.copy()?,
             count: self.count,
             units: copied(&self.units, STREAM)?,
-            gram: copied(&self.gram, STREAM)?,
+            triangle: copied(&self.triangle, STREAM)?,
             rank: self.rank,
+            is_cut: self.is_cut,
             kept: self.kept.copy()?,
             capacity: self.capacity,
         })
@@ -184,7 +200,9 @@ impl CoresetStream {
             let tile = rows.tile(start..rows.nrows().min(start + TILE), 0..shape.width, &mut buffer)?;
             for i in 0..tile.nrows() {
                 let weight = weights.map_or(1.0, |weights| weights[start + i]);
-                if let Some(at) = tile.stored_row(i).iter().position(|value| !value.is_finite()) {
+                if weight > 0.0
+                    && let Some(at) = tile.stored_row(i).iter().position(|value| !value.is_finite())
+                {
                     let value = tile.stored_row(i)[at];
                     return Err(Error::non_finite("A", value, format!("[{}, {at}]", start + i)));
                 }
@@ -204,10 +222,14 @@ impl CoresetStream {
                 };
                 Err(Error::shape("A", words(shape), format!("{}, as the first block has", words(known))))
             }
-            Some(_) => Ok(()),
+            Some(known) => {
+                // One block in double precision is enough for rows to be told in it.
+                self.shape = Some(StreamedShape { single: known.single && shape.single, ..known });
+                Ok(())
+            }
             None => {
                 self.units = filled(NONE, shape.width, STREAM)?;
-                self.gram = zeros(shape.width * shape.width, STREAM)?;
+                self.triangle = zeros(shape.width * shape.width, STREAM)?;
                 self.shape = Some(shape);
                 Ok(())
             }
@@ -223,17 +245,19 @@ impl CoresetStream {
         weight: f64,
         scaled: &mut [f64],
     ) -> Result<()> {
-        let (d, root) = (row.len(), weight.powf(self.params.p.recip()));
+        let root = weight.powf(self.params.p.recip());
         for (j, &value) in row.iter().enumerate() {
             let value = value * root;
             if !value.is_finite() {
-                return Err(Error::value("sample_weight", weight, "one that leaves the rows finite"));
+                return Err(Error::value(
+                    "sample_weight",
+                    format!("{weight:e}"),
+                    "one that leaves the rows finite",
+                ));
             }
             scaled[j] = if value == 0.0 { 0.0 } else { self.in_units(j, value) };
         }
-        for j in (0..d).filter(|&j| scaled[j] != 0.0) {
-            axpy(scaled[j], &scaled[j..], &mut self.gram[j * d + j..(j + 1) * d]);
-        }
+        self.rotate_in(scaled);
         self.count += 1;
         push(&mut self.kept.numbers, number, STREAM)?;
         push(&mut self.kept.weights, weight, STREAM)?;
@@ -242,6 +266,21 @@ impl CoresetStream {
             self.look_through(context)?;
         }
         Ok(())
+    }
+
+    /// Rotates a row, in units of columns, into R.
+    fn rotate_in(&mut self, row: &mut [f64]) {
+        let d = row.len();
+        for j in 0..d {
+            if row[j] == 0.0 {
+                continue;
+            }
+            let (x, y) = (self.triangle[j * d + j], row[j]);
+            let (large, small) = if x > y.abs() { (x, y) } else { (y, x) };
+            let length = large.abs() * (1.0 + (small / large).powi(2)).sqrt();
+            rotate(x / length, y / length, &mut self.triangle[j * d + j..(j + 1) * d], &mut row[j..]);
+            self.triangle[j * d + j] = length;
+        }
     }
 
     /// A number that is not zero in units of its column, which are raised if it is large.
@@ -255,44 +294,46 @@ impl CoresetStream {
         times_power_of_two(value, -self.units[j])
     }
 
-    /// Divides column j, and the row, of A'A by a power of two.
+    /// Divides column j of R by a power of two.
     fn rescale(&mut self, j: usize, exponent: i32) {
         let d = self.units.len();
         if exponent != 0 {
             (0..=j).for_each(|i| {
-                let entry = &mut self.gram[i * d + j];
-                *entry = times_power_of_two(*entry, if i == j { -2 * exponent } else { -exponent });
-            });
-            (j + 1..d).for_each(|i| {
-                let entry = &mut self.gram[j * d + i];
+                let entry = &mut self.triangle[i * d + j];
                 *entry = times_power_of_two(*entry, -exponent);
             });
         }
     }
 
     /// Coordinates of rows in units of columns, in which all rows so far have orthonormal columns.
-    fn whitener(&self, context: &Context) -> Result<Mat<f64>> {
+    fn whitener(&self, context: &Context) -> Result<Coordinates> {
         let d = self.units.len();
-        let root = |j: usize| self.gram[j * d + j].sqrt();
-        let roots = collected((0..d).map(|j| if root(j) > 0.0 { root(j).recip() } else { 0.0 }), STREAM)?;
-        let entry = |i: usize, j: usize| self.gram[i.min(j) * d + i.max(j)] * roots[i] * roots[j];
-        let (values, vectors) = eigh_apart(context, Mat::from_fn(d, d, entry)?)?;
-        let largest = values.iter().copied().fold(0.0, f64::max);
-        let seen = collected((0..d).filter(|&k| values[k] > CUT * largest), STREAM)?;
-        Mat::from_fn(d, seen.len(), |i, k| roots[i] * vectors[(i, seen[k])] / values[seen[k]].sqrt())
+        let entry = |i: usize, j: usize| if i <= j { self.triangle[i * d + j] } else { 0.0 };
+        let norm = |j: usize| (0..=j).map(|i| entry(i, j).powi(2)).sum::<f64>().sqrt();
+        let norms = collected((0..d).map(norm), STREAM)?;
+        let inverse = |j: usize| if norms[j] > 0.0 { norms[j].recip() } else { 0.0 };
+        let svd = svd_apart(context, Mat::from_fn(d, d, |i, j| entry(i, j) * inverse(j))?)?;
+        let filled = norms.iter().filter(|&&norm| norm > 0.0).count();
+        let is_single = self.shape.is_some_and(|shape| shape.single);
+        let roundoff = if is_single { f32::UNIT_ROUNDOFF } else { f64::UNIT_ROUNDOFF };
+        let walk = WALK * (self.count as f64).sqrt() * f64::UNIT_ROUNDOFF;
+        let rank = rank_of(&svd.s[..filled], cut_off(d, d, roundoff).max(walk));
+        let whitener = Mat::from_fn(d, rank, |i, k| inverse(i) * svd.v[(i, k)] / svd.s[k])?;
+        let inside = Mat::from_fn(d, rank, |i, k| norms[i] * svd.v[(i, k)] * svd.s[k])?;
+        let condition = if rank == 0 { 1.0 } else { svd.s[0] / svd.s[rank - 1] };
+        Ok(Coordinates { whitener, inside, norms, condition, is_full: rank == filled })
     }
 
-    /// The rows that are kept, in these coordinates, one a column.
-    fn whitened(&self, whitener: &Mat<f64>) -> Result<Mat<f64>> {
+    /// The rows that are kept, in units of columns, one a column.
+    fn in_units_of_columns(&self) -> Result<Mat<f64>> {
         let d = self.units.len();
-        let rows = Mat::from_fn(d, self.kept.numbers.len(), |j, i| {
+        Mat::from_fn(d, self.kept.numbers.len(), |j, i| {
             let root = self.kept.weights[i].powf(self.params.p.recip());
             times_power_of_two(
                 self.kept.values[i * d + j] * root,
                 if self.units[j] == NONE { 0 } else { -self.units[j] },
             )
-        })?;
-        product(whitener.as_ref().t(), rows.as_ref())
+        })
     }
 
     fn rate(&self) -> f64 {
@@ -302,9 +343,13 @@ impl CoresetStream {
 
     /// Leaves out the rows whose numbers are above their shares, and gives the shares and scores of the others.
     fn look_through(&mut self, context: &Context) -> Result<(Vec<f64>, Vec<f64>)> {
-        let whitener = self.whitener(context)?;
-        self.rank = self.rank.max(whitener.ncols());
-        let (whitened, rate, stream) = (self.whitened(&whitener)?, self.rate(), self.stream());
+        let range = self.whitener(context)?;
+        let rank = range.whitener.ncols();
+        let (rows, stream) = (self.in_units_of_columns()?, self.stream());
+        let whitened = product(range.whitener.as_ref().t(), rows.as_ref())?;
+        self.is_cut |= rank < self.rank || range.leaves_out(&rows, &whitened)?;
+        self.rank = self.rank.max(rank);
+        let rate = self.rate();
         let (mut shares, mut scores, mut chosen) = (Vec::new(), Vec::new(), Vec::new());
         for (i, &number) in self.kept.numbers.iter().enumerate() {
             let score = norm_sq(whitened.col(i)).min(1.0).powf(self.params.h);
@@ -345,7 +390,8 @@ impl CoresetStream {
                 stream.units[j] = unit;
             }
         }
-        both.gram.iter_mut().zip(&theirs.gram).for_each(|(sum, entry)| *sum += entry);
+        theirs.triangle.chunks_mut(shape.width).for_each(|row| both.rotate_in(row));
+        both.is_cut |= theirs.is_cut;
         both.count += theirs.count;
         both.rank = both.rank.max(theirs.rank);
         both.kept.join(theirs.kept, shape.width)?;
@@ -358,33 +404,52 @@ impl CoresetStream {
     /// The sample of the rows so far.
     pub fn result(&self, context: &Context) -> Result<Streamed> {
         let mut last = self.copy()?;
-        if last.gram.iter().all(|&entry| entry == 0.0) {
+        if last.triangle.iter().all(|&entry| entry == 0.0) {
             let found = if last.count == 0 { "without rows" } else { "of rows of zeros" };
             return Err(Error::value("A", found, "a row that is not zero"));
         }
         let (shares, scores) = last.look_through(context)?;
         let (d, m) = (last.units.len(), last.kept.numbers.len());
+        let range = last.whitener(context)?;
+        if last.params.size < range.whitener.ncols() {
+            let expected = format!("at least {}, the rank of A", range.whitener.ncols());
+            return Err(Error::value("size", last.params.size, expected));
+        }
         let weights = last.kept.weights.iter().zip(&shares).map(|(weight, share)| weight / share);
         let rows = Mat::from_fn(d, m, |j, i| last.kept.values[i * d + j])?;
+        let mut whitened = product(range.whitener.as_ref().t(), last.in_units_of_columns()?.as_ref())?;
+        for (i, share) in shares.iter().enumerate() {
+            whitened.col_mut(i).iter_mut().for_each(|entry| *entry /= share.sqrt());
+        }
         let mut streamed = Streamed {
             indices: copied(&last.kept.numbers, STREAM)?,
             weights: collected(weights, STREAM)?,
+            expected: last.expected(&scores),
             scores,
             rows,
-            expected: wanted(&last.params) as f64,
-            rank: last.rank,
+            rank: range.whitener.ncols(),
             distortion: None,
+            rounding: rounding(&range.whitener, range.condition),
+            is_lost: false,
+            is_cut: last.is_cut,
         };
         if last.params.by_lewis {
-            streamed.draw_by_lewis(context, &last.params)?;
-        } else if last.params.p == 2.0 {
-            let mut whitened = last.whitened(&last.whitener(context)?)?;
-            for (i, share) in shares.iter().enumerate() {
-                whitened.col_mut(i).iter_mut().for_each(|entry| *entry /= share.sqrt());
-            }
-            streamed.distortion = Some(exact(context, &whitened)?);
+            let chosen = streamed.draw_by_lewis(context, &last.params)?;
+            whitened = Mat::from_fn(whitened.nrows(), chosen.len(), |k, i| whitened[(k, chosen[i])])?;
+        }
+        let (values, _) = spectrum(context, &whitened)?;
+        streamed.is_lost = !values.iter().all(|&value| value > LOST);
+        if last.params.p == 2.0 {
+            streamed.distortion = Some(distortion_of(&values));
         }
         Ok(streamed)
+    }
+
+    /// Rows to be expected: leverages add up to the rank, but those of shares of one are no more rows for it.
+    fn expected(&self, scores: &[f64]) -> f64 {
+        let (size, rate) = (wanted(&self.params) as f64, self.rate());
+        let above = scores.iter().map(|score| (rate * score - 1.0).max(0.0)).sum::<f64>();
+        if self.params.h == 1.0 { size - above } else { size }
     }
 
     /// How many bytes [`CoresetStream::write`] fills.
@@ -422,8 +487,8 @@ impl CoresetStream {
             && m as u64 <= self.count
             && self.units.len() == d
             && self.units.iter().all(|&unit| unit == NONE || (-1100..=1100).contains(&unit))
-            && Some(self.gram.len()) == d.checked_mul(d)
-            && finite(&self.gram)
+            && Some(self.triangle.len()) == d.checked_mul(d)
+            && finite(&self.triangle)
             && self.rank <= d
             && kept.weights.len() == m
             && kept.weights.iter().all(|&weight| weight > 0.0 && weight.is_finite())
@@ -431,6 +496,39 @@ impl CoresetStream {
             && finite(&kept.values)
             && kept.numbers.iter().all(|number| self.cover.count(&(*number..number.saturating_add(1))) == 1)
             && (FEWEST..=8 * MOST).contains(&self.capacity)
+    }
+}
+
+/// The range of the rows so far, in units of columns.
+struct Coordinates {
+    /// Rows times this have orthonormal columns.
+    whitener: Mat<f64>,
+    /// What makes of these what rows have in the range.
+    inside: Mat<f64>,
+    /// Of columns.
+    norms: Vec<f64>,
+    /// Of columns in units of their norms, without what was cut off.
+    condition: f64,
+    /// Whether nothing was cut off but columns of zeros.
+    is_full: bool,
+}
+
+impl Coordinates {
+    /// Whether some row, one a column, has more than rounding outside the range. Where that is so ill-conditioned that
+    /// nothing could be told, nothing is.
+    fn leaves_out(&self, rows: &Mat<f64>, whitened: &Mat<f64>) -> Result<bool> {
+        if self.is_full {
+            return Ok(false);
+        }
+        let tolerance = OUTSIDE.max(SURELY * self.condition * f64::UNIT_ROUNDOFF);
+        let inside = product(self.inside.as_ref(), whitened.as_ref())?;
+        let share = |j: usize, value: f64| if value == 0.0 { 0.0 } else { (value / self.norms[j]).powi(2) };
+        Ok((0..rows.ncols()).any(|i| {
+            let (row, inside) = (rows.col(i), inside.col(i));
+            let size: f64 = row.iter().enumerate().map(|(j, &value)| share(j, value)).sum();
+            let outside = row.iter().zip(inside).enumerate().map(|(j, (row, inside))| share(j, row - inside));
+            outside.sum::<f64>() > tolerance * tolerance * size
+        }))
     }
 }
 
@@ -477,8 +575,8 @@ impl KeptRows {
 }
 
 impl Streamed {
-    /// Draws some of the rows by the Lewis weights that they have with their weights.
-    fn draw_by_lewis(&mut self, context: &Context, params: &StreamParams) -> Result<()> {
+    /// Draws some of the rows by the Lewis weights that they have with their weights; gives which.
+    fn draw_by_lewis(&mut self, context: &Context, params: &StreamParams) -> Result<Vec<usize>> {
         let matrix = Matrix::Dense(self.rows.as_ref().t());
         let (design, gram) = Design::new(context, matrix, Some(&self.weights), params.p)?;
         let basis = Basis::new(context, &design, &gram, 0.0)?;
@@ -492,7 +590,7 @@ impl Streamed {
         self.scores = collected(chosen.iter().map(|&i| lewis.weights[i]), STREAM)?;
         self.indices = collected(chosen.iter().map(|&i| self.indices[i]), STREAM)?;
         (self.weights, self.expected) = (weights, drawn.expected);
-        Ok(())
+        Ok(drawn.indices)
     }
 }
 
@@ -573,7 +671,7 @@ mod tests {
         assert!(good().makes_sense() && CoresetStream::new(PARAMS).makes_sense());
         let spoil: [fn(&mut CoresetStream); 8] = [
             |stream| stream.rank = 6,
-            |stream| stream.gram[3] = f64::NAN,
+            |stream| stream.triangle[3] = f64::NAN,
             |stream| stream.units.truncate(4),
             |stream| stream.kept.numbers[0] = 1 << 40,
             |stream| stream.kept.weights[0] = -1.0,

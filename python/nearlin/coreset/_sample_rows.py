@@ -14,7 +14,7 @@ from nearlin._certificate import Certificate
 from nearlin._config import Progress, resolve_progress, resolve_threads
 from nearlin._frames import column_names, naming_columns
 from nearlin._listing import listing
-from nearlin._sparse import is_sparse
+from nearlin._sparse import is_sparse, without_ignored_entries
 from nearlin._validation import (
     LARGEST,
     Float,
@@ -28,13 +28,14 @@ from nearlin._validation import (
     check_finite,
     check_int,
     check_real,
+    copying,
 )
 from nearlin._warn import warn
 from nearlin.exceptions import GuaranteeWarning, InvalidInputError, ShapeError
 
 from ._lewis_weights import LARGEST_POWER
 
-__all__ = ["RULES", "RowSample", "certificate_of", "sample_rows", "with_targets"]
+__all__ = ["RULES", "RowSample", "certificate_of", "sample_rows", "warn_of", "with_targets"]
 
 RULES = (
     "auto",
@@ -49,7 +50,13 @@ RULES = (
 DESIGNS = ("bernoulli", "fixed", "iid", "dpp", "volume")
 TOGETHER = ("dpp", "volume")
 """Designs that draw rows together, by the projection onto the columns."""
-QUANTITY = "distortion of |A x|_{p:g}"
+QUANTITY = "distortion of |A x|_{p}"
+LOST = 1.0 - 1e-5
+"""From this distortion on, a direction is lost: singular values below are roots of rounding."""
+CUT = (
+    "directions in which rows have parts beside others that are larger by more than the precision were cut "
+    "off, and the sample may not have them: scale or remove such rows"
+)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -192,7 +199,8 @@ class RowSample:
         """
         if n is not None:
             self._check_rows(check_int(n, "n"), "n")
-        weights = np.zeros(self.n_rows)
+        with copying("the weights of all rows"):
+            weights = np.zeros(self.n_rows)
         weights[self.indices] = self.weights
         return weights
 
@@ -202,11 +210,17 @@ class RowSample:
             [
                 f"{len(self.indices)} of {self.n_rows} rows by {self.rule} scores ({self.design}; "
                 f"{self.expected_size:.6g} were to be expected), for p = {self.p:g} and rank {self.rank}",
-                f"weights from {self.weights.min():.4g} to {self.weights.max():.4g}, "
-                f"{int((self.weights == 1.0).sum())} of them one",
+                self._weights,
                 str(self.certificate),
             ]
         )
+
+    @property
+    def _weights(self) -> str:
+        if len(self) == 0:
+            return "no row was drawn: take a larger size, or another seed"
+        least, most = self.weights.min(), self.weights.max()
+        return f"weights from {least:.4g} to {most:.4g}, {int((self.weights == 1.0).sum())} of them one"
 
     def _check_rows(self, n: int, name: str) -> None:
         if n != self.n_rows:
@@ -250,17 +264,19 @@ def sample_rows(
     Parameters
     ----------
     A : array_like or sparse matrix of shape (n, d)
-        The rows.
+        The rows. For a fit with an intercept give it a column of ones: what the sample is to stand for has
+        to be in the columns. Rows of zeros, which add nothing to any norm, are never drawn.
     y : array_like of shape (n,) or (n, k), optional
         Targets, which join `A` as columns before rows are scored (in a copy): what is fitted on the sample is
-        then close to what is fitted on all rows, whatever the residuals.
+        then close to what is fitted on all rows, whatever the residuals. As for `A`, an intercept needs a
+        column of ones.
     p : float, default=2.0
         From 1 to 30.
     eps : float, optional
         Distortion of norms: :math:`1.7 c^2 r / \varepsilon^2` rows are drawn for rank r, which usually keep
         it, c being the larger of :math:`c_p` = 1.2, 1.2, 1.0, 0.9, 0.8 for p = 1, 1.5, 2, 3, 4, measured on
         Gaussian rows, and :math:`\sqrt{2 \log 2 r} / p`, which rows take that have r directions of their own.
-        What was reached is in the certificate.
+        What was reached is in the certificate, and a miss is told in a warning.
     size : int, optional
         Number of rows to be expected instead, at least the rank; with ``design="fixed"`` exactly so many.
         Give one of the two.
@@ -280,7 +296,7 @@ def sample_rows(
           rows for p > 2 [4]_.
         - ``"augmented"``: Lewis weights and leverages over the rank, and 1/n: :math:`(S + r) / \varepsilon^2`
           rows for p < 2 [5]_, and what bounds the error of logistic and Huber loss.
-        - ``"uniform"``: ones. A direction that few rows have is lost.
+        - ``"uniform"``: ones, but for rows of zeros. A direction that few rows have is lost.
         - ``"auto"``: leverage scores for p = 2, else Lewis weights.
     design : {"bernoulli", "fixed", "iid", "dpp", "volume"}, default="bernoulli"
         Each row for itself, exactly `size` rows, or draws with replacement, which take 1.6 times as many. For
@@ -316,8 +332,9 @@ def sample_rows(
     Warns
     -----
     GuaranteeWarning
-        If the sample has lost a direction, or nothing bounds its distortion: for p other than 2, without
-        sensitivities.
+        Once at most: if the sample has lost a direction, if directions of A that are lost in the rounding of
+        larger ones were cut off, if the distortion is above `eps`, or if nothing bounds it: for p other than
+        2, without sensitivities.
 
     Notes
     -----
@@ -326,7 +343,8 @@ def sample_rows(
     `weights` are one over the probability (times `sample_weight`), so that weighted sums have the expectation
     of sums over all rows.
 
-    For p = 2 the certificate has the distortion itself, from singular values. For other p
+    For p = 2 the certificate has the distortion itself, from singular values; its bound adds what rounding
+    may be at the condition of A. For other p
     ``details["distortion_found"]`` is the largest that a search has found.
 
     References
@@ -354,7 +372,8 @@ def sample_rows(
 
     >>> from sklearn.linear_model import LinearRegression, LogisticRegression, QuantileRegressor
     >>> y = A @ [1.0, 0.0, -1.0, 0.0, 2.0] + rng.standard_normal(20_000)
-    >>> sample = nearlin.sample_rows(A, y, size=600, rng=0)
+    >>> with_ones = np.c_[A, np.ones(20_000)]  # for the intercepts
+    >>> sample = nearlin.sample_rows(with_ones, y, size=600, rng=0)
     >>> on_all, on_few = LinearRegression(), LinearRegression()
     >>> _ = on_all.fit(A, y)
     >>> _ = on_few.fit(A[sample.indices], y[sample.indices], sample_weight=sample.weights)
@@ -363,8 +382,8 @@ def sample_rows(
     >>> import warnings
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore", nearlin.exceptions.GuaranteeWarning)
-    ...     sample = nearlin.sample_rows(np.c_[A, np.ones(20_000)], y, p=1.0, size=600, rng=0)
-    ...     other = nearlin.sample_rows(np.c_[A, np.ones(20_000)], p=1.0, size=600, scores="augmented", rng=0)
+    ...     sample = nearlin.sample_rows(with_ones, y, p=1.0, size=600, rng=0)
+    ...     other = nearlin.sample_rows(with_ones, p=1.0, size=600, scores="augmented", rng=0)
     >>> median = QuantileRegressor(quantile=0.5, alpha=0.0)
     >>> _ = median.fit(A[sample.indices], y[sample.indices], sample_weight=sample.weights)
     >>> bool(abs(median.coef_ - [1.0, 0.0, -1.0, 0.0, 2.0]).max() < 0.1)
@@ -385,12 +404,14 @@ def sample_rows(
     rule, given = _rule(scores, n, p)
     if design in TOGETHER:
         _check_together(rule, p, design)
-    beside = matrix if y is None else with_targets(matrix, y)[0]
+    weights = as_sample_weight(sample_weight, n)
+    matrix = without_ignored_entries(matrix, weights)
+    beside = matrix if y is None else with_targets(matrix, y, weights)[0]
     d = beside.shape[1]
     with naming_columns(column_names(A)):
         found = _core.sample_rows(
             beside,
-            sample_weight=as_sample_weight(sample_weight, n),
+            sample_weight=weights,
             p=p,
             rule=None if given is not None else rule,
             scores=given,
@@ -414,7 +435,7 @@ def sample_rows(
         n_rows=n,
         rank=found["rank"],
     )
-    _warn(found, sample)
+    warn_of(found, len(sample), p, eps)
     return sample
 
 
@@ -427,7 +448,8 @@ def _check_size(size: object, eps: object, design: str, repeats: int) -> None:
     if design == "dpp" and size is not None:
         raise InvalidInputError("is given with design='dpp', expected `repeats`", argument="size")
     if design != "dpp" and (size is None) == (eps is None):
-        raise InvalidInputError("is given beside `eps`, or neither is, expected one of them", argument="size")
+        what = "is not given, nor is `eps`" if size is None else "is given beside `eps`"
+        raise InvalidInputError(f"{what}, expected one of them", argument="size")
 
 
 def _check_together(rule: str, p: float, design: str) -> None:
@@ -442,6 +464,8 @@ def _check_together(rule: str, p: float, design: str) -> None:
 
 def _rule(scores: object, n: int, p: float) -> tuple[str, Float | None]:
     """Return the name of a rule, and scores that were given."""
+    if scores is None:
+        raise InvalidInputError(f"is None, expected scores or one of {', '.join(RULES)}", argument="scores")
     if not isinstance(scores, str):
         given = as_vector(scores, "scores", length=n)
         check_finite(given, "scores")
@@ -460,10 +484,17 @@ def _rule(scores: object, n: int, p: float) -> tuple[str, Float | None]:
     return ("leverage" if p == 2.0 else "lewis") if rule == "auto" else rule, None
 
 
-def with_targets(matrix: Matrix, y: object) -> tuple[Matrix, bool]:
-    """Return the matrix with targets as its last columns, and whether they were a vector."""
+def with_targets(
+    matrix: Matrix, y: object, weights: npt.NDArray[np.float64] | None = None
+) -> tuple[Matrix, bool]:
+    """Return the matrix with targets as its last columns, and whether they were a vector.
+
+    In rows of weight zero targets may be anything.
+    """
     targets, vector = as_rhs(y, matrix.shape[0], matrix.dtype, "y")
-    check_finite(targets, "y")
+    if weights is not None and not weights.all():
+        targets = np.where(weights[:, np.newaxis] == 0.0, targets.dtype.type(0), targets)
+    check_finite(targets[:, 0] if vector else targets, "y")
     if is_sparse(matrix):
         from scipy.sparse import csr_array, hstack
 
@@ -483,24 +514,39 @@ def _times_rows(matrix: Matrix, indices: npt.NDArray[np.int64], roots: npt.NDArr
 
 def certificate_of(found: _core.SampleFigures, p: float, eps: float | None) -> Certificate:
     """Return what was measured of the distortion of a sample."""
-    quantity = QUANTITY.format(p=p)
-    if found["exact"] is not None:
+    quantity = QUANTITY.format(p=_digits(p))
+    exact, largest = found["exact"], found["found"]
+    details = {} if largest is None else {"distortion_found": largest}
+    if found["is_cut"]:
         return Certificate(
             quantity=quantity,
-            estimate=found["exact"],
-            bound=found["exact"] + 1e-13,
+            estimate=_or_nan(largest if exact is None else exact),
+            bound=math.nan,
+            confidence=None,
+            measured="directions that are above rounding",
+            target=eps,
+            note=CUT,
+            details=details,
+        )
+    if exact is not None:
+        exact = max(exact, 1.0) if exact >= LOST else exact
+        # The least singular value, 1 - exact, is the root of an eigenvalue with rounding of its own.
+        of_root = 1e-15 / max(1.0 - exact, 1.0 - LOST)
+        return Certificate(
+            quantity=quantity,
+            estimate=exact,
+            bound=exact + found["rounding"] * (1.0 + exact) + of_root,
             confidence=1.0,
             measured="singular values of the sample where the columns of A are orthonormal",
             target=eps,
-            note="a direction of A is lost" if found["exact"] >= 1.0 - 1e-9 else None,
+            note="a direction of A is lost" if exact >= LOST else None,
         )
-    details = {} if found["found"] is None else {"distortion_found": found["found"]}
     if found["bound"] is not None:
         bound, confidence = found["bound"]
         return Certificate(
             quantity=quantity,
-            estimate=found["found"] if found["found"] is not None else math.nan,
-            bound=bound,
+            estimate=_or_nan(largest),
+            bound=max(bound, largest or 0.0),
             confidence=confidence,
             measured="a union bound over a net of directions, by certified sensitivities",
             target=eps,
@@ -508,7 +554,7 @@ def certificate_of(found: _core.SampleFigures, p: float, eps: float | None) -> C
         )
     return Certificate(
         quantity=quantity,
-        estimate=math.nan if found["found"] is None else found["found"],
+        estimate=_or_nan(largest),
         bound=math.nan,
         confidence=None,
         measured="a search for the direction that is furthest off",
@@ -518,17 +564,30 @@ def certificate_of(found: _core.SampleFigures, p: float, eps: float | None) -> C
     )
 
 
-def _warn(found: _core.RowSampleSolution, sample: RowSample) -> None:
-    """Warn once at most."""
+def warn_of(found: _core.SampleFigures, size: int, p: float, eps: float | None = None) -> None:
+    """Warn of what is worst about a sample of so many rows, once at most."""
     worst = max(found["exact"] or 0.0, found["found"] or 0.0)
-    if worst >= 1.0 - 1e-9:
-        warn(
-            f"the sample of {len(sample)} rows has lost a direction, or has it twice too long: take more "
-            "rows, or other scores",
-            GuaranteeWarning,
+    if worst >= LOST:
+        message = (
+            f"the sample of {size} rows has lost a direction, or has it twice too long: take more rows, or "
+            "other scores"
         )
+    elif found["is_cut"]:
+        message = CUT
+    elif eps is not None and worst > eps:
+        message = f"the distortion is {worst:.2g}, more than eps = {eps:.2g}: take more rows, by `size`"
     elif found["exact"] is None and found["bound"] is None:
-        warn(
-            f"nothing bounds the distortion for p = {sample.p:g}; the largest that was found is {worst:.2g}",
-            GuaranteeWarning,
-        )
+        known = "" if found["found"] is None else f"; the largest that was found is {worst:.2g}"
+        message = f"nothing bounds the distortion for p = {_digits(p)}{known}"
+    else:
+        return
+    warn(message, GuaranteeWarning)
+
+
+def _digits(p: float) -> str:
+    """Return as many digits as tell p from 2."""
+    return f"{p:g}" if float(f"{p:g}") == p else repr(p)
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value

@@ -11,6 +11,7 @@ from nearlin import _core
 from nearlin._certificate import Certificate
 from nearlin._config import Progress, resolve_progress, resolve_threads
 from nearlin._frames import column_names, naming_columns
+from nearlin._sparse import without_ignored_entries
 from nearlin._validation import as_array, as_matrix, as_sample_weight, as_seed, check_int, check_real
 from nearlin.exceptions import InvalidInputError, InvalidTypeError, ShapeError
 
@@ -19,6 +20,9 @@ from ._lewis_weights import LARGEST_POWER
 __all__ = ["approximate_sensitivities", "max_sensitivity", "sensitivity_bounds", "total_sensitivity"]
 
 Vector = npt.NDArray[np.float64]
+
+TOLD = 4.0
+"""Up to this power two standard errors of draws are what they are for others."""
 
 
 def sensitivity_bounds(
@@ -40,11 +44,12 @@ def sensitivity_bounds(
         The rows, for d up to about 40.
     p : float
         From 1 to 30. For p = 2 both bounds are leverage scores.
-    rows : array_like of shape (m,), optional
-        Numbers of the rows that are wanted; all by default.
+    rows : array_like of shape (m,) or (n,), optional
+        Numbers of the rows that are wanted, or a boolean mask of all rows; all by default.
     rtol : float, default=0.03
         How far upper bounds may be above lower ones, relatively. The work on a row ends there, or after 40
-        steps, which may leave more: for p = 1 up to a factor of two, and for p > 6.
+        steps, which may leave more: for p = 1 up to a factor of two, for p > 6, and for p = 30 up to several
+        hundred.
     sample_weight : array_like of shape (n,), optional
         Rows count so many times: sensitivities of rows multiplied by the p-th roots.
     n_jobs : int, optional
@@ -84,12 +89,14 @@ def sensitivity_bounds(
     """
     matrix: Any = as_matrix(A)
     n, d = matrix.shape
+    weights = as_sample_weight(sample_weight, n)
+    matrix = without_ignored_entries(matrix, weights)
     numbers = None if rows is None else _numbers(rows, n)
     count = n if numbers is None else len(numbers)
     with naming_columns(column_names(A)):
         lower, upper = _core.sensitivity_bounds(
             matrix,
-            sample_weight=as_sample_weight(sample_weight, n),
+            sample_weight=weights,
             rows=numbers,
             p=_power(p),
             rtol=check_real(rtol, "rtol", above=0.0),
@@ -123,8 +130,9 @@ def total_sensitivity(
     p : float
         From 1 to 30. For p = 2 the sum is the rank.
     size : int, default=64
-        Rows whose sensitivities are computed, drawn in proportion to their Lewis weights; all if there are no
-        more. The error is a few percent for 64.
+        Rows whose sensitivities are computed, drawn by their Lewis weights and, for p > 2, by bounds from
+        these and from leverage scores; all if there are no more. The error is a few percent for 64 and p up
+        to 4; for larger p it may be more, as few rows may have most of the sum.
     sample_weight : array_like of shape (n,), optional
         Rows count so many times.
     return_certificate : bool, default=False
@@ -142,7 +150,8 @@ def total_sensitivity(
         The estimate.
     certificate : Certificate
         If `return_certificate`: half the width of an interval of two standard errors, relative to the
-        estimate.
+        estimate. For p > 4 and more than `size` rows it has no bound: how far sums of draws are off is not
+        told there by the draws.
 
     Raises
     ------
@@ -167,19 +176,21 @@ def total_sensitivity(
     """
     matrix: Any = as_matrix(A)
     n, d = matrix.shape
-    size = check_int(size, "size", at_least=2)
+    weights = as_sample_weight(sample_weight, n)
+    matrix = without_ignored_entries(matrix, weights)
+    size, power = check_int(size, "size", at_least=2), _power(p)
     with naming_columns(column_names(A)):
         found = _core.total_sensitivity(
             matrix,
-            sample_weight=as_sample_weight(sample_weight, n),
-            p=_power(p),
+            sample_weight=weights,
+            p=power,
             size=size,
             seed=as_seed(rng),
             threads=resolve_threads(n_jobs, 8.0 * n * d * d),
             progress=resolve_progress(progress),
         )
-    how = "rows drawn by Lewis weights" if found["n_measured"] == size < n else "all rows"
-    certificate = _certificate(found, "relative error of the sum", how, drawn=how != "all rows")
+    how = "rows drawn by bounds of theirs" if found["n_measured"] == size < n else "all rows"
+    certificate = _certificate(found, "relative error of the sum", how, drawn=how != "all rows", p=power)
     return (found["estimate"], certificate) if return_certificate else found["estimate"]
 
 
@@ -240,10 +251,12 @@ def max_sensitivity(
     """
     matrix: Any = as_matrix(A)
     n, d = matrix.shape
+    weights = as_sample_weight(sample_weight, n)
+    matrix = without_ignored_entries(matrix, weights)
     with naming_columns(column_names(A)):
         found = _core.max_sensitivity(
             matrix,
-            sample_weight=as_sample_weight(sample_weight, n),
+            sample_weight=weights,
             p=_power(p),
             seed=as_seed(rng),
             threads=resolve_threads(n_jobs, 8.0 * n * d * d),
@@ -318,10 +331,12 @@ def approximate_sensitivities(
     """
     matrix: Any = as_matrix(A)
     n, d = matrix.shape
+    weights = as_sample_weight(sample_weight, n)
+    matrix = without_ignored_entries(matrix, weights)
     with naming_columns(column_names(A)):
         return _core.approximate_sensitivities(
             matrix,
-            sample_weight=as_sample_weight(sample_weight, n),
+            sample_weight=weights,
             p=_power(p),
             alpha=check_real(alpha, "alpha", at_least=1.0),
             seed=as_seed(rng),
@@ -339,6 +354,8 @@ def _numbers(rows: object, n: int) -> npt.NDArray[np.int64]:
     array = as_array(rows, "rows")
     if array.ndim != 1:
         raise ShapeError(f"has {array.ndim} dimensions, expected 1", argument="rows")
+    if array.dtype.kind == "b" and len(array) == n:
+        return np.flatnonzero(array)
     if array.dtype.kind not in "iu":
         if array.size:
             raise InvalidTypeError(f"has dtype {array.dtype}, expected integers", argument="rows")
@@ -350,16 +367,23 @@ def _numbers(rows: object, n: int) -> npt.NDArray[np.int64]:
     return np.where(numbers < 0, numbers + n, numbers)
 
 
-def _certificate(found: _core.SensitivityFigure, quantity: str, how: str, *, drawn: bool) -> Certificate:
+def _certificate(
+    found: _core.SensitivityFigure, quantity: str, how: str, *, drawn: bool, p: float = 1.0
+) -> Certificate:
     estimate, lower, upper = found["estimate"], found["lower"], found["upper"]
     width = max(upper - estimate, estimate - lower) / estimate
     certain = found["is_exact"] and not drawn
+    is_told = found["is_exact"] and not (drawn and p > TOLD)
     notes = [] if found["is_exact"] else ["a sample of 4096 rows or more stands for all in the norm"]
+    if drawn and p > TOLD:
+        notes.append(
+            f"draws do not tell how far they are off for p > {TOLD:g}: few rows may have most of the sum"
+        )
     return Certificate(
         quantity=quantity,
         estimate=width,
-        bound=width + 1e-12 if found["is_exact"] else float("nan"),
-        confidence=1.0 if certain else 0.95 if found["is_exact"] else None,
+        bound=width + 1e-12 if is_told else float("nan"),
+        confidence=1.0 if certain else 0.95 if is_told else None,
         measured=f"bounds from primal and dual points for {how}",
         note="; ".join(notes) or None,
         details={"lower": lower, "upper": upper, "n_measured": found["n_measured"]},

@@ -7,7 +7,6 @@ from typing import Self
 import numpy as np
 
 from nearlin import _core
-from nearlin._certificate import Certificate
 from nearlin._config import resolve_threads
 from nearlin._frames import column_names, naming_columns
 from nearlin._stream import RowStream
@@ -21,11 +20,10 @@ from nearlin._validation import (
     check_real,
     optional,
 )
-from nearlin._warn import warn
-from nearlin.exceptions import GuaranteeWarning, InvalidInputError
+from nearlin.exceptions import InvalidInputError
 
 from ._lewis_weights import LARGEST_POWER
-from ._sample_rows import RowSample, certificate_of, with_targets
+from ._sample_rows import RowSample, certificate_of, warn_of, with_targets
 
 __all__ = ["StreamingCoreset"]
 
@@ -35,9 +33,9 @@ RULES = ("auto", "leverage", "root_leverage", "lewis")
 class StreamingCoreset(RowStream):
     r"""A sample of a stream of rows, read once: the one that would have been drawn from all rows at once.
 
-    Kept are :math:`A^T A` and the rows whose permanent random number is below their share so far. Shares only
-    fall as rows come, so that no row is missed: what is kept in the end is what the scores of all rows would
-    have drawn, whatever the order of the rows and the blocks in which they came.
+    Kept are the triangle of `A`, by rotations, and the rows whose permanent random number is below their
+    share so far. Shares only fall as rows come, so that no row is missed: what is kept in the end is what the
+    scores of all rows would have drawn, whatever the order of the rows and the blocks in which they came.
 
     Parameters
     ----------
@@ -55,7 +53,7 @@ class StreamingCoreset(RowStream):
     Notes
     -----
     Memory is that of :math:`d^2 + 2 m d` numbers about, m being the size, or four times that for Lewis
-    weights. A row takes :math:`d^2` flops, and now and then those that are kept are looked through. Streams
+    weights. A row takes :math:`3 d^2` flops, and now and then those that are kept are looked through. Streams
     over other rows with the same seed can be merged; the numbers of rows, `row_offset`, are what random
     numbers hang on.
 
@@ -115,7 +113,7 @@ class StreamingCoreset(RowStream):
         Parameters
         ----------
         A : array_like or sparse matrix of shape (rows, d)
-            The rows. There may be none.
+            The rows. There may be none. What is told is in double precision as soon as one block is.
         y : array_like of shape (rows,) or (rows, k), optional
             Their targets, which count as further columns: in every block or in none.
         sample_weight : array_like of shape (rows,) or float, optional
@@ -144,12 +142,12 @@ class StreamingCoreset(RowStream):
         (range(0, 7),)
         """
         matrix = as_matrix(A, allow_empty=True)
+        weights = as_sample_weight(sample_weight, matrix.shape[0], accept_zero=True)
         targets, vector = 0, False
         if y is not None:
             d = matrix.shape[1]
-            matrix, vector = with_targets(matrix, y)
+            matrix, vector = with_targets(matrix, y, weights)
             targets = matrix.shape[1] - d
-        weights = as_sample_weight(sample_weight, matrix.shape[0], accept_zero=True)
         with naming_columns(column_names(A)):
             self._state.partial_fit(
                 matrix,
@@ -174,17 +172,18 @@ class StreamingCoreset(RowStream):
         -------
         RowSample
             With the rows themselves in `rows`, and their targets in `targets`. `scores` are those of these
-            rows.
+            rows. `expected_size` is what was to be expected for leverage scores, else no less than that.
 
         Raises
         ------
         InvalidInputError
-            If there are no rows, or all of them are zero.
+            If there are no rows, all of them are zero, or `size` is less than their rank.
 
         Warns
         -----
         GuaranteeWarning
-            If the sample has lost a direction, or for p other than 2: nothing bounds its distortion.
+            Once at most: if the sample has lost a direction, if directions that are lost in the rounding of
+            larger ones were cut off, or for p other than 2: nothing bounds its distortion.
 
         Examples
         --------
@@ -202,13 +201,15 @@ class StreamingCoreset(RowStream):
         rows = np.ascontiguousarray(found["rows"].T)
         y = rows[:, d:].copy() if targets else None
         covered = self.covered
+        figures = _figures(found)
+        warn_of(figures, len(found["indices"]), p)
         return RowSample(
             indices=found["indices"],
             weights=found["weights"],
             p=p,
             scores=found["scores"],
             expected_size=found["expected_size"],
-            certificate=_certificate(found["exact"], len(found["indices"]), p),
+            certificate=certificate_of(figures, p, None),
             rule="lewis" if by_lewis else "leverage" if h == 1.0 else "root_leverage",
             design="bernoulli",
             n_rows=covered[-1].stop,
@@ -222,12 +223,12 @@ class StreamingCoreset(RowStream):
         return f"<StreamingCoreset of {size} of {self.n_rows_seen} rows, for p = {p:g}>"
 
 
-def _certificate(exact: float | None, size: int, p: float) -> Certificate:
-    """Return what is known, and warn of what is not."""
-    if exact is not None and exact < 1.0 - 1e-9:
-        return certificate_of({"exact": exact, "found": None, "bound": None}, p, None)
-    if exact is None:
-        warn(f"nothing bounds the distortion for p = {p:g}", GuaranteeWarning)
-    else:
-        warn(f"the sample of {size} rows has lost a direction: take a larger size", GuaranteeWarning)
-    return certificate_of({"exact": exact, "found": None, "bound": None}, p, None)
+def _figures(found: _core.StreamedSample) -> _core.SampleFigures:
+    """Return what was measured, as of a sample of rows that are there."""
+    return {
+        "exact": None if found["exact"] is None else max(found["exact"], float(found["is_lost"])),
+        "found": 1.0 if found["is_lost"] and found["exact"] is None else None,
+        "bound": None,
+        "rounding": found["rounding"],
+        "is_cut": found["is_cut"],
+    }

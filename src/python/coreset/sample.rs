@@ -68,5 +68,7 @@ fn to_dict(py: Python<'_>, sample: Sample) -> PyResult<Bound<'_, PyDict>> {
     dict.set_item("exact", sample.exact)?;
     dict.set_item("found", sample.found)?;
     dict.set_item("bound", sample.bound)?;
+    dict.set_item("rounding", sample.rounding)?;
+    dict.set_item("is_cut", sample.is_cut)?;
     Ok(dict)
 }

@@ -113,6 +113,9 @@ impl CoresetStream {
         dict.set_item("expected_size", streamed.expected)?;
         dict.set_item("rank", streamed.rank)?;
         dict.set_item("exact", streamed.distortion)?;
+        dict.set_item("rounding", streamed.rounding)?;
+        dict.set_item("is_lost", streamed.is_lost)?;
+        dict.set_item("is_cut", streamed.is_cut)?;
         Ok(dict)
     }
 

@@ -215,7 +215,7 @@ def test_sensitivities_bound_the_distortion():
     assert certificate.confidence == 0.99
     assert certificate.estimate < certificate.bound < 1.0
     everything = nearlin.sample_rows(A, p=1.5, size=3000, scores="sensitivity", rng=0).certificate
-    assert everything.bound == 0.0
+    assert everything.bound < 1e-14
     assert everything.confidence == 1.0
 
 
@@ -325,3 +325,81 @@ def test_printing():
     sample = nearlin.sample_rows(GENERATORS["gaussian"](500, 3), size=50, rng=0)
     assert "of 500 rows by leverage scores" in sample.explain()
     assert "certificate: distortion of |A x|_2" in repr(sample)
+
+
+def test_a_bound_covers_rows_that_were_not_drawn():
+    A = np.vstack([np.diag([5.0, 6.0, 7.0]), [[1.0, 1.0, 1.0]], [[1.0, -1.0, 2.0]]])
+    for seed in range(40):
+        certificate = nearlin.sample_rows(A, p=1.0, size=4, scores="sensitivity", rng=seed).certificate
+        assert certificate.bound >= certificate.details["distortion_found"]
+        assert certificate.confidence == 0.99
+
+
+@pytest.mark.parametrize("M", [1e6, 1e8, 1e10, 1e12])
+def test_the_bound_of_least_squares_holds_at_every_condition(M):
+    rng = np.random.default_rng(3)
+    z, e = rng.integers(-9, 10, 2000).astype(float), rng.integers(-9, 10, 2000).astype(float)
+    Q = np.linalg.qr(np.c_[z, e])[0]
+    for seed in range(5):
+        sample = nearlin.sample_rows(np.c_[z, z * M + e], size=200, rng=seed)
+        s = np.linalg.svd(np.sqrt(sample.weights)[:, None] * Q[sample.indices], compute_uv=False)
+        assert sample.certificate.bound >= abs(s - 1.0).max() - 1e-14
+        assert sample.certificate.bound < abs(s - 1.0).max() + 0.02
+
+
+def test_scores_at_the_ends_of_the_range():
+    A = GENERATORS["gaussian"](200, 3)
+    for design in ("bernoulli", "fixed", "iid"):
+        plain = nearlin.sample_rows(A, size=50, scores=np.ones(200), design=design, rng=0)
+        for unit in (1e-320, 1e-308, 1e307):
+            found = nearlin.sample_rows(A, size=50, scores=np.full(200, unit), design=design, rng=0)
+            np.testing.assert_array_equal(found.indices, plain.indices)
+            np.testing.assert_allclose(found.weights, plain.weights, rtol=1e-12)
+
+
+def test_a_miss_is_told():
+    A = GENERATORS["student"](5000, 5)
+    for p in (1.0, 2.0):
+        told = 0
+        for seed in range(10):
+            with warnings.catch_warnings(record=True) as found:
+                warnings.simplefilter("always")
+                certificate = nearlin.sample_rows(A, p=p, eps=0.3, scores="uniform", rng=seed).certificate
+            is_missed = certificate.estimate > 0.3
+            assert any("more than eps" in str(warning.message) for warning in found) == is_missed
+            assert len(found) <= 1
+            told += is_missed
+        assert told > 0
+
+
+def test_an_empty_sample_is_explained():
+    samples = [nearlin.sample_rows(np.ones((10, 1)), size=1, rng=seed) for seed in range(30)]
+    empty = [sample for sample in samples if len(sample) == 0]
+    assert empty
+    assert all("no row was drawn" in sample.explain() for sample in empty)
+
+
+def test_rows_of_zeros_are_never_drawn():
+    A = GENERATORS["gaussian"](200, 3)
+    A[::2] = 0.0
+    sample = nearlin.sample_rows(A, size=50, scores="uniform", rng=0)
+    assert (sample.indices % 2 == 1).all()
+    assert sample.weights == pytest.approx(2.0)
+
+
+def test_messages():
+    A, y = GENERATORS["gaussian"](50, 3), np.zeros(50)
+    with pytest.raises(InvalidInputError, match="is not given, nor is `eps`"):
+        nearlin.sample_rows(A)
+    with pytest.raises(InvalidInputError, match="is given beside `eps`"):
+        nearlin.sample_rows(A, size=10, eps=0.5)
+    with pytest.raises(InvalidInputError, match="leverage, lewis"):
+        nearlin.sample_rows(A, size=10, scores=None)
+    y[5] = np.nan
+    with pytest.raises(NonFiniteError, match=r"at \[5\]"):
+        nearlin.sample_rows(A, y, size=10)
+    with pytest.warns(GuaranteeWarning, match=r"p = 2\.000000000001"):
+        nearlin.sample_rows(A, p=2.0 + 1e-12, size=40, rng=0)
+    v = np.ones(50)
+    v[5] = 0.0
+    assert 5 not in nearlin.sample_rows(A, y, size=10, sample_weight=v, rng=0).indices

@@ -8,7 +8,7 @@ from reference.coreset import GENERATORS
 from reference.layouts import same_bits
 
 import nearlin
-from nearlin.exceptions import InvalidInputError, NonFiniteError
+from nearlin.exceptions import InvalidInputError, InvalidTypeError, NonFiniteError
 
 
 def test_bounds_enclose_the_linear_programs():
@@ -148,3 +148,61 @@ def test_bad_input():
         nearlin.sensitivity_bounds(A, 1.0, rtol=0.0)
     with pytest.raises(InvalidInputError, match="size"):
         nearlin.total_sensitivity(A, 1.0, size=1)
+
+
+def test_the_sum_of_large_powers_is_drawn_where_it_is_and_claims_no_confidence():
+    A = np.random.default_rng(0).standard_normal((400, 5))
+    A /= np.sqrt(np.random.default_rng(1).chisquare(1.5, (400, 1)))
+    for p in (3.0, 8.0, 30.0):
+        truth, _ = nearlin.total_sensitivity(A, p, size=400, return_certificate=True)
+        found = [nearlin.total_sensitivity(A, p, rng=seed, return_certificate=True) for seed in range(12)]
+        assert np.mean([total for total, _ in found]) == pytest.approx(truth, rel=0.15)
+        for _, certificate in found:
+            assert (certificate.confidence == 0.95) if p <= 4.0 else (certificate.confidence is None)
+            assert np.isnan(certificate.bound) == (p > 4.0)
+        if p <= 4.0:
+            misses = [abs(total - truth) > float(c) * total + 0.02 * truth for total, c in found]
+            assert sum(misses) <= 2
+
+
+def test_bounds_hold_at_every_condition():
+    rng = np.random.default_rng(3)
+    z, e = rng.integers(-9, 10, 60).astype(float), rng.integers(-9, 10, 60).astype(float)
+    lower, upper = nearlin.sensitivity_bounds(np.c_[z, e], 3.0, rtol=1e-9)
+    for M in (1e6, 1e8, 1e10, 1e12):
+        # The same columns but for a change of coordinates, so that sensitivities are the same.
+        found = nearlin.sensitivity_bounds(np.c_[z, z * M + e], 3.0, rtol=1e-9)
+        assert (found[0] <= upper * (1.0 + 1e-12)).all()
+        assert (found[1] >= lower * (1.0 - 1e-12)).all()
+
+
+def test_sparse_rows_of_weight_zero_may_hold_anything():
+    A = reference.gaussian(300, 4)
+    v = np.ones(300)
+    v[[0, 9]] = 0.0
+    B = A.copy()
+    B[0], B[9, 2] = np.nan, np.inf
+    functions = (
+        lambda A: nearlin.total_sensitivity(A, 3.0, sample_weight=v, rng=0),
+        lambda A: nearlin.max_sensitivity(A, 3.0, sample_weight=v, rng=0),
+        lambda A: np.array(nearlin.sensitivity_bounds(A, 3.0, sample_weight=v)),
+        lambda A: nearlin.coreset.approximate_sensitivities(A, 3.0, alpha=10, sample_weight=v, rng=0),
+        lambda A: nearlin.sample_rows(A, size=4, design="volume", sample_weight=v, rng=0).weights,
+        lambda A: (
+            nearlin.sample_rows(A, size=50, p=1.5, scores="sensitivity", sample_weight=v, rng=0).weights
+        ),
+    )
+    for function in functions:
+        for wrap in (sp.csr_array, sp.csc_array):
+            np.testing.assert_allclose(function(wrap(B)), function(A), rtol=1e-6)
+
+
+def test_rows_are_named_by_a_mask_too():
+    A = reference.gaussian(50, 3)
+    mask = np.arange(50) % 7 == 0
+    np.testing.assert_array_equal(
+        nearlin.sensitivity_bounds(A, 3.0, rows=mask),
+        nearlin.sensitivity_bounds(A, 3.0, rows=np.flatnonzero(mask)),
+    )
+    with pytest.raises(InvalidTypeError, match="rows"):
+        nearlin.sensitivity_bounds(A, 3.0, rows=mask[:9])

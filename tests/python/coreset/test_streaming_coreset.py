@@ -2,6 +2,7 @@
 
 import itertools
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -169,6 +170,115 @@ def test_bytes_pickles_and_copies_go_on():
         with pytest.raises(StateError):
             nearlin.StreamingCoreset.from_bytes(broken)
     assert "100 of 4000 rows" in repr(stream)
+
+
+def filip():
+    """Powers up to the tenth of the points of a known hard case: a condition of 1e15 as they are."""
+    return np.vander(np.linspace(-8.8, -3.1, 400), 11)
+
+
+def near_copies(part):
+    A = reference.gaussian(4000, 4)
+    A[:, 3] = A[:, 0] + part * A[:, 3]
+    return A
+
+
+ILL_CONDITIONED = {
+    "one long row": (lambda: np.vstack([reference.gaussian(4999, 3), np.full((1, 3), 1e8)]), 3),
+    "dates": (lambda: np.c_[np.ones(5000), 1.7e9 + np.arange(5000.0)], 2),
+    "powers": (lambda: np.vander(np.linspace(0.0, 1.0, 3000), 11), 11),
+    "powers far from zero": (filip, 11),
+    **{f"copies but for {part:g}": (lambda part=part: near_copies(part), 4) for part in (1e-5, 1e-8, 1e-11)},
+}
+
+
+@pytest.mark.parametrize("name", ILL_CONDITIONED)
+def test_no_direction_is_lost_to_the_condition(name):
+    make, rank = ILL_CONDITIONED[name]
+    A = make()
+    sample = streamed(A, 200, (17, 2000), rng=1).result()
+    offline = nearlin.sample_rows(A, size=200, rng=1)
+    assert sample.rank == offline.rank == rank
+    # Scores are those of all rows up to what rounding is at this condition.
+    shares = np.minimum(1.0, 200.0 / rank * nearlin.leverage_scores(A))
+    expected = np.flatnonzero(reference.permanent_numbers(len(A), 1) < shares)
+    assert len(np.setxor1d(sample.indices, expected)) <= 2
+    Q = np.linalg.qr(A / np.linalg.norm(A, axis=0))[0]
+    s = np.linalg.svd(np.sqrt(sample.weights)[:, None] * Q[sample.indices], compute_uv=False)
+    assert sample.certificate.bound >= abs(s - 1.0).max() * (1.0 - 1e-6) - 1e-9
+    assert sample.certificate.bound < 0.9
+
+
+def test_what_is_cut_off_is_told_and_not_certified():
+    A = reference.gaussian(5000, 3)
+    A[17] = 1e20
+    for cuts in ((), (10,), (3000,)):
+        with pytest.warns(GuaranteeWarning, match="cut off"):
+            sample = streamed(A, 60, cuts, rng=1).result()
+        assert sample.certificate.confidence is None
+        assert np.isnan(sample.certificate.bound)
+    B = A[::-1].copy()
+    with pytest.warns(GuaranteeWarning, match="cut off"):
+        streamed(B, 60, rng=1).result()
+    with pytest.warns(GuaranteeWarning, match="cut off"):
+        assert np.isnan(nearlin.sample_rows(A, size=60, rng=1).certificate.bound)
+    for dependent in (collinear(6000, 5), sorted_one_hot(6000, 5) @ np.c_[np.eye(5), np.ones(5)]):
+        for of in (
+            lambda A: streamed(A, 200, rng=0).result(),
+            lambda A: nearlin.sample_rows(A, size=200, rng=0),
+        ):
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                assert of(dependent).certificate.confidence == 1.0
+
+
+def test_rows_are_told_in_the_precision_of_the_widest_block():
+    A = reference.gaussian(300, 3)
+    for blocks in ((A.astype("f4"), A * 1e60), (A * 1e60, A.astype("f4"))):
+        stream = nearlin.StreamingCoreset(100, rng=0)
+        for block in blocks:
+            stream.partial_fit(block)
+        sample = stream.result()
+        assert sample.rows.dtype == np.float64
+        np.testing.assert_array_equal(sample.rows, np.vstack(blocks)[sample.indices])
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.0])
+def test_a_sample_of_fewer_rows_than_the_rank_is_refused_or_told(p):
+    A = reference.gaussian(3000, 4)
+    with pytest.raises(InvalidInputError, match="the rank of A"):
+        streamed(A, 1, p=p, rng=0).result()
+    lost = 0
+    for seed in range(20):
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            sample = streamed(A, 5, p=p, rng=seed).result()
+        assert len(found) <= 1
+        told = any("lost a direction" in str(warning.message) for warning in found)
+        if np.linalg.matrix_rank(sample.rows) < 4:
+            assert told
+            lost += 1
+        assert f"{len(sample)} of 3000 rows" in sample.explain()
+    assert lost > 0
+
+
+def test_the_expected_size_counts_certain_rows_once():
+    A = np.random.default_rng(0).standard_cauchy((5000, 4))
+    sample = streamed(A, 100, rng=0).result()
+    t = reference.leverages(A)
+    assert sample.expected_size == pytest.approx(np.minimum(1.0, 25.0 * t).sum(), rel=1e-6)
+    assert streamed(STREAMS["gaussian"](5000, 4), 100, rng=0).result().expected_size == pytest.approx(100.0)
+
+
+def test_rows_of_weight_zero_may_hold_anything():
+    A, y = reference.gaussian(300, 3), np.zeros(300)
+    A[5], y[7] = np.nan, np.inf
+    v = np.ones(300)
+    v[[5, 7]] = 0.0
+    stream = nearlin.StreamingCoreset(100, rng=0).partial_fit(A, y, sample_weight=v)
+    assert not {5, 7} & set(stream.result().indices)
+    with pytest.raises(NonFiniteError, match=r"\[7\]"):
+        stream.partial_fit(np.ones((300, 3)), y)
 
 
 def test_bad_input_leaves_the_stream_as_it_was():
