@@ -365,7 +365,8 @@ def test_a_miss_is_told():
             with warnings.catch_warnings(record=True) as found:
                 warnings.simplefilter("always")
                 certificate = nearlin.sample_rows(A, p=p, eps=0.3, scores="uniform", rng=seed).certificate
-            is_missed = certificate.estimate > 0.3
+            # From one on, the warning is of a direction that is lost.
+            is_missed = 0.3 < certificate.estimate < 0.99
             assert any("more than eps" in str(warning.message) for warning in found) == is_missed
             assert len(found) <= 1
             told += is_missed
