@@ -74,7 +74,7 @@ class HuberSolution(TypedDict):
     intercept: float
     scale: float
     objective: float
-    gap: float | None
+    gap: float
     rounding: float
     slope: float
     n_iter: int

@@ -37,7 +37,7 @@ def excess_certificate(
 ) -> Certificate:
     """Return how far objectives are above their minima at most, the worst of them."""
     figures = [_figures(solution, dtype) for solution in solutions]
-    estimate, bound, floor, is_fitted = max(figures, key=lambda figure: figure[1])
+    estimate, bound, floor, is_fitted = max(figures, key=lambda figure: figure[1])  # none of them is NaN
     quantity = "excess of the objective / norm of b" if is_fitted else "excess of the objective / objective"
     excess = [figure[0] for figure in figures]
     return Certificate(
@@ -55,20 +55,23 @@ def excess_certificate(
 
 def _figures(solution: _core.LpSolution, dtype: np.dtype[Any]) -> tuple[float, float, float, bool]:
     """Return estimate, bound and floor beside the objective, or the targets where that is rounding."""
-    rounding = solution["rounding"]
+    rounding, gap = solution["rounding"], solution["gap"]
+    in_dtype = rounding
     if dtype == np.float32:  # the coefficients are rounded to it, each by half a unit
-        rounding *= float(np.finfo(np.float32).eps) / (8.0 * float(np.finfo(np.float64).eps))
-    is_fitted = solution["objective"] <= EXACTLY_FITTED * rounding
+        in_dtype *= float(np.finfo(np.float32).eps) / (8.0 * float(np.finfo(np.float64).eps))
+    if not math.isfinite(gap + rounding + solution["objective"]):
+        return math.inf, math.inf, 0.0, False
+    is_fitted = solution["objective"] <= EXACTLY_FITTED * in_dtype
     unit = solution["size"] if is_fitted else solution["objective"]
     if unit == 0.0:
         return 0.0, 0.0, 0.0, is_fitted
-    gap = max(solution["gap"], 0.0)
-    return gap / unit, (gap + rounding) / unit, 2.0 * rounding / unit, is_fitted
+    gap = max(gap, 0.0)
+    return gap / unit, (gap + rounding) / unit, 2.0 * in_dtype / unit, is_fitted
 
 
 def warn_of_excess(certificate: Certificate) -> None:
     """Warn where an objective may be above its minimum by more than was asked for."""
-    if certificate.met is not True and not math.isnan(certificate.bound):
+    if certificate.met is not True:
         warn(
             f"the objective is certified to within {certificate.bound:.1e} of its minimum, not "
             f"{certificate.target:.1e}: raise max_iter or tol",

@@ -20,6 +20,9 @@ from ._robust_linear import RobustLinear
 
 __all__ = ["HuberRegressor"]
 
+LARGEST_EPSILON = 1e100
+"""No residual is beyond it, and its square is a number."""
+
 DECREMENT = 1e-15
 """What may be left of the objective, of itself, by what Newton's method promises."""
 
@@ -63,10 +66,9 @@ class HuberRegressor(RobustLinear):
     n_iter_ : int
         Iterations of Newton's method.
     certificate_ : Certificate
-        For a given scale, how far the objective is above its minimum at most, relative to it. Where the
-        scale is chosen no such bound is known: it is the norm of what the span of the features has of the
-        scores (residuals cut off at `epsilon` times the scale, less the penalty), relative to theirs, which
-        is the gradient and zero at the minimum.
+        How far the objective is above its minimum at most, relative to it, over all coefficients and, where
+        it is chosen, all scales; ``details["gradient"]`` is the norm of what the span of the features has of
+        the scores (residuals cut off at `epsilon` times the scale, less the penalty), relative to theirs.
     n_features_in_ : int
         Number of features seen during fit.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -136,7 +138,7 @@ class HuberRegressor(RobustLinear):
             found = _core.huber_regression(
                 matrix,
                 target,
-                epsilon=epsilon,
+                epsilon=min(epsilon, LARGEST_EPSILON),
                 alpha=alpha,
                 scale=scale,
                 tol=DECREMENT,
@@ -170,27 +172,18 @@ class HuberRegressor(RobustLinear):
 
 def certificate_of(found: _core.HuberSolution, dtype: np.dtype[Any], tol: float) -> Certificate:
     """Return what was measured."""
-    gap, objective = found["gap"], found["objective"]
-    if gap is None:
-        rounding = 16.0 * float(np.finfo(dtype).eps)
-        return Certificate(
-            quantity="gradient / scores",
-            estimate=found["slope"],
-            bound=found["slope"] + rounding,
-            confidence=None,
-            measured="projection of the scores on the span of the features",
-            target=tol,
-            note="no bound on the objective is known where the scale is chosen",
-            floor=2.0 * rounding,
-        )
-    rounding = found["rounding"] * float(np.finfo(dtype).eps) / float(np.finfo(np.float64).eps)
-    unit = objective if objective > 0.0 else math.inf
+    gap, objective = max(found["gap"], 0.0), found["objective"]
+    rounding, unit = found["rounding"], objective if objective > 0.0 else 1.0
+    if not math.isfinite(gap + rounding):
+        gap, rounding, unit = math.inf, 0.0, 1.0
+    in_dtype = rounding * float(np.finfo(dtype).eps) / float(np.finfo(np.float64).eps)
     return Certificate(
         quantity="excess of the objective / objective",
-        estimate=max(gap, 0.0) / unit,
-        bound=(max(gap, 0.0) + rounding) / unit,
+        estimate=gap / unit,
+        bound=(gap + rounding) / unit,
         confidence=1.0,
         measured="scores of all rows, made to be multipliers",
         target=tol,
-        floor=2.0 * rounding / unit,
+        floor=2.0 * in_dtype / unit,
+        details={"gradient": found["slope"]},
     )

@@ -37,6 +37,9 @@ __all__ = ["METHODS", "LpResult", "as_levels", "as_power", "lp_regression", "sol
 METHODS = ("auto", "exact", "full")
 MOST_ITERATIONS = 300
 
+LARGEST_POWER = 1e6
+"""Of a finite one: beyond, the p-norm of millions of rows is the largest residual to five digits."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LpResult(NotATuple):
@@ -128,7 +131,7 @@ def lp_regression(
     b : array_like of shape (n,)
         Targets, taken in the dtype of `A`.
     p : float, default=1.0
-        From 1 to ``math.inf``.
+        From 1 to 1e6, or ``math.inf``.
     quantile : float or array_like of shape (k,), optional
         Levels between 0 and 1, with p = 1; one set of scores and one sample serve all of them. None is the
         sum of magnitudes, whose minimisers are those of 0.5.
@@ -251,7 +254,7 @@ def as_power(p: object, name: str = "p") -> float:
     """Return a power from 1 on, infinity among them."""
     if isinstance(p, Real) and p == math.inf:
         return math.inf
-    return check_real(p, name, at_least=1.0)
+    return check_real(p, name, at_least=1.0, at_most=LARGEST_POWER)
 
 
 def as_levels(quantile: object, p: float = 1.0, name: str = "quantile") -> tuple[list[float] | None, bool]:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from nearlin._estimator import named_for_estimators
 from nearlin._validation import as_sample_weight, as_seed, check_choice, check_real
-from nearlin.exceptions import InvalidInputError
+from nearlin.exceptions import InvalidInputError, InvalidTypeError
 
 from ._lp_regression import METHODS, as_levels, solve_lp
 from ._robust_linear import RobustLinear
@@ -117,6 +117,8 @@ class QuantileRegressor(RobustLinear):
         QuantileRegressor
             The estimator itself.
         """
+        if self.quantile is None:
+            raise InvalidTypeError("is None, expected a level or levels", argument="quantile")
         levels, is_vector = as_levels(self.quantile)
         alpha = check_real(self.alpha, "alpha", at_least=0.0)
         check_choice(self.method, "method", METHODS)

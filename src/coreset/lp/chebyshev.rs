@@ -47,11 +47,14 @@ pub(super) fn chebyshev<T: Real>(
     let (mut shares, mut least) = ([0.0; 2], 0.0f64);
     for n_iter in 0..=max_iter {
         context.check()?;
-        let read = weigh(context, design, &mut states, shares)?;
+        let read = weigh(context, design, &mut states, &point, shares)?;
         least = bound(&prepared.normal, &read.slope, read.sums, design.nrows())?.max(least);
         if read.largest < best.gap.objective {
             best.x.copy_from_slice(&point);
             best.gap.objective = read.largest;
+        }
+        if !(read.products.is_finite() && read.sums.iter().all(|sum| sum.is_finite())) {
+            break;
         }
         let objective = best.gap.objective;
         (best.gap.gap, best.n_iter) = (objective - least, n_iter);
@@ -215,11 +218,23 @@ struct Read {
 }
 
 /// Takes such shares of the last direction and sums up the matrix of the next.
-fn weigh(context: &Context, tiles: &dyn Tiles, states: &mut [Buffer<f64>], shares: [f64; 2]) -> Result<Read> {
+fn weigh(
+    context: &Context,
+    tiles: &dyn Tiles,
+    states: &mut [Buffer<f64>],
+    x: &[f64],
+    shares: [f64; 2],
+) -> Result<Read> {
     let d = tiles.ncols();
-    let begin = || Ok((Sums::new(d, true, 2)?, [0.0; 5], 0.0, [Vec::new(), Vec::new(), Vec::new()]));
-    let parts =
-        pass(context, tiles, states, begin, |(sums, parts, largest, [root, apart, m]), state, tile| {
+    let begin = || Ok((Sums::new(d, true, 2)?, [0.0; 5], 0.0, [const { Vec::new() }; 4]));
+    let parts = pass(
+        context,
+        tiles,
+        states,
+        begin,
+        |(sums, parts, largest, [root, apart, m, fresh]), state, tile| {
+            // From nothing but x: steps that were long leave rounding in what rows carry.
+            tile.residual(x, fresh)?;
             for vector in [&mut *root, &mut *apart, &mut *m] {
                 resize(vector, tile.depth(), 0.0, PURPOSE)?;
             }
@@ -230,7 +245,7 @@ fn weigh(context: &Context, tiles: &dyn Tiles, states: &mut [Buffer<f64>], share
                 other_s[k] += shares[0] * other_ds[k];
                 y[k] += shares[1] * dy[k];
                 other_y[k] += shares[1] * other_dy[k];
-                let (q, other_q, r) = (y[k] / s[k], other_y[k] / other_s[k], 0.5 * (other_s[k] - s[k]));
+                let (q, other_q, r) = (y[k] / s[k], other_y[k] / other_s[k], fresh[k]);
                 root[k] = (q + other_q).sqrt();
                 apart[k] = (q - other_q) / root[k];
                 m[k] = y[k] - other_y[k];
@@ -242,7 +257,8 @@ fn weigh(context: &Context, tiles: &dyn Tiles, states: &mut [Buffer<f64>], share
             (0..5).for_each(|at| parts[at] += tile_sums[at]);
             sums.add_vector(tile, 1, m);
             sums.add_weighted_rows(tile, root, apart)
-        })?;
+        },
+    )?;
     let sum = |at: usize| parts.iter().map(|(_, parts, ..)| parts[at]).sum::<f64>();
     let largest = parts.iter().map(|(_, _, largest, _)| *largest).fold(0.0, f64::max);
     let (gram, mut vectors) = Sums::total(d, parts.iter().map(|(sums, ..)| sums))?;

@@ -55,6 +55,18 @@ pub(super) struct Prepared<'a, T> {
     pub scale: Scale,
 }
 
+/// Coefficients as the caller gets them.
+pub(super) struct Returned {
+    /// In the precision of the data,
+    pub coefficients: Vec<f64>,
+    /// and the constant.
+    pub intercept: f64,
+    /// Both beside the unit of the targets.
+    pub x: Vec<f64>,
+    /// Magnitudes of what each was added up from.
+    pub sizes: Vec<f64>,
+}
+
 /// What the rounding of residuals is relative to.
 pub(super) struct Scale {
     /// Sum of |b|.
@@ -108,6 +120,25 @@ impl<'a, T: Real> Prepared<'a, T> {
         let start = normal.solve(&gradient)?;
         let columns = collected((0..design.ncols()).map(|j| square(&gram, j).sqrt()), PURPOSE)?;
         Ok(Self { design, normal, start, unit, heaviest, scale: Scale { target, columns } })
+    }
+
+    /// What the caller gets of x.
+    pub fn returned(&self, x: &[f64]) -> Result<Returned> {
+        let (mut all, intercept) = self.coefficients(x)?;
+        if self.design.fit_intercept {
+            push(&mut all, intercept, PURPOSE)?;
+        }
+        all.iter_mut().for_each(|x| *x = T::from_f64(*x).to_f64());
+        let scaled = collected(all.iter().map(|x| x / self.unit), PURPOSE)?;
+        let sizes = match &self.design.map {
+            None => collected(scaled.iter().map(|x| x.abs()), PURPOSE)?,
+            Some(map) => {
+                let size = |i: usize| (0..x.len()).map(|j| (map[(i, j)] * x[j]).abs()).sum::<f64>();
+                collected((0..map.nrows()).map(|i| size(i).max(scaled[i].abs())), PURPOSE)?
+            }
+        };
+        let intercept = if self.design.fit_intercept { all.pop() } else { None };
+        Ok(Returned { coefficients: all, intercept: intercept.unwrap_or(0.0), x: scaled, sizes })
     }
 
     /// Coefficients and the intercept of the caller.
@@ -231,7 +262,7 @@ impl<'a, T: Real> Design<'a, T> {
     }
 
     /// Columns before they are mapped.
-    fn width(&self) -> usize {
+    pub fn width(&self) -> usize {
         self.matrix.ncols() + usize::from(self.fit_intercept)
     }
 
@@ -310,7 +341,7 @@ impl<'a, T: Real> Design<'a, T> {
     }
 
     /// Columns of the matrix, of the intercept, in a buffer.
-    fn put_columns(&self, rows: Range<usize>, buffers: &mut Buffers, height: usize) -> Result<()> {
+    pub fn put_columns(&self, rows: Range<usize>, buffers: &mut Buffers, height: usize) -> Result<()> {
         let (d, n, width) = (self.matrix.ncols(), self.matrix.nrows(), self.width());
         resize(&mut buffers.columns, width * height, 0.0, PURPOSE)?;
         let columns = &mut buffers.columns[..width * height];

@@ -5,6 +5,7 @@ use super::chebyshev::chebyshev;
 use super::design::{Prepared, Problem};
 use super::frisch_newton::Ask;
 use super::glob::{Globbing, on_all_rows};
+use super::measure::{Loss, Measured, measure};
 use super::newton::newton;
 use super::tiles::Tiles;
 use crate::error::Result;
@@ -89,7 +90,7 @@ pub fn quantiles<T: Real>(
                 Some(globbing) => globbing.solve(context, &ask)?,
                 None => on_all_rows(context, &prepared, &prepared.start, &ask)?,
             };
-            output(&prepared, answer, 1.0)
+            output(context, &prepared, answer, Loss::Level(level))
         }),
         "answers",
     )
@@ -108,19 +109,28 @@ pub fn p_norm<T: Real>(
         true => newton(context, &prepared, p, tolerance, max_iter)?,
         false => chebyshev(context, &prepared, tolerance, max_iter)?,
     };
-    output(&prepared, answer, p)
+    output(context, &prepared, answer, Loss::Power(p))
 }
 
-/// In the units of the caller.
-fn output<T: Real>(prepared: &Prepared<'_, T>, answer: Answer, p: f64) -> Result<Output> {
-    let (x, intercept) = prepared.coefficients(&answer.x)?;
+/// In the units of the caller, measured at what the caller gets.
+fn output<T: Real>(
+    context: &Context,
+    prepared: &Prepared<'_, T>,
+    answer: Answer,
+    loss: Loss,
+) -> Result<Output> {
+    let p = if let Loss::Power(p) = loss { p } else { 1.0 };
     let unit = prepared.unit * prepared.heaviest.powf(p.recip());
-    let Gap { objective, gap, rounding } = answer.gap;
+    let at = prepared.returned(&answer.x)?;
+    let Measured { objective, rounding } = measure(context, &prepared.design, &at, loss)?;
+    let Gap { objective: of_solver, gap, rounding: of_gap } = answer.gap;
+    // What multipliers prove is rounded as residuals are.
+    let (least, rounding) = (of_solver - gap, 2.0 * rounding + of_gap);
     Ok(Output {
-        x,
-        intercept,
+        x: at.coefficients,
+        intercept: at.intercept,
         objective: objective * unit,
-        gap: gap * unit,
+        gap: if objective.is_finite() { (objective - least) * unit } else { f64::INFINITY },
         rounding: rounding * unit,
         n_iter: answer.n_iter,
         kept: answer.kept,

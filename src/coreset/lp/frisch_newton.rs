@@ -50,7 +50,7 @@ pub(super) struct Found {
 
 /// Minimises the sum of τ r for r > 0 and (τ - 1) r for r < 0, r = b - A x, beginning at `start`.
 pub(super) fn frisch_newton(context: &Context, tiles: &dyn Tiles, start: &[f64], ask: &Ask) -> Result<Found> {
-    let (mut states, deviation) = residuals(context, tiles, start)?;
+    let (mut states, deviation, rounding) = residuals(context, tiles, start)?;
     if deviation == 0.0 {
         let dual = Buffer::zeros(tiles.nrows(), "multipliers of rows")?;
         return Ok(Found { x: copied(start, PURPOSE)?, dual, n_iter: 0 });
@@ -59,6 +59,7 @@ pub(super) fn frisch_newton(context: &Context, tiles: &dyn Tiles, start: &[f64],
     // Nothing moves the multipliers of rows of zeros, nor of those that fill up tiles.
     let few = FEW * tiles.ncols() as f64 + (tiles.idle() + 8) as f64;
     let (mut n_iter, mut before, mut is_stuck) = (0, f64::INFINITY, false);
+    let mut last = copied(start, PURPOSE)?;
     loop {
         context.check()?;
         let predictor = predict(context, tiles, &mut states, &step, ask.level)?;
@@ -67,7 +68,13 @@ pub(super) fn frisch_newton(context: &Context, tiles: &dyn Tiles, start: &[f64],
         let enough = gap <= ask.tolerance;
         // Where ties hide the vertex, it goes on for as long as that leads anywhere.
         let stays = !ask.to_vertex || gap <= TIED * ask.tolerance || gap > 0.5 * before;
-        let done = (enough && stays) || is_stuck || gap.is_nan() || n_iter >= ask.max_iter;
+        // Where rows are fitted but for rounding, variables would go on to zero.
+        let is_over = is_stuck || gap.is_nan() || predictor.objective <= rounding;
+        let done = (enough && stays) || is_over || n_iter >= ask.max_iter;
+        match gap.is_nan() {
+            true => x.copy_from_slice(&last),
+            false => last.copy_from_slice(&x),
+        }
         before = gap;
         if done || (ask.to_vertex && (enough || (gap < 1e-2 && predictor.between <= few))) {
             let dual = dual_of(context, tiles, &states, ask.level)?;
@@ -91,6 +98,10 @@ pub(super) fn frisch_newton(context: &Context, tiles: &dyn Tiles, start: &[f64],
         let corrected = gradient.iter().zip(&affine.vectors[0]).zip(&affine.vectors[1]);
         let corrected = collected(corrected.map(|((g, second), to)| g + second + target * to), PURPOSE)?;
         let direction = normal.solve(&corrected)?;
+        if !direction.iter().all(|change| change.is_finite()) {
+            let dual = dual_of(context, tiles, &states, ask.level)?;
+            return Ok(Found { x, dual, n_iter });
+        }
         let rates = correct(context, tiles, &mut states, &direction, target)?;
         let [primal, dual] = rates.map(|rate| if SHARE < rate { SHARE / rate } else { 1.0 });
         x.iter_mut().zip(&direction).for_each(|(x, change)| *x += dual * change);
@@ -121,9 +132,9 @@ fn fields<'f>(state: &'f mut [f64], tile: &Tile<'_>) -> [Eights<'f>; FIELDS] {
     std::array::from_fn(|_| fields.next().unwrap_or_default()[..tile.depth()].as_chunks_mut().0)
 }
 
-/// The states of the blocks, which begin as residuals in place of w, and the mean of their magnitudes; zero where they are
-/// rounding of the targets.
-fn residuals(context: &Context, tiles: &dyn Tiles, x: &[f64]) -> Result<(Vec<Buffer<f64>>, f64)> {
+/// The states of the blocks, which begin as residuals in place of w, the mean of their magnitudes, zero where they are
+/// rounding, and what their sum is rounded by.
+fn residuals(context: &Context, tiles: &dyn Tiles, x: &[f64]) -> Result<(Vec<Buffer<f64>>, f64, f64)> {
     let height = super::tiles::height(tiles.ncols());
     let states = tiles.blocks()?.into_iter();
     let states =
@@ -140,7 +151,8 @@ fn residuals(context: &Context, tiles: &dyn Tiles, x: &[f64]) -> Result<(Vec<Buf
     })?;
     let [above, of] = [0, 1].map(|k| parts.iter().map(|(_, sums)| sums[k]).sum::<f64>());
     let mean = above / tiles.nrows().max(1) as f64;
-    Ok((states, if above <= ROUNDING * of { 0.0 } else { mean }))
+    let rounding = ROUNDING * of;
+    Ok((states, if above <= rounding { 0.0 } else { mean }, 0.01 * rounding))
 }
 
 /// What a predictor sums up.
@@ -265,7 +277,9 @@ fn dual_of(context: &Context, tiles: &dyn Tiles, states: &[Buffer<f64>], level: 
             // The end that is nearer is the one that y or s is exact about.
             let ends = fields.iter().zip(&fields[height..]);
             let nearer = ends.map(|(y, s)| if y < s { y - (1.0 - level) } else { level - s });
-            dual.iter_mut().zip(nearer).for_each(|(dual, value)| *dual = value);
+            // Zero is between the ends.
+            let finite = nearer.map(|value| if value.is_finite() { value } else { 0.0 });
+            dual.iter_mut().zip(finite).for_each(|(dual, value)| *dual = value);
         }
     }
     Ok(dual)

@@ -10,7 +10,7 @@
 //! (1) S. Portnoy, R. Koenker, "The Gaussian hare and the Laplacian tortoise", Statistical Science 12 (1997), with a sample
 //!     by scores in place of a uniform one.
 
-use super::answer::Answer;
+use super::answer::{Answer, Gap};
 use super::design::{Design, Prepared};
 use super::frisch_newton::{Ask, Found, frisch_newton};
 use super::gap::gap;
@@ -106,8 +106,18 @@ impl<'p, 'a, T: Real> Globbing<'p, 'a, T> {
                 band.keep(context, design, &wrong)?;
             }
         }
-        let answer = on_all_rows(context, prepared, &centre, ask)?;
-        Ok(Answer { n_iter: n_iter + answer.n_iter, ..answer })
+        let mut answer = on_all_rows(context, prepared, &centre, ask)?;
+        n_iter += answer.n_iter;
+        let is_within = |gap: &Gap| gap.gap <= ask.tolerance * gap.objective + gap.rounding;
+        if !is_within(&answer.gap) {
+            let again = on_all_rows(context, prepared, &prepared.start, ask)?;
+            n_iter += again.n_iter;
+            let excess = |answer: &Answer| answer.gap.gap / answer.gap.objective;
+            if is_within(&again.gap) || excess(&answer).is_nan() || excess(&answer) > excess(&again) {
+                answer = again;
+            }
+        }
+        Ok(Answer { n_iter, ..answer })
     }
 }
 
@@ -293,11 +303,16 @@ mod tests {
         {
             let (prepared, context) = (prepared(&problem, 1.0), Context::new(2));
             let all = on_all_rows(&context, &prepared, &prepared.start, &ask(level)).unwrap();
-            let globbing = Globbing::new(&context, &prepared, 7).unwrap().unwrap();
-            let some = globbing.solve(&context, &ask(level)).unwrap();
-            assert!(some.kept < all.kept / 2, "{}", some.kept);
-            assert!((some.gap.objective / all.gap.objective - 1.0).abs() < 1e-13);
-            assert!(some.gap.gap <= 1e-11 * some.gap.objective);
+            let mut globbed = 0;
+            for seed in 0..5 {
+                let globbing = Globbing::new(&context, &prepared, seed).unwrap().unwrap();
+                let some = globbing.solve(&context, &ask(level)).unwrap();
+                globbed += usize::from(some.kept < all.kept / 2);
+                assert!((some.gap.objective / all.gap.objective - 1.0).abs() < 1e-13);
+                assert!(some.gap.gap <= 1e-11 * some.gap.objective);
+            }
+            // Halves of tails as long as these are far apart at times.
+            assert!(globbed >= 3, "{globbed}");
         }
     }
 

@@ -4,16 +4,18 @@
 //! beyond, and α |x|² (1): convex in (x, σ) together, and piecewise a smooth function whose pieces rows decide that are small
 //! or large. One read of the rows gives its value, slope and curvature.
 //!
-//! For a fixed σ the scores z, residuals cut off at k, are multipliers: any z with |z| <= k and A'z = λ x, λ = α σ, proves
-//! that the minimum is no less than t z'b - t² |z|²/2 - t² λ |x|²/2 for all t, in units of 2 / σ. Scores as they come have it
-//! but for rounding, and are made to have it as in `gap`. Where σ is chosen with x no such bound is known: what the span of
-//! the columns has of the scores is measured instead, which is nothing at the optimum.
+//! The scores z, residuals cut off at k, are multipliers. As σ H(r / σ) = max over |u| <= 2 ε of u r - σ u²/4, any z with
+//! |z| <= k and A'z = λ x, λ = α σ, proves with u = 2 z / σ that for all scales s and all t from 0 to 1 the objective is no
+//! less than (2 t / σ) z'b - t² α |x|² + s (W - t² |z|² / σ²), W the sum of the weights. A fixed σ has s = σ; where s is
+//! chosen, t is so small that its factor is not negative. That takes the slope in σ along: it is W - |z|² / σ². Scores as
+//! they come have A'z = λ x but for what is left to be done, and are made to have it as in `gap`.
 //!
 //! (1) P. Huber, E. Ronchetti, "Robust Statistics", 2nd ed. (2009), concomitant scale estimates.
 
 use super::design::{Prepared, Problem};
-use super::tiles::{Normal, PURPOSE, Sums, Tiles, read};
-use crate::error::{Error, Result};
+use super::measure::{Loss, Measured, measure};
+use super::tiles::{Normal, PURPOSE, Sums, read};
+use crate::error::Result;
 use crate::matrix::{Mat, Real};
 use crate::memory::{collected, copied, push, resize};
 use crate::parallel::Context;
@@ -44,8 +46,8 @@ pub struct HuberOutput {
     pub scale: f64,
     /// What was made least.
     pub objective: f64,
-    /// For a fixed scale, how far that is above the minimum at most.
-    pub gap: Option<f64>,
+    /// How far that is above the minimum at most.
+    pub gap: f64,
     /// What rounding may have hidden of it.
     pub rounding: f64,
     /// Norm of what the span of the columns has of the scores, less the ridge, beside that of the scores.
@@ -116,20 +118,66 @@ pub fn huber<T: Real>(
         let is_free = fixed.is_none() && (at.scale > LEAST || at.gradient[at.x.len()] < 0.0);
         let order = at.x.len() + usize::from(is_free);
         let curvature = Mat::from_fn(order, order, |i, j| at.curvature[(i, j)])?;
-        let Some(normal) = Normal::new(&curvature)? else { break };
-        let direction = normal.solve(&at.gradient[..order])?;
-        let promise: f64 = direction.iter().zip(&at.gradient).map(|(d, g)| d * g).sum();
-        context.progress(n_iter, params.max_iter, &[("decrement", promise / at.value)])?;
-        let next = if promise > params.tolerance * at.value.abs() {
-            step(&at, &direction, promise, is_free, &look)?
-        } else {
-            last_step(&prepared, &at, &direction, is_free, &look)?
-        };
+        let enough = params.tolerance * at.value.abs();
+        let mut next = None;
+        if let Some((direction, promise)) = descent(&curvature, &at)? {
+            context.progress(n_iter, params.max_iter, &[("decrement", promise / at.value)])?;
+            next = match promise > enough {
+                true => step(&at, &direction, promise, is_free, &look)?,
+                false => last_step(&prepared, &at, &direction, is_free, &look)?,
+            };
+        }
+        if next.is_none() {
+            let curvature = majorant(context, &prepared, &units, params.epsilon, &at, is_free)?;
+            if let Some((direction, promise)) = descent(&curvature, &at)?
+                && promise > enough
+            {
+                next = step(&at, &direction, promise, is_free, &look)?;
+            }
+        }
         let Some(next) = next else { break };
         at = next;
         n_iter += 1;
     }
-    output(&prepared, &units, params, fixed, at, n_iter)
+    output(context, &prepared, &units, params, fixed, at, n_iter)
+}
+
+/// The direction that a matrix makes of the gradient, and how fast it goes down; None where neither is a number.
+fn descent(curvature: &Mat<f64>, at: &At) -> Result<Option<(Vec<f64>, f64)>> {
+    let Some(normal) = Normal::new(curvature)? else { return Ok(None) };
+    let direction = normal.solve(&at.gradient[..curvature.nrows()])?;
+    let promise: f64 = direction.iter().zip(&at.gradient).map(|(d, g)| d * g).sum();
+    Ok((promise >= 0.0 && promise.is_finite()).then_some((direction, promise)))
+}
+
+/// A matrix for where too few rows are within for one of Newton: magnitudes count as the squares that touch them from above,
+/// and the scale is apart.
+fn majorant<T: Real>(
+    context: &Context,
+    prepared: &Prepared<'_, T>,
+    units: &Units,
+    epsilon: f64,
+    at: &At,
+    is_free: bool,
+) -> Result<Mat<f64>> {
+    let (design, d, scale) = (&prepared.design, at.x.len(), at.scale);
+    let begin = || Ok((Sums::new(d, true, 1)?, [const { Vec::new() }; 2]));
+    let parts = read(context, design, begin, |(sums, [r, root]), tile| {
+        tile.residual(&at.x, r)?;
+        resize(root, tile.depth(), 1.0, PURPOSE)?;
+        for ((root, r), row) in root.iter_mut().zip(&*r).zip(tile.rows.clone()) {
+            let k = epsilon * scale * design.factor(row);
+            *root = if r.abs() <= k { 1.0 } else { (k / r.abs()).sqrt() };
+        }
+        sums.add_weighted_rows(tile, root, r)
+    })?;
+    let (gram, _) = Sums::total(d, parts.iter().map(|(sums, _)| sums))?;
+    let order = d + usize::from(is_free);
+    Mat::from_fn(order, order, |i, j| match (i == d, j == d) {
+        (true, true) => (2.0 * at.sums[0] / scale.powi(3)).max(2.0 * at.gradient[d].abs() / scale),
+        (false, false) => 2.0 / scale * gram[(i, j)] + 2.0 * units.alpha * units.penalty[(i, j)],
+        _ => 0.0,
+    })
 }
 
 /// Where a step along the direction downwards leads, halved until it goes down as it should; None where it never does.
@@ -243,8 +291,9 @@ fn look<T: Real>(
     Ok(At { value: units.total * scale + losses + ridge, x, scale, gradient, curvature, slope, sums })
 }
 
-/// The answer in the units of the caller, and what it is worth.
+/// The answer in the units of the caller, and what it is worth there.
 fn output<T: Real>(
+    context: &Context,
     prepared: &Prepared<'_, T>,
     units: &Units,
     params: &HuberParams,
@@ -253,31 +302,37 @@ fn output<T: Real>(
     n_iter: usize,
 ) -> Result<HuberOutput> {
     let [squares, all, magnitudes, weight] = at.sums;
-    let (k, unit) = (params.epsilon * at.scale, prepared.unit * prepared.heaviest);
+    let (scale, epsilon, unit) = (at.scale, params.epsilon, prepared.unit * prepared.heaviest);
+    let k = epsilon * scale;
     let off = prepared.normal.dual_norm(&at.slope)?;
     let score = (squares + k * k * weight).sqrt();
-    let (x, intercept) = prepared.coefficients(&at.x)?;
-    let gap = fixed.map(|scale| {
-        let d = at.x.len();
-        let entry = |i: usize| (0..d).map(|j| units.penalty[(i, j)] * at.x[j]).sum::<f64>() * at.x[i];
-        let ridge = units.alpha * scale * (0..d).map(entry).sum::<f64>();
-        let primal = 0.5 * squares + k * magnitudes - 0.5 * k * k * weight + 0.5 * ridge;
-        let t = k / (k + off / units.lightest);
-        let product = squares + k * magnitudes - off * all.sqrt() + ridge;
-        let dual = t * product - 0.5 * t * t * ((score + off).powi(2) + ridge);
-        2.0 / scale * (primal - dual) * unit
-    });
-    if !at.value.is_finite() {
-        return Err(Error::Internal("an objective that is not finite".into()));
+    let d = at.x.len();
+    let entry = |i: usize| (0..d).map(|j| units.penalty[(i, j)] * at.x[j]).sum::<f64>() * at.x[i];
+    let ridge = units.alpha * (0..d).map(entry).sum::<f64>();
+    let length = score + off;
+    let mut t = k / (k + off / units.lightest);
+    if fixed.is_none() && length > 0.0 {
+        t = t.min(units.total.sqrt() * scale / length);
     }
-    let sizes = prepared.scale.rounding(&at.x, prepared.design.nrows(), 2.0);
+    let product = squares + k * magnitudes - off * all.sqrt();
+    let mut least = 2.0 * t / scale * product + t * (2.0 - t) * ridge;
+    if fixed.is_some() {
+        least += scale * units.total - t * t * length * length / scale;
+    }
+    let returned = prepared.returned(&at.x)?;
+    let Measured { objective: losses, rounding } =
+        measure(context, &prepared.design, &returned, Loss::Huber { epsilon, scale })?;
+    let coefficients = &returned.x[..returned.coefficients.len()];
+    let penalty = units.alpha * coefficients.iter().map(|x| x * x).sum::<f64>();
+    let objective = units.total * scale + losses + penalty;
+    let gap = if objective.is_finite() { objective - least } else { f64::INFINITY };
     Ok(HuberOutput {
-        x,
-        intercept,
-        scale: at.scale * prepared.unit,
-        objective: at.value * unit,
-        gap,
-        rounding: (2.0 / at.scale * score * sizes + 4.0 * f64::EPSILON * at.value) * unit,
+        x: returned.coefficients,
+        intercept: returned.intercept,
+        scale: scale * prepared.unit,
+        objective: objective * unit,
+        gap: if gap.is_nan() { f64::INFINITY } else { gap * unit },
+        rounding: (2.0 * rounding + 4.0 * f64::EPSILON * objective) * unit,
         slope: if score > 0.0 { off / score } else { 0.0 },
         n_iter,
     })
@@ -305,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn no_neighbour_is_better_and_fixed_scales_are_proved() {
+    fn no_neighbour_is_better_and_answers_are_proved() {
         let instance = Instance::new(900, 4, 8);
         for (sparse, alpha, scale) in
             [(false, 0.0, None), (true, 3.0, None), (false, 0.0, Some(0.7)), (true, 20.0, Some(2.0))]
@@ -318,10 +373,7 @@ mod tests {
             let least = value(&found.x, found.intercept, found.scale);
             assert!((least / found.objective - 1.0).abs() < 1e-12);
             assert!(found.slope < 1e-10, "{}", found.slope);
-            assert_eq!(found.gap.is_some(), scale.is_some());
-            if let Some(gap) = found.gap {
-                assert!(gap <= 1e-11 * least && gap + found.rounding >= 0.0, "{gap}");
-            }
+            assert!(found.gap <= 1e-11 * least && found.gap + found.rounding >= 0.0, "{}", found.gap);
             for off in [-1e-4, 1e-4] {
                 for j in 0..4 {
                     let mut x = found.x.clone();
@@ -341,16 +393,15 @@ mod tests {
         let instance = Instance::new(600, 3, 8);
         let mut problem = instance.full(false);
         problem.penalty = 0.0;
-        for alpha in [0.0, 5.0] {
+        for (alpha, scale) in [(0.0, Some(0.3)), (5.0, Some(0.3)), (0.0, None), (5.0, None)] {
             let solve = |max_iter| {
-                let params =
-                    HuberParams { epsilon: 1.2, alpha, scale: Some(0.3), tolerance: 1e-15, max_iter };
+                let params = HuberParams { epsilon: 1.2, alpha, scale, tolerance: 1e-15, max_iter };
                 huber(&Context::new(1), &problem, &params).unwrap()
             };
             let least = solve(100).objective;
             for max_iter in [0, 1, 2] {
                 let found = solve(max_iter);
-                assert!(found.gap.unwrap() + found.rounding >= found.objective - least - 1e-12 * least);
+                assert!(found.gap + found.rounding >= found.objective - least - 1e-12 * least);
             }
         }
     }

@@ -15,6 +15,7 @@
 //! | `chebyshev` | p = infinity |
 //! | `huber` | squares of small residuals, magnitudes of large ones |
 //! | `gap` | what an answer is worth, from multipliers |
+//! | `measure` | what it is worth as the caller gets it, by one read of the rows as they were stated |
 //! | `answer` | an answer, and what was measured of it |
 //! | `driver` | what is asked, in which order it is tried, what comes back |
 //!
@@ -33,6 +34,7 @@ mod frisch_newton;
 mod gap;
 mod glob;
 mod huber;
+mod measure;
 mod newton;
 mod sample;
 #[cfg(test)]

@@ -3,8 +3,8 @@
 //! For D = diag(|r|^(p-2)) the direction of Newton is that of the weighted least squares A'DA s = A'D r, its step one of
 //! p - 1. Whatever D > 0, what the weighted least squares leave, z = D (r - A s), has A'z = 0, so that z'b / |z|_q, 1/p + 1/q
 //! = 1, is a lower bound on |b - A x|_p for all x (1): every iteration has one, from sums over the rows that it goes through
-//! anyway. What rounding leaves of A'z is taken off the bound as in `gap`. Two reads of A an iteration; the search along the
-//! direction reads two numbers a row.
+//! anyway. What rounding leaves of A'z is taken off the bound as in `gap`. Three reads of A an iteration, as residuals are
+//! made from x afresh; the search along the direction reads two numbers a row.
 //!
 //! (1) Hölder's inequality; D. Adil, R. Peng, S. Sachdeva, "Fast, provably convergent IRLS algorithm for p-norm linear
 //!     regression", NeurIPS 2019, for the iteration.
@@ -14,11 +14,17 @@ use super::design::Prepared;
 use super::tiles::{Normal, PURPOSE, Sums, Tiles, in_blocks, pass};
 use crate::error::Result;
 use crate::matrix::{Buffer, Real, keep_larger};
-use crate::memory::{copied, resize};
+use crate::memory::{collected, copied, resize};
 use crate::parallel::Context;
 
 /// Residuals beside the largest below which their weights grow no more, for p < 2.
 const FLOOR: f64 = 1e-9;
+/// Weights beside the largest that count in the matrix of a step, for p > 2: first, at most, and how they rise.
+const FIRST_FLOOR: f64 = 1e-30;
+const LAST_FLOOR: f64 = 1e-6;
+const RISE: f64 = 1e6;
+/// Share of the gap that a step should be worth.
+const SLOW: f64 = 1e-3;
 /// Most values of the slope in a search along a direction, and what of it will do.
 const LOOKS: usize = 40;
 const FLAT: f64 = 1e-3;
@@ -34,12 +40,13 @@ pub(super) fn newton<T: Real>(
     let design = &prepared.design;
     let mut x = copied(&prepared.start, PURPOSE)?;
     let mut rows = RowsAt::new(context, design, &x)?;
-    let rounding = prepared.scale.rounding(&x, design.nrows(), p);
+    rows.floor = if p > 2.0 { FIRST_FLOOR } else { LAST_FLOOR };
     let (mut least, mut n_iter) = (0.0, 0);
     loop {
         context.check()?;
         let (normal, gradient, objective) = rows.weigh(context, design, p)?;
-        let gap = Gap { objective, gap: objective - least, rounding };
+        let rounding = prepared.scale.rounding(&x, design.nrows(), p);
+        let mut gap = Gap { objective, gap: objective - least, rounding };
         context.progress(n_iter, max_iter, &[("gap", gap.gap / objective)])?;
         let enough = gap.gap <= tolerance * objective || objective <= rounding;
         let (Some(normal), false) = (normal, enough || n_iter >= max_iter) else {
@@ -47,15 +54,27 @@ pub(super) fn newton<T: Real>(
         };
         let direction = normal.solve(&gradient)?;
         least = rows.follow(context, design, &prepared.normal, &direction, p)?.max(least);
-        if objective - least <= tolerance * objective {
-            continue;
+        gap.gap = objective - least;
+        if gap.gap <= tolerance * objective {
+            return Ok(Answer { x, gap, n_iter, kept: design.nrows(), rounds: 0 });
         }
         let step = rows.search(context, p)?;
-        rows.step(context, step)?;
-        x.iter_mut().zip(&direction).for_each(|(x, change)| *x += step * change);
+        let next = collected(x.iter().zip(&direction).map(|(x, change)| x + step * change), PURPOSE)?;
+        rows.look(context, design, &next)?;
+        let after = rows.norm(context, p)?;
         n_iter += 1;
-        if step == 0.0 {
-            let gap = Gap { objective, gap: objective - least, rounding };
+        let is_less = after < objective;
+        match is_less {
+            true => x = next,
+            false => rows.look(context, design, &x)?,
+        }
+        if is_less && objective - after >= SLOW * gap.gap {
+            continue;
+        }
+        // A step that leads nowhere is one of a matrix that sees too little of some direction.
+        if rows.floor < LAST_FLOOR {
+            rows.floor *= RISE;
+        } else if !is_less {
             return Ok(Answer { x, gap, n_iter, kept: design.nrows(), rounds: 0 });
         }
     }
@@ -67,12 +86,22 @@ struct RowsAt {
     change: Buffer<f64>,
     /// What residuals are divided by before they are raised to a power.
     unit: f64,
+    /// Weights beside the largest that count in the matrix of a step at least, for p > 2.
+    floor: f64,
 }
 
 impl RowsAt {
     fn new(context: &Context, tiles: &dyn Tiles, x: &[f64]) -> Result<Self> {
-        let mut residual = Buffer::zeros(tiles.nrows(), "residuals")?;
-        let mut states = in_blocks(tiles, &mut residual)?;
+        let residual = Buffer::zeros(tiles.nrows(), "residuals")?;
+        let change = Buffer::zeros(tiles.nrows(), "changes of residuals")?;
+        let mut rows = Self { residual, change, unit: 0.0, floor: LAST_FLOOR };
+        rows.look(context, tiles, x)?;
+        Ok(rows)
+    }
+
+    /// Residuals, from nothing but x.
+    fn look(&mut self, context: &Context, tiles: &dyn Tiles, x: &[f64]) -> Result<()> {
+        let mut states = in_blocks(tiles, &mut self.residual)?;
         let parts = pass(
             context,
             tiles,
@@ -86,8 +115,17 @@ impl RowsAt {
                 Ok(())
             },
         )?;
-        let unit = parts.into_iter().map(|(largest, _)| largest).fold(0.0, f64::max);
-        Ok(Self { residual, change: Buffer::zeros(tiles.nrows(), "changes of residuals")?, unit })
+        self.unit = parts.into_iter().map(|(largest, _)| largest).fold(0.0, f64::max);
+        Ok(())
+    }
+
+    /// |r|_p
+    fn norm(&self, context: &Context, p: f64) -> Result<f64> {
+        let (unit, mut sum) = (positive(self.unit), 0.0);
+        for rows in context.pieces(0..self.residual.len()) {
+            sum += self.residual[rows?].iter().map(|r| magnitude(r / unit, p)).sum::<f64>();
+        }
+        Ok(unit * sum.powf(p.recip()))
     }
 
     /// The factor of A'DA, A'D r, and |r|_p.
@@ -97,7 +135,7 @@ impl RowsAt {
         tiles: &dyn Tiles,
         p: f64,
     ) -> Result<(Option<Normal>, Vec<f64>, f64)> {
-        let (d, unit) = (tiles.ncols(), positive(self.unit));
+        let (d, unit, floor) = (tiles.ncols(), positive(self.unit), self.floor);
         let mut states = in_blocks(tiles, &mut self.residual)?;
         let begin = || Ok((Sums::new(d, true, 1)?, 0.0, Vec::new(), Vec::new()));
         let parts = pass(context, tiles, &mut states, begin, |(sums, power, root, r), residual, tile| {
@@ -106,9 +144,9 @@ impl RowsAt {
             let residual = &residual[tile.number * tile.height..][..tile.rows.len()];
             let mut sum = 0.0;
             for (k, residual) in residual.iter().enumerate() {
-                let weight = weight(residual / unit, p);
-                root[k] = weight.sqrt();
-                r[k] = root[k] * residual;
+                let (weight, curvature) = (weight(residual / unit, p), curvature(residual / unit, p, floor));
+                root[k] = curvature.sqrt();
+                r[k] = weight / root[k] * residual;
                 sum += magnitude(residual / unit, p);
             }
             root[residual.len()..].fill(0.0);
@@ -131,7 +169,7 @@ impl RowsAt {
         p: f64,
     ) -> Result<f64> {
         let (d, unit, q) = (tiles.ncols(), positive(self.unit), p / (p - 1.0));
-        let residual = &self.residual;
+        let (residual, floor) = (&self.residual, self.floor);
         let mut states = in_blocks(tiles, &mut self.change)?;
         let begin = || Ok((Sums::new(d, false, 1)?, [0.0; 3], Vec::new(), Vec::new()));
         let parts = pass(context, tiles, &mut states, begin, |(sums, parts, change, z), out, tile| {
@@ -142,7 +180,7 @@ impl RowsAt {
             let mut tile_sums = [0.0; 3];
             for (k, row) in tile.rows.clone().enumerate() {
                 let r = residual[row] / unit;
-                z[k] = weight(r, p) * (r + change[k] / unit);
+                z[k] = weight(r, p) * r + curvature(r, p, floor) * (change[k] / unit);
                 tile_sums[0] += z[k] * r;
                 tile_sums[1] += z[k].abs().powf(q);
                 tile_sums[2] += r * r;
@@ -188,7 +226,7 @@ impl RowsAt {
         for _ in 0..LOOKS {
             let [slope, curvature] = slopes(t)?;
             if slope.abs() <= FLAT * first.abs() {
-                break;
+                return Ok(t);
             }
             if slope < 0.0 {
                 low = t
@@ -202,17 +240,7 @@ impl RowsAt {
                 _ => 2.0 * t,
             };
         }
-        Ok(t)
-    }
-
-    /// Takes a step.
-    fn step(&mut self, context: &Context, step: f64) -> Result<()> {
-        for rows in context.pieces(0..self.residual.len()) {
-            let rows = rows?;
-            let changes = &self.change[rows.clone()];
-            self.residual[rows].iter_mut().zip(changes).for_each(|(r, change)| *r += step * change);
-        }
-        Ok(())
+        Ok(low)
     }
 }
 
@@ -228,9 +256,15 @@ fn weight(r: f64, p: f64) -> f64 {
     power(r, p - 2.0)
 }
 
+/// The weight of a row in the matrix of a step: no fitted row is without any, for p > 2, so that no direction is without.
+#[inline]
+fn curvature(r: f64, p: f64, floor: f64) -> f64 {
+    if p > 2.0 { weight(r, p).max(floor) } else { weight(r, p) }
+}
+
 /// |r|^p
 #[inline]
-fn magnitude(r: f64, p: f64) -> f64 {
+pub(super) fn magnitude(r: f64, p: f64) -> f64 {
     power(r.abs(), p)
 }
 

@@ -32,6 +32,9 @@ pub(super) fn vertex(
 ) -> Result<Option<(Vec<f64>, Buffer<f64>)>> {
     let Some(basis) = basis(context, tiles, dual, level)? else { return Ok(None) };
     let mut x = basis.solve(|row| tiles.target()[row])?;
+    if !x.iter().all(|x| x.is_finite()) {
+        return Ok(None);
+    }
     put_zeros(tiles, &basis.rows, &mut x)?;
     let (mut dual, slope) = by_signs(context, tiles, &x, dual, &basis.rows, level)?;
     let multipliers = basis.solve_transposed(|j| -slope[j])?;

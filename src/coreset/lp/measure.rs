@@ -1,0 +1,197 @@
+//! What coefficients are worth as the caller gets them: rounded to the precision of the data, in its columns.
+//!
+//! Solvers work in coordinates of their own and carry residuals along. What they prove is a number that no objective is below;
+//! the objective itself is what one read of the rows as they were stated gives for the coefficients as they are returned. A
+//! residual there is rounded by no more than some units of |b_i| + |a_i||x|, where |x| is what coefficients were added up from.
+
+use super::design::{Design, Returned};
+use super::newton::magnitude;
+use super::tiles::{Buffers, PURPOSE, Tiles, blocks, height, read};
+use crate::error::Result;
+use crate::matrix::{Real, keep_larger};
+use crate::memory::{collected, push, resize};
+use crate::parallel::Context;
+use crate::simd::narrow::subtract_product_of_columns;
+use std::ops::Range;
+
+/// What is made least.
+#[derive(Clone, Copy)]
+pub(super) enum Loss {
+    /// The sum of τ r for r > 0 and (τ - 1) r for r < 0.
+    Level(f64),
+    /// The p-norm.
+    Power(f64),
+    /// The sum of r² / σ within k = ε σ and of 2 ε |r| - ε k beyond; rows have roots of weights for factors.
+    Huber { epsilon: f64, scale: f64 },
+}
+
+/// An objective, and what rounding may have made of it.
+pub(super) struct Measured {
+    pub objective: f64,
+    pub rounding: f64,
+}
+
+/// Reads all rows once. Whatever is not finite makes the objective so.
+pub(super) fn measure<T: Real>(
+    context: &Context,
+    design: &Design<'_, T>,
+    at: &Returned,
+    loss: Loss,
+) -> Result<Measured> {
+    let stated = AsStated(design);
+    let d = stated.ncols();
+    let units = (4.0 + 0.5 * d as f64) * f64::EPSILON;
+    let against = collected(at.sizes.iter().map(|size| -size), PURPOSE)?;
+    let begin = || Ok(([Norm::default(); 2], [Vec::new(), Vec::new(), Vec::new()]));
+    let parts = read(context, &stated, begin, |([value, off], [r, e, sizes]), tile| {
+        tile.residual(&at.x, r)?;
+        e.clear();
+        resize(e, tile.depth(), 0.0, PURPOSE)?;
+        e.iter_mut().zip(tile.target).for_each(|(e, b)| *e = b.abs());
+        resize(sizes, d * tile.height, 0.0, PURPOSE)?;
+        sizes.iter_mut().zip(&tile.columns[..d * tile.height]).for_each(|(size, a)| *size = a.abs());
+        subtract_product_of_columns(sizes, tile.height, &against, e);
+        e.iter_mut().for_each(|e| *e *= units);
+        let (r, e) = (&mut r[..tile.rows.len()], &mut e[..tile.rows.len()]);
+        let power = match loss {
+            Loss::Power(p) => p,
+            Loss::Level(level) => {
+                r.iter_mut().for_each(|r| *r *= if *r > 0.0 { level } else { level - 1.0 });
+                e.iter_mut().for_each(|e| *e *= level.max(1.0 - level));
+                1.0
+            }
+            Loss::Huber { epsilon, scale } => {
+                for ((r, e), row) in r.iter_mut().zip(e.iter_mut()).zip(tile.rows.clone()) {
+                    let (size, k) = (r.abs(), epsilon * scale * design.factor(row));
+                    *e *= (2.0 * size.min(k) + *e) / scale;
+                    *r = if size <= k { size * size / scale } else { k / scale * (2.0 * size - k) };
+                }
+                1.0
+            }
+        };
+        value.add(r, power);
+        off.add(e, power);
+        Ok(())
+    })?;
+    let power = if let Loss::Power(p) = loss { p } else { 1.0 };
+    let [objective, rounding] = [0, 1].map(|which| {
+        let mut norm = Norm::default();
+        parts.iter().for_each(|(norms, _)| norm.join(&norms[which], power));
+        norm.value(power)
+    });
+    Ok(Measured { objective, rounding })
+}
+
+/// A p-norm that neither overflows nor vanishes on the way.
+#[derive(Clone, Copy, Default)]
+struct Norm {
+    largest: f64,
+    /// Sum of powers beside the largest, but for p = infinity.
+    sum: f64,
+}
+
+impl Norm {
+    fn raise(&mut self, largest: f64, p: f64) {
+        if largest > self.largest {
+            self.sum *= if p.is_finite() { magnitude(self.largest / largest, p) } else { 1.0 };
+            self.largest = largest;
+        }
+    }
+
+    fn add(&mut self, values: &[f64], p: f64) {
+        let mut largest = 0.0;
+        values.iter().for_each(|value| keep_larger(&mut largest, value.abs()));
+        self.raise(largest, p);
+        let unit = if self.largest > 0.0 { self.largest } else { 1.0 };
+        // Whatever p is, what is not finite stays so.
+        self.sum += match p.is_finite() {
+            true => values.iter().map(|value| magnitude(value / unit, p)).sum::<f64>(),
+            false => values.iter().map(|value| value * 0.0).sum::<f64>(),
+        };
+    }
+
+    fn join(&mut self, other: &Self, p: f64) {
+        self.raise(other.largest, p);
+        let share = if other.largest < self.largest && p.is_finite() {
+            magnitude(other.largest / self.largest, p)
+        } else {
+            1.0
+        };
+        self.sum += other.sum * share;
+    }
+
+    fn value(&self, p: f64) -> f64 {
+        if p.is_finite() { self.largest * self.sum.powf(p.recip()) } else { self.largest + self.sum }
+    }
+}
+
+/// A design in the columns of the caller.
+struct AsStated<'d, 'a, T>(&'d Design<'a, T>);
+
+impl<T: Real> Tiles for AsStated<'_, '_, T> {
+    fn nrows(&self) -> usize {
+        self.0.nrows()
+    }
+
+    fn ncols(&self) -> usize {
+        self.0.width()
+    }
+
+    fn target(&self) -> &[f64] {
+        self.0.target()
+    }
+
+    fn columns<'b>(&'b self, rows: Range<usize>, buffers: &'b mut Buffers) -> Result<&'b [f64]> {
+        self.0.put_columns(rows, buffers, height(self.ncols()))?;
+        Ok(&buffers.columns)
+    }
+
+    fn blocks(&self) -> Result<Vec<Range<usize>>> {
+        let (n, d) = (self.0.rows_of_data(), self.ncols());
+        let mut all = blocks(n, d)?;
+        for rows in blocks(self.nrows() - n, d)? {
+            push(&mut all, n + rows.start..n + rows.end, PURPOSE)?;
+        }
+        Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Instance, objective, prepared, residuals};
+    use super::*;
+
+    #[test]
+    fn objectives_are_those_of_the_definition() {
+        let instance = Instance::new(700, 4, 6);
+        for sparse in [false, true] {
+            let mut problem = instance.full(sparse);
+            for p in [1.0, 1.5, 7.0, 300.0, f64::INFINITY] {
+                problem.penalty = if p == 1.0 { 7.0 } else { 0.0 };
+                let prepared = prepared(&problem, p);
+                let at = prepared.returned(&prepared.start).unwrap();
+                let rows = residuals(&problem, &at.coefficients, at.intercept);
+                let (loss, expected) = match p {
+                    1.0 => (Loss::Level(0.2), objective(&problem, &at.coefficients, at.intercept, 0.2)),
+                    _ if p.is_finite() => {
+                        let largest = rows.iter().fold(0.0f64, |largest, (_, r)| largest.max(r.abs()));
+                        let sum: f64 = rows.iter().map(|(w, r)| w * (r.abs() / largest).powf(p)).sum();
+                        (Loss::Power(p), largest * sum.powf(p.recip()))
+                    }
+                    _ => {
+                        let live = rows.iter().filter(|(w, _)| *w > 0.0);
+                        (Loss::Power(p), live.fold(0.0f64, |largest, (_, r)| largest.max(r.abs())))
+                    }
+                };
+                let found = measure(&Context::new(2), &prepared.design, &at, loss).unwrap();
+                let unit = prepared.unit * prepared.heaviest.powf(p.recip());
+                assert!((found.objective * unit / expected - 1.0).abs() < 1e-12, "{p}");
+                assert!(found.rounding > 0.0 && found.rounding < 1e-13 * found.objective, "{p}");
+                let mut bad = prepared.returned(&prepared.start).unwrap();
+                bad.x[1] = f64::NAN;
+                let found = measure(&Context::new(2), &prepared.design, &bad, loss).unwrap();
+                assert!(!found.objective.is_finite(), "{p}");
+            }
+        }
+    }
+}
