@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nearlin import _core
+from nearlin._config import resolve_threads
 from nearlin._validation import (
     Matrix,
     as_sample_weight,
@@ -28,6 +29,7 @@ __all__ = [
     "is_iterator",
     "new_state",
     "roots_of",
+    "threads_for",
 ]
 
 ALGORITHMS = (
@@ -123,6 +125,12 @@ def new_state(parameters: dict[str, Any], d: int, dtype: npt.DTypeLike = np.floa
             argument="n_components",
         )
     return state
+
+
+def threads_for(matrix: Matrix, n_jobs: int | None) -> int:
+    """Return how many threads take rows in: one, unless more are asked for."""
+    # Chunks are read twice and handed from core to core: few streams are faster on two threads, some slower.
+    return 1 if n_jobs is None else resolve_threads(n_jobs, 64.0 * matrix.shape[0] * matrix.shape[1])
 
 
 def roots_of(

@@ -22,7 +22,15 @@ from nearlin.exceptions import InvalidInputError, InvalidTypeError, ShapeError, 
 
 from ._certificate import certificate_of, gap_of, is_ordered, warn_of_order
 from ._covariance import covariance, precision
-from ._stream_of_rows import check_parameters, explained, in_block, is_iterator, new_state, roots_of
+from ._stream_of_rows import (
+    check_parameters,
+    explained,
+    in_block,
+    is_iterator,
+    new_state,
+    roots_of,
+    threads_for,
+)
 
 __all__ = ["StreamingPCA"]
 
@@ -99,7 +107,8 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
     random_state : None, int or numpy.random.RandomState, optional
         Of the first directions. States can be merged that have the same integer.
     n_jobs : int, optional
-        Number of threads. None means the setting of :func:`nearlin.set_config`. It never changes a bit.
+        Number of threads. None means one for rows that come in, as more make few streams faster, and the
+        setting of :func:`nearlin.set_config` for all else. It never changes a bit.
 
     Attributes
     ----------
@@ -320,7 +329,7 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
         roots = roots_of(sample_weight, matrix, accept_zero=accept_zero)
         state = new_state(self.get_params(deep=False), matrix.shape[1], matrix.dtype)
         with named_for_estimators(getattr(self, "feature_names_in_", None)):
-            state.add(matrix, roots=roots, threads=self._threads(matrix))
+            state.add(matrix, roots=roots, threads=threads_for(matrix, self.n_jobs))
         self._state, self._dtype = state, np.dtype(matrix.dtype)
         self._asked = {name: getattr(self, name) for name in STRUCTURE}
         self._warned = False
@@ -330,7 +339,7 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
         matrix = samples(self, X, reset=False)
         roots = roots_of(sample_weight, matrix)
         with named_for_estimators(getattr(self, "feature_names_in_", None)):
-            self._state.add(matrix, roots=roots, threads=self._threads(matrix))
+            self._state.add(matrix, roots=roots, threads=threads_for(matrix, self.n_jobs))
         self._changed()
 
     def _check_unchanged(self) -> None:

@@ -15,7 +15,15 @@ from nearlin._validation import Float, as_matrix, as_seed
 from nearlin.exceptions import InvalidInputError, ShapeError
 
 from ._certificate import certificate_of, gap_of, is_ordered, warn_of_order
-from ._stream_of_rows import check_parameters, explained, in_block, is_iterator, new_state, roots_of
+from ._stream_of_rows import (
+    check_parameters,
+    explained,
+    in_block,
+    is_iterator,
+    new_state,
+    roots_of,
+    threads_for,
+)
 
 __all__ = ["TopEigenvectorResult", "top_eigenvector"]
 
@@ -105,7 +113,8 @@ def top_eigenvector(
     rng : None, int, numpy.random.Generator or what :func:`numpy.random.default_rng` takes, optional
         Source of the random numbers.
     n_jobs : int, optional
-        Number of threads. None means the setting of :func:`nearlin.set_config`. It never changes a bit.
+        Number of threads. None means one for rows that come in, as more make few streams faster, and the
+        setting of :func:`nearlin.set_config` for all else. It never changes a bit.
     progress : bool or callable, default=False
         True shows a bar, a callable is called with (rows done, all rows or 0 as long as that is not known,
         figures).
@@ -182,7 +191,7 @@ def top_eigenvector(
                     "has other columns than the first block, expected the same, in the same order",
                     argument="rows",
                 )
-            state.add(matrix, roots=roots, threads=resolve_threads(n_jobs, 64.0 * matrix.size))
+            state.add(matrix, roots=roots, threads=threads_for(matrix, n_jobs))
         if told is not None:
             told(state.seen, total, {})
     if state is None or state.seen == 0:
