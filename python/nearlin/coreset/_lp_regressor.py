@@ -1,19 +1,16 @@
 """Regression in the p-norm as an estimator."""
 
-from typing import Any, Self
+from typing import Self
 
-import numpy as np
+from nearlin._validation import check_choice
 
-from nearlin._estimator import named_for_estimators
-from nearlin._validation import as_seed, check_choice
-
-from ._lp_regression import METHODS, as_power, solve_lp
-from ._robust_linear import RobustLinear
+from ._lp_regression import METHODS, as_power
+from ._robust_linear import LpEstimator
 
 __all__ = ["LpRegressor"]
 
 
-class LpRegressor(RobustLinear):
+class LpRegressor(LpEstimator):
     r"""Linear regression that makes the p-norm of the residuals least.
 
     Parameters
@@ -108,21 +105,10 @@ class LpRegressor(RobustLinear):
         power = as_power(self.p)
         check_choice(self.method, "method", METHODS)
         matrix, target = self._validate(X, y)
-        with named_for_estimators(getattr(self, "feature_names_in_", None)):
-            solutions, certificate, _ = solve_lp(
-                matrix,
-                target,
-                p=power,
-                levels=None,
-                method=self.method,
-                tol=self.tol,
-                max_iter=self.max_iter,
-                sample_weight=sample_weight,
-                fit_intercept=self.fit_intercept,
-                seed=as_seed(self.random_state, "random_state", default=np.random.bytes),
-                n_jobs=self.n_jobs,
-            )
-        solution: Any = solutions[0]
+        solutions, certificate = self._solve(
+            matrix, target, p=power, levels=None, sample_weight=sample_weight
+        )
+        solution = solutions[0]
         self._adopt(solution["x"], solution["intercept"], matrix.dtype)
         self.objective_ = solution["objective"]
         self.n_iter_ = solution["n_iter"]

@@ -5,17 +5,16 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from nearlin._estimator import named_for_estimators
-from nearlin._validation import as_sample_weight, as_seed, check_choice, check_real
+from nearlin._validation import as_sample_weight, check_choice, check_real
 from nearlin.exceptions import InvalidInputError, InvalidTypeError
 
-from ._lp_regression import METHODS, as_levels, solve_lp
-from ._robust_linear import RobustLinear
+from ._lp_regression import METHODS, as_levels
+from ._robust_linear import LpEstimator
 
 __all__ = ["QuantileRegressor"]
 
 
-class QuantileRegressor(RobustLinear):
+class QuantileRegressor(LpEstimator):
     r"""Linear regression of conditional quantiles, exact, on as many samples as there are.
 
     Minimises :math:`\frac{1}{\sum_i w_i} \sum_i w_i \rho_q(y_i - \hat y_i) + \alpha \|w\|_1`, the objective
@@ -125,22 +124,9 @@ class QuantileRegressor(RobustLinear):
         matrix, target = self._validate(X, y)
         weights = as_sample_weight(sample_weight, matrix.shape[0])
         total = float(matrix.shape[0] if weights is None else weights.sum())
-        with named_for_estimators(getattr(self, "feature_names_in_", None)):
-            solutions, certificate, _ = solve_lp(
-                matrix,
-                target,
-                p=1.0,
-                levels=levels,
-                method=self.method,
-                tol=self.tol,
-                max_iter=self.max_iter,
-                sample_weight=weights,
-                fit_intercept=self.fit_intercept,
-                penalty=alpha * total,
-                seed=as_seed(self.random_state, "random_state", default=np.random.bytes),
-                n_jobs=self.n_jobs,
-            )
-        found: list[Any] = list(solutions)
+        found, certificate = self._solve(
+            matrix, target, p=1.0, levels=levels, sample_weight=weights, penalty=alpha * total
+        )
         if is_vector:
             self.coef_ = np.stack([solution["x"] for solution in found]).astype(matrix.dtype, copy=False)
             intercepts = np.array([solution["intercept"] for solution in found], dtype=matrix.dtype)

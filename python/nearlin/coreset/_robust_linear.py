@@ -7,11 +7,13 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from nearlin._certificate import Certificate
-from nearlin._estimator import LinearModel, in_our_words, samples
-from nearlin._validation import Float, Matrix, as_array, as_vector, check_bool
+from nearlin._estimator import LinearModel, in_our_words, named_for_estimators, samples
+from nearlin._validation import Float, Matrix, as_array, as_seed, as_vector, check_bool
 from nearlin.exceptions import InvalidInputError, InvalidTypeError
 
-__all__ = ["RobustLinear"]
+from ._lp_regression import solve_lp
+
+__all__ = ["LpEstimator", "RobustLinear"]
 
 
 class RobustLinear(LinearModel):
@@ -47,3 +49,29 @@ class RobustLinear(LinearModel):
         """Set the coefficients in the dtype of the data."""
         self.coef_ = x.astype(dtype, copy=False)
         self.intercept_ = np.dtype(dtype).type(intercept) if self.fit_intercept else 0.0
+
+
+class LpEstimator(RobustLinear):
+    """Residuals in l_p, or quantiles, by the solvers of :func:`nearlin.lp_regression`."""
+
+    method: str
+    tol: float | None
+    max_iter: int | None
+    n_jobs: int | None
+    random_state: object
+
+    def _solve(self, matrix: Matrix, target: Float, **problem: Any) -> tuple[list[Any], Certificate]:
+        """Return solutions of a problem, and the certificate of the worst."""
+        with named_for_estimators(getattr(self, "feature_names_in_", None)):
+            solutions, certificate, _ = solve_lp(
+                matrix,
+                target,
+                method=self.method,
+                tol=self.tol,
+                max_iter=self.max_iter,
+                fit_intercept=self.fit_intercept,
+                seed=as_seed(self.random_state, "random_state", default=np.random.bytes),
+                n_jobs=self.n_jobs,
+                **problem,
+            )
+        return list(solutions), certificate

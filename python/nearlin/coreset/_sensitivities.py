@@ -87,10 +87,8 @@ def sensitivity_bounds(
     >>> upper.round(2)
     array([0.5 , 0.03, 0.5 , 0.03, 0.94])
     """
-    matrix: Any = as_matrix(A)
+    matrix, weights = _weighted(A, sample_weight)
     n, d = matrix.shape
-    weights = as_sample_weight(sample_weight, n)
-    matrix = without_ignored_entries(matrix, weights)
     numbers = None if rows is None else _numbers(rows, n)
     count = n if numbers is None else len(numbers)
     with naming_columns(column_names(A)):
@@ -174,10 +172,8 @@ def total_sensitivity(
     >>> round(nearlin.coreset.total_sensitivity(A, 1.5), 3)
     2.0
     """
-    matrix: Any = as_matrix(A)
+    matrix, weights = _weighted(A, sample_weight)
     n, d = matrix.shape
-    weights = as_sample_weight(sample_weight, n)
-    matrix = without_ignored_entries(matrix, weights)
     size, power = check_int(size, "size", at_least=2), _power(p)
     with naming_columns(column_names(A)):
         found = _core.total_sensitivity(
@@ -249,10 +245,8 @@ def max_sensitivity(
     >>> round(nearlin.coreset.max_sensitivity(A, 1.5), 3)
     0.941
     """
-    matrix: Any = as_matrix(A)
+    matrix, weights = _weighted(A, sample_weight)
     n, d = matrix.shape
-    weights = as_sample_weight(sample_weight, n)
-    matrix = without_ignored_entries(matrix, weights)
     with naming_columns(column_names(A)):
         found = _core.max_sensitivity(
             matrix,
@@ -329,10 +323,8 @@ def approximate_sensitivities(
     >>> bool((found[:50] > lower).all())
     True
     """
-    matrix: Any = as_matrix(A)
+    matrix, weights = _weighted(A, sample_weight)
     n, d = matrix.shape
-    weights = as_sample_weight(sample_weight, n)
-    matrix = without_ignored_entries(matrix, weights)
     with naming_columns(column_names(A)):
         return _core.approximate_sensitivities(
             matrix,
@@ -343,6 +335,13 @@ def approximate_sensitivities(
             threads=resolve_threads(n_jobs, 8.0 * n * d * d),
             progress=resolve_progress(progress),
         )
+
+
+def _weighted(A: object, sample_weight: object) -> tuple[Any, npt.NDArray[np.float64] | None]:
+    """Return the rows and their weights."""
+    matrix = as_matrix(A)
+    weights = as_sample_weight(sample_weight, matrix.shape[0])
+    return without_ignored_entries(matrix, weights), weights
 
 
 def _power(p: object) -> float:

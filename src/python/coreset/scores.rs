@@ -1,9 +1,7 @@
 //! Bindings of the scores of rows.
 
 use crate::coreset::{self, LeverageParams, LewisParams};
-use crate::linalg::make_workspace;
-use crate::python::convert::{AnyInput, Vector, either_precision, to_vector};
-use crate::python::enter::enter;
+use crate::python::convert::to_vector;
 use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -22,15 +20,11 @@ pub fn leverage_scores<'py>(
     threads: usize,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<(Bound<'py, PyArray1<f64>>, usize)> {
-    let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
     let params = LeverageParams { p, ridge, eps, seed };
-    let (scores, rank) = either_precision!(AnyInput::extract(a, "A")?, |a| {
-        enter(py, threads, progress, |context| {
-            make_workspace()?;
-            let weights = weights.as_ref().map(Vector::as_slice);
-            coreset::leverage_scores(context, a.view(), weights, &params)
-        })?
-    });
+    let (scores, rank) =
+        of_weighted_rows!(py, a, sample_weight, threads, progress, |context, rows, weights| {
+            coreset::leverage_scores(context, rows, weights, &params)
+        });
     Ok((to_vector(py, scores)?, rank))
 }
 
@@ -47,14 +41,9 @@ pub fn lewis_weights<'py>(
     threads: usize,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
     let params = LewisParams { p, tolerance: tol, max_iter };
-    let lewis = either_precision!(AnyInput::extract(a, "A")?, |a| {
-        enter(py, threads, progress, |context| {
-            make_workspace()?;
-            let weights = weights.as_ref().map(Vector::as_slice);
-            coreset::lewis_weights(context, a.view(), weights, &params)
-        })?
+    let lewis = of_weighted_rows!(py, a, sample_weight, threads, progress, |context, rows, weights| {
+        coreset::lewis_weights(context, rows, weights, &params)
     });
     let dict = PyDict::new(py);
     dict.set_item("weights", to_vector(py, lewis.weights)?)?;

@@ -54,13 +54,8 @@ pub fn total_sensitivity<'py>(
     threads: usize,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
-    let figure = either_precision!(AnyInput::extract(a, "A")?, |a| {
-        enter(py, threads, progress, |context| {
-            make_workspace()?;
-            let weights = weights.as_ref().map(Vector::as_slice);
-            coreset::total_sensitivity(context, a.view(), weights, p, size, seed)
-        })?
+    let figure = of_weighted_rows!(py, a, sample_weight, threads, progress, |context, rows, weights| {
+        coreset::total_sensitivity(context, rows, weights, p, size, seed)
     });
     to_dict(py, &figure)
 }
@@ -77,13 +72,8 @@ pub fn max_sensitivity<'py>(
     threads: usize,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
-    let figure = either_precision!(AnyInput::extract(a, "A")?, |a| {
-        enter(py, threads, progress, |context| {
-            make_workspace()?;
-            let weights = weights.as_ref().map(Vector::as_slice);
-            coreset::max_sensitivity(context, a.view(), weights, p, seed)
-        })?
+    let figure = of_weighted_rows!(py, a, sample_weight, threads, progress, |context, rows, weights| {
+        coreset::max_sensitivity(context, rows, weights, p, seed)
     });
     to_dict(py, &figure)
 }
@@ -101,13 +91,8 @@ pub fn approximate_sensitivities<'py>(
     threads: usize,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyArray1<f64>>> {
-    let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
-    let found = either_precision!(AnyInput::extract(a, "A")?, |a| {
-        enter(py, threads, progress, |context| {
-            make_workspace()?;
-            let weights = weights.as_ref().map(Vector::as_slice);
-            coreset::approximate_sensitivities(context, a.view(), weights, p, alpha, seed)
-        })?
+    let found = of_weighted_rows!(py, a, sample_weight, threads, progress, |context, rows, weights| {
+        coreset::approximate_sensitivities(context, rows, weights, p, alpha, seed)
     });
     to_vector(py, found)
 }
