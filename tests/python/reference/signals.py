@@ -5,7 +5,12 @@ import signal
 import time
 from contextlib import contextmanager
 
-__all__ = ["exit_code", "handled", "interrupted"]
+import pytest
+
+__all__ = ["exit_code", "handled", "heard", "heard_by_a_copy", "interrupted"]
+
+EARLY = 0.15
+"""Seconds until an interrupt that is to come in the middle of work."""
 
 
 @contextmanager
@@ -27,6 +32,30 @@ def interrupted(seconds, exception):
         raise exception
 
     return handled(seconds, interrupt)
+
+
+def heard(work):
+    """Return how long after Ctrl-C, early in it, work ended that is done again and again."""
+
+    def again():
+        while True:
+            work()
+
+    start = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt), interrupted(EARLY, KeyboardInterrupt):
+        again()
+    return time.perf_counter() - start - EARLY
+
+
+def heard_by_a_copy(original, work):
+    """Return `heard` of work on ever new copies, and the copy that was interrupted."""
+    copies = []
+
+    def again():
+        copies.append(original.copy())
+        work(copies[-1])
+
+    return heard(again), copies[-1]
 
 
 def exit_code(child, seconds):
