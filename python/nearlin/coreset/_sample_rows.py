@@ -14,7 +14,7 @@ from nearlin._certificate import Certificate
 from nearlin._config import Progress, resolve_progress, resolve_threads
 from nearlin._frames import column_names, naming_columns
 from nearlin._listing import listing
-from nearlin._sparse import is_sparse, without_ignored_entries
+from nearlin._sparse import check_indices, is_sparse, without_ignored_entries
 from nearlin._validation import (
     LARGEST,
     Float,
@@ -506,6 +506,7 @@ def with_targets(
 def _times_rows(matrix: Matrix, indices: npt.NDArray[np.int64], roots: npt.NDArray[np.float64]) -> Matrix:
     """Return some rows times numbers."""
     if is_sparse(matrix):
+        check_indices(matrix, "A")
         rows = matrix.tocsr()[indices]
         rows.data *= np.repeat(roots, np.diff(rows.indptr)).astype(matrix.dtype)
         return rows

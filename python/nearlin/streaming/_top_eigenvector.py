@@ -11,6 +11,7 @@ from nearlin._certificate import Certificate
 from nearlin._config import Progress, resolve_progress, resolve_threads
 from nearlin._frames import column_names, is_frame
 from nearlin._listing import listing
+from nearlin._sparse import check_indices, is_sparse
 from nearlin._validation import Float, as_matrix, as_seed
 from nearlin.exceptions import InvalidInputError, ShapeError
 
@@ -216,6 +217,8 @@ def top_eigenvector(
 def _pieces(rows: object, sample_weight: object) -> Any:
     """Cut a matrix into blocks of rows, with the roots of their weights."""
     matrix = as_matrix(rows, "rows", allow_empty=True)
+    if is_sparse(matrix):
+        check_indices(matrix, "rows")
     roots = roots_of(sample_weight, matrix)
     step = max(PIECE // max(matrix.shape[1], 1), 32)
     for first in range(0, max(matrix.shape[0], 1), step):

@@ -72,6 +72,9 @@ DAMAGES = {
     "huge unsigned indices": replaced("indices", lambda i: i.astype(np.uint64) + np.uint64(2**63)),
 }
 FITTED = [cls().fit(DENSE, Y) for cls in (nearlin.LinearRegression, nearlin.Ridge, nearlin.RidgeCV)]
+SVD = nearlin.TruncatedSVD(2).fit(DENSE)
+SAMPLE = nearlin.sample_rows(DENSE, size=40, rng=0)
+QUANTILES = nearlin.QuantileRegressor().fit(DENSE, Y)
 CALLS = {
     "lstsq": lambda A: nearlin.lstsq(A, Y),
     "lstsq_kron": lambda A: nearlin.lstsq_kron([np.eye(2), A], np.ones((2, N))),
@@ -85,6 +88,18 @@ CALLS = {
     "HC3": lambda A: FITTED[0].cov_params("HC3", A, Y),
     "summary": lambda A: FITTED[1].summary("HC0", A, Y),
     "y": lambda A: nearlin.Ridge().fit(DENSE, A),
+    "svds": lambda A: nearlin.svds(A, 2),
+    "TruncatedSVD.fit": lambda A: nearlin.TruncatedSVD(2).fit(A),
+    "TruncatedSVD.transform": SVD.transform,
+    "append_rows": lambda A: SVD.copy().append_rows(A),
+    "top_eigenvector": nearlin.top_eigenvector,
+    "StreamingPCA.partial_fit": lambda A: nearlin.StreamingPCA().partial_fit(A),
+    "leverage_scores": nearlin.leverage_scores,
+    "sample_rows": lambda A: nearlin.sample_rows(A, size=20),
+    "apply": SAMPLE.apply,
+    "StreamingCoreset": lambda A: nearlin.StreamingCoreset(9).partial_fit(A),
+    "lp_regression": lambda A: nearlin.lp_regression(A, Y),
+    "QuantileRegressor.predict": QUANTILES.predict,
 }
 for model in FITTED:
     name = type(model).__name__
@@ -105,7 +120,7 @@ def test_damage_is_found_before_it_does_any(kind, call):
             continue  # columns may
         matrix = sparse(*kind)
         apply(matrix, kind[0])
-        with pytest.raises(InvalidInputError, match=r"`(A|X|Y|y|factors(\[[01]\])?)` (is|has)"):
+        with pytest.raises(InvalidInputError, match=r"`(A|X|Y|y|rows|factors(\[[01]\])?)` (is|has)"):
             pytest.fail(f"{damage}: {CALLS[call](matrix)!r}")
 
 
