@@ -22,6 +22,8 @@ pub struct Kept<T> {
     hold: AtomicU64,
     /// From `Arc::into_raw`.
     committed: AtomicPtr<T>,
+    /// How often it was changed; more only while it is held.
+    changes: AtomicU64,
     owned: PhantomData<Arc<T>>,
 }
 
@@ -65,7 +67,22 @@ impl<T> Kept<T> {
     /// A state that nobody uses yet.
     pub fn new(state: T) -> Self {
         let committed = AtomicPtr::new(Arc::into_raw(Arc::new(state)).cast_mut());
-        Self { turn: AtomicU64::new(NOBODY), hold: AtomicU64::new(NOBODY), committed, owned: PhantomData }
+        Self {
+            turn: AtomicU64::new(NOBODY),
+            hold: AtomicU64::new(NOBODY),
+            committed,
+            changes: AtomicU64::new(0),
+            owned: PhantomData,
+        }
+    }
+
+    /// How often the state was changed: what was read of it after this number was is good as long as it is the same.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    fn count_change(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
     }
 
     /// The state as it was last committed.
@@ -96,6 +113,7 @@ impl<T> Kept<T> {
             // SAFETY: as in `read`; the count that this takes over is the state's own, and is given back by `forget`.
             let mut state = std::mem::ManuallyDrop::new(unsafe { Arc::from_raw(committed) });
             if let Some(state) = Arc::get_mut(&mut state) {
+                self.count_change();
                 return in_place(state).map(|()| None);
             }
         }
@@ -121,6 +139,7 @@ impl<T> Kept<T> {
         // SAFETY: as in `change`.
         let mut state = std::mem::ManuallyDrop::new(unsafe { Arc::from_raw(committed) });
         if let Some(state) = Arc::get_mut(&mut state) {
+            self.count_change();
             return apply(state, planned).map(|()| None);
         }
         drop(held);
@@ -190,6 +209,7 @@ impl<T> Pending<'_, T> {
         }
         let former = {
             let _held = kept.hold(POINTER, &Context::new(1))?;
+            kept.count_change();
             kept.committed.swap(Arc::into_raw(self.state).cast_mut(), Ordering::AcqRel)
         };
         // SAFETY: from `Arc::into_raw`; the count that was kept with it ends here.
@@ -249,6 +269,9 @@ mod tests {
         add(&kept, 1, true).unwrap();
         drop(kept.change(&context, |_| false, |_| Ok(()), |_| Ok(70)).unwrap());
         assert_eq!((*read, *kept.read(&context).unwrap()), (1, 2));
+        assert_eq!(kept.changes(), 1);
+        add(&kept, 1, false).unwrap();
+        assert_eq!(kept.changes(), 2);
     }
 
     #[test]

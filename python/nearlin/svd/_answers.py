@@ -14,7 +14,7 @@ from nearlin._certificate import Certificate
 from nearlin._config import resolve_threads
 from nearlin._estimator import in_our_words, named_for_estimators, samples
 from nearlin._frames import is_frame
-from nearlin._sparse import is_sparse
+from nearlin._sparse import check_indices, is_sparse
 from nearlin._validation import Float, as_matrix, check_finite
 from nearlin.exceptions import ShapeError, StateError
 
@@ -49,6 +49,8 @@ class Answers(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         with named_for_estimators(getattr(self, "feature_names_in_", None)):
             if self._centred:
                 components = self.components_
+                if is_sparse(matrix):
+                    check_indices(matrix, "A")
                 check_finite(matrix.data if is_sparse(matrix) else matrix, "A")
                 shift = self.mean_ @ components.T
                 projected: Float = np.asarray(matrix @ components.T - shift).astype(matrix.dtype, copy=False)
@@ -285,7 +287,7 @@ class Answers(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
         probed = self._read(
             "probed", lambda: self._state.probed(self._k, threads=resolve_threads(self.n_jobs))
         )
-        known = certificate_of(self._values_kept, self._k, self._figures, self._fit["residual"], self._dtype)
+        known = certificate_of(self._values_kept, self._k, self._figures, self._residual, self._dtype)
         return with_probe(known, probed, self._figures) if self._made_with["track"] == "probe" else known
 
     @property

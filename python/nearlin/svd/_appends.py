@@ -65,11 +65,10 @@ class Appends(Model):
             policy = self._policy(self._seed() if self.track == "probe" else 0)
             state = _core.TruncatedSVDState(self._kept(k), single=matrix.dtype == np.float32, **policy)
             self._append(state, matrix, "rows", names)
-            self._adopt(state, {"n_iter": 0, "solver": "updates", "residual": math.nan}, k)
+            self._adopt(state, {"n_iter": 0, "solver": "updates", "residual": math.nan}, k, names)
         else:
+            self._names = self._names if names is None else names
             self._append(self._state, matrix, "rows", names)
-        if names is not None:
-            self.feature_names_in_ = np.array(names, dtype=object)
         return self
 
     def append_rows(self, X: object) -> Self:
@@ -122,12 +121,12 @@ class Appends(Model):
                 argument="F",
             )
         try:
+            if known is not None and named is not None:
+                self._names = [*known, *named]
             self._append(self._state, matrix, "columns", None)
         except InvalidInputError as error:
             error.argument = "F" if error.argument == "X" else error.argument
             raise
-        if known is not None and named is not None:
-            self.feature_names_in_ = np.array([*known, *named], dtype=object)
         return self
 
     def _append(self, state: Any, matrix: Matrix, end: str, names: Sequence[str] | None) -> None:
@@ -146,7 +145,6 @@ class Appends(Model):
                 'updates are made by "qr", which is slower',
                 FallbackWarning,
             )
-        self._changed(state)
 
     def merge(self, other: Self, *, n_jobs: int | None = None) -> Self:
         """Put the rows of another model below those of this one.
@@ -175,5 +173,4 @@ class Appends(Model):
             raise InvalidInputError("has features of other names, expected the same", argument="other")
         threads = resolve_threads(self.n_jobs if n_jobs is None else n_jobs)
         self._state.merge(other._state, threads=threads)
-        self._changed(self._state)
         return self

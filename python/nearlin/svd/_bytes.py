@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any, Self
 
-import numpy as np
-
 from nearlin import _core
 from nearlin.exceptions import StateError
 
@@ -27,18 +25,17 @@ class Bytes(Model):
         return {
             "k": self._k,
             "made_with": self._made_with,
-            "fit": self._fit,
+            "fit": {**self._fit, "residual": self._residual},
             "warned": getattr(self, "_warned", False),
             "names": None if names is None else [str(name) for name in names],
         }
 
     def _resume(self, state: Any, words: dict[str, Any]) -> None:
-        self._adopt(state, words["fit"], words["k"])
-        self._made_with = {name: words["made_with"][name] for name in STRUCTURE}
+        made_with = {name: words["made_with"][name] for name in STRUCTURE}
+        names = None if words["names"] is None else list(words["names"])
         if words["warned"]:
             self._warned = True
-        if words["names"] is not None:
-            self.feature_names_in_ = np.array(words["names"], dtype=object)
+        self._adopt(state, words["fit"], words["k"], names, made_with)
 
     @classmethod
     def _restored(cls, data: bytes, parameters: dict[str, Any] | None = None) -> Self:

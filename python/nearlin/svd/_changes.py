@@ -53,7 +53,6 @@ class Changes(Model):
             check_finite(matrix.data if is_sparse(matrix) else matrix, name)
         if left.shape[1]:
             self._state.add_product(left, right, threads=resolve_threads(self.n_jobs))
-            self._changed(self._state)
         return self
 
     def add_entries(self, rows: object, cols: object, deltas: object) -> Self:
@@ -112,7 +111,6 @@ class Changes(Model):
             raise ShapeError(f"has length {len(deltas)}, expected {len(places[0])}", argument="deltas")
         if len(deltas):
             self._state.add_entries(*places, deltas, energy=energy, threads=resolve_threads(self.n_jobs))
-            self._changed(self._state)
         return self
 
     def _numbers(self, values: object, name: str) -> npt.NDArray[np.float64]:
@@ -156,17 +154,18 @@ class Changes(Model):
             The estimator.
         """
         self._check_may_change()
-        positions = self._ids(ids, "ids")
-        self._delete(positions, "columns", values)
-        if hasattr(self, "feature_names_in_"):
-            self.feature_names_in_ = np.delete(self.feature_names_in_, positions)
+        positions, before = self._ids(ids, "ids"), self._state.changes
+        try:
+            self._delete(positions, "columns", values)
+        finally:
+            if self._names is not None and self._state.changes != before:
+                self._names = list(np.delete(self._names, positions))
         return self
 
     def _delete(self, ids: npt.NDArray[np.int64], end: str, values: object) -> Self:
         known = self._values(values, len(ids), end)
         if len(ids):
             self._state.delete(ids, end=end, values=known, threads=resolve_threads(self.n_jobs))
-            self._changed(self._state)
         return self
 
     def slide(self, X: object, values: object = None) -> Self:
@@ -200,7 +199,6 @@ class Changes(Model):
             return self
         with named_for_estimators(getattr(self, "feature_names_in_", None)):
             self._state.slide(matrix, method=self.method, values=known, threads=resolve_threads(self.n_jobs))
-        self._changed(self._state)
         return self
 
     def _values(self, values: object, count: int, end: str) -> Matrix | None:
@@ -236,7 +234,6 @@ class Changes(Model):
         self._check_may_change()
         gamma = check_real(factor, "factor", above=0.0, at_most=1.0)
         self._state.decay(gamma, threads=1)
-        self._changed(self._state)
         return self
 
     def truncate(self, k: int) -> Self:
@@ -255,10 +252,12 @@ class Changes(Model):
         self._check_may_change()
         k = check_int(k, "k", at_least=1, at_most=self._k)
         kept = self._kept(k)
-        if kept < self._state.figures["most"]:
-            self._state.truncate(kept, threads=resolve_threads(self.n_jobs))
-        self._k = k
-        self._changed(self._state)
+        try:
+            if kept < self._state.figures["most"]:
+                self._state.truncate(kept, threads=resolve_threads(self.n_jobs))
+        finally:
+            if self._state.figures["most"] <= kept:
+                self._k = k
         return self
 
     def refresh(self, A: object, passes: int = 1, *, progress: bool | Progress = False) -> Self:
@@ -288,5 +287,4 @@ class Changes(Model):
             threads=resolve_threads(self.n_jobs),
             progress=resolve_progress(progress),
         )
-        self._changed(self._state)
         return self

@@ -57,9 +57,11 @@ class Model(SavedEstimator):
     n_jobs: int | None
 
     _fit: dict[str, Any]
+    _fitted_at: int
     _k: int
     _made_with: dict[str, Any]
-    feature_names_in_: npt.NDArray[np.object_]
+    _names: list[str] | None
+    _cache: dict[str, Any]
 
     def _check_parameters(self) -> None:
         if is_share(self.n_components):
@@ -89,11 +91,47 @@ class Model(SavedEstimator):
     def _seed(self) -> int:
         return as_seed(self.random_state, "random_state", default=np.random.bytes)
 
-    def _adopt(self, state: Any, fit: dict[str, Any], k: int) -> None:
-        self._state, self._fit, self._k = state, fit, k
-        self._made_with = {name: plain(getattr(self, name)) for name in STRUCTURE}
-        self._cache: dict[str, Any] = {}
-        self.n_features_in_ = state.shape[1]
+    def _adopt(
+        self,
+        state: Any,
+        fit: dict[str, Any],
+        k: int,
+        names: list[str] | None,
+        made_with: dict[str, Any] | None = None,
+    ) -> None:
+        """Be the model of a state, from one moment to the next: Ctrl-C leaves nothing half set."""
+        if made_with is None:
+            made_with = {name: plain(getattr(self, name)) for name in STRUCTURE}
+        changes = state.changes
+        self.__dict__.update(
+            _state=state,
+            _fit=fit,
+            _fitted_at=changes,
+            _k=k,
+            _names=names,
+            _made_with=made_with,
+            _cache={"of": changes},
+        )
+
+    @property
+    def n_features_in_(self) -> int:
+        """Features seen so far."""
+        features: int = self._state.shape[1]
+        return features
+
+    @property
+    def feature_names_in_(self) -> npt.NDArray[np.object_]:
+        """Names of the features, if they have some."""
+        if self._names is None:
+            raise AttributeError("the features have no names")
+        # There may be names of features that are still to come.
+        return np.array(self._names[: self.n_features_in_], dtype=object)
+
+    @property
+    def _residual(self) -> float:
+        """The residual of the fit, as long as nothing changed since."""
+        residual: float = self._fit["residual"]
+        return residual if self._state.changes == self._fitted_at else math.nan
 
     @property
     def _centred(self) -> bool:
@@ -110,12 +148,6 @@ class Model(SavedEstimator):
                     f"set it back, or fit anew{fewer}",
                     argument=name,
                 )
-
-    def _changed(self, state: Any) -> None:
-        """Forget what was read of the state before."""
-        self._cache = {}
-        self._fit = {**self._fit, "residual": math.nan} if hasattr(self, "_fit") else {}
-        self.n_features_in_ = state.shape[1]
 
     def _check_width(self, matrix: Matrix, *, or_wider: bool = False) -> None:
         found, expected = matrix.shape[1], self.n_features_in_
@@ -161,13 +193,16 @@ class Model(SavedEstimator):
     def _read(self, name: str, read: Callable[[], Any]) -> Any:
         """Return what was read of the state as it is, reading it if it was not."""
         check_is_fitted(self)
-        if name not in self._cache:
+        cache, changes = self._cache, self._state.changes
+        if cache["of"] != changes:
+            cache = self._cache = {"of": changes}
+        if name not in cache:
             found = read()
             for array in found if isinstance(found, tuple) else (found,):
                 if isinstance(array, np.ndarray):
                     array.flags.writeable = False  # what is changed here would not change the model
-            self._cache[name] = found
-        return self._cache[name]
+            cache[name] = found
+        return cache[name]
 
     @property
     def _figures(self) -> dict[str, Any]:

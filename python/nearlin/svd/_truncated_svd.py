@@ -10,6 +10,7 @@ from sklearn.utils import Tags
 from nearlin import _core
 from nearlin._config import Progress, resolve_progress, resolve_threads
 from nearlin._estimator import named_for_estimators, samples
+from nearlin._frames import is_frame, string_names
 from nearlin._validation import Float, Matrix
 from nearlin._warn import warn
 from nearlin.exceptions import AccuracyWarning, InvalidInputError
@@ -215,16 +216,18 @@ class TruncatedSVD(Bytes, Appends, Changes, Answers):
             If a residual is above `tol` in the end.
         """
         self._check_parameters()
-        matrix = samples(self, X, reset=True)
+        matrix = samples(self, X, reset=None)
+        names = string_names(X) if is_frame(X) else None
         d = matrix.shape[1]
         wanted = self.n_components
         if is_share(wanted):
-            return self._fit_share(matrix, float(wanted), progress)
+            return self._fit_share(matrix, float(wanted), names, progress)
         if wanted > d:
             raise InvalidInputError(
                 f"is {wanted}, expected at most n_features = {d}", argument="n_components"
             )
-        self._adopt(*self._factors(matrix, int(wanted), self._kept(int(wanted)), progress), int(wanted))
+        k = int(wanted)
+        self._adopt(*self._factors(matrix, k, self._kept(k), names, progress), k, names)
         return self
 
     def fit_transform(self, X: object, y: object = None) -> Float:
@@ -245,12 +248,12 @@ class TruncatedSVD(Bytes, Appends, Changes, Answers):
         return self.fit(X).transform(X)
 
     def _factors(
-        self, matrix: Matrix, k: int, most: int, progress: bool | Progress
+        self, matrix: Matrix, k: int, most: int, names: list[str] | None, progress: bool | Progress
     ) -> tuple[Any, dict[str, Any]]:
         n, d = matrix.shape
         tolerance = TOLERANCES[np.dtype(matrix.dtype)] if self.tol is None else self.tol
         seed = self._seed()
-        with named_for_estimators(getattr(self, "feature_names_in_", None)):
+        with named_for_estimators(names):
             state, fit = _core.TruncatedSVDState.fit(
                 matrix,
                 min(most - self.center, n, d),
@@ -272,12 +275,14 @@ class TruncatedSVD(Bytes, Appends, Changes, Answers):
             warn(f"residuals are {relative:.1e} s_1, not {tolerance:.1e}", AccuracyWarning)
         return state, {"n_iter": fit["n_iter"], "solver": fit["solver"], "residual": relative}
 
-    def _fit_share(self, matrix: Matrix, share: float, progress: bool | Progress) -> Self:
+    def _fit_share(
+        self, matrix: Matrix, share: float, names: list[str] | None, progress: bool | Progress
+    ) -> Self:
         """Fit as many triplets as capture a share of the energy, and keep the usual number beside them."""
         most = min(matrix.shape)
         k = min(16, most)
         while True:
-            state, fit = self._factors(matrix, k, self._kept(k), progress)
+            state, fit = self._factors(matrix, k, self._kept(k), names, progress)
             captured = np.cumsum(state.values**2)
             energy = state.figures["energy"]
             if energy is None:
@@ -293,7 +298,7 @@ class TruncatedSVD(Bytes, Appends, Changes, Answers):
         k = max(1, min(enough, len(captured)))
         if state.figures["most"] > self._kept(k):
             state.truncate(self._kept(k), threads=1)
-        self._adopt(state, fit, k)
+        self._adopt(state, fit, k, names)
         return self
 
     def __sklearn_tags__(self) -> Tags:

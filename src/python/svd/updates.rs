@@ -169,6 +169,12 @@ impl TruncatedSVDState {
         Ok((Self { kept }, dict))
     }
 
+    /// How often it was changed.
+    #[getter]
+    fn changes(&self) -> u64 {
+        either!(self, |kept| kept.changes())
+    }
+
     /// Rows and columns.
     #[getter]
     fn shape(&self, py: Python<'_>) -> PyResult<(usize, usize)> {

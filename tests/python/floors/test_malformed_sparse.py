@@ -91,6 +91,7 @@ CALLS = {
     "svds": lambda A: nearlin.svds(A, 2),
     "TruncatedSVD.fit": lambda A: nearlin.TruncatedSVD(2).fit(A),
     "TruncatedSVD.transform": SVD.transform,
+    "transform of centred ones": nearlin.TruncatedSVD(2, center=True).fit(DENSE).transform,
     "append_rows": lambda A: SVD.copy().append_rows(A),
     "top_eigenvector": nearlin.top_eigenvector,
     "StreamingPCA.partial_fit": lambda A: nearlin.StreamingPCA().partial_fit(A),

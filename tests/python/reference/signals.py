@@ -2,12 +2,16 @@
 
 import os
 import signal
+import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-__all__ = ["exit_code", "handled", "heard", "heard_by_a_copy", "interrupted"]
+import nearlin
+
+__all__ = ["exit_code", "handled", "heard", "heard_by_a_copy", "interrupted", "interrupted_everywhere"]
 
 EARLY = 0.15
 """Seconds until an interrupt that is to come in the middle of work."""
@@ -69,3 +73,40 @@ def exit_code(child, seconds):
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return None
+
+
+class InterruptAt:
+    """Ctrl-C at the n-th line of the package that is come by."""
+
+    PACKAGE = str(Path(nearlin.__file__).parent)
+
+    def __init__(self, n):
+        self.left = n
+
+    def __enter__(self):
+        self.former = sys.gettrace()
+        sys.settrace(self.enter_frame)
+
+    def __exit__(self, kind, error, trace):
+        sys.settrace(self.former)
+        return kind is KeyboardInterrupt
+
+    def enter_frame(self, frame, event, argument):
+        return self.step if frame.f_code.co_filename.startswith(self.PACKAGE) else None
+
+    def step(self, frame, event, argument):
+        self.left -= event in ("line", "return")
+        if self.left == 0 and event in ("line", "return"):
+            raise KeyboardInterrupt
+        return self.step
+
+
+def interrupted_everywhere(make, work):
+    """Yield what work was done on with Ctrl-C at its first line, its second one, and so on to its end."""
+    done, place = False, 0
+    while not done:
+        subject, place = make(), place + 1
+        with InterruptAt(place):
+            work(subject)
+            done = True
+        yield subject
