@@ -19,7 +19,7 @@ use crate::regression::methods::dual::{Magnitudes, dual};
 use crate::regression::methods::gram::gram;
 use crate::regression::methods::lsmr::{Lengths, lsmr};
 use crate::regression::methods::moments::Moments;
-use crate::regression::methods::outcome::{Factored, Outcome};
+use crate::regression::methods::outcome::{Factored, Limit, Outcome, Unfactored};
 use crate::regression::methods::qr::{doubt, qr};
 use crate::regression::methods::row_factor::{RowFactor, RowGram};
 use crate::regression::methods::shifted::shifted;
@@ -45,6 +45,8 @@ pub(crate) struct ByRows {
     sparse: Option<Option<SparseMoments>>,
     /// Iterations that the targets at hand were seen to need.
     foreseen: usize,
+    /// What a method came to that did not settle, for iterations to begin with.
+    start: Option<Mat<f64>>,
 }
 
 /// What all ridges share of fewer rows than columns.
@@ -125,7 +127,7 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
         output: &mut Output,
     ) -> Result<()> {
         let (design, candidates) = (group.design, self.candidates.clone());
-        self.foreseen = 0;
+        (self.foreseen, self.start) = (0, None);
         match driver.try_candidates(self, group, &candidates, output) {
             Err(Error::Allocation { bytes, .. }) if self.spares_memory(driver.params, design) => {
                 driver.ledger.explain(format!("no memory for {bytes} bytes more"));
@@ -170,7 +172,11 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
                     self.sparse = Some(self.read_sparse_moments(driver, group)?);
                 }
                 match &self.sparse {
-                    Some(Some(moments)) if candidate == Candidate::Shifted => shifted(group, moments),
+                    Some(Some(moments)) if candidate == Candidate::Shifted => {
+                        let outcome = shifted(group, moments)?;
+                        self.start = unsettled::<T>(&outcome)?;
+                        Ok(outcome)
+                    }
                     Some(Some(moments)) => {
                         let (limit, rcond) = (Precision::Double.limit(), may_be_deficient(driver, group));
                         sparse_cholesky(group, moments, limit, rcond)
@@ -197,8 +203,11 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
                 Ok(Outcome::Slow { made: 0, needed: self.foreseen })
             }
             Candidate::Cg(limit) => {
+                let start = self.start.take();
+                let most = if start.is_some() { MOST_AFTER_A_FACTOR } else { usize::MAX };
+                let limit = Limit { iterations: limit.iterations.min(most), ..limit };
                 let norms = self.norms(driver, group)?;
-                let outcome = cg(group, norms, limit, driver.rcond, driver.params.seed)?;
+                let outcome = cg(group, norms, limit, driver.rcond, driver.params.seed, start)?;
                 if let Outcome::Slow { needed, .. } = outcome {
                     self.foreseen = needed;
                 }
@@ -280,7 +289,8 @@ impl<'m, T: Real + Sketchable> Steps<T, Matrix<'m, T>> for ByRows {
 impl ByRows {
     /// Nothing is known yet but the powers.
     fn trying(candidates: Vec<Candidate>, powers: Vec<f64>) -> Self {
-        Self { candidates, powers, norms: None, moments: None, dual: None, sparse: None, foreseen: 0 }
+        let (norms, moments, dual, sparse, start) = (None, None, None, None, None);
+        Self { candidates, powers, norms, moments, dual, sparse, foreseen: 0, start }
     }
 
     /// True if a method that takes less memory is left to try.
@@ -411,6 +421,9 @@ impl Dual {
     }
 }
 
+/// Iterations without a factor where those with one have not settled: they gain little, and few of them tell the error.
+const MOST_AFTER_A_FACTOR: usize = 500;
+
 /// Beyond this condition a triangle does not tell what it is.
 const WORST_TRIANGLE: f64 = 1e14;
 
@@ -442,6 +455,15 @@ fn read_largest<T: Real>(
     let largest = design.largest_in_columns(driver.context)?;
     design.equilibrate_columns(&largest)?;
     Ok(largest)
+}
+
+/// The best answers of iterations that did not settle, in the units of the design.
+fn unsettled<T: Real>(outcome: &Outcome) -> Result<Option<Mat<f64>>> {
+    let Outcome::Unfactored(Unfactored { refined, scale: Some(scale), .. }) = outcome else {
+        return Ok(None);
+    };
+    let entry = |j: usize, side: usize| T::from_f64(refined.x[(j, side)] / scale[j]).to_f64();
+    (!refined.settled).then(|| Mat::from_fn(refined.x.nrows(), refined.x.ncols(), entry)).transpose()
 }
 
 /// What counts as deficient, where the factor of a basis will do: it is none that is kept.

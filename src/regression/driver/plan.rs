@@ -241,6 +241,7 @@ impl Plan<Candidate> {
         let (n, d) = (design.nrows(), design.ncols());
         let costs = costs((d, n), design.ntargets(), None);
         let precisions = match params.dtype_work {
+            _ if params.method == Method::Qr => [None; 2],
             Some(precision) => [None, Some(precision)],
             // The read that products in double precision spare is one of two products here.
             None if has_gram || costs.gram_double < costs.gram_single + costs.read => {
@@ -507,11 +508,17 @@ pub(crate) fn wants_first_read<T: Real>(problem: &Problem<'_, T>, params: &Param
         && is_narrow(&problem.design, problem.targets.ncols())
 }
 
-/// True if the rows are so few that A A' takes the place of A'A, and no factor of the latter is wanted.
+/// True if the rows are so few that a factor of theirs takes the place of one of A, and none of the latter is wanted.
 pub(crate) fn is_dual<T: Real>(design: &Design<'_, T>, params: &Params) -> bool {
+    let is_dense = design.stored().is_none();
     design.nrows() < design.ncols()
-        && (design.stored().is_none() || design.nrows() <= LARGEST_GRAM)
-        && matches!(params.method, Method::Auto | Method::Gram)
+        && (is_dense || design.nrows() <= LARGEST_GRAM)
+        && match params.method {
+            Method::Auto | Method::Gram => true,
+            // Sparse rows have no QR of theirs that would not spread them out.
+            Method::Qr => is_dense,
+            _ => false,
+        }
         && !params.keep_factor
 }
 
@@ -749,6 +756,20 @@ mod tests {
         assert_eq!(patient, Candidate::cg(&auto, 50_000, LARGEST_GRAM + 1));
         let kept = Params { keep_factor: true, ..auto };
         assert!(on_sparse_rows(&kept, shape, 10_000_000).iter().all(|c| !matches!(c, Candidate::Cg(_))));
+    }
+
+    #[test]
+    fn qr_by_name_is_that_of_the_rows_where_they_are_few_and_dense() {
+        let instance = Instance::new(6, 20);
+        let params = asking(Method::Qr);
+        for form in forms() {
+            let problem = instance.problem(form, &[0.0]);
+            let design = Design::new(&Context::new(1), &problem).unwrap();
+            assert_eq!(is_dual(&design, &params), !form.sparse);
+            assert!(!is_dual(&design, &Params { keep_factor: true, ..params.clone() }));
+            let plan = Plan::for_wide_rows(&design, &params, false).unwrap();
+            assert_eq!(plan.candidates, [Candidate::QrOfRows, Candidate::Qr]);
+        }
     }
 
     #[test]

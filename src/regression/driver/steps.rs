@@ -108,6 +108,7 @@ impl<'p> Driver<'p> {
         output: &mut Output,
     ) -> Result<()> {
         let wanted = candidates[0].into().method();
+        let mut best: Option<(Candidate, Unfactored)> = None;
         for &step in candidates {
             let candidate: Candidate = step.into();
             output.redraws += usize::from(candidate.draw() > Some(0));
@@ -126,6 +127,16 @@ impl<'p> Driver<'p> {
                     return steps.accept(self, group, candidate, factored, output);
                 }
                 Outcome::Unfactored(answers) if last || answers.refined.settled && clear => {
+                    let is_better = |earlier: &Unfactored| {
+                        !answers.refined.settled && worst(&earlier.refined) < worst(&answers.refined)
+                    };
+                    let (candidate, answers) = match best.take() {
+                        Some(earlier) if is_better(&earlier.1) => {
+                            self.ledger.explain(refusal(candidate, &answers.refined, answers.condition));
+                            earlier
+                        }
+                        _ => (candidate, answers),
+                    };
                     self.tell_of_fallback(wanted, candidate, output);
                     let refined = summary(&answers.refined);
                     self.ledger.explain(match answers.rank {
@@ -138,12 +149,15 @@ impl<'p> Driver<'p> {
                     output.accept_unfactored(group, candidate.method(), answers)?;
                     return steps.accept_unfactored(self, group, output);
                 }
-                Outcome::Factored(Factored { refined, condition, .. })
-                | Outcome::Unfactored(Unfactored { refined, condition, .. }) => self.ledger.explain(format!(
-                    "{}: {} at condition {condition:.1e}, not accepted",
-                    candidate.describe(),
-                    summary(&refined)
-                )),
+                Outcome::Factored(Factored { refined, condition, .. }) => {
+                    self.ledger.explain(refusal(candidate, &refined, condition));
+                }
+                Outcome::Unfactored(answers) => {
+                    self.ledger.explain(refusal(candidate, &answers.refined, answers.condition));
+                    if best.as_ref().is_none_or(|(_, best)| worst(&answers.refined) < worst(&best.refined)) {
+                        best = Some((candidate, answers));
+                    }
+                }
                 Outcome::Slow { made: 0, needed } => {
                     self.ledger.explain(format!("{}: would need {needed} reads", candidate.describe()));
                 }
@@ -205,9 +219,19 @@ impl<'p> Driver<'p> {
     }
 }
 
+/// The largest error of answers.
+fn worst(refined: &Refined) -> f64 {
+    refined.backward_error.iter().fold(0.0f64, |worst, &error| worst.max(error))
+}
+
+/// What is said of answers that are not good enough.
+fn refusal(candidate: Candidate, refined: &Refined, condition: f64) -> String {
+    format!("{}: {} at condition {condition:.1e}, not accepted", candidate.describe(), summary(refined))
+}
+
 /// What is said of answers.
 pub(crate) fn summary(refined: &Refined) -> String {
-    let error = refined.backward_error.iter().fold(0.0f64, |m, &e| m.max(e));
+    let error = worst(refined);
     let passes = if refined.passes == 1 { "pass" } else { "passes" };
     format!("backward error {error:.1e} after {} {passes}", refined.passes)
 }
@@ -366,6 +390,26 @@ mod tests {
         assert!(ledger.sentences[0].contains("after 7 reads, as it would need 90"));
         assert!(ledger.sentences[1].contains("1.0e9 is not admissible"));
         assert_eq!(ledger.stages.iter().map(|stage| stage.reads).collect::<Vec<_>>(), [21, 0, 6]);
+    }
+
+    #[test]
+    fn of_answers_without_a_factor_that_are_not_good_enough_the_best_is_taken() {
+        let instance = Instance::new(60, 5);
+        for (errors, expected) in
+            [([3e-15, 5e-16, 2e-15], 1), ([5e-16, 3e-15, 2e-15], 0), ([3e-15, 2e-15, 5e-16], 2)]
+        {
+            let outcome = |error: f64| {
+                let Outcome::Unfactored(mut answers) = unfactored(false, false) else { unreachable!() };
+                answers.refined.backward_error.fill(error);
+                Outcome::Unfactored(answers)
+            };
+            let (_, left, output, ledger) =
+                accepted(&instance, Method::Auto, errors.map(outcome).into_iter().collect());
+            assert_eq!((left, output.method), (0, CANDIDATES[expected].method()));
+            assert_eq!(output.backward_error, [errors[expected]; 2]);
+            let refused = ledger.sentences.iter().filter(|text| text.contains("not accepted")).count();
+            assert_eq!(refused, if expected == 2 { 2 } else { 3 });
+        }
     }
 
     #[test]

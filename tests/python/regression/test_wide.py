@@ -84,6 +84,17 @@ def test_beyond_the_condition_of_products_answers_are_combinations_of_rows(ridge
         assert np.all(np.linalg.norm(x - rows @ (rows.T @ x), axis=0) <= 1e-5 * np.linalg.norm(x, axis=0))
 
 
+@pytest.mark.parametrize("kappa", [1e1, 1e6, 1e10])
+def test_qr_by_name_is_that_of_the_rows(kappa):
+    A, rng = matrix(50, 400, kappa), np.random.default_rng(2)
+    b = rng.standard_normal(50)
+    result = nearlin.lstsq(A, b, method="qr")
+    assert (result.method, result.rank) == ("qr", 50)
+    assert "qr of rows: rank 50" in result.explanation
+    error = sun_sun(A, b, result.x)
+    assert error <= min(result.certificate.bound, 4 * U)
+
+
 @pytest.mark.parametrize("order", "CF")
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("k", [None, 1, 5, 40])

@@ -37,14 +37,15 @@ use std::f64::consts::SQRT_2;
 /// Restarts; two suffice unless A is ill-conditioned.
 const MOST_ROUNDS: usize = 8;
 
-/// Conjugate gradients for one group of targets, given the norms of the columns. Directions that A shrinks by more than
-/// `rcond` count as its null space.
+/// Conjugate gradients for one group of targets, given the norms of the columns, from what another method has come to, if
+/// it has. Directions that A shrinks by more than `rcond` count as its null space.
 pub(crate) fn cg<T: Real, M: Passes<T>>(
     group: &Group<'_, '_, T, M>,
     norms: &[f64],
     limit: Limit,
     rcond: f64,
     seed: u64,
+    start: Option<Mat<f64>>,
 ) -> Result<Outcome> {
     let system = System::new(group, norms, rcond)?;
     let (d, k) = (norms.len(), group.targets.len());
@@ -54,7 +55,9 @@ pub(crate) fn cg<T: Real, M: Passes<T>>(
     let is_sought =
         !system.is_wide() && system.may_hide() && (system.is_ridged() || rcond <= group.design.cut_off());
     let probe = is_sought.then(|| system.probes(&random, 0..1)).transpose()?;
-    let first = match rounds(group, &system, limit, Mat::zeros(d, k)?, probe, &mut made)? {
+    // Only from zero do iterations come to the shortest answer where rows are fewer than columns.
+    let start = start.filter(|_| !system.is_wide()).map_or_else(|| Mat::zeros(d, k), Ok)?;
+    let first = match rounds(group, &system, limit, start, probe, &mut made)? {
         Ok(answers) => answers,
         Err(needed) => return Ok(Outcome::Slow { made: made.reads, needed }),
     };
@@ -189,11 +192,13 @@ fn rounds<T: Real, M: Passes<T>>(
     let mut least: Vec<f64> = zeros(k, TARGETS)?;
     let mut is_moved = filled(false, k, TARGETS)?;
     let is_ridged = system.ridge_dominates();
+    let starts_at_zero = x.as_slice().iter().all(|&x| x == 0.0);
     for round in 0..MOST_ROUNDS {
+        let measures = round > 0 || !starts_at_zero;
         let known =
             collected(active.iter().map(|&p| (answers.refined.backward_error[p], least[p])), TARGETS)?;
         let mut sides =
-            system.begin(group, &columns(&x, &active)?, &active, round > 0, &known, probe.as_ref())?;
+            system.begin(group, &columns(&x, &active)?, &active, measures, &known, probe.as_ref())?;
         made.reads += 1;
         let last = made.iterations >= limit.iterations;
         for side in sides.iter_mut().take(active.len()) {
@@ -271,7 +276,7 @@ mod tests {
 
     fn solved(group: &Group<'_, '_, f64>, limit: Limit) -> Unfactored {
         let norms = group.design.column_norms(group.context).unwrap();
-        match cg(group, &norms, limit, group.design.cut_off(), 0).unwrap() {
+        match cg(group, &norms, limit, group.design.cut_off(), 0, None).unwrap() {
             Outcome::Unfactored(found) => found,
             _ => panic!("no factor, and no limit"),
         }
@@ -290,6 +295,29 @@ mod tests {
                     assert!(error <= 2e-16 && bound <= 5e-16 && bound <= found.rigorous[target]);
                 }
                 assert!(found.is_shortest);
+            });
+        }
+    }
+
+    #[test]
+    fn from_an_answer_a_few_iterations_tell_its_error() {
+        let instance = Instance::new(60, 5);
+        for form in forms() {
+            instance.with_group(form, 0.0, |group| {
+                let norms = group.design.column_norms(group.context).unwrap();
+                let cut_off = group.design.cut_off();
+                let from_zero = solved(group, PATIENT);
+                let start = Some(from_zero.refined.x.copy().unwrap());
+                let Outcome::Unfactored(found) = cg(group, &norms, PATIENT, cut_off, 0, start).unwrap()
+                else {
+                    panic!("no limit")
+                };
+                assert!(found.refined.settled && found.iterations <= 10, "{form:?}");
+                for (error, before) in
+                    found.refined.backward_error.iter().zip(&from_zero.refined.backward_error)
+                {
+                    assert!(*error <= 1.1 * before.max(group.tolerance), "{form:?}: {error} from {before}");
+                }
             });
         }
     }
@@ -354,7 +382,9 @@ mod tests {
         let instance = Instance::new(60, 5);
         instance.with_group(forms().next().unwrap(), 0.0, |group| {
             let norms = group.design.column_norms(group.context).unwrap();
-            let Outcome::Unfactored(found) = cg(group, &norms, PATIENT, 0.5, 0).unwrap() else { panic!() };
+            let Outcome::Unfactored(found) = cg(group, &norms, PATIENT, 0.5, 0, None).unwrap() else {
+                panic!()
+            };
             assert_eq!((found.rank, found.is_shortest), (None, false));
         });
     }
@@ -367,7 +397,7 @@ mod tests {
             assert!(found.iterations == 2 && !found.refined.settled && found.bound[0] > 1e-16);
             let norms = group.design.column_norms(group.context).unwrap();
             let hasty = Limit { iterations: 3, in_all: 3, gives_up: true };
-            let outcome = cg(group, &norms, hasty, group.design.cut_off(), 0).unwrap();
+            let outcome = cg(group, &norms, hasty, group.design.cut_off(), 0, None).unwrap();
             assert!(matches!(outcome, Outcome::Slow { needed, .. } if needed > 3));
         });
     }
