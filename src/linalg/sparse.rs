@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::matrix::{Axis, Dense, DenseMut, Indices, Mat, Real, Sparse};
 use crate::memory::{copied, push, zeros};
 use crate::parallel::Context;
-use crate::simd::{Index, add_outer_products, add_tails, axpy, gather_dot};
+use crate::simd::{add_outer_products, add_tails, axpy, gather_dot};
 use std::ops::Range;
 
 /// What memory is for.
@@ -15,8 +15,9 @@ const PURPOSE: &str = "a Gram matrix of sparse rows";
 
 /// A'A, or A' diag(w) A, in the lower triangle; what is above it is zero. Costs half the squares of the rows' lengths.
 ///
-/// Where the result is small, blocks of rows add up results of their own, `SLABS` at most and of no more memory than
-/// `MOST_SLABS` bytes; else threads divide its columns, and 8 bytes an entry of A tell where these begin.
+/// Where the result is small, blocks of rows add up results of their own, `SLABS` of no more memory than `MOST_SLABS`
+/// bytes. Else threads divide its columns: each reads all rows, or, where the result is so large that it is in no cache,
+/// the rows of a column, 8 bytes an entry of A telling where these are.
 ///
 /// Panics if A is not stored by rows, or if there is not a weight for each.
 pub fn sparse_gram<T: Real>(
@@ -28,15 +29,18 @@ pub fn sparse_gram<T: Real>(
     let (d, cost) = (a.ncols(), a.squared_row_lengths(context)?);
     let worthwhile = (cost / d.pow(2).saturating_mul(4).max(1)).clamp(1, SLABS);
     let affordable = MOST_SLABS / d.pow(2).saturating_mul(8).max(1);
+    if worthwhile == SLABS && affordable >= SLABS {
+        return gram_by_slabs(context, a, weights, cost.div_ceil(SLABS).min(ROUND));
+    }
     if affordable < worthwhile
         && let Some(positions) = Positions::new(context, a)
     {
         return gram_by_columns(context, a, weights, &positions?);
     }
-    gram_by_slabs(context, a, weights, cost.div_ceil(worthwhile).min(ROUND))
+    gram_by_stripes(context, a, weights, (cost / ROUND).max(READS))
 }
 
-/// Most blocks of rows with a result of their own, and bytes that these take.
+/// Blocks of rows with a result of their own, and most bytes that these take.
 const SLABS: usize = 16;
 const MOST_SLABS: usize = 1 << 26;
 
@@ -52,7 +56,7 @@ fn gram_by_slabs<T: Real>(
     let (d, slabs) = (a.ncols(), rows_by_cost(context, a, cost)?);
     let work = |(): &mut (), slab: usize| {
         let mut gram = Mat::zeros(d, d)?;
-        add_rows(a, slabs[slab].clone(), weights, gram.as_mut_slice());
+        add_rows(a, slabs[slab].clone(), weights, 0..d, gram.as_mut_slice());
         Ok(gram)
     };
     let mut total: Option<Mat<f64>> = None;
@@ -83,23 +87,81 @@ fn rows_by_cost<T: Real>(context: &Context, a: &Sparse<'_, T>, most: usize) -> R
     Ok(ranges)
 }
 
-/// Adds what some rows contribute to A' diag(w) A.
-fn add_rows<T: Real>(a: &Sparse<'_, T>, rows: Range<usize>, weights: Option<&[f64]>, gram: &mut [f64]) {
-    fn add<T: Real, P: Index>(ends: &[P], a: &Sparse<'_, T>, weights: Option<&[f64]>, gram: &mut [f64]) {
-        match a.indices() {
-            Indices::I32(indices) => {
-                add_outer_products(ends, indices, a.values(), weights, a.ncols(), gram);
-            }
-            Indices::I64(indices) => {
-                add_outer_products(ends, indices, a.values(), weights, a.ncols(), gram);
-            }
+/// Adds what some rows contribute to some columns of A' diag(w) A.
+fn add_rows<T: Real>(
+    a: &Sparse<'_, T>,
+    rows: Range<usize>,
+    weights: Option<&[f64]>,
+    columns: Range<usize>,
+    gram: &mut [f64],
+) {
+    let (values, d) = (a.values(), a.ncols());
+    let weights = weights.map(|weights| &weights[rows.clone()]);
+    let ends = rows.start..=rows.end;
+    match (a.ends(), a.indices()) {
+        (Indices::I32(all), Indices::I32(indices)) => {
+            add_outer_products(&all[ends], indices, values, weights, d, columns, gram);
+        }
+        (Indices::I32(all), Indices::I64(indices)) => {
+            add_outer_products(&all[ends], indices, values, weights, d, columns, gram);
+        }
+        (Indices::I64(all), Indices::I32(indices)) => {
+            add_outer_products(&all[ends], indices, values, weights, d, columns, gram);
+        }
+        (Indices::I64(all), Indices::I64(indices)) => {
+            add_outer_products(&all[ends], indices, values, weights, d, columns, gram);
         }
     }
-    let weights = weights.map(|weights| &weights[rows.clone()]);
-    match a.ends() {
-        Indices::I32(ends) => add(&ends[rows.start..=rows.end], a, weights, gram),
-        Indices::I64(ends) => add(&ends[rows.start..=rows.end], a, weights, gram),
+}
+
+fn gram_by_stripes<T: Real>(
+    context: &Context,
+    a: &Sparse<'_, T>,
+    weights: Option<&[f64]>,
+    count: usize,
+) -> Result<Mat<f64>> {
+    let d = a.ncols();
+    let mut gram = Mat::zeros(d, d)?;
+    let mut work: Vec<usize> = zeros(d, PURPOSE)?;
+    let some = (0..a.nrows()).step_by(a.nrows() / SAMPLE + 1);
+    some.for_each(|row| add_work(a, row, &mut work));
+    let parts = striped(gram.as_mut_slice(), stripes_of(&work, count)?, d)?;
+    context.map_parts(
+        parts,
+        || (),
+        |(), _, (columns, stripe)| {
+            add_rows(a, 0..a.nrows(), weights, columns, stripe);
+        },
+    )?;
+    Ok(gram)
+}
+
+/// Times that all rows are read, and how many of them tell what there is to do.
+const READS: usize = 4;
+const SAMPLE: usize = 1 << 12;
+
+/// Adds the products that a row takes for the part of every column of A'A that is on and below the diagonal.
+fn add_work<T: Real>(a: &Sparse<'_, T>, row: usize, work: &mut [usize]) {
+    let mut left = a.extent(row).len();
+    a.visit_line(row, |column, _| {
+        work[column] += left;
+        left -= 1;
+    });
+}
+
+/// Columns of a matrix with so many rows, and where they lie.
+fn striped(
+    mut gram: &mut [f64],
+    stripes: Vec<Range<usize>>,
+    nrows: usize,
+) -> Result<Vec<(Range<usize>, &mut [f64])>> {
+    let mut parts = Vec::new();
+    for columns in stripes {
+        let (stripe, others) = gram.split_at_mut(columns.len() * nrows);
+        push(&mut parts, (columns, stripe), PURPOSE)?;
+        gram = others;
     }
+    Ok(parts)
 }
 
 /// Where the entries of the columns of a matrix lie that is stored by rows.
@@ -136,21 +198,6 @@ impl Positions {
         }
         Ok(Self { ends, rows, at })
     }
-
-    /// The products that the part of every column of A'A takes that is on and below the diagonal.
-    fn work<T: Real>(&self, context: &Context, a: &Sparse<'_, T>) -> Result<Vec<usize>> {
-        let mut work: Vec<usize> = zeros(a.ncols(), PURPOSE)?;
-        for rows in context.pieces(0..a.nrows()) {
-            for row in rows? {
-                let mut left = a.extent(row).len();
-                a.visit_line(row, |column, _| {
-                    work[column] += left;
-                    left -= 1;
-                });
-            }
-        }
-        Ok(work)
-    }
 }
 
 fn gram_by_columns<T: Real>(
@@ -161,12 +208,11 @@ fn gram_by_columns<T: Real>(
 ) -> Result<Mat<f64>> {
     let d = a.ncols();
     let mut gram = Mat::zeros(d, d)?;
-    let (mut parts, mut rest) = (Vec::new(), gram.as_mut_slice());
-    for columns in stripes_of(&positions.work(context, a)?)? {
-        let (stripe, others) = rest.split_at_mut(columns.len() * d);
-        push(&mut parts, (columns, stripe), PURPOSE)?;
-        rest = others;
+    let mut work: Vec<usize> = zeros(d, PURPOSE)?;
+    for rows in context.pieces(0..a.nrows()) {
+        rows?.for_each(|row| add_work(a, row, &mut work));
     }
+    let parts = striped(gram.as_mut_slice(), stripes_of(&work, STRIPES)?, d)?;
     let add = |(): &mut (), _, (columns, stripe): (Range<usize>, &mut [f64])| {
         for (column, sums) in columns.zip(stripe.chunks_exact_mut(d)) {
             let part = positions.ends[column]..positions.ends[column + 1];
@@ -181,10 +227,10 @@ fn gram_by_columns<T: Real>(
 /// Stripes of columns: enough for threads to share them evenly.
 const STRIPES: usize = 64;
 
-/// Ranges of columns with about equal shares of the work.
-fn stripes_of(work: &[usize]) -> Result<Vec<Range<usize>>> {
+/// Ranges of columns with about equal shares of the work, about so many.
+fn stripes_of(work: &[usize], stripes: usize) -> Result<Vec<Range<usize>>> {
     let count = work.len();
-    let share = (work.iter().sum::<usize>() / STRIPES + 1).min(ROUND);
+    let share = (work.iter().sum::<usize>() / stripes + 1).min(ROUND);
     let (mut stripes, mut start, mut sum) = (Vec::new(), 0, 0);
     for (column, work) in work.iter().enumerate() {
         sum += work;
@@ -347,6 +393,8 @@ mod tests {
                 for context in [Context::new(1), Context::new(3)] {
                     let columns = gram_by_columns(&context, &a, weights, &positions).unwrap();
                     assert!(columns.as_slice() == whole.as_slice());
+                    let stripes = gram_by_stripes(&context, &a, weights, 3).unwrap();
+                    assert!(stripes.as_slice() == whole.as_slice());
                     assert!(gram_by_slabs(&context, &a, weights, 50).unwrap().as_slice() == cut.as_slice());
                 }
             }

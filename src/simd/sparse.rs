@@ -2,6 +2,7 @@
 
 use super::kernel;
 use super::lanes::{Element, Lanes};
+use std::ops::Range;
 
 /// A non-negative index as SciPy stores it.
 pub trait Index: Copy + Send + Sync + 'static {
@@ -54,15 +55,16 @@ fn add_multiple<I: Index, T: Element>(indices: &[I], values: &[T], scale: f64, y
 }
 
 kernel! {
-    /// G += w_l v v' below its diagonal for all lines v, whose indices increase and which end where those of the next
-    /// begin. G is column-major of order `d`; what is not given as weights is one. Panics if a line leads out of the
-    /// entries, or an index out of G.
+    /// G += w_l v v' below its diagonal, in some columns, for all lines v, whose indices increase and which end where those
+    /// of the next begin. `g` has these columns of G, which is of order `d`; what is not given as weights is one. Panics if
+    /// a line leads out of the entries.
     pub fn add_outer_products<V, P: Index, I: Index, T: Element>(
         ends: &[P],
         indices: &[I],
         values: &[T],
         weights: Option<&[f64]>,
         d: usize,
+        columns: Range<usize>,
         g: &mut [f64],
     ) {
         for (line, ends) in ends.windows(2).enumerate() {
@@ -70,7 +72,14 @@ kernel! {
             let (indices, values) = (&indices[entries.clone()], &values[entries]);
             let weight = weights.map_or(1.0, |weights| weights[line]);
             for (p, (first, value)) in indices.iter().zip(values).enumerate() {
-                let column = &mut g[first.offset() * d..][..d];
+                let first = first.offset();
+                if first < columns.start {
+                    continue;
+                }
+                if first >= columns.end {
+                    break;
+                }
+                let column = &mut g[(first - columns.start) * d..][..d];
                 add_multiple(&indices[p..], &values[p..], weight * value.to_f64(), column);
             }
         }
@@ -369,7 +378,8 @@ mod tests {
         let (ends, indices, values) = ([0i64, 0, 2, 3], [2i32, 4, 1], [3.0f32, 5.0, 2.0]);
         for g in on_every_path(|| {
             let mut g = [1.0; 25];
-            add_outer_products(&ends, &indices, &values, Some(&[9.0, 0.5, 0.25]), 5, &mut g);
+            add_outer_products(&ends, &indices, &values, Some(&[9.0, 0.5, 0.25]), 5, 0..2, &mut g[..10]);
+            add_outer_products(&ends, &indices, &values, Some(&[9.0, 0.5, 0.25]), 5, 2..5, &mut g[10..]);
             let mut column = [1.0; 5];
             add_tails(&ends, &indices, &values, Some(&[9.0, 0.5, 0.25]), &[1], &[0], &mut column);
             assert_eq!(column, g[10..15]);
