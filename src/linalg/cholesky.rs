@@ -1,9 +1,12 @@
 //! Cholesky factorisation.
 
 use super::doubt::is_cholesky;
+use super::products::matmul;
+use super::triangle::solve_upper_transposed;
 use super::view::{scratch, view_mut};
 use crate::error::Result;
-use crate::matrix::Mat;
+use crate::matrix::{Dense, DenseMut, Mat};
+use crate::parallel::Context;
 use faer::dyn_stack::MemStack;
 use faer::linalg::cholesky::llt::factor::{LltParams, cholesky_in_place, cholesky_in_place_scratch};
 use faer::{Auto, Par, Spec};
@@ -23,6 +26,73 @@ pub fn cholesky(g: &Mat<f64>) -> Result<Option<Mat<f64>>> {
         cholesky_in_place(view_mut(factor.as_mut()), Default::default(), Par::Seq, stack, parameters());
     lower_to_upper(&mut factor);
     Ok((outcome.is_ok() && is_cholesky(g, &factor)?).then_some(factor))
+}
+
+/// [`cholesky()`] on all threads where G is large: the same bits for any number of them.
+///
+/// Panics if G is not square.
+pub fn parallel_cholesky(context: &Context, g: &Mat<f64>) -> Result<Option<Mat<f64>>> {
+    let n = g.nrows();
+    if n < LARGE {
+        return cholesky(g);
+    }
+    assert_eq!(n, g.ncols());
+    let mut factor = Mat::zeros(n, n)?;
+    let columns = factor.as_mut_slice().chunks_mut(n * BLOCK);
+    context.map_parts(columns, || (), |(), block, columns| upper_of_lower(g, block * BLOCK, columns))?;
+    for first in (0..n).step_by(BLOCK) {
+        let end = n.min(first + BLOCK);
+        let (head, rest) = factor.as_mut_slice().split_at_mut(end * n);
+        let own = DenseMut::column_major(&mut head[first * n..], n, end - first);
+        let mut own = own.window(first..end, 0..end - first);
+        let Some(r) = cholesky(&Mat::copy_of(own.as_ref().t())?)? else { return Ok(None) };
+        own.reborrow().copy_from(r.as_ref());
+        // A row of blocks, and what it takes off those below it: the tallest columns first, which take the longest.
+        let mut row = Mat::zeros(end - first, n - end)?;
+        let parts = rest.chunks_mut(n * BLOCK).zip(row.as_mut_slice().chunks_mut((end - first) * BLOCK));
+        context.map_parts(
+            parts,
+            || (),
+            |(), _, (columns, row)| {
+                let width = columns.len() / n;
+                let mut row = DenseMut::column_major(row, end - first, width);
+                row.reborrow().copy_from(Dense::column_major(columns, n, width).rows(first..end));
+                solve_upper_transposed(r.as_ref(), row.reborrow());
+                DenseMut::column_major(columns, n, width)
+                    .window(first..end, 0..width)
+                    .copy_from(row.as_ref());
+            },
+        )?;
+        let parts = rest.chunks_mut(n * BLOCK).enumerate().rev();
+        context.map_parts(
+            parts,
+            || (),
+            |(), _, (block, columns)| {
+                let (start, width) = (block * BLOCK, columns.len() / n);
+                let below =
+                    DenseMut::column_major(columns, n, width).window(end..end + start + width, 0..width);
+                let (left, right) =
+                    (row.as_ref().cols(0..start + width), row.as_ref().cols(start..start + width));
+                matmul(below, true, left.t(), right, -1.0);
+            },
+        )?;
+    }
+    Ok(is_cholesky(g, &factor)?.then_some(factor))
+}
+
+/// Orders beside which the buffers that products keep for each thread are little, and columns of a block.
+const LARGE: usize = 2048;
+const BLOCK: usize = 192;
+
+/// Columns of the upper triangle of a symmetric matrix, from this one on, of which the lower one is read.
+fn upper_of_lower(g: &Mat<f64>, first: usize, columns: &mut [f64]) {
+    const SIDE: usize = 8;
+    let n = g.ncols();
+    for i0 in (0..first + columns.len() / n).step_by(SIDE) {
+        for (j, column) in (first..).zip(columns.chunks_exact_mut(n)) {
+            (i0..(i0 + SIDE).min(j + 1)).for_each(|i| column[i] = g[(j, i)]);
+        }
+    }
 }
 
 /// Replaces L, and whatever is above its diagonal, by L'.
@@ -76,6 +146,23 @@ mod tests {
             let error = distance(lower(&back).as_ref(), lower(&g).as_ref());
             prop_assert!(error <= 1e-15 * n as f64 * size, "{error:e}");
         }
+    }
+
+    #[test]
+    fn large_ones_have_the_same_bits_for_any_threads_and_multiply_back() {
+        let n = LARGE + 37;
+        let a = gaussian(n + 9, n, 5);
+        let mut g = Mat::zeros(n, n).unwrap();
+        matmul(g.as_mut(), false, a.as_ref().t(), a.as_ref(), 1.0);
+        (0..n).for_each(|j| g.col_mut(j)[..j].fill(f64::NAN));
+        let [one, three] =
+            [1, 3].map(|threads| parallel_cholesky(&Context::new(threads), &g).unwrap().unwrap());
+        assert_eq!(one.as_slice(), three.as_slice());
+        let whole = cholesky(&g).unwrap().unwrap();
+        assert!((0..n).all(|j| one.col(j)[j + 1..].iter().all(|&below| below == 0.0)));
+        assert!(distance(one.as_ref(), whole.as_ref()) <= 1e-9 * largest(whole.as_ref()));
+        g[(n - 2, n - 2)] = 0.0;
+        assert!(parallel_cholesky(&Context::new(2), &g).unwrap().is_none());
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! How close to singular a triangle is.
 
-use super::scaling::{largest_of, scale, unit_of};
+use super::scaling::{larger, largest_of, scale, unit_of};
 use crate::error::Result;
 use crate::matrix::{Dense, Mat};
 use crate::memory::zeros;
 use crate::simd::{axpy, dot, norm_sq};
+use std::ops::Range;
 
 /// A power iteration ends after so many rounds, or when one gains less than this factor.
 const ROUNDS: usize = 8;
@@ -18,32 +19,48 @@ const SETTLED: f64 = 1.05;
 ///
 /// Panics if R is not square.
 pub fn condition_of_upper(r: Dense<'_, f64>) -> Result<f64> {
-    let d = r.nrows();
-    let mut r = upper_half(r)?;
-    if (0..d).any(|j| r[(j, j)] == 0.0) || !r.as_slice().iter().all(|value| value.is_finite()) {
+    let (d, mut memory) = (r.nrows(), None);
+    let scaled;
+    assert_eq!(d, r.ncols());
+    let mut r = by_columns(r, &mut memory)?;
+    let largest = (0..d).fold(0.0, |largest, j| larger(largest_of(upper(r, j)), largest));
+    let is_finite = |j: usize| upper(r, j).iter().all(|value| value.is_finite());
+    if (0..d).any(|j| upper(r, j)[j] == 0.0 || !is_finite(j)) {
         return Ok(f64::INFINITY);
     }
-    let unit = unit_of(largest_of(r.as_slice()));
-    scale(r.as_mut_slice(), unit.recip());
-    let norm = power_iteration(scattered(d)?, |x| multiply(&r, x), |x| multiply_transposed(&r, x));
-    let norm_of_inverse = power_iteration(large_solution(&r)?, |x| solve(&r, x), |x| solve_transposed(&r, x));
+    if !PLAIN.contains(&largest) {
+        let unit = unit_of(largest);
+        scaled = Mat::from_fn(d, d, |i, j| if i <= j { r.get(i, j) / unit } else { 0.0 })?;
+        r = scaled.as_ref();
+    }
+    let norm = power_iteration(scattered(d)?, |x| multiply(r, x), |x| multiply_transposed(r, x));
+    let norm_of_inverse = power_iteration(large_solution(r)?, |x| solve(r, x), |x| solve_transposed(r, x));
     let condition = norm * norm_of_inverse;
     Ok(if condition.is_nan() { f64::INFINITY } else { condition.max(1.0) })
 }
+
+/// Magnitudes whose squares are in range.
+const PLAIN: Range<f64> = 1e-100..1e100;
 
 /// Estimate of |R|_2 for an upper triangle R, of which only the upper half is read: never above the truth but for
 /// rounding, and as close to it as [`condition_of_upper`]. NaN or infinity if R is not finite. Costs O(d²).
 ///
 /// Panics if R is not square.
 pub fn norm_of_upper(r: Dense<'_, f64>) -> Result<f64> {
-    let r = upper_half(r)?;
-    Ok(power_iteration(scattered(r.ncols())?, |x| multiply(&r, x), |x| multiply_transposed(&r, x)))
+    assert_eq!(r.nrows(), r.ncols());
+    let mut memory = None;
+    let r = by_columns(r, &mut memory)?;
+    Ok(power_iteration(scattered(r.ncols())?, |x| multiply(r, x), |x| multiply_transposed(r, x)))
 }
 
-fn upper_half(r: Dense<'_, f64>) -> Result<Mat<f64>> {
-    let d = r.nrows();
-    assert_eq!(d, r.ncols());
-    Mat::from_fn(d, d, |i, j| if i <= j { r.get(i, j) } else { 0.0 })
+/// R where it lies if its columns are contiguous there: large ones are read faster than they are copied.
+fn by_columns<'r>(r: Dense<'r, f64>, memory: &'r mut Option<Mat<f64>>) -> Result<Dense<'r, f64>> {
+    if r.row_stride() == 1 { Ok(r) } else { Ok(memory.insert(Mat::copy_of(r)?).as_ref()) }
+}
+
+/// Column j of R down to its diagonal.
+fn upper(r: Dense<'_, f64>, j: usize) -> &[f64] {
+    &r.data()[j * r.col_stride()..][..=j]
 }
 
 /// The largest growth that a few applications of an operator and of its transpose, in turn, give `x`;
@@ -88,12 +105,12 @@ pub(super) fn scattered(d: usize) -> Result<Vec<f64>> {
 }
 
 /// y with R'y = (±1, …, ±1), the signs chosen on the way such that y grows (as LINPACK does).
-fn large_solution(r: &Mat<f64>) -> Result<Vec<f64>> {
+fn large_solution(r: Dense<'_, f64>) -> Result<Vec<f64>> {
     let mut y = zeros(r.ncols(), "a condition number")?;
     let mut one = 1.0f64;
     for j in 0..y.len() {
-        let known = dot(&r.col(j)[..j], &y[..j]);
-        y[j] = -(known + one.copysign(known)) / r[(j, j)];
+        let known = dot(&upper(r, j)[..j], &y[..j]);
+        y[j] = -(known + one.copysign(known)) / upper(r, j)[j];
         if y[j].abs() > 1e100 {
             y[..=j].iter_mut().for_each(|value| *value *= 1e-100);
             one *= 1e-100;
@@ -103,34 +120,34 @@ fn large_solution(r: &Mat<f64>) -> Result<Vec<f64>> {
 }
 
 /// x = R x
-fn multiply(r: &Mat<f64>, x: &mut [f64]) {
+fn multiply(r: Dense<'_, f64>, x: &mut [f64]) {
     for j in 0..x.len() {
         let (head, tail) = x.split_at_mut(j);
-        axpy(tail[0], &r.col(j)[..j], head);
-        tail[0] *= r[(j, j)];
+        axpy(tail[0], &upper(r, j)[..j], head);
+        tail[0] *= upper(r, j)[j];
     }
 }
 
 /// x = R'x
-fn multiply_transposed(r: &Mat<f64>, x: &mut [f64]) {
+fn multiply_transposed(r: Dense<'_, f64>, x: &mut [f64]) {
     for j in (0..x.len()).rev() {
-        x[j] = dot(&r.col(j)[..=j], &x[..=j]);
+        x[j] = dot(upper(r, j), &x[..=j]);
     }
 }
 
 /// x = R⁻¹x
-fn solve(r: &Mat<f64>, x: &mut [f64]) {
+fn solve(r: Dense<'_, f64>, x: &mut [f64]) {
     for j in (0..x.len()).rev() {
         let (head, tail) = x.split_at_mut(j);
-        tail[0] /= r[(j, j)];
-        axpy(-tail[0], &r.col(j)[..j], head);
+        tail[0] /= upper(r, j)[j];
+        axpy(-tail[0], &upper(r, j)[..j], head);
     }
 }
 
 /// x = R'⁻¹x
-fn solve_transposed(r: &Mat<f64>, x: &mut [f64]) {
+fn solve_transposed(r: Dense<'_, f64>, x: &mut [f64]) {
     for j in 0..x.len() {
-        x[j] = (x[j] - dot(&r.col(j)[..j], &x[..j])) / r[(j, j)];
+        x[j] = (x[j] - dot(&upper(r, j)[..j], &x[..j])) / upper(r, j)[j];
     }
 }
 

@@ -152,14 +152,12 @@ impl<E: Kernel> GramSum<E> {
         let mut products = [E::default(); 32 * 32];
         let products = &mut products[..width * width];
         let mut tiles = self.tiles.chunks_exact_mut(width * width);
-        for right in 0..panels {
-            for left in 0..=right {
-                products.fill(E::default());
-                tile_of(&self.packed, self.capacity, left, right, depth, products);
-                if let Some(tile) = tiles.next() {
-                    add_widened(products, tile);
-                }
-            }
+        for (left, right) in (0..panels).flat_map(|right| (0..=right).map(move |left| (left, right))) {
+            let Some(tile) = tiles.next() else { break };
+            ask_for(tile);
+            products.fill(E::default());
+            tile_of(&self.packed, self.capacity, left, right, depth, products);
+            add_widened(products, tile);
         }
     }
 }
@@ -225,6 +223,16 @@ kernel! {
             for k in 2 * i..2 * i + 2 {
                 V::load(&halves[k]).mul(factor).store(&mut halves[k]);
             }
+        }
+    }
+}
+
+kernel! {
+    /// Sums of large matrices lie in memory: they come while their products are made.
+    fn ask_for<V>(sums: &[f64]) {
+        let (lines, _) = sums.as_chunks::<8>();
+        for line in lines {
+            V::prefetch(line);
         }
     }
 }

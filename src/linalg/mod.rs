@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`matmul`], [`product`], [`syrk`] | products of dense views |
 //! | [`Products`](crate::matrix::Products) of dense arrays, and of dense or sparse ones | A X and A'Y of tall matrices, on all threads |
-//! | [`cholesky()`] | upper triangle R with R'R = G |
+//! | [`cholesky()`], [`parallel_cholesky`] | upper triangle R with R'R = G |
 //! | `pivoted_cholesky` | the same of a G that may be singular, as far as it goes |
 //! | [`cholesky_in_place()`], [`solve_systems`] | the same of small G where they lie, and many small systems |
 //! | [`solve_upper`], [`solve_upper_transposed`], [`invert_upper`], [`multiply_upper`] | upper triangles at work |
@@ -83,7 +83,7 @@ pub use arrow::{arrow_eigh_into, arrow_eigh_scratch};
 pub(crate) use batch::{
     BATCH_ROWS, Batch, SIDES, SUM_DEPTH, add_product, add_transposed_product, batch_rows, fit,
 };
-pub use cholesky::cholesky;
+pub use cholesky::{cholesky, parallel_cholesky};
 pub use columns::norm;
 pub(crate) use columns::{normalise_columns, normalised, project};
 pub use condition::{condition_of_upper, norm_of_upper};

@@ -176,7 +176,9 @@ fn pass_in_tiles<T: Real>(
     };
     // Sums of A'r, and of the root weights times r where there is an intercept.
     let width = d + usize::from(design.means().is_some());
-    let (slabs, height) = (slabs(design.nrows(), d + 1)?, height(width + 1));
+    let (mut slabs, height) = (slabs(design.nrows(), d + 1)?, height(width + 1));
+    // Backwards: of the read before it, that of the products, the cache holds the end.
+    slabs.reverse();
     let work = |tile: &mut Vec<f64>, slab: usize| {
         resize(tile, (width + 1) * height, 0.0, PURPOSE)?;
         let (columns, residual) = tile.split_at_mut(width * height);

@@ -48,7 +48,9 @@ fn dense_pass<T: Real>(
     if let Some(pass) = design.narrow_pass(context, x, sides)? {
         return Ok(pass);
     }
-    let (blocks, point) = (design.blocks()?, Point::new(x, sides)?);
+    let (mut blocks, point) = (design.blocks()?, Point::new(x, sides)?);
+    // Backwards: of the read before it, of a Gram matrix as a rule, the cache holds the end.
+    blocks.reverse();
     let work = |buffer: &mut Vec<f64>, block: usize| {
         let mut sum = PassSum::new(design, &point)?;
         sum.add_block(blocks[block].clone(), buffer)?;

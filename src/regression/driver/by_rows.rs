@@ -363,7 +363,7 @@ impl Dual {
             design.largest_in_columns(driver.context)?;
         }
         let extreme = design.is_extreme(&magnitudes.columns);
-        let gram = row_gram.map(RowGram::of_products).transpose()?;
+        let gram = row_gram.map(|gram| RowGram::of_products(driver.context, design, gram)).transpose()?;
         let gram = gram.map(|gram| (Precision::Double, gram));
         Ok((!extreme).then_some(Self { magnitudes, gram }))
     }

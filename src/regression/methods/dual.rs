@@ -16,14 +16,14 @@
 use crate::error::Result;
 use crate::linalg::{self, Batch, SIDES, SUM_DEPTH, add_product, add_transposed_product, fit, norm};
 use crate::matrix::{ColumnNorms, Dense, Mat, Matrix, Products, Real, Rows, even_blocks};
-use crate::memory::{collected, copied, filled, zeros};
+use crate::memory::{collected, copied, filled, reset, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
 use crate::regression::design::products::{product, transposed_product};
 use crate::regression::methods::outcome::{Outcome, Unfactored};
 use crate::regression::methods::row_factor::RowFactor;
 use crate::regression::refine::{Group, Refined, STAGNATION, TARGETS};
-use crate::simd::kernel;
+use crate::simd::{axpy, dot, kernel};
 use std::ops::Range;
 
 /// What one read tells of the magnitudes of A.
@@ -52,7 +52,9 @@ impl Magnitudes {
             });
         }
         let (n, d) = (design.nrows(), design.ncols());
-        let blocks = column_blocks(n, d)?;
+        let mut blocks = column_blocks(n, d)?;
+        // A Gram matrix, which comes next, finds its first columns in the cache.
+        blocks.reverse();
         let nothing = |n: usize, d: usize| {
             let lengths = Vec::new();
             Ok(Self { rows: zeros(n, SIZES)?, columns: zeros(d, SIZES)?, squares: zeros(d, SIZES)?, lengths })
@@ -310,10 +312,15 @@ impl<'s, 'p, 'a, T: Real> Refinement<'s, 'p, 'a, T> {
         }
     }
 
-    /// x += A' T^-1 dy, and the residual there: one read of A.
+    /// x += A' T^-1 dy, and the residual there: one read of A, in the other direction than the one before it, the end of
+    /// which is in the cache.
     fn advance_by_rows(&mut self, dy: &Mat<f64>) -> Result<()> {
         if self.group.design.stored().is_none() {
-            return self.advance_by_tiles(dy);
+            self.blocks.reverse();
+            return match dy.ncols() {
+                1 => self.advance_alone(dy.col(0)),
+                _ => self.advance_by_tiles(dy),
+            };
         }
         let step = Mat::from_fn(dy.nrows(), dy.ncols(), |i, side| dy[(i, side)] / self.t[i])?;
         self.advance(&transposed_product(self.group.context, self.group.design, &step)?)
@@ -325,6 +332,34 @@ impl<'s, 'p, 'a, T: Real> Refinement<'s, 'p, 'a, T> {
         self.x.as_mut_slice().iter_mut().zip(dx.as_slice()).for_each(|(x, dx)| *x += dx);
         let (image, b) = (product(context, design, &self.x)?, targets(self.group)?);
         self.residual = Mat::from_fn(b.nrows(), b.ncols(), |i, side| b[(i, side)] - image[(i, side)])?;
+        Ok(())
+    }
+
+    /// One target, whose sums are cut as those of many are.
+    fn advance_alone(&mut self, dy: &[f64]) -> Result<()> {
+        let (n, design, x, blocks) = (dy.len(), self.group.design, &self.x, &self.blocks);
+        let step = collected(dy.iter().zip(self.t).map(|(dy, t)| dy / t), SIZES)?;
+        let work = |(buffer, sum): &mut (Vec<f64>, Vec<f64>), block: usize| {
+            let columns = blocks[block].clone();
+            let tile = design.a.tile(0..n, columns.clone(), buffer)?;
+            let mut x = copied(&x.col(0)[columns.clone()], SIZES)?;
+            for first in (0..n).step_by(SUM_DEPTH) {
+                reset(sum, x.len(), SIZES)?;
+                (first..n.min(first + SUM_DEPTH)).for_each(|i| axpy(step[i], tile.stored_row(i), sum));
+                x.iter_mut().zip(&*sum).for_each(|(x, sum)| *x += sum);
+            }
+            let image = (0..n).map(|i| dot(tile.stored_row(i), &x));
+            Ok((columns, collected(image, SIZES)?, x))
+        };
+        let (mut next, mut image): (Vec<f64>, Vec<f64>) = (zeros(x.nrows(), SIZES)?, zeros(n, SIZES)?);
+        self.group.context.fold_with(blocks.len(), Default::default, work, |(columns, part, x)| {
+            next[columns].copy_from_slice(&x);
+            image.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+        })?;
+        self.x.col_mut(0).copy_from_slice(&next);
+        let b = targets(self.group)?;
+        let rest = self.residual.col_mut(0).iter_mut().zip(b.col(0)).zip(image);
+        rest.for_each(|((rest, b), image)| *rest = b - image);
         Ok(())
     }
 

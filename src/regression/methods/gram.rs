@@ -20,7 +20,7 @@ pub(crate) fn gram<T: Real>(
     // What rounding of a Gram matrix does to a factor grows with the square of the condition.
     let limit = limit / normal.magnification.sqrt();
     let mut condition = f64::INFINITY;
-    if let Some(r) = linalg::cholesky(&normal.gram)? {
+    if let Some(r) = linalg::parallel_cholesky(group.context, &normal.gram)? {
         let factor = Factor::Triangle(r);
         condition = factor.condition()?;
         if condition <= limit {

@@ -9,11 +9,11 @@ use crate::linalg::{self, Precision, empty_columns, norm, normalise_columns};
 use crate::matrix::{
     Dense, DenseMut, Mat, Matrix, Real, Rows, Sparse, TILE, even_blocks, make_rows, power_of_two_below,
 };
-use crate::memory::{collected, filled, reset, zeros};
+use crate::memory::{collected, copied, filled, reset, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
 use crate::regression::refine::Group;
-use crate::simd::rows_of_columns;
+use crate::simd::{axpy, rows_of_columns};
 use std::ops::Range;
 
 /// R with R'R = T^-1 A A' T^-1, and what lies below.
@@ -139,16 +139,46 @@ const SIZES: &str = "lengths of rows";
 
 /// A A' in one read of A, to be shared by all ridges.
 pub(crate) struct RowGram {
-    /// Of rows times their powers of two, of which only the lower triangle is read.
+    /// Of rows over their norms, of which only the lower triangle is read.
     gram: Mat<f64>,
-    /// Powers of two that bring rows near one.
-    powers: Vec<f64>,
+    /// Norms of the rows, one where there is no row.
+    t: Vec<f64>,
 }
 
 impl RowGram {
-    /// From A A' itself.
-    pub fn of_products(gram: Mat<f64>) -> Result<Self> {
-        Ok(Self { powers: filled(1.0, gram.ncols(), SIZES)?, gram })
+    /// From A A' itself, the lower triangle.
+    pub fn of_products<T: Real>(context: &Context, design: &Design<'_, T>, gram: Mat<f64>) -> Result<Self> {
+        let powers = filled(1.0, gram.ncols(), SIZES)?;
+        Self::of_scaled(context, design, gram, &powers)
+    }
+
+    /// From that of rows times powers of two.
+    fn of_scaled<T: Real>(
+        context: &Context,
+        design: &Design<'_, T>,
+        mut gram: Mat<f64>,
+        powers: &[f64],
+    ) -> Result<Self> {
+        let n = powers.len();
+        let length = |i: usize| match design.weight(i) {
+            0.0 => 1.0,
+            _ => gram[(i, i)].sqrt() / powers[i],
+        };
+        let t = collected((0..n).map(length), SIZES)?;
+        let units = collected((0..n).map(|i| (t[i] * powers[i]).recip()), SIZES)?;
+        let columns = gram.as_mut_slice().chunks_mut((n * COLUMNS).max(1));
+        context.map_parts(
+            columns,
+            || (),
+            |(), block, columns| {
+                for (j, column) in (block * COLUMNS..).zip(columns.chunks_exact_mut(n)) {
+                    let entries = column[j..].iter_mut().zip(&units[j..]);
+                    entries.for_each(|(entry, unit)| *entry *= unit * units[j]);
+                    column[j] = 1.0;
+                }
+            },
+        )?;
+        Ok(Self { gram, t })
     }
 
     /// Reads A, whose rows have these largest magnitudes; `None` if its columns cannot be centred afterwards.
@@ -159,34 +189,37 @@ impl RowGram {
         largest: &[f64],
     ) -> Result<Option<Self>> {
         if let Matrix::Sparse(matrix) = &design.a.source {
-            return sparse_row_gram(context, design, matrix)?.map(Self::of_products).transpose();
+            let gram = sparse_row_gram(context, design, matrix)?;
+            return gram.map(|gram| Self::of_products(context, design, gram)).transpose();
         }
         let power = |&largest: &f64| power_of_two_below(largest).recip();
         let powers = collected(largest.iter().map(power), SIZES)?;
         let gram = Transposed::of(design).gram(context, precision, &powers)?;
-        Ok(Some(Self { gram, powers }))
+        Self::of_scaled(context, design, gram, &powers).map(Some)
     }
 
     /// R by Cholesky; none where it breaks down, or a row is zero and its equation cannot be met.
     pub fn factor<T: Real>(&self, group: &Group<'_, '_, T>) -> Result<Option<RowFactor>> {
-        let (n, design) = (self.powers.len(), group.design);
-        let absent = |i: usize| design.weight(i) == 0.0;
-        let length = |i: usize| if absent(i) { 1.0 } else { self.gram[(i, i)].sqrt() / self.powers[i] };
-        let t = collected((0..n).map(length), SIZES)?;
+        let (n, t) = (self.t.len(), copied(&self.t, SIZES)?);
         if !are_plain(&t) {
             return Ok(None);
         }
         let along = direction(group, &t)?;
-        let entry = |i: usize, j: usize| {
-            let product = self.gram[(i.max(j), i.min(j))] / (t[i] * self.powers[i]) / (t[j] * self.powers[j]);
-            let square = along.as_ref().map_or(0.0, |along| along[i] * along[j]);
-            match i == j {
-                true if absent(i) => 1.0,
-                true => 1.0 + (group.ridge.sqrt() / t[i]).powi(2) + square,
-                false => product + square,
+        if group.ridge == 0.0 && along.is_none() {
+            let r = linalg::parallel_cholesky(group.context, &self.gram)?;
+            return Ok(r.map(|r| RowFactor { t, r, below: None }));
+        }
+        let mut gram = self.gram.copy()?;
+        for j in 0..n {
+            let column = &mut gram.col_mut(j)[j..];
+            if let Some(along) = &along {
+                axpy(along[j], &along[j..], column);
             }
-        };
-        let r = linalg::cholesky(&Mat::from_fn(n, n, entry)?)?;
+            if group.design.weight(j) > 0.0 {
+                column[0] += (group.ridge.sqrt() / t[j]).powi(2);
+            }
+        }
+        let r = linalg::parallel_cholesky(group.context, &gram)?;
         Ok(r.map(|r| RowFactor { t, r, below: None }))
     }
 }

@@ -41,7 +41,9 @@ pub(crate) fn whitened<T: Real>(
     let mut pass = fold(design, parts.into_iter().map(|part| part.map(PassSum::finish)))?;
     group.to_scaled(&mut pass, &unscaled, &scale);
     add_ridge(group, &whitener, &mut gram)?;
-    let Some(r2) = linalg::cholesky(&gram)? else { return Ok(Outcome::Inadmissible(condition)) };
+    let Some(r2) = linalg::parallel_cholesky(context, &gram)? else {
+        return Ok(Outcome::Inadmissible(condition));
+    };
     if linalg::condition_of_upper(r2.as_ref())? > worst {
         return Ok(Outcome::Inadmissible(condition));
     }
