@@ -19,11 +19,13 @@ __all__ = [
     "__version__",
     "approximate_sensitivities",
     "check_sparse",
+    "draw_rows",
     "huber_regression",
     "instruction_set",
     "leverage_scores",
     "lewis_weights",
     "linear_predict",
+    "lp_excess",
     "lstsq",
     "lstsq_covariance",
     "lstsq_kron",
@@ -611,6 +613,7 @@ def sample_rows(
     threads: int,
     progress: Callable[[int, int, dict[str, float]], object] | None,
 ) -> RowSampleSolution: ...
+def draw_rows(scores: _Vector, *, size: int, seed: int) -> tuple[npt.NDArray[np.int64], _Vector]: ...
 def sensitivity_bounds(
     a: Any,
     *,
@@ -677,6 +680,19 @@ def p_norm_regression(
     threads: int,
     progress: Callable[[int, int, dict[str, float]], object] | None,
 ) -> LpSolution: ...
+def lp_excess(
+    a: Any,
+    b: _Matrix,
+    x: list[_Vector],
+    *,
+    scores: _Vector,
+    p: float,
+    levels: list[float],
+    resolution: float,
+    max_iter: int,
+    sample_weight: _Vector | None,
+    threads: int,
+) -> list[LpSolution]: ...
 def huber_regression(
     a: Any,
     b: _Matrix,

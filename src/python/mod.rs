@@ -33,9 +33,9 @@ mod _core {
     #[pymodule_export]
     use super::convert::check_sparse;
     #[pymodule_export]
-    use super::coreset::regression::{huber_regression, p_norm_regression, quantile_regression};
+    use super::coreset::regression::{huber_regression, lp_excess, p_norm_regression, quantile_regression};
     #[pymodule_export]
-    use super::coreset::sample::sample_rows;
+    use super::coreset::sample::{draw_rows, sample_rows};
     #[pymodule_export]
     use super::coreset::scores::{leverage_scores, lewis_weights};
     #[pymodule_export]

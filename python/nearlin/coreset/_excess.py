@@ -33,7 +33,7 @@ def solver_tolerance(tol: float) -> float:
 
 
 def excess_certificate(
-    solutions: Sequence[_core.LpSolution], dtype: np.dtype[Any], tol: float, details: Mapping[str, Any]
+    solutions: Sequence[_core.LpSolution], dtype: np.dtype[Any], tol: float | None, details: Mapping[str, Any]
 ) -> Certificate:
     """Return how far objectives are above their minima at most, the worst of them."""
     figures = [_figures(solution, dtype) for solution in solutions]

@@ -11,16 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nearlin import _core
 from nearlin._certificate import Certificate
-from nearlin._config import Progress, resolve_progress, resolve_threads
+from nearlin._config import Progress
 from nearlin._frames import column_names, naming_columns
 from nearlin._listing import NotATuple, listing
 from nearlin._validation import (
+    LARGEST,
     Float,
-    Matrix,
     as_matrix,
-    as_sample_weight,
     as_seed,
     as_vector,
     check_choice,
@@ -30,12 +28,14 @@ from nearlin._validation import (
 )
 from nearlin.exceptions import InvalidInputError, ShapeError
 
-from ._excess import TOLERANCES, excess_certificate, solver_tolerance, warn_of_excess
+from ._lp_on_sample import solve_on_sample
+from ._lp_solve import METHODS, solve_lp
+from ._sample_rows import RowSample
 
-__all__ = ["METHODS", "LpResult", "as_levels", "as_power", "lp_regression", "solve_lp"]
+__all__ = ["LpResult", "as_levels", "as_power", "lp_regression"]
 
-METHODS = ("auto", "exact", "full")
-MOST_ITERATIONS = 300
+EPS = 0.01
+"""Excess of a fit on a sample, unless the caller says otherwise."""
 
 LARGEST_POWER = 1e6
 """Of a finite one: beyond, the p-norm of millions of rows is the largest residual to five digits."""
@@ -53,16 +53,20 @@ class LpResult(NotATuple):
     objective : float or ndarray of shape (k,)
         What was made least: the p-norm of b - A x, weighted, or the sum of weighted losses of a quantile.
     method : str
-        "exact", "full", "newton" for 1 < p < inf, or "interior point" for p = inf.
+        "exact", "full" or "coreset", "newton" for 1 < p < inf, or "interior point" for p = inf.
     n_iter : int
         Iterations of all solvers together.
     n_kept : int or ndarray of shape (k,)
-        Rows that the iterations were about: of ``"exact"``, those that were not globbed.
+        Rows that the iterations were about: of ``"exact"``, those that were not globbed, of ``"coreset"``
+        those of the sample.
     rank : int
         Rank of ``A``.
     certificate : Certificate
         How far the objective is above its minimum at most, relative to it; the worst of all quantiles, with
-        the estimates of all in ``details["excess"]``.
+        the estimates of all in ``details["excess"]``. Of ``"coreset"``, ``details["draws"]`` has the sizes
+        of all samples that were tried.
+    sample : RowSample or None
+        The rows of ``"coreset"``.
     seconds : float
         Wall time.
     """
@@ -74,6 +78,7 @@ class LpResult(NotATuple):
     n_kept: int | npt.NDArray[np.int64]
     rank: int
     certificate: Certificate
+    sample: RowSample | None = None
     seconds: float = field(default=0.0, repr=False)
 
     def explain(self) -> str:
@@ -110,6 +115,8 @@ def lp_regression(
     p: float = 1.0,
     quantile: npt.ArrayLike | None = None,
     method: str = "auto",
+    size: int | None = None,
+    eps: float | None = None,
     tol: float | None = None,
     max_iter: int | None = None,
     sample_weight: object = None,
@@ -128,23 +135,35 @@ def lp_regression(
     A : array_like or sparse matrix of shape (n, d)
         float32 or float64 in any memory layout, or SciPy CSR or CSC, none of which is copied. Sparse rows are
         made dense a few at a time: time grows with n d^2.
-    b : array_like of shape (n,)
-        Targets, taken in the dtype of `A`.
+    b : array_like of shape (n,), or callable
+        Targets, taken in the dtype of `A`. A callable is given numbers of rows, in increasing order, and
+        returns their targets: it is called once, for the rows of a sample and no others.
     p : float, default=1.0
         From 1 to 1e6, or ``math.inf``.
     quantile : float or array_like of shape (k,), optional
         Levels between 0 and 1, with p = 1; one set of scores and one sample serve all of them. None is the
         sum of magnitudes, whose minimisers are those of 0.5.
-    method : {"auto", "exact", "full"}, default="auto"
-        For p = 1 and quantiles. Other powers have one method each and take ``"auto"``.
-
-        - ``"full"``: the primal-dual method of Frisch and Newton on all rows [1]_.
-        - ``"exact"``: the same answer from a fraction of the rows. Two fits of half a sample each, drawn
-          by root leverage, tell where the fit is and how far from it the optimum may be; rows whose residuals
-          surely have a sign are summed up in two, the rest is solved, and a read of all rows tells what the
-          answer is worth and which signs were wrong, if any [1]_. Where n is below about 64 d, or the band
-          takes half of the rows, it is ``"full"``.
-        - ``"auto"``: ``"exact"``.
+    method : {"auto", "exact", "full", "coreset"}, default="auto"
+        - ``"full"``: all rows in every iteration: the primal-dual method of Frisch and Newton for p = 1
+          [1]_, Newton's method for 1 < p < inf [2]_, an interior point method for p = inf.
+        - ``"exact"``, for p = 1: the same answer from a fraction of the rows. Two fits of half a sample each,
+          drawn by root leverage, tell where the fit is and how far from it the optimum may be; rows whose
+          residuals surely have a sign are summed up in two, the rest is solved, and a read of all rows tells
+          what the answer is worth and which signs were wrong, if any [1]_. Where n is below about 64 d, or
+          the band takes half of the rows, it is ``"full"``.
+        - ``"coreset"``, for p <= 30: the fit of a sample of the rows, drawn by Lewis weights of `A` and `b`
+          together, which a read of all rows, or a few, then measures. Not for p = inf, as any one row may
+          have the largest residual.
+        - ``"auto"``: ``"coreset"`` where `size` or `eps` is given or `b` is a callable, else ``"exact"``
+          for p = 1 and ``"full"`` for others.
+    size : int, optional
+        Rows of the sample of ``"coreset"`` that are to be expected, at least the rank.
+    eps : float, optional
+        Excess of the objective of ``"coreset"`` over its minimum, relative to the objective; 0.01 by default
+        if there is no `size`. It begins with `size` rows, or else with max(10 d, d / eps), for quantiles
+        times 1 / (2 min(q, 1 - q)); twice as many are drawn, those of before among them, until all rows say
+        that it is no more, or they are all drawn. With `size` and no `eps` there is one draw, and the
+        certificate says how good it is.
     tol : float, optional
         Excess of the objective over its minimum, relative to it, that is accepted; 1e-9 by default, 1e-5 in
         single precision. For p = 1 answers are vertices, exact to rounding, unless residuals are tied.
@@ -174,8 +193,8 @@ def lp_regression(
     Warns
     -----
     AccuracyWarning
-        If the certificate does not reach `tol`: `max_iter` came first, or p is so close to 1 that Newton's
-        method crawls.
+        If the certificate, for a callable that of the fit of the sample, does not reach `tol`: `max_iter`
+        came first, or p is so close to 1 that Newton's method crawls.
 
     See Also
     --------
@@ -186,14 +205,22 @@ def lp_regression(
     -----
     Any y with A'y = 0 whose entries the loss allows (for p = 1, :math:`|y_i| \le w_i`; else
     :math:`\|y\|_q \le 1` with 1/p + 1/q = 1) proves that no objective is below y'b. For p = 1 such
-    multipliers come with the solution; for 1 < p < inf what every weighted least squares leaves, times its
-    weights, is such a y [2]_. Rounding in A'y is taken off the bound by the Gram matrix of A. So the
-    certificate is a statement on all rows, whatever method found the answer, and never rests on a number of
-    iterations.
+    multipliers come with the solution of all rows, and beside that of a sample they are made by smoothing the
+    loss where it turns, by as little as `eps` allows, and Newton's method on all rows [3]_; for 1 < p < inf
+    what every weighted least squares leaves, times its weights, is such a y [2]_. Rounding in A'y is taken
+    off the bound by the Gram matrix of A. So the certificate is a statement on all rows, whatever method
+    found the answer, and never rests on a number of iterations.
+
+    With a callable, rows are drawn by what is known, `A`. Nothing can then be certified for all rows, and the
+    certificate has NaN; ``objective`` is that of the weighted sample. Where the noise does not depend on `A`
+    the sample is nearly as good as one that knows `b`, for p <= 2 [4]_; for p > 2 one large residual that was
+    not drawn may matter more than all others.
 
     Time: n d^2 operations for each Gram matrix; ``"full"`` takes about ten, ``"exact"`` one, a triangular
     product, and those of the rows that it keeps. Extra memory: eight numbers a row for ``"full"``, three
-    for ``"exact"``, and the kept rows.
+    for ``"exact"``, and the kept rows. ``"coreset"`` takes three to five reads for scores of a copy of `A`
+    with `b`, and as many for the check; for p = 1 it is hardly faster than ``"exact"`` is, and is for targets
+    that cost more than arithmetic, or for a sample that is to be used again.
 
     References
     ----------
@@ -201,6 +228,10 @@ def lp_regression(
            squared-error versus absolute-error estimators", Statistical Science 12 (1997).
     .. [2] D. Adil, R. Peng, S. Sachdeva, "Fast, provably convergent IRLS algorithm for p-norm linear
            regression", NeurIPS 2019.
+    .. [3] K. Madsen, H. B. Nielsen, "A finite smoothing algorithm for linear l1 estimation", SIAM J.
+           Optimization 3 (1993).
+    .. [4] C. Musco, C. Musco, D. Woodruff, T. Yasuda, "Active linear regression for lp norms and beyond",
+           FOCS 2022.
 
     Examples
     --------
@@ -214,27 +245,49 @@ def lp_regression(
     array([1., 2., 3.])
     >>> found.certificate.met
     True
+
+    To one percent, on a sample:
+
+    >>> found = lp_regression(A, b, eps=0.01, rng=0)
+    >>> len(found.sample) < 2000, found.certificate.bound <= 0.01
+    (True, True)
+
+    Where targets cost money, `b` is what they are bought by, and is asked for those of the sample alone:
+
+    >>> bought = []
+    >>> def buy(rows):
+    ...     bought.extend(rows.tolist())
+    ...     return b[rows]
+    >>> found = lp_regression(A, buy, size=300, rng=0)
+    >>> found.x.round(0), 240 < len(bought) < 360
+    (array([1., 2., 3.]), True)
     """
     begin = perf_counter()
     power = as_power(p)
     levels, is_vector = as_levels(quantile, power)
-    check_choice(method, "method", METHODS)
     matrix = as_matrix(A)
-    target = as_vector(b, "b", length=matrix.shape[0], dtype=matrix.dtype)
+    is_asked = callable(b) and not hasattr(b, "__array__")
+    target: Any = b if is_asked else as_vector(b, "b", length=matrix.shape[0], dtype=matrix.dtype)
+    used = _method(method, is_asked, size, eps)
+    options: dict[str, Any] = {
+        "p": power,
+        "levels": levels,
+        "tol": optional(check_real, tol, "tol", above=0.0),
+        "max_iter": max_iter,
+        "sample_weight": sample_weight,
+        "seed": as_seed(rng),
+        "n_jobs": n_jobs,
+        "progress": progress,
+    }
+    sample = None
     with naming_columns(column_names(A)):
-        solutions, certificate, used = solve_lp(
-            matrix,
-            target,
-            p=power,
-            levels=levels,
-            method=method,
-            tol=tol,
-            max_iter=max_iter,
-            sample_weight=sample_weight,
-            seed=as_seed(rng),
-            n_jobs=n_jobs,
-            progress=progress,
-        )
+        if used == "coreset":
+            size = optional(check_int, size, "size", at_least=1, at_most=LARGEST)
+            eps = optional(check_real, eps, "eps", above=0.0)
+            eps = EPS if size is None and eps is None else eps
+            solutions, certificate, sample = solve_on_sample(matrix, target, size=size, eps=eps, **options)
+        else:
+            solutions, certificate, used = solve_lp(matrix, target, method=used, **options)
     x = np.stack([solution["x"] for solution in solutions], axis=1).astype(matrix.dtype, copy=False)
     objective = np.array([solution["objective"] for solution in solutions])
     kept = np.array([solution["kept"] for solution in solutions], dtype=np.int64)
@@ -246,8 +299,21 @@ def lp_regression(
         n_kept=kept if is_vector else int(kept[0]),
         rank=solutions[0]["rank"],
         certificate=certificate,
+        sample=sample,
         seconds=perf_counter() - begin,
     )
+
+
+def _method(method: object, is_asked: bool, size: object, eps: object) -> str:
+    """Return what is to be done."""
+    checked = check_choice(method, "method", (*METHODS, "coreset"))
+    for name, given in [("size", size), ("eps", eps)]:
+        if given is not None and checked not in ("auto", "coreset"):
+            raise InvalidInputError(f"is given with method={checked!r}, expected 'coreset'", argument=name)
+    if is_asked and checked not in ("auto", "coreset"):
+        raise InvalidInputError(f"is {checked!r} with a callable `b`, expected 'coreset'", argument="method")
+    is_sampled = is_asked or size is not None or eps is not None
+    return "coreset" if checked == "auto" and is_sampled else checked
 
 
 def as_power(p: object, name: str = "p") -> float:
@@ -269,58 +335,3 @@ def as_levels(quantile: object, p: float = 1.0, name: str = "quantile") -> tuple
     if not len(levels):
         raise ShapeError("has length 0, expected at least one level", argument=name)
     return [check_real(float(level), name, above=0.0, below=1.0) for level in levels], True
-
-
-def solve_lp(
-    A: Matrix,
-    b: Float,
-    *,
-    p: float,
-    levels: list[float] | None,
-    method: str = "auto",
-    tol: float | None = None,
-    max_iter: int | None = None,
-    sample_weight: object = None,
-    fit_intercept: bool = False,
-    penalty: float = 0.0,
-    seed: int = 0,
-    n_jobs: int | None = None,
-    progress: bool | Progress = False,
-) -> tuple[list[_core.LpSolution], Certificate, str]:
-    """Call the core on arrays that are checked already; the answers, what they are worth, and the method."""
-    n, d = A.shape
-    target = TOLERANCES[np.dtype(A.dtype)] if tol is None else check_real(tol, "tol", above=0.0)
-    shared: dict[str, Any] = {
-        "tol": solver_tolerance(target),
-        "max_iter": optional(check_int, max_iter, "max_iter", at_least=1) or MOST_ITERATIONS,
-        "sample_weight": as_sample_weight(sample_weight, n),
-        "fit_intercept": fit_intercept,
-        "threads": resolve_threads(n_jobs, 4 * n * d * d),
-        "progress": resolve_progress(progress),
-    }
-    if p == 1.0:
-        solutions = _core.quantile_regression(
-            A,
-            b,
-            levels=[0.5] if levels is None else levels,
-            method="full" if method == "full" else "exact",
-            seed=seed,
-            penalty=penalty,
-            **shared,
-        )
-        if levels is None:
-            for solution in solutions:  # half the magnitude on either side
-                solution["objective"] *= 2.0
-                solution["gap"] *= 2.0
-                solution["rounding"] *= 2.0
-        is_globbed = any(solution["kept"] < n for solution in solutions)
-        used = "exact" if is_globbed else "full"
-        details = {"wrong_signs": sum(solution["rounds"] for solution in solutions)} if is_globbed else {}
-    else:
-        if method != "auto":
-            raise InvalidInputError(f"is {method!r}, expected 'auto' with p = {p}", argument="method")
-        solutions = [_core.p_norm_regression(A, b, p=p, **shared)]
-        used, details = ("newton" if math.isfinite(p) else "interior point"), {}
-    certificate = excess_certificate(solutions, np.dtype(A.dtype), target, details)
-    warn_of_excess(certificate)
-    return solutions, certificate, used

@@ -4,7 +4,8 @@ from typing import Self
 
 from nearlin._validation import check_choice
 
-from ._lp_regression import METHODS, as_power
+from ._lp_regression import as_power
+from ._lp_solve import METHODS
 from ._robust_linear import LpEstimator
 
 __all__ = ["LpRegressor"]

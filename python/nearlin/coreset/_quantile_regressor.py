@@ -8,7 +8,8 @@ import numpy.typing as npt
 from nearlin._validation import as_sample_weight, check_choice, check_real
 from nearlin.exceptions import InvalidInputError, InvalidTypeError
 
-from ._lp_regression import METHODS, as_levels
+from ._lp_regression import as_levels
+from ._lp_solve import METHODS
 from ._robust_linear import LpEstimator
 
 __all__ = ["QuantileRegressor"]

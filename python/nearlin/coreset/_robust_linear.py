@@ -11,7 +11,7 @@ from nearlin._estimator import LinearModel, in_our_words, named_for_estimators, 
 from nearlin._validation import Float, Matrix, as_array, as_seed, as_vector, check_bool
 from nearlin.exceptions import InvalidInputError, InvalidTypeError
 
-from ._lp_regression import solve_lp
+from ._lp_solve import solve_lp
 
 __all__ = ["LpEstimator", "RobustLinear"]
 

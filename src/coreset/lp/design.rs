@@ -7,7 +7,7 @@ use crate::linalg::{condition_of_upper, cut_off, rank_of, svd, tsqr};
 use crate::matrix::{
     Buffer, Dense, Mat, Matrix, Real, Rows, even_blocks, first_non_finite, keep_larger, power_of_two_below,
 };
-use crate::memory::{collected, extend, push, resize, room_for, zeros};
+use crate::memory::{collected, copied, extend, push, resize, room_for, zeros};
 use crate::parallel::Context;
 use crate::simd::narrow::{Block, columns_of, subtract_product_of_columns};
 use std::ops::Range;
@@ -139,6 +139,21 @@ impl<'a, T: Real> Prepared<'a, T> {
         };
         let intercept = if self.design.fit_intercept { all.pop() } else { None };
         Ok(Returned { coefficients: all, intercept: intercept.unwrap_or(0.0), x: scaled, sizes })
+    }
+
+    /// The caller's own coefficients, of a fit without an intercept.
+    pub fn stated(&self, x: &[f64]) -> Result<Returned> {
+        let scaled = collected(x.iter().map(|x| x / self.unit), PURPOSE)?;
+        let sizes = collected(scaled.iter().map(|x| x.abs()), PURPOSE)?;
+        Ok(Returned { coefficients: copied(x, PURPOSE)?, intercept: 0.0, x: scaled, sizes })
+    }
+
+    /// A point of the design to begin at: these coefficients, or least squares where columns are mapped.
+    pub fn near(&self, x: &[f64]) -> Result<Vec<f64>> {
+        match &self.design.map {
+            None => collected(x.iter().map(|x| x / self.unit), PURPOSE),
+            Some(_) => copied(&self.start, PURPOSE),
+        }
     }
 
     /// Coefficients and the intercept of the caller.

@@ -2,15 +2,15 @@
 
 use super::answer::{Answer, Gap};
 use super::chebyshev::chebyshev;
-use super::design::{Prepared, Problem};
+use super::design::{Prepared, Problem, Returned};
 use super::frisch_newton::Ask;
 use super::glob::{Globbing, on_all_rows};
 use super::measure::{Loss, Measured, measure};
 use super::newton::newton;
-use super::tiles::Tiles;
+use super::tiles::{PURPOSE, Tiles};
 use crate::error::Result;
 use crate::matrix::Real;
-use crate::memory::gathered;
+use crate::memory::{copied, gathered};
 use crate::parallel::Context;
 
 /// How all rows come to count.
@@ -90,7 +90,8 @@ pub fn quantiles<T: Real>(
                 Some(globbing) => globbing.solve(context, &ask)?,
                 None => on_all_rows(context, &prepared, &prepared.start, &ask)?,
             };
-            output(context, &prepared, answer, Loss::Level(level))
+            let at = prepared.returned(&answer.x)?;
+            output(context, &prepared, at, answer, Loss::Level(level))
         }),
         "answers",
     )
@@ -106,22 +107,23 @@ pub fn p_norm<T: Real>(
     let prepared = Prepared::new(context, problem, p, true)?;
     let Params { tolerance, max_iter, .. } = *params;
     let answer = match p.is_finite() {
-        true => newton(context, &prepared, p, tolerance, max_iter)?,
+        true => newton(context, &prepared, copied(&prepared.start, PURPOSE)?, p, tolerance, max_iter)?,
         false => chebyshev(context, &prepared, tolerance, max_iter)?,
     };
-    output(context, &prepared, answer, Loss::Power(p))
+    let at = prepared.returned(&answer.x)?;
+    output(context, &prepared, at, answer, Loss::Power(p))
 }
 
 /// In the units of the caller, measured at what the caller gets.
-fn output<T: Real>(
+pub(super) fn output<T: Real>(
     context: &Context,
     prepared: &Prepared<'_, T>,
+    at: Returned,
     answer: Answer,
     loss: Loss,
 ) -> Result<Output> {
     let p = if let Loss::Power(p) = loss { p } else { 1.0 };
     let unit = prepared.unit * prepared.heaviest.powf(p.recip());
-    let at = prepared.returned(&answer.x)?;
     let Measured { objective, rounding } = measure(context, &prepared.design, &at, loss)?;
     let Gap { objective: of_solver, gap, rounding: of_gap } = answer.gap;
     // What multipliers prove is rounded as residuals are.

@@ -15,6 +15,7 @@
 //! | `chebyshev` | p = infinity |
 //! | `huber` | squares of small residuals, magnitudes of large ones |
 //! | `gap` | what an answer is worth, from multipliers |
+//! | `check` | what coefficients from elsewhere are worth on all rows |
 //! | `measure` | what it is worth as the caller gets it, by one read of the rows as they were stated |
 //! | `answer` | an answer, and what was measured of it |
 //! | `driver` | what is asked, in which order it is tried, what comes back |
@@ -28,6 +29,7 @@
 
 mod answer;
 mod chebyshev;
+mod check;
 mod design;
 mod driver;
 mod frisch_newton;
@@ -42,6 +44,7 @@ mod testing;
 mod tiles;
 mod vertex;
 
+pub use check::{CheckParams, check_p_norm, check_quantiles};
 pub use design::Problem;
 pub use driver::{Method, Output, Params, p_norm, quantiles};
 pub use huber::{HuberOutput, HuberParams, huber};

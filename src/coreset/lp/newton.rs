@@ -14,7 +14,7 @@ use super::design::Prepared;
 use super::tiles::{Normal, PURPOSE, Sums, Tiles, in_blocks, pass};
 use crate::error::Result;
 use crate::matrix::{Buffer, Real, keep_larger};
-use crate::memory::{collected, copied, resize};
+use crate::memory::{collected, resize};
 use crate::parallel::Context;
 
 /// Residuals beside the largest below which their weights grow no more, for p < 2.
@@ -29,16 +29,16 @@ const SLOW: f64 = 1e-3;
 const LOOKS: usize = 40;
 const FLAT: f64 = 1e-3;
 
-/// x with |b - A x|_p at most 1 + `tolerance` times the least, or as close as `max_iter` iterations come.
+/// x with |b - A x|_p at most 1 + `tolerance` times the least, or as close as `max_iter` iterations from the given one come.
 pub(super) fn newton<T: Real>(
     context: &Context,
     prepared: &Prepared<'_, T>,
+    mut x: Vec<f64>,
     p: f64,
     tolerance: f64,
     max_iter: usize,
 ) -> Result<Answer> {
     let design = &prepared.design;
-    let mut x = copied(&prepared.start, PURPOSE)?;
     let mut rows = RowsAt::new(context, design, &x)?;
     rows.floor = if p > 2.0 { FIRST_FLOOR } else { LAST_FLOOR };
     let (mut least, mut n_iter) = (0.0, 0);
@@ -295,7 +295,7 @@ mod tests {
         problem.penalty = 0.0;
         for p in [1.1, 1.5, 2.0, 3.0, 7.0] {
             let prepared = prepared(&problem, p);
-            let found = newton(&Context::new(2), &prepared, p, 1e-10, 200).unwrap();
+            let found = newton(&Context::new(2), &prepared, prepared.start.clone(), p, 1e-10, 200).unwrap();
             let value = |x: &[f64]| {
                 let (x, intercept) = prepared.coefficients(x).unwrap();
                 let sum: f64 =

@@ -1,6 +1,6 @@
 //! Bindings of regression in the p-norm.
 
-use crate::coreset::lp::{self, HuberOutput, HuberParams, Method, Output, Params, Problem};
+use crate::coreset::lp::{self, CheckParams, HuberOutput, HuberParams, Method, Output, Params, Problem};
 use crate::error::{Error, Result};
 use crate::matrix::Real;
 use crate::memory::gathered;
@@ -89,6 +89,49 @@ pub fn p_norm_regression<'py>(
         })?
     });
     to_dict(py, output)
+}
+
+/// What coefficients are worth on all rows, those of one level after the other for p = 1; see `nearlin.lp_regression`.
+#[pyfunction]
+#[pyo3(signature = (a, b, x, *, scores, p, levels, resolution, max_iter, sample_weight, threads))]
+pub fn lp_excess<'py>(
+    py: Python<'py>,
+    a: &Bound<'py, PyAny>,
+    b: &Bound<'py, PyAny>,
+    x: Vec<Vec<f64>>,
+    scores: &Bound<'py, PyAny>,
+    p: f64,
+    levels: Vec<f64>,
+    resolution: f64,
+    max_iter: usize,
+    sample_weight: Option<&Bound<'py, PyAny>>,
+    threads: usize,
+) -> PyResult<Bound<'py, PyList>> {
+    let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
+    let scores = Vector::extract(scores, "scores")?;
+    let params = CheckParams { scores: scores.as_slice(), resolution, max_iter };
+    let outputs = either_precision!(AnyInput::extract(a, "A")?, |a| {
+        let b = Vector::extract(b, "b")?;
+        enter(py, threads, None, |context| {
+            let problem = problem(&a, &b, weights.as_ref(), false, 0.0)?;
+            if params.scores.len() != problem.matrix.nrows() {
+                let found = format!("length {}", params.scores.len());
+                return Err(Error::shape("scores", found, problem.matrix.nrows()));
+            }
+            for x in &x {
+                if x.len() != problem.matrix.ncols() {
+                    return Err(Error::shape("x", format!("length {}", x.len()), problem.matrix.ncols()));
+                }
+            }
+            if p == 1.0 {
+                return lp::check_quantiles(context, &problem, &levels, &x, &params);
+            }
+            let each = x.iter().map(|x| lp::check_p_norm(context, &problem, p, x, &params));
+            gathered(each, "answers")
+        })?
+    });
+    let dicts = gathered(outputs.into_iter().map(|output| to_dict(py, output)), "answers")?;
+    PyList::new(py, dicts)
 }
 
 /// Huber regression, with a scale or one that is fitted; see `nearlin.HuberRegressor`.

@@ -1,14 +1,14 @@
 //! Bindings of samples of rows.
 
-use crate::coreset::{self, Draw, Plan, Rule, Sample, SampleParams, Size};
+use crate::coreset::{self, Draw, Drawn, Plan, Rule, Sample, SampleParams, Size};
 use crate::error::Error;
 use crate::linalg::make_workspace;
 use crate::memory::collected;
 use crate::python::convert::{AnyInput, Vector, either_precision, named, to_vector};
 use crate::python::enter::enter;
-use numpy::IntoPyArray;
+use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 
 /// A sample of rows; see `nearlin.sample_rows`. `scores` is the name of a rule, or an array.
 #[pyfunction]
@@ -57,10 +57,28 @@ pub fn sample_rows<'py>(
     to_dict(py, sample)
 }
 
+/// About so many rows, each for itself with a probability that grows with its score, and what these are over one.
+#[pyfunction]
+#[pyo3(signature = (scores, *, size, seed))]
+pub fn draw_rows<'py>(
+    py: Python<'py>,
+    scores: &Bound<'py, PyAny>,
+    size: usize,
+    seed: u64,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let scores = Vector::<f64>::extract(scores, "scores")?;
+    let drawn =
+        enter(py, 1, None, |context| coreset::draw(context, scores.as_slice(), size, Draw::Bernoulli, seed))?;
+    (indices_of(py, &drawn)?, drawn.weights.into_pyarray(py)).into_pyobject(py)
+}
+
+fn indices_of<'py>(py: Python<'py>, drawn: &Drawn) -> PyResult<Bound<'py, PyArray1<i64>>> {
+    Ok(collected(drawn.indices.iter().map(|&i| i as i64), "a sample of rows")?.into_pyarray(py))
+}
+
 fn to_dict(py: Python<'_>, sample: Sample) -> PyResult<Bound<'_, PyDict>> {
     let dict = PyDict::new(py);
-    let indices = collected(sample.drawn.indices.iter().map(|&i| i as i64), "a sample of rows")?;
-    dict.set_item("indices", indices.into_pyarray(py))?;
+    dict.set_item("indices", indices_of(py, &sample.drawn)?)?;
     dict.set_item("weights", sample.drawn.weights.into_pyarray(py))?;
     dict.set_item("expected_size", sample.drawn.expected)?;
     dict.set_item("scores", to_vector(py, sample.scores)?)?;

@@ -46,6 +46,8 @@ REGRESSIONS = {
     "exact": lambda A, b, n_jobs: nearlin.lp_regression(A, b, quantile=[0.1, 0.5, 0.9] * 20, n_jobs=n_jobs),
     "newton": lambda A, b, n_jobs: nearlin.lp_regression(A, b, p=1.03, n_jobs=n_jobs),
     "interior point": lambda A, b, n_jobs: nearlin.lp_regression(A, b, p=math.inf, n_jobs=n_jobs),
+    "coreset": lambda A, b, n_jobs: nearlin.lp_regression(A, b, size=20_000, n_jobs=n_jobs),
+    "coreset of p": lambda A, b, n_jobs: nearlin.lp_regression(A, b, p=3.0, size=20_000, n_jobs=n_jobs),
     "huber": lambda A, b, n_jobs: nearlin.HuberRegressor(epsilon=1.01, n_jobs=n_jobs).fit(A, b),
 }
 

@@ -334,7 +334,7 @@ BAD = {
     "no levels": ({"quantile": []}, ShapeError, "quantile"),
     "level and p": ({"quantile": 0.5, "p": 2.0}, InvalidInputError, "p"),
     "method": ({"method": "simplex"}, InvalidInputError, "method"),
-    "method of p": ({"method": "full", "p": 3.0}, InvalidInputError, "method"),
+    "method of p": ({"method": "exact", "p": 3.0}, InvalidInputError, "method"),
     "huge p": ({"p": 1e308}, InvalidInputError, "p"),
     "tol": ({"tol": 0.0}, InvalidInputError, "tol"),
     "max_iter": ({"max_iter": 0}, InvalidInputError, "max_iter"),

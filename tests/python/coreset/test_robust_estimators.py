@@ -264,7 +264,7 @@ def test_bad_data(E):
 BAD = [
     (LpRegressor(p=0.9), "p"),
     (LpRegressor(method="fast"), "method"),
-    (LpRegressor(p=3.0, method="full"), "method"),
+    (LpRegressor(p=3.0, method="exact"), "method"),
     (LpRegressor(tol=-1.0), "tol"),
     (QuantileRegressor(quantile=0.0), "quantile"),
     (QuantileRegressor(quantile=[0.5, 2.0]), "quantile"),

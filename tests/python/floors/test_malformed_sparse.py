@@ -100,6 +100,8 @@ CALLS = {
     "apply": SAMPLE.apply,
     "StreamingCoreset": lambda A: nearlin.StreamingCoreset(9).partial_fit(A),
     "lp_regression": lambda A: nearlin.lp_regression(A, Y),
+    "lp_regression on a sample": lambda A: nearlin.lp_regression(A, Y, size=40),
+    "lp_regression with targets asked for": lambda A: nearlin.lp_regression(A, lambda rows: Y[rows], size=40),
     "QuantileRegressor.predict": QUANTILES.predict,
 }
 for model in FITTED:
