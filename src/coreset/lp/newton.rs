@@ -223,6 +223,7 @@ impl RowsAt {
             return Ok(0.0);
         }
         let (mut low, mut high, mut t) = (0.0, f64::INFINITY, 1.0 / (p - 1.0).max(0.25));
+        let mut width = f64::INFINITY;
         for _ in 0..LOOKS {
             let [slope, curvature] = slopes(t)?;
             if slope.abs() <= FLAT * first.abs() {
@@ -234,8 +235,11 @@ impl RowsAt {
                 high = t
             }
             let newton = t - slope / ((p - 1.0) * curvature);
+            // Far beyond, where the slope is a power of the step, Newton's method takes but a share of it off.
+            let is_fast = high - low <= 0.5 * width;
+            width = high - low;
             t = match (newton > low && newton < high && newton.is_finite(), high.is_finite()) {
-                (true, _) if newton <= 8.0 * t => newton,
+                (true, is_between) if newton <= 8.0 * t && (is_fast || !is_between) => newton,
                 (_, true) => 0.5 * (low + high),
                 _ => 2.0 * t,
             };
