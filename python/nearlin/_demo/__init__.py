@@ -9,6 +9,7 @@ nearlin's and the peers', by the same independent rule.
 from __future__ import annotations
 
 from nearlin._demo.block import Block, Unavailable, show
+from nearlin._demo.quantiles import QUANTILES
 from nearlin._demo.regression import REGRESSION
 from nearlin._demo.sketch_and_solve import SKETCH_AND_SOLVE
 from nearlin._demo.streaming_pca import STREAMING_PCA
@@ -17,4 +18,11 @@ from nearlin._demo.truncated_svd import TRUNCATED_SVD
 
 __all__ = ["BLOCKS", "Block", "Unavailable", "show"]
 
-BLOCKS: tuple[Block, ...] = (REGRESSION, SKETCH_AND_SOLVE, TRUNCATED_SVD, STREAMING_PCA, STREAMING_WORDS)
+BLOCKS: tuple[Block, ...] = (
+    REGRESSION,
+    SKETCH_AND_SOLVE,
+    TRUNCATED_SVD,
+    STREAMING_PCA,
+    STREAMING_WORDS,
+    QUANTILES,
+)

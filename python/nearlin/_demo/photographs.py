@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nearlin._demo.block import Unavailable, as_arrays
 from nearlin._demo.process import Arrays
 
-__all__ = ["SIDE", "count", "patches", "photographs"]
+__all__ = ["SIDE", "colours", "count", "patches", "photographs"]
 
 SIDE = 8
 
@@ -43,6 +43,16 @@ def patches(source: Arrays) -> Iterator[NDArray[np.float64]]:
         windows = np.lib.stride_tricks.sliding_window_view(image / 255.0, (SIDE, SIDE), axis=(0, 1))
         for line in windows.transpose(0, 1, 3, 4, 2)[:height:step, :width:step]:
             yield line.reshape(len(line), -1)
+
+
+def colours(source: Arrays, y: int, x: int) -> NDArray[np.float64]:
+    """The three colours in [0, 1] of pixel (y, x) of every patch, in the same order."""
+    return np.concatenate(
+        [
+            image[y : y + height : step, x : x + width : step].reshape(-1, 3) / 255.0
+            for image, height, width, step in _images(source)
+        ]
+    )
 
 
 def _images(source: Arrays) -> list[tuple[NDArray[Any], int, int, int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from nearlin._demo import sketch_and_solve_plot, streaming_pca_plot, truncated_svd_plot
+from nearlin._demo import quantiles_plot, sketch_and_solve_plot, streaming_pca_plot, truncated_svd_plot
 from nearlin._demo.block import Unavailable
 
 __all__ = ["PICTURES", "plot"]
@@ -13,6 +13,7 @@ PICTURES: dict[str, Callable[..., None]] = {
     "sketch_and_solve": sketch_and_solve_plot.draw,
     "truncated_svd": truncated_svd_plot.draw,
     "streaming_pca": streaming_pca_plot.draw,
+    "quantiles": quantiles_plot.draw,
 }
 """``PICTURES[block](figure, quick=...)`` draws what a block has to show."""
 

@@ -5,12 +5,15 @@ import sys
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from reference import regression as reference
+from scipy.optimize import linprog
 
 from nearlin._demo import BLOCKS
 from nearlin._demo.backward_error import judge, measure
-from nearlin._demo.photographs import patches
+from nearlin._demo.photographs import colours, patches
 from nearlin._demo.process import Failure, run
+from nearlin._demo.quantiles import LEVEL, QUANTILES, loss, multipliers_exist
 from nearlin._demo.regression import build
 from nearlin._demo.sketch_and_solve import largest_error, unit
 from nearlin._demo.truncated_svd import FOLLOW, RANK, beyond_best, moments, timed
@@ -27,7 +30,7 @@ def command(*arguments, code=None):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("columns", [[], ["truncated_svd"], ["streaming_pca"]])
+@pytest.mark.parametrize("columns", [[], ["truncated_svd"], ["streaming_pca"], ["quantiles"]])
 def test_the_picture_is_drawn(tmp_path, columns):
     pytest.importorskip("matplotlib")
     done = command(*columns, "--quick", "--plot", str(tmp_path / "error.png"))
@@ -52,6 +55,14 @@ def test_the_quick_demonstration_reads_well():
     for size in ("1,000", "4,000"):
         row = next(line for line in lines if line.startswith(f"sketch_and_solve {size}")).split()
         assert 0 < float(row[5]) <= 2 * float(row[7])
+
+    excess = {
+        method: float(next(line for line in lines if line.startswith(method + "  "))[26:].split()[3])
+        for method in ("nearlin, all rows", "Lewis weights", "statsmodels")
+    }
+    assert excess["nearlin, all rows"] < 1e-12
+    assert 1e-4 < excess["Lewis weights"] < 0.05
+    assert excess["statsmodels"] < 1e-3
 
     errors = {}
     for method in FOLLOW:
@@ -158,6 +169,28 @@ def test_the_error_of_a_followed_matrix_is_that_of_the_dense_model(tmp_path):
         if model.certificate != "none":
             bound = float(model.certificate.split()[1])
             assert abs(bound - (1 + wanted) * np.linalg.norm(s[RANK:]) / np.linalg.norm(s)) < 1e-4
+
+
+def test_the_least_loss_of_a_quantile_is_proven():
+    A, b = data = QUANTILES.build(SOURCE)
+    rows = np.vstack(list(patches(SOURCE)))
+    np.testing.assert_array_equal(A[:, :3], rows[:, 81:84])
+    np.testing.assert_array_equal(b, rows[:, 109])
+    np.testing.assert_array_equal(colours(SOURCE, 5, 3), rows[:, 129:132])
+    judged = QUANTILES.judge(data)
+    d = A.shape[1]
+    cost = np.r_[np.zeros(d), np.full(len(A), LEVEL), np.full(len(A), 1.0 - LEVEL)]
+    equations = sp.hstack([sp.csr_array(A), sp.eye_array(len(A)), -sp.eye_array(len(A))])
+    bounds = [(None, None)] * d + [(0.0, None)] * (2 * len(A))
+    found = linprog(cost, A_eq=equations, b_eq=b, bounds=bounds)
+    assert judged["least"] == pytest.approx(found.fun, rel=1e-8)
+    assert QUANTILES.measure(judged, {"x": found.x[:d]}) < 1e-8
+    for off in (1e-3, 1e-6):
+        x = found.x[:d] + off
+        assert QUANTILES.measure(judged, {"x": x}) == pytest.approx(loss(data, x) / found.fun - 1.0, rel=1e-2)
+    # A line through one point that is not between the others has no multipliers.
+    assert multipliers_exist(np.ones((10, 1)), np.zeros(1))
+    assert not multipliers_exist(np.ones((1, 1)), np.ones(1))
 
 
 def test_a_method_that_fails_is_reported_not_raised():
