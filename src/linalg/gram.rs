@@ -7,7 +7,7 @@
 //!
 //! Cost: n d^2 flops and one read of A. Memory: at most a sixteenth of a tall A for the partial sums.
 
-use super::kernel::{HEIGHT, Kernel, add_tile};
+use super::kernel::{HEIGHT, Kernel, add_half_tile, add_tile};
 use crate::error::Result;
 use crate::matrix::{Buffer, Dense, Mat, Rows};
 use crate::memory::{collected, push};
@@ -156,7 +156,8 @@ impl<E: Kernel> GramSum<E> {
             let Some(tile) = tiles.next() else { break };
             ask_for(tile);
             products.fill(E::default());
-            tile_of(&self.packed, self.capacity, left, right, depth, products);
+            let columns = [left, right].map(|panel| width.min(self.ncols - panel * width));
+            tile_of(&self.packed, self.capacity, [left, right], columns, depth, products);
             add_widened(products, tile);
         }
     }
@@ -250,15 +251,22 @@ kernel! {
     }
 }
 
-/// `out += left panel' x right panel` over the first `depth` rows.
-fn tile_of<E: Kernel>(packed: &[E], capacity: usize, left: usize, right: usize, depth: usize, out: &mut [E]) {
+/// `out += left panel' x right panel` over the first `depth` rows, for panels with so many columns.
+fn tile_of<E: Kernel>(
+    packed: &[E],
+    capacity: usize,
+    panels: [usize; 2],
+    columns: [usize; 2],
+    depth: usize,
+    out: &mut [E],
+) {
     let width = E::WIDTH;
-    let panel = |p: usize| &packed[p * capacity * width..(p + 1) * capacity * width];
-    let (left, right) = (panel(left), panel(right));
+    let [left, right] = panels.map(|p| &packed[p * capacity * width..(p + 1) * capacity * width]);
+    let add = if columns[1] <= width / 2 { add_half_tile } else { add_tile };
     for k in (0..depth).step_by(DEPTH) {
         let run = DEPTH.min(depth - k);
-        for i in (0..width).step_by(HEIGHT) {
-            add_tile(run, &left[k * width + i..], width, 1, &right[k * width..], &mut out[i * width..]);
+        for i in (0..columns[0]).step_by(HEIGHT) {
+            add(run, &left[k * width + i..], width, 1, &right[k * width..], &mut out[i * width..]);
         }
     }
 }

@@ -38,15 +38,42 @@ kernel! {
         assert!(depth * E::WIDTH <= b.len() && HEIGHT * E::WIDTH <= out.len());
         // SAFETY: the slices were just measured.
         unsafe {
+            let (a, b, out) = (a.as_ptr(), b.as_ptr(), out.as_mut_ptr());
             match V::ROOM {
-                16 => blocks::<E, E::In<V>, HEIGHT, 2>(depth, a.as_ptr(), a_depth, a_row, b.as_ptr(), out.as_mut_ptr()),
-                _ => blocks::<E, E::In<V>, 4, 1>(depth, a.as_ptr(), a_depth, a_row, b.as_ptr(), out.as_mut_ptr()),
+                16 => blocks::<E, E::In<V>, HEIGHT, 2>(depth, a, a_depth, a_row, b, out, E::WIDTH),
+                _ => blocks::<E, E::In<V>, 4, 1>(depth, a, a_depth, a_row, b, out, E::WIDTH),
             }
         }
     }
 }
 
-/// The tile in blocks of `ROWS` x (`REGISTERS` registers).
+kernel! {
+    /// The left half of [`add_tile`], where nothing is in the other one.
+    pub(super) fn add_half_tile<V, E: Kernel>(
+        depth: usize,
+        a: &[E],
+        a_depth: usize,
+        a_row: usize,
+        b: &[E],
+        out: &mut [E],
+    ) {
+        if depth == 0 {
+            return;
+        }
+        assert!((depth - 1) * a_depth + (HEIGHT - 1) * a_row < a.len());
+        assert!(depth * E::WIDTH <= b.len() && HEIGHT * E::WIDTH <= out.len());
+        // SAFETY: the slices were just measured.
+        unsafe {
+            let (a, b, out) = (a.as_ptr(), b.as_ptr(), out.as_mut_ptr());
+            match V::ROOM {
+                16 => blocks::<E, E::In<V>, HEIGHT, 1>(depth, a, a_depth, a_row, b, out, E::WIDTH / 2),
+                _ => blocks::<E, E::In<V>, 4, 1>(depth, a, a_depth, a_row, b, out, E::WIDTH / 2),
+            }
+        }
+    }
+}
+
+/// So many columns of the tile in blocks of `ROWS` x (`REGISTERS` registers).
 ///
 /// # Safety
 /// The pointers must cover what [`add_tile`] reads and writes.
@@ -58,9 +85,10 @@ unsafe fn blocks<E: Kernel, R: Register<Number = E>, const ROWS: usize, const RE
     a_row: usize,
     b: *const E,
     out: *mut E,
+    columns: usize,
 ) {
     for i0 in (0..HEIGHT).step_by(ROWS) {
-        for j0 in (0..E::WIDTH).step_by(REGISTERS * R::COUNT) {
+        for j0 in (0..columns).step_by(REGISTERS * R::COUNT) {
             // SAFETY: indices stay within the tile, the depth, and the strides that the caller vouches for.
             unsafe {
                 let out = out.add(i0 * E::WIDTH + j0);
@@ -101,11 +129,24 @@ mod tests {
         let number = |k: usize| E::from_f64(((k * 2654435761) % 1009) as f64 / 1009.0 - 0.5);
         let a: Vec<E> = (0..depth * HEIGHT).map(number).collect();
         let b: Vec<E> = (0..depth * E::WIDTH).map(|k| number(k + 7)).collect();
-        for out in on_every_path(|| {
-            let mut out = vec![E::from_f64(0.25); HEIGHT * E::WIDTH];
+        let untouched = || vec![E::from_f64(0.25); HEIGHT * E::WIDTH];
+        let halves = on_every_path(|| {
+            let mut out = untouched();
+            add_half_tile(depth, &a, HEIGHT, 1, &b, &mut out);
+            out
+        });
+        let wholes = on_every_path(|| {
+            let mut out = untouched();
             add_tile(depth, &a, HEIGHT, 1, &b, &mut out);
             out
-        }) {
+        });
+        for (half, whole) in halves.into_iter().zip(&wholes) {
+            for (half, whole) in half.chunks(E::WIDTH).zip(whole.chunks(E::WIDTH)) {
+                assert_eq!(half[..E::WIDTH / 2], whole[..E::WIDTH / 2]);
+                assert_eq!(half[E::WIDTH / 2..], untouched()[E::WIDTH / 2..E::WIDTH]);
+            }
+        }
+        for out in wholes {
             for (i, j) in (0..HEIGHT).flat_map(|i| (0..E::WIDTH).map(move |j| (i, j))) {
                 // An f32 product is exact in f64, and double rounding of the sum is rarer than this test.
                 let mut sum = 0.0;

@@ -6,7 +6,7 @@
 //! Cost for a triangle of order d: n d^2 flops in `f64`, as many in the precision of a sum, one read of A.
 
 use super::gram::{CHUNK, GramSum, sum_over_slabs};
-use super::kernel::{HEIGHT, Kernel, add_tile};
+use super::kernel::{HEIGHT, Kernel, add_half_tile, add_tile};
 use crate::error::Result;
 use crate::matrix::{Buffer, Dense, DenseMut, Mat, Rows, make_rows, row_blocks};
 use crate::memory::{push, room_for, zeros};
@@ -106,6 +106,7 @@ const PACKED: &str = "a packed triangle";
 /// A matrix in panels of columns; each panel stops at its last row that is not zero.
 struct Panels {
     nrows: usize,
+    ncols: usize,
     packed: Buffer<f64>,
     starts: Vec<usize>,
 }
@@ -127,7 +128,7 @@ impl Panels {
                 packed[starts[j / width] + k * width + j % width] = value;
             }
         }
-        Ok(Self { nrows: matrix.nrows(), packed, starts })
+        Ok(Self { nrows: matrix.nrows(), ncols: order, packed, starts })
     }
 
     /// Hands over `rows` times the matrix, `HEIGHT` rows and the columns of a panel at a time, with where they
@@ -140,6 +141,7 @@ impl Panels {
         for (panel, start) in self.starts[..self.starts.len() - 1].iter().enumerate() {
             let packed = &self.packed[*start..self.starts[panel + 1]];
             let depth = packed.len() / width;
+            let add = if self.ncols - panel * width <= width / 2 { add_half_tile } else { add_tile };
             for i in (0..rows.nrows()).step_by(HEIGHT) {
                 let group = if i < whole {
                     rows.rows(i..i + HEIGHT)
@@ -148,7 +150,7 @@ impl Panels {
                 };
                 products.fill(0.0);
                 assert!(group.nrows() == HEIGHT && group.col_stride() == 1 && depth <= group.ncols());
-                add_tile(depth, group.data(), 1, group.row_stride(), packed, &mut products);
+                add(depth, group.data(), 1, group.row_stride(), packed, &mut products);
                 take(i, panel * width, &products);
             }
         }
