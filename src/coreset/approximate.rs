@@ -33,7 +33,7 @@ pub fn approximate_sensitivities<T: Real>(
     alpha: f64,
     seed: u64,
 ) -> Result<Buffer<f64>> {
-    by_rows(context, a, |a| {
+    by_rows(context, a, weights, 0.0, |a| {
         let (design, gram) = Design::new(context, a, weights, p)?;
         let basis = Basis::new(context, &design, &gram, 0.0)?;
         let (lewis, measure) = Measure::with_lewis(context, &design, basis, p, REFERENCE, seed)?;

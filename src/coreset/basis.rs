@@ -1,19 +1,20 @@
 //! Coordinates in which the columns of A are orthonormal.
 //!
-//! Symbols: A is n x d of rank r, W d x r with (A W)'(A W) = I, u the unit roundoff. Three roads lead to W, each taken
+//! Symbols: A is n x d of rank r, W d x r with (A W)'(A W) = I, u the unit roundoff. Four roads lead to W, each taken
 //! where the one before does not arrive:
 //!
 //! 1. the triangle of A'A, with columns in units of their norms: one read, and u k^2 is lost of condition k;
 //! 2. that of columns which span the others, if random combinations of what is left are zero to rounding;
-//! 3. singular values of the triangle of A, by TSQR.
+//! 3. the triangle of a sketch of A, if its condition leaves no doubt of the rank: half the time of the next one;
+//! 4. singular values of the triangle of A, by TSQR.
 //!
 //! Where k is more than [`MILD`], the triangle of (A W)'(A W) mends W: what is then lost is u k. No eigenvalue of A'A is
 //! ever cut off: at condition 1e6 that would drop directions which are there.
 
-use super::design::Design;
+use super::design::{Design, OUTSIDE};
 use crate::error::{Error, Result};
 use crate::linalg::{
-    self, Pivoted, cholesky, condition_of_upper, cut_off, invert_upper, matmul, norm, pivoted_cholesky,
+    self, Pivoted, Qr, cholesky, condition_of_upper, cut_off, invert_upper, matmul, norm, pivoted_cholesky,
     product, rank_of, solve_upper, solve_upper_transposed, svd_apart, tsqr,
 };
 use crate::matrix::{Mat, Products, Real, power_of_two_below};
@@ -21,6 +22,7 @@ use crate::memory::collected;
 use crate::parallel::Context;
 use crate::random::Stream;
 use crate::simd::axpy;
+use crate::sketch::{Kind, Operand, Sketch};
 
 /// Up to this condition the triangle of A'A is as good as another.
 const MILD: f64 = 1e4;
@@ -28,11 +30,14 @@ const MILD: f64 = 1e4;
 const MENDABLE: f64 = 1e7;
 /// Squared distance from the span of the others, relative to its norm, below which a column may belong to it.
 const DEPENDENT: f64 = 1e-12;
+/// Rows of a sketch for each column, entries of a column of it, and how far from the cut-off its condition has to be.
+const SKETCHED: usize = 16;
+const ZETA: usize = 4;
+const SURE: f64 = 30.0;
 /// Combinations that are looked at, and steps that take from them what is in the span.
 const PROBES: usize = 4;
 const STEPS: usize = 3;
-/// What part of a row is no rounding outside the range, and how much more than rounding it is.
-const OUTSIDE: f64 = 1e-7;
+/// How much more than rounding it is that a row has outside the range.
 const SURELY: f64 = 1e3;
 /// Of the random combinations.
 const PROBE: u8 = 0x70;
@@ -70,7 +75,10 @@ impl Basis {
             Some(rough) => rough,
             None => match from_independent(context, design, &gram, &units)? {
                 Some(rough) => rough,
-                None => from_qr(context, design, &units, &penalty)?,
+                None => match from_sketch(context, design, &units, &penalty)? {
+                    Some(rough) => rough,
+                    None => from_qr(context, design, &units, &penalty)?,
+                },
             },
         };
         let whitener =
@@ -204,6 +212,36 @@ fn are_in_span<T: Real>(
     }))
 }
 
+/// By a sketch, if there are rows enough and its condition is far from where the rank is in doubt.
+fn from_sketch<T: Real>(
+    context: &Context,
+    design: &Design<'_, T>,
+    units: &[f64],
+    penalty: &dyn Fn(usize) -> f64,
+) -> Result<Option<Rough>> {
+    let (n, d) = (design.nrows(), units.len());
+    let rows = SKETCHED * d;
+    if n < 2 * rows {
+        return Ok(None);
+    }
+    let sketch = Sketch::new(Kind::SparseSign { zeta: ZETA }, rows, Some(n as u64), 0, 0)?;
+    let sketched = sketch.apply(context, &Operand::Dense(&design.rows), 0)?;
+    let r = Qr::new(above_penalty(&sketched, units, penalty)?)?.r()?;
+    let condition = condition_of_upper(r.as_ref())?;
+    let is_sure = SURE * condition * cut_off(n, d, T::UNIT_ROUNDOFF) < 1.0;
+    is_sure.then(|| Ok(Rough { whitener: invert_upper(r.as_ref())?, condition })).transpose()
+}
+
+/// Rows in units of columns, and below them those that are the ridge, if there is one.
+fn above_penalty(rows: &Mat<f64>, units: &[f64], penalty: &dyn Fn(usize) -> f64) -> Result<Mat<f64>> {
+    let (m, d) = (rows.nrows(), units.len());
+    let has_penalty = (0..d).any(|j| penalty(j) > 0.0);
+    Mat::from_fn(if has_penalty { m + d } else { m }, d, |i, j| {
+        let below = || if i - m == j { penalty(j).sqrt() } else { 0.0 };
+        units[j] * if i < m { rows[(i, j)] } else { below() }
+    })
+}
+
 fn from_qr<T: Real>(
     context: &Context,
     design: &Design<'_, T>,
@@ -211,11 +249,8 @@ fn from_qr<T: Real>(
     penalty: &dyn Fn(usize) -> f64,
 ) -> Result<Rough> {
     let (n, d, r) = (design.nrows(), units.len(), tsqr(context, &design.rows)?);
-    let has_penalty = (0..d).any(|j| penalty(j) > 0.0);
-    let stacked = Mat::from_fn(if has_penalty { 2 * d } else { d }, d, |i, j| {
-        let below = || if i - d == j { penalty(j).sqrt() } else { 0.0 };
-        units[j] * if i < d { r[(i, j)] } else { below() }
-    })?;
+    let stacked = above_penalty(&r, units, penalty)?;
+    let has_penalty = stacked.nrows() > d;
     let svd = svd_apart(context, stacked)?;
     let most = if has_penalty { d } else { n.min(d) };
     let rank = rank_of(&svd.s[..most], cut_off(n, d, T::UNIT_ROUNDOFF));
@@ -249,6 +284,38 @@ mod tests {
     use super::*;
     use crate::coreset::testing::entry;
     use crate::matrix::Matrix;
+
+    /// Beside QR, with a ridge and without; where a sketch cannot tell the rank, it says so.
+    #[test]
+    fn a_sketch_gives_the_same_coordinates_or_none() {
+        let context = Context::new(1);
+        let (n, ones) = (900, [1.0; 4]);
+        for (part, ridge, is_there) in [
+            (1e-3, 0.0, true),
+            (1e-9, 0.0, true),
+            (1e-9, 1e-12, true),
+            (1e-14, 0.0, false),
+            (0.0, 0.0, false),
+        ] {
+            let a = nearly_dependent(n, part);
+            let (design, _) = Design::new(&context, Matrix::Dense(a.as_ref()), None, 2.0).unwrap();
+            let penalty = |_: usize| ridge;
+            let found = from_sketch(&context, &design, &ones, &penalty).unwrap();
+            assert_eq!(found.is_some(), is_there, "part {part}");
+            let Some(found) = found else { continue };
+            let exact = from_qr(&context, &design, &ones, &penalty).unwrap();
+            assert!((0.3..3.0).contains(&(found.condition / exact.condition)));
+            let [found, exact] = [found, exact].map(|rough| {
+                let whitener = mended(&context, &design, &rough.whitener, &penalty).unwrap().unwrap();
+                design.squared_norms(&context, &whitener, false).unwrap()
+            });
+            let mut pairs = found.iter().zip(&*exact);
+            assert!(pairs.all(|(found, exact)| (found - exact).abs() < 1e-15 / part.max(1e-6) * 1e3));
+        }
+        let few = nearly_dependent(100, 1.0);
+        let (design, _) = Design::new(&context, Matrix::Dense(few.as_ref()), None, 2.0).unwrap();
+        assert!(from_sketch(&context, &design, &ones, &|_| 0.0).unwrap().is_none());
+    }
 
     /// Columns, one of which is others' sum but for a part of this size.
     fn nearly_dependent(n: usize, part: f64) -> Mat<f64> {

@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::linalg::{
-    gram, leverages, product, quadratic_forms, sparse_gram, weighted_whitened_gram, whitened_gram,
+    cut_off, gram, leverages, product, quadratic_forms, rank_of, sparse_gram, svd_apart, tsqr,
+    weighted_whitened_gram, whitened_gram,
 };
 use crate::matrix::{
     Adjusted, Axis, Buffer, Dense, Mat, Matrix, Real, Rows, Sparse, SparseBuf, even_blocks, first_non_finite,
@@ -10,13 +11,16 @@ use crate::matrix::{
 };
 use crate::memory::{collected, filled, push};
 use crate::parallel::Context;
+use std::ops::Range;
 
 /// What memory is for.
 const ROWS: &str = "scores of rows";
 
 /// Squared norms of columns between which no square of an entry that matters was lost.
-const IN_RANGE: std::ops::Range<f64> = 1e-280..1e280;
+const IN_RANGE: Range<f64> = 1e-280..1e280;
 
+/// What part of a row is no rounding outside the range.
+pub(crate) const OUTSIDE: f64 = 1e-7;
 /// A multiply-add of a sparse kernel, in those of a dense one.
 const GATHERED: usize = 4;
 
@@ -28,12 +32,18 @@ pub(crate) struct Design<'a, T> {
     is_short: bool,
 }
 
-/// `work` with the same matrix, stored by rows if it is sparse.
+/// `work` with the same matrix, stored by rows if it is sparse; in place of one that has fewer rows than columns, with one
+/// of as many columns as its rank that has the same scores, for these weights and this ridge.
 pub(crate) fn by_rows<T: Real, R>(
     context: &Context,
     a: Matrix<'_, T>,
+    weights: Option<&[f64]>,
+    ridge: f64,
     work: impl FnOnce(Matrix<'_, T>) -> Result<R>,
 ) -> Result<R> {
+    if let Some(narrow) = narrowed(context, a, weights, ridge == 0.0)? {
+        return work(Matrix::Dense(narrow.as_ref()));
+    }
     match a {
         Matrix::Sparse(sparse) if sparse.axis() == Axis::Columns => {
             let stored: SparseBuf<T> = sparse.along(context, Axis::Rows)?;
@@ -41,6 +51,55 @@ pub(crate) fn by_rows<T: Real, R>(
         }
         a => work(a),
     }
+}
+
+/// A Q U for A' = Q R and R = U S V', of an A with fewer rows than columns: the same range, and the same ridge. `in_units`
+/// takes columns in units of their own first, which leaves the range as it is, and not the ridge. `None` too where a row
+/// has more than rounding in what S cuts off, or one of weight zero is not finite.
+fn narrowed<T: Real>(
+    context: &Context,
+    a: Matrix<'_, T>,
+    weights: Option<&[f64]>,
+    in_units: bool,
+) -> Result<Option<Mat<T>>> {
+    let n = a.nrows();
+    if n >= a.ncols() {
+        return Ok(None);
+    }
+    let mut rows = Adjusted::new(a);
+    if let Some(weights) = weights {
+        let sign = |weight: &f64| f64::from(*weight > 0.0);
+        rows.root_weights = Some(collected(weights.iter().map(sign), ROWS)?);
+    }
+    let design = Design { rows, is_short: false };
+    let largest = design.rows.largest_in_columns(context)?;
+    design.check(context, &largest)?;
+    let turned: SparseBuf<T>;
+    let mut columns = Adjusted::new(match a {
+        Matrix::Dense(a) => Matrix::Dense(a.t()),
+        Matrix::Sparse(a) if a.axis() == Axis::Columns => Matrix::Sparse(a.t()),
+        Matrix::Sparse(a) => {
+            turned = a.along(context, Axis::Columns)?;
+            Matrix::Sparse(turned.as_ref().t())
+        }
+    });
+    if in_units {
+        let units = largest.iter().map(|&largest| power_of_two_below(largest).recip());
+        columns.root_weights = Some(collected(units, "units of columns")?);
+    }
+    let r = tsqr(context, &columns)?;
+    if !r.as_slice().iter().all(|value| value.is_finite()) {
+        return Ok(None);
+    }
+    let svd = svd_apart(context, r.copy()?)?;
+    let rank = rank_of(&svd.s, cut_off(n, a.ncols(), T::UNIT_ROUNDOFF));
+    let image = product(r.as_ref().t(), svd.u.as_ref())?;
+    let square = |i: usize, columns: Range<usize>| columns.map(|k| image[(i, k)].powi(2)).sum::<f64>();
+    let most = OUTSIDE.max(8.0 * T::UNIT_ROUNDOFF).powi(2);
+    if (0..n).any(|i| square(i, rank..n) > most * square(i, 0..n)) {
+        return Ok(None);
+    }
+    Mat::from_fn(n, rank, |i, k| T::from_f64(image[(i, k)])).map(Some)
 }
 
 impl<'a, T: Real> Design<'a, T> {

@@ -43,7 +43,7 @@ pub fn leverage_scores<T: Real>(
     weights: Option<&[f64]>,
     params: &LeverageParams,
 ) -> Result<(Buffer<f64>, usize)> {
-    by_rows(context, a, |a| {
+    by_rows(context, a, weights, params.ridge, |a| {
         let (design, gram) = Design::new(context, a, weights, params.p)?;
         let basis = Basis::new(context, &design, &gram, params.ridge)?;
         context.progress(1, 2, &[])?;

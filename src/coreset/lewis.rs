@@ -65,7 +65,7 @@ pub fn lewis_weights<T: Real>(
     weights: Option<&[f64]>,
     params: &LewisParams,
 ) -> Result<Lewis> {
-    by_rows(context, a, |a| {
+    by_rows(context, a, weights, 0.0, |a| {
         let (design, gram) = Design::new(context, a, weights, params.p)?;
         let basis = Basis::new(context, &design, &gram, 0.0)?;
         lewis_of(context, &design, basis, params).map(|(lewis, _)| lewis)

@@ -141,7 +141,7 @@ pub fn sample_rows<T: Real>(
     given: Option<&[f64]>,
     params: &SampleParams,
 ) -> Result<Sample> {
-    by_rows(context, a, |a| {
+    by_rows(context, a, weights, 0.0, |a| {
         let (design, gram) = Design::new(context, a, weights, params.p)?;
         let basis = Basis::new(context, &design, &gram, 0.0)?;
         let rank = basis.rank();

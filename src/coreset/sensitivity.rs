@@ -49,7 +49,7 @@ pub fn sensitivity_bounds<T: Real>(
     p: f64,
     rtol: f64,
 ) -> Result<Bounds> {
-    by_rows(context, a, |a| {
+    by_rows(context, a, weights, 0.0, |a| {
         let (design, gram) = Design::new(context, a, weights, p)?;
         let basis = Basis::new(context, &design, &gram, 0.0)?;
         let (lewis, measure) = Measure::with_lewis(context, &design, basis, p, usize::MAX, 0)?;
@@ -87,7 +87,7 @@ pub fn total_sensitivity<T: Real>(
     size: usize,
     seed: u64,
 ) -> Result<Figure> {
-    by_rows(context, a, |a| {
+    by_rows(context, a, weights, 0.0, |a| {
         let (design, gram) = Design::new(context, a, weights, p)?;
         let basis = Basis::new(context, &design, &gram, 0.0)?;
         if p == 2.0 {
@@ -167,7 +167,7 @@ pub fn max_sensitivity<T: Real>(
     p: f64,
     seed: u64,
 ) -> Result<Figure> {
-    by_rows(context, a, |a| {
+    by_rows(context, a, weights, 0.0, |a| {
         let (design, gram) = Design::new(context, a, weights, p)?;
         let basis = Basis::new(context, &design, &gram, 0.0)?;
         let (lewis, measure) = Measure::with_lewis(context, &design, basis, p, REFERENCE, seed)?;

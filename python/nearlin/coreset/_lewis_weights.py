@@ -9,6 +9,7 @@ from nearlin import _core
 from nearlin._config import Progress, resolve_progress, resolve_threads
 from nearlin._frames import column_names, naming_columns
 from nearlin._listing import listing
+from nearlin._sparse import without_ignored_entries
 from nearlin._validation import Float, as_matrix, as_sample_weight, check_bool, check_int, check_real
 from nearlin._warn import warn
 from nearlin.exceptions import AccuracyWarning
@@ -143,12 +144,13 @@ def lewis_weights(
     """
     matrix: Any = as_matrix(A)
     n, d = matrix.shape
+    weights = as_sample_weight(sample_weight, n)
     check_bool(return_info, "return_info")
     tol = check_real(tol, "tol", above=0.0)
     with naming_columns(column_names(A)):
         found = _core.lewis_weights(
-            matrix,
-            sample_weight=as_sample_weight(sample_weight, n),
+            without_ignored_entries(matrix, weights),
+            sample_weight=weights,
             p=check_real(p, "p", at_least=1.0, at_most=LARGEST_POWER),
             tol=tol,
             max_iter=check_int(max_iter, "max_iter", at_least=1),

@@ -7,6 +7,7 @@ from typing import Any
 from nearlin import _core
 from nearlin._config import Progress, resolve_progress, resolve_threads
 from nearlin._frames import column_names, naming_columns
+from nearlin._sparse import without_ignored_entries
 from nearlin._validation import Float, as_matrix, as_sample_weight, as_seed, check_real, optional
 
 __all__ = ["leverage_scores", "root_leverage_scores"]
@@ -62,9 +63,11 @@ def leverage_scores(
     The triangle of :math:`A^T A` whitens the rows, whose norms are the scores: :math:`2 n d^2` flops in two
     reads of a dense matrix, the squares of the lengths of the rows of a sparse one, and memory for
     :math:`d^2` numbers. The condition k of the columns, in units of their norms, costs :math:`k^2` roundoffs
-    of a score; from 1e4 on a third read makes that k roundoffs, and from 1e7 on, or if columns depend on each
-    other, QR and a singular value decomposition come first. Directions below about 4e-15 of the largest (2e-7
-    in single precision) count as zero.
+    of a score; from 1e4 on a third read makes that k roundoffs, from 1e7 on after the triangle of a sketch,
+    or where the rank is in doubt after QR and a singular value decomposition. Directions below about 4e-15 of
+    the largest (2e-7 in single precision) count as zero. Of fewer rows than columns QR of :math:`A^T` leaves
+    a matrix of n columns at most: :math:`2 n^2 d` flops, and memory for :math:`n^2` numbers beside a sparse
+    matrix in its other order.
 
     References
     ----------
@@ -146,10 +149,11 @@ def _scores(
 ) -> Float:
     matrix: Any = as_matrix(A)
     n, d = matrix.shape
+    weights = as_sample_weight(sample_weight, n)
     with naming_columns(column_names(A)):
         scores, _ = _core.leverage_scores(
-            matrix,
-            sample_weight=as_sample_weight(sample_weight, n),
+            without_ignored_entries(matrix, weights),
+            sample_weight=weights,
             p=p,
             ridge=check_real(ridge, "ridge", at_least=0.0),
             eps=optional(check_real, eps, "eps", above=0.0, below=1.0),

@@ -5,6 +5,7 @@ from functools import partial
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+import scipy.linalg
 import scipy.sparse as sp
 from hypothesis import given, settings
 from reference import coreset as reference
@@ -61,6 +62,38 @@ def test_leverages_at_every_condition(k):
     assert found.sum() == pytest.approx(12.0, rel=1e-6)
 
 
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant < 60, reason="needs longer numbers")
+@pytest.mark.parametrize("wrap", [np.asarray, np.asfortranarray, sp.csr_array])
+@pytest.mark.parametrize("k", [4, 6, 7, 8, 10, 12, 13])
+def test_scores_of_what_is_stored_are_no_worse_than_by_householder(k, wrap):
+    """What is left is the condition of the columns in units of their norms; its square up to 1e4."""
+    _, A = conditioned(k)
+    found, truth = nearlin.leverage_scores(wrap(A)), reference.leverages_in_extended_precision(A)
+    Q = scipy.linalg.qr(A / np.linalg.norm(A, axis=0), mode="economic")[0]
+    by_householder = abs((Q**2).sum(axis=1) / truth - 1.0).max()
+    error = abs(found / truth - 1.0).max()
+    assert error < max(2.0 * by_householder, 1e-8 if k == 4 else 1e-13)
+    assert error < 10.0 ** (k - 15) + 1e-8 * (k == 4) + 1e-12
+    graded = A * np.logspace(0.0, -200.0, 12)
+    assert abs(nearlin.leverage_scores(wrap(graded)) / truth - 1.0).max() < 10.0 ** (k - 14) + 1e-8
+
+
+@pytest.mark.parametrize("k", [14, 15, 16, 17, 18, 30])
+def test_at_the_edge_a_direction_is_there_or_not(k):
+    """Whichever it is, scores are those of a matrix of that rank: projections, and those of what is sure."""
+    U, V = conditioned(0)[0], np.linalg.qr(reference.gaussian(12, 12, 4))[0]
+    A = U * np.r_[np.ones(11), 10.0**-k] @ V.T
+    found = nearlin.leverage_scores(A)
+    assert found.min() >= 0.0
+    assert found.max() <= 1.0
+    rank = 12 if found.sum() > 11.5 else 11
+    assert found.sum() == pytest.approx(rank, rel=1e-6)
+    assert rank == 12 or k > 13
+    assert rank == 11 or k < 17
+    if rank == 11:
+        np.testing.assert_allclose(found, (U[:, :11] ** 2).sum(axis=1), rtol=1e-8, atol=1e-10)
+
+
 @pytest.mark.parametrize("gap", [1e-6, 1e-9, 1e-11])
 def test_a_direction_that_is_almost_lost_is_there(gap):
     U, V = conditioned(0)[0], np.linalg.qr(reference.gaussian(12, 12, 4))[0]
@@ -80,6 +113,53 @@ def test_columns_that_depend_on_each_other(wrap, dtype):
     np.testing.assert_allclose(found, reference.leverages(A[:, :8].astype(float)), rtol=1e-5, atol=1e-7)
     for p in (1.0, 3.0):
         assert nearlin.lewis_weights(wrap(A), p, tol=1e-6).sum() == pytest.approx(8.0, rel=1e-4)
+
+
+@pytest.mark.parametrize("wrap", [np.asarray, np.asfortranarray, sp.csr_array, sp.csc_array])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_fewer_rows_than_columns(wrap, dtype):
+    A = (reference.gaussian(9, 4) @ reference.gaussian(4, 300, 1)).astype(dtype)
+    A[7] = 0.0
+    A *= np.float32(2.0) ** np.random.default_rng(2).integers(-60, 60, 300).astype(dtype)
+    rtol = 1e-9 if dtype is np.float64 else 1e-4
+    tall = reference.gaussian(9, 4)
+    tall[7] = 0.0
+    found = nearlin.leverage_scores(wrap(A))
+    np.testing.assert_allclose(found, reference.leverages(tall), rtol=rtol, atol=rtol)
+    assert found.dtype == dtype
+    for p in (1.0, 3.0):
+        np.testing.assert_allclose(
+            nearlin.lewis_weights(wrap(A), p, tol=1e-6), reference.lewis(tall, p), rtol=max(rtol, 1e-4)
+        )
+    v = np.arange(9.0)
+    np.testing.assert_allclose(
+        nearlin.leverage_scores(wrap(A), sample_weight=v),
+        reference.leverages(np.sqrt(v)[:, None] * tall),
+        rtol=rtol,
+        atol=rtol,
+    )
+    B = (reference.gaussian(9, 4) @ reference.gaussian(4, 300, 1)).astype(dtype)
+    K = B.astype(float) @ B.T.astype(float)
+    expected = np.diag(np.linalg.solve(K + 50.0 * np.eye(9), K))
+    np.testing.assert_allclose(nearlin.leverage_scores(wrap(B), ridge=50.0), expected, rtol=10.0 * rtol)
+    B[5, 17] = np.nan
+    v = np.r_[np.ones(5), 0.0, np.ones(3)]
+    assert nearlin.leverage_scores(wrap(B), sample_weight=v).sum() == pytest.approx(4.0, rel=1e-4)
+    with pytest.raises(NonFiniteError, match=r"\[5, 17\]"):
+        nearlin.leverage_scores(wrap(B))
+    with pytest.raises(InvalidInputError, match="zero everywhere"):
+        nearlin.leverage_scores(wrap(0.0 * A))
+
+
+def test_wide_rows_take_memory_for_their_number_and_not_their_length():
+    A = sp.random_array((5, 3_000_000), density=1e-5, rng=0, format="csr")
+    np.testing.assert_allclose(nearlin.leverage_scores(A), 1.0, rtol=1e-10)
+    np.testing.assert_allclose(nearlin.lewis_weights(A, 1.0), 1.0, rtol=1e-10)
+    np.testing.assert_array_equal(nearlin.sample_rows(A, size=5, rng=0).indices, np.arange(5))
+    assert nearlin.sensitivity_bounds(A, 3.0)[1] == pytest.approx(1.0)
+    K = (A @ A.T).toarray()
+    expected = np.diag(np.linalg.solve(K + 10.0 * np.eye(5), K))
+    np.testing.assert_allclose(nearlin.leverage_scores(A, ridge=10.0), expected, rtol=1e-10)
 
 
 def test_fewer_rows_than_columns_and_low_rank():

@@ -11,6 +11,7 @@ __all__ = [
     "identity_blocks",
     "legendre",
     "leverages",
+    "leverages_in_extended_precision",
     "lewis",
     "lewis_residual",
     "one_hot",
@@ -109,6 +110,17 @@ def leverages(A, ridge=0.0):
     n, d = A.shape
     stacked = np.vstack([A, np.sqrt(ridge) * np.eye(d)]) if ridge else A
     return (basis(stacked)[:n] ** 2).sum(axis=1)
+
+
+def leverages_in_extended_precision(A):
+    """Return them by Gram and Schmidt, twice, in the longest numbers that there are."""
+    Q = A.astype(np.longdouble)
+    for j in range(A.shape[1]):
+        for _ in range(3):
+            Q[:, j] /= np.sqrt((Q[:, j] ** 2).sum())
+            Q[:, j] -= Q[:, :j] @ (Q[:, :j].T @ Q[:, j])
+        Q[:, j] /= np.sqrt((Q[:, j] ** 2).sum())
+    return (Q**2).sum(axis=1)
 
 
 def lewis_residual(A, w, p):
