@@ -7,10 +7,12 @@
 Contenders take turns in one run, one thread each but for those that say otherwise; times are medians of
 the wall clock, ratios are theirs over that of nearlin's leverage scores. The error is the largest absolute
 one of a score beside singular values, of Lewis weights the largest |log(T(w) / w)|. No other package has
-Lewis weights: NumPy's is one step of the same iteration, in blocks.
+Lewis weights: NumPy's is one step of the same iteration, in blocks. Projection DPPs are drawn by DPPy, too,
+where it is installed.
 """
 
 import argparse
+import importlib.util
 import statistics
 import sys
 import time
@@ -45,16 +47,22 @@ def main():
                 name = f"2^{power} x {d}"
                 if any(part in name for part in options.only):
                     dense(name, reference.student(2**power, d), turns)
+        n, d = (2**10, 5) if options.smoke else (2**18, 20)
+        name = f"dpp {n} x {d}"
+        if any(part in name for part in options.only):
+            determinantal(name, n, d, turns)
         name = "one-hot, sparse"
         if any(part in name for part in options.only):
             sparse(name, *((2**10, 40) if options.smoke else (2**19, 989)), turns)
 
 
 def dense(name, A, turns):
-    single = A.astype(np.float32)
+    single, d = A.astype(np.float32), A.shape[1]
+    graded = A * np.logspace(0.0, -9.0, d) @ np.linalg.qr(reference.gaussian(d, d))[0]
     contenders = {
         "nearlin leverage_scores": lambda: nearlin.leverage_scores(A, n_jobs=1),
         "nearlin leverage_scores, two threads": lambda: nearlin.leverage_scores(A, n_jobs=2),
+        "nearlin leverage_scores, condition 1e9": lambda: nearlin.leverage_scores(graded, n_jobs=1),
         "nearlin leverage_scores, float32": lambda: nearlin.leverage_scores(single, n_jobs=1),
         "NumPy Gram + Cholesky": lambda: numpy_leverages(A),
         "nearlin Lewis weights, p = 1, a pass": lambda: nearlin.lewis_weights(
@@ -81,6 +89,34 @@ def error(contender, value, truth):
     if "everage" in contender or "Gram" in contender or "QR" in contender:
         return abs(value - truth).max()
     return value[1].residual if isinstance(value, tuple) else np.nan
+
+
+def determinantal(name, n, d, turns):
+    """Draw a projection DPP, by DPPy where it is installed."""
+    A = reference.gaussian(n, d)
+    contenders = {
+        "nearlin sample_rows, dpp": lambda: nearlin.sample_rows(A, design="dpp", rng=0, n_jobs=1),
+    }
+    if importlib.util.find_spec("dppy"):
+        from dppy.finite_dpps import FiniteDPP
+
+        Q = np.linalg.qr(A)[0]
+
+        def dppy():
+            Q, _ = np.linalg.qr(A)
+            process = FiniteDPP("correlation", projection=True, K_eig_dec=(np.ones(d), Q))
+            process.sample_exact(mode="GS", random_state=0)
+            return process.list_of_samples[0]
+
+        def dppy_without_a_basis():
+            process = FiniteDPP("correlation", projection=True, K_eig_dec=(np.ones(d), Q))
+            process.sample_exact(mode="GS", random_state=0)
+            return process.list_of_samples[0]
+
+        contenders["DPPy, projection DPP with the QR before it"] = dppy
+        contenders["DPPy, projection DPP alone"] = dppy_without_a_basis
+    times, _ = measured(contenders, turns)
+    report(name, times, dict.fromkeys(contenders, np.nan))
 
 
 def sparse(name, n, d, turns):
