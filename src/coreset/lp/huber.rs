@@ -102,7 +102,11 @@ pub fn huber<T: Real>(
     let (unit, heaviest) = (prepared.unit, prepared.heaviest);
     let units = Units {
         alpha: params.alpha * unit / heaviest,
-        penalty: design.coefficient_products()?,
+        // Squares of coefficients are no numbers where the coefficients hardly are.
+        penalty: match params.alpha > 0.0 {
+            true => design.coefficient_products()?,
+            false => Mat::zeros(prepared.start.len(), prepared.start.len())?,
+        },
         total: design.total_weight(2.0),
         lightest: design.least_factor(),
     };
@@ -323,7 +327,7 @@ fn output<T: Real>(
     let Measured { objective: losses, rounding } =
         measure(context, &prepared.design, &returned, Loss::Huber { epsilon, scale })?;
     let coefficients = &returned.x[..returned.coefficients.len()];
-    let penalty = units.alpha * coefficients.iter().map(|x| x * x).sum::<f64>();
+    let penalty = coefficients.iter().map(|x| units.alpha * x * x).sum::<f64>();
     let objective = units.total * scale + losses + penalty;
     let gap = if objective.is_finite() { objective - least } else { f64::INFINITY };
     Ok(HuberOutput {

@@ -332,3 +332,14 @@ def test_coefficients_that_are_zero_are_zero():
     theirs = sklearn.linear_model.QuantileRegressor(alpha=0.5).fit(X, y)
     ours = QuantileRegressor(alpha=0.5, random_state=0).fit(X, y)
     assert ((ours.coef_ == 0.0) == (theirs.coef_ == 0.0)).all()
+
+
+@pytest.mark.parametrize("scale", ["concomitant", 1.0])
+@pytest.mark.parametrize("power", [-300, -160, 160, 300])
+def test_huber_of_features_at_the_ends_of_the_range(power, scale):
+    """Squares of coefficients are no numbers there, and nothing asks for them without a penalty."""
+    X, y = data(300)
+    plain = HuberRegressor(alpha=0.0, scale=scale).fit(X, y)
+    found = HuberRegressor(alpha=0.0, scale=scale).fit(X * 10.0**power, y)
+    assert found.certificate_.met
+    np.testing.assert_allclose(found.coef_ * 10.0**power, plain.coef_, rtol=1e-6)
