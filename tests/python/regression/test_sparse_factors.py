@@ -1,5 +1,6 @@
 """Factors of A'A of sparse rows: dense, pivoted and sparse."""
 
+import re
 import warnings
 
 import numpy as np
@@ -295,13 +296,13 @@ def test_beyond_the_condition_of_products_and_the_size_of_sketches_a_shifted_fac
         assert karlson_walden_of_bands(A, b, x) <= min(4 * reference.UNIT_ROUNDOFF, bound)
 
 
-def test_what_does_not_settle_with_a_shifted_factor_is_kept_where_iterations_without_one_are_no_better():
+def test_what_does_not_settle_with_a_shifted_factor_is_where_other_iterations_begin_and_may_be_the_best():
     A, B = bumps(13_000, 12_500)
     b = B[:, 0]
     with pytest.warns(AccuracyWarning):
         result = nearlin.lstsq(A, b, rng=0)
-    assert "sparse_cholesky (shifted): backward error" in result.explanation
-    assert "not accepted" in result.explanation
-    assert result.stages[-1][0] == "cg"
+    assert [stage[0] for stage in result.stages[-2:]] == ["sparse_cholesky (shifted)", "cg"]
+    # From zero thousands of these come to 1e-6.
     assert result.stages[-1][2] <= 1000
+    assert float(re.search(r"cg: backward error (\S+)", result.explanation)[1]) <= 1e-10
     assert max(karlson_walden_of_bands(A, b, result.x), result.certificate.bound) <= 1e-13
