@@ -24,8 +24,8 @@ from ._sample_rows import RowSample, with_targets
 
 __all__ = ["OnSample", "rows_for", "solve_on_sample"]
 
-CLOSE = 0.3
-"""Logarithm of the factor that scores may be off: they are to be drawn by, no more."""
+CLOSE = 0.7
+"""Logarithm of the factor that scores may be off: closer ones draw rows whose fits are no better."""
 MOST_CHECKS = 30
 """Iterations of a check on all rows, of which a few do."""
 

@@ -218,7 +218,7 @@ def lp_regression(
 
     Time: n d^2 operations for each Gram matrix; ``"full"`` takes about ten, ``"exact"`` one, a triangular
     product, and those of the rows that it keeps. Extra memory: eight numbers a row for ``"full"``, three
-    for ``"exact"``, and the kept rows. ``"coreset"`` takes three to five reads for scores of a copy of `A`
+    for ``"exact"``, and the kept rows. ``"coreset"`` takes two to four reads for scores of a copy of `A`
     with `b`, and as many for the check; for p = 1 it is hardly faster than ``"exact"`` is, and is for targets
     that cost more than arithmetic, or for a sample that is to be used again.
 
