@@ -19,6 +19,7 @@ use crate::parallel::Context;
 use postcard::ser_flavors::Flavor;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::cell::Cell;
 use std::marker::PhantomData;
 
 const MAGIC: [u8; 8] = *b"nearlin\0";
@@ -156,8 +157,10 @@ pub fn from_bytes<'a, T: Deserialize<'a>>(
             "it was written by another version of nearlin, in a format that this one does not know",
         );
     }
-    match postcard::take_from_bytes(payload) {
-        Ok((payload, [])) => Ok(payload),
+    SHORT.take();
+    match (postcard::take_from_bytes(payload), SHORT.take()) {
+        (Ok((payload, [])), _) => Ok(payload),
+        (_, Some(short)) => Err(short),
         _ => refuse("its content does not make sense"),
     }
 }
@@ -174,6 +177,20 @@ fn checksum(context: &Context, fields: &[u8], payload: &[u8]) -> Result<u32> {
         hasher.update(piece);
     }
     Ok(hasher.finalize())
+}
+
+thread_local! {
+    /// What there was no memory for while bytes were read, which serde takes for damage.
+    static SHORT: Cell<Option<Error>> = const { Cell::new(None) };
+}
+
+/// An error on its way through serde.
+pub fn carried<E: serde::de::Error>(error: Error) -> E {
+    let told = E::custom(&error);
+    if matches!(error, Error::Allocation { .. }) {
+        SHORT.set(Some(error));
+    }
+    told
 }
 
 /// A number that a state may hold.
@@ -296,7 +313,7 @@ impl<'de: 'a, 'a, T: Stored> Deserialize<'de> for Blocks<'a, T> {
             ) -> std::result::Result<Self::Value, A::Error> {
                 let mut list = Vec::new();
                 while let Some(block) = blocks.next_element()? {
-                    push(&mut list, block, "the blocks of a state").map_err(A::Error::custom)?;
+                    push(&mut list, block, "the blocks of a state").map_err(carried)?;
                 }
                 Ok(list)
             }

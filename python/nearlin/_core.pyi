@@ -430,9 +430,10 @@ class StreamingPCAAnswer(TypedDict):
     n_heavy: int
     exact: bool
     fall: float | None
-    rayleigh: tuple[float, float] | None
+    rayleigh: tuple[float, float, float, float] | None  # heavy, light, one more, alike
     sine: float | None
     growth: tuple[float, float, bool] | None
+    lost: float
     merged: int
     unit: int
     light: str
@@ -475,6 +476,8 @@ class StreamingPCAState:
     def answer(self, *, threads: int) -> StreamingPCAAnswer: ...
     @property
     def seen(self) -> int: ...
+    @property
+    def stamp(self) -> tuple[int, int]: ...
     @property
     def plan(self) -> dict[str, Any]: ...
     def copy(self) -> StreamingPCAState: ...

@@ -47,6 +47,7 @@ pub use pairs::{add_pairs, pair_products};
 pub use residual::{residual_cols, residual_rows};
 pub use rows::{
     Stored, add_rows, add_stored, row_gram, row_products, stored_gram, stored_norm_sq, stored_products,
+    sums_of_rows,
 };
 pub use small::{add_small_gram, small_product};
 pub use sparse::{

@@ -25,42 +25,47 @@ kernel! {
         let Some(d) = x.first().map(|row| row.len()) else { return };
         let count = out.len() / x.len();
         assert!(out.len() == x.len() * count && y.len() == count * d && x.iter().all(|row| row.len() == d));
-        if V::ROOM == 16 {
-            products::<V, T, 4>(x, y, (d, count), out);
-        } else {
-            products::<V, T, 2>(x, y, (d, count), out);
+        for i in (0..x.len()).step_by(2) {
+            let out = &mut out[i * count..];
+            // SAFETY: rows of d numbers each, as many as others: measured above.
+            unsafe {
+                if i + 1 < x.len() {
+                    with_others::<V, T, 2>([x[i], x[i + 1]], (d, count), y, out);
+                } else {
+                    with_others::<V, T, 1>([x[i]], (d, count), y, out);
+                }
+            }
         }
     }
 }
 
-/// By tiles of `STEP` x `STEP`.
+/// The products of some rows with all others.
+///
+/// # Safety
+/// All have d numbers.
 #[inline(always)]
-fn products<V: Lanes, T: Element, const STEP: usize>(
-    x: &[&[T]],
-    y: &[T],
+unsafe fn with_others<V: Lanes, T: Element, const R: usize>(
+    x: [&[T]; R],
     (d, count): (usize, usize),
+    y: &[T],
     out: &mut [f64],
 ) {
-    let mut i = 0;
-    while i < x.len() {
-        let rows = if i + STEP <= x.len() { STEP } else { 1 };
-        let mut j = 0;
-        while j < count {
-            let others = if j + STEP <= count { STEP } else { 1 };
-            let mut put = |r: usize, c: usize, sum: f64| out[(i + r) * count + j + c] = sum;
-            let (left, right) = (|r: usize| x[i + r].as_ptr(), |c: usize| row_of(y, d, j + c));
-            // SAFETY: rows of d numbers each, as many as are asked for: measured above.
-            unsafe {
-                match (rows == STEP, others == STEP) {
-                    (true, true) => tile::<V, T, STEP, STEP>(left, right, d, &mut put),
-                    (true, false) => tile::<V, T, STEP, 1>(left, right, d, &mut put),
-                    (false, true) => tile::<V, T, 1, STEP>(left, right, d, &mut put),
-                    (false, false) => tile::<V, T, 1, 1>(left, right, d, &mut put),
-                }
+    let (most, mut j) = (if V::ROOM == 16 { 8 } else { 2 }, 0);
+    let mut left = [std::ptr::null(); R];
+    for r in 0..R {
+        left[r] = x[r].as_ptr();
+    }
+    let place = Tile { left, d };
+    while j < count {
+        // SAFETY: as said.
+        j += unsafe {
+            match (count - j).min(most) {
+                8 => place.put::<V, 8>(y, j, count, out),
+                4..8 => place.put::<V, 4>(y, j, count, out),
+                2..4 => place.put::<V, 2>(y, j, count, out),
+                _ => place.put::<V, 1>(y, j, count, out),
             }
-            j += others;
-        }
-        i += rows;
+        };
     }
 }
 
@@ -86,130 +91,224 @@ fn triangle<V: Lanes, T: Element, const STEP: usize>(x: &[&[T]], d: usize, out: 
     for i in (0..m).step_by(STEP) {
         for j in (0..=i).step_by(STEP) {
             if i + STEP <= m {
-                let put = |r: usize, c: usize, sum: f64| {
-                    out[(i + r) * m + j + c] = sum;
-                    out[(j + c) * m + i + r] = sum;
-                };
-                // SAFETY: rows of d numbers each, of which there are so many: measured above.
-                unsafe { tile::<V, T, STEP, STEP>(|r| x[i + r].as_ptr(), |c| x[j + c].as_ptr(), d, put) };
+                square::<V, T, STEP>(x, (i, j), d, out);
                 continue;
             }
             for i in i..m {
                 for j in j..m.min(j + STEP) {
-                    let put = |_: usize, _: usize, sum: f64| {
-                        out[i * m + j] = sum;
-                        out[j * m + i] = sum;
-                    };
-                    // SAFETY: as above.
-                    unsafe { tile::<V, T, 1, 1>(|_| x[i].as_ptr(), |_| x[j].as_ptr(), d, put) };
+                    square::<V, T, 1>(x, (i, j), d, out);
                 }
             }
         }
     }
 }
 
-/// The products of some rows with some others.
-///
-/// # Safety
-/// All have d numbers.
+/// Rows i to i + N - 1 times rows j to j + N - 1, and the other way round.
 #[inline(always)]
-unsafe fn tile<V: Lanes, T: Element, const R: usize, const C: usize>(
-    x: impl Fn(usize) -> *const T,
-    y: impl Fn(usize) -> *const T,
+fn square<V: Lanes, T: Element, const N: usize>(
+    x: &[&[T]],
+    (i, j): (usize, usize),
     d: usize,
-    mut put: impl FnMut(usize, usize, f64),
+    out: &mut [f64],
 ) {
-    let lanes = <T::In<V>>::COUNT;
-    let (mut left, mut right) = ([std::ptr::null(); R], [std::ptr::null(); C]);
-    (0..R).for_each(|r| left[r] = x(r));
-    (0..C).for_each(|c| right[c] = y(c));
-    let zero = <T::In<V>>::load_head(&[]);
-    let mut totals = [[0.0; C]; R];
-    let mut from = 0;
-    while from < d {
-        let end = d.min(from + SLAB);
-        let (mut sums, mut k) = ([[zero; C]; R], from);
-        while k < end {
-            let width = (end - k).min(lanes);
-            let load = |row: *const T| {
-                // SAFETY: columns k to k + width - 1 < d.
+    let (mut left, mut right) = ([std::ptr::null(); N], [std::ptr::null(); N]);
+    for k in 0..N {
+        (left[k], right[k]) = (x[i + k].as_ptr(), x[j + k].as_ptr());
+    }
+    // SAFETY: rows of d numbers each: measured by `row_gram`.
+    let products = unsafe { Tile { left, d }.products::<V, N>(right) };
+    for r in 0..N {
+        for c in 0..N {
+            out[(i + r) * x.len() + j + c] = products[r][c];
+            out[(j + c) * x.len() + i + r] = products[r][c];
+        }
+    }
+}
+
+/// R rows of d numbers.
+#[derive(Clone, Copy)]
+struct Tile<T, const R: usize> {
+    left: [*const T; R],
+    d: usize,
+}
+
+impl<T: Element, const R: usize> Tile<T, R> {
+    /// Writes the products with C others, from the j-th of `count` on; C.
+    ///
+    /// # Safety
+    /// All have d numbers.
+    #[inline(always)]
+    unsafe fn put<V: Lanes, const C: usize>(self, y: &[T], j: usize, count: usize, out: &mut [f64]) -> usize {
+        let mut right = [std::ptr::null(); C];
+        for c in 0..C {
+            right[c] = row_of(y, self.d, j + c);
+        }
+        // SAFETY: as said.
+        let products = unsafe { self.products::<V, C>(right) };
+        for r in 0..R {
+            out[r * count + j..][..C].copy_from_slice(&products[r]);
+        }
+        C
+    }
+
+    /// The products with C others.
+    ///
+    /// # Safety
+    /// All have d numbers.
+    #[inline(always)]
+    unsafe fn products<V: Lanes, const C: usize>(self, right: [*const T; C]) -> [[f64; C]; R] {
+        let Self { left, d } = self;
+        let lanes = <T::In<V>>::COUNT;
+        let zero = <T::In<V>>::load_head(&[]);
+        let (mut totals, mut from) = ([[0.0; C]; R], 0);
+        while from < d {
+            let end = d.min(from + SLAB);
+            let (mut sums, mut k) = ([[zero; C]; R], from);
+            while k + 2 * lanes <= end {
+                // SAFETY: columns k to k + 2 lanes - 1 < d.
                 unsafe {
-                    if width == lanes {
-                        <T::In<V>>::load(&*row.add(k).cast())
-                    } else {
-                        <T::In<V>>::load_head(std::slice::from_raw_parts(row.add(k), width))
+                    self.add_products::<V, C>(right, k, &mut sums);
+                    self.add_products::<V, C>(right, k + lanes, &mut sums);
+                }
+                k += 2 * lanes;
+            }
+            if k + lanes <= end {
+                // SAFETY: as above.
+                unsafe { self.add_products::<V, C>(right, k, &mut sums) };
+                k += lanes;
+            }
+            if k < end {
+                for c in 0..C {
+                    // SAFETY: columns k to end - 1 < d.
+                    let other = unsafe { head_of::<V, T>(right[c], k, end) };
+                    for r in 0..R {
+                        // SAFETY: as above.
+                        let row = unsafe { head_of::<V, T>(left[r], k, end) };
+                        sums[r][c] = row.mul_add(other, sums[r][c]);
                     }
                 }
-            };
-            let mut rows = [zero; R];
-            for r in 0..R {
-                rows[r] = load(left[r]);
             }
-            for c in 0..C {
-                let other = load(right[c]);
-                for r in 0..R {
-                    sums[r][c] = rows[r].mul_add(other, sums[r][c]);
+            for r in 0..R {
+                for c in 0..C {
+                    totals[r][c] += sums[r][c].sum().to_f64();
                 }
             }
-            k += width;
+            from = end;
         }
+        totals
+    }
+
+    /// Those of a register of columns, from k on.
+    ///
+    /// # Safety
+    /// There are so many.
+    #[inline(always)]
+    unsafe fn add_products<V: Lanes, const C: usize>(
+        self,
+        right: [*const T; C],
+        k: usize,
+        sums: &mut [[T::In<V>; C]; R],
+    ) {
+        let mut rows = [<T::In<V>>::load_head(&[]); R];
         for r in 0..R {
-            for c in 0..C {
-                totals[r][c] += sums[r][c].sum().to_f64();
+            // SAFETY: as said.
+            rows[r] = <T::In<V>>::load(unsafe { &*self.left[r].add(k).cast() });
+        }
+        for c in 0..C {
+            // SAFETY: as said.
+            let other = <T::In<V>>::load(unsafe { &*right[c].add(k).cast() });
+            for r in 0..R {
+                sums[r][c] = rows[r].mul_add(other, sums[r][c]);
             }
         }
-        from = end;
     }
-    for r in 0..R {
-        for c in 0..C {
-            put(r, c, totals[r][c]);
-        }
-    }
+}
+
+/// Columns k to end - 1, fewer than a register has.
+///
+/// # Safety
+/// There are so many.
+#[inline(always)]
+unsafe fn head_of<V: Lanes, T: Element>(row: *const T, k: usize, end: usize) -> T::In<V> {
+    // SAFETY: as said.
+    <T::In<V>>::load_head(unsafe { std::slice::from_raw_parts(row.add(k), end - k) })
 }
 
 kernel! {
     /// `sums += c'x`: row j of the sums, which lie one after the other, takes what rows are times column j of c, which has a
     /// row of b numbers for each of them. What is added to an entry is one chain of fused multiply-adds, row by row, in the
-    /// precision of the rows. What is `ahead` of each row, so many numbers after it, is asked for meanwhile: zero is nothing.
+    /// precision of the rows.
     ///
     /// Panics if rows are not of one length, or anything has not as many numbers as there are of them.
-    pub fn add_rows<V, T: Element>(x: &[&[T]], ahead: usize, c: &[T], sums: &mut [f64]) {
-        let Some(d) = x.first().map(|row| row.len()) else { return };
-        let b = c.len() / x.len();
-        assert!(c.len() == x.len() * b && sums.len() == b * d && x.iter().all(|row| row.len() == d));
-        if V::ROOM == 16 {
-            strips::<V, T, 4>(x, ahead, c, (d, b), sums);
-        } else {
-            strips::<V, T, 2>(x, ahead, c, (d, b), sums);
+    pub fn add_rows<V, T: Element>(x: &[&[T]], c: &[T], sums: &mut [f64]) {
+        strips::<V, T, _>(x, c, sums.len(), &mut Added(sums));
+    }
+}
+
+kernel! {
+    /// What [`add_rows`] adds.
+    ///
+    /// Panics as that does.
+    pub fn sums_of_rows<V, T: Element>(x: &[&[T]], c: &[T], sums: &mut [T]) {
+        strips::<V, T, _>(x, c, sums.len(), &mut Alone(sums));
+    }
+}
+
+/// Where a register of numbers goes, or as many of them as that.
+trait Target<T> {
+    fn put<V: Lanes>(&mut self, at: usize, numbers: &[T; 16], len: usize);
+}
+
+/// To sums in double precision.
+struct Added<'s>(&'s mut [f64]);
+
+/// Where there is nothing yet.
+struct Alone<'s, T>(&'s mut [T]);
+
+impl<T: Element> Target<T> for Added<'_> {
+    #[inline(always)]
+    fn put<V: Lanes>(&mut self, at: usize, numbers: &[T; 16], len: usize) {
+        let (to, rest) = self.0[at..][..len].as_chunks_mut::<8>();
+        let (numbers, _) = numbers.as_chunks::<8>();
+        for h in 0..to.len() {
+            V::load(&to[h]).add(T::load::<V>(&numbers[h])).store(&mut to[h]);
+        }
+        if !rest.is_empty() {
+            V::load_head(rest).add(T::load_head::<V>(&numbers[to.len()][..rest.len()])).store_head(rest);
         }
     }
 }
 
-/// By strips of `STEP` registers of columns, and `STEP` sums at a time.
+impl<T: Element> Target<T> for Alone<'_, T> {
+    #[inline(always)]
+    fn put<V: Lanes>(&mut self, at: usize, numbers: &[T; 16], len: usize) {
+        self.0[at..][..len].copy_from_slice(&numbers[..len]);
+    }
+}
+
+/// By strips of two registers of columns, and as many sums at a time as there are registers for.
 #[inline(always)]
-fn strips<V: Lanes, T: Element, const STEP: usize>(
-    x: &[&[T]],
-    ahead: usize,
-    c: &[T],
-    (d, b): (usize, usize),
-    sums: &mut [f64],
-) {
-    let lanes = <T::In<V>>::COUNT;
+fn strips<V: Lanes, T: Element, S: Target<T>>(x: &[&[T]], c: &[T], len: usize, to: &mut S) {
+    let Some(d) = x.first().map(|row| row.len()) else { return };
+    let b = c.len() / x.len();
+    assert!(c.len() == x.len() * b && len == b * d && x.iter().all(|row| row.len() == d));
+    let (lanes, most) = (<T::In<V>>::COUNT, if V::ROOM == 16 { 8 } else { 2 });
     let mut k = 0;
     while k < d {
-        let wide = k + STEP * lanes <= d;
-        let width = if wide { STEP * lanes } else { lanes.min(d - k) };
+        let wide = k + 2 * lanes <= d;
+        let width = if wide { 2 * lanes } else { lanes.min(d - k) };
         let mut j = 0;
         while j < b {
-            let several = j + STEP <= b;
-            let place = Strip { x, ahead: if j == 0 { ahead } else { 0 }, c, d, b, j, k, width };
-            match (wide, several) {
-                (true, true) => place.add::<V, STEP, STEP>(sums),
-                (true, false) => place.add::<V, STEP, 1>(sums),
-                (false, true) => place.add::<V, 1, STEP>(sums),
-                (false, false) => place.add::<V, 1, 1>(sums),
-            }
-            j += if several { STEP } else { 1 };
+            let place = Strip { x, c, d, b, j, k, width };
+            j += match ((b - j).min(most), wide) {
+                (8, true) => place.sum::<V, S, 2, 8>(to),
+                (4..8, true) => place.sum::<V, S, 2, 4>(to),
+                (2..4, true) => place.sum::<V, S, 2, 2>(to),
+                (_, true) => place.sum::<V, S, 2, 1>(to),
+                (8, false) => place.sum::<V, S, 1, 8>(to),
+                (2..8, false) => place.sum::<V, S, 1, 2>(to),
+                (_, false) => place.sum::<V, S, 1, 1>(to),
+            };
         }
         k += width;
     }
@@ -219,7 +318,6 @@ fn strips<V: Lanes, T: Element, const STEP: usize>(
 #[derive(Clone, Copy)]
 struct Strip<'s, 'x, T> {
     x: &'s [&'x [T]],
-    ahead: usize,
     c: &'s [T],
     d: usize,
     b: usize,
@@ -229,32 +327,29 @@ struct Strip<'s, 'x, T> {
 }
 
 impl<T: Element> Strip<'_, '_, T> {
-    /// `REGISTERS` registers of columns, whole unless it is one, of `SUMS` sums.
+    /// `REGISTERS` registers of columns, whole unless it is one, of `SUMS` sums; how many these are.
     #[inline(always)]
-    fn add<V: Lanes, const REGISTERS: usize, const SUMS: usize>(&self, sums: &mut [f64]) {
-        let Self { x, ahead, c, d, b, j, k, width } = *self;
+    fn sum<V: Lanes, S: Target<T>, const REGISTERS: usize, const SUMS: usize>(&self, to: &mut S) -> usize {
+        let Self { x, c, d, b, j, k, width } = *self;
         let lanes = <T::In<V>>::COUNT;
-        let head = width.min(lanes);
+        let head = if REGISTERS > 1 { lanes } else { width.min(lanes) };
         let zero = <T::In<V>>::load_head(&[]);
         let mut chains = [[zero; REGISTERS]; SUMS];
-        for (i, row) in x.iter().enumerate() {
+        for i in 0..x.len() {
+            let row = x[i].as_ptr();
             let mut numbers = [zero; REGISTERS];
             for w in 0..REGISTERS {
-                if ahead > 0 {
-                    V::prefetch(row.as_ptr().wrapping_add(ahead + k + w * lanes));
-                }
-                // SAFETY: columns k to k + width - 1 of d: measured by `add_rows`.
+                // SAFETY: columns k to k + width - 1 of d: measured by `strips`.
                 numbers[w] = unsafe {
-                    let from = row.as_ptr().add(k + w * lanes);
                     if head == lanes {
-                        <T::In<V>>::load(&*from.cast())
+                        <T::In<V>>::load(&*row.add(k + w * lanes).cast())
                     } else {
-                        <T::In<V>>::load_head(std::slice::from_raw_parts(from, head))
+                        head_of::<V, T>(row, k, k + head)
                     }
                 };
             }
             for s in 0..SUMS {
-                // SAFETY: of a row of b numbers for each of x: measured by `add_rows`.
+                // SAFETY: of a row of b numbers for each of x: measured by `strips`.
                 let factor = <T::In<V>>::splat(unsafe { *c.get_unchecked(i * b + j + s) });
                 for w in 0..REGISTERS {
                     chains[s][w] = numbers[w].mul_add(factor, chains[s][w]);
@@ -263,20 +358,13 @@ impl<T: Element> Strip<'_, '_, T> {
         }
         for s in 0..SUMS {
             for w in 0..REGISTERS {
-                let to = &mut sums[(j + s) * d + k + w * lanes..][..head];
-                let mut numbers = [c[0]; 16];
+                let mut numbers = [T::ZERO; 16];
                 // SAFETY: there are 16 numbers, at least as many as lanes.
                 chains[s][w].store(unsafe { &mut *numbers.as_mut_ptr().cast() });
-                let ((to, rest), (numbers, _)) = (to.as_chunks_mut::<8>(), numbers.as_chunks::<8>());
-                for h in 0..to.len() {
-                    V::load(&to[h]).add(T::load::<V>(&numbers[h])).store(&mut to[h]);
-                }
-                if !rest.is_empty() {
-                    let last = T::load_head::<V>(&numbers[to.len()][..rest.len()]);
-                    V::load_head(rest).add(last).store_head(rest);
-                }
+                to.put::<V>((j + s) * d + k + w * lanes, &numbers, head);
             }
         }
+        SUMS
     }
 }
 
@@ -450,8 +538,8 @@ kernel! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simd::norm_sq;
     use crate::simd::testing::{on_every_path, same_bits};
+    use crate::simd::{axpy, norm_sq};
 
     fn number(k: usize) -> f64 {
         ((k * 2654435761) % 1009) as f64 / 1009.0 - 0.5
@@ -480,8 +568,12 @@ mod tests {
                 (vec![f64::NAN; m * b], vec![f64::NAN; m * m], start.clone());
             row_products(&lines, &y, &mut along);
             row_gram(&lines, &mut gram);
-            add_rows(&lines, d, &c, &mut sums);
+            add_rows(&lines, &c, &mut sums);
             let norms: Vec<f64> = lines.iter().map(|row| norm_sq(row)).collect();
+            let (mut added, mut others) = (vec![T::ZERO; b * d], start.clone());
+            sums_of_rows(&lines, &c, &mut added);
+            axpy(1.0, &added, &mut others);
+            assert!(same_bits(&others, &sums));
             [along, gram, sums, norms].concat()
         });
         let of_stored = on_every_path(|| {
@@ -534,7 +626,7 @@ mod tests {
         let (x, c) = (rows(m, d, 1), rows(m, b, 1));
         let lines: Vec<&[f64]> = x.chunks_exact(d).collect();
         let mut sums = vec![0.25; b * d];
-        add_rows(&lines, 0, &c, &mut sums);
+        add_rows(&lines, &c, &mut sums);
         for at in 0..b * d {
             let term = |sum, i: usize| f64::mul_add(lines[i][at % d], c[i * b + at / d], sum);
             assert_eq!(sums[at], 0.25 + (0..m).fold(0.0, term));

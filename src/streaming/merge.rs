@@ -7,14 +7,12 @@ use crate::error::{Error, Result};
 use crate::parallel::Context;
 use crate::simd::{dot, norm_sq};
 use crate::streaming::params::{Algorithm, Params};
-use crate::streaming::rows::chunk::Chunk;
+use crate::streaming::rows::chunk::{Chunk, LATER};
 use crate::streaming::rows::mean::{Total, root_of_harmonic};
+use crate::streaming::rows::order::Rates;
 use crate::streaming::small::numbers::Numbers;
 use crate::streaming::stream::{Stream, Work};
 use crate::streaming::summaries::summary::{Rooms, Summary};
-
-/// The number of rows of another stream: they count as later than those of this one.
-const LATER: u64 = u64::MAX / 2;
 
 impl Stream {
     /// One stream of the rows of both, those of this one first.
@@ -64,16 +62,20 @@ impl Stream {
         self.cancelled += other.cancelled + cancelled;
         self.energy += other.energy;
         self.weights.iter_mut().zip(other.weights).for_each(|(own, other)| *own += other);
-        self.seen += other.seen;
+        let many = || Error::value("other", "so many rows that they cannot be counted", "fewer than 2^63");
+        self.seen = self.seen.checked_add(other.seen).filter(|seen| *seen < LATER).ok_or_else(many)?;
         self.taken += other.taken;
+        // Rows of one part may be longer than those of the other.
+        self.norms = Rates::default();
         self.n_merged += 1 + other.n_merged;
         self.summary.merge(context, &other.summary)?;
         if let (Some(mine), Some(theirs)) = (&mut self.total, &mut other.total) {
             theirs.moved(&moved);
             let between = mine.join(theirs)?;
+            mine.forget_order();
             if let Some(between) = between {
                 let norms = [norm_sq(&between)];
-                let row = Chunk::dense(&between, self.plan.d, &norms, &[0.0]);
+                let row = Chunk { first: LATER, ..Chunk::dense(&between, self.plan.d, &norms, &[0.0]) };
                 if norms[0] > 0.0 && self.summary.is_centred() {
                     self.summary.absorb(context, &row, self.params.single, &mut Rooms::default())?;
                 }

@@ -31,5 +31,6 @@ mod testing;
 pub use answers::answer::Answer;
 pub use answers::refine::{Refined, Refinement};
 pub use params::{Algorithm, Order, Params, Plan};
+pub use rows::order::Quotient;
 pub use saved::Saved;
 pub use stream::Stream;

@@ -178,14 +178,16 @@ impl Plan {
     pub fn bytes(&self, params: &Params) -> f64 {
         let [d, b, h, l] = [self.d, self.width, self.heavy, params.sketch].map(|number| number as f64);
         let summary = match self.algorithm {
-            Algorithm::BlockPower => (h + 3.0 * b) * d,
-            Algorithm::Mixed | Algorithm::Auto => (h + 4.0 * b) * d,
+            // And a direction of the past, rounded.
+            Algorithm::BlockPower => (h + 3.0 * b + 0.5) * d,
+            Algorithm::Mixed | Algorithm::Auto => (h + 4.0 * b + 0.5) * d,
             // In single precision these are there in both.
             Algorithm::Incremental => (h + b * if params.single { 1.5 } else { 1.0 }) * d,
             Algorithm::Oja => (h + (RUNGS as f64 + 2.0) * if params.single { 1.5 } else { 1.0 }) * d,
-            Algorithm::FrequentDirections | Algorithm::Sketch => 2.0 * l * d,
+            Algorithm::FrequentDirections => 2.0 * l.min(d + 1.0) * d,
+            Algorithm::Sketch => 2.0 * l.min(d) * d,
             Algorithm::Gram => d * d,
-            Algorithm::OjaFixed | Algorithm::OjaDecay | Algorithm::AdaOja => (params.k as f64 + 1.0) * d,
+            Algorithm::OjaFixed | Algorithm::OjaDecay | Algorithm::AdaOja => params.k as f64 * d,
         };
         let center = if params.center { 4.0 * d } else { 0.0 };
         8.0 * (summary + center + (CHUNK + params.shuffle) as f64 * d)

@@ -7,7 +7,7 @@ use crate::streaming::stream::Stream;
 use serde::{Deserialize, Serialize};
 
 const KIND: &str = "StreamingPCA";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Columns, rows and directions of a state, each: products of two of them are numbers.
 const MOST: usize = 1 << 30;
 

@@ -8,30 +8,35 @@
 use crate::error::{Error, Result};
 use crate::linalg::{exponent_of, largest_of, times_power_of_two};
 use crate::matrix::{Axis, Dense, Indices, Matrix, Rows, Sparse, first_non_finite};
-use crate::memory::{collected, extend, push, reset, resize, room_for};
+use crate::memory::{extend, gathered, push, reset, resize, room_for};
 use crate::parallel::Context;
 use crate::random::Stream as Random;
 use crate::simd::{Stored, axpy, norm_sq};
 use crate::streaming::params::{Params, Plan};
-use crate::streaming::rows::chunk::{CHUNK, Chunk, Few, Lines, Precision, squared_norms};
+use crate::streaming::rows::chunk::{CHUNK, Chunk, Few, Lines, Precision, Room, squared_norms};
 use crate::streaming::rows::heavy::{Heavy, Sifted};
 use crate::streaming::rows::mean::{Centred, Total};
+use crate::streaming::rows::order::{Ahead, Rates};
 use crate::streaming::small::numbers::Numbers;
+use crate::streaming::summaries::mixed::Made;
 use crate::streaming::summaries::summary::{Rooms, Summary};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
+use std::sync::Mutex;
 
 /// What memory is for.
 const ROOTS: &str = "roots of weights";
 const CHUNKS: &str = "chunks of rows";
-/// Chunks that several threads take together, and numbers of a row from which on that is faster.
-const TOGETHER: usize = 64;
+/// Numbers of a row from which on several threads are faster, and bytes of the rows that one of them takes at a time.
 const WIDE: usize = 512;
+const GROUP: usize = 256 << 10;
 /// Purpose of the random numbers.
 const SHUFFLE: u8 = 0x61;
 /// Squared norms that are summed as they are, and their squares, in double and in single precision; others are in another
 /// unit.
 const RANGES: [Range<f64>; 2] = [1e-100..1e100, 1e-12..1e12];
+/// Rows of the first run whose norms are compared with those of others.
+const FIRST_RUN: u64 = 256;
 /// How many powers of two larger than the unit an entry may be.
 const LARGER: [i32; 2] = [60, 20];
 
@@ -56,6 +61,8 @@ pub struct Stream {
     pub(super) taken: u64,
     /// Sum of squared norms.
     pub(super) energy: f64,
+    /// Squared norms of rows as they come, in runs that are each as long as all before.
+    pub(super) norms: Rates,
     /// Sums of squares that sums were the difference of, for what rounding has done to them.
     pub(super) cancelled: f64,
     /// Sums of the weights and of their squares.
@@ -150,6 +157,7 @@ impl Stream {
             exact: Waiting::new(plan.exact(), d)?,
             taken: 0,
             energy: 0.0,
+            norms: Rates::default(),
             cancelled: 0.0,
             weights: [0.0; 2],
             total: params.center.then(|| Total::new(d)).transpose()?,
@@ -178,6 +186,7 @@ impl Stream {
             pending: self.pending.copy(CHUNK)?,
             shift: self.shift.as_ref().map(Numbers::copy).transpose()?,
             exact: self.exact.copy(self.plan.exact())?,
+            norms: self.norms.copy()?,
             total: self.total.as_ref().map(Total::copy).transpose()?,
             heavy: self.heavy.copy()?,
             summary: self.summary.copy()?,
@@ -200,6 +209,7 @@ impl Stream {
             && [self.energy, self.cancelled, self.weights[0], self.weights[1]]
                 .iter()
                 .all(|sum| *sum >= 0.0 && sum.is_finite())
+            && self.norms.fits()
             && self.total.as_ref().map_or(!self.params.center, |total| self.params.center && total.fits(d))
             && self.taken.checked_add(waiting) == self.seen.checked_add(self.deleted)
             && self.heavy.fits(if self.exact.rows.is_empty() { heavy } else { 0 }, d)
@@ -269,10 +279,6 @@ impl Stream {
         let (d, n) = (self.plan.d, block.nrows());
         let (mut work, mut sifted, mut columns) = (Work::default(), Sifted::default(), Vec::new());
         let (mut tile, mut row) = (Vec::new(), 0);
-        let ahead = match &block {
-            Matrix::Dense(dense) => CHUNK * dense.row_stride(),
-            Matrix::Sparse(_) => 0,
-        };
         while row < n {
             context.tick()?;
             if context.threads() > 1 && roots.is_none() {
@@ -289,7 +295,7 @@ impl Stream {
             if piece.len() == CHUNK
                 && roots.is_none()
                 && let Some(lines) = self.lines_of(&block, piece.clone(), &mut columns)?
-                && self.take_as_they_are(context, (lines, ahead), &mut sifted, &mut work)?
+                && self.take_as_they_are(context, lines, &mut sifted, &mut work)?
             {
                 self.seen += CHUNK as u64;
                 continue;
@@ -338,45 +344,87 @@ impl Stream {
         })
     }
 
-    /// Takes chunks from that row on, on all threads: so many rows, none if they are not to be taken like that.
+    /// Takes chunks from that row on, on all threads, of which each makes what it can of some before their turn: so many
+    /// rows, none if they are not to be taken like that.
     fn take_together<T: Precision>(
         &mut self,
         context: &Context,
         block: &Matrix<'_, T>,
         row: usize,
     ) -> Result<usize> {
-        let (d, left) = (self.plan.d, (block.nrows() - row) / CHUNK);
+        let d = self.plan.d;
         let Matrix::Dense(dense) = block else { return Ok(0) };
-        let alike = self.energy > 0.0 && self.summary.takes_many() && self.pending.roots.is_empty();
-        if left < 2
-            || d < WIDE
-            || !alike
-            || self.lines_of(block, row..row + CHUNK, &mut Vec::new())?.is_none()
-        {
+        let alike = self.energy > 0.0 && self.pending.roots.is_empty();
+        if d < WIDE || !alike || self.lines_of(block, row..row, &mut Vec::new())?.is_none() {
             return Ok(0);
         }
-        let lines = |c: usize| Few::of((0..CHUNK).map(|i| dense.stored_row(row + c * CHUNK + i)));
-        let norms = context.map(left.min(TOGETHER), |c| Few::of(lines(c).iter().map(|row| norm_sq(row))))?;
-        let count = norms.iter().take_while(|norms| self.in_range(norms)).count();
-        let mut sifted = collected((0..count).map(|_| Sifted::default()), CHUNKS)?;
-        let (mut light, ones) = (room_for(count, CHUNKS)?, [1.0; CHUNK]);
-        for (c, (norms, sifted)) in norms.iter().zip(&mut sifted).enumerate() {
-            let chunk = Chunk { lines: Lines::Dense(lines(c)), d, ahead: 0, norms, roots: &ones };
-            let Some(number) = self.count(&chunk) else { continue };
-            let chunk = self.heavy.sift(chunk, number, sifted)?;
-            if chunk.len() > 0 {
-                push(&mut light, chunk, CHUNKS)?;
-            }
+        let Some(maker) = self.summary.maker()? else { return Ok(0) };
+        let count =
+            (((block.nrows() - row) / CHUNK) as u64).min(maker.rows().div_ceil(CHUNK as u64)) as usize;
+        let size = (GROUP / (CHUNK * d * size_of::<T>())).max(1);
+        if count < 2 * size * context.threads() {
+            return Ok(0);
         }
-        self.summary.absorb_many(context, &light)?;
-        Ok(count * CHUNK)
+        let lines =
+            |c: usize| Lines::Dense(Few::of((0..CHUNK).map(|i| dense.stored_row(row + c * CHUNK + i))));
+        let spare = Mutex::new(Vec::new());
+        let work = |room: &mut Room<T>, group: usize| {
+            let (first, last) = (group * size, count.min((group + 1) * size));
+            let make = |c: usize| {
+                let mut made = spare.lock().ok().and_then(|mut spare| spare.pop()).unwrap_or_default();
+                maker.make(Chunk::of(lines(c), d, &[], &[]), &mut made, room)?;
+                Ok(made)
+            };
+            gathered((first..last).map(make), CHUNKS)
+        };
+        let (mut taken, mut outcome) = (0, Ok(true));
+        let (mut sifted, mut room, mut rest) = (Sifted::default(), Room::default(), Rest::default());
+        let add = |group: Vec<Made<T>>| {
+            for made in group {
+                if matches!(outcome, Ok(true)) {
+                    outcome = self.take_made(lines(taken), &made, &mut sifted, (&mut room, &mut rest));
+                    taken += usize::from(matches!(outcome, Ok(true)));
+                }
+                if let Ok(mut spare) = spare.lock() {
+                    // What there is no memory to keep is made anew.
+                    let _ = push(&mut spare, made, CHUNKS);
+                }
+            }
+        };
+        context.fold_with(count.div_ceil(size), Room::default, work, add)?;
+        outcome.map(|_| taken * CHUNK)
+    }
+
+    /// Takes a chunk of which something was made; false, and nothing, if rows cannot be summed up as they are.
+    fn take_made<T: Precision>(
+        &mut self,
+        lines: Lines<'_, T>,
+        made: &Made<T>,
+        sifted: &mut Sifted<T>,
+        (room, rest): (&mut Room<T>, &mut Rest),
+    ) -> Result<bool> {
+        if !self.in_range(&made.norms) {
+            return Ok(false);
+        }
+        let (alone, chunk) = (Context::new(1), Chunk::of(lines, self.plan.d, &made.norms, &[1.0; CHUNK]));
+        let Some(number) = self.count(&chunk)? else {
+            return Err(Error::Internal("rows that are kept as they are".into()));
+        };
+        let chunk = Chunk { first: number, ..chunk };
+        let light = self.heavy.sift(chunk, false, sifted)?;
+        if light.len() == CHUNK && light.numbers.is_empty() {
+            self.summary.absorb_made(&alone, &light, made, room)?;
+        } else if light.len() > 0 {
+            self.summary.absorb(&alone, &light, self.params.single, &mut rest.rooms)?;
+        }
+        Ok(true)
     }
 
     /// Takes a chunk of rows as they came; false, and nothing, if they cannot be summed up like that.
     fn take_as_they_are<T: Precision>(
         &mut self,
         context: &Context,
-        (lines, ahead): (Lines<'_, T>, usize),
+        lines: Lines<'_, T>,
         sifted: &mut Sifted<T>,
         work: &mut Work,
     ) -> Result<bool> {
@@ -385,8 +433,8 @@ impl Stream {
         if !self.in_range(norms) {
             return Ok(false);
         }
-        let chunk = Chunk { lines, d: self.plan.d, ahead, norms, roots: &[1.0; CHUNK] };
-        if let Some(number) = self.count(&chunk) {
+        let chunk = Chunk::of(lines, self.plan.d, norms, &[1.0; CHUNK]);
+        if let Some(number) = self.count(&chunk)? {
             self.sum_up_first(context, rest)?;
             self.absorb(context, chunk, number, sifted, rest)?;
         }
@@ -419,6 +467,8 @@ impl Stream {
         norms_of(rows, &mut work.own.norms)?;
         let outcome = self.take(context, rows, Some(&pending.roots), work);
         pending.roots.clear();
+        // What was there is not to be found in the bytes of the state.
+        pending.rows.fill(0.0);
         self.pending = pending;
         outcome
     }
@@ -436,8 +486,8 @@ impl Stream {
         let roots = roots.unwrap_or(&ones[..m]);
         let rows = self.prepared(rows, roots, own, norms)?;
         let lines = Lines::Dense(Few::of((0..m).map(|i| rows.stored_row(i))));
-        let chunk = Chunk { lines, d: self.plan.d, ahead: 0, norms, roots };
-        match self.count(&chunk) {
+        let chunk = Chunk::of(lines, self.plan.d, norms, roots);
+        match self.count(&chunk)? {
             Some(number) => {
                 self.sum_up_first(context, rest)?;
                 self.absorb(context, chunk, number, sifted, rest)
@@ -447,17 +497,21 @@ impl Stream {
     }
 
     /// Counts the rows of a chunk, and keeps them as long as there are few; otherwise the number of the first.
-    fn count<T: Precision>(&mut self, chunk: &Chunk<'_, T>) -> Option<u64> {
+    fn count<T: Precision>(&mut self, chunk: &Chunk<'_, T>) -> Result<Option<u64>> {
         let (m, d) = (chunk.len(), self.plan.d);
         self.energy += chunk.norms.iter().sum::<f64>();
         self.weigh(chunk.roots, 1.0);
         let number = self.taken;
         self.taken += m as u64;
+        chunk.norms.iter().for_each(|norm_sq| self.norms.add(*norm_sq));
+        if self.taken.ilog2() > number.max(FIRST_RUN).ilog2() {
+            self.norms.close()?;
+        }
         if !self.plan.sifts() || self.taken > self.plan.exact() as u64 || self.exact.rows.is_empty() {
-            return Some(number);
+            return Ok(Some(number));
         }
         (0..m).for_each(|i| self.exact.push_by(d, chunk.roots[i], |to| chunk.write_row(i, to)));
-        None
+        Ok(None)
     }
 
     /// Once there are more rows than are kept, the first ones are summed up like all others.
@@ -510,7 +564,9 @@ impl Stream {
         sifted: &mut Sifted<T>,
         Rest { centred, rooms }: &mut Rest,
     ) -> Result<()> {
-        let light = if self.plan.sifts() { self.heavy.sift(chunk, number, sifted)? } else { chunk };
+        let chunk = Chunk { first: number, ..chunk };
+        let light =
+            if self.plan.sifts() { self.heavy.sift(chunk, self.params.center, sifted)? } else { chunk };
         if light.len() == 0 {
             return Ok(());
         }
@@ -601,11 +657,12 @@ impl Stream {
         self.unit = Some(exponent);
         self.energy *= factor * factor;
         self.cancelled *= factor * factor;
+        self.norms.scale(factor);
         self.exact.rows.scale(factor);
         self.heavy.scale(factor);
         self.summary.scale(factor);
         if let Some(total) = &mut self.total {
-            total.sum.scale(factor);
+            total.scale(factor);
         }
     }
 
@@ -655,6 +712,9 @@ impl Stream {
         self.seen = self.seen.checked_sub(n as u64).ok_or_else(|| {
             Error::value("X", format!("{n} rows"), format!("at most {}, as many as there are", self.seen))
         })?;
+        // Rows that wait may be among them.
+        self.few_rows(context)?;
+        self.sum_up_the_rest(context)?;
         let (mut tile, mut work) = (Vec::new(), Work::default());
         let ones = [1.0; CHUNK];
         for first in (0..n).step_by(CHUNK) {
@@ -674,20 +734,36 @@ impl Stream {
             if let Some(total) = &mut self.total {
                 (0..piece.len()).for_each(|i| total.subtract(rows.stored_row(i), roots[i]));
             }
-            self.summary.delete(&Chunk { lines, d, ahead: 0, norms, roots }, &mut rest.rooms)?;
+            self.summary.delete(&Chunk::of(lines, d, norms, roots), &mut rest.rooms)?;
         }
         self.deleted += n as u64;
-        Ok(())
+        // What is left is of rows, or those were others.
+        self.copy()?.summary.factor(context, self.total.as_ref()).map(drop)
     }
 
-    /// Ends the stream: all rows if they are few enough to have been kept, or nothing once they are summed up.
-    pub(super) fn finish(&mut self, context: &Context) -> Result<Option<Waiting>> {
+    /// Grows with every row that comes or goes.
+    pub fn stamp(&self) -> (u64, u64) {
+        (self.seen, self.deleted)
+    }
+
+    /// Ends the stream: all rows if they are few enough to have been kept, or once they are summed up what they say of a
+    /// direction that they came after.
+    pub(super) fn finish(&mut self, context: &Context) -> Result<(Option<Waiting>, Option<Ahead>)> {
         let few = self.few_rows(context)?;
-        if few.is_none() {
-            self.sum_up_the_rest(context)?;
-            self.summary.finish(context)?;
+        if few.is_some() {
+            return Ok((few, None));
         }
-        Ok(few)
+        self.sum_up_the_rest(context)?;
+        let ahead = self.summary.ahead()?;
+        self.summary.finish(context)?;
+        Ok((None, ahead))
+    }
+
+    /// The largest fall of the energy of a direction, change of that of rows, or move of their mean, in standard errors.
+    pub(super) fn disorder(&self) -> Option<f64> {
+        let fall = self.summary.rates()?.fall();
+        let moves = self.total.as_ref().and_then(Total::moves);
+        [fall, self.norms.change(), moves].into_iter().flatten().reduce(f64::max)
     }
 
     /// All rows, as they would be summed up, if they are few enough to have been kept.
@@ -701,6 +777,7 @@ impl Stream {
             }
         }
         self.held.roots.clear();
+        self.held.rows.fill(0.0);
         let kept = self.taken <= self.plan.exact() as u64 && !self.exact.rows.is_empty();
         if self.plan.sifts() && (kept || self.taken == 0) {
             return self.all_rows().map(Some);
@@ -750,6 +827,13 @@ fn stored<'r, T: Precision>(
         Indices::I64(all) => {
             columns.iter_mut().zip(&all[entries.clone()]).for_each(|(to, &column)| *to = column as u32);
         }
+    }
+    if columns.iter().any(|&column| column as usize >= sparse.ncols()) {
+        return Err(Error::value(
+            "X",
+            "an array whose indices change while it is read",
+            "one that nobody writes to",
+        ));
     }
     let (first, columns) = (entries.start, &*columns);
     Ok(Few::of(rows.map(|i| {

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import numpy as np
+from scipy.special import gammainccinv, gammaincinv
 
 from nearlin._certificate import Certificate
 from nearlin._warn import warn
@@ -13,9 +14,13 @@ __all__ = ["certificate_of", "gap_of", "is_ordered", "warn_of_order"]
 
 ORDERED = 6.0
 """Standard errors by which a rate may fall while rows still look shuffled."""
+LOST = 1e-5
+"""Share of the energy that rounding may have taken, beyond which directions mean little."""
+REMEDIES = (
+    "shuffle them, hold some back (shuffle_buffer), or take algorithm='frequent_directions', or 'gram' where "
+    "it fits, which mind no order"
+)
 CONFIDENCE = 0.95
-NORMAL = 1.96
-"""Standard errors on either side for that."""
 
 ENERGY = (
     "a statement about the energy of a direction, not about its angle: another direction may have as much "
@@ -40,19 +45,17 @@ def certificate_of(
     if not largest > 0.0:
         notes.append("there are no rows, or all are zero")
     elif is_ordered(answer, algorithm, order):
-        notes.append(
-            f"the rows do not look shuffled (order statistic {fall:.1f}): shuffle them, or order='arbitrary'"
-        )
+        notes.append(f"the rows do not look shuffled (order statistic {fall:.1f}): {REMEDIES}")
     elif answer["sine"] is not None:
         # Components are rounded to the precision of the rows.
         estimate = bound = min(answer["sine"] + float(np.finfo(dtype).eps), 1.0)
         confidence, measured = 1.0, "what was left out of A'A, over the gap (Davis and Kahan)"
     elif answer["rayleigh"] is not None:
-        rayleigh, error = answer["rayleigh"]
+        rayleigh, lower, upper = _quotient(answer["rayleigh"], largest)
         quantity = "|λ - v'A'A v| / λ, v'A'A v by rows that came after v"
         estimate = abs(largest - rayleigh) / largest
-        bound, confidence = estimate + NORMAL * error / largest, CONFIDENCE
-        measured = f"a Rayleigh quotient of {rayleigh:.4g} +- {NORMAL * error:.2g}"
+        bound, confidence = max(largest - lower, upper - largest) / largest, CONFIDENCE
+        measured = f"a Rayleigh quotient of {rayleigh:.4g}, from {lower:.4g} to {upper:.4g}"
         notes.append(ENERGY)
     else:
         notes.append(_why_not(algorithm, answer, gap))
@@ -73,11 +76,11 @@ def is_ordered(answer: dict[str, Any], algorithm: str, order: str) -> bool:
     return fall is not None and fall > ORDERED and order == "random" and algorithm in SUMMARIES
 
 
-def warn_of_order(answer: dict[str, Any], remedies: str) -> None:
+def warn_of_order(answer: dict[str, Any]) -> None:
     """Warn of rows that do not look shuffled."""
     warn(
-        f"rows do not look shuffled: the energy of a direction fell by {answer['fall']:.1f} standard errors; "
-        f"shuffle them, {remedies}",
+        f"rows do not look shuffled: the energy of a direction fell, or that of rows or their mean changed, "
+        f"by {answer['fall']:.1f} standard errors; {REMEDIES}",
         OrderWarning,
     )
 
@@ -88,6 +91,25 @@ def gap_of(values: Any, k: int) -> float:
         return math.inf if len(values) else math.nan
     kept, following = float(values[k - 1]), float(values[k])
     return math.nan if kept == 0.0 else (kept / following if following > 0.0 else math.inf)
+
+
+def _quotient(quotient: tuple[float, float, float, float], largest: float) -> tuple[float, float, float]:
+    """Return the energy of a direction in all rows, and from where to where it may be.
+
+    Sums of squares of which few may be large are no normal numbers; these are limits as for the rate of
+    events of unequal size, one more of which, as large as any row is, may have been missed (Fay and Feuer
+    1997). Rows that the direction is made of have more of it than those that came later, but not more than λ.
+    """
+    heavy, light, most, alike = quotient
+    tail, unit = 0.5 * (1.0 - CONFIDENCE), max(light, most)
+    if not unit > 0.0:
+        return heavy, heavy, max(heavy, largest)
+    share, step = light / unit, most / unit
+    spread = share**2 / alike if alike > 0.0 else 0.0
+    lower = spread / share * float(gammaincinv(alike, tail)) if alike > 0.0 else 0.0
+    scale = (spread + step**2) / (share + step)
+    upper = scale * float(gammainccinv((share + step) / scale, tail))
+    return heavy + light, heavy + unit * lower, max(heavy + unit * upper, largest)
 
 
 def _why_not(algorithm: str, answer: dict[str, Any], gap: float) -> str:
@@ -103,6 +125,8 @@ def _why_not(algorithm: str, answer: dict[str, Any], gap: float) -> str:
             "directions still change from block to block, or too few rows came since they do not: "
             "eigenvalues are what a block had in directions of the one before"
         )
+    if algorithm == "sketch" and answer["lost"] > LOST:
+        return "the mean is so much larger than what rows differ by that rounding took much of that"
     if algorithm == "gram":
         return "the top eigenvalues are the same to rounding"
     return "nothing bounds the error of this algorithm"
@@ -115,8 +139,14 @@ def _details(answer: dict[str, Any], k: int) -> dict[str, Any]:
     if answer["sine"] is not None:
         details["sine"] = {"kind": "deterministic", "value": answer["sine"], "of": "float64"}
     if answer["rayleigh"] is not None:
-        rayleigh, error = answer["rayleigh"]
-        details["rayleigh_quotient"] = {"kind": "statistical", "value": rayleigh, "standard_error": error}
+        value, lower, upper = _quotient(answer["rayleigh"], float(values[0]) if len(values) else 0.0)
+        details["rayleigh_quotient"] = {
+            "kind": "statistical",
+            "value": value,
+            "lower": lower,
+            "upper": upper,
+            "confidence": CONFIDENCE,
+        }
     if answer["fall"] is not None:
         details["order_statistic"] = {"kind": "statistical", "value": answer["fall"]}
     if answer["growth"] is not None:

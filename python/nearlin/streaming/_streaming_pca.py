@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from collections.abc import Iterable
 from typing import Any, Self
 
@@ -17,11 +18,12 @@ from nearlin import _core
 from nearlin._certificate import Certificate
 from nearlin._config import resolve_threads
 from nearlin._estimator import SavedEstimator, in_our_words, named_for_estimators, plain, samples
+from nearlin._sparse import check_indices, is_sparse
 from nearlin._validation import Float, Matrix, as_matrix
-from nearlin.exceptions import InvalidInputError, InvalidTypeError, ShapeError, StateError
+from nearlin.exceptions import InvalidInputError, InvalidTypeError, NonFiniteError, ShapeError, StateError
 
 from ._certificate import certificate_of, gap_of, is_ordered, warn_of_order
-from ._covariance import covariance, precision
+from ._covariance import covariance, log_likelihoods, precision
 from ._stream_of_rows import (
     check_parameters,
     explained,
@@ -50,6 +52,10 @@ STRUCTURE = (
     "random_state",
 )
 """Parameters that make a stream what it is."""
+ROWS = 1024
+"""Rows that are spread out at a time."""
+BEGINNING = threading.Lock()
+"""Of threads that give an estimator its first rows at once, one begins the stream."""
 
 
 class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -60,10 +66,13 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
     Parameters
     ----------
     n_components : int, default=1
-        Eigenvectors that are wanted.
+        Eigenvectors that are wanted. Not None or a share of the variance, as in
+        :class:`sklearn.decomposition.PCA`: the state is made before the rows are known.
+        ``algorithm="gram"`` takes as many as there are features.
     order : {"random", "arbitrary"}, default="random"
         Whether rows come in random order. In random order a constant gap between eigenvalues is enough [1]_;
-        in any order it takes one of about log(d), d the number of features [2]_.
+        in any order it takes one of about log(d), d the number of features [2]_, and costs accuracy. Rows
+        that are sorted are in no random order: ``"frequent_directions"`` and ``"gram"`` do not mind.
     algorithm : {"auto", "block_power", "incremental", "oja", ...}, default="auto"
         How rows are summed up.
 
@@ -78,7 +87,8 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
           same guarantee.
         - ``"sketch"`` [4]_: linear, so that merges are exact and rows can be deleted; wants a gap of about
           the root of d over `sketch_size`. With ``center=True`` the mean is taken off the sums, which costs
-          digits: rows whose mean is a million times their spread lose half of them.
+          twice the digits by which it is larger than the spread: at a factor of 1e5 four are left, at 1e6
+          directions are lost, which the certificate says.
         - ``"gram"``: :math:`X^T X` itself, d x d.
         - ``"oja_fixed"``, ``"oja_decay"``, ``"adaoja"`` [5]_: Oja's rule at one rate, to compare with.
 
@@ -93,6 +103,7 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
         Half of the rows of ``"frequent_directions"``, columns of ``"sketch"``.
     memory : int, optional
         Bytes that the state may take: of (`block_width`, `n_heavy`), (4, 16) and (1, 0) the first that fits.
+        While rows come in there is a copy of it, and some chunks of 32 rows.
     shuffle_buffer : int, default=0
         Rows that are held back: each that arrives takes the place of a random one, which goes on. For streams
         that are nearly shuffled.
@@ -102,6 +113,8 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
         See there; 0 by default.
     center : bool, default=False
         Principal components: of the rows less their mean, in the same pass.
+    whiten : bool, default=False
+        Coordinates of :meth:`transform` have variance one.
     delta : float, default=0.01
         Probability with which ``"oja"`` may take what has grown for what it is not.
     random_state : None, int or numpy.random.RandomState, optional
@@ -115,13 +128,16 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
     components_ : ndarray of shape (n_components, n_features)
         Eigenvectors, the largest entry of each positive; zeros where the rows have no more directions.
     eigenvalues_ : ndarray of shape (n_components,)
-        Of :math:`X^T X`, or of that of the centred rows, as far as the state knows them: those of
-        ``"frequent_directions"`` and ``"sketch"`` are smaller than the true ones.
+        Of :math:`X^T X`, or of that of the centred rows, as far as the state knows them, together at most
+        :math:`\|X\|_F^2`: those of ``"frequent_directions"`` and ``"sketch"`` are smaller than the true ones,
+        as are those of ``"block_power"`` that are hardly above the others. Those of ``"oja"`` are good to a
+        third or so.
     singular_values_ : ndarray of shape (n_components,)
         Their roots.
     explained_variance_ : ndarray of shape (n_components,)
         Eigenvalues over the number of rows, less one if they are centred; with weights, over their sum, less
-        that of their squares over it if rows are centred.
+        that of their squares over it if rows are centred: weights say how much rows are to be trusted. NaN
+        of one centred row.
     explained_variance_ratio_ : ndarray of shape (n_components,)
         Eigenvalues as shares of :math:`\|X\|_F^2`.
     mean_ : ndarray of shape (n_features,)
@@ -137,8 +153,9 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
     n_heavy_rows_ : int
         Rows that are kept as they are.
     order_statistic_ : float
-        By how many standard errors the energy of a direction fell from earlier rows to later ones: above 6,
-        rows do not look shuffled. NaN where it is not known.
+        By how many standard errors the energy of a direction fell from earlier rows to later ones, or the
+        mean squared norm of rows changed by more than a tenth, or means of centred rows moved: above 6, rows
+        do not look shuffled. NaN where it is not known.
     state_bytes_ : int
         Memory that the state takes: in double precision, beside which there are copies in single precision of
         what rows in that are multiplied by.
@@ -209,6 +226,7 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
         learning_rate: float | None = None,
         t0: float | None = None,
         center: bool = False,
+        whiten: bool = False,
         delta: float = 0.01,
         random_state: object = None,
         n_jobs: int | None = None,
@@ -224,6 +242,7 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
         self.learning_rate = learning_rate
         self.t0 = t0
         self.center = center
+        self.whiten = whiten
         self.delta = delta
         self.random_state = random_state
         self.n_jobs = n_jobs
@@ -240,7 +259,8 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
         y : ignored
             For pipelines.
         sample_weight : array_like of shape (n_samples,), optional
-            Weights of the rows, not of blocks of an iterator: each counts as so many.
+            Weights of the rows, not of blocks of an iterator: each counts as so many in :math:`X^T X` and the
+            mean.
 
         Returns
         -------
@@ -268,9 +288,13 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
         else:
             fresh._take(X, sample_weight, reset=True, accept_zero=False)
         _ = fresh._answer  # which warns of rows in order
-        self.__dict__.pop("feature_names_in_", None)
-        self.__dict__.update(fresh.__dict__)
+        self._become(fresh)
         return self
+
+    def _become(self, fresh: Self) -> None:
+        """Take on all that another one was fitted to, at once: an interrupt comes before or after."""
+        kept = {name: value for name, value in self.__dict__.items() if name != "feature_names_in_"}
+        self.__dict__ = kept | fresh.__dict__
 
     def _take_blocks(self, blocks: Any) -> None:
         number = -1
@@ -285,13 +309,35 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
         if number < 0:
             raise InvalidInputError("gives no blocks, expected at least one", argument="X")
 
+    def fit_transform(self, X: object, y: object = None, *, sample_weight: object = None) -> Float:
+        """Fit, and return the coordinates of the rows.
+
+        Parameters
+        ----------
+        X : array_like, sparse matrix or frame of shape (n_samples, n_features)
+            All rows; no iterator, which can be read once only.
+        y : ignored
+            For pipelines.
+        sample_weight : array_like of shape (n_samples,), optional
+            As for :meth:`fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_components)
+            What :meth:`transform` gives.
+        """
+        if is_iterator(X):
+            raise InvalidInputError("is an iterator, expected rows that can be read twice: fit", argument="X")
+        return self.fit(X, sample_weight=sample_weight).transform(X)
+
     def partial_fit(self, X: object, y: object = None, *, sample_weight: object = None) -> Self:
         """Take more rows in; the first ones if there are none.
 
         Parameters
         ----------
         X : array_like, sparse matrix or frame of shape (rows, n_features)
-            Any number of rows. The first block decides what precision results are in.
+            Any number of rows, none too once others came. The first block decides what precision results are
+            in.
         y : ignored
             For pipelines.
         sample_weight : array_like of shape (rows,), optional
@@ -317,12 +363,14 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
             self._check_unchanged()
             self._add(X, sample_weight)
             return
-        try:
-            self._begin(X, sample_weight, accept_zero)
-        except BaseException:
-            for name in ("n_features_in_", "feature_names_in_"):
-                self.__dict__.pop(name, None)
-            raise
+        fresh = type(self)(**self.get_params(deep=False))
+        fresh._begin(X, sample_weight, accept_zero)
+        with BEGINNING:
+            begun = self.__sklearn_is_fitted__()
+            if not begun:
+                self._become(fresh)
+        if begun:  # by another thread, whose rows came first
+            self._add(X, sample_weight)
 
     def _begin(self, X: object, sample_weight: object, accept_zero: bool) -> None:
         matrix = samples(self, X, reset=True)
@@ -330,17 +378,18 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
         state = new_state(self.get_params(deep=False), matrix.shape[1], matrix.dtype)
         with named_for_estimators(getattr(self, "feature_names_in_", None)):
             state.add(matrix, roots=roots, threads=threads_for(matrix, self.n_jobs))
-        self._state, self._dtype = state, np.dtype(matrix.dtype)
         self._asked = {name: getattr(self, name) for name in STRUCTURE}
-        self._warned = False
-        self._changed()
+        self._dtype, self._warned = np.dtype(matrix.dtype), False
+        self._cache: dict[str, Any] = {}
+        self._state = state
 
     def _add(self, X: object, sample_weight: object) -> None:
-        matrix = samples(self, X, reset=False)
+        matrix = samples(self, X, reset=False, ensure_min_samples=0)
+        if matrix.shape[0] == 0:
+            return
         roots = roots_of(sample_weight, matrix)
         with named_for_estimators(getattr(self, "feature_names_in_", None)):
             self._state.add(matrix, roots=roots, threads=threads_for(matrix, self.n_jobs))
-        self._changed()
 
     def _check_unchanged(self) -> None:
         """Refuse what would no longer be the stream that began."""
@@ -354,11 +403,6 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
 
     def _threads(self, matrix: Matrix) -> int:
         return resolve_threads(self.n_jobs, 64.0 * matrix.shape[0] * matrix.shape[1])
-
-    def _changed(self) -> None:
-        """Forget what was read of the state before."""
-        self._cache: dict[str, Any] = {}
-        self.n_features_in_ = self._plan["d"]
 
     def merge(self, other: Self, *, approximate: bool = False, n_jobs: int | None = None) -> Self:
         r"""Take in the rows of another stream with the same parameters.
@@ -412,7 +456,6 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
             approximate=bool(approximate),
             threads=resolve_threads(self.n_jobs if n_jobs is None else n_jobs),
         )
-        self._changed()
         return self
 
     def delete(self, X: object, *, sample_weight: object = None) -> Self:
@@ -434,7 +477,6 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
         self._check_unchanged()
         matrix = samples(self, X, reset=False)
         self._state.delete(matrix, roots=roots_of(sample_weight, matrix), threads=self._threads(matrix))
-        self._changed()
         return self
 
     def refine(self, X: object, *, sample_weight: object = None) -> Self:
@@ -458,7 +500,7 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
         InvalidInputError
             If there are more or fewer rows than were seen.
         """
-        answer = self._answer
+        answer, stamp = self._answer, self._state.stamp
         mean = answer["mean"]
         if is_iterator(X) and sample_weight is not None:
             raise InvalidInputError("is given beside an iterator, expected None", argument="sample_weight")
@@ -477,14 +519,14 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
         # Squares may be out of range where these are not.
         roots, first = found["singular_values"], answer["singular_values"][0]
         shares = answer["shares"][0] * (roots / first) ** 2 if first > 0.0 else answer["shares"][:k]
-        self._cache["answer"] = {
+        refined = {
             **answer,
             "components": found["components"],
             "eigenvalues": np.concatenate([found["eigenvalues"], answer["eigenvalues"][k:]]),
             "singular_values": np.concatenate([roots, answer["singular_values"][k:]]),
             "shares": np.concatenate([shares, answer["shares"][k:]]),
         }
-        self._cache["refined"] = found
+        self._cache = {"stamp": stamp, "answer": refined, "refined": found}
         return self
 
     # ---------------------------------------------------------------- what they say
@@ -492,12 +534,13 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
     @property
     def _answer(self) -> dict[str, Any]:
         check_is_fitted(self)
-        # Another thread that adds rows begins another cache.
-        cache = self._cache
-        if "answer" not in cache:
+        # What was read of a state is forgotten with its next row, also if an interrupt came right after that.
+        cache, stamp = self._cache, self._state.stamp
+        if cache.get("stamp") != stamp:
             if self.n_samples_seen_ == 0:
                 raise InvalidInputError("has seen no rows, expected at least one", argument="X")
-            cache["answer"] = self._state.answer(threads=resolve_threads(self.n_jobs))
+            cache = {"stamp": stamp, "answer": self._state.answer(threads=resolve_threads(self.n_jobs))}
+            self._cache = cache
             self._look_at_order(cache["answer"])
         answer: dict[str, Any] = cache["answer"]
         return answer
@@ -506,8 +549,7 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
         """Warn, once, of rows that do not look shuffled."""
         if is_ordered(answer, self.algorithm_, self._asked["order"]) and not self._warned:
             self._warned = True
-            other = "order='arbitrary'" if self._k == 1 else "algorithm='frequent_directions'"
-            warn_of_order(answer, f"take a shuffle_buffer, or {other}")
+            warn_of_order(answer)
 
     @property
     def _k(self) -> int:
@@ -558,8 +600,11 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
         """Mean variance of what the components leave; zero if they leave nothing."""
         answer = self._answer
         others = min(self.n_samples_seen_, self.n_features_in_) - self._k
-        left = answer["energy"] - float(answer["eigenvalues"][: self._k].sum())
-        return max(left, 0.0) / self._freedom / others if others > 0 else 0.0
+        # The energy may be out of range where shares of it are not.
+        left = max(1.0 - float(answer["shares"][: self._k].sum()), 0.0)
+        if math.isnan(self._freedom):
+            return math.nan
+        return left * answer["energy"] / self._freedom / others if others > 0 and left > 0.0 else 0.0
 
     @property
     def n_components_(self) -> int:
@@ -601,7 +646,7 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
 
     @property
     def order_statistic_(self) -> float:
-        """By how many standard errors the energy of a direction fell."""
+        """By how many standard errors the energy of a direction fell, or that of rows changed."""
         fall = self._answer["fall"]
         return math.nan if fall is None else float(fall)
 
@@ -655,6 +700,7 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
         500 rows of 5 numbers, summed up in 0.00148 MB
         algorithm: gram (A'A itself is small, and no slower to make than a summary)
         """
+        check_is_fitted(self)
         algorithm = self._asked["algorithm"]
         return explained(self._plan, algorithm, self.n_samples_seen_, self._answer["light"])
 
@@ -669,15 +715,36 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
         Returns
         -------
         ndarray of shape (n_samples, n_components)
-            Their coordinates, less those of the mean if rows are centred.
+            Their coordinates, less those of the mean if rows are centred; with ``whiten=True`` over the roots
+            of ``explained_variance_``, and zero where there is none.
         """
         check_is_fitted(self)
-        matrix = samples(self, X, reset=False, finite=True)
+        matrix = self._to_multiply(X)
         components = self.components_.astype(matrix.dtype, copy=False)
         projected = np.asarray(matrix @ components.T)
         if self._asked["center"]:
             projected -= self.mean_.astype(matrix.dtype, copy=False) @ components.T
+        if self.whiten:
+            scale = self._scale.astype(matrix.dtype)
+            projected = np.divide(projected, scale, out=np.zeros_like(projected), where=scale > 0.0)
         return projected
+
+    def _to_multiply(self, X: object) -> Matrix:
+        """Return rows that SciPy may multiply, which looks at nothing."""
+        matrix = samples(self, X, reset=False, finite=True)
+        if is_sparse(matrix):
+            check_indices(matrix, "X")
+            if not np.isfinite(matrix.data).all():
+                raise NonFiniteError(
+                    "has NaN or infinity among its entries, expected finite numbers", argument="X"
+                )
+        return matrix
+
+    @property
+    def _scale(self) -> npt.NDArray[np.float64]:
+        """Standard deviations of coordinates."""
+        scale: npt.NDArray[np.float64] = self._answer["singular_values"][: self._k] / math.sqrt(self._freedom)
+        return scale
 
     def inverse_transform(self, X: object) -> Float:
         """Return the rows that have these coordinates.
@@ -690,12 +757,13 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
         Returns
         -------
         ndarray of shape (n_samples, n_features)
-            Combinations of the components, and the mean if rows are centred.
+            Combinations of the components, and the mean if rows are centred. Coordinates are taken as
+            :meth:`transform` gives them, whitened or not.
         """
         check_is_fitted(self)
         with in_our_words("X"):
             coordinates = as_matrix(X, "X", accept_sparse=False, allow_empty=True)
-        components = self.components_
+        components = self.components_ * self._scale[:, None] if self.whiten else self.components_
         if coordinates.shape[1] != len(components):
             raise ShapeError(
                 f"has {coordinates.shape[1]} columns, expected n_components = {len(components)}", argument="X"
@@ -754,6 +822,63 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
         """
         return self._rounded(precision(*self._principal))
 
+    def score_samples(self, X: object) -> Float:
+        """Return the log-likelihood of each row (probabilistic PCA).
+
+        Parameters
+        ----------
+        X : array_like, sparse matrix or frame of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Log densities of a normal distribution with the covariance of :meth:`get_covariance`, about
+            ``mean_``; float64, in :math:`O(k)` operations an entry.
+
+        Raises
+        ------
+        InvalidInputError
+            If the components leave no noise.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nearlin
+        >>> rows = np.random.default_rng(0).standard_normal((1000, 4))
+        >>> pca = nearlin.StreamingPCA(center=True, random_state=0).fit(rows)
+        >>> bool(pca.score(rows) > pca.score(rows + 1.0))
+        True
+        """
+        check_is_fitted(self)
+        matrix = self._to_multiply(X)
+        mean = self._answer["mean"]
+        likelihoods = np.empty(matrix.shape[0])
+        for first in range(0, len(likelihoods), ROWS):
+            block: Any = matrix[first : first + ROWS]
+            rows = np.array(block.toarray() if is_sparse(block) else block, dtype=np.float64)
+            if mean is not None:
+                rows -= mean
+            likelihoods[first : first + ROWS] = log_likelihoods(rows, *self._principal)
+        return likelihoods
+
+    def score(self, X: object, y: object = None) -> float:
+        """Return the mean of :meth:`score_samples`.
+
+        Parameters
+        ----------
+        X : array_like, sparse matrix or frame of shape (n_samples, n_features)
+            Rows.
+        y : ignored
+            For pipelines.
+
+        Returns
+        -------
+        float
+            Mean log-likelihood.
+        """
+        return float(np.mean(self.score_samples(X)))
+
     @property
     def _principal(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float]:
         """Components, their variances, and the mean variance of all others."""
@@ -794,7 +919,8 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
         self._dtype = np.dtype({"float32": np.float32, "float64": np.float64}[words["dtype"]])
         if words["names"] is not None:
             self.feature_names_in_ = np.array(words["names"], dtype=object)
-        self._changed()
+        self._cache = {}
+        self.n_features_in_ = self._plan["d"]
 
     @classmethod
     def _restored(cls, data: bytes, parameters: dict[str, Any] | None = None) -> Self:

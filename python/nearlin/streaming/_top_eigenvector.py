@@ -177,7 +177,7 @@ def top_eigenvector(
     for number, block in enumerate(blocks):
         block, roots, total = (block, None, 0) if is_iterator(rows) else block
         with in_block(number if is_iterator(rows) else None, "rows"):
-            matrix = as_matrix(block, "rows", allow_empty=True)
+            matrix = as_matrix(_widened(block), "rows", allow_empty=True)
             if state is None:
                 dtype = np.dtype(matrix.dtype)
                 state = new_state(parameters, matrix.shape[1], dtype)
@@ -201,7 +201,7 @@ def top_eigenvector(
         told(state.seen, state.seen, {})
     answer, plan = state.answer(threads=resolve_threads(n_jobs)), state.plan
     if is_ordered(answer, plan["algorithm"], order):
-        warn_of_order(answer, "or take order='arbitrary'")
+        warn_of_order(answer)
     return TopEigenvectorResult(
         vector=answer["components"][0].astype(dtype),
         value=float(answer["eigenvalues"][0]),
@@ -214,9 +214,14 @@ def top_eigenvector(
     )
 
 
+def _widened(rows: Any) -> Any:
+    """Return rows of half precision in double precision, as estimators take them."""
+    return rows.astype(np.float64) if getattr(rows, "dtype", None) == np.float16 else rows
+
+
 def _pieces(rows: object, sample_weight: object) -> Any:
     """Cut a matrix into blocks of rows, with the roots of their weights."""
-    matrix = as_matrix(rows, "rows", allow_empty=True)
+    matrix = as_matrix(_widened(rows), "rows", allow_empty=True)
     if is_sparse(matrix):
         check_indices(matrix, "rows")
     roots = roots_of(sample_weight, matrix)

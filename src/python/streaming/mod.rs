@@ -7,7 +7,7 @@ use crate::parallel::{Context, Kept};
 use crate::python::convert::{AnyInput, Vector, either_precision, named};
 use crate::python::enter::{enter, enter_and_commit, snapshot};
 use crate::python::sketch::new_bytes;
-use crate::streaming::{Algorithm, Answer, Order, Params, Refinement, Stream};
+use crate::streaming::{Algorithm, Answer, Order, Params, Quotient, Refinement, Stream};
 use numpy::{IntoPyArray, PyArray2, PyArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -129,6 +129,12 @@ impl StreamingPCAState {
     #[getter]
     fn seen(&self, py: Python<'_>) -> PyResult<u64> {
         Ok(snapshot(py, &self.kept)?.seen())
+    }
+
+    /// Grows with every row that comes or goes.
+    #[getter]
+    fn stamp(&self, py: Python<'_>) -> PyResult<(u64, u64)> {
+        Ok(snapshot(py, &self.kept)?.stamp())
     }
 
     /// What is done, and the bytes that it takes.
@@ -272,9 +278,11 @@ fn to_dict(py: Python<'_>, answer: Answer, d: usize) -> PyResult<Bound<'_, PyDic
     dict.set_item("n_heavy", answer.n_heavy)?;
     dict.set_item("exact", answer.exact)?;
     dict.set_item("fall", answer.fall)?;
-    dict.set_item("rayleigh", answer.rayleigh)?;
+    let quotient = |of: Quotient| [of.heavy, of.light, of.most, of.alike];
+    dict.set_item("rayleigh", answer.rayleigh.map(quotient))?;
     dict.set_item("sine", answer.sine)?;
     dict.set_item("growth", answer.growth.map(|grown| (grown.growth, grown.rate, grown.enough)))?;
+    dict.set_item("lost", answer.lost)?;
     dict.set_item("merged", answer.merged)?;
     dict.set_item("unit", answer.unit)?;
     dict.set_item("light", answer.light)?;

@@ -7,7 +7,7 @@ use crate::parallel::Context;
 use crate::simd::{axpy, norm_sq};
 use crate::streaming::answers::stack::stacked;
 use crate::streaming::rows::chunk::CHUNK;
-use crate::streaming::rows::order::Rates;
+use crate::streaming::rows::order::Quotient;
 use crate::streaming::small::numbers::Numbers;
 use crate::streaming::stream::Stream;
 use crate::streaming::summaries::ladder::Grown;
@@ -35,14 +35,16 @@ pub struct Answer {
     pub n_heavy: usize,
     /// Whether nothing was left out.
     pub exact: bool,
-    /// How far the rate of the first direction fell, in standard errors.
+    /// How far the rate of the first direction fell, or that of all rows changed, in standard errors.
     pub fall: Option<f64>,
-    /// v'A'A v of a direction, by the light rows that it was not made of and all heavy ones, and its standard error.
-    pub rayleigh: Option<[f64; 2]>,
+    /// v'A'A v of a direction.
+    pub rayleigh: Option<Quotient>,
     /// What the sine of the angle to the subspace of the components cannot exceed.
     pub sine: Option<f64>,
     /// How far the vector of a rung has grown.
     pub growth: Option<Grown>,
+    /// What rounding may have taken of the energy, where that is the difference of two sums.
+    pub lost: f64,
     /// How many streams became this one, less one.
     pub merged: u64,
     /// Rows were summed up divided by two to this power.
@@ -54,39 +56,43 @@ pub struct Answer {
 impl Stream {
     /// What the rows so far say; the stream goes on as if nobody had looked.
     pub fn answer(&self, context: &Context) -> Result<Answer> {
-        let (mut last, ahead) = (self.copy()?, self.summary.ahead()?);
-        let few = last.finish(context)?;
+        let mut last = self.copy()?;
+        let (few, ahead) = last.finish(context)?;
         let (d, k) = (last.plan.d, last.params.k);
-        let (mut rows, roots, light) = match &few {
+        let (mut rows, roots, mut light) = match &few {
             Some(all) => (all.rows.copy()?, copied(&all.roots, ROOTS)?, Numbers::zeros(0)?),
-            None => {
-                (last.heavy.copy_of_rows()?, last.heavy.roots()?, last.summary.factor(last.total.as_ref())?)
-            }
+            None => (
+                last.heavy.copy_of_rows()?,
+                last.heavy.roots()?,
+                last.summary.factor(context, last.total.as_ref())?,
+            ),
         };
         let mean = last.centre(&mut rows, &roots)?;
+        let energy = mean.as_ref().map_or(last.energy, |mean| mean.energy);
+        within(&mut light, energy - norm_sq(&rows));
         let pairs = stacked(context, &light, &rows, d, k)?;
         let mut answer = Answer {
             components: pairs.components,
             eigenvalues: pairs.values,
-            energy: last.energy,
+            energy,
             singular_values: Vec::new(),
             shares: Vec::new(),
             weights: last.weights,
             mean: None,
             n_heavy: roots.len(),
             exact: few.is_some(),
-            fall: last.summary.rates().and_then(Rates::fall),
+            fall: if few.is_some() { None } else { last.disorder() },
             rayleigh: None,
             sine: None,
             growth: None,
+            lost: 0.0,
             merged: last.n_merged,
             unit: last.unit.unwrap_or(0),
             light: if few.is_some() { "rows" } else { last.summary.light() },
         };
-        if let Some(Mean { numbers, energy }) = mean {
-            answer.energy = energy;
-            answer.mean = Some(numbers);
-        }
+        answer.mean = mean.map(|mean| mean.numbers);
+        answer.lost = last.energy / answer.energy * f64::EPSILON;
+        answer.cap(k);
         if few.is_none() {
             answer.growth = last.summary.grown();
             answer.rayleigh = ahead.map(|ahead| ahead.of_all_rows(&rows, d));
@@ -134,6 +140,16 @@ struct Mean {
     energy: f64,
 }
 
+/// Light rows have no more than this energy, which is known however well their summary does.
+fn within(light: &mut Numbers, energy: f64) {
+    /// What rounding may have added.
+    const MORE: f64 = 1.0 + 1e-9;
+    let has = norm_sq(light);
+    if has > energy.max(0.0) * MORE {
+        light.scale((energy.max(0.0) / has).sqrt());
+    }
+}
+
 /// Roundings beside those of sums of chunks and of eigenvectors.
 const OTHERS: f64 = 128.0;
 
@@ -144,6 +160,15 @@ impl Answer {
         let next = self.eigenvalues.get(k).copied().unwrap_or(0.0);
         let gap = self.eigenvalues.get(k.checked_sub(1)?)? - next - 0.5 * slack;
         (gap > 0.0).then(|| 0.5 * slack / gap).filter(|sine| *sine < 1.0)
+    }
+
+    /// Eigenvalues of the components are not more than all energy, to the last digit.
+    fn cap(&mut self, k: usize) {
+        let sum: f64 = self.eigenvalues.iter().take(k).sum();
+        if sum > self.energy {
+            let factor = self.energy / sum * (1.0 - 8.0 * f64::EPSILON);
+            self.eigenvalues.iter_mut().for_each(|value| *value *= factor);
+        }
     }
 
     /// From rows divided by two to that power to rows as they were.
@@ -157,7 +182,9 @@ impl Answer {
         let square = |number: &mut f64| *number = times_power_of_two(*number, 2 * unit);
         self.eigenvalues.iter_mut().for_each(square);
         square(&mut self.energy);
-        self.rayleigh.iter_mut().flatten().for_each(square);
+        if let Some(Quotient { heavy, light, most, .. }) = &mut self.rayleigh {
+            [heavy, light, most].into_iter().for_each(square);
+        }
         if let Some(Grown { rate, .. }) = &mut self.growth {
             *rate = times_power_of_two(*rate, -2 * unit);
         }

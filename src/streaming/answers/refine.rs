@@ -104,7 +104,7 @@ impl Refinement {
         let core = Mat::from_fn(k, k, |i, j| 0.5 * (core[i * k + j] + core[j * k + i]))?;
         let mut residual = Numbers::zeros(d)?;
         residual.copy_from_slice(&self.z[..d]);
-        self.v.chunks_exact(d).enumerate().for_each(|(j, row)| axpy(-core[(j, 0)], row, &mut residual));
+        axpy(-core[(0, 0)], &self.v[..d], &mut residual);
         let (residual, rayleigh) = (crate::linalg::norm(&residual), core[(0, 0)]);
         let relative = residual / rayleigh;
         let [residual, rayleigh] = [residual, rayleigh].map(|x| times_power_of_two(x, 2 * self.unit));

@@ -9,7 +9,9 @@ use crate::linalg::{norm, orthonormal};
 use crate::matrix::{Dense, Mat};
 use crate::memory::{filled, zeros};
 use crate::parallel::Context;
-use crate::streaming::small::combinations::{combine, inner, leading_pairs_of_rows, sign_of, stacked_gram};
+use crate::streaming::small::combinations::{
+    combine, gram_of, inner, leading_pairs_of_rows, sign_of, stacked_gram,
+};
 use crate::streaming::small::numbers::Numbers;
 
 /// What memory is for.
@@ -29,12 +31,12 @@ pub struct Pairs {
 pub fn stacked(context: &Context, light: &[f64], heavy: &[f64], d: usize, k: usize) -> Result<Pairs> {
     let [r, h] = [light.len(), heavy.len()].map(|len| len.checked_div(d).unwrap_or(0));
     let (n, k) = (r + h, k.min(d));
-    let (ll, hh) = (inner(light, light, d)?, inner(heavy, heavy, d)?);
+    let (ll, hh) = (gram_of(context, light, d)?, gram_of(context, heavy, d)?);
     let mut gram = stacked_gram(&ll, &inner(light, heavy, d)?, &hh, (r, h))?;
     let wanted = (k + 1).min(n);
     let mut signs = filled(1.0, n, SMALL)?;
     (0..h).for_each(|i| signs[r + i] = sign_of(&heavy[i * d..][..d]));
-    let (mut values, vectors) = leading_pairs_of_rows(&mut gram, n, wanted, &signs)?;
+    let (mut values, vectors) = leading_pairs_of_rows(context, &mut gram, n, wanted, &signs)?;
     let least = ROUNDING * n as f64 * values.first().copied().unwrap_or(0.0);
     values.iter_mut().for_each(|value| *value = if *value > least { *value } else { 0.0 });
     let found = values.iter().take(k).filter(|value| **value > 0.0).count();

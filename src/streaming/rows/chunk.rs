@@ -5,10 +5,10 @@ use crate::matrix::Real;
 use crate::memory::resize;
 use crate::simd::{
     Stored, add_rows, add_stored, norm_sq, row_gram, row_products, stored_gram, stored_norm_sq,
-    stored_products, widen,
+    stored_products, sums_of_rows, widen,
 };
 use crate::streaming::small::numbers::Directions;
-use std::ops::{Deref, Range};
+use std::ops::Deref;
 
 /// Rows that are taken together; the first of them has a number that this divides.
 pub const CHUNK: usize = 32;
@@ -16,6 +16,8 @@ pub const CHUNK: usize = 32;
 const MOST: usize = CHUNK + 1;
 /// What memory is for.
 const ROOM: &str = "room for the rows of a chunk";
+/// The number of rows that another stream had: they count as later than all that came in this one.
+pub const LATER: u64 = u64::MAX / 2;
 
 /// At most as many things as a chunk has rows.
 #[derive(Clone, Copy)]
@@ -59,12 +61,14 @@ pub struct Chunk<'c, T> {
     pub lines: Lines<'c, T>,
     /// Numbers of a row.
     pub d: usize,
-    /// How many numbers after each row is one of the next chunk; zero if that is not known.
-    pub ahead: usize,
     /// Their squared norms, none of which is zero.
     pub norms: &'c [f64],
     /// Roots of their weights, which the rows already hold.
     pub roots: &'c [f64],
+    /// How many rows came before the first of those that came together.
+    pub first: u64,
+    /// How many rows came before each, if they did not come one after the other.
+    pub numbers: &'c [u64],
 }
 
 /// The precisions of rows.
@@ -137,19 +141,29 @@ impl<T: Real> Room<T> {
 }
 
 impl<'c, T: Precision> Chunk<'c, T> {
-    /// Rows that lie one after the other.
-    pub fn dense(rows: &'c [T], d: usize, norms: &'c [f64], roots: &'c [f64]) -> Self {
-        let row = |i: usize| &rows[i * d..][..d];
-        Self { lines: Lines::Dense(Few::of((0..norms.len()).map(row))), d, ahead: 0, norms, roots }
+    /// Rows of which no other has come before.
+    pub fn of(lines: Lines<'c, T>, d: usize, norms: &'c [f64], roots: &'c [f64]) -> Self {
+        Self { lines, d, norms, roots, first: 0, numbers: &[] }
     }
 
-    /// Some of the columns of rows that are there with all their numbers.
-    pub fn columns(&self, range: Range<usize>) -> Result<Self> {
-        let Lines::Dense(rows) = &self.lines else {
-            return Err(Error::Internal("columns of entries".into()));
-        };
-        let lines = Lines::Dense(Few::of(rows.iter().map(|row| &row[range.clone()])));
-        Ok(Self { lines, d: range.len(), ahead: 0, ..*self })
+    /// The same that lie one after the other.
+    pub fn dense(rows: &'c [T], d: usize, norms: &'c [f64], roots: &'c [f64]) -> Self {
+        let row = |i: usize| &rows[i * d..][..d];
+        Self::of(Lines::Dense(Few::of((0..norms.len()).map(row))), d, norms, roots)
+    }
+
+    /// The same rows in another way.
+    fn written<'r, U>(&self, lines: Lines<'r, U>) -> Chunk<'r, U>
+    where
+        'c: 'r,
+    {
+        let Chunk { d, norms, roots, first, numbers, .. } = *self;
+        Chunk { lines, d, norms, roots, first, numbers }
+    }
+
+    /// How many rows came before that one.
+    pub fn number(&self, i: usize) -> u64 {
+        self.numbers.get(i).copied().unwrap_or(self.first + i as u64)
     }
 
     /// Number of rows.
@@ -178,12 +192,22 @@ impl<'c, T: Precision> Chunk<'c, T> {
     pub fn add_to(&self, sums: &mut [f64], c: &[f64], room: &mut Room<T>) -> Result<()> {
         room.factors(c)?;
         match &self.lines {
-            Lines::Dense(rows) => add_rows(rows, self.ahead, &room.factors, sums),
+            Lines::Dense(rows) => add_rows(rows, &room.factors, sums),
             Lines::Stored(rows) => {
                 room.zeros(sums.len())?;
                 add_stored(rows, &room.factors, &mut room.chains, sums);
             }
         }
+        Ok(())
+    }
+
+    /// What [`Chunk::add_to`] would add, of rows that are there with all their numbers.
+    pub fn sums(&self, sums: &mut [T], c: &[f64], room: &mut Room<T>) -> Result<()> {
+        let Lines::Dense(rows) = &self.lines else {
+            return Err(Error::Internal("sums of entries by themselves".into()));
+        };
+        room.factors(c)?;
+        sums_of_rows(rows, &room.factors, sums);
         Ok(())
     }
 
@@ -227,7 +251,6 @@ impl<'c, T: Precision> Chunk<'c, T> {
     where
         'c: 'r,
     {
-        let Chunk { d, ahead, norms, roots, .. } = *self;
         if T::as_f64(&[]).is_some() {
             let lines = match &self.lines {
                 Lines::Dense(rows) => {
@@ -238,11 +261,11 @@ impl<'c, T: Precision> Chunk<'c, T> {
                     values: T::as_f64(row.values).unwrap_or_default(),
                 }))),
             };
-            return Ok(Chunk { lines, d, ahead, norms, roots });
+            return Ok(self.written(lines));
         }
         resize(buffer, self.len() * self.d, 0.0, ROOM)?;
         (0..self.len()).for_each(|i| self.write_row(i, &mut buffer[i * self.d..][..self.d]));
-        Ok(Chunk::dense(buffer, self.d, self.norms, self.roots))
+        Ok(self.written(Chunk::dense(buffer, self.d, self.norms, self.roots).lines))
     }
 
     /// The same rows in single precision, rounded if they are not.
@@ -250,7 +273,7 @@ impl<'c, T: Precision> Chunk<'c, T> {
     where
         'c: 'r,
     {
-        let Chunk { d, ahead, norms, roots, .. } = *self;
+        let d = self.d;
         let lines = match &self.lines {
             Lines::Dense(rows) if T::as_f32(&[]).is_some() => {
                 Lines::Dense(Few::of(rows.iter().map(|row| T::as_f32(row).unwrap_or_default())))
@@ -264,11 +287,11 @@ impl<'c, T: Precision> Chunk<'c, T> {
             Lines::Dense(rows) => {
                 resize(buffer, self.len() * d, 0.0, ROOM)?;
                 rows.iter().zip(buffer.chunks_exact_mut(d.max(1))).for_each(|(row, to)| round(row, to));
-                return Ok(Chunk::dense(buffer, d, norms, roots));
+                return Ok(self.written(Chunk::dense(buffer, d, self.norms, self.roots).lines));
             }
             Lines::Stored(_) => return Err(Error::Internal("entries in another precision".into())),
         };
-        Ok(Chunk { lines, d, ahead, norms, roots })
+        Ok(self.written(lines))
     }
 }
 

@@ -40,6 +40,7 @@ pub struct Sifted<T> {
     places: Vec<Place>,
     norms: Vec<f64>,
     roots: Vec<f64>,
+    numbers: Vec<u64>,
     /// Rows that were driven out, and the columns of their numbers if only those other than zero are there.
     values: Vec<T>,
     columns: Vec<u32>,
@@ -101,12 +102,12 @@ impl Heavy {
         self.kept.iter_mut().for_each(|kept| kept.norm_sq *= factor * factor);
     }
 
-    /// Takes the rows of a chunk, of which the first is number `first`, and gives those that go on: the same chunk if none
-    /// was taken.
+    /// Takes the rows of a chunk, and gives those that go on: the same chunk if none was taken. Rows of zeros do only if
+    /// they are to be centred.
     pub fn sift<'c, T: Precision>(
         &mut self,
         chunk: Chunk<'c, T>,
-        first: u64,
+        zeros: bool,
         sifted: &'c mut Sifted<T>,
     ) -> Result<Chunk<'c, T>> {
         let mut least = self.least();
@@ -117,18 +118,18 @@ impl Heavy {
         }
         sifted.clear();
         for (i, (&norm_sq, &root)) in chunk.norms.iter().zip(chunk.roots).enumerate() {
-            if norm_sq == 0.0 {
+            let kept = Kept { norm_sq, root, number: chunk.number(i) };
+            if norm_sq == 0.0 && !zeros {
                 continue;
             }
-            if stays(norm_sq, self.below(least)) {
-                sifted.push(Place::Came(i), norm_sq, root)?;
+            if norm_sq == 0.0 || stays(norm_sq, self.below(least)) {
+                sifted.push(Place::Came(i), kept)?;
                 continue;
             }
-            let kept = Kept { norm_sq, root, number: first + i as u64 };
             let at = match least {
                 Some(at) if self.kept.len() == self.most => {
-                    let Kept { norm_sq, root, .. } = std::mem::replace(&mut self.kept[at], kept);
-                    sifted.push(Place::Left(sifted.ends.len()), norm_sq, root)?;
+                    let left = std::mem::replace(&mut self.kept[at], kept);
+                    sifted.push(Place::Left(sifted.ends.len()), left)?;
                     sifted
                         .copy(&self.rows[at * self.d..][..self.d], matches!(chunk.lines, Lines::Stored(_)))?;
                     at
@@ -164,15 +165,17 @@ impl<T: Precision> Sifted<T> {
         self.places.clear();
         self.norms.clear();
         self.roots.clear();
+        self.numbers.clear();
         self.values.clear();
         self.columns.clear();
         self.ends.clear();
     }
 
-    fn push(&mut self, place: Place, norm_sq: f64, root: f64) -> Result<()> {
+    fn push(&mut self, place: Place, Kept { norm_sq, root, number }: Kept) -> Result<()> {
         push(&mut self.places, place, NORMS)?;
         push(&mut self.norms, norm_sq, NORMS)?;
-        push(&mut self.roots, root, NORMS)
+        push(&mut self.roots, root, NORMS)?;
+        push(&mut self.numbers, number, NORMS)
     }
 
     /// Keeps a row that is driven out, all of it or its entries.
@@ -210,6 +213,6 @@ impl<T: Precision> Sifted<T> {
                 Place::Left(e) => Stored { columns: &self.columns[left(e)], values: &self.values[left(e)] },
             }))),
         };
-        Chunk { lines, norms: &self.norms, roots: &self.roots, ..*came }
+        Chunk { lines, norms: &self.norms, roots: &self.roots, numbers: &self.numbers, ..*came }
     }
 }

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::memory::reset;
 use crate::simd::{axpy, norm_sq};
 use crate::streaming::rows::chunk::Chunk;
+use crate::streaming::rows::order::Rate;
 use crate::streaming::small::numbers::Numbers;
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +17,13 @@ use serde::{Deserialize, Serialize};
 pub struct Total {
     pub sum: Numbers,
     pub weight: f64,
+    /// Squared norms of the rows that stand for how far means of chunks are from those before, and what they would be on
+    /// average in random order: those of rows. None once another stream has joined.
+    between: Option<[Rate; 2]>,
 }
+
+/// Rows of a chunk whose mean says anything.
+const ENOUGH: usize = 16;
 
 /// The root of a b / (a + b).
 pub fn root_of_harmonic(a: f64, b: f64) -> f64 {
@@ -34,17 +41,36 @@ pub struct Centred {
 impl Total {
     /// Of no rows.
     pub fn new(d: usize) -> Result<Self> {
-        Ok(Self { sum: Numbers::zeros(d)?, weight: 0.0 })
+        Ok(Self { sum: Numbers::zeros(d)?, weight: 0.0, between: Some([Rate::default(); 2]) })
     }
 
     /// An independent copy, as an error-returning `clone`.
     pub fn copy(&self) -> Result<Self> {
-        Ok(Self { sum: self.sum.copy()?, weight: self.weight })
+        Ok(Self { sum: self.sum.copy()?, ..*self })
     }
 
     /// True of what a stream of `d` columns may have.
     pub fn fits(&self, d: usize) -> bool {
-        self.sum.len() == d && self.weight >= 0.0 && self.weight.is_finite()
+        self.sum.len() == d
+            && self.weight >= 0.0
+            && self.weight.is_finite()
+            && self.between.iter().flatten().all(Rate::fits)
+    }
+
+    /// In another unit: rows times `factor`, a power of two.
+    pub fn scale(&mut self, factor: f64) {
+        self.sum.scale(factor);
+        self.between.iter_mut().flatten().for_each(|rate| rate.scale(factor));
+    }
+
+    /// By how many standard errors means move more than those of rows in random order.
+    pub fn moves(&self) -> Option<f64> {
+        self.between.and_then(|[means, rows]| means.above(&rows))
+    }
+
+    /// Another stream has joined, of rows that may be elsewhere.
+    pub fn forget_order(&mut self) {
+        self.between = None;
     }
 
     /// Takes in a row that holds the root of its weight.
@@ -80,7 +106,7 @@ impl Total {
 
     /// The rows of a chunk less their mean, and the one that stands for how far that is from the mean of the rows before,
     /// which these join.
-    pub fn centre<'c>(&mut self, chunk: &Chunk<'_, f64>, centred: &'c mut Centred) -> Result<Chunk<'c, f64>> {
+    pub fn centre<'c>(&mut self, chunk: &Chunk<'c, f64>, centred: &'c mut Centred) -> Result<Chunk<'c, f64>> {
         let (m, d) = (chunk.len(), self.sum.len());
         let mut here = Self::new(d)?;
         let Centred { rows, norms, roots } = centred;
@@ -105,10 +131,15 @@ impl Total {
                 *number = root * (self.sum[k] / self.weight - mean[k]);
             }
             norms[m] = norm_sq(row);
+            if let Some([of_means, of_rows]) = self.between.as_mut().filter(|_| m >= ENOUGH) {
+                let weighted = |i: usize| roots[i] * roots[i] * norms[i];
+                of_means.add(norms[m]);
+                of_rows.add((0..m).map(weighted).sum::<f64>() / here.weight);
+            }
         }
         axpy(1.0, &here.sum, &mut self.sum);
         self.weight += here.weight;
-        Ok(Chunk::dense(rows, d, norms, roots))
+        Ok(Chunk { first: chunk.first, numbers: chunk.numbers, ..Chunk::dense(rows, d, norms, roots) })
     }
 }
 

@@ -1,7 +1,7 @@
 //! A few rows of d numbers, one after the other, and the few things that are done with them.
 
 use crate::error::Result;
-use crate::linalg::{Scratch, cholesky_qr2, invert_upper, leading_eigh_into, leading_eigh_scratch};
+use crate::linalg::{Scratch, apart, cholesky_qr2, invert_upper, leading_eigh_into, leading_eigh_scratch};
 use crate::matrix::{Dense, DenseMut, Mat};
 use crate::memory::{collected, zeros};
 use crate::parallel::Context;
@@ -16,6 +16,26 @@ pub fn inner(left: &[f64], right: &[f64], d: usize) -> Result<Vec<f64>> {
     let rows = collected(left.chunks_exact(d.max(1)), SMALL)?;
     let mut out = zeros(rows.len() * right.len().checked_div(d).unwrap_or(0), SMALL)?;
     row_products(&rows, right, &mut out);
+    Ok(out)
+}
+
+/// A A', of rows of `d` numbers, row after row; an interrupt is heard in the midst.
+pub fn gram_of(context: &Context, rows: &[f64], d: usize) -> Result<Vec<f64>> {
+    /// Rows at a time.
+    const TOGETHER: usize = 64;
+    let lines = collected(rows.chunks_exact(d.max(1)), SMALL)?;
+    let n = lines.len();
+    let (mut part, mut out) = (zeros(TOGETHER.min(n) * n, SMALL)?, zeros(n * n, SMALL)?);
+    for first in (0..n).step_by(TOGETHER) {
+        context.tick()?;
+        let last = n.min(first + TOGETHER);
+        let part = &mut part[..(last - first) * last];
+        row_products(&lines[first..last], &rows[..last * d], part);
+        for (i, row) in (first..last).zip(part.chunks_exact(last)) {
+            out[i * n..][..last].copy_from_slice(row);
+            (0..i).for_each(|j| out[j * n + i] = row[j]);
+        }
+    }
     Ok(out)
 }
 
@@ -47,7 +67,28 @@ pub fn combine_in_place(c: &[f64], rows: &mut [f64], d: usize) -> Result<()> {
 /// The `count` largest eigenvalues of a symmetric matrix of order n, descending, and their eigenvectors, n x count, row
 /// after row.
 pub fn leading_pairs(symmetric: &[f64], n: usize, count: usize) -> Result<(Vec<f64>, Vec<f64>)> {
-    let mut a = Mat::from_fn(n, n, |i, j| 0.5 * (symmetric[i * n + j] + symmetric[j * n + i]))?;
+    leading_of(halved(symmetric, n)?, count)
+}
+
+/// The same, on a thread of its own if that takes long.
+pub fn leading_pairs_apart(
+    context: &Context,
+    symmetric: &[f64],
+    n: usize,
+    count: usize,
+) -> Result<(Vec<f64>, Vec<f64>)> {
+    let halved = halved(symmetric, n)?;
+    apart(context, 10.0 * (n as f64).powi(3), move || leading_of(halved, count))
+}
+
+/// The mean of a matrix and its transpose.
+fn halved(symmetric: &[f64], n: usize) -> Result<Mat<f64>> {
+    // Zeros have no sign: it would turn reflections.
+    Mat::from_fn(n, n, |i, j| 0.5 * (symmetric[i * n + j] + symmetric[j * n + i]) + 0.0)
+}
+
+fn leading_of(mut a: Mat<f64>, count: usize) -> Result<(Vec<f64>, Vec<f64>)> {
+    let n = a.nrows();
     let (mut values, mut vectors) = (zeros(count, SMALL)?, Mat::zeros(n, count)?);
     let mut scratch = Scratch::new(leading_eigh_scratch(n, count))?;
     leading_eigh_into(a.as_mut(), &mut values, vectors.as_mut(), &mut scratch)?;
@@ -58,13 +99,14 @@ pub fn leading_pairs(symmetric: &[f64], n: usize, count: usize) -> Result<(Vec<f
 
 /// The same of products of rows whose signs say nothing: to the bit what it is for rows whose first entry is positive.
 pub fn leading_pairs_of_rows(
+    context: &Context,
     gram: &mut [f64],
     n: usize,
     count: usize,
     signs: &[f64],
 ) -> Result<(Vec<f64>, Vec<f64>)> {
     (0..n * n).for_each(|at| gram[at] *= signs[at / n] * signs[at % n]);
-    let (values, mut vectors) = leading_pairs(gram, n, count)?;
+    let (values, mut vectors) = leading_pairs_apart(context, gram, n, count)?;
     (0..n * count).for_each(|at| vectors[at] *= signs[at / count]);
     Ok((values, vectors))
 }

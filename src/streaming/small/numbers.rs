@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::matrix::{Buffer, Real};
 use crate::parallel::Context;
 use crate::simd::widen;
-use crate::state::{Floats, Stored};
+use crate::state::{Floats, Stored, carried};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::ops::{Deref, DerefMut, Range};
@@ -61,7 +61,7 @@ impl<T: Real + Stored> Serialize for Numbers<T> {
 impl<'de, T: Real + Stored> Deserialize<'de> for Numbers<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         let saved = Floats::<T>::deserialize(deserializer)?;
-        let mut numbers = Self::zeros(saved.len()).map_err(D::Error::custom)?;
+        let mut numbers = Self::zeros(saved.len()).map_err(carried)?;
         saved.copy_to(&Context::new(1), &mut numbers).map_err(D::Error::custom)?;
         if numbers.iter().any(|number| !number.to_f64().is_finite()) {
             return Err(D::Error::custom("a number is not finite"));

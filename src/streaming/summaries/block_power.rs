@@ -11,15 +11,15 @@
 //! | m, f | rows of the open block, and the sum of their squared norms |
 //! | mass | rows that W stands for |
 //! | θ | per row, what each direction of Q had in the last block, which it is not made of, less two standard errors |
+//! | u | the first of Q; rows that came after it was made and did not stay heavy are a random share of all light ones |
 
 use crate::error::Result;
-use crate::matrix::even_blocks;
-use crate::memory::{gathered, push, room_for, zeros};
+use crate::memory::zeros;
 use crate::parallel::Context;
 use crate::random::Stream as Random;
-use crate::simd::dot;
-use crate::streaming::rows::chunk::{Chunk, Precision, Room};
-use crate::streaming::rows::order::Rates;
+use crate::simd::{axpy, dot, widen};
+use crate::streaming::rows::chunk::{Chunk, LATER, Precision, Room};
+use crate::streaming::rows::order::{Ahead, Rate, Rates};
 use crate::streaming::small::combinations::{best_of_both, combine, inner, leading_pairs, orthonormal_rows};
 use crate::streaming::small::numbers::{Directions, Numbers};
 use serde::{Deserialize, Serialize};
@@ -65,6 +65,12 @@ pub struct BlockPower {
     /// Whether W holds anything, and whether the last block pointed where it does.
     formed: bool,
     agreed: bool,
+    /// u of the block before, if it was steady; rounded, which any direction may be.
+    former: Numbers<f32>,
+    /// How many rows came before the first of the block before and of the open one; none yet.
+    since: [Option<u64>; 2],
+    /// The largest squared norm of a light row.
+    most: f64,
     /// How often Q was drawn.
     draws: u64,
     rates: Rates,
@@ -101,6 +107,9 @@ impl BlockPower {
             steady: false,
             formed: false,
             agreed: false,
+            former: Numbers::zeros(0)?,
+            since: [None; 2],
+            most: 0.0,
             draws: 0,
             rates: Rates::default(),
         };
@@ -117,6 +126,7 @@ impl BlockPower {
             squares: self.squares.copy()?,
             fourths: self.fourths.copy()?,
             lasting: self.lasting.copy()?,
+            former: self.former.copy()?,
             rates: self.rates.copy()?,
             ..*self
         })
@@ -130,7 +140,8 @@ impl BlockPower {
             && [self.q.len(), self.s.len(), self.w.len()] == [d * b; 3]
             && self.block > 0
             && [&self.squares, &self.fourths, &self.lasting].iter().all(|numbers| numbers.len() == b)
-            && [self.energy, self.mass].iter().all(|number| *number >= 0.0 && number.is_finite())
+            && [0, d].contains(&self.former.len())
+            && [self.energy, self.mass, self.most].iter().all(|number| *number >= 0.0 && number.is_finite())
             && self.rates.fits()
     }
 
@@ -161,95 +172,76 @@ impl BlockPower {
         let mut y = zeros(chunk.len() * self.b, PRODUCTS)?;
         chunk.along(T::of(&self.q), &mut y);
         chunk.add_to(&mut self.s, &y, room)?;
-        self.count_in(context, chunk.norms, &y)
+        self.count_in(context, chunk, &y)
     }
 
-    /// Takes chunks in, one after the other, on all threads: S as it would be of one.
-    pub fn absorb_many<T: Precision>(
+    /// The same with what rows are along Q, and what they make S more.
+    pub fn absorb_made<T: Precision>(
         &mut self,
         context: &Context,
-        chunks: &[Chunk<'_, T>],
-    ) -> Result<Vec<f64>> {
-        let (mut energies, mut rest) = (room_for(chunks.len(), PRODUCTS)?, chunks);
-        while !rest.is_empty() {
-            let (mut rows, mut until) = (self.rows, 0);
-            while until < rest.len() && (until == 0 || rows < self.block) {
-                rows += rest[until].len() as u64;
-                until += 1;
-            }
-            let (now, later) = rest.split_at(until);
-            rest = later;
-            let (b, q) = (self.b, T::of(&self.q));
-            let along = gathered(
-                context.map(now.len(), |c| {
-                    let mut y = zeros(now[c].len() * b, PRODUCTS)?;
-                    now[c].along(q, &mut y);
-                    Ok(y)
-                })?,
-                PRODUCTS,
-            )?;
-            self.add_in_slabs(context, now, &along)?;
-            for (chunk, y) in now.iter().zip(along) {
-                push(&mut energies, self.count_in(context, chunk.norms, &y)?, PRODUCTS)?;
-            }
-        }
-        Ok(energies)
+        chunk: &Chunk<'_, T>,
+        along: &[f64],
+        sums: &[T],
+    ) -> Result<f64> {
+        axpy(1.0, sums, &mut self.s);
+        self.count_in(context, chunk, along)
     }
 
-    /// Adds to S what chunks are times the rows of Y, each of its columns by itself.
-    fn add_in_slabs<T: Precision>(
-        &mut self,
-        context: &Context,
-        chunks: &[Chunk<'_, T>],
-        along: &[Vec<f64>],
-    ) -> Result<()> {
-        let (b, d, s) = (self.b, self.d, &self.s);
-        let slabs = even_blocks(d, d.div_ceil(context.threads()).next_multiple_of(64))?;
-        let made = context.map_with(slabs.len(), Room::default, |room, slab| {
-            let slab = slabs[slab].clone();
-            let mut sums = zeros(b * slab.len(), PRODUCTS)?;
-            for (to, row) in sums.chunks_exact_mut(slab.len()).zip(s.chunks_exact(d)) {
-                to.copy_from_slice(&row[slab.clone()]);
-            }
-            for (chunk, y) in chunks.iter().zip(along) {
-                chunk.columns(slab.clone())?.add_to(&mut sums, y, room)?;
-            }
-            Ok(sums)
-        })?;
-        for (slab, sums) in slabs.iter().zip(made) {
-            for (from, row) in sums?.chunks_exact(slab.len()).zip(self.s.chunks_exact_mut(d)) {
-                row[slab.clone()].copy_from_slice(from);
-            }
-        }
-        Ok(())
+    /// Q, and the rows that the open block still wants.
+    pub fn directions(&self) -> Result<(Directions, u64)> {
+        Ok((self.q.copy()?, self.block - self.rows))
     }
 
     /// Counts rows that S has, which are `y` along Q, and ends the block if these were its last; the energy that the first k
     /// directions have in them.
-    fn count_in(&mut self, context: &Context, norms: &[f64], y: &[f64]) -> Result<f64> {
+    fn count_in<T: Precision>(&mut self, context: &Context, chunk: &Chunk<'_, T>, y: &[f64]) -> Result<f64> {
         let (b, mut wanted) = (self.b, 0.0);
-        for (row, norm_sq) in y.chunks_exact(b).zip(norms) {
-            for (j, along) in row.iter().enumerate() {
-                self.squares[j] += along * along;
-                self.fourths[j] += along.powi(4);
+        if self.since[1].is_none() && chunk.first < LATER {
+            self.since[1] = Some(chunk.first);
+        }
+        for (i, (row, norm_sq)) in y.chunks_exact(b).zip(chunk.norms).enumerate() {
+            let sums = self.squares.iter_mut().zip(self.fourths.iter_mut());
+            for ((squares, fourths), along) in sums.zip(row) {
+                let square = along * along;
+                *squares += square;
+                *fourths += square * square;
             }
             wanted += row[..self.k].iter().map(|along| along * along).sum::<f64>();
             self.energy += norm_sq;
-            if self.steady {
-                self.rates.add(row[0] * row[0]);
-            }
+            self.most = self.most.max(*norm_sq);
+            self.rate(chunk, i, row[0])?;
         }
-        self.rows += norms.len() as u64;
-        self.total += norms.len() as u64;
+        self.rows += chunk.len() as u64;
+        self.total += chunk.len() as u64;
         if self.rows >= self.block {
             self.close(context)?;
         }
         Ok(wanted)
     }
 
+    /// Counts what u, or the one before it, has in a row that came after it. One that came before and was heavy until now is
+    /// no random one.
+    fn rate<T: Precision>(&mut self, chunk: &Chunk<'_, T>, i: usize, along: f64) -> Result<()> {
+        let (number, [before, now]) = (chunk.number(i), self.since);
+        let after = |since: Option<u64>| since.is_some_and(|since| since <= number && number < LATER);
+        if after(now) {
+            if self.steady {
+                self.rates.add(along * along);
+            }
+        } else if after(before) && !self.former.is_empty() {
+            let (mut row, mut former) = (Numbers::zeros(self.d)?, Numbers::zeros(self.d)?);
+            chunk.write_row(i, &mut row);
+            widen(&self.former, &mut former);
+            self.rates.add_to_last(dot(&row, &former).powi(2));
+        }
+        Ok(())
+    }
+
     /// Ends the open block.
     fn close(&mut self, context: &Context) -> Result<()> {
         self.rates.close()?;
+        self.since = [self.since[1], None];
+        self.former = if self.steady { rounded(&self.direction()?)? } else { Numbers::zeros(0)? };
         let (rows, energy) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.energy));
         let (b, first) = (self.b, self.squares[0]);
         self.count(rows);
@@ -259,6 +251,8 @@ impl BlockPower {
             // Nothing was seen through Q, as happens with rows along the axes.
             self.s.fill(0.0);
             self.mass += rows as f64;
+            self.steady = false;
+            self.rates.turn();
             return self.draw(context);
         }
         let new = self.nystrom(&core)?;
@@ -351,6 +345,7 @@ impl BlockPower {
         self.w = self.factor()?;
         self.remember(&new, 1.0)?;
         self.total += other.total;
+        self.most = self.most.max(other.most);
         self.block = self.block.max(other.block);
         self.formed |= other.formed;
         self.agreed = self.agreed && other.agreed && overlap >= AGREED;
@@ -369,6 +364,8 @@ impl BlockPower {
         // They are of rows of one part only.
         self.rates.close()?;
         self.rates.turn();
+        self.since = [None; 2];
+        self.former = Numbers::zeros(0)?;
         self.mass = self.total as f64;
         self.s.fill(0.0);
         (self.rows, self.energy) = (0, 0.0);
@@ -412,8 +409,23 @@ impl BlockPower {
     }
 
     /// The first of Q.
-    pub fn direction(&self) -> Result<Numbers> {
+    fn direction(&self) -> Result<Numbers> {
         self.q.widened(0..self.d)
+    }
+
+    /// u, or the one before it, whichever more rows came after, and what those say of it.
+    pub fn ahead(&self) -> Result<Option<Ahead>> {
+        let (light, most) = (self.total, self.most);
+        let rows = |rate: &Option<Rate>| rate.map_or(0, |rate| rate.rows);
+        let [open, closed] = self.rates.last();
+        let (rate, direction) = if self.former.is_empty() || rows(&open) >= rows(&closed) {
+            (open, self.direction()?)
+        } else {
+            let mut former = Numbers::zeros(self.d)?;
+            widen(&self.former, &mut former);
+            (closed, former)
+        };
+        Ok(rate.map(|rate| Ahead { direction, rate, light, most }))
     }
 
     /// What the rows said of the directions that they were not made of.
@@ -423,7 +435,7 @@ impl BlockPower {
 
     /// Numbers of the state.
     pub fn size(&self) -> usize {
-        self.q.size() + self.s.len() + self.w.len()
+        self.q.size() + self.s.len() + self.w.len() + self.former.len().div_ceil(2)
     }
 
     /// In another unit: rows times `factor`, a power of two.
@@ -431,9 +443,16 @@ impl BlockPower {
         self.w.scale(factor);
         self.s.scale(factor * factor);
         self.energy *= factor * factor;
+        self.most *= factor * factor;
         self.squares.scale(factor.powi(2));
         self.lasting.scale(factor.powi(2));
         self.fourths.scale(factor.powi(4));
         self.rates.scale(factor);
     }
+}
+
+fn rounded(numbers: &[f64]) -> Result<Numbers<f32>> {
+    let mut rounded = Numbers::zeros(numbers.len())?;
+    rounded.iter_mut().zip(numbers).for_each(|(to, from)| *to = *from as f32);
+    Ok(rounded)
 }

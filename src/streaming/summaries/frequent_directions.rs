@@ -6,8 +6,9 @@
 
 use crate::error::Result;
 use crate::memory::collected;
+use crate::parallel::Context;
 use crate::streaming::rows::chunk::{Chunk, Precision};
-use crate::streaming::small::combinations::{combine, inner, leading_pairs_of_rows, sign_of};
+use crate::streaming::small::combinations::{combine, gram_of, leading_pairs_of_rows, sign_of};
 use crate::streaming::small::numbers::Numbers;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,8 @@ pub struct FrequentDirections {
 impl FrequentDirections {
     /// No rows yet of `d` numbers.
     pub fn new(l: usize, d: usize) -> Result<Self> {
+        // More than so many have nothing to lose.
+        let l = l.min(d + 1);
         Ok(Self { l, d, rows: Numbers::zeros(2 * l * d)?, count: 0, lost: 0.0 })
     }
 
@@ -40,6 +43,7 @@ impl FrequentDirections {
 
     /// True of what such a stream may have.
     pub fn fits(&self, l: usize, d: usize) -> bool {
+        let l = l.min(d + 1);
         (self.l, self.d) == (l, d)
             && self.rows.len() == 2 * l * d
             && self.count < 2 * l
@@ -48,23 +52,23 @@ impl FrequentDirections {
     }
 
     /// Takes rows in.
-    pub fn absorb<T: Precision>(&mut self, chunk: &Chunk<'_, T>) -> Result<()> {
-        (0..chunk.len()).try_for_each(|i| self.push(|to| chunk.write_row(i, to)))
+    pub fn absorb<T: Precision>(&mut self, context: &Context, chunk: &Chunk<'_, T>) -> Result<()> {
+        (0..chunk.len()).try_for_each(|i| self.push(context, |to| chunk.write_row(i, to)))
     }
 
-    fn push(&mut self, write: impl FnOnce(&mut [f64])) -> Result<()> {
+    fn push(&mut self, context: &Context, write: impl FnOnce(&mut [f64])) -> Result<()> {
         write(&mut self.rows[self.count * self.d..][..self.d]);
         self.count += 1;
-        if self.count == 2 * self.l { self.shrink() } else { Ok(()) }
+        if self.count == 2 * self.l { self.shrink(context) } else { Ok(()) }
     }
 
     /// Takes the l-th square off all of them.
-    fn shrink(&mut self) -> Result<()> {
+    fn shrink(&mut self, context: &Context) -> Result<()> {
         let (n, d, l) = (2 * self.l, self.d, self.l);
-        let mut gram = inner(&self.rows, &self.rows, d)?;
+        let mut gram = gram_of(context, &self.rows, d)?;
         let trace: f64 = (0..n).map(|i| gram[i * n + i]).sum();
         let signs = collected(self.rows.chunks_exact(d).map(sign_of), SMALL)?;
-        let (squares, mut vectors) = leading_pairs_of_rows(&mut gram, n, l, &signs)?;
+        let (squares, mut vectors) = leading_pairs_of_rows(context, &mut gram, n, l, &signs)?;
         let next = squares[l - 1].max(0.0);
         for at in 0..n * l {
             let square = squares[at % l];
@@ -79,10 +83,10 @@ impl FrequentDirections {
     }
 
     /// Takes in the rows of another one, and what it has lost.
-    pub fn merge(&mut self, other: &Self) -> Result<()> {
+    pub fn merge(&mut self, context: &Context, other: &Self) -> Result<()> {
         self.lost += other.lost;
         let mut rows = other.rows.chunks_exact(self.d.max(1)).take(other.count);
-        rows.try_for_each(|row| self.push(|to| to.copy_from_slice(row)))
+        rows.try_for_each(|row| self.push(context, |to| to.copy_from_slice(row)))
     }
 
     /// Δ, with what rounding may have added.
@@ -119,7 +123,7 @@ mod tests {
         for piece in rows.chunks(13 * d) {
             let m = piece.len() / d;
             let (norms, roots) = (vec![1.0; m], vec![1.0; m]);
-            summary.absorb(&Chunk::dense(piece, d, &norms, &roots)).unwrap();
+            summary.absorb(&Context::new(1), &Chunk::dense(piece, d, &norms, &roots)).unwrap();
         }
         summary
     }
@@ -142,7 +146,7 @@ mod tests {
         for l in [1, 2, 5, 14, 15] {
             let whole = summed(l, &rows, d);
             let (mut left, right) = (summed(l, &rows[..150 * d], d), summed(l, &rows[150 * d..], d));
-            left.merge(&right).unwrap();
+            left.merge(&Context::new(1), &right).unwrap();
             for summary in [whole, left] {
                 let [least, most] = lost(&summary, &rows, d);
                 assert!(least > -1e-9 && most <= summary.lost() * (1.0 + 1e-12), "{l} {least} {most}");

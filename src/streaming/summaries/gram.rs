@@ -1,9 +1,10 @@
 //! A'A itself, where d x d numbers are no trouble.
 
 use crate::error::Result;
-use crate::linalg::{Scratch, leading_eigh_into, leading_eigh_scratch, syrk};
+use crate::linalg::{Scratch, apart, leading_eigh_into, leading_eigh_scratch, syrk};
 use crate::matrix::{Dense, DenseMut, Mat};
 use crate::memory::{resize, zeros};
+use crate::parallel::Context;
 use crate::streaming::rows::chunk::{Chunk, Precision};
 use crate::streaming::small::numbers::Numbers;
 use serde::{Deserialize, Serialize};
@@ -51,12 +52,15 @@ impl Gram {
     }
 
     /// L, r x d, with L'L the best approximation of rank r to A'A, r one more than is wanted.
-    pub fn factor(&self) -> Result<Numbers> {
+    pub fn factor(&self, context: &Context) -> Result<Numbers> {
         let (d, r) = (self.d, self.wanted);
         let mut copy = Mat::copy_of(Dense::column_major(&self.sums, d, d))?;
-        let (mut values, mut vectors) = (zeros(r, "eigenvalues")?, Mat::zeros(d, r)?);
-        let mut scratch = Scratch::new(leading_eigh_scratch(d, r))?;
-        leading_eigh_into(copy.as_mut(), &mut values, vectors.as_mut(), &mut scratch)?;
+        let (values, vectors) = apart(context, 10.0 * (d as f64).powi(3), move || {
+            let (mut values, mut vectors) = (zeros(r, "eigenvalues")?, Mat::zeros(d, r)?);
+            let mut scratch = Scratch::new(leading_eigh_scratch(d, r))?;
+            leading_eigh_into(copy.as_mut(), &mut values, vectors.as_mut(), &mut scratch)?;
+            Ok((values, vectors))
+        })?;
         let mut factor = Numbers::zeros(d * r)?;
         for at in 0..d * r {
             factor[at] = values[at / d].max(0.0).sqrt() * vectors[(at % d, at / d)];

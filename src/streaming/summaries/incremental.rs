@@ -97,12 +97,13 @@ impl Incremental {
         for i in 0..m {
             let sign = lengths[b + i];
             for j in 0..b {
-                let product = sign * lengths[j] * along[i * b + j];
+                // Zeros have no sign.
+                let product = sign * lengths[j] * along[i * b + j] + 0.0;
                 (gram[j * n + b + i], gram[(b + i) * n + j]) = (product, product);
             }
             let to = &mut gram[(b + i) * n + b..][..m];
             for l in 0..m {
-                to[l] = sign * lengths[b + l] * between[i * m + l];
+                to[l] = sign * lengths[b + l] * between[i * m + l] + 0.0;
             }
         }
         let (values, mut vectors) = leading_pairs_near(&gram, n, b)?;

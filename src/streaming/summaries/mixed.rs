@@ -5,12 +5,12 @@
 //! were not yet what they are. What has more energy in the end goes into the answer.
 
 use crate::error::Result;
-use crate::memory::{gathered, zeros};
+use crate::memory::resize;
 use crate::parallel::Context;
 use crate::streaming::params::{Algorithm, Params, Plan};
-use crate::streaming::rows::chunk::{Chunk, Precision, Room};
+use crate::streaming::rows::chunk::{Chunk, Precision, Room, squared_norms};
 use crate::streaming::rows::order::{Ahead, Rates};
-use crate::streaming::small::numbers::Numbers;
+use crate::streaming::small::numbers::{Directions, Numbers};
 use crate::streaming::summaries::block_power::BlockPower;
 use crate::streaming::summaries::incremental::Incremental;
 use serde::{Deserialize, Serialize};
@@ -23,16 +23,57 @@ pub struct Mixed {
     chunks: u64,
     /// Energy that each had in rows before it took them in.
     scores: [f64; 2],
-    rows: u64,
 }
 
 /// What memory is for.
-const ENERGIES: &str = "energies of chunks";
+const MADE: &str = "products of a chunk";
 
-/// One of the two.
-enum Part<'p> {
-    BlockPower(&'p mut BlockPower),
-    Incremental(&'p mut Incremental),
+/// Makes of rows, on any thread, what does not depend on those before.
+pub struct Maker {
+    /// Q, and how many rows it stays for.
+    directions: Option<(Directions, u64)>,
+    grams: bool,
+}
+
+/// What is made of a chunk.
+#[derive(Default)]
+pub struct Made<T> {
+    pub norms: Vec<f64>,
+    /// Of block power, what rows are along Q and what they make S more.
+    along: Vec<f64>,
+    sums: Vec<T>,
+    /// Of the truncated SVD, the products of rows with each other.
+    gram: Vec<f64>,
+}
+
+impl Maker {
+    /// Rows that it may be asked about.
+    pub fn rows(&self) -> u64 {
+        self.directions.as_ref().map_or(u64::MAX, |(_, rows)| *rows)
+    }
+
+    /// Makes it.
+    pub fn make<T: Precision>(
+        &self,
+        chunk: Chunk<'_, T>,
+        made: &mut Made<T>,
+        room: &mut Room<T>,
+    ) -> Result<()> {
+        squared_norms(&chunk.lines, chunk.d, &mut made.norms)?;
+        let m = made.norms.len();
+        if let Some((q, _)) = &self.directions {
+            let b = q.len() / chunk.d;
+            resize(&mut made.along, m * b, 0.0, MADE)?;
+            resize(&mut made.sums, b * chunk.d, T::default(), MADE)?;
+            chunk.along(T::of(q), &mut made.along);
+            chunk.sums(&mut made.sums, &made.along, room)?;
+        }
+        if self.grams {
+            resize(&mut made.gram, m * m, 0.0, MADE)?;
+            chunk.gram(&mut made.gram, room)?;
+        }
+        Ok(())
+    }
 }
 
 /// Rows of a first block, alone and beside a truncated SVD.
@@ -48,7 +89,7 @@ impl Mixed {
             .transpose()?;
         let incremental =
             (algorithm != Algorithm::BlockPower).then(|| Incremental::new(d, width, params.k)).transpose()?;
-        Ok(Self { block_power, incremental, chunks: 0, scores: [0.0; 2], rows: 0 })
+        Ok(Self { block_power, incremental, chunks: 0, scores: [0.0; 2] })
     }
 
     /// An independent copy, as an error-returning `clone`.
@@ -83,41 +124,35 @@ impl Mixed {
     ) -> Result<()> {
         let block_power =
             self.block_power.as_mut().map_or(Ok(0.0), |own| own.absorb(context, chunk, room))?;
-        // What is ahead was asked for.
-        let chunk = Chunk { ahead: if self.block_power.is_some() { 0 } else { chunk.ahead }, ..*chunk };
-        let incremental = self.incremental.as_mut().map_or(Ok(0.0), |own| own.absorb(&chunk, room))?;
-        self.score(chunk.len(), [block_power, incremental]);
+        let incremental = self.incremental.as_mut().map_or(Ok(0.0), |own| own.absorb(chunk, room))?;
+        self.score([block_power, incremental]);
         Ok(())
     }
 
-    /// Takes chunks in, one after the other, on all threads: block power alone on all, both on one each, but for the products
-    /// of rows with each other.
-    pub fn absorb_many<T: Precision>(&mut self, context: &Context, chunks: &[Chunk<'_, T>]) -> Result<()> {
-        let none = || zeros(chunks.len(), ENERGIES);
-        let energies = match (&mut self.block_power, &mut self.incremental) {
-            (Some(own), None) => [own.absorb_many(context, chunks)?, none()?],
-            (None, None) => [none()?, none()?],
-            (None, Some(own)) => {
-                let grams = grams_of(context, chunks)?;
-                [none()?, energies_of::<T>(Part::Incremental(own), chunks, &grams, &mut Room::default())?]
-            }
-            (Some(block_power), Some(incremental)) => {
-                let grams = grams_of(context, chunks)?;
-                let parts = [Part::BlockPower(block_power), Part::Incremental(incremental)];
-                let work = |room: &mut Room<T>, _, part: Part<'_>| energies_of(part, chunks, &grams, room);
-                let mut found = context.map_parts(parts, Room::default, work)?.into_iter();
-                [found.next().unwrap_or_else(none)?, found.next().unwrap_or_else(none)?]
-            }
-        };
-        for (c, chunk) in chunks.iter().enumerate() {
-            self.score(chunk.len(), [energies[0][c], energies[1][c]]);
-        }
+    /// The same with what was made of the rows before.
+    pub fn absorb_made<T: Precision>(
+        &mut self,
+        context: &Context,
+        chunk: &Chunk<'_, T>,
+        Made { along, sums, gram, .. }: &Made<T>,
+        room: &mut Room<T>,
+    ) -> Result<()> {
+        let block_power = self.block_power.as_mut();
+        let block_power = block_power.map_or(Ok(0.0), |own| own.absorb_made(context, chunk, along, sums))?;
+        let incremental = self.incremental.as_mut();
+        let incremental = incremental.map_or(Ok(0.0), |own| own.absorb_with(chunk, gram, room))?;
+        self.score([block_power, incremental]);
         Ok(())
     }
 
-    fn score(&mut self, rows: usize, energies: [f64; 2]) {
+    /// What makes something of rows before they are taken in.
+    pub fn maker(&self) -> Result<Maker> {
+        let directions = self.block_power.as_ref().map(BlockPower::directions).transpose()?;
+        Ok(Maker { directions, grams: self.incremental.is_some() })
+    }
+
+    fn score(&mut self, energies: [f64; 2]) {
         self.chunks += 1;
-        self.rows += rows as u64;
         let past = 1.0 - 1.0 / self.chunks as f64;
         self.scores.iter_mut().zip(energies).for_each(|(score, energy)| *score = past * *score + energy);
     }
@@ -132,13 +167,11 @@ impl Mixed {
         }
         self.scores.iter_mut().zip(other.scores).for_each(|(own, other)| *own += other);
         self.chunks += other.chunks;
-        self.rows += other.rows;
         Ok(())
     }
 
     /// Starts, in place of no rows, with what one row says of so many.
     pub fn begin_with(&mut self, context: &Context, factor: &[f64], rows: u64) -> Result<()> {
-        self.rows = rows;
         self.block_power.as_mut().map_or(Ok(()), |own| own.begin_with(context, factor, rows))
     }
 
@@ -163,9 +196,7 @@ impl Mixed {
 
     /// A direction, and what the rows say of it that it is not made of.
     pub fn ahead(&self) -> Result<Option<Ahead>> {
-        let Some(block_power) = &self.block_power else { return Ok(None) };
-        let Some(rate) = block_power.rates().last() else { return Ok(None) };
-        Ok(Some(Ahead { direction: block_power.direction()?, rate, light: self.rows }))
+        self.block_power.as_ref().map_or(Ok(None), BlockPower::ahead)
     }
 
     /// What rows said of directions that they were not made of.
@@ -188,34 +219,5 @@ impl Mixed {
             own.scale(factor);
         }
         self.scores.iter_mut().for_each(|score| *score *= factor * factor);
-    }
-}
-
-/// The products of the rows of each chunk with each other.
-fn grams_of<T: Precision>(context: &Context, chunks: &[Chunk<'_, T>]) -> Result<Vec<Vec<f64>>> {
-    let made = context.map_with(chunks.len(), Room::default, |room, c| {
-        let mut gram = zeros(chunks[c].len() * chunks[c].len(), ENERGIES)?;
-        chunks[c].gram(&mut gram, room)?;
-        Ok(gram)
-    })?;
-    gathered(made, ENERGIES)
-}
-
-/// What one of the two had in each chunk before it took that in.
-fn energies_of<T: Precision>(
-    part: Part<'_>,
-    chunks: &[Chunk<'_, T>],
-    grams: &[Vec<f64>],
-    room: &mut Room<T>,
-) -> Result<Vec<f64>> {
-    match part {
-        Part::BlockPower(own) => {
-            let alone = Context::new(1);
-            gathered(chunks.iter().map(|chunk| own.absorb(&alone, chunk, room)), ENERGIES)
-        }
-        Part::Incremental(own) => {
-            let pairs = chunks.iter().zip(grams);
-            gathered(pairs.map(|(chunk, gram)| own.absorb_with(chunk, gram, room)), ENERGIES)
-        }
     }
 }

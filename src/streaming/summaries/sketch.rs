@@ -6,11 +6,12 @@ use crate::error::{Error, Result};
 use crate::linalg::cholesky;
 use crate::matrix::Mat;
 use crate::memory::zeros;
+use crate::parallel::Context;
 use crate::random::Stream as Random;
 use crate::simd::norm_sq;
 use crate::streaming::rows::chunk::{Chunk, Room};
 use crate::streaming::rows::mean::Total;
-use crate::streaming::small::combinations::{combine, inner, leading_pairs, over_upper};
+use crate::streaming::small::combinations::{combine, gram_of, inner, leading_pairs_apart, over_upper};
 use crate::streaming::small::numbers::Numbers;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -83,10 +84,10 @@ impl Sketch {
     }
 
     /// L, l x d, with L'L the Nystrom approximation of A'A, of rows less the mean that is given.
-    pub fn factor(&mut self, total: Option<&Total>) -> Result<Numbers> {
+    pub fn factor(&mut self, context: &Context, total: Option<&Total>) -> Result<Numbers> {
         let (omega, l, d) = (self.omega()?, self.l, self.d);
         let whole = norm_sq(&self.y).sqrt();
-        if let Some(Total { sum, weight }) = total.filter(|total| total.weight > 0.0) {
+        if let Some(Total { sum, weight, .. }) = total.filter(|total| total.weight > 0.0) {
             let mut along = inner(sum, &omega, d)?;
             along.iter_mut().for_each(|number| *number /= -weight);
             combine(&along, sum, d, &mut self.y, true);
@@ -104,17 +105,17 @@ impl Sketch {
             let core = inner(&omega, &shifted, d)?;
             let core = Mat::from_fn(l, l, |i, j| 0.5 * (core[i * l + j] + core[j * l + i]))?;
             if let Some(r) = cholesky(&core)? {
-                return self.unshifted(&shifted, &r, shift);
+                return self.unshifted(context, &shifted, &r, shift);
             }
             shift *= 16.0;
         }
         Err(Error::value("X", "not among the rows that were taken in, when it was deleted", "rows that were"))
     }
 
-    fn unshifted(&self, shifted: &[f64], r: &Mat<f64>, shift: f64) -> Result<Numbers> {
+    fn unshifted(&self, context: &Context, shifted: &[f64], r: &Mat<f64>, shift: f64) -> Result<Numbers> {
         let (l, d) = (self.l, self.d);
         let half = over_upper(shifted, d, r)?;
-        let (squares, mut turn) = leading_pairs(&inner(&half, &half, d)?, l, l)?;
+        let (squares, mut turn) = leading_pairs_apart(context, &gram_of(context, &half, d)?, l, l)?;
         for at in 0..l * l {
             let square = squares[at % l];
             turn[at] *= if square > shift { ((square - shift) / square).sqrt() } else { 0.0 };
@@ -158,7 +159,7 @@ mod tests {
         let rows: Vec<f64> = (0..n * d).map(entry).collect();
         let mut whole = Sketch::new(l, d, 5).unwrap();
         absorb(&mut whole, &rows, 1.0);
-        let factor = whole.factor(None).unwrap();
+        let factor = whole.factor(&Context::new(1), None).unwrap();
         for at in 0..d * d {
             let (i, j) = (at / d, at % d);
             let exact: f64 = rows.chunks_exact(d).map(|row| row[i] * row[j]).sum();

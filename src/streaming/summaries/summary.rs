@@ -10,7 +10,7 @@ use crate::streaming::small::numbers::Numbers;
 use crate::streaming::summaries::frequent_directions::FrequentDirections;
 use crate::streaming::summaries::gram::Gram;
 use crate::streaming::summaries::ladder::{Grown, Ladder};
-use crate::streaming::summaries::mixed::Mixed;
+use crate::streaming::summaries::mixed::{Made, Maker, Mixed};
 use crate::streaming::summaries::schedules::Schedule;
 use crate::streaming::summaries::sketch::Sketch;
 use serde::{Deserialize, Serialize};
@@ -124,23 +124,32 @@ impl Summary {
             Self::Ladder(own) if single => own.absorb(&chunk.narrowed(narrow)?, room),
             Self::Ladder(own) => own.absorb(&chunk.widened(wide)?, double),
             Self::Schedule(own) => own.absorb(context, &chunk.widened(wide)?, double),
-            Self::FrequentDirections(own) => own.absorb(chunk),
+            Self::FrequentDirections(own) => own.absorb(context, chunk),
             Self::Sketch(own) => own.absorb(&chunk.widened(wide)?, 1.0, double),
             Self::Gram(own) => own.absorb(chunk),
         }
     }
 
-    /// Takes chunks in, one after the other, on all threads, in the precision that it works in.
-    pub fn absorb_many<T: Precision>(&mut self, context: &Context, chunks: &[Chunk<'_, T>]) -> Result<()> {
+    /// What may be made of rows before they are taken in, on any thread.
+    pub fn maker(&self) -> Result<Option<Maker>> {
         match self {
-            Self::Mixed(own) => own.absorb_many(context, chunks),
-            _ => Err(Error::Internal("a summary that takes rows in one after the other".into())),
+            Self::Mixed(own) => own.maker().map(Some),
+            _ => Ok(None),
         }
     }
 
-    /// Whether that is any faster.
-    pub fn takes_many(&self) -> bool {
-        matches!(self, Self::Mixed(_))
+    /// Takes rows in of which that was made.
+    pub fn absorb_made<T: Precision>(
+        &mut self,
+        context: &Context,
+        chunk: &Chunk<'_, T>,
+        made: &Made<T>,
+        room: &mut Room<T>,
+    ) -> Result<()> {
+        match self {
+            Self::Mixed(own) => own.absorb_made(context, chunk, made, room),
+            _ => Err(Error::Internal("a summary that makes nothing of rows before it takes them in".into())),
+        }
     }
 
     /// Takes rows out.
@@ -163,7 +172,7 @@ impl Summary {
     pub fn merge(&mut self, context: &Context, other: &Self) -> Result<()> {
         match (self, other) {
             (Self::Mixed(own), Self::Mixed(other)) => own.merge(context, other),
-            (Self::FrequentDirections(own), Self::FrequentDirections(other)) => own.merge(other),
+            (Self::FrequentDirections(own), Self::FrequentDirections(other)) => own.merge(context, other),
             (Self::Sketch(own), Self::Sketch(other)) => {
                 own.merge(other);
                 Ok(())
@@ -196,15 +205,15 @@ impl Summary {
 
     /// L, r x d, whose L'L stands for the Gram matrix of all rows that were taken in, less their mean, of which `total`
     /// tells.
-    pub fn factor(&mut self, total: Option<&Total>) -> Result<Numbers> {
+    pub fn factor(&mut self, context: &Context, total: Option<&Total>) -> Result<Numbers> {
         match self {
-            Self::Sketch(own) => own.factor(total),
+            Self::Sketch(own) => own.factor(context, total),
             Self::Waiting => Err(waiting()),
             Self::Mixed(own) => own.factor(),
             Self::Ladder(own) => own.factor(),
             Self::Schedule(own) => own.factor(),
             Self::FrequentDirections(own) => own.factor(),
-            Self::Gram(own) => own.factor(),
+            Self::Gram(own) => own.factor(context),
         }
     }
 

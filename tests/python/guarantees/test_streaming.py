@@ -120,6 +120,49 @@ def test_rows_in_order_are_told_and_shuffled_ones_are_not():
                 StreamingPCA(random_state=seed).fit(make(seed))
 
 
+def rows_of(kind, seed, n=6000, d=40):
+    """Rows in random order whose squares are far from normal numbers."""
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal((n, d))
+    match kind:
+        case "normal":
+            A[:, 0] *= 3.0
+        case "lognormal":
+            A *= np.exp(rng.standard_normal((n, 1)))
+            A[:, 0] *= 3.0
+        case "t":
+            A /= np.sqrt(rng.chisquare(3, (n, 1)) / 3)
+            A[:, 0] *= 3.0
+        case "rare":
+            A *= 0.3
+            at = rng.permutation(n)[: n // 100]
+            A[at, 0] = rng.uniform(8.0, 12.0, len(at))
+        case "repeated":
+            A *= 0.3
+            A[rng.permutation(n)[: n // 150]] = np.r_[12.0, np.zeros(d - 1)]
+    return A
+
+
+@pytest.mark.parametrize("kind", ["normal", "lognormal", "t", "rare", "repeated"])
+def test_limits_of_quotients_hold_as_often_as_they_say(kind):
+    """Of the direction that was measured, whose true energy is known here, and of the headline."""
+    quotients, headlines, told = 0, 0, 0
+    for seed in range(60):
+        A = rows_of(kind, seed)
+        pca = StreamingPCA(algorithm="block_power", random_state=seed).fit(A)
+        if "rayleigh_quotient" not in pca.certificate_.details or np.isnan(float(pca.certificate_)):
+            continue
+        told += 1
+        energy = float(np.sum((A @ pca.components_[0]) ** 2))
+        found = pca.certificate_.details["rayleigh_quotient"]
+        quotients += found["lower"] <= energy <= found["upper"]
+        largest = pca.eigenvalues_[0]
+        headlines += abs(largest - energy) <= pca.certificate_.bound * largest
+    assert told >= 30
+    # 0.95 less two standard errors of that many draws.
+    assert min(quotients, headlines) >= (0.95 - 2 * np.sqrt(0.95 * 0.05 / told)) * told
+
+
 def test_rust_and_the_oracle_say_the_same():
     """Both at the same instances: medians are as close as two draws of the random start are."""
     for make in (instances.spiked, instances.heavy):

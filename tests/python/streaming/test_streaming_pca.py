@@ -216,7 +216,7 @@ def test_a_second_pass_shrinks_the_angle(center):
     assert float(pca.eigenvalues_[0]) <= values[0] * (1 + 1e-12)
     assert pca.certificate_.details["rayleigh_quotient"]["value"] <= values[0]
     pca.partial_fit(A[:1])
-    assert "refined" not in pca._cache
+    assert "before the second pass" not in pca.certificate_.quantity
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -304,8 +304,6 @@ def test_wrong_widths_and_parameters_change_nothing():
     before = pca.to_bytes()
     with pytest.raises(ValueError, match="6 features"):
         pca.partial_fit(A[:, :6])
-    with pytest.raises(InvalidInputError, match="0 sample"):
-        pca.partial_fit(np.zeros((0, 7)))
     for weights in (-1.0, np.nan, [1.0, 2.0], np.full(200, np.inf)):
         with pytest.raises(InvalidInputError, match="sample_weight"):
             pca.partial_fit(A, sample_weight=weights)
@@ -533,7 +531,6 @@ def test_threads_that_share_a_stream_wait_for_each_other():
     for thread in threads:
         thread.join()
     assert pca.n_samples_seen_ == 4000
-    pca._changed()
     assert_allclose(pca.eigenvalues_, stream("gram").fit(A).eigenvalues_, rtol=1e-12)
 
 
