@@ -26,7 +26,7 @@ pub enum Indices<'a> {
 
 impl<'a> Indices<'a> {
     /// Some of them.
-    pub(super) fn part(&self, range: Range<usize>) -> Indices<'a> {
+    pub fn part(&self, range: Range<usize>) -> Indices<'a> {
         match self {
             Self::I32(slice) => Self::I32(&slice[range]),
             Self::I64(slice) => Self::I64(&slice[range]),
@@ -371,7 +371,7 @@ impl IndexBuf {
     }
 }
 
-/// An owned sparse matrix whose lines are sorted, without repeated entries.
+/// An owned sparse matrix whose lines are sorted, without repeated entries but where these were asked for.
 pub struct SparseBuf<T> {
     pub(super) axis: Axis,
     pub(super) lines: usize,
@@ -392,6 +392,11 @@ impl<T: Real> SparseBuf<T> {
             indices: self.indices.as_ref(),
             data: &self.data,
         }
+    }
+
+    /// The stored values, line after line.
+    pub fn values_mut(&mut self) -> &mut [T] {
+        &mut self.data
     }
 }
 

@@ -30,16 +30,37 @@ pub struct Triplets<'a, T> {
     pub values: &'a [T],
 }
 
+/// What becomes of entries that stand in the same place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeated {
+    /// They are added up in the order in which they came.
+    Sum,
+    /// All stay, the smallest first.
+    Keep,
+    /// Their mean stands for all, whatever the order in which they came.
+    Mean,
+    /// The one that came last stands for all.
+    Last,
+    /// An error names the place.
+    Refuse,
+}
+
 impl<T: Real> Triplets<'_, T> {
     /// The matrix in CSR or CSC form, with sorted lines. Indices take 32 bits where they fit.
     pub fn compressed(&self, context: &Context, axis: Axis) -> Result<SparseBuf<T>> {
+        self.compressed_as(context, axis, Repeated::Sum)
+    }
+
+    /// The same where repeated entries need not be added up.
+    pub fn compressed_as(&self, context: &Context, axis: Axis, repeated: Repeated) -> Result<SparseBuf<T>> {
         self.check(context)?;
         let (nrows, ncols) = self.shape;
         let (lines, width, of_lines, of_entries) = match axis {
             Axis::Rows => (nrows, ncols, self.rows, self.columns),
             Axis::Columns => (ncols, nrows, self.columns, self.rows),
         };
-        let sorted = Sorting { lines, of_lines, of_entries, values: self.values };
+        let argument = self.argument;
+        let sorted = Sorting { argument, axis, repeated, lines, of_lines, of_entries, values: self.values };
         let (indptr, indices, data) = match i32::try_from(width) {
             Ok(_) => sorted.run(context).map(|(ends, indices, data)| (ends, IndexBuf::I32(indices), data)),
             Err(_) => sorted.run(context).map(|(ends, indices, data)| (ends, IndexBuf::I64(indices), data)),
@@ -76,6 +97,17 @@ impl<T: Real> Sparse<'_, T> {
 
     /// The same matrix with its lines along `axis`, their indices sorted and repeated entries added up.
     pub fn along(&self, context: &Context, axis: Axis) -> Result<SparseBuf<T>> {
+        self.along_as(context, "A", axis, Repeated::Sum)
+    }
+
+    /// The same where repeated entries need not be added up; errors give the matrix this name.
+    pub fn along_as(
+        &self,
+        context: &Context,
+        argument: &'static str,
+        axis: Axis,
+        repeated: Repeated,
+    ) -> Result<SparseBuf<T>> {
         let lines = self.lines_of_entries(context)?;
         let (of_lines, stored) = (lines.as_ref(), self.nnz());
         let (of_entries, values) = (self.indices().part(0..stored), &self.values()[..stored]);
@@ -84,7 +116,7 @@ impl<T: Real> Sparse<'_, T> {
             Axis::Columns => (of_entries, of_lines),
         };
         let shape = (self.nrows(), self.ncols());
-        Triplets { argument: "A", shape, rows, columns, values }.compressed(context, axis)
+        Triplets { argument, shape, rows, columns, values }.compressed_as(context, axis, repeated)
     }
 
     /// `work` with the same matrix stored by rows: this one, or a copy.
@@ -146,6 +178,9 @@ impl Number for i64 {
 type Compressed<I, T> = (Vec<i64>, Vec<I>, Vec<T>);
 
 struct Sorting<'a, T> {
+    argument: &'static str,
+    axis: Axis,
+    repeated: Repeated,
     lines: usize,
     of_lines: Indices<'a>,
     of_entries: Indices<'a>,
@@ -231,37 +266,78 @@ impl<T: Real> Sorting<'_, T> {
             values: room_for(count, COPY)?,
         };
         let mut start = 0;
-        for &end in &starts[..lines.len()] {
-            bucket.append(&cells[start..end], line)?;
+        for (number, &end) in lines.zip(&*starts) {
+            let refused = |index| self.refused(number, index);
+            bucket.append(&cells[start..end], line, self.repeated, refused)?;
             start = end;
         }
         Ok(bucket)
     }
+
+    fn refused(&self, line: usize, index: usize) -> Error {
+        let (row, column) = if self.axis == Axis::Rows { (line, index) } else { (index, line) };
+        let found = format!("a list with more than one entry for row {row}, column {column}");
+        Error::value(self.argument, found, "one for each place, or another rule for duplicates")
+    }
 }
 
 impl<I: Number, T: Real> Bucket<I, T> {
-    /// Appends a line, sorted by way of `line`, what stands in the same place added up in the order in which it came.
-    fn append(&mut self, cells: &[(I, T)], line: &mut Vec<(I, usize, T)>) -> Result<()> {
+    /// Appends a line, sorted by way of `line`, and what stands in the same place as `repeated` has it.
+    fn append(
+        &mut self,
+        cells: &[(I, T)],
+        line: &mut Vec<(I, usize, T)>,
+        repeated: Repeated,
+        refused: impl Fn(usize) -> Error,
+    ) -> Result<()> {
         let before = self.indices.len();
         if cells.is_sorted_by(|(left, _), (right, _)| left < right) {
             for &(index, value) in cells {
-                push(&mut self.indices, index, COPY)?;
-                push(&mut self.values, value, COPY)?;
+                self.push(index, value)?;
             }
         } else {
             prepare(line, cells.len(), COPY)?;
             for (position, &(index, value)) in cells.iter().enumerate() {
                 push(line, (index, position, value), COPY)?;
             }
-            // By index and then by position: a stable sort would allocate.
-            line.sort_unstable_by_key(|&(index, position, _)| (index, position));
-            for repeated in line.chunk_by(|(i, ..), (j, ..)| i == j) {
-                let sum: f64 = repeated.iter().map(|(.., value)| value.to_f64()).sum();
-                push(&mut self.indices, repeated[0].0, COPY)?;
-                push(&mut self.values, T::from_f64(sum), COPY)?;
+            // By index and then by what `repeated` goes by: a stable sort would allocate.
+            match repeated {
+                Repeated::Sum | Repeated::Last => {
+                    line.sort_unstable_by_key(|&(index, position, _)| (index, position));
+                }
+                _ => line.sort_unstable_by(|(i, _, left), (j, _, right)| {
+                    i.cmp(j).then(left.to_f64().total_cmp(&right.to_f64()))
+                }),
+            }
+            for alike in line.chunk_by(|(i, ..), (j, ..)| i == j) {
+                self.append_one(alike, repeated, &refused)?;
             }
         }
         push(&mut self.lengths, (self.indices.len() - before) as u32, COPY)
+    }
+
+    /// Appends what becomes of the entries of one place.
+    fn append_one(
+        &mut self,
+        alike: &[(I, usize, T)],
+        repeated: Repeated,
+        refused: impl Fn(usize) -> Error,
+    ) -> Result<()> {
+        let (index, last) = (alike[0].0, alike[alike.len() - 1].2);
+        let sum = || alike.iter().map(|(.., value)| value.to_f64()).sum::<f64>();
+        match repeated {
+            _ if alike.len() == 1 => self.push(index, last),
+            Repeated::Sum => self.push(index, T::from_f64(sum())),
+            Repeated::Mean => self.push(index, T::from_f64(sum() / alike.len() as f64)),
+            Repeated::Last => self.push(index, last),
+            Repeated::Keep => alike.iter().try_for_each(|&(index, _, value)| self.push(index, value)),
+            Repeated::Refuse => Err(refused(index.offset())),
+        }
+    }
+
+    fn push(&mut self, index: I, value: T) -> Result<()> {
+        push(&mut self.indices, index, COPY)?;
+        push(&mut self.values, value, COPY)
     }
 }
 
@@ -338,6 +414,44 @@ mod tests {
             prop_assert_eq!(listed(&csc.along(&context, Axis::Rows).unwrap().as_ref()), listed(&csr));
             prop_assert_eq!(listed(&csr.along(&context, Axis::Columns).unwrap().as_ref()), listed(&csc));
             prop_assert_eq!(listed(&csr.t().along(&context, Axis::Rows).unwrap().as_ref()), listed(&csc));
+        }
+    }
+
+    #[test]
+    fn repeated_entries_become_what_was_asked_for_in_any_order_of_the_others() {
+        let entries = [(1i32, 2i32, 5.0), (0, 0, 1.0), (1, 2, 3.0), (1, 0, 7.0), (1, 2, 4.0)];
+        let made = |order: [usize; 5], axis, repeated| {
+            let rows = order.map(|k| entries[k].0);
+            let columns = order.map(|k| entries[k].1);
+            let values = order.map(|k| entries[k].2);
+            let (rows, columns) = (Indices::I32(&rows), Indices::I32(&columns));
+            Triplets { argument: "X", shape: (2, 3), rows, columns, values: &values }.compressed_as(
+                &Context::new(2),
+                axis,
+                repeated,
+            )
+        };
+        let lines = |order, repeated| {
+            let made = made(order, Axis::Rows, repeated).unwrap();
+            let others =
+                made.as_ref().along_as(&Context::new(1), "X", Axis::Columns, Repeated::Keep).unwrap();
+            assert_eq!(others.as_ref().nnz(), made.as_ref().nnz());
+            listed(&made.as_ref())
+        };
+        let bits = |values: &[f64]| values.iter().map(|&value| (1, 2, value.to_bits())).collect::<Vec<_>>();
+        for (order, last) in [([0, 1, 2, 3, 4], 4.0), ([4, 3, 2, 1, 0], 5.0), ([3, 0, 4, 1, 2], 3.0)] {
+            for (repeated, expected) in [
+                (Repeated::Sum, &[12.0][..]),
+                (Repeated::Keep, &[3.0, 4.0, 5.0]),
+                (Repeated::Mean, &[4.0]),
+                (Repeated::Last, &[last]),
+            ] {
+                assert_eq!(lines(order, repeated)[2..], bits(expected), "{repeated:?}");
+            }
+            for axis in [Axis::Rows, Axis::Columns] {
+                let Err(error) = made(order, axis, Repeated::Refuse) else { panic!("no error") };
+                assert!(error.to_string().contains("row 1, column 2"), "{error}");
+            }
         }
     }
 
