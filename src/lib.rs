@@ -18,12 +18,14 @@
 //! | [`streaming`] | top eigenvectors of A'A from one pass over the rows |
 //! | [`svd`] | truncated singular value decompositions |
 //! | [`coreset`] | scores and samples of rows, regression in the p-norm |
+//! | [`completion`] | low-rank matrices from few entries |
 //!
 //! Above them all, with the feature of that name, stands `python`: the extension module.
 
 #![cfg_attr(test, allow(clippy::disallowed_macros, clippy::disallowed_methods))]
 
 pub mod certify;
+pub mod completion;
 pub mod coreset;
 pub mod error;
 pub mod linalg;

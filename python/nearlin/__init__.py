@@ -12,8 +12,9 @@ from ._core import __version__
 from ._lazy import loaded_when_used
 
 if TYPE_CHECKING:
-    from . import coreset, exceptions, regression, sketch, streaming, svd
+    from . import completion, coreset, exceptions, regression, sketch, streaming, svd
     from ._certificate import Certificate
+    from .completion import EntrySplit, MatrixCompletion
     from .coreset import (
         HuberRegressor,
         LewisInfo,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Certificate",
+    "EntrySplit",
     "HuberRegressor",
     "LewisInfo",
     "LinearRegression",
@@ -56,6 +58,7 @@ __all__ = [
     "LpResult",
     "LstsqKronResult",
     "LstsqResult",
+    "MatrixCompletion",
     "QuantileRegressor",
     "RegressionSummary",
     "Ridge",
@@ -69,6 +72,7 @@ __all__ = [
     "TopEigenvectorResult",
     "TruncatedSVD",
     "__version__",
+    "completion",
     "config_context",
     "coreset",
     "exceptions",
@@ -98,6 +102,7 @@ __getattr__, __dir__ = loaded_when_used(
     __name__,
     {
         "_certificate": ("Certificate",),
+        "completion": ("EntrySplit", "MatrixCompletion"),
         "coreset": (
             "HuberRegressor",
             "LewisInfo",
@@ -131,5 +136,5 @@ __getattr__, __dir__ = loaded_when_used(
         "streaming": ("StreamingPCA", "TopEigenvectorResult", "top_eigenvector"),
         "svd": ("SVDResult", "TruncatedSVD", "svds"),
     },
-    modules=("coreset", "exceptions", "regression", "sketch", "streaming", "svd"),
+    modules=("completion", "coreset", "exceptions", "regression", "sketch", "streaming", "svd"),
 )

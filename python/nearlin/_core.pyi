@@ -9,6 +9,7 @@ import numpy.typing as npt
 __all__ = [
     "CoresetStream",
     "LeastSquaresStream",
+    "MatrixCompletionModel",
     "Products",
     "Sketch",
     "SketchAccumulator",
@@ -54,6 +55,14 @@ _Vector: TypeAlias = npt.NDArray[np.float64]
 _Matrix: TypeAlias = npt.NDArray[np.floating[Any]]
 
 @type_check_only
+class CompletionFigures(TypedDict):
+    reg: float
+    reg_path: list[tuple[float, float]]
+    objective: list[float]
+    validation: list[float]
+    converged: bool
+    held_out: tuple[int, float, float] | None
+
 class LpSolution(TypedDict):
     """An answer of a regression in the p-norm, and what was measured of it."""
 
@@ -490,6 +499,37 @@ class StreamingPCARefinement:
     def __new__(cls, components: _Vector, *, mean: _Vector | None, unit: int) -> StreamingPCARefinement: ...
     def add(self, x: Any, *, roots: _Vector | None, threads: int) -> None: ...
     def finish(self) -> RefinedComponents: ...
+
+@final
+class MatrixCompletionModel:
+    def __new__(cls) -> MatrixCompletionModel: ...
+    @staticmethod
+    def fit(
+        entries: Any,
+        options: Any,
+        *,
+        duplicates: str,
+        center: bool,
+        single: bool,
+        threads: int,
+        progress: Callable[[int, int, dict[str, float]], object] | None,
+    ) -> tuple[MatrixCompletionModel, CompletionFigures]: ...
+    def copy(self) -> MatrixCompletionModel: ...
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def mean(self) -> float: ...
+    def degrees(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]: ...
+    def factors(self) -> tuple[Any, Any, _Vector, _Vector]: ...
+    def predict(self, rows: Any, columns: Any, threads: int) -> _Vector: ...
+    def predict_rows(self, rows: Any, threads: int) -> npt.NDArray[np.float64]: ...
+    def top_n(
+        self, rows: Any, n: int, exclude_observed: bool, threads: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]: ...
+    def fold_in(self, entries: Any, threads: int) -> tuple[npt.NDArray[np.float64], _Vector]: ...
+    def to_bytes(self, words: str) -> bytes: ...
+    @staticmethod
+    def from_bytes(data: bytes) -> tuple[MatrixCompletionModel, str]: ...
 
 @final
 class TruncatedSVDState:

@@ -8,10 +8,11 @@
 //! | [`errors`] | errors of the core as exceptions |
 //! | [`products`] | products with blocks of vectors, for tests and benches |
 //! | [`sketch`] | sketches |
-//! | [`regression`], [`streaming`], [`svd`], [`coreset`] | a folder for each column, with the words of its options |
+//! | [`regression`], [`streaming`], [`svd`], [`coreset`], [`completion`] | a folder for each column, with the words of its options |
 //!
 //! Arguments are validated in Python (`nearlin/_validation.py`); what is checked again here guards memory.
 
+pub mod completion;
 pub mod convert;
 pub mod coreset;
 pub mod enter;
@@ -30,6 +31,8 @@ mod _core {
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
     const __version__: &str = env!("CARGO_PKG_VERSION");
+    #[pymodule_export]
+    use super::completion::MatrixCompletionModel;
     #[pymodule_export]
     use super::convert::check_sparse;
     #[pymodule_export]

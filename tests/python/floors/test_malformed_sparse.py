@@ -74,6 +74,7 @@ DAMAGES = {
 FITTED = [cls().fit(DENSE, Y) for cls in (nearlin.LinearRegression, nearlin.Ridge, nearlin.RidgeCV)]
 SVD = nearlin.TruncatedSVD(2).fit(DENSE)
 SAMPLE = nearlin.sample_rows(DENSE, size=40, rng=0)
+COMPLETED = nearlin.MatrixCompletion(2, reg=0.5, validation_fraction=0.0).fit(DENSE)
 QUANTILES = nearlin.QuantileRegressor().fit(DENSE, Y)
 CALLS = {
     "lstsq": lambda A: nearlin.lstsq(A, Y),
@@ -103,6 +104,9 @@ CALLS = {
     "lp_regression on a sample": lambda A: nearlin.lp_regression(A, Y, size=40),
     "lp_regression with targets asked for": lambda A: nearlin.lp_regression(A, lambda rows: Y[rows], size=40),
     "QuantileRegressor.predict": QUANTILES.predict,
+    "MatrixCompletion.fit": lambda A: nearlin.MatrixCompletion(2, reg=0.5).fit(A),
+    "MatrixCompletion.transform": COMPLETED.transform,
+    "MatrixCompletion.score": COMPLETED.score,
 }
 for model in FITTED:
     name = type(model).__name__

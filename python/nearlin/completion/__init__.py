@@ -1,0 +1,16 @@
+"""Low-rank matrices from few of their entries."""
+
+from typing import TYPE_CHECKING
+
+from nearlin._lazy import loaded_when_used
+
+if TYPE_CHECKING:
+    from ._entry_split import EntrySplit
+    from ._matrix_completion import MatrixCompletion
+
+__all__ = ["EntrySplit", "MatrixCompletion"]
+
+__getattr__, __dir__ = loaded_when_used(
+    __name__,
+    {"_entry_split": ("EntrySplit",), "_matrix_completion": ("MatrixCompletion",)},
+)

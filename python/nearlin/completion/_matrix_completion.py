@@ -1,0 +1,562 @@
+"""A low-rank matrix with biases from a few of its entries."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.utils.validation import check_is_fitted
+
+from nearlin import _core
+from nearlin._certificate import Certificate
+from nearlin._config import Progress, resolve_progress, resolve_threads
+from nearlin._estimator import SavedEstimator
+from nearlin._validation import Float, as_float_dtype, as_seed, check_bool, check_int
+from nearlin._warn import warn
+from nearlin.exceptions import AccuracyWarning, InvalidInputError, InvalidTypeError, ShapeError, StateError
+
+from ._certificate import certificate_of
+from ._entries import as_entries, listed, positions, sparse_rows
+from ._options import Options
+
+__all__ = ["MatrixCompletion"]
+
+
+FALLING = 0.01
+"""A decrease of the objective in the last sweep that is worth a warning."""
+
+
+class MatrixCompletion(SavedEstimator):
+    r"""Low-rank model of a matrix of which some entries were observed: ratings, sensors, tables with gaps.
+
+    An entry in row i and column j is modelled as :math:`\mu + b_i + c_j + u_i^T v_j`. All rows are solved for
+    while the columns are fixed, which are small ridge regressions, and the other way round [1]_:
+
+    .. math::
+
+        \sum (x_{ij} - \mu - b_i - c_j - u_i^T v_j)^2 + \lambda \sum n_i^e \|u_i\|^2
+        + \lambda \sum n_j^e \|v_j\|^2 + \lambda_b \sum n_i^e b_i^2 + \lambda_b \sum n_j^e c_j^2,
+
+    where n are numbers of observed entries and e is `reg_exponent`. In time linear in entries times rank
+    a sweep solves these only as well as it has to, as has been shown to do [2]_.
+
+    Parameters
+    ----------
+    rank : int, default=10
+        Number of components.
+    reg : float, optional
+        Penalty :math:`\lambda`, in units of the standard deviation of what the biases leave of the values, so
+        that results follow the values when these are scaled. None chooses it by the error on entries that are
+        held out: 1.2, 0.4 and on by factors of three while that helps, then by :math:`\sqrt 3` to either side
+        of the best, each from its own start; six to nine fits in all.
+    reg_exponent : float, default=0.5
+        Power of the number of entries of a row or column by which its penalties grow. 1 is the weighted
+        penalty of [3]_.
+    bias : bool, default=True
+        Whether rows and columns have biases, whose penalty is :math:`\lambda_b = 0.5` in the same units.
+    center : bool, default=True
+        Whether the mean of all values is subtracted.
+    solver : {"auto", "cholesky", "cg"}, default="auto"
+        How the regressions are solved:
+
+        - ``"cholesky"``: exactly, by normal equations of the order of the rank, or of the number of entries
+          where that is the smaller.
+        - ``"cg"``: by `inner_steps` steps of conjugate gradients from what there was before, for rows with
+          at least twice as many entries as components; exactly for the others.
+        - ``"auto"``: ``"cholesky"`` up to rank 24, else ``"cg"``.
+    preconditioner : {"auto", "none", "gram"}, default="auto"
+        Of conjugate gradients: ``"gram"`` turns both factors to the eigenvectors of the Gram matrix of the
+        fixed one, in which the regressions of all rows are close to a diagonal; ``"auto"`` does so where an
+        average row has a condition number above 25.
+    init : {"spectral", "random"}, default="spectral"
+        Start: the leading singular vectors of what the biases leave, entries weighted by degrees; or random
+        columns.
+    inner_steps : int, default=3
+        Steps of conjugate gradients for a row and sweep.
+    inner_tol : float, default=0.1
+        Residual, relative to that before the first step, at which these end early.
+    polish : bool, default=True
+        Whether rows are solved for exactly in the end, so that they are what :meth:`transform` gives.
+    max_iter : int, default=20
+        Most sweeps; at most 12 of each fit by which `reg` is chosen.
+    tol : float, default=1e-4
+        Sweeps end when one decreases the objective by no more, relative to it.
+    validation_fraction : float, optional
+        The part of the entries that is held out, in [0, 0.5]: sweeps end, too, when the error on these does
+        not fall in two of them, and the best is taken; then the model is fitted to all entries. The error is
+        in `certificate_`. By default 0.05 of 2,000 entries or more; of fewer nothing, or 0.2 to choose `reg`
+        by.
+    duplicates : {"keep", "mean", "last", "error"}, default="keep"
+        What several entries for one place are: observations of the same thing, each with its weight; one,
+        their mean; the last of them; an error. Of a SciPy matrix in COO form, too, where they are not added
+        up.
+    dtype : {"float32", "float64"} or None, default=None
+        Precision of the factors; None is float32. Sums over entries and rows are made in float64.
+    random_state : None, int or numpy.random.RandomState, optional
+        Of the start, and of what is held out.
+    n_jobs : int, optional
+        Number of threads. None means the setting of :func:`nearlin.set_config`. It never changes a bit.
+
+    Attributes
+    ----------
+    U_ : ndarray of shape (n_rows, rank)
+        Rows of the model, in units of the root of the values; float64 where float32 has not the range.
+    V_ : ndarray of shape (n_cols, rank)
+        Columns.
+    row_bias_, col_bias_ : ndarray of shape (n_rows,) and (n_cols,)
+        Biases; zeros where there are none.
+    mean_ : float
+        What is subtracted from all values.
+    row_ids_, col_ids_ : ndarray of shape (n_rows,) and (n_cols,)
+        What rows and columns are called, in increasing order; their numbers, for matrices.
+    reg_ : float
+        The penalty.
+    reg_path_ : list of (float, float)
+        Penalties that were tried, and the errors with them; empty if it was given.
+    history_ : list of float
+        The objective after each sweep of the last fit, relative to the sum of squares of the values.
+    validation_history_ : list of float
+        Root mean square error on held-out entries after each sweep.
+    n_iter_ : int
+        Sweeps of the last fit.
+    converged_ : bool
+        Whether sweeps ended by themselves: by `tol`, or by the error on held-out entries.
+    certificate_ : Certificate
+        Root mean square error on the entries that were held out: ``float`` of it is the upper end of its
+        95 % interval, NaN if nothing was held out. ``details`` tells of numbers of entries what is proven,
+        statistical or heuristic.
+
+    Notes
+    -----
+    A sweep takes :math:`O(|\Omega| k)` by conjugate gradients, :math:`O(|\Omega| k^2 + (m + n) k^3)` by
+    Cholesky's factorisation. Results do not depend on the order of the entries; an interrupted fit leaves the
+    former model as it was. Memory beside input and factors: 16 bytes an entry once they are sorted, twice
+    that while they are.
+
+    References
+    ----------
+    .. [1] Y. Hu, Y. Koren, C. Volinsky, "Collaborative filtering for implicit feedback datasets", ICDM 2008.
+    .. [2] Y. Gu, Z. Song, J. Yin, L. Zhang, "Low rank matrix completion via robust alternating minimization
+           in nearly linear time", ICLR 2024.
+    .. [3] Y. Zhou, D. Wilkinson, R. Schreiber, R. Pan, "Large-scale parallel collaborative filtering for the
+           Netflix prize", AAIM 2008.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nearlin
+    >>> rng = np.random.default_rng(0)
+    >>> truth = rng.standard_normal((200, 3)) @ rng.standard_normal((3, 150))
+    >>> X = np.where(rng.random(truth.shape) < 0.3, truth, np.nan)
+    >>> model = nearlin.MatrixCompletion(3, reg=0.01, max_iter=100, random_state=0).fit(X)
+    >>> bool(np.abs(model.reconstruct() - truth).mean() < 0.05)
+    True
+    """
+
+    U_: Float
+    V_: Float
+    row_bias_: Float
+    col_bias_: Float
+    mean_: float
+    reg_: float
+    reg_path_: list[tuple[float, float]]
+    history_: list[float]
+    validation_history_: list[float]
+    n_iter_: int
+    converged_: bool
+    certificate_: Certificate
+    _figures: dict[str, Any]
+    _row_ids: npt.NDArray[Any] | None
+    _col_ids: npt.NDArray[Any] | None
+
+    def __init__(
+        self,
+        rank: int = 10,
+        *,
+        reg: float | None = None,
+        reg_exponent: float = 0.5,
+        bias: bool = True,
+        center: bool = True,
+        solver: str = "auto",
+        preconditioner: str = "auto",
+        init: str = "spectral",
+        inner_steps: int = 3,
+        inner_tol: float = 0.1,
+        polish: bool = True,
+        max_iter: int = 20,
+        tol: float = 1e-4,
+        validation_fraction: float | None = None,
+        duplicates: str = "keep",
+        dtype: npt.DTypeLike | None = None,
+        random_state: object = None,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.rank = rank
+        self.reg = reg
+        self.reg_exponent = reg_exponent
+        self.bias = bias
+        self.center = center
+        self.solver = solver
+        self.preconditioner = preconditioner
+        self.init = init
+        self.inner_steps = inner_steps
+        self.inner_tol = inner_tol
+        self.polish = polish
+        self.max_iter = max_iter
+        self.tol = tol
+        self.validation_fraction = validation_fraction
+        self.duplicates = duplicates
+        self.dtype = dtype
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    def fit(self, X: object, y: object = None, *, progress: bool | Progress = False) -> Self:
+        """Fit the model to observed entries.
+
+        Parameters
+        ----------
+        X : tuple, frame, sparse matrix or array_like
+            Observed entries: ``(rows, cols, values)``, where rows and columns may be called anything that can
+            be sorted; a frame of pandas or polars with these three columns in this order; the stored entries
+            of a sparse matrix, zeros among them; or those of a dense array that are not NaN.
+        y : ignored
+            For pipelines.
+        progress : bool or callable, default=False
+            True shows a bar, a callable is called with (sweeps or fits done, most, figures).
+
+        Returns
+        -------
+        self
+            The fitted estimator.
+
+        Raises
+        ------
+        InvalidInputError
+            If nothing was observed, a value is infinite, or an identity is negative or missing.
+
+        Warns
+        -----
+        AccuracyWarning
+            If the last of `max_iter` sweeps made the objective smaller by more than a hundredth.
+        """
+        options = self._options(as_seed(self.random_state, "random_state"))
+        single = self._single()
+        entries = as_entries(X)
+        if not entries.count:
+            raise InvalidInputError("has no observed entries, expected at least one", argument="X")
+        chosen = options.reg is None
+        state, figures = _core.MatrixCompletionModel.fit(
+            entries.source,
+            options.for_entries(entries.count),
+            duplicates=options.duplicates,
+            center=options.center,
+            single=single,
+            threads=resolve_threads(self.n_jobs, entries.count * options.rank * 100),
+            progress=resolve_progress(progress),
+        )
+        self._adopt(state, {**figures, "chosen": chosen}, entries.row_ids, entries.col_ids)
+        before, last = [*figures["objective"], *figures["objective"]][-2:]
+        if not figures["converged"] and not chosen and last < (1.0 - FALLING) * before:
+            warn(
+                f"the last of max_iter={self.max_iter} sweeps made the objective smaller by "
+                f"{1.0 - last / before:.1%}",
+                AccuracyWarning,
+            )
+        return self
+
+    def predict(self, rows: object, cols: object, *, return_known: bool = False) -> Any:
+        """Predict entries.
+
+        Parameters
+        ----------
+        rows, cols : array_like of shape (n,)
+            Rows and columns, called as in the fit. Of what the model does not know, it has no factor and no
+            bias.
+        return_known : bool, default=False
+            Whether to tell of which entries row and column are known.
+
+        Returns
+        -------
+        ndarray of float64 of shape (n,)
+            Predictions; with `return_known` these and an array of truth values.
+        """
+        check_is_fitted(self)
+        check_bool(return_known, "return_known")
+        m, n = self._state.shape
+        row = positions(rows, self._row_ids, m, "rows")
+        col = positions(cols, self._col_ids, n, "cols")
+        if len(row) != len(col):
+            raise ShapeError(f"has {len(col)} entries, expected {len(row)}, as `rows`", argument="cols")
+        threads = resolve_threads(self.n_jobs, len(row) * self.U_.shape[1])
+        found = self._state.predict(row, col, threads=threads)
+        return (found, (row >= 0) & (col >= 0)) if return_known else found
+
+    def predict_row(self, row: object) -> Float:
+        """Predict a whole row.
+
+        Parameters
+        ----------
+        row : object
+            A row of the fit, by its name.
+
+        Returns
+        -------
+        ndarray of float64 of shape (n_cols,)
+            Predictions, for the columns in the order of `col_ids_`.
+        """
+        check_is_fitted(self)
+        found: Float = self._state.predict_rows(self._known_rows([row], "row"), threads=1)[0]
+        return found
+
+    def reconstruct(self) -> Float:
+        """Return the whole matrix.
+
+        Returns
+        -------
+        ndarray of float64 of shape (n_rows, n_cols)
+            Predictions for all rows and columns, observed ones too.
+
+        Raises
+        ------
+        AllocationError
+            If there is no memory for it.
+        """
+        check_is_fitted(self)
+        m, n = self._state.shape
+        rows = np.arange(m, dtype=np.int64)
+        found: Float = self._state.predict_rows(rows, threads=resolve_threads(self.n_jobs, m * n))
+        return found
+
+    def top_n(
+        self, rows: object, n: int = 10, *, exclude_observed: bool = True
+    ) -> tuple[npt.NDArray[Any], Float]:
+        """Return the columns with the largest predictions.
+
+        Parameters
+        ----------
+        rows : array_like of shape (n_rows,)
+            Rows of the fit, by their names.
+        n : int, default=10
+            Number of columns for each, at most those that there are.
+        exclude_observed : bool, default=True
+            Whether columns that were observed in a row are left out for it.
+
+        Returns
+        -------
+        cols : ndarray of shape (n_rows, n)
+            Names of the columns, the one with the largest prediction first. Where fewer are left the
+            predictions are NaN, and the names mean nothing.
+        scores : ndarray of float64 of shape (n_rows, n)
+            Predictions.
+        """
+        check_is_fitted(self)
+        check_bool(exclude_observed, "exclude_observed")
+        most = check_int(n, "n", at_least=1)
+        number = self._known_rows(rows, "rows")
+        found, scores = self._state.top_n(
+            number,
+            min(most, max(1, self._state.shape[1])),
+            exclude_observed=exclude_observed,
+            threads=resolve_threads(self.n_jobs, len(number) * self.V_.size),
+        )
+        return (found if self._col_ids is None else self._col_ids[found]), scores
+
+    def transform(self, X: object, *, return_bias: bool = False) -> Any:
+        """Return rows of the model for rows that need not have been in the fit, the columns as they are.
+
+        Parameters
+        ----------
+        X : sparse matrix or array_like of shape (n_samples, n_cols)
+            Observed entries, in the columns of the fit in the order of `col_ids_`; NaN, or nothing stored,
+            where there are none. All zeros for a row without any.
+        return_bias : bool, default=False
+            Whether to return the biases of the rows too.
+
+        Returns
+        -------
+        ndarray of float64 of shape (n_samples, rank)
+            The exact solutions of the ridge regressions; with `return_bias` these and the biases.
+        """
+        check_is_fitted(self)
+        check_bool(return_bias, "return_bias")
+        matrix = sparse_rows(X, self._state.shape[1])
+        threads = resolve_threads(self.n_jobs, matrix.nnz * self.V_.shape[1] * 20)
+        factor, bias = self._state.fold_in(matrix, threads=threads)
+        factor = np.ascontiguousarray(factor)
+        return (factor, bias) if return_bias else factor
+
+    def score(self, X: object, y: object = None) -> float:
+        """Return the root mean square error on observed entries, times -1 so that more is better.
+
+        Parameters
+        ----------
+        X : tuple, frame, sparse matrix or array_like
+            Observed entries, as :meth:`fit` takes them.
+        y : ignored
+            For loops that hand it on.
+
+        Returns
+        -------
+        float
+            In the units of the values.
+        """
+        check_is_fitted(self)
+        rows, cols, values = listed(as_entries(X))
+        if not len(values):
+            raise InvalidInputError("has no observed entries, expected at least one", argument="X")
+        error = self.predict(rows, cols) - values
+        return -float(np.sqrt(np.mean(error * error)))
+
+    def explain(self) -> str:
+        """Return in words how the model was fitted and what is known of its error.
+
+        Returns
+        -------
+        str
+            A few lines.
+        """
+        check_is_fitted(self)
+        (m, n), rank = self._state.shape, self.U_.shape[1]
+        details = self.certificate_.details
+        lines = [
+            f"{details['n_observed']['value']} entries of a {m} x {n} matrix, "
+            f"{details['oversampling']['value']:.1f} for each of the "
+            f"{details['degrees_of_freedom']['value']} degrees of freedom at rank {rank}",
+            f"reg {self.reg_:.3g}, "
+            + (f"the best of {len(self.reg_path_)} on held-out entries" if self.reg_path_ else "as given"),
+            f"{self.n_iter_} sweeps over all entries",
+            str(self.certificate_),
+        ]
+        return "\n".join(lines)
+
+    @property
+    def row_ids_(self) -> npt.NDArray[Any]:
+        """What rows are called."""
+        return np.arange(self._state.shape[0]) if self._row_ids is None else self._row_ids
+
+    @property
+    def col_ids_(self) -> npt.NDArray[Any]:
+        """What columns are called."""
+        return np.arange(self._state.shape[1]) if self._col_ids is None else self._col_ids
+
+    def _options(self, seed: int) -> Options:
+        return Options(
+            rank=self.rank,
+            reg=self.reg,
+            reg_exponent=self.reg_exponent,
+            bias=self.bias,
+            center=self.center,
+            solver=self.solver,
+            preconditioner=self.preconditioner,
+            init=self.init,
+            inner_steps=self.inner_steps,
+            inner_tol=self.inner_tol,
+            polish=self.polish,
+            max_iter=self.max_iter,
+            tol=self.tol,
+            validation_fraction=self.validation_fraction,
+            duplicates=self.duplicates,
+            seed=seed,
+        )
+
+    def _single(self) -> bool:
+        return self.dtype is None or as_float_dtype(self.dtype, "dtype") == "float32"
+
+    def _known_rows(self, rows: object, name: str) -> npt.NDArray[np.int64]:
+        found = positions(rows, self._row_ids, self._state.shape[0], name)
+        unknown = np.flatnonzero(found < 0)
+        if unknown.size:
+            wrong = np.asarray(rows)[unknown[0]]
+            raise InvalidInputError(f"holds {wrong}, expected rows of the fit", argument=name)
+        return found
+
+    def _adopt(
+        self,
+        state: Any,
+        figures: dict[str, Any],
+        row_ids: npt.NDArray[Any] | None,
+        col_ids: npt.NDArray[Any] | None,
+    ) -> None:
+        U, V, row_bias, col_bias = state.factors()
+        held_out = figures["held_out"]
+        certificate = certificate_of(
+            None if held_out is None else (int(held_out[0]), float(held_out[1]), float(held_out[2])),
+            state.degrees(),
+            U.shape[1],
+            chosen=bool(figures["chosen"]),
+        )
+        # At once: an interrupt in between would leave parts of two models.
+        self.__dict__.update(
+            _state=state,
+            _figures=figures,
+            _row_ids=row_ids,
+            _col_ids=col_ids,
+            U_=np.ascontiguousarray(U),
+            V_=np.ascontiguousarray(V),
+            row_bias_=row_bias,
+            col_bias_=col_bias,
+            mean_=state.mean,
+            reg_=float(figures["reg"]),
+            reg_path_=[(float(reg), float(rmse)) for reg, rmse in figures["reg_path"]],
+            history_=[float(value) for value in figures["objective"]],
+            validation_history_=[float(value) for value in figures["validation"]],
+            n_iter_=len(figures["objective"]),
+            converged_=bool(figures["converged"]),
+            certificate_=certificate,
+        )
+
+    @staticmethod
+    def _unfitted() -> Any:
+        return _core.MatrixCompletionModel()
+
+    def _words(self) -> dict[str, Any]:
+        return {
+            "figures": self._figures,
+            "row_ids": _written(self._row_ids),
+            "col_ids": _written(self._col_ids),
+        }
+
+    def _resume(self, state: Any, words: dict[str, Any]) -> None:
+        ids = [_read(words[name]) for name in ("row_ids", "col_ids")]
+        for known, count in zip(ids, state.shape, strict=True):
+            if known is not None and known.shape != (count,):
+                raise ValueError("other identities than rows and columns")
+        self._adopt(state, words["figures"], *ids)
+
+    @classmethod
+    def _restored(cls, data: bytes, parameters: dict[str, Any] | None = None) -> Self:
+        state, text = _core.MatrixCompletionModel.from_bytes(data)
+        try:
+            words = json.loads(text)
+            estimator = cls(**(words["parameters"] if parameters is None else parameters))
+            if parameters is None:
+                estimator._options(0)
+                estimator._single()
+            if words["fitted"] is not None:
+                estimator._resume(state, words["fitted"])
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            raise StateError(f"cannot restore the state: its words do not make sense ({error})") from None
+        return estimator
+
+
+def _written(ids: npt.NDArray[Any] | None) -> dict[str, Any] | None:
+    """Return identities as JSON can hold them."""
+    if ids is None:
+        return None
+    values = ids.tolist()
+    if ids.dtype.kind not in "biufUO" or not all(isinstance(value, int | float | str) for value in values):
+        raise StateError(
+            f"cannot write the state: identities are of dtype {ids.dtype}, expected numbers or strings"
+        )
+    return {"dtype": ids.dtype.str if ids.dtype.kind != "O" else "O", "values": values}
+
+
+def _read(written: dict[str, Any] | None) -> npt.NDArray[Any] | None:
+    if written is None:
+        return None
+    dtype = np.dtype(str(written["dtype"]))
+    if dtype.kind not in "biufUO":
+        raise InvalidTypeError(f"identities are of dtype {dtype}")
+    return np.array(written["values"], dtype=dtype)

@@ -1,0 +1,77 @@
+//! The walk to a penalty: by factors of three while that helps, then by the root of three to either side of the best.
+
+use crate::error::Result;
+use crate::memory::push;
+
+/// Where the walk begins, in units of the standard deviation of what the biases leave.
+pub const FIRST: f64 = 1.2;
+/// It goes no farther.
+const RANGE: [f64; 2] = [1e-4, 1e2];
+
+/// Penalties, and the errors with them.
+pub type Path = Vec<(f64, f64)>;
+
+/// The penalty with the smallest error that is met on the walk, and all that were tried, with their errors.
+pub fn walk(first: f64, mut error: impl FnMut(f64) -> Result<f64>) -> Result<(f64, Path)> {
+    let mut path = Vec::new();
+    let mut visit = |reg: f64| {
+        let found = error(reg)?;
+        // What is no number is worse than any.
+        push(&mut path, (reg, if found.is_nan() { f64::INFINITY } else { found }), "the walk to a penalty")?;
+        Ok(path[path.len() - 1].1)
+    };
+    let mut best = (first, visit(first)?);
+    let below = (first / 3.0, visit(first / 3.0)?);
+    let step = if below.1 < best.1 {
+        best = below;
+        1.0 / 3.0
+    } else {
+        3.0
+    };
+    loop {
+        let next = best.0 * step;
+        if !(RANGE[0]..=RANGE[1]).contains(&next) {
+            break;
+        }
+        let found = visit(next)?;
+        if found >= best.1 {
+            break;
+        }
+        best = (next, found);
+    }
+    let middle = best.0;
+    for next in [middle * 3f64.sqrt(), middle / 3f64.sqrt()] {
+        let found = visit(next)?;
+        if found < best.1 {
+            best = (next, found);
+        }
+    }
+    Ok((best.0, path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_walk_ends_near_the_best_wherever_it_begins() {
+        for best in [1e-3, 0.05, 0.4, 1.0, 7.0, 60.0] {
+            for first in [0.3, 0.7, FIRST, 2.1, 5.0] {
+                let (found, path) = walk(first, |reg| Ok((reg / best).ln().powi(2))).unwrap();
+                assert!(
+                    (found / best).ln().abs() <= 3f64.ln() / 4.0 + 1e-9,
+                    "{found} for {best} from {first}"
+                );
+                assert!(path.len() <= 14 && path.iter().all(|&(reg, _)| (0.5e-4..=2e2).contains(&reg)));
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_that_only_falls_or_is_none_ends_the_walk() {
+        assert!(walk(FIRST, Ok).unwrap().0 <= 3e-4);
+        assert!(walk(FIRST, |reg| Ok(-reg)).unwrap().0 >= 30.0);
+        let (found, path) = walk(FIRST, |_| Ok(f64::NAN)).unwrap();
+        assert!(found == FIRST && path.len() == 5);
+    }
+}

@@ -1,0 +1,464 @@
+//! The driver: a start, sweeps until they change nothing that matters, and the penalty if it is not given.
+
+use super::choose::{FIRST, Path, walk};
+use super::errors::{Errors, errors};
+use super::factors::Factor;
+use super::half::{Method, Penalty, Preconditioner, half_sweep};
+use super::model::Model;
+use super::observations::{Observations, Part};
+use super::start::{at_random, set_biases, spectral};
+use crate::error::Result;
+use crate::linalg::Scalar;
+use crate::memory::{collected, push};
+use crate::parallel::Context;
+
+/// Penalty of biases, in the units of that of the factors.
+const BIAS_PENALTY: f64 = 0.5;
+/// Most sweeps of a fit on the walk to a penalty.
+const WALK_SWEEPS: usize = 12;
+/// Sweeps over all entries, from what was found without those that are held out.
+const LAST_SWEEPS: usize = 2;
+/// Sweeps in a row that do not improve on what is held out, before the end.
+const PATIENCE: usize = 2;
+/// What is an improvement, relative to what was.
+const IMPROVEMENT: f64 = 1e-4;
+/// Up to this rank Cholesky's factorisation is never slower than conjugate gradients.
+const SMALL_RANK: usize = 24;
+/// Steps of conjugate gradients that begin at zero, and their tolerance.
+const FROM_ZERO: (usize, f64) = (8, 1e-2);
+
+/// How lines are solved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Solver {
+    /// By Cholesky's factorisation up to some rank, then by conjugate gradients.
+    Auto,
+    /// By Cholesky's factorisation.
+    Cholesky,
+    /// By conjugate gradients where a line has twice as many entries as there are components.
+    Cg,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Params {
+    /// Components of a row of a factor.
+    pub rank: usize,
+    /// The penalty, over the standard deviation of what the biases leave; None: the best on what is held out.
+    pub reg: Option<f64>,
+    /// Power of the number of entries that penalties grow with.
+    pub reg_exponent: f64,
+    /// Whether rows and columns have biases.
+    pub bias: bool,
+    /// How lines are solved.
+    pub solver: Solver,
+    /// When lines are preconditioned.
+    pub preconditioner: Preconditioner,
+    /// Whether the start is spectral, not random.
+    pub spectral: bool,
+    /// Most steps of conjugate gradients for a line.
+    pub inner_steps: usize,
+    /// What these may end with, relative.
+    pub inner_tol: f64,
+    /// Whether rows are solved for exactly in the end.
+    pub polish: bool,
+    /// Most sweeps.
+    pub max_iter: usize,
+    /// Decrease of the objective, relative, below which sweeps end.
+    pub tol: f64,
+    /// The part that is held out; zero: none.
+    pub validation_fraction: f64,
+    /// Of the start, and of what is held out.
+    pub seed: u64,
+}
+
+/// What was found.
+pub struct Output<T> {
+    /// The model.
+    pub model: Model<T>,
+    /// The penalty.
+    pub reg: f64,
+    /// Penalties that were tried, and their errors on what was held out, in units of the values.
+    pub reg_path: Path,
+    /// Objective after each sweep of the last fit, over the sum of squares of the values.
+    pub objective: Vec<f64>,
+    /// Error on what is held out after each sweep of the fit that saw it, in units of the values.
+    pub validation: Vec<f64>,
+    /// What the best of these left of what was held out, in units of the values.
+    pub held_out: Option<(Errors, f64)>,
+    /// Whether sweeps ended by themselves.
+    pub converged: bool,
+}
+
+/// A fit to some of the entries.
+struct Fit<T> {
+    rows: Factor<T>,
+    columns: Factor<T>,
+    penalty: Penalty,
+    objective: Vec<f64>,
+    validation: Vec<f64>,
+    held_out: Option<Errors>,
+    converged: bool,
+}
+
+/// Fits a model to what was observed.
+pub fn fit<T: Scalar>(
+    context: &Context,
+    mut observed: Observations<T>,
+    params: &Params,
+) -> Result<Output<T>> {
+    let mut held_out = 0;
+    if params.validation_fraction > 0.0 {
+        held_out = observed.hold_out(context, params.validation_fraction, params.seed)?;
+    }
+    let run = Run { context, observed: &observed, params, held_out };
+    let (mut fit, reg, reg_path) = match params.reg {
+        Some(reg) => (run.given(reg)?, reg, Vec::new()),
+        None => run.chosen()?,
+    };
+    if params.polish {
+        run.half(&mut fit, true, Part::All, Method::Exact)?;
+    }
+    let scale = observed.scale;
+    fit.validation.iter_mut().for_each(|rmse| *rmse *= scale);
+    let held_out = fit.held_out.map(|errors| (errors, scale));
+    let Fit { rows, columns, penalty, objective, validation, converged, .. } = fit;
+    let model = Model::new(context, observed, rows, columns, penalty)?;
+    let scaled = |path: Path| path.into_iter().map(move |(reg, rmse)| (reg, rmse * scale));
+    let reg_path = collected(scaled(reg_path), "the walk to a penalty")?;
+    Ok(Output { model, reg, reg_path, objective, validation, held_out, converged })
+}
+
+struct Run<'a, T> {
+    context: &'a Context<'a>,
+    observed: &'a Observations<T>,
+    params: &'a Params,
+    /// How many entries are held out.
+    held_out: usize,
+}
+
+impl<T: Scalar> Run<'_, T> {
+    /// With this penalty: to what is not held out, if anything is, until that gets no better, and then to all.
+    fn given(&self, reg: f64) -> Result<Fit<T>> {
+        if self.held_out == 0 {
+            return self.sweeps(self.start(reg, Part::All)?, Part::All, self.params.max_iter, false);
+        }
+        let fit =
+            self.sweeps(self.start(reg, Part::Training)?, Part::Training, self.params.max_iter, true)?;
+        let validation = (fit.validation, fit.held_out, fit.converged);
+        let all = Fit { validation: Vec::new(), held_out: None, ..fit };
+        let mut fit = self.sweeps(all, Part::All, LAST_SWEEPS, false)?;
+        (fit.validation, fit.held_out, fit.converged) = validation;
+        Ok(fit)
+    }
+
+    /// With the best penalty on what is held out, each tried from its own start: from the factors of a larger one, which
+    /// have collapsed, sweeps do not come back.
+    fn chosen(&self) -> Result<(Fit<T>, f64, Path)> {
+        let most = self.params.max_iter.min(WALK_SWEEPS);
+        let mut best: Option<(f64, Fit<T>)> = None;
+        let mut tried = 0;
+        let (reg, path) = walk(FIRST, |reg| {
+            let fit = self.sweeps(self.start(reg, Part::Training)?, Part::Training, most, true)?;
+            let rmse = fit.held_out.map_or(f64::NAN, |errors| errors.rmse());
+            tried += 1;
+            self.context.progress(tried, tried + 1, &[("reg", reg), ("rmse", rmse * self.observed.scale)])?;
+            if best.as_ref().is_none_or(|(least, _)| rmse < *least) {
+                best = Some((rmse, fit));
+            }
+            Ok(rmse)
+        })?;
+        let sweeps = best.as_ref().map_or(most, |(_, fit)| fit.validation.len());
+        let mut fit = self.sweeps(self.start(reg, Part::All)?, Part::All, sweeps, false)?;
+        if let Some((_, best)) = best {
+            (fit.validation, fit.held_out, fit.converged) = (best.validation, best.held_out, best.converged);
+        }
+        self.context.progress(tried + 1, tried + 1, &[("reg", reg)])?;
+        Ok((fit, reg, path))
+    }
+
+    fn start(&self, reg: f64, part: Part) -> Result<Fit<T>> {
+        let Self { context, observed, params, .. } = *self;
+        let mut rows = Factor::zeros(observed.rows.count(), params.rank)?;
+        let mut columns = Factor::zeros(observed.columns.count(), params.rank)?;
+        let unit = set_biases(context, observed, part, (&mut rows, &mut columns), params.bias)?;
+        if params.spectral {
+            spectral(context, observed, part, &rows, &mut columns, params.seed)?;
+        } else {
+            at_random(context, &mut columns, params.seed)?;
+        }
+        let penalty = Penalty {
+            factor: reg * unit,
+            bias: params.bias.then_some(BIAS_PENALTY),
+            exponent: params.reg_exponent,
+        };
+        Ok(Fit {
+            rows,
+            columns,
+            penalty,
+            objective: Vec::new(),
+            validation: Vec::new(),
+            held_out: None,
+            converged: false,
+        })
+    }
+
+    /// Sweeps until the objective, or what is held out if that is `watched`, gets no better; the best of them.
+    fn sweeps(&self, mut fit: Fit<T>, part: Part, most: usize, watched: bool) -> Result<Fit<T>> {
+        let mut best: Option<(Factor<T>, Factor<T>)> = None;
+        let (mut least, mut since) = (f64::INFINITY, 0);
+        let total = self.squares(part)?;
+        let first = fit.objective.len();
+        fit.converged = false;
+        for sweep in 0..most {
+            let value = self.sweep(&mut fit, part, sweep == 0)? / total;
+            push(&mut fit.objective, value, "the history of a fit")?;
+            let mut figures = [("objective", value), ("rmse", f64::NAN)];
+            if watched {
+                let found = self.errors(&fit, Part::HeldOut)?;
+                let rmse = found.rmse();
+                push(&mut fit.validation, rmse, "the history of a fit")?;
+                figures[1].1 = rmse * self.observed.scale;
+                since = if rmse < least * (1.0 - IMPROVEMENT) { 0 } else { since + 1 };
+                if rmse < least {
+                    (least, fit.held_out) = (rmse, Some(found));
+                    match &mut best {
+                        Some((rows, columns)) => {
+                            rows.copy_from(&fit.rows);
+                            columns.copy_from(&fit.columns);
+                        }
+                        None => best = Some((fit.rows.copy()?, fit.columns.copy()?)),
+                    }
+                }
+            }
+            if self.params.reg.is_some() {
+                self.context.progress(sweep + 1, most, &figures[..1 + usize::from(watched)])?;
+            }
+            let history = &fit.objective[first..];
+            let still = history.len() > 1 && history[history.len() - 2] - value < self.params.tol * value;
+            if since >= PATIENCE || still {
+                fit.converged = true;
+                break;
+            }
+        }
+        if let Some((rows, columns)) = best {
+            (fit.rows, fit.columns) = (rows, columns);
+        }
+        Ok(fit)
+    }
+
+    /// One sweep, and the objective after it.
+    fn sweep(&self, fit: &mut Fit<T>, part: Part, first: bool) -> Result<f64> {
+        let Params { rank, solver, preconditioner, inner_steps, inner_tol, .. } = *self.params;
+        let iterated = |steps, tolerance| Method::Iterated { steps, tolerance, preconditioner };
+        let exact = solver == Solver::Cholesky || (solver == Solver::Auto && rank <= SMALL_RANK);
+        let method = if exact { Method::Exact } else { iterated(inner_steps, inner_tol) };
+        let (steps, tolerance) = (FROM_ZERO.0.max(inner_steps), FROM_ZERO.1.min(inner_tol));
+        let from_zero = if exact { Method::Exact } else { iterated(steps, tolerance) };
+        self.half(fit, true, part, if first { from_zero } else { method })?;
+        let of_columns = self.half(fit, false, part, if first { from_zero } else { method })?;
+        let of_rows = self.penalty_of_rows(fit, part);
+        // What is left of a difference of large numbers is not to be believed where it is small.
+        let doubt = 64.0 * T::UNIT_ROUNDOFF.sqrt() * self.observed.rows.matrix().nnz() as f64;
+        if of_columns >= doubt {
+            return Ok(of_columns + of_rows);
+        }
+        let errors = self.errors(fit, part)?.squares;
+        Ok(errors
+            + of_rows
+            + penalty_of(&fit.columns, fit.penalty, |j| self.observed.columns.line(j, part).len()))
+    }
+
+    fn half(&self, fit: &mut Fit<T>, of_rows: bool, part: Part, method: Method) -> Result<f64> {
+        let Fit { rows, columns, penalty, .. } = fit;
+        let (lines, x, y) = match of_rows {
+            true => (&self.observed.rows, rows, columns),
+            false => (&self.observed.columns, columns, rows),
+        };
+        half_sweep(self.context, lines, part, (x, y), *penalty, method)
+    }
+
+    fn penalty_of_rows(&self, fit: &Fit<T>, part: Part) -> f64 {
+        penalty_of(&fit.rows, fit.penalty, |i| self.observed.rows.line(i, part).len())
+    }
+
+    fn errors(&self, fit: &Fit<T>, part: Part) -> Result<Errors> {
+        errors(self.context, &self.observed.rows, part, (&fit.rows, &fit.columns))
+    }
+
+    /// The sum of squares of the values.
+    fn squares(&self, part: Part) -> Result<f64> {
+        let (rows, columns) = (
+            Factor::<T>::zeros(self.observed.rows.count(), 1)?,
+            Factor::zeros(self.observed.columns.count(), 1)?,
+        );
+        let errors = errors(self.context, &self.observed.rows, part, (&rows, &columns))?;
+        Ok(if errors.squares > 0.0 { errors.squares } else { 1.0 })
+    }
+}
+
+/// The penalties of a factor whose lines have so many entries.
+fn penalty_of<T: Scalar>(factor: &Factor<T>, penalty: Penalty, count: impl Fn(usize) -> usize) -> f64 {
+    let of_line = |i: usize| {
+        let ridge = penalty.of(count(i) as f64);
+        let square: f64 = factor.row(i).iter().map(|x| x.to_f64().powi(2)).sum();
+        ridge.factor * square + ridge.bias.unwrap_or(0.0) * factor.bias[i].to_f64().powi(2)
+    };
+    (0..factor.count).map(of_line).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::completion::testing::{Cells, low_rank, observed};
+    use crate::error::Error;
+    use crate::parallel::Host;
+    use std::cell::Cell;
+
+    const SHAPE: (usize, usize) = (300, 200);
+
+    fn params() -> Params {
+        Params {
+            rank: 6,
+            reg: Some(0.3),
+            reg_exponent: 0.5,
+            bias: true,
+            solver: Solver::Auto,
+            preconditioner: Preconditioner::Auto,
+            spectral: true,
+            inner_steps: 3,
+            inner_tol: 0.1,
+            polish: true,
+            max_iter: 20,
+            tol: 1e-4,
+            validation_fraction: 0.0,
+            seed: 7,
+        }
+    }
+
+    fn run<T: Scalar>(threads: usize, cells: &Cells, params: &Params) -> Output<T> {
+        let context = Context::new(threads);
+        fit(&context, observed(&context, SHAPE, cells), params).unwrap()
+    }
+
+    /// Root mean square error on entries that were not seen, the noise of which is that of the others.
+    fn test_error<T: Scalar>(output: &Output<T>, cells: &Cells) -> f64 {
+        let rows: Vec<i64> = cells.iter().map(|cell| cell.0 as i64).collect();
+        let columns: Vec<i64> = cells.iter().map(|cell| cell.1 as i64).collect();
+        let found = output.model.predict(&Context::new(1), &rows, &columns).unwrap();
+        let square: f64 = found.iter().zip(cells).map(|(found, cell)| (found - cell.2).powi(2)).sum();
+        (square / cells.len() as f64).sqrt()
+    }
+
+    /// A third of the entries, and the others.
+    fn parted(noise: f64) -> (Cells, Cells) {
+        let cells = low_rank(SHAPE, 3, 0.45, noise, 5);
+        let (train, test): (Vec<_>, Vec<_>) =
+            cells.into_iter().enumerate().partition(|(k, _)| !(k * 31 / 7).is_multiple_of(4));
+        let only =
+            |cells: Vec<(usize, (usize, usize, f64))>| cells.into_iter().map(|(_, cell)| cell).collect();
+        (only(train), only(test))
+    }
+
+    #[test]
+    fn every_solver_finds_the_matrix_and_no_sweep_makes_the_objective_larger() {
+        let (train, test) = parted(0.1);
+        for rank in [6, 30] {
+            for (solver, preconditioner) in [
+                (Solver::Auto, Preconditioner::Auto),
+                (Solver::Cholesky, Preconditioner::Auto),
+                (Solver::Cg, Preconditioner::None),
+                (Solver::Cg, Preconditioner::Gram),
+            ] {
+                let params = Params { rank, solver, preconditioner, ..params() };
+                let output = run::<f32>(1, &train, &params);
+                assert!(output.objective.windows(2).all(|pair| pair[1] <= pair[0] * (1.0 + 1e-6)));
+                let error = test_error(&output, &test);
+                assert!(error < 0.15, "{solver:?} {preconditioner:?} {rank}: {error}");
+                assert!(output.converged);
+            }
+        }
+    }
+
+    #[test]
+    fn no_bit_depends_on_the_threads_or_on_the_order_of_the_entries() {
+        let (train, _) = parted(0.1);
+        for (rank, fraction) in [(6, 0.0), (30, 0.1)] {
+            let params = Params { rank, validation_fraction: fraction, ..params() };
+            let expected = run::<f32>(1, &train, &params);
+            for threads in [2, 3, 8] {
+                let mut cells = train.clone();
+                cells.rotate_left(threads * 97);
+                let found = run::<f32>(threads, &cells, &params);
+                assert_eq!(*found.model.rows.rows, *expected.model.rows.rows);
+                assert_eq!(*found.model.columns.rows, *expected.model.columns.rows);
+                assert_eq!(found.model.rows.bias, expected.model.rows.bias);
+                assert_eq!(found.validation, expected.validation);
+            }
+        }
+    }
+
+    #[test]
+    fn a_chosen_penalty_is_near_the_best_and_knows_no_units() {
+        let (train, test) = parted(0.5);
+        let chosen = Params { reg: None, validation_fraction: 0.1, max_iter: 12, ..params() };
+        let output = run::<f32>(2, &train, &chosen);
+        let grid = (0..9).map(|k| 0.02 * 3f64.powf(k as f64 * 0.8));
+        let errors =
+            grid.map(|reg| test_error(&run::<f32>(2, &train, &Params { reg: Some(reg), ..params() }), &test));
+        let best = errors.fold(f64::INFINITY, f64::min);
+        assert!(test_error(&output, &test) < 1.02 * best, "{} {best}", test_error(&output, &test));
+        assert!(output.reg_path.len() <= 8);
+        let (found, scale) = output.held_out.unwrap();
+        assert!((found.rmse() * scale - 0.55).abs() < 0.1);
+        for factor in [1e-3, 1e3] {
+            let scaled: Cells = train.iter().map(|&(i, j, value)| (i, j, value * factor)).collect();
+            let other = run::<f32>(2, &scaled, &chosen);
+            assert_eq!(other.reg, output.reg);
+            assert!((other.model.scale / output.model.scale / factor - 1.0).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn empty_lines_equal_values_and_more_components_than_lines_are_no_trouble() {
+        let alike: Cells = (0..40).map(|k| (2 * k, k, 0.7)).collect();
+        let few: Cells = low_rank((9, 7), 2, 0.7, 0.0, 1);
+        for (cells, rank) in [(&alike, 3), (&few, 12)] {
+            for spectral in [true, false] {
+                let params = Params { rank, spectral, ..params() };
+                let output = run::<f64>(1, cells, &params);
+                let model = &output.model;
+                assert!(model.rows.rows.iter().chain(&*model.columns.rows).all(|x| x.is_finite()));
+                assert!(model.rows.row(299).iter().all(|&x| x == 0.0) && model.rows.bias[299] == 0.0);
+                assert!(output.objective.iter().all(|value| value.is_finite()));
+            }
+        }
+    }
+
+    /// Says stop after so many questions.
+    struct After(Cell<usize>);
+    impl Host for After {
+        fn check(&self) -> Result<()> {
+            match self.0.get() {
+                0 => Err(Error::Interrupted),
+                left => {
+                    self.0.set(left - 1);
+                    Ok(())
+                }
+            }
+        }
+        fn progress(&self, _: usize, _: usize, _: &[(&'static str, f64)]) -> Result<()> {
+            self.check()
+        }
+    }
+
+    #[test]
+    fn an_interrupt_ends_a_fit() {
+        let (train, _) = parted(0.1);
+        for left in [0, 3, 6] {
+            let host = After(Cell::new(left));
+            let context = Context::with_host(1, &host);
+            let outcome = fit(&context, observed::<f32>(&Context::new(1), SHAPE, &train), &params());
+            assert!(matches!(outcome, Err(Error::Interrupted)));
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Matrix completion: a low-rank matrix from a few of its entries, in time linear in entries times rank.
+//!
+//! For observed entries v_ij, find rows u_i, v_j of two factors and biases b_i, c_j that minimise
+//!
+//!   Σ (v_ij - b_i - c_j - u_i'v_j)² + λ Σ n_i^e |u_i|² + λ Σ n_j^e |v_j|² + λ_b Σ n_i^e b_i² + λ_b Σ n_j^e c_j²,
+//!
+//! n being numbers of entries, by turns: all rows while the columns are fixed, which are ridge regressions, one a row, and
+//! the other way round. Gu, Song, Yin and Zhang (ICLR 2024) have shown that these may be solved inexactly, so that a sweep
+//! costs hardly more than to look at what the model makes of every observed entry: |Ω| k up to logarithms. Units are those
+//! of the standard deviation of the values.
+//!
+//! | file | what |
+//! |---|---|
+//! | `observations` | entries by rows and by columns, in those units; what is held out |
+//! | `factors` | rows of a factor, padded to the lanes |
+//! | `kernels` | rows gathered to a tile, and what is summed up over it |
+//! | `line` | the ridge regression of one line: primal, dual, or by conjugate gradients |
+//! | `half` | all lines of one side, light and heavy; the preconditioner that they share |
+//! | `start` | biases, and the leading singular vectors of what they leave |
+//! | `errors` | errors on observed entries, and their standard error |
+//! | `choose` | the walk to a penalty |
+//! | `fit` | the driver, [`fit()`] |
+//! | `model` | predictions, rows folded in, rankings |
+//! | `saved` | its bytes |
+//!
+//! Lines are cut into blocks by themselves and summed up in their order, so that no bit depends on the threads.
+
+mod choose;
+mod errors;
+mod factors;
+mod fit;
+mod half;
+mod kernels;
+mod line;
+mod model;
+mod observations;
+mod saved;
+mod start;
+#[cfg(test)]
+mod testing;
+
+pub use errors::Errors;
+pub use factors::Factor;
+pub use fit::{Output, Params, Solver, fit};
+pub use half::{Penalty, Preconditioner};
+pub use model::{Model, Seen};
+pub use observations::{Lines, Observations, Part};
+pub use saved::is_single;

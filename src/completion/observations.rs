@@ -1,0 +1,268 @@
+//! What was observed, by rows and by columns, and what of it is held out.
+//!
+//! Values are stored in units in which none is above one and then, once they are sorted, less their mean and over their
+//! standard deviation: nothing that follows sees the caller's units, nor the order in which the entries came. Entries that
+//! are held out lie behind the others of their line.
+
+use crate::error::{Error, Result};
+use crate::linalg::Scalar;
+use crate::matrix::{Axis, Repeated, Sparse, SparseBuf, Triplets, power_of_two_below};
+use crate::memory::{collected, zeros};
+use crate::parallel::Context;
+use std::ops::Range;
+
+/// What memory is for.
+const VALUES: &str = "the observed values";
+/// Values of a sum that is made by itself.
+const PIECE: usize = 1 << 16;
+
+/// Lines of entries: rows of a matrix, or columns.
+pub struct Lines<T> {
+    matrix: SparseBuf<T>,
+    /// Where what is held out begins in each line.
+    held_out: Option<Vec<i64>>,
+}
+
+/// Which entries of a line are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All.
+    All,
+    /// Those that are not held out.
+    Training,
+    /// The others.
+    HeldOut,
+}
+
+impl<T: Scalar> Lines<T> {
+    /// The rows of a sparse matrix, in the units of a model.
+    pub fn in_units<V: Scalar>(
+        context: &Context,
+        argument: &'static str,
+        matrix: &Sparse<'_, V>,
+        mean: f64,
+        scale: f64,
+    ) -> Result<Self> {
+        let stored = &matrix.values()[..matrix.nnz()];
+        check_finite(context, argument, stored)?;
+        let values = collected(stored.iter().map(|v| T::from_f64((v.to_f64() - mean) / scale)), VALUES)?;
+        let matrix = matrix.with_values(&values).along_as(context, argument, Axis::Rows, Repeated::Keep)?;
+        Ok(Self { matrix, held_out: None })
+    }
+
+    /// The matrix.
+    pub fn matrix(&self) -> Sparse<'_, T> {
+        self.matrix.as_ref()
+    }
+
+    /// How many lines there are.
+    pub fn count(&self) -> usize {
+        self.matrix().ends().len() - 1
+    }
+
+    /// Where the entries of a line are.
+    pub fn line(&self, line: usize, part: Part) -> Range<usize> {
+        let all = self.matrix().extent(line);
+        let cut = self.held_out.as_ref().map_or(all.end, |cuts| cuts[line] as usize);
+        match part {
+            Part::All => all,
+            Part::Training => all.start..cut,
+            Part::HeldOut => cut..all.end,
+        }
+    }
+}
+
+/// The observed entries of a matrix.
+pub struct Observations<T> {
+    /// By rows.
+    pub rows: Lines<T>,
+    /// By columns.
+    pub columns: Lines<T>,
+    /// What was subtracted, in the caller's units.
+    pub mean: f64,
+    /// Standard deviation of what is left, or what stands for one where nothing varies.
+    pub scale: f64,
+}
+
+impl<T: Scalar> Observations<T> {
+    /// Entries as a list. Errors name `argument`.
+    pub fn of_triplets<V: Scalar>(
+        context: &Context,
+        entries: &Triplets<'_, V>,
+        repeated: Repeated,
+        center: bool,
+    ) -> Result<Self> {
+        let (values, unit) = reduced(context, entries.argument, entries.values)?;
+        let Triplets { argument, shape, rows, columns, .. } = *entries;
+        let entries = Triplets { argument, shape, rows, columns, values: &values };
+        Self::standardised(context, entries.compressed_as(context, Axis::Rows, repeated)?, unit, center)
+    }
+
+    /// The stored entries of a sparse matrix, zeros among them.
+    pub fn of_sparse<V: Scalar>(
+        context: &Context,
+        argument: &'static str,
+        matrix: &Sparse<'_, V>,
+        repeated: Repeated,
+        center: bool,
+    ) -> Result<Self> {
+        let stored = &matrix.values()[..matrix.nnz()];
+        let (values, unit) = reduced(context, argument, stored)?;
+        let rows = matrix.with_values(&values).along_as(context, argument, Axis::Rows, repeated)?;
+        Self::standardised(context, rows, unit, center)
+    }
+
+    fn standardised(context: &Context, mut rows: SparseBuf<T>, unit: f64, center: bool) -> Result<Self> {
+        let count = rows.as_ref().nnz() as f64;
+        let mean = if center { sum_of(context, rows.as_ref().values(), |v| v)? / count } else { 0.0 };
+        let square = |v: f64| (v - mean) * (v - mean);
+        let deviation = (sum_of(context, rows.as_ref().values(), square)? / count).sqrt();
+        let deviation = if deviation > 4.0 * T::UNIT_ROUNDOFF * mean.abs() { deviation } else { 1.0 };
+        for values in rows.values_mut().chunks_mut(PIECE) {
+            context.tick()?;
+            values.iter_mut().for_each(|v| *v = T::from_f64((v.to_f64() - mean) / deviation));
+        }
+        let columns = rows.as_ref().along_as(context, "values", Axis::Columns, Repeated::Keep)?;
+        Ok(Self {
+            rows: Lines { matrix: rows, held_out: None },
+            columns: Lines { matrix: columns, held_out: None },
+            mean: mean * unit,
+            scale: deviation * unit,
+        })
+    }
+
+    /// Holds out about so large a part of the entries, by a hash of seed, row and column; how many these are.
+    pub fn hold_out(&mut self, context: &Context, fraction: f64, seed: u64) -> Result<usize> {
+        let threshold = (fraction * (u64::MAX as f64)) as u64;
+        let kept = |i: usize, j: usize| hash(hash(seed, i as u64), j as u64) >= threshold;
+        self.rows.held_out = Some(self.rows.matrix.part_lines(context, kept)?);
+        self.columns.held_out = Some(self.columns.matrix.part_lines(context, |j, i| kept(i, j))?);
+        Ok((0..self.rows.count()).map(|i| self.rows.line(i, Part::HeldOut).len()).sum())
+    }
+}
+
+/// The finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), of a key and a number.
+fn hash(key: u64, number: u64) -> u64 {
+    let mut z = key.wrapping_add(number.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// The largest magnitude, or an error that tells where one is not finite.
+fn check_finite<V: Scalar>(context: &Context, argument: &'static str, values: &[V]) -> Result<f64> {
+    let mut largest = 0.0f64;
+    for piece in context.pieces(0..values.len()) {
+        let piece = piece?;
+        for (k, value) in piece.clone().zip(&values[piece]) {
+            let value = value.to_f64();
+            if !value.is_finite() {
+                return Err(Error::non_finite(argument, value, format!("[{k}]")));
+            }
+            largest = largest.max(value.abs());
+        }
+    }
+    Ok(largest)
+}
+
+/// Values over a power of two near the largest of them, which is told.
+fn reduced<V: Scalar, T: Scalar>(
+    context: &Context,
+    argument: &'static str,
+    values: &[V],
+) -> Result<(Vec<T>, f64)> {
+    let unit = power_of_two_below(check_finite(context, argument, values)?);
+    let mut out = zeros(values.len(), VALUES)?;
+    let parts = out.chunks_mut(PIECE).zip(values.chunks(PIECE));
+    context.map_parts(
+        parts,
+        || (),
+        |(), _, (out, values): (&mut [T], &[V])| {
+            out.iter_mut().zip(values).for_each(|(out, value)| *out = T::from_f64(value.to_f64() / unit));
+        },
+    )?;
+    Ok((out, unit))
+}
+
+/// The sum of a function of values, piece by piece in their order.
+fn sum_of<T: Scalar>(context: &Context, values: &[T], f: impl Fn(f64) -> f64 + Sync) -> Result<f64> {
+    let pieces = collected(values.chunks(PIECE), VALUES)?;
+    let sums = context.map(pieces.len(), |piece| pieces[piece].iter().map(|v| f(v.to_f64())).sum::<f64>())?;
+    Ok(sums.iter().sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::Indices;
+
+    /// Entries (i, j) with i j not a multiple of 3, twice where both are 4, in an order turned by `turn`.
+    fn observed(turn: usize, factor: f64, threads: usize) -> Observations<f64> {
+        let mut cells: Vec<(i64, i32)> = (0..60).flat_map(|i| (0..50).map(move |j| (i, j))).collect();
+        cells.retain(|&(i, j)| (i * i64::from(j)) % 3 != 0);
+        cells.push((4, 4));
+        let count = cells.len();
+        cells.rotate_left(turn % count);
+        let (rows, columns): (Vec<i64>, Vec<i32>) = cells.iter().copied().unzip();
+        let values: Vec<f64> =
+            cells.iter().map(|&(i, j)| factor * (3.0 + ((7 * i + i64::from(j)) as f64).sin())).collect();
+        let (rows, columns) = (Indices::I64(&rows), Indices::I32(&columns));
+        let entries = Triplets { argument: "values", shape: (60, 50), rows, columns, values: &values };
+        Observations::of_triplets(&Context::new(threads), &entries, Repeated::Keep, true).unwrap()
+    }
+
+    #[test]
+    fn order_units_and_threads_leave_no_trace() {
+        let (one, other) = (observed(0, 1.0, 1), observed(77, 2f64.powi(60), 3));
+        assert_eq!(one.rows.matrix().values(), other.rows.matrix().values());
+        assert_eq!(one.columns.matrix().values(), other.columns.matrix().values());
+        assert_eq!(one.mean * 2f64.powi(60), other.mean);
+        assert_eq!(one.scale * 2f64.powi(60), other.scale);
+        let values = one.rows.matrix().values();
+        let (sum, squares) = (values.iter().sum::<f64>(), values.iter().map(|v| v * v).sum::<f64>());
+        assert!(sum.abs() < 1e-9 && (squares / values.len() as f64 - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_same_entries_are_held_out_on_both_sides() {
+        let mut observed = observed(0, 1.0, 2);
+        let count = observed.hold_out(&Context::new(2), 0.2, 5).unwrap();
+        let stored = observed.rows.matrix().nnz();
+        let expected = 0.2 * stored as f64;
+        assert!((count as f64 - expected).abs() < 5.0 * (0.8 * expected).sqrt());
+        let listed = |lines: &Lines<f64>, part| {
+            let mut cells = Vec::new();
+            for line in 0..lines.count() {
+                let at = lines.line(line, part);
+                lines.matrix().visit(at, |index, _| cells.push((line, index)));
+            }
+            cells
+        };
+        for part in [Part::Training, Part::HeldOut] {
+            let rows = listed(&observed.rows, part);
+            let mut columns: Vec<_> =
+                listed(&observed.columns, part).into_iter().map(|(j, i)| (i, j)).collect();
+            columns.sort_unstable();
+            assert_eq!(rows, columns);
+            assert_eq!(rows.len(), if part == Part::HeldOut { count } else { stored - count });
+        }
+    }
+
+    #[test]
+    fn values_at_the_ends_of_the_range_and_equal_ones_are_told_from_bad_ones() {
+        let made = |values: &[f64; 3]| {
+            let (rows, columns) = (Indices::I32(&[0, 0, 1]), Indices::I32(&[0, 1, 1]));
+            let entries = Triplets { argument: "values", shape: (2, 2), rows, columns, values };
+            Observations::<f32>::of_triplets(&Context::new(1), &entries, Repeated::Mean, true)
+        };
+        for size in [1e-308, 1e300] {
+            let observed = made(&[size, 2.0 * size, -size]).unwrap();
+            assert!((observed.scale / size - (14.0f64 / 9.0).sqrt()).abs() < 1e-6);
+        }
+        let alike = made(&[0.3; 3]).unwrap();
+        assert!((alike.mean - 0.3).abs() < 1e-7 && alike.scale > 0.0);
+        assert!(alike.rows.matrix().values().iter().all(|v| v.abs() < 1e-6));
+        let error = made(&[1.0, f64::NAN, 0.0]).err().unwrap();
+        assert_eq!(error.to_string(), "`values` contains NaN at [1]; every entry must be finite");
+    }
+}

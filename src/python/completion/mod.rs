@@ -1,0 +1,365 @@
+//! Bindings of matrix completion.
+
+use crate::completion::{
+    Factor, Model, Observations, Output, Params, Preconditioner, Solver, fit, is_single,
+};
+use crate::error::{Error, Result};
+use crate::linalg::{Scalar, make_workspace};
+use crate::matrix::{Indices, Mat, Repeated, Triplets};
+use crate::memory::{collected, gathered};
+use crate::parallel::Context;
+use crate::python::convert::{
+    Arrays, Vector, is_single as is_single_array, named, to_array, to_numpy, to_vector,
+};
+use crate::python::enter::enter;
+use crate::python::sketch::new_bytes;
+use numpy::{IntoPyArray, PyArray1, PyArrayMethods};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyString};
+
+/// The options of a fit; see `nearlin.completion._options.Options`.
+impl<'py> FromPyObject<'_, 'py> for Params {
+    type Error = PyErr;
+
+    fn extract(options: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let py = options.py();
+        let get = |name: &Bound<'py, PyString>| options.getattr(name);
+        let solvers = [("auto", Solver::Auto), ("cholesky", Solver::Cholesky), ("cg", Solver::Cg)];
+        let preconditioners =
+            [("auto", Preconditioner::Auto), ("none", Preconditioner::None), ("gram", Preconditioner::Gram)];
+        let starts = [("spectral", true), ("random", false)];
+        Ok(Self {
+            rank: get(intern!(py, "rank"))?.extract()?,
+            reg: get(intern!(py, "reg"))?.extract()?,
+            reg_exponent: get(intern!(py, "reg_exponent"))?.extract()?,
+            bias: get(intern!(py, "bias"))?.extract()?,
+            solver: named("solver", get(intern!(py, "solver"))?.extract()?, &solvers)?,
+            preconditioner: named(
+                "preconditioner",
+                get(intern!(py, "preconditioner"))?.extract()?,
+                &preconditioners,
+            )?,
+            spectral: named("init", get(intern!(py, "init"))?.extract()?, &starts)?,
+            inner_steps: get(intern!(py, "inner_steps"))?.extract()?,
+            inner_tol: get(intern!(py, "inner_tol"))?.extract()?,
+            polish: get(intern!(py, "polish"))?.extract()?,
+            max_iter: get(intern!(py, "max_iter"))?.extract()?,
+            tol: get(intern!(py, "tol"))?.extract()?,
+            validation_fraction: get(intern!(py, "validation_fraction"))?.extract()?,
+            seed: get(intern!(py, "seed"))?.extract()?,
+        })
+    }
+}
+
+/// Observed entries as they come from Python.
+enum Entries<V: 'static> {
+    Sparse(Arrays<V>),
+    Triplets { shape: (usize, usize), rows: Vector<i64>, columns: Vector<i64>, values: Vector<V> },
+}
+
+impl<V: Scalar + numpy::Element> Entries<V> {
+    /// A SciPy matrix in CSR or CSC form, or a tuple of shape, rows, columns and values.
+    fn extract(object: &Bound<'_, PyAny>) -> PyResult<Self> {
+        type Parts<'py> = ((usize, usize), Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>);
+        if let Ok((shape, rows, columns, values)) = object.extract::<Parts<'_>>() {
+            return Ok(Self::Triplets {
+                shape,
+                rows: Vector::extract(&rows, "rows")?,
+                columns: Vector::extract(&columns, "cols")?,
+                values: Vector::extract(&values, "values")?,
+            });
+        }
+        Arrays::extract(object, "X").map(Self::Sparse)
+    }
+
+    fn observations<T: Scalar>(
+        &self,
+        context: &Context,
+        repeated: Repeated,
+        center: bool,
+    ) -> Result<Observations<T>> {
+        match self {
+            Self::Sparse(arrays) => {
+                let matrix = arrays.unchecked().check(context)?;
+                Observations::of_sparse(context, "X", &matrix, repeated, center)
+            }
+            Self::Triplets { shape, rows, columns, values } => {
+                let entries = Triplets {
+                    argument: "values",
+                    shape: *shape,
+                    rows: Indices::I64(rows.as_slice()),
+                    columns: Indices::I64(columns.as_slice()),
+                    values: values.as_slice(),
+                };
+                Observations::of_triplets(context, &entries, repeated, center)
+            }
+        }
+    }
+}
+
+/// The same code for entries of either precision.
+macro_rules! either_entries {
+    ($object:expr, |$entries:ident| $work:expr) => {{
+        // Nothing is asked of a sparse matrix before its indices are checked.
+        let values = match $object.hasattr(intern!($object.py(), "format"))? {
+            true => $object.getattr(intern!($object.py(), "data"))?,
+            false => $object.get_item(3)?,
+        };
+        if is_single_array(&values, "X")? {
+            let $entries = Entries::<f32>::extract($object)?;
+            $work
+        } else {
+            let $entries = Entries::<f64>::extract($object)?;
+            $work
+        }
+    }};
+}
+
+/// Factors and biases of rows and columns.
+type Factors<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>);
+
+/// Of rows and of columns.
+type Pair<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<i64>>);
+
+/// A completed matrix; see `nearlin.MatrixCompletion`.
+#[pyclass(frozen, module = "nearlin._core")]
+pub struct MatrixCompletionModel {
+    model: Precision,
+}
+
+enum Precision {
+    Double(Model<f64>),
+    Single(Model<f32>),
+}
+
+/// The same code for a model of either precision.
+macro_rules! either {
+    ($state:expr, |$model:ident| $work:expr) => {
+        match &$state.model {
+            Precision::Double($model) => $work,
+            Precision::Single($model) => $work,
+        }
+    };
+}
+
+#[pymethods]
+impl MatrixCompletionModel {
+    /// Of observed entries, and what was measured.
+    #[staticmethod]
+    #[pyo3(signature = (entries, options, *, duplicates, center, single, threads, progress))]
+    fn fit<'py>(
+        py: Python<'py>,
+        entries: &Bound<'py, PyAny>,
+        options: Params,
+        duplicates: &str,
+        center: bool,
+        single: bool,
+        threads: usize,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<(Self, Bound<'py, PyDict>)> {
+        let rules = [
+            ("keep", Repeated::Keep),
+            ("mean", Repeated::Mean),
+            ("last", Repeated::Last),
+            ("error", Repeated::Refuse),
+        ];
+        let repeated = named("duplicates", duplicates, &rules)?;
+        either_entries!(entries, |entries| {
+            if single {
+                let output = enter(py, threads, progress, |context| {
+                    run::<f32>(context, entries.observations(context, repeated, center)?, &options)
+                })?;
+                let figures = figures(py, &output)?;
+                Ok((Self { model: Precision::Single(output.model) }, figures))
+            } else {
+                let output = enter(py, threads, progress, |context| {
+                    run::<f64>(context, entries.observations(context, repeated, center)?, &options)
+                })?;
+                let figures = figures(py, &output)?;
+                Ok((Self { model: Precision::Double(output.model) }, figures))
+            }
+        })
+    }
+
+    /// Of a matrix without rows and columns.
+    #[new]
+    fn new() -> PyResult<Self> {
+        Ok(Self { model: Precision::Single(Model::empty()?) })
+    }
+
+    /// The same, which never changes.
+    fn copy(this: Bound<'_, Self>) -> Bound<'_, Self> {
+        this
+    }
+
+    /// Rows and columns.
+    #[getter]
+    fn shape(&self) -> (usize, usize) {
+        either!(self, |model| (model.rows.count, model.columns.count))
+    }
+
+    /// What is subtracted from all values.
+    #[getter]
+    fn mean(&self) -> f64 {
+        either!(self, |model| model.mean)
+    }
+
+    /// How many entries were observed in each row and in each column.
+    fn degrees<'py>(&self, py: Python<'py>) -> PyResult<Pair<'py>> {
+        let [rows, columns] = either!(self, |model| enter(py, 1, None, |_| model.degrees()))?;
+        Ok((rows.into_pyarray(py), columns.into_pyarray(py)))
+    }
+
+    /// Factors and biases of rows and columns, in the units of the values.
+    fn factors<'py>(&self, py: Python<'py>) -> PyResult<Factors<'py>> {
+        either!(self, |model| {
+            let root = model.scale.sqrt();
+            Ok((
+                numbers(py, &model.rows, root)?,
+                numbers(py, &model.columns, root)?,
+                biases(py, &model.rows, model.scale)?,
+                biases(py, &model.columns, model.scale)?,
+            ))
+        })
+    }
+
+    /// Predictions for pairs; -1 is a row or column that is not known.
+    fn predict<'py>(
+        &self,
+        py: Python<'py>,
+        rows: &Bound<'py, PyAny>,
+        columns: &Bound<'py, PyAny>,
+        threads: usize,
+    ) -> PyResult<Bound<'py, PyArray1<f64>>> {
+        let (rows, columns) = (Vector::extract(rows, "rows")?, Vector::extract(columns, "cols")?);
+        let found = either!(self, |model| enter(py, threads, None, |context| {
+            model.predict(context, rows.as_slice(), columns.as_slice())
+        }))?;
+        Ok(found.into_pyarray(py))
+    }
+
+    /// Predictions for all columns of some rows.
+    fn predict_rows<'py>(
+        &self,
+        py: Python<'py>,
+        rows: &Bound<'py, PyAny>,
+        threads: usize,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let rows = self.rows_of(&Vector::extract(rows, "rows")?)?;
+        let shape = (rows.len(), self.shape().1);
+        let found =
+            either!(self, |model| enter(py, threads, None, |context| model.predict_rows(context, &rows)))?;
+        Ok(to_vector(py, found)?.reshape(shape)?.into_any())
+    }
+
+    /// The best columns of some rows, and their predictions, row after row.
+    fn top_n<'py>(
+        &self,
+        py: Python<'py>,
+        rows: &Bound<'py, PyAny>,
+        n: usize,
+        exclude_observed: bool,
+        threads: usize,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        let rows = self.rows_of(&Vector::extract(rows, "rows")?)?;
+        let (numbers, values) = either!(self, |model| enter(py, threads, None, |context| {
+            model.top_n(context, &rows, n, exclude_observed)
+        }))?;
+        let shape = (rows.len(), n);
+        Ok((
+            numbers.into_pyarray(py).reshape(shape)?.into_any(),
+            values.into_pyarray(py).reshape(shape)?.into_any(),
+        ))
+    }
+
+    /// Factors and biases of rows of which these entries were observed.
+    fn fold_in<'py>(
+        &self,
+        py: Python<'py>,
+        entries: &Bound<'py, PyAny>,
+        threads: usize,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyArray1<f64>>)> {
+        let (factor, bias) = either_entries!(entries, |entries| {
+            let Entries::Sparse(arrays) = &entries else {
+                return Err(Error::value("X", "a list of entries", "a sparse matrix").into());
+            };
+            either!(self, |model| enter(py, threads, None, |context| {
+                make_workspace()?;
+                let rows = model.fold_in(context, &arrays.unchecked().check(context)?)?;
+                let root = model.scale.sqrt();
+                let factor = Mat::from_fn(rows.count, rows.rank, |i, k| rows.row(i)[k] * root)?;
+                let bias = rows.bias.iter().map(|bias| bias * model.scale);
+                Ok((factor, collected(bias, "biases")?))
+            }))?
+        });
+        Ok((to_numpy::<f64>(py, factor)?, bias.into_pyarray(py)))
+    }
+
+    /// Bytes of the model, and of words that go with it.
+    fn to_bytes<'py>(&self, py: Python<'py>, words: String) -> PyResult<Bound<'py, PyBytes>> {
+        let bytes = either!(self, |model| enter(py, 1, None, |context| model.to_bytes(context, words)))?;
+        new_bytes(py, bytes.len(), |context, out| {
+            for piece in context.pieces(0..bytes.len()) {
+                let piece = piece?;
+                out[piece.clone()].copy_from_slice(&bytes[piece]);
+            }
+            Ok(())
+        })
+    }
+
+    #[staticmethod]
+    fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<(Self, String)> {
+        if is_single(data) {
+            let (model, words) = enter(py, 1, None, |context| Model::from_bytes(context, data))?;
+            return Ok((Self { model: Precision::Single(model) }, words));
+        }
+        let (model, words) = enter(py, 1, None, |context| Model::from_bytes(context, data))?;
+        Ok((Self { model: Precision::Double(model) }, words))
+    }
+}
+
+impl MatrixCompletionModel {
+    fn rows_of(&self, rows: &Vector<i64>) -> Result<Vec<usize>> {
+        let count = self.shape().0;
+        let row = |&row: &i64| match usize::try_from(row) {
+            Ok(row) if row < count => Ok(row),
+            _ => Err(Error::value("rows", format!("a list with {row}"), format!("numbers in [0, {count})"))),
+        };
+        gathered(rows.as_slice().iter().map(row), "rows")
+    }
+}
+
+fn run<T: Scalar>(context: &Context, observed: Observations<T>, params: &Params) -> Result<Output<T>> {
+    make_workspace()?;
+    fit(context, observed, params)
+}
+
+/// A factor times a number, in the precision of its model if that has the range.
+fn numbers<'py, T: Scalar>(py: Python<'py>, factor: &Factor<T>, unit: f64) -> PyResult<Bound<'py, PyAny>> {
+    let entry = |i: usize, k: usize| factor.row(i)[k].to_f64() * unit;
+    let numbers = enter(py, 1, None, |_| Mat::from_fn(factor.count, factor.rank, entry))?;
+    // Beyond these, products with numbers near one are out of the range of single precision.
+    let fits = (1e-30..1e30).contains(&unit);
+    to_array(py, numbers, fits && T::as_f64(&[]).is_none())
+}
+
+/// Biases times a number.
+fn biases<'py, T: Scalar>(py: Python<'py>, factor: &Factor<T>, unit: f64) -> PyResult<Bound<'py, PyAny>> {
+    let scaled = collected(factor.bias.iter().map(|bias| bias.to_f64() * unit), "biases")?;
+    Ok(scaled.into_pyarray(py).into_any())
+}
+
+fn figures<'py, T: Scalar>(py: Python<'py>, output: &Output<T>) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("reg", output.reg)?;
+    dict.set_item("reg_path", &output.reg_path)?;
+    dict.set_item("objective", &output.objective)?;
+    dict.set_item("validation", &output.validation)?;
+    dict.set_item("converged", output.converged)?;
+    let held_out = output.held_out.map(|(errors, scale)| {
+        (errors.count as usize, errors.rmse() * scale, errors.standard_error() * scale)
+    });
+    dict.set_item("held_out", held_out)?;
+    Ok(dict)
+}

@@ -1,0 +1,79 @@
+"""Matrix completion by alternating ridge regressions in slow NumPy, and matrices to complete."""
+
+import numpy as np
+
+__all__ = ["BIAS_PENALTY", "fold_in", "instance", "objective", "sweep", "unit"]
+
+BIAS_PENALTY = 0.5
+DAMPING = 5.0
+
+
+def instance(shape, rank, share, noise=0.1, seed=0, biases=True):
+    """Return rows, columns and values of observed entries, and the whole matrix without noise."""
+    rng = np.random.default_rng(seed)
+    m, n = shape
+    truth = rng.standard_normal((m, rank)) @ rng.standard_normal((rank, n)) / np.sqrt(rank)
+    if biases:
+        truth += 0.5 * rng.standard_normal((m, 1)) + 0.5 * rng.standard_normal(n) + 3.0
+    rows, cols = np.nonzero(rng.random(shape) < share)
+    return rows, cols, truth[rows, cols] + noise * rng.standard_normal(len(rows)), truth
+
+
+def unit(rows, cols, values, shape, bias=True):
+    """Return the standard deviation of what damped means of columns, then of rows, leave of values."""
+    left = np.array(values, dtype=float)
+    for index, count in ((cols, shape[1]), (rows, shape[0])) if bias else ():
+        number = np.bincount(index, minlength=count)
+        left -= (np.bincount(index, left, minlength=count) / (number + DAMPING))[index]
+    return np.sqrt(np.mean(left**2))
+
+
+def regressions(lines, others, values, Y, other_bias, penalty, exponent, bias, count):
+    """Return factor and biases of one side, the other side being Y and its biases."""
+    k = Y.shape[1]
+    X, own = np.zeros((count, k)), np.zeros(count)
+    for i in range(count):
+        at = lines == i
+        n = np.count_nonzero(at)
+        if n == 0:
+            continue
+        A, t = Y[others[at]], values[at]
+        ridge = np.full(k, penalty * n**exponent)
+        if bias:
+            A, t = np.hstack([A, np.ones((n, 1))]), t - other_bias[others[at]]
+            ridge = np.append(ridge, BIAS_PENALTY * n**exponent)
+        x = np.linalg.lstsq(
+            np.vstack([A, np.diag(np.sqrt(ridge))]), np.concatenate([t, np.zeros(len(ridge))]), rcond=None
+        )[0]
+        X[i] = x[:k]
+        if bias:
+            own[i] = x[k]
+    return X, own
+
+
+def sweep(rows, cols, values, V, col_bias, penalty, exponent=0.5, bias=True, shape=None):
+    """Return U, V and biases after an exact sweep from V, rows first; values less their mean, in any unit."""
+    m, n = shape
+    U, b = regressions(rows, cols, values, V, col_bias, penalty, exponent, bias, m)
+    V, c = regressions(cols, rows, values, U, b, penalty, exponent, bias, n)
+    return U, V, b, c
+
+
+def fold_in(cols, values, V, col_bias, penalty, exponent=0.5, bias=True):
+    """Return the factor and the bias of one row with these entries."""
+    X, own = regressions(np.zeros(len(cols), int), cols, values, V, col_bias, penalty, exponent, bias, 1)
+    return X[0], own[0]
+
+
+def objective(rows, cols, values, U, V, b, c, penalty, exponent=0.5, bias=True):
+    """Return what is minimised."""
+    error = values - b[rows] - c[cols] - np.einsum("ij,ij->i", U[rows], V[cols])
+    total = error @ error
+    for index, X, own in ((rows, U, b), (cols, V, c)):
+        power = np.bincount(index, minlength=len(X)).astype(float) ** exponent * (
+            np.bincount(index, minlength=len(X)) > 0
+        )
+        total += penalty * power @ np.sum(X**2, axis=1)
+        if bias:
+            total += BIAS_PENALTY * power @ own**2
+    return total
