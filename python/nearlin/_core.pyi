@@ -63,6 +63,7 @@ class CompletionFigures(TypedDict):
     converged: bool
     held_out: tuple[int, float, float] | None
 
+@type_check_only
 class LpSolution(TypedDict):
     """An answer of a regression in the p-norm, and what was measured of it."""
 
