@@ -281,3 +281,38 @@ impl<'a, T: Real> Design<'a, T> {
         Ok(gathered)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coreset::testing::{entry, sparse_copy};
+
+    #[test]
+    fn fewer_rows_than_columns_become_a_basis_of_their_range() {
+        let (n, d, rank, context) = (7, 40, 4, Context::new(1));
+        let left = Mat::from_fn(n, rank, |i, j| if i == 3 { 0.0 } else { entry(i, j) }).unwrap();
+        let a =
+            product(left.as_ref(), Mat::from_fn(rank, d, |i, j| entry(j, i + 7)).unwrap().as_ref()).unwrap();
+        let by_rows: Vec<f64> = (0..n * d).map(|at| a[(at / d, at % d)]).collect();
+        let (csr, csc) = (sparse_copy(a.as_ref(), Axis::Rows), sparse_copy(a.as_ref(), Axis::Columns));
+        for a in [
+            Matrix::Dense(a.as_ref()),
+            Matrix::Dense(Dense::row_major(&by_rows, n, d)),
+            Matrix::Sparse(csr.as_ref()),
+            Matrix::Sparse(csc.as_ref()),
+        ] {
+            let found = narrowed(&context, a, None, false).unwrap().unwrap();
+            assert_eq!(found.ncols(), rank);
+            assert!((0..rank).all(|k| found[(3, k)] == 0.0));
+            let gram = product(found.as_ref().t(), found.as_ref()).unwrap();
+            let inside = product(found.as_ref().t(), left.as_ref()).unwrap();
+            let inside = Mat::from_fn(rank, rank, |i, j| inside[(i, j)] / gram[(i, i)]).unwrap();
+            let again = product(found.as_ref(), inside.as_ref()).unwrap();
+            for (again, left) in again.as_slice().iter().zip(left.as_slice()) {
+                assert!((again - left).abs() < 1e-13);
+            }
+        }
+        let tall = Mat::from_fn(5, 5, entry).unwrap();
+        assert!(narrowed(&context, Matrix::Dense(tall.as_ref()), None, true).unwrap().is_none());
+    }
+}
