@@ -14,6 +14,8 @@ use crate::parallel::Context;
 use crate::random::Stream;
 use crate::simd::{axpy, dot, norm_sq};
 
+/// Eigenvalue of a sample in coordinates where all rows have ones, below which a direction is lost.
+const LOST: f64 = 1e-10;
 /// Of the rounding of rows in coordinates in which columns are orthonormal.
 const SAFETY: f64 = 4.0;
 /// What memory is for.
@@ -35,6 +37,11 @@ pub(crate) fn exact(context: &Context, rows: &Mat<f64>) -> Result<f64> {
 /// That of a sample with these eigenvalues.
 pub(crate) fn distortion_of(values: &[f64]) -> f64 {
     values.iter().map(|value| (value.max(0.0).sqrt() - 1.0).abs()).fold(0.0, f64::max)
+}
+
+/// Whether a sample with these eigenvalues has no rows in some direction.
+pub(crate) fn has_lost_a_direction(values: &[f64]) -> bool {
+    !values.iter().all(|&value| value > LOST)
 }
 
 /// What rounding may make of norms, relatively, in such coordinates W of columns which have this condition in units of

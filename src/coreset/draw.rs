@@ -163,19 +163,20 @@ fn independent(context: &Context, scores: &[f64], size: usize, seed: u64) -> Res
     }
     let last = scores.iter().rposition(|&score| score > 0.0).unwrap_or(0);
     let stream = Stream::new(seed, 0, INDEPENDENT);
-    let mut chosen: Vec<usize> = zeros(size, ROWS)?;
+    let mut counts: Vec<usize> = zeros(scores.len(), ROWS)?;
     for draws in context.pieces(0..size) {
-        for_numbers(&stream, draws?, |draw, number| {
-            chosen[draw] = ends.partition_point(|&end| end <= number * total).min(last);
+        for_numbers(&stream, draws?, |_, number| {
+            counts[ends.partition_point(|&end| end <= number * total).min(last)] += 1;
             Ok(())
         })?;
     }
-    chosen.sort_unstable();
     let mut drawn = Drawn { expected: size as f64, ..Drawn::default() };
-    for rows in chosen.chunk_by(|a, b| a == b) {
-        let share = scores[rows[0]] * unit / total;
-        push(&mut drawn.indices, rows[0], ROWS)?;
-        push(&mut drawn.weights, rows.len() as f64 / (size as f64 * share), ROWS)?;
+    for rows in context.pieces(0..counts.len()) {
+        for i in rows?.filter(|&i| counts[i] > 0) {
+            let share = scores[i] * unit / total;
+            push(&mut drawn.indices, i, ROWS)?;
+            push(&mut drawn.weights, counts[i] as f64 / (size as f64 * share), ROWS)?;
+        }
     }
     Ok(drawn)
 }

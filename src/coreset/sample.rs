@@ -3,7 +3,9 @@
 use super::basis::Basis;
 use super::design::{Design, by_rows};
 use super::determinantal::determinantal;
-use super::distortion::{Search, exact, measured, net_bound, rounding, rows_of_sample};
+use super::distortion::{
+    Search, exact, has_lost_a_direction, measured, net_bound, rounding, rows_of_sample, spectrum,
+};
 use super::draw::{Draw, Drawn, draw, rate};
 use super::leverage::root_leverages;
 use super::lewis::{LewisParams, lewis_of};
@@ -133,7 +135,8 @@ pub fn practical_size(p: f64, r: usize, eps: f64) -> usize {
     (MARGIN * constant * constant * r as f64 / (eps * eps)).ceil() as usize
 }
 
-/// Draws rows of A, which `weights` count that many times; `given` are the caller's scores.
+/// Draws rows of A, which `weights` count that many times; `given` are the caller's scores. Those that have lost a
+/// direction are drawn once more, with twice the size, unless this is to be exact.
 pub fn sample_rows<T: Real>(
     context: &Context,
     a: Matrix<'_, T>,
@@ -145,7 +148,7 @@ pub fn sample_rows<T: Real>(
         let (design, gram) = Design::new(context, a, weights, params.p)?;
         let basis = Basis::new(context, &design, &gram, 0.0)?;
         let rank = basis.rank();
-        let size = match params.size {
+        let mut size = match params.size {
             Size::Rows(size) if size < rank => {
                 return Err(Error::value("size", size, format!("at least {rank}, the rank of A")));
             }
@@ -165,7 +168,15 @@ pub fn sample_rows<T: Real>(
             });
         }
         let mut drawn = match params.design {
-            Plan::Scores(design) => draw(context, &scores, size, design, params.seed)?,
+            Plan::Scores(plan) => {
+                let drawn = draw(context, &scores, size, plan, params.seed)?;
+                if plan == Draw::Fixed || spans(context, &design, &whitener, &drawn, params.p)? {
+                    drawn
+                } else {
+                    size = size.saturating_mul(2);
+                    draw(context, &scores, size, plan, params.seed)?
+                }
+            }
             plan => together(context, &design, &whitener, plan, size, params.seed)?,
         };
         let mut sample = Sample {
@@ -195,6 +206,18 @@ pub fn sample_rows<T: Real>(
         sample.drawn = drawn;
         Ok(sample)
     })
+}
+
+/// Whether some of the rows go in every direction.
+fn spans<T: Real>(
+    context: &Context,
+    design: &Design<'_, T>,
+    whitener: &Mat<f64>,
+    drawn: &Drawn,
+    p: f64,
+) -> Result<bool> {
+    let rows = rows_of_sample(context, design, whitener, &drawn.indices, &drawn.weights, p)?;
+    Ok(!has_lost_a_direction(&spectrum(context, &rows)?.0))
 }
 
 /// Rows that are drawn together, by the rows of A where its columns are orthonormal.

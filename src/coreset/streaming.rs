@@ -15,7 +15,7 @@
 
 use super::basis::Basis;
 use super::design::Design;
-use super::distortion::{distortion_of, rounding, spectrum};
+use super::distortion::{distortion_of, has_lost_a_direction, rounding, spectrum};
 use super::draw::{Draw, PERMANENT, draw, uniform};
 use super::lewis::{LewisParams, lewis_of};
 use crate::error::{Error, Result};
@@ -112,7 +112,7 @@ pub struct Streamed {
 }
 
 const KIND: &str = "coreset";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// What memory is for.
 const STREAM: &str = "a sample of a stream";
 /// Rows of which one is in the end drawn by Lewis weights.
@@ -124,8 +124,6 @@ const WALK: f64 = 4.0;
 /// What part of a row is no rounding outside the range, and how much more than rounding it is.
 const OUTSIDE: f64 = 1e-8;
 const SURELY: f64 = 1e3;
-/// Eigenvalue of the sample in coordinates where all rows have ones, below which a direction is lost.
-const LOST: f64 = 1e-10;
 /// Of a unit of a column that is zero so far.
 const NONE: i32 = i32::MIN;
 /// Most columns of a state, whose square is a number.
@@ -408,6 +406,8 @@ impl CoresetStream {
             let found = if last.count == 0 { "without rows" } else { "of rows of zeros" };
             return Err(Error::value("A", found, "a row that is not zero"));
         }
+        // Blocks may have come in any order.
+        last.kept.join(KeptRows::default(), last.units.len())?;
         let (shares, scores) = last.look_through(context)?;
         let (d, m) = (last.units.len(), last.kept.numbers.len());
         let range = last.whitener(context)?;
@@ -438,7 +438,7 @@ impl CoresetStream {
             whitened = Mat::from_fn(whitened.nrows(), chosen.len(), |k, i| whitened[(k, chosen[i])])?;
         }
         let (values, _) = spectrum(context, &whitened)?;
-        streamed.is_lost = !values.iter().all(|&value| value > LOST);
+        streamed.is_lost = has_lost_a_direction(&values);
         if last.params.p == 2.0 {
             streamed.distortion = Some(distortion_of(&values));
         }

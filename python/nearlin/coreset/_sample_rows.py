@@ -75,7 +75,8 @@ class RowSample:
     scores : ndarray of shape (n,)
         What rows were drawn by.
     expected_size : float
-        How many rows were to be expected; draws for ``design="iid"``.
+        How many rows were to be expected; draws for ``design="iid"``; of a stream by root leverage scores the
+        most that could be.
     certificate : Certificate
         What is known of the distortion ``max |  |S A x|_p / |A x|_p - 1 |``.
     rule : str
@@ -209,11 +210,17 @@ class RowSample:
         return "\n".join(
             [
                 f"{len(self.indices)} of {self.n_rows} rows by {self.rule} scores ({self.design}; "
-                f"{self.expected_size:.6g} were to be expected), for p = {self.p:g} and rank {self.rank}",
+                f"{self._expected} were to be expected), for p = {self.p:g} and rank {self.rank}",
                 self._weights,
                 str(self.certificate),
             ]
         )
+
+    @property
+    def _expected(self) -> str:
+        # A stream knows the sum of its scores only where that is the rank, or where it draws once more.
+        is_bound = self.rows is not None and self.rule == "root_leverage"
+        return ("no more than " if is_bound else "") + f"{self.expected_size:.6g}"
 
     @property
     def _weights(self) -> str:
@@ -237,7 +244,7 @@ class RowSample:
                 "p": f"{self.p:g}",
                 "rule": self.rule,
                 "design": self.design,
-                "expected_size": f"{self.expected_size:.6g}",
+                "expected_size": self._expected,
                 "n_rows": self.n_rows,
                 "certificate": str(self.certificate),
             }
@@ -279,7 +286,8 @@ def sample_rows(
         What was reached is in the certificate, and a miss is told in a warning.
     size : int, optional
         Number of rows to be expected instead, at least the rank; with ``design="fixed"`` exactly so many.
-        Give one of the two.
+        Give one of the two. Rows that do not go in every direction are drawn once more, with twice the size:
+        the same rows, and more; `expected_size` tells. Not with ``design="fixed"``.
     scores : str or array_like of shape (n,), default="auto"
         Rows are drawn with probabilities that grow in proportion, up to one:
 

@@ -58,7 +58,9 @@ class StreamingCoreset(RowStream):
     numbers hang on.
 
     Merges and other blocks agree to rounding: a row whose number lies within rounding of its share may come
-    or go.
+    or go. That holds while the rank of the rows so far does not fall, as it does where one row is so large
+    that others are lost in its rounding: rows that come before it have shares that those after it have not,
+    so that the sample depends on the order. A sample with such rows is never certified, and warns.
 
     Examples
     --------
@@ -172,7 +174,9 @@ class StreamingCoreset(RowStream):
         -------
         RowSample
             With the rows themselves in `rows`, and their targets in `targets`. `scores` are those of these
-            rows. `expected_size` is what was to be expected for leverage scores, else no less than that.
+            rows. `expected_size` is what was to be expected for leverage scores; for Lewis weights, given the
+            rows that they draw from; for root leverage scores the most that could be, and so it is told, as
+            their sum is not known without those of the rows that are gone.
 
         Raises
         ------

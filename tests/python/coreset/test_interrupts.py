@@ -18,6 +18,7 @@ WORK = {
     "total": lambda A, **jobs: nearlin.total_sensitivity(A, 1.0, size=20_000, **jobs),
     "approximate": lambda A, **jobs: nearlin.coreset.approximate_sensitivities(A, 1.0, alpha=50, **jobs),
     "sample": lambda A, **jobs: nearlin.sample_rows(A, p=1.0, size=9000, **jobs),
+    "iid": lambda A, **jobs: nearlin.sample_rows(A, design="iid", size=2**31, **jobs),
     "dpp": lambda A, **jobs: nearlin.sample_rows(A, design="dpp", repeats=1000, **jobs),
 }
 

@@ -373,6 +373,44 @@ def test_a_miss_is_told():
         assert told > 0
 
 
+@pytest.mark.parametrize("p", [1.0, 2.0])
+def test_a_sample_that_has_lost_a_direction_is_drawn_once_more(p):
+    """With twice the size: the rows that were drawn, and more; not where their number is to be exact."""
+    A = np.zeros((1000, 2))
+    A[:, 0] = 1.0
+    A[:20, 1] = 1.0
+    u = reference.permanent_numbers
+    again = lost = 0
+    for seed in range(60):
+        small, large = (np.flatnonzero(u(1000, seed) < size / 1000) for size in (50, 100))
+        sample = nearlin.sample_rows(A, p=p, size=50, scores="uniform", rng=seed)
+        is_lost = small.min() >= 20 or small.max() < 20
+        np.testing.assert_array_equal(sample.indices, large if is_lost else small)
+        assert sample.expected_size == (100.0 if is_lost else 50.0)
+        assert sample.weights == pytest.approx(10.0 if is_lost else 20.0)
+        again += is_lost
+        lost += large.min() >= 20
+    assert 0 < lost < again
+    fixed = [nearlin.sample_rows(A, size=50, scores="uniform", design="fixed", rng=s) for s in range(9)]
+    assert {len(sample) for sample in fixed} == {50}
+
+
+def test_what_is_cut_off_of_wide_rows_is_told():
+    A = reference.gaussian(7, 4) @ reference.gaussian(4, 40, 1)
+    assert nearlin.sample_rows(A, size=7, rng=0).rank == 4
+    A[5] = 1e20
+    with pytest.warns(GuaranteeWarning, match="cut off"):
+        certificate = nearlin.sample_rows(A, size=7, rng=0).certificate
+    assert np.isnan(certificate.bound)
+
+
+def test_more_draws_than_rows():
+    sample = nearlin.sample_rows(np.eye(3), size=100_000, design="iid", rng=0)
+    np.testing.assert_array_equal(sample.indices, [0, 1, 2])
+    np.testing.assert_allclose(sample.weights, 1.0, atol=0.02)
+    assert sample.weights.sum() == pytest.approx(3.0)
+
+
 def test_an_empty_sample_is_explained():
     samples = [nearlin.sample_rows(np.ones((10, 1)), size=1, rng=seed) for seed in range(30)]
     empty = [sample for sample in samples if len(sample) == 0]

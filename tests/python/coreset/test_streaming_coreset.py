@@ -268,6 +268,37 @@ def test_the_expected_size_counts_certain_rows_once():
     t = reference.leverages(A)
     assert sample.expected_size == pytest.approx(np.minimum(1.0, 25.0 * t).sum(), rel=1e-6)
     assert streamed(STREAMS["gaussian"](5000, 4), 100, rng=0).result().expected_size == pytest.approx(100.0)
+    assert f"; {sample.expected_size:.6g} were to be expected" in sample.explain()
+    by_roots = streamed(A, 100, p=1.0, scores="root_leverage", rng=0).result()
+    u = np.minimum(1.0, 100.0 / np.sqrt(4 * 5000.0) * np.sqrt(t)).sum()
+    assert u < by_roots.expected_size == 100.0
+    assert "no more than 100 were to be expected" in by_roots.explain()
+    # Lewis weights draw from rows that are there, all of which are wanted where there are fewer.
+    by_lewis = streamed(A, 100, p=1.0, rng=0).result()
+    assert by_lewis.expected_size == len(by_lewis) < 100
+    gaussian = streamed(STREAMS["gaussian"](5000, 4), 100, p=1.0, rng=0).result()
+    assert gaussian.expected_size == pytest.approx(100.0)
+
+
+def test_orders_agree_unless_the_rank_falls_and_then_it_is_told():
+    A = reference.gaussian(4000, 3)
+    blocks = np.split(A, 8)
+
+    def of(order):
+        stream = nearlin.StreamingCoreset(60, rng=1)
+        for k in order:
+            stream.partial_fit(blocks[k], row_offset=500 * k)
+        return stream.result()
+
+    first = of(range(8))
+    for order in (range(7, -1, -1), (3, 1, 7, 5, 0, 2, 6, 4)):
+        np.testing.assert_array_equal(of(order).indices, first.indices)
+    blocks[4][17] = 1e20
+    for order in (range(8), range(7, -1, -1), (4, 0, 1, 2, 3, 5, 6, 7)):
+        with pytest.warns(GuaranteeWarning, match="cut off"):
+            sample = of(order)
+        assert sample.certificate.confidence is None
+        assert np.isnan(sample.certificate.bound)
 
 
 def test_rows_of_weight_zero_may_hold_anything():
