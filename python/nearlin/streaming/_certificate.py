@@ -109,7 +109,8 @@ def _quotient(quotient: tuple[float, float, float, float], largest: float) -> tu
     lower = spread / share * float(gammaincinv(alike, tail)) if alike > 0.0 else 0.0
     scale = (spread + step**2) / (share + step)
     upper = scale * float(gammainccinv((share + step) / scale, tail))
-    return heavy + light, heavy + unit * lower, max(heavy + unit * upper, largest)
+    # Of rows of one norm the first stay heavy: among later ones there are more by all of those.
+    return heavy + light, max(heavy, unit * lower), max(heavy + unit * upper, largest)
 
 
 def _why_not(algorithm: str, answer: dict[str, Any], gap: float) -> str:

@@ -139,7 +139,7 @@ def rows_of(kind, seed, n=6000, d=40):
             A[at, 0] = rng.uniform(8.0, 12.0, len(at))
         case "repeated":
             A *= 0.3
-            A[rng.permutation(n)[: n // 150]] = np.r_[12.0, np.zeros(d - 1)]
+            A[rng.permutation(n)[: n // 40]] = np.r_[12.0, np.zeros(d - 1)]
     return A
 
 
