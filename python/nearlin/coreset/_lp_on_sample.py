@@ -26,6 +26,8 @@ __all__ = ["OnSample", "rows_for", "solve_on_sample"]
 
 CLOSE = 0.7
 """Logarithm of the factor that scores may be off: closer ones draw rows whose fits are no better."""
+MOST_REDRAWN = 6
+"""Doublings of a sample that has lost rank."""
 MOST_CHECKS = 30
 """Iterations of a check on all rows, of which a few do."""
 
@@ -89,7 +91,8 @@ def solve_on_sample(
     scores, rank = _scores(A, None if callable(b) else b, p, weights, n_jobs)
     positive = int((scores > 0.0).sum())
     if size is not None and size < min(rank, positive):
-        raise InvalidInputError(f"is {size}, expected at least {rank}, the rank", argument="size")
+        whose = "the rank of A" if callable(b) else "the rank of A with b"
+        raise InvalidInputError(f"is {size}, expected at least {rank}, {whose}", argument="size")
     expected = float(size) if size is not None else rows_for(eps or math.nan, d, levels)
     rows = A.tocsr() if is_sparse(A) else A
     draws: list[int] = []
@@ -98,6 +101,9 @@ def solve_on_sample(
         indices, shares = _core.draw_rows(scores, size=math.ceil(expected), seed=seed)
         drawn = shares if weights is None else shares * weights[indices]
         draws.append(len(indices))
+        if expected < positive and _is_redrawn(rows, indices, drawn, rank, len(draws), callable(b), n_jobs):
+            expected *= 2.0
+            continue
         sample = RowSample(
             indices=indices,
             weights=drawn,
@@ -110,13 +116,17 @@ def solve_on_sample(
             n_rows=n,
             rank=rank,
         )
-        if not callable(b) and len(indices) == positive and eps is not None:
-            solutions, found, _ = solve_lp(A, b, tol=tol, sample_weight=weights, **options)
-            return OnSample(solutions, _with(found, target=eps, details=_details(found, draws)), sample)
+        if not callable(b) and len(indices) == positive and (eps is not None or not positive):
+            solutions, found, _ = solve_lp(A, b, tol=tol, eps=eps, sample_weight=weights, **options)
+            for solution in solutions:
+                solution["kept"] = len(indices)
+            return OnSample(solutions, _with(found, details=_details(found, draws)), sample)
         targets = _asked(b, indices, A.dtype) if callable(b) else b[indices]
         accepted = TOLERANCES[np.dtype(A.dtype)] if tol is None else tol
         solutions, _ = lp_solutions(rows[indices], targets, tol=accepted, sample_weight=drawn, **options)
         if callable(b):
+            for solution in solutions:
+                solution["kept"], solution["rank"] = len(indices), rank
             found = excess_certificate(solutions, np.dtype(A.dtype), accepted, {})
             warn_of_excess(found)
             return OnSample(solutions, _unseen(found, draws), sample)
@@ -163,6 +173,38 @@ def _scores(
         return _core.leverage_scores(matrix, ridge=0.0, eps=None, seed=0, **shared)
     found = _core.lewis_weights(matrix, tol=CLOSE, max_iter=60, **shared)
     return found["weights"], found["rank"]
+
+
+def _is_redrawn(
+    rows: Any,
+    indices: npt.NDArray[np.int64],
+    drawn: npt.NDArray[np.float64],
+    rank: int,
+    count: int,
+    is_asked: bool,
+    n_jobs: int | None,
+) -> bool:
+    """Return whether a sample tells nothing of some direction, and is to be drawn twice as large.
+
+    Where targets are known, the excess on all rows tells.
+    """
+    if not len(indices):
+        return True
+    if not is_asked:
+        return False
+    found = _scores(rows[indices], None, 2.0, drawn, n_jobs)[1]
+    if found >= rank:
+        if count > 1:
+            warn(
+                f"a sample of that size has lost a direction of A: {len(indices)} rows were drawn and asked "
+                "for, raise size",
+                AccuracyWarning,
+            )
+        return False
+    if count > MOST_REDRAWN:
+        warn(f"the sample has rank {found} of {rank}: raise size", AccuracyWarning)
+        return False
+    return True
 
 
 def _asked(ask: Callable[[npt.NDArray[np.int64]], object], indices: Any, dtype: Any) -> Float:

@@ -137,12 +137,14 @@ def lp_regression(
         made dense a few at a time: time grows with n d^2.
     b : array_like of shape (n,), or callable
         Targets, taken in the dtype of `A`. A callable is given numbers of rows, in increasing order, and
-        returns their targets: it is called once, for the rows of a sample and no others.
+        returns their targets: it is called once, for the rows of a sample and no others, whose number
+        `size` or `eps` tells: one of them is to be given.
     p : float, default=1.0
         From 1 to 1e6, or ``math.inf``.
     quantile : float or array_like of shape (k,), optional
-        Levels between 0 and 1, with p = 1; one set of scores and one sample serve all of them. None is the
-        sum of magnitudes, whose minimisers are those of 0.5.
+        Levels between 0 and 1, with p = 1; one set of scores and one sample serve all of them. Each is a fit
+        of its own, and those of near levels may cross: sort ``A @ x`` along its levels. None is the sum of
+        magnitudes, whose minimisers are those of 0.5.
     method : {"auto", "exact", "full", "coreset"}, default="auto"
         - ``"full"``: all rows in every iteration: the primal-dual method of Frisch and Newton for p = 1
           [1]_, Newton's method for 1 < p < inf [2]_, an interior point method for p = inf.
@@ -157,13 +159,15 @@ def lp_regression(
         - ``"auto"``: ``"coreset"`` where `size` or `eps` is given or `b` is a callable, else ``"exact"``
           for p = 1 and ``"full"`` for others.
     size : int, optional
-        Rows of the sample of ``"coreset"`` that are to be expected, at least the rank.
+        Rows of the sample of ``"coreset"`` that are to be expected, at least the rank, of `A` with `b` where
+        that is an array. A sample without any rows, and one for a callable whose rank is below that of `A`,
+        is drawn again with twice as many, the latter with a warning.
     eps : float, optional
         Excess of the objective of ``"coreset"`` over its minimum, relative to the objective; 0.01 by default
-        if there is no `size`. It begins with `size` rows, or else with max(10 d, d / eps), for quantiles
-        times 1 / (2 min(q, 1 - q)); twice as many are drawn, those of before among them, until all rows say
-        that it is no more, or they are all drawn. With `size` and no `eps` there is one draw, and the
-        certificate says how good it is.
+        if there is no `size` and `b` is an array. It begins with `size` rows, or else with
+        max(10 d, d / eps), for quantiles times 1 / (2 min(q, 1 - q)); twice as many are drawn, those of
+        before among them, until all rows say that it is no more, or they are all drawn. With `size` and no
+        `eps` there is one draw, and the certificate says how good it is.
     tol : float, optional
         Excess of the objective over its minimum, relative to it, that is accepted; 1e-9 by default, 1e-5 in
         single precision. For p = 1 answers are vertices, exact to rounding, unless residuals are tied.
@@ -284,7 +288,13 @@ def lp_regression(
         if used == "coreset":
             size = optional(check_int, size, "size", at_least=1, at_most=LARGEST)
             eps = optional(check_real, eps, "eps", above=0.0)
-            eps = EPS if size is None and eps is None else eps
+            if size is None and eps is None:
+                if is_asked:
+                    raise InvalidInputError(
+                        "is not given, expected the number of targets that may be asked for, or eps",
+                        argument="size",
+                    )
+                eps = EPS
             solutions, certificate, sample = solve_on_sample(matrix, target, size=size, eps=eps, **options)
         else:
             solutions, certificate, used = solve_lp(matrix, target, method=used, **options)

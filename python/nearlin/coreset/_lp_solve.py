@@ -22,11 +22,12 @@ MOST_ITERATIONS = 300
 
 
 def solve_lp(
-    A: Matrix, b: Float, *, p: float, tol: float | None = None, **options: Any
+    A: Matrix, b: Float, *, p: float, tol: float | None = None, eps: float | None = None, **options: Any
 ) -> tuple[list[_core.LpSolution], Certificate, str]:
-    """Return the answers on all rows, what they are worth, and the method."""
-    target = TOLERANCES[np.dtype(A.dtype)] if tol is None else check_real(tol, "tol", above=0.0)
-    solutions, used = lp_solutions(A, b, p=p, tol=target, **options)
+    """Return the answers on all rows, what they are worth beside eps, or else tol, and the method."""
+    accepted = TOLERANCES[np.dtype(A.dtype)] if tol is None else check_real(tol, "tol", above=0.0)
+    target = accepted if eps is None else eps
+    solutions, used = lp_solutions(A, b, p=p, tol=min(accepted, target), **options)
     rounds = {"wrong_signs": sum(solution["rounds"] for solution in solutions)} if used == "exact" else {}
     certificate = excess_certificate(solutions, np.dtype(A.dtype), target, rounds)
     warn_of_excess(certificate)

@@ -215,13 +215,68 @@ def test_targets_are_asked_for_once_and_only_those_of_the_sample(name, p, level)
     np.testing.assert_array_equal(rows, found.sample.indices)
 
 
-def test_a_callable_alone_means_one_percent():
+def test_a_callable_wants_to_know_how_many():
     A, b = problem("gaussian")
     ask, calls = asked(b)
-    found = lp_regression(A, ask, rng=0)
-    assert found.sample.expected_size == 600
+    with pytest.raises(InvalidInputError) as caught:
+        lp_regression(A, ask, rng=0)
+    assert caught.value.argument == "size"
+    assert not calls
     assert lp_regression(A, ask, eps=0.05, rng=0).sample.expected_size == 120
-    assert len(calls) == 2
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("p", [1.0, 1.5])
+def test_kept_rows_are_those_of_the_sample(p):
+    A, b = problem("gaussian", n=20_000)
+    ask, calls = asked(b)
+    found = lp_regression(A, ask, size=3000, p=p, rng=0)
+    assert found.n_kept == len(found.sample) == len(calls[0])
+    A, b = A[:300], b[:300]
+    found = lp_regression(A, b, eps=1e-7, p=p, rng=0)
+    assert found.n_kept == len(found.sample) == 300
+
+
+def test_samples_without_rows_are_drawn_again():
+    A, b = np.ones((500, 1)), np.random.default_rng(0).standard_cauchy(500)
+    for seed in range(30):
+        found = lp_regression(A, b, size=2, rng=seed)
+        assert len(found.sample) >= 1
+        with warnings.catch_warnings(action="ignore"):
+            found = lp_regression(A, lambda rows: b[rows], size=1, rng=seed)
+        assert len(found.sample) >= 1
+
+
+def test_a_callable_is_asked_about_every_direction():
+    A = np.random.default_rng(0).standard_normal((3000, 4))
+    for seed in range(10):
+        ask, calls = asked(A @ [1.0, 2.0, 3.0, 4.0])
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            found = lp_regression(A, ask, size=4, rng=seed)
+        assert len(calls) == 1
+        assert found.rank == np.linalg.matrix_rank(A[found.sample.indices]) == 4
+        assert len(caught) == (len(found.certificate.details["draws"]) > 1)
+        np.testing.assert_allclose(found.x, [1.0, 2.0, 3.0, 4.0], rtol=1e-6)
+
+
+def test_a_size_below_the_rank_tells_of_which_matrix():
+    A, b = problem("gaussian", n=500)
+    d = A.shape[1]
+    with pytest.raises(InvalidInputError, match=f"at least {d + 1}, the rank of A with b"):
+        lp_regression(A, b, size=d)
+    with pytest.raises(InvalidInputError, match=f"at least {d}, the rank of A$"):
+        lp_regression(A, lambda rows: b[rows], size=d - 1)
+
+
+def test_all_rows_are_fitted_to_eps_or_tol_whichever_is_less():
+    A, b = problem("gaussian", n=60)
+    best = lp_regression(A, b, p=1.5, tol=1e-13).objective
+    with warnings.catch_warnings(action="error"):
+        found = lp_regression(A, b, p=1.5, eps=1e-8, tol=0.5, rng=0)
+    assert found.certificate.target == 1e-8
+    assert found.certificate.met
+    assert found.objective <= best * (1.0 + 1e-8)
 
 
 def test_an_array_that_can_be_called_is_an_array():
@@ -349,7 +404,7 @@ def test_it_prints_and_explains():
     assert "coreset" in found.explain()
     assert f"{len(found.sample):,} rows" in found.explain()
     assert "distortion" in found.sample.explain()
-    assert "not certified" in str(lp_regression(A, lambda rows: b[rows], rng=0).certificate)
+    assert "not certified" in str(lp_regression(A, lambda rows: b[rows], size=600, rng=0).certificate)
 
 
 def test_the_seed_decides_the_sample():

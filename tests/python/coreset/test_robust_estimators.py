@@ -13,6 +13,7 @@ from reference import lp as reference
 from reference.coreset import GENERATORS
 from reference.layouts import same_bits
 from sklearn.base import clone
+from sklearn.metrics import d2_pinball_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -118,8 +119,11 @@ def test_levels_are_rows_of_coefficients(fit_intercept):
         alone = QuantileRegressor(level, fit_intercept=fit_intercept, random_state=0).fit(X, y)
         assert same_bits(model.coef_[k], alone.coef_)
         assert model.objective_[k] == alone.objective_
-    with pytest.raises(InvalidInputError, match="quantile"):
-        model.score(X, y)
+    of_levels = [
+        d2_pinball_score(y, fitted, alpha=level)
+        for level, fitted in zip(model.quantile, model.predict(X).T, strict=True)
+    ]
+    assert model.score(X, y) == pytest.approx(np.mean(of_levels), rel=1e-12)
     assert alone.score(X, y) == pytest.approx(
         1.0 - ((y - alone.predict(X)) ** 2).sum() / ((y - y.mean()) ** 2).sum()
     )
@@ -343,3 +347,10 @@ def test_huber_of_features_at_the_ends_of_the_range(power, scale):
     found = HuberRegressor(alpha=0.0, scale=scale).fit(X * 10.0**power, y)
     assert found.certificate_.met
     np.testing.assert_allclose(found.coef_ * 10.0**power, plain.coef_, rtol=1e-6)
+
+
+def test_a_grid_is_searched_over_levels():
+    X, y = data(120)
+    search = GridSearchCV(QuantileRegressor([0.1, 0.9]), {"alpha": [0.0, 100.0]}, cv=3).fit(X, y)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert search.best_params_ == {"alpha": 0.0}
