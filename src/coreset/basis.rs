@@ -125,6 +125,20 @@ impl Basis {
         Ok((0..n).any(|i| square(i, 0) > tolerance * tolerance * square(i, PROBES)))
     }
 
+    /// How many units of rounding W has lost: the square of the condition where a triangle of A'A is left as it is.
+    pub fn lost(&self) -> f64 {
+        if self.is_mild { self.condition * self.condition } else { self.condition }
+    }
+
+    /// The same, mended whatever the condition.
+    pub fn mended<T: Real>(self, context: &Context, design: &Design<'_, T>) -> Result<Self> {
+        let whitener = if self.is_mild { mended(context, design, &self.whitener, &|_| 0.0)? } else { None };
+        Ok(match whitener {
+            Some(whitener) => Self { whitener, is_mild: false, ..self },
+            None => self,
+        })
+    }
+
     /// r
     pub fn rank(&self) -> usize {
         self.whitener.ncols()

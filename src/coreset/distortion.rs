@@ -44,10 +44,9 @@ pub(crate) fn has_lost_a_direction(values: &[f64]) -> bool {
     !values.iter().all(|&value| value > LOST)
 }
 
-/// What rounding may make of norms, relatively, in such coordinates W of columns which have this condition in units of
-/// their norms.
-pub(crate) fn rounding(whitener: &Mat<f64>, condition: f64) -> f64 {
-    1e-13 + SAFETY * (whitener.nrows() as f64).sqrt() * condition * f64::UNIT_ROUNDOFF
+/// What rounding may make of norms, relatively, in such coordinates W that have lost so many units of it.
+pub(crate) fn rounding(whitener: &Mat<f64>, lost: f64) -> f64 {
+    1e-13 + SAFETY * (whitener.nrows() as f64).sqrt() * lost * f64::UNIT_ROUNDOFF
 }
 
 /// Eigenvalues of the Gram matrix of rows, one a column, and its eigenvectors.

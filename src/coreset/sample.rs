@@ -146,17 +146,25 @@ pub fn sample_rows<T: Real>(
 ) -> Result<Sample> {
     by_rows(context, a, weights, 0.0, |a| {
         let (design, gram) = Design::new(context, a, weights, params.p)?;
-        let basis = Basis::new(context, &design, &gram, 0.0)?;
+        let mut basis = Basis::new(context, &design, &gram, 0.0)?;
+        if !matches!(params.design, Plan::Scores(_)) {
+            // The columns of Q are to be as orthonormal as they can be: shares of rows are squares of its rows.
+            basis = basis.mended(context, &design)?;
+        }
         let rank = basis.rank();
         let mut size = match params.size {
             Size::Rows(size) if size < rank => {
-                return Err(Error::value("size", size, format!("at least {rank}, the rank of A")));
+                return Err(Error::value(
+                    "size",
+                    size,
+                    format!("at least {rank}, the rank of A and of targets beside it"),
+                ));
             }
             Size::Rows(size) => size,
             Size::Rank => rank,
             Size::Distortion(eps) => practical_size(params.p, rank, eps).max(rank),
         };
-        let rounding = rounding(&basis.whitener, basis.condition);
+        let rounding = rounding(&basis.whitener, basis.lost());
         let is_cut = basis.leaves_out(context, &design, &gram)?;
         let Scored { mut scores, whitener, are_sensitivities } =
             scored(context, &design, basis, given, params)?;

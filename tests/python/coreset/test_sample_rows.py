@@ -411,6 +411,46 @@ def test_more_draws_than_rows():
     assert sample.weights.sum() == pytest.approx(3.0)
 
 
+def longer_distortion(A, sample):
+    """Return that for p = 2, in extended precision where the machine has it."""
+    A = A.astype(np.longdouble)
+    d = A.shape[1]
+    rows = A[sample.indices] * np.sqrt(sample.weights.astype(np.longdouble))[:, None]
+    for j in range(d):
+        # Twice, as Gram and Schmidt do, and the same of the rows.
+        for k in list(range(j)) * 2:
+            along = A[:, k] @ A[:, j]
+            A[:, j] -= along * A[:, k]
+            rows[:, j] -= along * rows[:, k]
+        size = np.sqrt((A[:, j] ** 2).sum())
+        A[:, j] /= size
+        rows[:, j] /= size
+    values = np.linalg.eigvalsh((rows.T @ rows - np.eye(d)).astype(float))
+    return abs(np.sqrt(np.maximum(1.0 + values, 0.0)) - 1.0).max()
+
+
+@pytest.mark.parametrize("options", [{"design": "dpp", "repeats": 2}, {"design": "volume"}, {}])
+def test_certificates_have_what_squares_of_the_condition_take(options):
+    """Up to a condition of 1e4 coordinates come from the triangle of A'A as it is."""
+    for seed in range(60):
+        g = np.random.default_rng(seed)
+        d = int(g.integers(2, 7))
+        n = d if seed % 2 else int(g.integers(d, 40))
+        A = g.standard_normal((n, d))
+        A[:, 0] = A[:, 1] + 10 ** -g.uniform(0.0, 7.0) * A[:, 0]
+        condition = np.linalg.cond(A)
+        size = {} if options.get("design") == "dpp" else {"size": n}
+        sample = nearlin.sample_rows(A, rng=seed, **size, **options)
+        assert longer_distortion(A, sample) <= sample.certificate.bound
+        if n == d:
+            assert sample.weights == pytest.approx(np.ones(d), abs=1e-12 + 1e-13 * condition)
+
+
+def test_the_rank_that_a_size_is_compared_with_is_that_of_targets_too():
+    with pytest.raises(InvalidInputError, match="at least 2, the rank of A and of targets beside it"):
+        nearlin.sample_rows(np.ones((9, 1)), np.arange(9.0), size=1)
+
+
 def test_an_empty_sample_is_explained():
     samples = [nearlin.sample_rows(np.ones((10, 1)), size=1, rng=seed) for seed in range(30)]
     empty = [sample for sample in samples if len(sample) == 0]
