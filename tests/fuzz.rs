@@ -4,7 +4,7 @@
 #![allow(clippy::disallowed_macros, clippy::disallowed_methods)]
 
 use nearlin::error::Error;
-use nearlin::matrix::{Axis, Dense, Indices, Matrix, Rows, Sparse};
+use nearlin::matrix::{Axis, Dense, Indices, Matrix, Names, Rows, Sparse};
 use nearlin::parallel::Context;
 use nearlin::random::Stream as Random;
 use nearlin::regression::{LeastSquaresStream, StreamBlock, StreamOptions};
@@ -121,9 +121,10 @@ fn states() -> Vec<Vec<u8>> {
         for first in [None, Some(0), Some(2000)] {
             if first.is_some() {
                 rows.partial_fit(&ctx, &Operand::Dense(&a), first).unwrap();
-                let names = first.filter(|&first| first > 0).map(|_| vec!["x".into(), "y".into()].into());
+                let names = first.filter(|&first| first > 0).map(|_| vec!["x".into(), "y".into()]);
                 let (design, weights) = (Matrix::Dense(a), None);
-                let block = StreamBlock { design, targets: b, weights, vector: true, names };
+                let block =
+                    StreamBlock { design, targets: b, weights, vector: true, names: Names::new(names) };
                 stream.partial_fit(&ctx, &block, first).unwrap();
             }
             states.push(rows.to_bytes(&ctx).unwrap());

@@ -295,6 +295,8 @@ class CoresetStream:
     @property
     def shape(self) -> tuple[int, int, bool, bool] | None: ...
     @property
+    def names(self) -> list[str] | None: ...
+    @property
     def covered(self) -> list[tuple[int, int]]: ...
     def partial_fit(
         self,
@@ -302,6 +304,7 @@ class CoresetStream:
         *,
         targets: int,
         vector: bool,
+        names: list[str] | None,
         sample_weight: _Vector | None,
         row_offset: int | None,
         threads: int,

@@ -3,15 +3,17 @@
 import re
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .exceptions import InvalidTypeError, NearlinError, NonFiniteError
+from .exceptions import InvalidInputError, InvalidTypeError, NearlinError, NonFiniteError
 
 __all__ = [
     "check_frame",
+    "check_names",
     "column_names",
     "frame_values",
     "is_frame",
@@ -56,6 +58,19 @@ def string_names(frame: Any) -> list[str] | None:
     """Return the names of the columns of a frame where all are strings, as scikit-learn does."""
     names = column_names(frame)
     return names if names is not None and all(isinstance(name, str) for name in frame.columns) else None
+
+
+def check_names(frame: object, names: Sequence[str] | None, name: str) -> None:
+    """Raise unless the columns of a frame have these names, in their order, as far as both have any."""
+    found = string_names(frame)
+    if found is None or names is None:
+        return
+    for j, (theirs, ours) in enumerate(zip_longest(found, names)):
+        if theirs != ours:
+            there, here = ("none" if column is None else repr(column) for column in (theirs, ours))
+            raise InvalidInputError(
+                f"is a frame whose column {j} is {there}, expected {here} there", argument=name
+            )
 
 
 def check_frame(frame: Any, name: str) -> None:

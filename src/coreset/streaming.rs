@@ -1,7 +1,7 @@
-//! A sample of a stream of rows, read once: exactly that which would have been drawn from all rows at once.
+//! A sample of a stream of rows, read once: that which the final scores of all rows draw.
 //!
-//! Kept are the triangle R of A, to which every row is rotated, and the rows whose permanent number u_i is below c g_i, for the score g_i = t_i^h that row i has among the
-//! rows so far and a rate c. As rows come, R grows and t_i = max (a_i x)^2 / |A x|^2 falls; c falls too; so that a row
+//! Kept are the triangle R of A, to which every row is rotated, and the rows whose permanent number u_i is below c g_i,
+//! for the score g_i = t_i^h that row i has among the rows so far and a rate c. As rows come, R grows and t_i = max (a_i x)^2 / |A x|^2 falls; c falls too; so that a row
 //! that is left out once would be left out in the end. What is left is the sample that the final scores and rate give,
 //! whatever the order of the rows, the blocks in which they came, and the parts that were merged, but for rounding.
 //!
@@ -20,7 +20,7 @@ use super::draw::{Draw, PERMANENT, draw, uniform};
 use super::lewis::{LewisParams, lewis_of};
 use crate::error::{Error, Result};
 use crate::linalg::{cut_off, exponent_of, product, rank_of, svd_apart, times_power_of_two};
-use crate::matrix::{Cover, Mat, Matrix, Real, Rows, power_of_two_below};
+use crate::matrix::{Cover, Mat, Matrix, Names, Real, Rows, power_of_two_below};
 use crate::memory::{collected, copied, extend, filled, push, zeros};
 use crate::parallel::Context;
 use crate::random::Stream;
@@ -50,6 +50,8 @@ pub struct CoresetStream {
     params: StreamParams,
     /// Columns, and how many of them are targets, if they are not one vector.
     shape: Option<StreamedShape>,
+    /// Of the columns that are no targets.
+    names: Names,
     cover: Cover,
     /// Rows so far that count.
     count: u64,
@@ -112,7 +114,7 @@ pub struct Streamed {
 }
 
 const KIND: &str = "coreset";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// What memory is for.
 const STREAM: &str = "a sample of a stream";
 /// Rows of which one is in the end drawn by Lewis weights.
@@ -136,6 +138,7 @@ impl CoresetStream {
         Self {
             params,
             shape: None,
+            names: Names::default(),
             cover: Cover::default(),
             count: 0,
             units: Vec::new(),
@@ -157,6 +160,11 @@ impl CoresetStream {
         self.shape
     }
 
+    /// Names of the columns that are no targets, from the first block on that had any.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
     /// The rows so far.
     pub fn covered(&self) -> impl Iterator<Item = Range<u64>> {
         self.cover.ranges()
@@ -167,6 +175,7 @@ impl CoresetStream {
         Ok(Self {
             params: self.params,
             shape: self.shape,
+            names: self.names.clone(),
             cover: self.cover.copy()?,
             count: self.count,
             units: copied(&self.units, STREAM)?,
@@ -184,10 +193,12 @@ impl CoresetStream {
         context: &Context,
         rows: &dyn Rows,
         shape: StreamedShape,
+        names: &Names,
         weights: Option<&[f64]>,
         first: Option<u64>,
     ) -> Result<()> {
-        self.settle(shape)?;
+        names.check("A", shape.width - shape.targets)?;
+        self.settle("A", shape, names)?;
         let first = first.unwrap_or_else(|| self.cover.end());
         let end = first.checked_add(rows.nrows() as u64).filter(|&end| end < 1 << 63);
         let end = end.ok_or_else(|| Error::value("row_offset", first, "row numbers below 2^63"))?;
@@ -212,26 +223,30 @@ impl CoresetStream {
         Ok(())
     }
 
-    fn settle(&mut self, shape: StreamedShape) -> Result<()> {
+    fn settle(&mut self, argument: &'static str, shape: StreamedShape, names: &Names) -> Result<()> {
         match self.shape {
             Some(known) if (known.width, known.targets) != (shape.width, shape.targets) => {
                 let words = |shape: StreamedShape| {
                     format!("{} columns and {} targets", shape.width - shape.targets, shape.targets)
                 };
-                Err(Error::shape("A", words(shape), format!("{}, as the first block has", words(known))))
+                return Err(Error::shape(
+                    argument,
+                    words(shape),
+                    format!("{}, as the first block has", words(known)),
+                ));
             }
             Some(known) => {
                 // One block in double precision is enough for rows to be told in it.
                 self.shape = Some(StreamedShape { single: known.single && shape.single, ..known });
-                Ok(())
             }
             None => {
                 self.units = filled(NONE, shape.width, STREAM)?;
                 self.triangle = zeros(shape.width * shape.width, STREAM)?;
                 self.shape = Some(shape);
-                Ok(())
             }
         }
+        self.names = self.names.joined(argument, names)?;
+        Ok(())
     }
 
     /// Takes a row in.
@@ -374,7 +389,7 @@ impl CoresetStream {
         }
         let mut both = self.copy()?;
         let Some(shape) = other.shape else { return Ok(both) };
-        both.settle(shape)?;
+        both.settle("other", shape, &other.names)?;
         for rows in other.cover.ranges() {
             both.cover.insert("other", rows)?;
         }
@@ -412,7 +427,8 @@ impl CoresetStream {
         let (d, m) = (last.units.len(), last.kept.numbers.len());
         let range = last.whitener(context)?;
         if last.params.size < range.whitener.ncols() {
-            let expected = format!("at least {}, the rank of A", range.whitener.ncols());
+            let expected =
+                format!("at least {}, the rank of A and of targets beside it", range.whitener.ncols());
             return Err(Error::value("size", last.params.size, expected));
         }
         let weights = last.kept.weights.iter().zip(&shares).map(|(weight, share)| weight / share);
@@ -482,6 +498,7 @@ impl CoresetStream {
             && (params.h == 1.0 || params.h == 0.5 * params.p && params.p <= 2.0)
             && d <= MOST
             && (targets < d || self.shape.is_none())
+            && self.names.fit(d - targets)
             && self.cover.is_valid()
             && self.count <= self.cover.rows()
             && m as u64 <= self.count
@@ -610,7 +627,9 @@ mod tests {
         let (context, mut stream) = (Context::new(1), CoresetStream::new(params));
         for rows in cuts.windows(2) {
             let block = a.as_ref().rows(rows[0]..rows[1]);
-            stream.add(&context, &block, shape(a.ncols()), None, Some(rows[0] as u64)).unwrap();
+            stream
+                .add(&context, &block, shape(a.ncols()), &Names::default(), None, Some(rows[0] as u64))
+                .unwrap();
         }
         stream
     }
@@ -658,7 +677,7 @@ mod tests {
             let mut bytes = vec![0; parts[0].byte_size().unwrap()];
             parts[0].write(&context, &mut bytes).unwrap();
             let mut again = CoresetStream::from_bytes(&context, &bytes).unwrap();
-            again.add(&context, &a.as_ref().rows(1500..n), shape(5), None, None).unwrap();
+            again.add(&context, &a.as_ref().rows(1500..n), shape(5), &Names::default(), None, None).unwrap();
             let found = again.result(&context).unwrap();
             assert_eq!((found.indices, found.weights), (whole.indices, whole.weights));
         }

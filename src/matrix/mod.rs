@@ -16,6 +16,7 @@
 //! | [`Triplets`] | entries in any order, and how they become an owned sparse matrix, [`SparseBuf`] |
 //! | [`Touched`] | the columns of sparse rows that hold anything, numbered among themselves |
 //! | [`Chunks`], [`Cover`] | rows of a stream that come in any cuts, handed on in aligned chunks |
+//! | [`Names`] | those of its columns, the same in every block |
 //! | [`Piece`], [`pieces_by_cost`] | lines of about the same cost |
 //! | `row_blocks`, `sparse_blocks` | blocks of rows, by shape alone, for sums that depend on them |
 //! | `blocks_by_cost` | blocks of lines for what does not |
@@ -29,6 +30,7 @@ mod cover;
 mod dense;
 mod either;
 mod finite;
+mod names;
 mod operator;
 mod owned;
 mod parted;
@@ -52,6 +54,7 @@ pub(crate) use dense::TILE;
 pub use dense::{Dense, DenseMut, Rows};
 pub use either::Matrix;
 pub(crate) use finite::first_non_finite;
+pub use names::Names;
 pub use operator::LinearOperator;
 pub use owned::{Buffer, Mat};
 pub use products::{ColumnNorms, Panel, Products};

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from nearlin import _core
 from nearlin._certificate import Certificate
 from nearlin._config import Progress, resolve_progress, resolve_threads
-from nearlin._frames import column_names, naming_columns
+from nearlin._frames import check_names, column_names, naming_columns, string_names
 from nearlin._listing import listing
 from nearlin._sparse import check_indices, is_sparse, without_ignored_entries
 from nearlin._validation import (
@@ -91,6 +91,8 @@ class RowSample:
         The rows, of a stream.
     targets : ndarray of shape (m,) or (m, k), or None
         Their targets, of a stream that had any.
+    feature_names : list of str or None
+        Names of the columns, of a frame where all of them are strings.
     """
 
     indices: npt.NDArray[np.int64]
@@ -105,6 +107,7 @@ class RowSample:
     rank: int
     rows: Matrix = None
     targets: Float | None = None
+    feature_names: list[str] | None = None
 
     def apply(self, A: object, y: object = None) -> Any:
         r"""Return the rows of `A` times the p-th roots of their weights, and those of `y` alike.
@@ -112,7 +115,8 @@ class RowSample:
         Parameters
         ----------
         A : array_like or sparse matrix of shape (n, d)
-            The matrix that the sample is of, or another one with as many rows.
+            The matrix that the sample is of, or another one with as many rows. A frame must have the columns
+            of the one that the sample is of, in their order.
         y : array_like of shape (n,) or (n, k), optional
             Targets.
 
@@ -132,6 +136,7 @@ class RowSample:
         >>> bool(abs(np.linalg.norm(sample.apply(A)[:, 0]) / np.linalg.norm(A[:, 0]) - 1.0) < 0.15)
         True
         """
+        check_names(A, self.feature_names, "A")
         matrix = as_matrix(A)
         self._check_rows(matrix.shape[0], "A")
         roots = self.weights ** (1.0 / self.p)
@@ -285,9 +290,10 @@ def sample_rows(
         Gaussian rows, and :math:`\sqrt{2 \log 2 r} / p`, which rows take that have r directions of their own.
         What was reached is in the certificate, and a miss is told in a warning.
     size : int, optional
-        Number of rows to be expected instead, at least the rank; with ``design="fixed"`` exactly so many.
-        Give one of the two. Rows that do not go in every direction are drawn once more, with twice the size:
-        the same rows, and more; `expected_size` tells. Not with ``design="fixed"``.
+        Number of rows to be expected instead, at least the rank of `A` and `y` together; with
+        ``design="fixed"`` exactly so many. Give one of the two. Rows that do not go in every direction are
+        drawn once more, with twice the size: the same rows, and more; `expected_size` tells. Not with
+        ``design="fixed"``.
     scores : str or array_like of shape (n,), default="auto"
         Rows are drawn with probabilities that grow in proportion, up to one:
 
@@ -442,6 +448,7 @@ def sample_rows(
         design=design,
         n_rows=n,
         rank=found["rank"],
+        feature_names=string_names(A),
     )
     warn_of(found, len(sample), p, eps)
     return sample

@@ -8,7 +8,7 @@ import numpy as np
 
 from nearlin import _core
 from nearlin._config import resolve_threads
-from nearlin._frames import column_names, naming_columns
+from nearlin._frames import column_names, naming_columns, string_names
 from nearlin._stream import RowStream
 from nearlin._validation import (
     LARGEST,
@@ -31,16 +31,20 @@ RULES = ("auto", "leverage", "root_leverage", "lewis")
 
 
 class StreamingCoreset(RowStream):
-    r"""A sample of a stream of rows, read once: the one that would have been drawn from all rows at once.
+    r"""A sample of a stream of rows, read once: the one that the scores of all rows draw in the end.
 
     Kept are the triangle of `A`, by rotations, and the rows whose permanent random number is below their
-    share so far. Shares only fall as rows come, so that no row is missed: what is kept in the end is what the
-    scores of all rows would have drawn, whatever the order of the rows and the blocks in which they came.
+    share so far. Shares only fall as rows come, so that no row is missed, whatever the order of the rows and
+    the blocks in which they came. It is the sample of :func:`sample_rows` with the same seed, for leverage
+    scores, as long as no row has a share of one and no direction is lost. That function makes up for rows
+    that are certain by larger shares of the others, which a stream cannot know before its end: it has fewer
+    rows then, as `expected_size` tells.
 
     Parameters
     ----------
     size : int
-        Rows of the sample that are to be expected at most.
+        Rows of the sample that are to be expected at most; no fewer than the rank of all columns, targets
+        among them.
     p : float, default=2.0
         The power, from 1 to 30.
     scores : {"auto", "leverage", "root_leverage", "lewis"}, default="auto"
@@ -134,7 +138,8 @@ class StreamingCoreset(RowStream):
         Raises
         ------
         InvalidInputError
-            If the block does not fit those before, holds NaN or infinity, or has a row that was added before.
+            If the block does not fit those before (the columns of a frame must be those of the first one, in
+            their order), holds NaN or infinity, or has a row that was added before.
 
         Examples
         --------
@@ -155,6 +160,7 @@ class StreamingCoreset(RowStream):
                 matrix,
                 targets=targets,
                 vector=vector,
+                names=string_names(A),
                 sample_weight=weights,
                 row_offset=optional(check_int, row_offset, "row_offset", at_least=0, at_most=LARGEST),
                 threads=resolve_threads(n_jobs),
@@ -173,10 +179,11 @@ class StreamingCoreset(RowStream):
         Returns
         -------
         RowSample
-            With the rows themselves in `rows`, and their targets in `targets`. `scores` are those of these
-            rows. `expected_size` is what was to be expected for leverage scores; for Lewis weights, given the
-            rows that they draw from; for root leverage scores the most that could be, and so it is told, as
-            their sum is not known without those of the rows that are gone.
+            With the rows themselves in `rows`, their targets in `targets`, and in `feature_names` what
+            columns of frames are called. `scores` are those of these rows. `expected_size` is what was to be
+            expected for leverage scores; for Lewis weights, given the rows that they draw from; for root
+            leverage scores the most that could be, and so it is told, as their sum is not known without those
+            of the rows that are gone.
 
         Raises
         ------
@@ -204,6 +211,7 @@ class StreamingCoreset(RowStream):
         d, targets, vector, _ = shape
         rows = np.ascontiguousarray(found["rows"].T)
         y = rows[:, d:].copy() if targets else None
+        rows = rows[:, :d].copy() if targets else rows
         covered = self.covered
         figures = _figures(found)
         warn_of(figures, len(found["indices"]), p)
@@ -218,8 +226,9 @@ class StreamingCoreset(RowStream):
             design="bernoulli",
             n_rows=covered[-1].stop,
             rank=found["rank"],
-            rows=rows[:, :d].copy() if targets else rows,
+            rows=rows,
             targets=y[:, 0] if y is not None and vector else y,
+            feature_names=self._state.names,
         )
 
     def __repr__(self) -> str:

@@ -3,6 +3,7 @@
 use crate::coreset::{self, StreamParams, StreamedShape};
 use crate::error::Error;
 use crate::linalg::make_workspace;
+use crate::matrix::Names;
 use crate::memory::collected;
 use crate::parallel::Kept;
 use crate::python::convert::{AnyInput, Vector, to_array};
@@ -42,6 +43,14 @@ impl CoresetStream {
         Ok(shape.map(|shape| (shape.width - shape.targets, shape.targets, shape.vector, shape.single)))
     }
 
+    /// Names of the columns, if any block had some.
+    #[getter]
+    fn names(&self, py: Python<'_>) -> PyResult<Option<Vec<String>>> {
+        let stream = snapshot(py, &self.kept)?;
+        let copied = |names: &[String]| collected(names.iter().cloned(), "names of columns");
+        Ok(stream.names().as_slice().map(copied).transpose()?)
+    }
+
     /// The rows so far, as pairs of the first one and the one after the last.
     #[getter]
     fn covered(&self, py: Python<'_>) -> PyResult<Vec<(u64, u64)>> {
@@ -49,18 +58,20 @@ impl CoresetStream {
         Ok(collected(stream.covered().map(|rows| (rows.start, rows.end)), "ranges of rows")?)
     }
 
-    /// Takes rows in, the last columns of which are targets.
-    #[pyo3(signature = (a, *, targets, vector, sample_weight, row_offset, threads))]
+    /// Takes rows in, the last columns of which are targets, the others those of names, if there are any.
+    #[pyo3(signature = (a, *, targets, vector, names, sample_weight, row_offset, threads))]
     fn partial_fit(
         &self,
         py: Python<'_>,
         a: &Bound<'_, PyAny>,
         targets: usize,
         vector: bool,
+        names: Option<Vec<String>>,
         sample_weight: Option<&Bound<'_, PyAny>>,
         row_offset: Option<u64>,
         threads: usize,
     ) -> PyResult<()> {
+        let names = Names::new(names);
         let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
         let a = AnyInput::extract(a, "A")?;
         enter_and_commit(py, threads, None, |context| {
@@ -76,7 +87,7 @@ impl CoresetStream {
                 |_| Ok(()),
                 |stream| {
                     let mut more = stream.copy()?;
-                    more.add(context, &*rows, shape, weights, row_offset)?;
+                    more.add(context, &*rows, shape, &names, weights, row_offset)?;
                     Ok(more)
                 },
             )

@@ -1,7 +1,7 @@
 //! Bindings of sketch-and-solve, of which a stream is the one form.
 
 use crate::error::{Error, Result};
-use crate::matrix::Real;
+use crate::matrix::{Names, Real};
 use crate::memory::collected;
 use crate::parallel::{Context, Kept, Pending};
 use crate::python::convert::{AnyInput, Input, Vector, either_precision, to_array, to_numpy};
@@ -99,7 +99,7 @@ impl LeastSquaresStream {
     ) -> PyResult<()> {
         let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
         let weights = weights.as_ref().map(Vector::as_slice);
-        let arrived = Arrived { weights, vector, names: names.map(Arc::new), row_offset };
+        let arrived = Arrived { weights, vector, names: Names::new(names), row_offset };
         either_precision!(AnyInput::extract(a, "A")?, |a| {
             let b = Input::extract(b, "b")?;
             enter_and_commit(py, threads, progress, |context| arrived.add_to(&self.state, context, &a, &b))
@@ -185,7 +185,7 @@ impl LeastSquaresStream {
 struct Arrived<'c> {
     weights: Option<&'c [f64]>,
     vector: bool,
-    names: Option<Arc<Vec<String>>>,
+    names: Names,
     row_offset: Option<u64>,
 }
 

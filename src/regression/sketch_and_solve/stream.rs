@@ -1,7 +1,7 @@
 //! Least squares of a stream: the sketch of its rows [A, B] so far.
 
 use crate::error::{Error, Result};
-use crate::matrix::{Buffer, Dense, Matrix, Real, Rows, TILE};
+use crate::matrix::{Buffer, Dense, Matrix, Names, Real, Rows, TILE};
 use crate::memory::{extend, prepare};
 use crate::parallel::Context;
 use crate::regression::sketch_and_solve::answer::{Quantiles, SketchAnswer, sketch_and_solve};
@@ -11,9 +11,7 @@ use crate::sketch::{
 };
 use crate::state;
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::ops::Range;
-use std::sync::Arc;
 
 /// What is asked of the answers, before a row has come.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,7 +47,7 @@ pub struct StreamBlock<'a, T> {
     /// Whether the caller thinks of the targets as one vector.
     pub vector: bool,
     /// Names of the columns of the design, if they have any.
-    pub names: Option<Arc<Vec<String>>>,
+    pub names: Names,
 }
 
 /// What a stream has come to.
@@ -62,7 +60,7 @@ pub struct LeastSquaresStream {
 struct Seen {
     shape: StreamShape,
     /// Of the columns of A, from the first block on that had names.
-    names: Option<Arc<Vec<String>>>,
+    names: Names,
     rows: Accumulator,
 }
 
@@ -180,7 +178,7 @@ impl LeastSquaresStream {
                     let columns = |shape: StreamShape| format!("{} columns and {} targets", shape.d, shape.k);
                     return Err(Error::shape("other", columns(other.shape), columns(seen.shape)));
                 }
-                let names = same_names("other", seen.names.as_ref(), other.names.as_ref())?;
+                let names = seen.names.joined("other", &other.names)?;
                 let single = seen.shape.single && other.shape.single;
                 let rows = seen.rows.merged(context, &other.rows)?;
                 Some(Seen { shape: StreamShape { single, ..seen.shape }, names, rows })
@@ -231,7 +229,7 @@ impl LeastSquaresStream {
 
 impl Seen {
     /// StreamShape and names once a block is in, if it fits those before.
-    fn with<T: Real>(&self, block: &StreamBlock<'_, T>) -> Result<(StreamShape, Option<Arc<Vec<String>>>)> {
+    fn with<T: Real>(&self, block: &StreamBlock<'_, T>) -> Result<(StreamShape, Names)> {
         let (ours, theirs) = (self.shape, block.shape());
         if theirs.d != ours.d {
             return Err(Error::shape("A", format!("{} columns", theirs.d), ours.d));
@@ -239,29 +237,13 @@ impl Seen {
         if theirs.k != ours.k {
             return Err(Error::shape("b", format!("{} columns", theirs.k), ours.k));
         }
-        let names = same_names("A", self.names.as_ref(), block.names.as_ref())?;
+        let names = self.names.joined("A", &block.names)?;
         Ok((StreamShape { single: ours.single && theirs.single, ..ours }, names))
     }
 
     fn copy(&self, context: &Context) -> Result<Self> {
         Ok(Self { shape: self.shape, names: self.names.clone(), rows: self.rows.copy(context)? })
     }
-}
-
-/// The names of both, which must be the same where both have any.
-fn same_names(
-    argument: &'static str,
-    ours: Option<&Arc<Vec<String>>>,
-    theirs: Option<&Arc<Vec<String>>>,
-) -> Result<Option<Arc<Vec<String>>>> {
-    if let (Some(ours), Some(theirs)) = (ours, theirs)
-        && let Some(j) = (0..ours.len().max(theirs.len())).find(|&j| ours.get(j) != theirs.get(j))
-    {
-        let name = |names: &[String]| names.get(j).map_or("none".to_string(), |name| format!("{name:?}"));
-        let found = format!("a matrix whose column {j} is {}", name(theirs));
-        return Err(Error::value(argument, found, format!("{} there, as in the rows before", name(ours))));
-    }
-    Ok(ours.or(theirs).cloned())
 }
 
 impl StreamOptions {
@@ -338,9 +320,7 @@ impl<T: Real> StreamBlock<'_, T> {
         if let Some(weights) = self.weights.filter(|weights| weights.len() != n) {
             return Err(Error::shape("sample_weight", format!("length {}", weights.len()), n));
         }
-        if let Some(names) = self.names.as_ref().filter(|names| names.len() != self.design.ncols()) {
-            return Err(Error::shape("A", format!("names of {} columns", names.len()), self.design.ncols()));
-        }
+        self.names.check("A", self.design.ncols())?;
         for rows in context.pieces(0..n) {
             for (row, target) in rows?.flat_map(|row| (0..k).map(move |target| (row, target))) {
                 let value = self.targets.get(row, target).to_f64();
@@ -437,7 +417,7 @@ pub struct Saved<'a> {
 #[derive(Serialize, Deserialize)]
 struct SavedSeen<'a> {
     shape: StreamShape,
-    names: Option<Cow<'a, [String]>>,
+    names: Names,
     #[serde(borrow)]
     rows: SavedRows<'a>,
 }
@@ -452,9 +432,8 @@ impl LeastSquaresStream {
     /// What [`LeastSquaresStream::to_bytes`] writes, by `Saved::size` and `Saved::write`.
     pub fn save(&self, context: &Context) -> Result<Saved<'_>> {
         let seen = match &self.seen {
-            Some(seen) => {
-                let names = seen.names.as_ref().map(|names| Cow::Borrowed(names.as_slice()));
-                Some(SavedSeen { shape: seen.shape, names, rows: seen.rows.save(context)? })
+            Some(Seen { shape, names, rows }) => {
+                Some(SavedSeen { shape: *shape, names: names.clone(), rows: rows.save(context)? })
             }
             None => None,
         };
@@ -472,11 +451,10 @@ impl LeastSquaresStream {
             if Some(rows.d()) != shape.d.checked_add(shape.k)
                 || *rows.sketch() != sketch
                 || shape.vector && shape.k != 1
-                || names.as_ref().is_some_and(|names| names.len() != shape.d)
+                || !names.fit(shape.d)
             {
                 return Err(unsound());
             }
-            let names = names.map(|names| Arc::new(names.into_owned()));
             stream.seen = Some(Seen { shape, names, rows });
         }
         Ok(stream)
@@ -535,7 +513,7 @@ mod tests {
             targets: Dense::column_major(&b, rows.len(), 1),
             weights: None,
             vector: true,
-            names: None,
+            names: Names::default(),
         };
         stream.partial_fit(&Context::new(1), &block, Some(rows.start as u64)).unwrap();
     }
@@ -582,7 +560,7 @@ mod tests {
         wider.seen.as_mut().unwrap().shape.d = D + 1;
         assert!(refused(&wider));
         let mut named = stream.save(&context()).unwrap();
-        named.seen.as_mut().unwrap().names = Some(Cow::Owned(vec!["a".into()]));
+        named.seen.as_mut().unwrap().names = Names::new(Some(vec!["a".into()]));
         assert!(refused(&named));
     }
 
@@ -622,7 +600,7 @@ mod tests {
             targets: Dense::column_major(&[1.0, 2.0], 2, 1),
             weights: None,
             vector: true,
-            names: Some(Arc::new(names.map(String::from).to_vec())),
+            names: Names::new(Some(names.map(String::from).to_vec())),
         };
         let (mut here, mut there) = (stream(), stream());
         here.partial_fit(&context(), &block(["x", "y"]), None).unwrap();

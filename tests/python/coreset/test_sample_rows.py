@@ -5,6 +5,8 @@ import warnings
 from functools import partial
 
 import numpy as np
+import pandas
+import polars
 import pytest
 import scipy.sparse as sp
 from reference import coreset as reference
@@ -444,6 +446,23 @@ def test_certificates_have_what_squares_of_the_condition_take(options):
         assert longer_distortion(A, sample) <= sample.certificate.bound
         if n == d:
             assert sample.weights == pytest.approx(np.ones(d), abs=1e-12 + 1e-13 * condition)
+
+
+@pytest.mark.parametrize("frame", [pandas.DataFrame, polars.DataFrame])
+def test_names_of_columns_are_kept_and_compared(frame):
+    A = reference.gaussian(300, 3)
+    named = frame({name: A[:, j] for j, name in enumerate("abc")})
+    sample = nearlin.sample_rows(named, A[:, 0], size=50, rng=0)
+    assert sample.feature_names == ["a", "b", "c"]
+    np.testing.assert_array_equal(sample.apply(named), sample.apply(A))
+    with pytest.raises(InvalidInputError, match="`A` is a frame whose column 0 is 'c', expected 'a'"):
+        sample.apply(named[["c", "b", "a"]])
+    with pytest.raises(InvalidInputError, match="column 2 is none, expected 'c'"):
+        sample.apply(named[["a", "b"]])
+    other = nearlin.sample_rows(A, size=50, rng=0)
+    assert other.feature_names is None
+    assert other.apply(named[["c", "b", "a"]]).shape == (len(other), 3)
+    assert nearlin.sample_rows(pandas.DataFrame(A), size=50, rng=0).feature_names is None
 
 
 def test_the_rank_that_a_size_is_compared_with_is_that_of_targets_too():

@@ -5,6 +5,8 @@ import pickle
 import warnings
 
 import numpy as np
+import pandas
+import polars
 import pytest
 import scipy.sparse as sp
 from reference import coreset as reference
@@ -299,6 +301,45 @@ def test_orders_agree_unless_the_rank_falls_and_then_it_is_told():
             sample = of(order)
         assert sample.certificate.confidence is None
         assert np.isnan(sample.certificate.bound)
+
+
+def test_the_sample_is_that_of_sample_rows_unless_rows_are_certain():
+    A = reference.gaussian(4000, 4)
+    found, all_at_once = streamed(A, 100, rng=2).result(), nearlin.sample_rows(A, size=100, rng=2)
+    np.testing.assert_array_equal(found.indices, all_at_once.indices)
+    np.testing.assert_allclose(found.weights, all_at_once.weights, rtol=1e-9)
+    A[:3] *= 1e3
+    found, all_at_once = streamed(A, 100, rng=2).result(), nearlin.sample_rows(A, size=100, rng=2)
+    assert set(found.indices) < set(all_at_once.indices)
+    assert found.expected_size < all_at_once.expected_size == 100.0
+
+
+@pytest.mark.parametrize("frame", [pandas.DataFrame, polars.DataFrame])
+def test_names_of_columns_are_those_of_every_block(frame):
+    A = reference.gaussian(600, 3)
+    named = frame({name: A[:, j] for j, name in enumerate("abc")})
+    stream = nearlin.StreamingCoreset(50, rng=0).partial_fit(A[:100], A[:100, 0])
+    assert stream.result().feature_names is None
+    stream.partial_fit(named[100:300], A[100:300, 0])
+    before = stream.to_bytes()
+    for columns, told in (("cba", 'column 0 is "c", expected "a"'), ("abd", 'column 2 is "d"')):
+        other = frame({name: A[:100, j] for j, name in enumerate(columns)})
+        with pytest.raises(InvalidInputError, match=f"`A` .*{told}"):
+            stream.partial_fit(other, A[:100, 0])
+        another = nearlin.StreamingCoreset(50, rng=0).partial_fit(other, A[:100, 0], row_offset=900)
+        with pytest.raises(InvalidInputError, match=f"`other` .*{told}"):
+            stream.merge(another)
+    assert stream.to_bytes() == before
+    for again in (pickle.loads(pickle.dumps(stream)), stream.copy()):
+        with pytest.raises(InvalidInputError, match="column 0"):
+            again.partial_fit(named[["c", "b", "a"]], A[:, 0])
+        sample = again.partial_fit(A[300:], A[300:, 0]).result()
+        assert sample.feature_names == ["a", "b", "c"]
+        np.testing.assert_array_equal(sample.rows, A[sample.indices])
+        with pytest.raises(InvalidInputError, match="column 0"):
+            sample.apply(named[["c", "b", "a"]])
+    unnamed = nearlin.StreamingCoreset(50, rng=0).partial_fit(A, A[:, 0], row_offset=300)
+    assert unnamed.merge(stream).result().feature_names == ["a", "b", "c"]
 
 
 def test_rows_of_weight_zero_may_hold_anything():
