@@ -508,24 +508,27 @@ def with_targets(
     """
     targets, vector = as_rhs(y, matrix.shape[0], matrix.dtype, "y")
     if weights is not None and not weights.all():
-        targets = np.where(weights[:, np.newaxis] == 0.0, targets.dtype.type(0), targets)
+        with copying("y"):
+            targets = np.where(weights[:, np.newaxis] == 0.0, targets.dtype.type(0), targets)
     check_finite(targets[:, 0] if vector else targets, "y")
-    if is_sparse(matrix):
-        from scipy.sparse import csr_array, hstack
+    with copying("A"):
+        if is_sparse(matrix):
+            from scipy.sparse import csr_array, hstack
 
-        stacked = hstack([matrix, csr_array(targets)], "csr", dtype=matrix.dtype)
-        return as_matrix(stacked, allow_empty=True), vector
-    return np.hstack([matrix, targets]), vector
+            stacked = hstack([matrix, csr_array(targets)], "csr", dtype=matrix.dtype)
+            return as_matrix(stacked, allow_empty=True), vector
+        return np.hstack([matrix, targets]), vector
 
 
 def _times_rows(matrix: Matrix, indices: npt.NDArray[np.int64], roots: npt.NDArray[np.float64]) -> Matrix:
     """Return some rows times numbers."""
-    if is_sparse(matrix):
-        check_indices(matrix, "A")
-        rows = matrix.tocsr()[indices]
-        rows.data *= np.repeat(roots, np.diff(rows.indptr)).astype(matrix.dtype)
-        return rows
-    return matrix[indices] * roots[:, np.newaxis].astype(matrix.dtype)
+    with copying("A"):
+        if is_sparse(matrix):
+            check_indices(matrix, "A")
+            rows = matrix.tocsr()[indices]
+            rows.data *= np.repeat(roots, np.diff(rows.indptr)).astype(matrix.dtype)
+            return rows
+        return matrix[indices] * roots[:, np.newaxis].astype(matrix.dtype)
 
 
 def certificate_of(found: _core.SampleFigures, p: float, eps: float | None) -> Certificate:

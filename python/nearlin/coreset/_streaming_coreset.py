@@ -18,6 +18,7 @@ from nearlin._validation import (
     check_choice,
     check_int,
     check_real,
+    copying,
     optional,
 )
 from nearlin.exceptions import InvalidInputError
@@ -209,9 +210,10 @@ class StreamingCoreset(RowStream):
         shape = self._state.shape
         assert shape is not None
         d, targets, vector, _ = shape
-        rows = np.ascontiguousarray(found["rows"].T)
-        y = rows[:, d:].copy() if targets else None
-        rows = rows[:, :d].copy() if targets else rows
+        with copying("rows"):
+            rows = np.ascontiguousarray(found["rows"].T)
+            y = rows[:, d:].copy() if targets else None
+            rows = rows[:, :d].copy() if targets else rows
         covered = self.covered
         figures = _figures(found)
         warn_of(figures, len(found["indices"]), p)

@@ -15,7 +15,13 @@ from reference.layouts import LAYOUTS
 
 import nearlin
 from nearlin.coreset._sample_rows import RULES
-from nearlin.exceptions import GuaranteeWarning, InvalidInputError, NonFiniteError, ShapeError
+from nearlin.exceptions import (
+    AllocationError,
+    GuaranteeWarning,
+    InvalidInputError,
+    NonFiniteError,
+    ShapeError,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::nearlin.exceptions.GuaranteeWarning")
 
@@ -463,6 +469,18 @@ def test_names_of_columns_are_kept_and_compared(frame):
     assert other.feature_names is None
     assert other.apply(named[["c", "b", "a"]]).shape == (len(other), 3)
     assert nearlin.sample_rows(pandas.DataFrame(A), size=50, rng=0).feature_names is None
+
+
+def test_memory_that_is_not_there_is_an_error_of_nearlin():
+    wide = np.broadcast_to(1.0, (4, 2**44))
+    sample = nearlin.sample_rows(np.eye(4), size=4, rng=0)
+    for call in (
+        lambda: nearlin.sample_rows(wide, np.ones(4), size=4),
+        lambda: nearlin.StreamingCoreset(4).partial_fit(wide, np.ones(4)),
+        lambda: sample.apply(wide),
+    ):
+        with pytest.raises(AllocationError, match="copy of `A`"):
+            call()
 
 
 def test_the_rank_that_a_size_is_compared_with_is_that_of_targets_too():
