@@ -86,6 +86,10 @@ pub(super) fn chebyshev<T: Real>(
             *right += target * to - second;
         }
         let direction = normal.solve(&right)?;
+        // Multipliers that have come to nothing: the largest of residuals that are no numbers would be none.
+        if !direction.iter().all(|change| change.is_finite()) {
+            break;
+        }
         shares = correct(context, design, &mut states, &direction, target)?.map(share_of);
         point.iter_mut().zip(&direction).for_each(|(point, change)| *point += shares[0] * change);
         if shares.iter().all(|share| *share <= 1e-12) {
@@ -173,6 +177,9 @@ fn vertex(
     let Some(basis) = independent(context, tiles, &candidates, Some(&signs))? else { return Ok(None) };
     let mut x = basis.solve(|row| tiles.target()[row])?;
     x.truncate(d);
+    if !x.iter().all(|x| x.is_finite()) {
+        return Ok(None);
+    }
     let y = basis.solve_transposed(|j| f64::from(j == d))?;
     let parts = read(
         context,

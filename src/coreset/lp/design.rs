@@ -37,6 +37,7 @@ pub(super) struct Design<'a, T> {
     /// What coefficients are made of, where columns are not as they come.
     map: Option<Mat<f64>>,
     target: Buffer<f64>,
+    /// What columns of the matrix are less than they come, as the intercept makes up for it.
     shift: Vec<f64>,
 }
 
@@ -91,6 +92,8 @@ impl Scale {
 
 /// Diagonals of A'A within this and its reciprocal are what they should be.
 const LARGEST_SQUARE: f64 = 1e200;
+/// Means beside what columns have about them, from which on columns are centred.
+const FAR: f64 = 8.0;
 /// Condition of the triangle up to which a Gram matrix tells enough of its columns.
 const WELL_CONDITIONED: f64 = 1e5;
 
@@ -109,6 +112,8 @@ impl<'a, T: Real> Prepared<'a, T> {
         let is_plain = |square: f64| (LARGEST_SQUARE.recip()..=LARGEST_SQUARE).contains(&square);
         if !(0..design.ncols()).all(|j| is_plain(square(&gram, j))) {
             design.map = Some(design.units(context)?);
+            (gram, gradient, target) = design.products(context)?;
+        } else if design.centre(&gram)? {
             (gram, gradient, target) = design.products(context)?;
         }
         if make_independent && !design.is_independent(&gram)? {
@@ -130,7 +135,7 @@ impl<'a, T: Real> Prepared<'a, T> {
         }
         all.iter_mut().for_each(|x| *x = T::from_f64(*x).to_f64());
         let scaled = collected(all.iter().map(|x| x / self.unit), PURPOSE)?;
-        let sizes = match &self.design.map {
+        let mut sizes = match &self.design.map {
             None => collected(scaled.iter().map(|x| x.abs()), PURPOSE)?,
             Some(map) => {
                 let size = |i: usize| (0..x.len()).map(|j| (map[(i, j)] * x[j]).abs()).sum::<f64>();
@@ -138,6 +143,9 @@ impl<'a, T: Real> Prepared<'a, T> {
             }
         };
         let intercept = if self.design.fit_intercept { all.pop() } else { None };
+        sizes[all.len()..]
+            .iter_mut()
+            .for_each(|size| *size += self.design.shifted(&scaled[..all.len()], f64::abs));
         Ok(Returned { coefficients: all, intercept: intercept.unwrap_or(0.0), x: scaled, sizes })
     }
 
@@ -166,6 +174,7 @@ impl<'a, T: Real> Prepared<'a, T> {
             }
         };
         let intercept = if self.design.fit_intercept { x.pop() } else { None };
+        let intercept = intercept.map(|intercept| intercept - self.design.shifted(&x, |term| term));
         Ok((x, intercept.unwrap_or(0.0)))
     }
 }
@@ -206,6 +215,29 @@ impl<'a, T: Real> Design<'a, T> {
         let fit_intercept = problem.fit_intercept;
         let design = Self { matrix, factors, fit_intercept, penalty, map: None, target, shift };
         Ok((design, unit, heaviest))
+    }
+
+    /// Centres columns that are far from zero beside what they have about their means, and says whether any are.
+    fn centre(&mut self, gram: &Mat<f64>) -> Result<bool> {
+        let (d, mut is_moved) = (self.matrix.ncols(), false);
+        if !self.fit_intercept {
+            return Ok(false);
+        }
+        let rows = gram[(d, d)];
+        for j in 0..d {
+            let mean = gram[(j, d)] / rows;
+            let of_mean = mean * mean * rows;
+            if mean.is_finite() && of_mean > FAR * FAR * (gram[(j, j)] - of_mean) {
+                self.shift[j] = mean;
+                is_moved = true;
+            }
+        }
+        Ok(is_moved)
+    }
+
+    /// What some function of the shifts times coefficients adds up to.
+    fn shifted(&self, x: &[f64], of: impl Fn(f64) -> f64) -> f64 {
+        self.shift.iter().zip(x).map(|(shift, x)| of(shift * x)).sum()
     }
 
     /// Rows before those of a penalty.
@@ -255,7 +287,8 @@ impl<'a, T: Real> Design<'a, T> {
                 match &self.matrix {
                     Matrix::Dense(a) if self.map.is_none() && row < a.nrows() => {
                         let own = self.factors.as_ref().map_or(1.0, |factors| factors[row]) * factor;
-                        let entry = |j: usize| if own == 0.0 { 0.0 } else { a.get(row, j).to_f64() * own };
+                        let centred = |j: usize| a.get(row, j).to_f64() - self.shift[j];
+                        let entry = |j: usize| if own == 0.0 { 0.0 } else { centred(j) * own };
                         extend(&mut entries, (0..a.ncols()).map(entry), PURPOSE)?;
                         extend(&mut entries, self.fit_intercept.then_some(own), PURPOSE)?;
                     }
@@ -355,8 +388,14 @@ impl<'a, T: Real> Design<'a, T> {
         }
     }
 
-    /// Columns of the matrix, of the intercept, in a buffer.
-    pub fn put_columns(&self, rows: Range<usize>, buffers: &mut Buffers, height: usize) -> Result<()> {
+    /// Columns of the matrix less their shifts, of the intercept, in a buffer.
+    pub fn put_columns(
+        &self,
+        rows: Range<usize>,
+        shift: &[f64],
+        buffers: &mut Buffers,
+        height: usize,
+    ) -> Result<()> {
         let (d, n, width) = (self.matrix.ncols(), self.matrix.nrows(), self.width());
         resize(&mut buffers.columns, width * height, 0.0, PURPOSE)?;
         let columns = &mut buffers.columns[..width * height];
@@ -372,10 +411,10 @@ impl<'a, T: Real> Design<'a, T> {
         let (of_matrix, of_intercept) = columns.split_at_mut(d * height);
         match &self.matrix {
             Matrix::Dense(a) => {
-                put(a.rows(rows.clone()), &self.shift, factors, of_matrix, height);
+                put(a.rows(rows.clone()), shift, factors, of_matrix, height);
             }
             Matrix::Sparse(a) => {
-                put(a.tile(rows.clone(), 0..d, &mut buffers.rows)?, &self.shift, factors, of_matrix, height);
+                put(a.tile(rows.clone(), 0..d, &mut buffers.rows)?, shift, factors, of_matrix, height);
             }
         }
         if self.fit_intercept {
@@ -419,7 +458,7 @@ impl<T: Real> Tiles for Design<'_, T> {
 
     fn columns<'b>(&'b self, rows: Range<usize>, buffers: &'b mut Buffers) -> Result<&'b [f64]> {
         let (height, depth) = (height(self.ncols()), rows.len().next_multiple_of(8));
-        self.put_columns(rows, buffers, height)?;
+        self.put_columns(rows, &self.shift, buffers, height)?;
         let Some(map) = &self.map else { return Ok(&buffers.columns) };
         buffers.mapped.clear();
         resize(&mut buffers.mapped, map.ncols() * height, 0.0, PURPOSE)?;

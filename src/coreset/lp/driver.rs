@@ -90,11 +90,47 @@ pub fn quantiles<T: Real>(
                 Some(globbing) => globbing.solve(context, &ask)?,
                 None => on_all_rows(context, &prepared, &prepared.start, &ask)?,
             };
-            let at = prepared.returned(&answer.x)?;
+            let mut at = prepared.returned(&answer.x)?;
+            if problem.penalty > 0.0 {
+                at = with_zeros(context, &prepared, problem.penalty, at, Loss::Level(level))?;
+            }
             output(context, &prepared, at, answer, Loss::Level(level))
         }),
         "answers",
     )
+}
+
+/// Shares of the targets: what is beside a penalty and fits no more than that may as well be zero.
+const ZEROS: [f64; 3] = [1e-7, 1e-10, 1e-13];
+
+/// The same with zeros for coefficients that are no more than rounding, or what a solver left, as long as that is no worse:
+/// where a constant fits as well as its neighbours there is no vertex to have them from.
+fn with_zeros<T: Real>(
+    context: &Context,
+    prepared: &Prepared<'_, T>,
+    penalty: f64,
+    at: Returned,
+    loss: Loss,
+) -> Result<Returned> {
+    let measure = |at: &Returned| measure(context, &prepared.design, at, loss);
+    for share in ZEROS {
+        let most = share * prepared.scale.target * prepared.heaviest / penalty;
+        let is_small = |j: usize| at.x[j] != 0.0 && at.x[j].abs() <= most;
+        if !(0..at.coefficients.len()).any(is_small) {
+            break;
+        }
+        let (mut coefficients, mut x, mut sizes) =
+            (copied(&at.coefficients, PURPOSE)?, copied(&at.x, PURPOSE)?, copied(&at.sizes, PURPOSE)?);
+        for j in (0..at.coefficients.len()).filter(|&j| is_small(j)) {
+            (coefficients[j], x[j], sizes[j]) = (0.0, 0.0, 0.0);
+        }
+        let zeroed = Returned { coefficients, intercept: at.intercept, x, sizes };
+        let before = measure(&at)?;
+        if measure(&zeroed)?.objective <= before.objective + before.rounding {
+            return Ok(zeroed);
+        }
+    }
+    Ok(at)
 }
 
 /// Minimises |b - A x|_p, weighted, for 1 < p <= infinity.

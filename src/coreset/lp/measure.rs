@@ -9,7 +9,7 @@ use super::newton::magnitude;
 use super::tiles::{Buffers, PURPOSE, Tiles, blocks, height, read};
 use crate::error::Result;
 use crate::matrix::{Real, keep_larger};
-use crate::memory::{collected, push, resize};
+use crate::memory::{collected, push, resize, zeros};
 use crate::parallel::Context;
 use crate::simd::narrow::subtract_product_of_columns;
 use std::ops::Range;
@@ -38,7 +38,7 @@ pub(super) fn measure<T: Real>(
     at: &Returned,
     loss: Loss,
 ) -> Result<Measured> {
-    let stated = AsStated(design);
+    let stated = AsStated { design, shift: zeros(at.coefficients.len(), PURPOSE)? };
     let d = stated.ncols();
     let units = (4.0 + 0.5 * d as f64) * f64::EPSILON;
     let against = collected(at.sizes.iter().map(|size| -size), PURPOSE)?;
@@ -126,28 +126,32 @@ impl Norm {
 }
 
 /// A design in the columns of the caller.
-struct AsStated<'d, 'a, T>(&'d Design<'a, T>);
+struct AsStated<'d, 'a, T> {
+    design: &'d Design<'a, T>,
+    /// None of any column.
+    shift: Vec<f64>,
+}
 
 impl<T: Real> Tiles for AsStated<'_, '_, T> {
     fn nrows(&self) -> usize {
-        self.0.nrows()
+        self.design.nrows()
     }
 
     fn ncols(&self) -> usize {
-        self.0.width()
+        self.design.width()
     }
 
     fn target(&self) -> &[f64] {
-        self.0.target()
+        self.design.target()
     }
 
     fn columns<'b>(&'b self, rows: Range<usize>, buffers: &'b mut Buffers) -> Result<&'b [f64]> {
-        self.0.put_columns(rows, buffers, height(self.ncols()))?;
+        self.design.put_columns(rows, &self.shift, buffers, height(self.ncols()))?;
         Ok(&buffers.columns)
     }
 
     fn blocks(&self) -> Result<Vec<Range<usize>>> {
-        let (n, d) = (self.0.rows_of_data(), self.ncols());
+        let (n, d) = (self.design.rows_of_data(), self.ncols());
         let mut all = blocks(n, d)?;
         for rows in blocks(self.nrows() - n, d)? {
             push(&mut all, n + rows.start..n + rows.end, PURPOSE)?;
