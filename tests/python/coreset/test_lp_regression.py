@@ -454,3 +454,16 @@ def test_single_precision_is_certified_as_it_is_returned(p):
     value = norm_at(A, b, found.x, p)
     assert found.objective == pytest.approx(value, rel=1e-10)
     assert value * (1.0 - found.certificate.bound) <= best.objective
+
+
+def test_a_largest_residual_that_is_nearly_zero_has_an_answer():
+    rng = np.random.default_rng(2)
+    for _ in range(60):
+        n = int(rng.integers(4, 13))
+        X = np.c_[np.ones(n), rng.integers(0, 2, n)]
+        b = X @ [1.0, 2.0] + 1e-9 * rng.standard_normal(n)
+        with warnings.catch_warnings(action="ignore"):
+            found = lp_regression(X, b, p=math.inf)
+        assert np.isfinite(found.x).all()
+        assert abs(b - X @ found.x).max() == pytest.approx(found.objective, rel=1e-6)
+        assert found.objective <= abs(b - X @ np.linalg.lstsq(X, b)[0]).max() * (1.0 + 1e-6)

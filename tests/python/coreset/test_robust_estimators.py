@@ -13,6 +13,7 @@ from reference import lp as reference
 from reference.coreset import GENERATORS
 from reference.layouts import same_bits
 from sklearn.base import clone
+from sklearn.datasets import load_diabetes
 from sklearn.metrics import d2_pinball_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -347,6 +348,64 @@ def test_huber_of_features_at_the_ends_of_the_range(power, scale):
     found = HuberRegressor(alpha=0.0, scale=scale).fit(X * 10.0**power, y)
     assert found.certificate_.met
     np.testing.assert_allclose(found.coef_ * 10.0**power, plain.coef_, rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["full", "auto"])
+def test_a_penalty_that_leaves_nothing_leaves_zeros(method):
+    """Also where medians of an even number are many, so that no vertex is found."""
+    X, y = load_diabetes(return_X_y=True)
+    for alpha in (1.0, 0.1):
+        assert not QuantileRegressor(alpha=alpha, method=method, random_state=0).fit(X, y).coef_.any()
+    rng = np.random.default_rng(0)
+    for n in range(6, 60):
+        X, y = rng.standard_normal((n, 3)), rng.standard_normal(n)
+        model = QuantileRegressor([0.25, 0.5], alpha=10.0, method=method, random_state=0).fit(X, y)
+        assert not model.coef_.any()
+        assert model.certificate_.met
+
+
+def test_zeros_are_those_of_scikit_learn():
+    rng = np.random.default_rng(1)
+    for seed in range(40):
+        X = rng.standard_normal((int(rng.integers(10, 80)), 4))
+        y = X @ [1.0, 0.0, 0.0, 0.3] + rng.standard_normal(len(X))
+        theirs = sklearn.linear_model.QuantileRegressor(alpha=0.15).fit(X, y)
+        ours = QuantileRegressor(alpha=0.15, random_state=seed).fit(X, y)
+        np.testing.assert_array_equal(ours.coef_ == 0.0, abs(theirs.coef_) < 1e-12)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: QuantileRegressor([0.05, 0.5], random_state=0),
+        lambda: LpRegressor(1.5),
+        lambda: LpRegressor(math.inf),
+    ],
+)
+def test_features_far_from_zero_are_as_good_as_centred_ones(make, form):
+    """An intercept makes up for any offset: times of seconds since 1970 are fitted as well as others."""
+    rng = np.random.default_rng(4)
+    t = 1.6e9 + rng.integers(0, 10**7, 3000)
+    X = np.c_[t, rng.standard_normal(3000) + 1000.0, rng.integers(0, 2, 3000)]
+    centre = np.round(X.mean(axis=0))
+    y = 1e-6 * (X[:, 0] - 1.6e9) + X[:, 1] - X[:, 2] + rng.laplace(size=3000)
+    far, near = make().fit(FORMATS[form](X), y), make().fit(X - centre, y)
+    assert far.certificate_.met
+    assert near.certificate_.met
+    np.testing.assert_allclose(far.objective_, near.objective_, rtol=1e-9)
+    np.testing.assert_allclose(far.predict(FORMATS[form](X)), near.predict(X - centre), atol=1e-5)
+    assert far.n_iter_ <= 1.5 * near.n_iter_ + 5
+
+
+def test_powers_of_years_are_proved():
+    years = np.arange(1950.0, 2021.0)
+    X, y = np.c_[years**2, years], np.sin(years) + 0.01 * (years - 1950.0)
+    for level in (0.05, 0.25, 0.5, 0.75, 0.95):
+        far = QuantileRegressor(level).fit(X, y)
+        near = QuantileRegressor(level).fit(np.c_[(years - 1985.0) ** 2, years - 1985.0], y)
+        assert far.certificate_.met
+        assert far.objective_ == pytest.approx(near.objective_, rel=1e-8)
 
 
 def test_a_grid_is_searched_over_levels():
