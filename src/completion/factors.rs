@@ -8,7 +8,7 @@ use crate::memory::{collected, copied, zeros};
 /// What memory is for.
 const FACTORS: &str = "the factors";
 
-/// Rows of `rank` numbers, filled up with zeros to a multiple of the lanes: see [`super::kernels`].
+/// Rows of `rank` numbers, filled up with zeros to a multiple of the lanes: see `kernels`.
 pub struct Factor<T> {
     /// How many rows there are.
     pub count: usize,
