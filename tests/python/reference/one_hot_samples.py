@@ -55,7 +55,7 @@ def rows_needed(scores, columns, powers, p, eps=0.1, draws=100):
 
     low, high = d, len(columns)
     while high > 1.02 * low + 1:
-        middle = int(np.sqrt(low * high))
+        middle = max(int(np.sqrt(low * high)), low + 1)
         is_enough = np.mean([distortion(middle, seed) for seed in range(draws)]) < eps
         low, high = (low, middle) if is_enough else (middle, high)
     return high
