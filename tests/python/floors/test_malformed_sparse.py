@@ -73,6 +73,8 @@ DAMAGES = {
 }
 FITTED = [cls().fit(DENSE, Y) for cls in (nearlin.LinearRegression, nearlin.Ridge, nearlin.RidgeCV)]
 SVD = nearlin.TruncatedSVD(2).fit(DENSE)
+STREAM = nearlin.StreamingPCA(2).fit(DENSE)
+LINEAR = nearlin.StreamingPCA(algorithm="sketch", sketch_size=3).fit(DENSE)
 SAMPLE = nearlin.sample_rows(DENSE, size=40, rng=0)
 COMPLETED = nearlin.MatrixCompletion(2, reg=0.5, validation_fraction=0.0).fit(DENSE)
 QUANTILES = nearlin.QuantileRegressor().fit(DENSE, Y)
@@ -96,6 +98,10 @@ CALLS = {
     "append_rows": lambda A: SVD.copy().append_rows(A),
     "top_eigenvector": nearlin.top_eigenvector,
     "StreamingPCA.partial_fit": lambda A: nearlin.StreamingPCA().partial_fit(A),
+    "StreamingPCA.transform": STREAM.transform,
+    "StreamingPCA.score": STREAM.score,
+    "StreamingPCA.refine": lambda A: STREAM.copy().refine(A),
+    "StreamingPCA.delete": lambda A: LINEAR.copy().delete(A),
     "leverage_scores": nearlin.leverage_scores,
     "sample_rows": lambda A: nearlin.sample_rows(A, size=20),
     "apply": SAMPLE.apply,

@@ -1,5 +1,6 @@
 """Signals in the middle of a call, and what becomes of children."""
 
+import linecache
 import os
 import signal
 import sys
@@ -95,10 +96,18 @@ class InterruptAt:
         return self.step if frame.f_code.co_filename.startswith(self.PACKAGE) else None
 
     def step(self, frame, event, argument):
-        self.left -= event in ("line", "return")
-        if self.left == 0 and event in ("line", "return"):
-            raise KeyboardInterrupt
+        if event in ("line", "return") and not leaves_a_with(frame):
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
         return self.step
+
+
+def leaves_a_with(frame):
+    """True of a `with` statement that is come by once more, where no signal is heard before it has ended."""
+    if not linecache.getline(frame.f_code.co_filename, frame.f_lineno).lstrip().startswith("with "):
+        return False
+    return frame.f_lasti > min(start for start, _, line in frame.f_code.co_lines() if line == frame.f_lineno)
 
 
 def interrupted_everywhere(make, work):
