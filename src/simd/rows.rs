@@ -282,7 +282,11 @@ impl<T: Element> Target<T> for Added<'_> {
 impl<T: Element> Target<T> for Alone<'_, T> {
     #[inline(always)]
     fn put<V: Lanes>(&mut self, at: usize, numbers: &[T; 16], len: usize) {
-        self.0[at..][..len].copy_from_slice(&numbers[..len]);
+        let to = &mut self.0[at..][..len];
+        match <&mut [T; 16]>::try_from(&mut *to) {
+            Ok(to) => *to = *numbers,
+            Err(_) => to.copy_from_slice(&numbers[..len]),
+        }
     }
 }
 

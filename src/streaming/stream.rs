@@ -29,7 +29,7 @@ const ROOTS: &str = "roots of weights";
 const CHUNKS: &str = "chunks of rows";
 /// Numbers of a row from which on several threads are faster, and bytes of the rows that one of them takes at a time.
 const WIDE: usize = 512;
-const GROUP: usize = 256 << 10;
+const GROUP: usize = 512 << 10;
 /// Purpose of the random numbers.
 const SHUFFLE: u8 = 0x61;
 /// Squared norms that are summed as they are, and their squares, in double and in single precision; others are in another
