@@ -25,28 +25,44 @@ kernel! {
         let Some(d) = x.first().map(|row| row.len()) else { return };
         let count = out.len() / x.len();
         assert!(out.len() == x.len() * count && y.len() == count * d && x.iter().all(|row| row.len() == d));
+        let next = next_after(x);
         for i in (0..x.len()).step_by(2) {
             let out = &mut out[i * count..];
             // SAFETY: rows of d numbers each, as many as others: measured above.
             unsafe {
                 if i + 1 < x.len() {
-                    with_others::<V, T, 2>([x[i], x[i + 1]], (d, count), y, out);
+                    with_others::<V, T, 2>([x[i], x[i + 1]], (d, count, next), y, out);
                 } else {
-                    with_others::<V, T, 1>([x[i]], (d, count), y, out);
+                    with_others::<V, T, 1>([x[i]], (d, count, next), y, out);
                 }
             }
         }
     }
 }
 
-/// The products of some rows with all others.
+/// Bytes of rows that are looked for ahead of their turn: they and those at hand fit into the cache of a core.
+const AHEAD: usize = 256 << 10;
+
+/// How far behind each of some rows, if they lie one after the other, is that of the next so many; none if these are too
+/// large, or rows lie elsewhere.
+fn next_after<T>(x: &[&[T]]) -> Option<usize> {
+    let at = |i: usize| x[i].as_ptr().addr();
+    let (first, last) = (at(0), at(x.len() - 1));
+    let step = if x.len() > 1 { at(1).wrapping_sub(first) } else { 0 };
+    let bytes = step.wrapping_mul(x.len());
+    (bytes > 0 && bytes <= AHEAD && last.wrapping_sub(first) == bytes - step)
+        .then_some(bytes / size_of::<T>())
+}
+
+/// The products of some rows with all others. Of those that come `next` the first is fetched meanwhile: of each two rows
+/// one while there are products, the other one while there are sums, for memory is slower than either.
 ///
 /// # Safety
 /// All have d numbers.
 #[inline(always)]
 unsafe fn with_others<V: Lanes, T: Element, const R: usize>(
     x: [&[T]; R],
-    (d, count): (usize, usize),
+    (d, count, next): (usize, usize, Option<usize>),
     y: &[T],
     out: &mut [f64],
 ) {
@@ -55,7 +71,7 @@ unsafe fn with_others<V: Lanes, T: Element, const R: usize>(
     for r in 0..R {
         left[r] = x[r].as_ptr();
     }
-    let place = Tile { left, d };
+    let mut place = Tile { left, d, next };
     while j < count {
         // SAFETY: as said.
         j += unsafe {
@@ -66,6 +82,7 @@ unsafe fn with_others<V: Lanes, T: Element, const R: usize>(
                 _ => place.put::<V, 1>(y, j, count, out),
             }
         };
+        place.next = None;
     }
 }
 
@@ -116,7 +133,7 @@ fn square<V: Lanes, T: Element, const N: usize>(
         (left[k], right[k]) = (x[i + k].as_ptr(), x[j + k].as_ptr());
     }
     // SAFETY: rows of d numbers each: measured by `row_gram`.
-    let products = unsafe { Tile { left, d }.products::<V, N>(right) };
+    let products = unsafe { Tile { left, d, next: None }.products::<V, N>(right) };
     for r in 0..N {
         for c in 0..N {
             out[(i + r) * x.len() + j + c] = products[r][c];
@@ -130,6 +147,8 @@ fn square<V: Lanes, T: Element, const N: usize>(
 struct Tile<T, const R: usize> {
     left: [*const T; R],
     d: usize,
+    /// How far behind are rows to be fetched.
+    next: Option<usize>,
 }
 
 impl<T: Element, const R: usize> Tile<T, R> {
@@ -157,7 +176,7 @@ impl<T: Element, const R: usize> Tile<T, R> {
     /// All have d numbers.
     #[inline(always)]
     unsafe fn products<V: Lanes, const C: usize>(self, right: [*const T; C]) -> [[f64; C]; R] {
-        let Self { left, d } = self;
+        let Self { left, d, next } = self;
         let lanes = <T::In<V>>::COUNT;
         let zero = <T::In<V>>::load_head(&[]);
         let (mut totals, mut from) = ([[0.0; C]; R], 0);
@@ -169,6 +188,10 @@ impl<T: Element, const R: usize> Tile<T, R> {
                 unsafe {
                     self.add_products::<V, C>(right, k, &mut sums);
                     self.add_products::<V, C>(right, k + lanes, &mut sums);
+                }
+                if let Some(next) = next {
+                    V::prefetch(left[0].wrapping_add(next + k));
+                    V::prefetch(left[0].wrapping_add(next + k + lanes));
                 }
                 k += 2 * lanes;
             }
@@ -297,13 +320,13 @@ fn strips<V: Lanes, T: Element, S: Target<T>>(x: &[&[T]], c: &[T], len: usize, t
     let b = c.len() / x.len();
     assert!(c.len() == x.len() * b && len == b * d && x.iter().all(|row| row.len() == d));
     let (lanes, most) = (<T::In<V>>::COUNT, if V::ROOM == 16 { 8 } else { 2 });
-    let mut k = 0;
+    let (mut k, next) = (0, next_after(x));
     while k < d {
         let wide = k + 2 * lanes <= d;
         let width = if wide { 2 * lanes } else { lanes.min(d - k) };
         let mut j = 0;
         while j < b {
-            let place = Strip { x, c, d, b, j, k, width };
+            let place = Strip { x, c, d, b, j, k, width, next: next.filter(|_| j == 0) };
             j += match ((b - j).min(most), wide) {
                 (8, true) => place.sum::<V, S, 2, 8>(to),
                 (4..8, true) => place.sum::<V, S, 2, 4>(to),
@@ -328,13 +351,15 @@ struct Strip<'s, 'x, T> {
     j: usize,
     k: usize,
     width: usize,
+    /// How far behind are rows to be fetched.
+    next: Option<usize>,
 }
 
 impl<T: Element> Strip<'_, '_, T> {
     /// `REGISTERS` registers of columns, whole unless it is one, of `SUMS` sums; how many these are.
     #[inline(always)]
     fn sum<V: Lanes, S: Target<T>, const REGISTERS: usize, const SUMS: usize>(&self, to: &mut S) -> usize {
-        let Self { x, c, d, b, j, k, width } = *self;
+        let Self { x, c, d, b, j, k, width, next } = *self;
         let lanes = <T::In<V>>::COUNT;
         let head = if REGISTERS > 1 { lanes } else { width.min(lanes) };
         let zero = <T::In<V>>::load_head(&[]);
@@ -342,6 +367,11 @@ impl<T: Element> Strip<'_, '_, T> {
         for i in 0..x.len() {
             let row = x[i].as_ptr();
             let mut numbers = [zero; REGISTERS];
+            if let Some(next) = next.filter(|_| i % 2 == 1) {
+                for w in 0..REGISTERS {
+                    V::prefetch(row.wrapping_add(next + k + w * lanes));
+                }
+            }
             for w in 0..REGISTERS {
                 // SAFETY: columns k to k + width - 1 of d: measured by `strips`.
                 numbers[w] = unsafe {
