@@ -49,6 +49,8 @@ pub trait Lanes: Register<Number = f64, Chunk = [f64; 8]> {
     fn transpose(rows: [Self; 8]) -> [Self; 8];
     /// Asks for the cache line of an address, which need not be valid.
     fn prefetch<T>(address: *const T);
+    /// The same for later: not for the first level of the cache, in which rows a power of two apart drive each other out.
+    fn prefetch_far<T>(address: *const T);
 
     /// The lanes as an array.
     #[inline(always)]

@@ -95,4 +95,6 @@ impl Lanes for Portable<f64, 8> {
     }
     #[inline(always)]
     fn prefetch<T>(_: *const T) {}
+    #[inline(always)]
+    fn prefetch_far<T>(_: *const T) {}
 }

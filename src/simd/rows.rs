@@ -190,8 +190,8 @@ impl<T: Element, const R: usize> Tile<T, R> {
                     self.add_products::<V, C>(right, k + lanes, &mut sums);
                 }
                 if let Some(next) = next {
-                    V::prefetch(left[0].wrapping_add(next + k));
-                    V::prefetch(left[0].wrapping_add(next + k + lanes));
+                    V::prefetch_far(left[0].wrapping_add(next + k));
+                    V::prefetch_far(left[0].wrapping_add(next + k + lanes));
                 }
                 k += 2 * lanes;
             }
@@ -369,7 +369,7 @@ impl<T: Element> Strip<'_, '_, T> {
             let mut numbers = [zero; REGISTERS];
             if let Some(next) = next.filter(|_| i % 2 == 1) {
                 for w in 0..REGISTERS {
-                    V::prefetch(row.wrapping_add(next + k + w * lanes));
+                    V::prefetch_far(row.wrapping_add(next + k + w * lanes));
                 }
             }
             for w in 0..REGISTERS {

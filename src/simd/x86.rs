@@ -151,6 +151,11 @@ impl Lanes for Avx512<__m512d> {
         // SAFETY: a prefetch never faults.
         unsafe { _mm_prefetch(address.cast(), _MM_HINT_T0) }
     }
+    #[inline(always)]
+    fn prefetch_far<T>(address: *const T) {
+        // SAFETY: a prefetch never faults.
+        unsafe { _mm_prefetch(address.cast(), _MM_HINT_T1) }
+    }
 }
 
 /// Steps of `sums`: each halves the lanes that a row takes and doubles the rows in a register.
@@ -397,6 +402,11 @@ impl Lanes for Avx2<__m256d> {
     fn prefetch<T>(address: *const T) {
         // SAFETY: a prefetch never faults.
         unsafe { _mm_prefetch(address.cast(), _MM_HINT_T0) }
+    }
+    #[inline(always)]
+    fn prefetch_far<T>(address: *const T) {
+        // SAFETY: a prefetch never faults.
+        unsafe { _mm_prefetch(address.cast(), _MM_HINT_T1) }
     }
 }
 
