@@ -309,31 +309,12 @@ fn penalty_of<T: Scalar>(factor: &Factor<T>, penalty: Penalty, count: impl Fn(us
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::completion::testing::{Cells, low_rank, observed};
+    use crate::completion::testing::{Cells, low_rank, observed, params};
     use crate::error::Error;
     use crate::parallel::Host;
     use std::cell::Cell;
 
     const SHAPE: (usize, usize) = (300, 200);
-
-    fn params() -> Params {
-        Params {
-            rank: 6,
-            reg: Some(0.3),
-            reg_exponent: 0.5,
-            bias: true,
-            solver: Solver::Auto,
-            preconditioner: Preconditioner::Auto,
-            spectral: true,
-            inner_steps: 3,
-            inner_tol: 0.1,
-            polish: true,
-            max_iter: 20,
-            tol: 1e-4,
-            validation_fraction: 0.0,
-            seed: 7,
-        }
-    }
 
     fn run<T: Scalar>(threads: usize, cells: &Cells, params: &Params) -> Output<T> {
         let context = Context::new(threads);

@@ -243,35 +243,17 @@ impl<T: Scalar> Ranking<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::completion::testing::{low_rank, observed};
-    use crate::completion::{Params, Preconditioner, Solver, fit, is_single};
+    use crate::completion::testing::{low_rank, observed, params};
+    use crate::completion::{Params, fit, is_single};
     use crate::matrix::{Axis, Indices, Repeated, Triplets};
 
     const SHAPE: (usize, usize) = (60, 45);
 
-    fn params() -> Params {
-        Params {
-            rank: 5,
-            reg: Some(0.3),
-            reg_exponent: 0.5,
-            bias: true,
-            solver: Solver::Auto,
-            preconditioner: Preconditioner::Auto,
-            spectral: true,
-            inner_steps: 3,
-            inner_tol: 0.1,
-            polish: true,
-            max_iter: 15,
-            tol: 1e-6,
-            validation_fraction: 0.0,
-            seed: 3,
-        }
-    }
-
     fn model() -> Model<f32> {
         let context = Context::new(1);
         let cells = low_rank(SHAPE, 3, 0.4, 0.1, 1);
-        fit(&context, observed(&context, SHAPE, &cells), &params()).unwrap().model
+        let params = Params { tol: 1e-6, ..params() };
+        fit(&context, observed(&context, SHAPE, &cells), &params).unwrap().model
     }
 
     #[test]

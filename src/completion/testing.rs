@@ -1,5 +1,7 @@
 //! Small instances, and plain loops.
 
+use super::fit::{Params, Solver};
+use super::half::Preconditioner;
 use super::observations::Observations;
 use crate::matrix::{Indices, Repeated, Triplets};
 use crate::parallel::Context;
@@ -25,6 +27,26 @@ pub fn low_rank(shape: (usize, usize), rank: usize, share: f64, noise: f64, seed
         }
     }
     cells
+}
+
+/// What most tests ask for.
+pub fn params() -> Params {
+    Params {
+        rank: 6,
+        reg: Some(0.3),
+        reg_exponent: 0.5,
+        bias: true,
+        solver: Solver::Auto,
+        preconditioner: Preconditioner::Auto,
+        spectral: true,
+        inner_steps: 3,
+        inner_tol: 0.1,
+        polish: true,
+        max_iter: 20,
+        tol: 1e-4,
+        validation_fraction: 0.0,
+        seed: 7,
+    }
 }
 
 /// The observations of these entries.
