@@ -14,7 +14,7 @@ from ._lazy import loaded_when_used
 if TYPE_CHECKING:
     from . import completion, coreset, exceptions, regression, sketch, streaming, svd
     from ._certificate import Certificate
-    from .completion import EntrySplit, MatrixCompletion
+    from .completion import EntrySplit, LowRankImputer, MatrixCompletion
     from .coreset import (
         HuberRegressor,
         LewisInfo,
@@ -54,6 +54,7 @@ __all__ = [
     "HuberRegressor",
     "LewisInfo",
     "LinearRegression",
+    "LowRankImputer",
     "LpRegressor",
     "LpResult",
     "LstsqKronResult",
@@ -102,7 +103,7 @@ __getattr__, __dir__ = loaded_when_used(
     __name__,
     {
         "_certificate": ("Certificate",),
-        "completion": ("EntrySplit", "MatrixCompletion"),
+        "completion": ("EntrySplit", "LowRankImputer", "MatrixCompletion"),
         "coreset": (
             "HuberRegressor",
             "LewisInfo",

@@ -174,15 +174,20 @@ class SavedEstimator(Saved, BaseEstimator):
         return hasattr(self, "_state")
 
 
-def samples(estimator: Any, X: object, *, reset: bool | None, finite: bool = False, **more: Any) -> Matrix:
-    """Return X, its features being those of the fit unless they are `reset`; None leaves that open."""
+def samples(
+    estimator: Any, X: object, *, reset: bool | None, finite: bool | str = False, **more: Any
+) -> Matrix:
+    """Return X, its features being those of the fit unless they are `reset`; None leaves that open.
+
+    `finite` is what scikit-learn calls `ensure_all_finite`.
+    """
     with in_our_words("X"):
         values = as_samples(X, "X")
         matrix = check_array(
             values,
             accept_sparse=("csr", "csc"),
             dtype=[np.float64, np.float32],
-            ensure_all_finite=finite and not is_sparse(values),  # the core sees it as it multiplies
+            ensure_all_finite=not is_sparse(values) and finite,  # the core sees it as it multiplies
             input_name="X",
             estimator=estimator,
             **more,

@@ -6,11 +6,16 @@ from nearlin._lazy import loaded_when_used
 
 if TYPE_CHECKING:
     from ._entry_split import EntrySplit
+    from ._low_rank_imputer import LowRankImputer
     from ._matrix_completion import MatrixCompletion
 
-__all__ = ["EntrySplit", "MatrixCompletion"]
+__all__ = ["EntrySplit", "LowRankImputer", "MatrixCompletion"]
 
 __getattr__, __dir__ = loaded_when_used(
     __name__,
-    {"_entry_split": ("EntrySplit",), "_matrix_completion": ("MatrixCompletion",)},
+    {
+        "_entry_split": ("EntrySplit",),
+        "_low_rank_imputer": ("LowRankImputer",),
+        "_matrix_completion": ("MatrixCompletion",),
+    },
 )

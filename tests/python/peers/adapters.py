@@ -106,3 +106,44 @@ class HuberRegressor(nearlin.HuberRegressor):
     ):
         super().__init__(epsilon=epsilon, max_iter=max_iter, alpha=alpha, fit_intercept=fit_intercept)
         self.warm_start = warm_start
+
+
+class KNNImputer(nearlin.LowRankImputer):
+    """As deterministic as theirs."""
+
+    def __init__(self, *, missing_values=np.nan, add_indicator=False, keep_empty_features=False):
+        super().__init__(
+            missing_values=missing_values,
+            add_indicator=add_indicator,
+            keep_empty_features=keep_empty_features,
+            random_state=0,
+        )
+
+
+class IterativeImputer(nearlin.LowRankImputer):
+    """The one model there is, whatever the estimator and the order; tolerances are theirs by name."""
+
+    def __init__(
+        self,
+        estimator=None,
+        *,
+        missing_values=np.nan,
+        max_iter=10,
+        tol=1e-3,
+        imputation_order="ascending",
+        random_state=0,
+        verbose=0,
+        add_indicator=False,
+        keep_empty_features=False,
+    ):
+        super().__init__(
+            missing_values=missing_values,
+            add_indicator=add_indicator,
+            keep_empty_features=keep_empty_features,
+            random_state=random_state,
+            max_iter=200,
+            tol=1e-9,
+        )
+        self.estimator = estimator
+        self.imputation_order = imputation_order
+        self.verbose = verbose
