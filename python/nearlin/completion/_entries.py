@@ -11,7 +11,7 @@ from nearlin._sparse import check_indices, is_sparse
 from nearlin._validation import as_array, as_float, as_matrix, copying
 from nearlin.exceptions import InvalidInputError, InvalidTypeError, NonFiniteError, ShapeError
 
-__all__ = ["Entries", "as_entries", "count_of", "listed", "positions", "sparse_rows"]
+__all__ = ["Entries", "as_entries", "listed", "positions", "sparse_rows"]
 
 Ids = npt.NDArray[Any]
 """Distinct identities in increasing order; those of rows and columns of a matrix are their numbers."""
@@ -54,17 +54,6 @@ def listed(entries: Entries) -> tuple[Any, Any, Any]:
         return rows, cols, values
     coordinates = entries.source.tocoo()
     return coordinates.row, coordinates.col, coordinates.data
-
-
-def count_of(X: object) -> int:
-    """Return the number of observed entries."""
-    if is_sparse(X):
-        check_indices(X, "X")
-        return int(X.nnz)  # type: ignore[attr-defined]
-    triplets = _triplets(X)
-    if triplets is not None:
-        return len(triplets[2])
-    return int(np.count_nonzero(~np.isnan(as_matrix(X, "X", allow_empty=True))))
 
 
 def sparse_rows(X: object, width: int) -> Any:

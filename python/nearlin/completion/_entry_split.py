@@ -9,7 +9,7 @@ import numpy.typing as npt
 from nearlin._validation import as_seed, check_int, check_real
 from nearlin.exceptions import InvalidInputError
 
-from ._entries import count_of
+from ._entries import as_entries, listed
 
 __all__ = ["EntrySplit"]
 
@@ -18,14 +18,15 @@ class EntrySplit:
     """Splits of observed entries, not of rows, into those for a fit and those for a test.
 
     What :class:`sklearn.model_selection.ShuffleSplit` is for rows. A model of a matrix knows nothing of rows
-    that it has not seen; what is asked of it is the rest of those that it has.
+    that it has not seen; what is asked of it is the rest of those that it has. Entries of one place stay
+    together, so that no test asks for what the fit was told.
 
     Parameters
     ----------
     n_splits : int, default=5
         Number of splits, each drawn by itself.
     test_size : float, default=0.1
-        The part of the entries that is held out, in (0, 1).
+        The part of the places with entries that is held out, in (0, 1).
     random_state : None, int or numpy.random.RandomState, optional
         Of the draws.
 
@@ -72,19 +73,26 @@ class EntrySplit:
         InvalidInputError
             If there are not enough entries for either.
         """
-        count = count_of(X)
+        rows, cols, _ = listed(as_entries(X))
+        place = _places(rows, cols)
+        count = len(rows) if place is None else int(place.max()) + 1
         splits = check_int(self.n_splits, "n_splits", at_least=1)
         size = check_real(self.test_size, "test_size", above=0.0, below=1.0)
         held_out = round(size * count)
         if not 0 < held_out < count:
             raise InvalidInputError(
-                f"has {count} observed entries, of which {held_out} would be held out, expected some of both",
+                f"has entries in {count} places, {held_out} of which are held out, expected some of both",
                 argument="X",
             )
         rng = np.random.default_rng(as_seed(self.random_state, "random_state"))
         for _ in range(splits):
             order: Any = rng.permutation(count)
-            yield np.sort(order[held_out:]), np.sort(order[:held_out])
+            if place is None:
+                yield np.sort(order[held_out:]), np.sort(order[:held_out])
+                continue
+            out = np.zeros(count, dtype=bool)
+            out[order[:held_out]] = True
+            yield np.flatnonzero(~out[place]), np.flatnonzero(out[place])
 
     def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:
         """Return the number of splits.
@@ -106,3 +114,16 @@ class EntrySplit:
             f"EntrySplit(n_splits={self.n_splits}, test_size={self.test_size}, "
             f"random_state={self.random_state})"
         )
+
+
+def _places(rows: npt.NDArray[Any], cols: npt.NDArray[Any]) -> npt.NDArray[np.int64] | None:
+    """Return the number of each entry's place among those that come before others; None if all differ."""
+    numbers = [np.unique(ids, return_inverse=True)[1] for ids in (rows, cols)]
+    code = numbers[0].astype(np.int64) * (int(numbers[1].max(initial=0)) + 1) + numbers[1]
+    _, first, place = np.unique(code, return_index=True, return_inverse=True)
+    if len(first) == len(code):
+        return None
+    order = np.empty(len(first), dtype=np.int64)
+    order[np.argsort(first)] = np.arange(len(first))
+    found: npt.NDArray[np.int64] = order[place]
+    return found

@@ -330,3 +330,20 @@ def test_entries_are_split_in_any_form():
             assert len(test) == round(0.25 * len(values))
             assert np.array_equal(np.sort(np.concatenate([train, test])), np.arange(len(values)))
         assert not np.array_equal(parts[0][1], parts[1][1])
+
+
+@pytest.mark.parametrize("form", ["triples", "coo", "csr"])
+def test_entries_of_one_place_are_split_together(form):
+    rng = np.random.default_rng(0)
+    rows, cols, values = rng.integers(0, 9, 200), rng.integers(0, 7, 200), rng.standard_normal(200)
+    if form == "csr":
+        order = np.argsort(rows, kind="stable")
+        rows, cols, values = rows[order], cols[order], values[order]
+        X = sp.csr_array((values, cols, np.concatenate([[0], np.cumsum(np.bincount(rows))])), shape=(9, 7))
+    else:
+        X = (rows, cols, values) if form == "triples" else sp.coo_array((values, (rows, cols)), shape=(9, 7))
+    place = rows * 7 + cols
+    for train, test in nearlin.EntrySplit(4, test_size=0.3, random_state=0).split(X):
+        assert np.array_equal(np.sort(np.concatenate([train, test])), np.arange(200))
+        assert not np.isin(place[test], place[train]).any()
+        assert len(np.unique(place[test])) == round(0.3 * len(np.unique(place)))
