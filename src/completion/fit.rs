@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::linalg::Scalar;
 use crate::memory::{collected, push};
 use crate::parallel::Context;
+use crate::simd::norm_sq;
 
 /// Penalty of biases, in the units of that of the factors.
 const BIAS_PENALTY: f64 = 0.5;
@@ -300,8 +301,7 @@ impl<T: Scalar> Run<'_, T> {
 fn penalty_of<T: Scalar>(factor: &Factor<T>, penalty: Penalty, count: impl Fn(usize) -> usize) -> f64 {
     let of_line = |i: usize| {
         let ridge = penalty.of(count(i) as f64);
-        let square: f64 = factor.row(i).iter().map(|x| x.to_f64().powi(2)).sum();
-        ridge.factor * square + ridge.bias.unwrap_or(0.0) * factor.bias[i].to_f64().powi(2)
+        ridge.factor * norm_sq(factor.row(i)) + ridge.bias.unwrap_or(0.0) * factor.bias[i].to_f64().powi(2)
     };
     (0..factor.count).map(of_line).sum()
 }

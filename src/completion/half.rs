@@ -7,8 +7,9 @@
 
 use super::factors::Factor;
 use super::kernels::{add_gram, combine};
-use super::line::{BLOCK, Fixed, Line, Ridge, Solver, Way};
+use super::line::{Solver, Way};
 use super::observations::{Lines, Part};
+use super::sums::{BLOCK, Fixed, Line, Ridge};
 use crate::error::Result;
 use crate::linalg::{Scalar, eigh};
 use crate::matrix::{Buffer, Mat, blocks_by_cost};
@@ -39,7 +40,12 @@ pub struct Penalty {
 impl Penalty {
     /// The penalties of a line with n entries.
     pub fn of(&self, n: f64) -> Ridge {
-        let power = n.powf(self.exponent);
+        let power = match self.exponent {
+            0.0 => 1.0,
+            0.5 => n.sqrt(),
+            1.0 => n,
+            exponent => n.powf(exponent),
+        };
         Ridge { factor: self.factor * power, bias: self.bias.map(|bias| bias * power) }
     }
 }
@@ -107,25 +113,18 @@ struct Half<'a, T> {
 }
 
 impl<T: Scalar> Half<'_, T> {
-    fn solve(
-        &self,
-        solver: &mut Solver<T>,
-        line: usize,
-        solution: (&mut [T], &mut T),
-        spread: Option<&Context>,
-    ) -> Result<f64> {
+    /// The observations of a line, and its penalties.
+    fn line(&self, line: usize) -> (Line<'_, T>, Ridge) {
         let (matrix, at) = (self.lines.matrix(), self.lines.line(line, self.part));
         let ridge = self.penalty.of(at.len() as f64);
-        let line = Line { indices: matrix.indices().part(at.clone()), values: &matrix.values()[at] };
-        solver.solve(&self.fixed, &line, ridge, self.way, solution, spread)
+        (
+            Line { indices: matrix.indices().part(at.clone()), values: &matrix.values()[at], roots: None },
+            ridge,
+        )
     }
 
     fn is_heavy(&self, line: usize) -> bool {
         self.lines.line(line, self.part).len() >= HEAVY
-    }
-
-    fn solver(&self) -> Result<Solver<T>> {
-        Solver::new(self.fixed.factor.rank, self.fixed.factor.stride)
     }
 
     /// Solves all lines but the heavy ones, many at a time.
@@ -137,13 +136,19 @@ impl<T: Scalar> Half<'_, T> {
             (of_rows, biases.split_off_mut(..block.len()).unwrap_or_default())
         });
         let work = |kept: &mut Option<Solver<T>>, block: usize, (rows, biases): (&mut [T], &mut [T])| {
-            let mut solver = kept.take().map_or_else(|| self.solver(), Ok)?;
-            let mut value = 0.0;
-            for ((line, x), bias) in blocks[block].clone().zip(rows.chunks_exact_mut(stride)).zip(biases) {
-                if !self.is_heavy(line) {
-                    value += self.solve(&mut solver, line, (x, bias), None)?;
+            let mut solver = kept.take().map_or_else(|| Solver::new(&self.fixed), Ok)?;
+            let (mut value, rank) = (0.0, self.fixed.factor.rank);
+            for (number, line) in blocks[block].clone().enumerate().filter(|&(_, line)| !self.is_heavy(line))
+            {
+                let (line, ridge) = self.line(line);
+                if !solver.may_wait(&self.fixed, &line, ridge, self.way) {
+                    let solution = (&mut rows[number * stride..][..stride], &mut biases[number]);
+                    value += solver.solve(&self.fixed, &line, ridge, self.way, solution, None)?;
+                } else if solver.wait(&self.fixed, &line, ridge, number)? {
+                    value += solver.settle(rank, rows, biases)?;
                 }
             }
+            value += solver.settle(rank, rows, biases)?;
             *kept = Some(solver);
             Ok(value)
         };
@@ -156,9 +161,10 @@ impl<T: Scalar> Half<'_, T> {
         let mut value = 0.0;
         let mut solver = None;
         for line in (0..self.lines.count()).filter(|&line| self.is_heavy(line)) {
-            let mut own = solver.take().map_or_else(|| self.solver(), Ok)?;
-            let row = &mut x.rows[line * x.stride..][..x.stride];
-            value += self.solve(&mut own, line, (row, &mut x.bias[line]), Some(context))?;
+            let mut own = solver.take().map_or_else(|| Solver::new(&self.fixed), Ok)?;
+            let solution = (&mut x.rows[line * x.stride..][..x.stride], &mut x.bias[line]);
+            let (line, ridge) = self.line(line);
+            value += own.solve(&self.fixed, &line, ridge, self.way, solution, Some(context))?;
             solver = Some(own);
         }
         Ok(value)

@@ -4,50 +4,92 @@
 //! lanes in either precision, zeros after the last component. Every number is a chain of fused multiply-adds, or a few, in
 //! the order of the rows of the tile: how much of it the registers hold is a matter of the instruction set and changes no bit.
 
-use crate::simd::lanes::{Element, Register};
+use crate::simd::lanes::{Element, Lanes, Register, load, store};
 use crate::simd::{Index, kernel};
 
-/// Rows that are asked for ahead of their turn.
-const AHEAD: usize = 8;
+/// Bytes of rows that are asked for ahead of their turn.
+const AHEAD: usize = 1 << 11;
 /// Chains that the sums of [`combine`] consist of.
 const CHAINS: usize = 4;
 
-/// Lanes from some number on.
-///
-/// SAFETY: there are as many numbers from `at` on as there are lanes.
-#[inline(always)]
-unsafe fn load<R: Register>(from: *const R::Number, at: usize) -> R {
-    // SAFETY: as many numbers as a chunk has, of the same type.
-    R::load(unsafe { &*from.add(at).cast() })
-}
-
-/// As [`load`].
-///
-/// SAFETY: as there.
-#[inline(always)]
-unsafe fn store<R: Register>(lanes: R, to: *mut R::Number, at: usize) {
-    // SAFETY: as in `load`.
-    lanes.store(unsafe { &mut *to.add(at).cast() });
-}
-
 kernel! {
-    /// Copies the rows with these indices to a tile, one after the other.
+    /// Copies the rows with these indices to a tile, one after the other, and asks for the indices behind them.
     ///
     /// Panics if an index leads out of the factor, or if the tile has not as many numbers as these rows.
     pub fn gather<V, T: Element, I: Index>(factor: &[T], stride: usize, indices: &[I], tile: &mut [T]) {
         let lanes = <T::In<V> as Register>::COUNT;
         assert!(stride.is_multiple_of(lanes) && tile.len() == indices.len() * stride);
-        for (k, out) in tile.chunks_exact_mut(stride).enumerate() {
-            if let Some(next) = indices.get(k + AHEAD) {
-                let next = factor.as_ptr().wrapping_add(next.offset().wrapping_mul(stride));
-                for at in (0..stride).step_by(lanes) {
-                    V::prefetch(next.wrapping_add(at));
+        ask_for_more::<V, I>(indices);
+        match stride / lanes {
+            1 => gather_rows::<V, T, I, 1>(factor, stride, indices, tile),
+            2 => gather_rows::<V, T, I, 2>(factor, stride, indices, tile),
+            count if count.is_multiple_of(4) => gather_rows::<V, T, I, 4>(factor, stride, indices, tile),
+            _ => gather_rows::<V, T, I, 1>(factor, stride, indices, tile),
+        }
+    }
+}
+
+/// [`gather`] of rows that W registers fit into a number of times.
+#[inline(always)]
+fn gather_rows<V: Lanes, T: Element, I: Index, const W: usize>(
+    factor: &[T],
+    stride: usize,
+    indices: &[I],
+    tile: &mut [T],
+) {
+    let lanes = <T::In<V> as Register>::COUNT;
+    let ahead = (AHEAD / (stride * size_of::<T>()).max(1)).max(1);
+    for (k, out) in tile.chunks_exact_mut(stride).enumerate() {
+        if let Some(next) = indices.get(k + ahead) {
+            let next = factor.as_ptr().wrapping_add(next.offset().wrapping_mul(stride));
+            for at in (0..stride).step_by(lanes) {
+                V::prefetch(next.wrapping_add(at));
+            }
+        }
+        let row = &factor[indices[k].offset() * stride..][..stride];
+        for at in (0..stride).step_by(W * lanes) {
+            let mut numbers = [<T::In<V>>::splat(T::ZERO); W];
+            // SAFETY: rows of `stride` numbers, a multiple of W registers.
+            unsafe {
+                for w in 0..W {
+                    numbers[w] = load(row.as_ptr(), at + w * lanes);
+                }
+                for w in 0..W {
+                    store(numbers[w], out.as_mut_ptr(), at + w * lanes);
                 }
             }
-            let row = &factor[indices[k].offset() * stride..][..stride];
+        }
+    }
+}
+
+/// Asks for as many numbers as these are, right behind them: those of the next line.
+#[inline(always)]
+fn ask_for_more<V: Lanes, T>(numbers: &[T]) {
+    let bytes = size_of_val(numbers);
+    for at in (0..bytes).step_by(64) {
+        V::prefetch(numbers.as_ptr().cast::<u8>().wrapping_add(bytes + at));
+    }
+}
+
+kernel! {
+    /// Asks for as many numbers as these are, right behind them.
+    pub fn ask_for_next<V, T: Element>(numbers: &[T]) {
+        ask_for_more::<V, T>(numbers);
+    }
+}
+
+kernel! {
+    /// Multiplies the rows of a tile by one factor each.
+    ///
+    /// Panics if the lengths do not go together.
+    pub fn scale_rows<V, T: Element>(tile: &mut [T], stride: usize, factors: &[T]) {
+        let lanes = <T::In<V> as Register>::COUNT;
+        assert!(stride.is_multiple_of(lanes) && tile.len() == factors.len() * stride);
+        for (row, factor) in tile.chunks_exact_mut(stride).zip(factors) {
+            let factor = <T::In<V>>::splat(*factor);
             for at in (0..stride).step_by(lanes) {
                 // SAFETY: rows of `stride` numbers, a multiple of the lanes.
-                unsafe { store(load::<T::In<V>>(row.as_ptr(), at), out.as_mut_ptr(), at) };
+                unsafe { store(load::<T::In<V>>(row.as_ptr(), at).mul(factor), row.as_mut_ptr(), at) };
             }
         }
     }
@@ -89,8 +131,12 @@ fn dots_of<T: Element, R: Register<Number = T>, const N: usize>(
             }
         }
     }
-    for k in 0..N {
-        out[k] = sums[k].sum();
+    let (fours, rest) = sums.as_chunks::<4>();
+    for (k, four) in fours.iter().enumerate() {
+        out[4 * k..][..4].copy_from_slice(&R::sums_of_four(*four));
+    }
+    for (k, one) in rest.iter().enumerate() {
+        out[4 * fours.len() + k] = one.sum();
     }
 }
 
@@ -152,14 +198,17 @@ fn combine_columns<T: Element, R: Register<Number = T>, const W: usize>(
 
 kernel! {
     /// Adds Y'Y for the rows of a tile to `gram`, rows of `stride` numbers, of which entry (i, j) is made for
-    /// i <= j < stride and i < order; what else it holds is of no meaning.
+    /// i <= j < stride and i < order, and for all i and j of a block of eight on the diagonal; what else it holds is of no
+    /// meaning.
     ///
     /// Panics if the lengths do not go together.
     pub fn add_gram<V, T: Element>(tile: &[T], stride: usize, order: usize, gram: &mut [T]) {
         let lanes = <T::In<V> as Register>::COUNT;
         assert!(stride.is_multiple_of(lanes) && order <= stride && tile.len().is_multiple_of(stride));
         assert!(gram.len() >= order.next_multiple_of(8) * stride && stride.is_multiple_of(8));
-        if V::ROOM == 16 {
+        if V::ROOM == 16 && stride == lanes && order > 8 {
+            gram_blocks::<T, T::In<V>, 16, 1>(tile, stride, order, gram);
+        } else if V::ROOM == 16 {
             gram_blocks::<T, T::In<V>, 8, 2>(tile, stride, order, gram);
         } else {
             gram_blocks::<T, T::In<V>, 4, 1>(tile, stride, order, gram);
@@ -198,7 +247,8 @@ fn gram_block<T: Element, R: Register<Number = T>, const H: usize, const W: usiz
 ) {
     let mut sums = [[R::splat(T::ZERO); W]; H];
     // SAFETY: rows i to i + H - 1 and W registers of columns from j on are in the matrix, by the lengths that
-    // `add_gram` has measured, H being a divisor of eight; so they are in each row of the tile.
+    // `add_gram` has measured, H being a divisor of eight, or sixteen where there are as many rows; so they are in each
+    // row of the tile.
     unsafe {
         for h in 0..H {
             for w in 0..W {
@@ -222,6 +272,28 @@ fn gram_block<T: Element, R: Register<Number = T>, const H: usize, const W: usiz
                 store(sums[h][w], gram.as_mut_ptr(), (i + h) * stride + j + w * R::COUNT);
             }
         }
+    }
+}
+
+kernel! {
+    /// x'G x for the matrix that [`add_gram`] has made, or a sum of such; x is as long as a row of it, zeros from `order` on.
+    ///
+    /// Panics if the lengths do not go together.
+    pub fn form<V, T: Element>(gram: &[T], stride: usize, order: usize, x: &[f64]) -> f64 {
+        assert!(x.len() == stride && stride.is_multiple_of(8) && gram.len() >= order * stride);
+        let ((gram, _), (x, _)) = (gram.as_chunks::<8>(), x.as_chunks::<8>());
+        let mut sum = V::splat(0.0);
+        for i in 0..order {
+            let (row, own) = (&gram[i * x.len()..][..x.len()], i / 8);
+            // What is right of the block on the diagonal stands for what is below it too.
+            let mut right = V::splat(0.0);
+            for at in own + 1..x.len() {
+                right = T::load::<V>(&row[at]).mul_add(V::load(&x[at]), right);
+            }
+            let all = T::load::<V>(&row[own]).mul_add(V::load(&x[own]), right.add(right));
+            sum = all.mul_add(V::splat(x[own][i % 8]), sum);
+        }
+        sum.sum()
     }
 }
 
@@ -255,10 +327,13 @@ mod tests {
             combine(&tile, stride, &d, &mut sums);
             let mut gram = vec![T::from_f64(1.0); order.next_multiple_of(8) * stride];
             add_gram(&tile, stride, order, &mut gram);
+            let mut x = vec![0.0; stride];
+            (0..order).for_each(|j| x[j] = number(j, 5));
+            let square = form(&gram, stride, order, &x);
+            scale_rows(&mut tile, stride, &d);
             let triangle = (0..order).flat_map(|i| gram[i * stride + i..][..order - i].to_vec());
-            let out: Vec<f64> =
-                products.iter().chain(&sums).copied().chain(triangle).map(T::to_f64).collect();
-            out
+            let numbers = products.iter().chain(&sums).copied().chain(triangle).chain(tile);
+            numbers.map(T::to_f64).chain([square]).collect::<Vec<f64>>()
         });
         assert!(outcomes.iter().all(|outcome| *outcome == outcomes[0]), "{count} x {order}: bits");
         let row = |t: usize, j: usize| factor[indices[t] as usize * stride + j].to_f64();
@@ -269,7 +344,14 @@ mod tests {
         for i in 0..order {
             expected.extend((i..order).map(|j| 1.0 + over(&|t| row(t, i) * row(t, j))));
         }
-        let unit = 4.0 * T::UNIT_ROUNDOFF * (count + order + 1) as f64;
+        for t in 0..count {
+            expected.extend((0..stride).map(|j| row(t, j) * d[t].to_f64()));
+        }
+        let entry =
+            |i: usize, j: usize| (1.0 + over(&|t| row(t, i) * row(t, j))) * number(i, 5) * number(j, 5);
+        expected
+            .push((0..order).flat_map(|i| (0..order).map(move |j| (i, j))).map(|(i, j)| entry(i, j)).sum());
+        let unit = 4.0 * T::UNIT_ROUNDOFF * ((count + order + 1) * order) as f64;
         assert_eq!(expected.len(), outcomes[0].len());
         for (found, expected) in outcomes[0].iter().zip(&expected) {
             assert!((found - expected).abs() <= unit, "{count} x {order}: {found} for {expected}");

@@ -9,36 +9,16 @@
 //! | dual | Cholesky of Y Y' / l + 1 1' / l_b + I, of order n, for l > 0 | n² k + n³/3 |
 //! | conjugate gradients | from the former x, b eliminated; no step makes the objective larger | 4 n k a step |
 //!
-//! What is summed up over the rows is summed up in blocks of [`BLOCK`] rows, in the precision of the factor within a block
-//! and in double precision over them, so that a heavy line can be spread over threads without a bit of difference.
+//! Small normal equations wait until there are as many as a register has lanes, and are then solved side by side.
 
-use super::factors::Factor;
-use super::kernels::{add_gram, combine, dots, gather};
+use super::kernels::combine;
+use super::sums::{BLOCK, Fixed, KEPT, Line, Part, Ridge, SCRATCH, Sums, Worker, sum_up};
 use crate::error::{Error, Result};
-use crate::linalg::{Scalar, solve_systems};
-use crate::matrix::{Buffer, Indices};
-use crate::memory::{collected, filled, reset, zeros};
+use crate::linalg::{Scalar, Systems, solve_systems};
+use crate::matrix::Buffer;
+use crate::memory::{collected, push, reset, room_for, zeros};
 use crate::parallel::Context;
-use crate::simd::{axpy, dot, norm_sq, row_gram, sum};
-use std::ops::Range;
-
-/// Rows whose sums are made in the precision of the factor.
-pub const BLOCK: usize = 1024;
-/// Numbers of a tile that stays in the first cache.
-const TILE: usize = 1 << 13;
-/// Numbers of the rows of a line that are kept from one step of conjugate gradients to the next.
-const KEPT: usize = 1 << 17;
-/// What memory is for.
-const SCRATCH: &str = "the solution of one line";
-
-/// Penalties of one line.
-#[derive(Clone, Copy, Debug)]
-pub struct Ridge {
-    /// Of the factor.
-    pub factor: f64,
-    /// Of the bias, if there is one.
-    pub bias: Option<f64>,
-}
+use crate::simd::{axpy, dot, norm_sq, row_gram};
 
 /// How a line is solved.
 #[derive(Clone, Copy, Debug)]
@@ -56,236 +36,25 @@ pub enum Way<'a> {
     },
 }
 
-/// The observations of a line.
-#[derive(Clone, Copy)]
-pub struct Line<'a, T> {
-    /// The rows of the fixed factor.
-    pub indices: Indices<'a>,
-    /// The values.
-    pub values: &'a [T],
-}
-
-/// What the sums over a line consist of.
-#[derive(Clone, Copy)]
-enum Sums<'a, T> {
-    /// Y'Y, Y't, Y'1, and of t = v - c.
-    Normal,
-    /// Y'e, Y'1, and of e = v - c - Y x.
-    Residual(&'a [T]),
-    /// Y'd, and of d = Y p.
-    Product(&'a [T]),
-}
-
-/// Sums over some rows.
-struct Part<T> {
-    gram: Buffer<T>,
-    /// Y't, Y'e or Y'd.
-    weighted: Buffer<T>,
-    /// Y'1
-    plain: Buffer<T>,
-    /// Of t, e or d.
-    total: f64,
-    /// Of its squares.
-    squares: f64,
-}
-
-impl<T: Scalar> Part<T> {
-    fn new(rank: usize, stride: usize) -> Result<Self> {
-        Ok(Self {
-            gram: Buffer::zeros(rank.next_multiple_of(8) * stride, SCRATCH)?,
-            weighted: Buffer::zeros(stride, SCRATCH)?,
-            plain: Buffer::zeros(stride, SCRATCH)?,
-            total: 0.0,
-            squares: 0.0,
-        })
-    }
-
-    fn clear(&mut self, with_gram: bool) {
-        if with_gram {
-            self.gram.fill(T::default());
-        }
-        self.weighted.fill(T::default());
-        self.plain.fill(T::default());
-        (self.total, self.squares) = (0.0, 0.0);
-    }
-}
-
-/// The same over all rows of a line.
-struct Totals {
-    gram: Vec<f64>,
-    weighted: Vec<f64>,
-    plain: Vec<f64>,
-    total: f64,
-    squares: f64,
-}
-
-impl Totals {
-    fn clear(&mut self) {
-        [&mut self.gram, &mut self.weighted, &mut self.plain].into_iter().for_each(|sums| sums.fill(0.0));
-        (self.total, self.squares) = (0.0, 0.0);
-    }
-
-    fn add<T: Scalar>(&mut self, part: &Part<T>, with_gram: bool) {
-        let add =
-            |sums: &mut [f64], part: &[T]| sums.iter_mut().zip(part).for_each(|(s, p)| *s += p.to_f64());
-        if with_gram {
-            add(&mut self.gram, &part.gram);
-        }
-        add(&mut self.weighted, &part.weighted);
-        add(&mut self.plain, &part.plain);
-        self.total += part.total;
-        self.squares += part.squares;
-    }
-
-    /// The objective anywhere: errors of x enter by their squares, which they do not in |t|² - x'Y't.
-    fn objective(&self, rank: usize, stride: usize, ridge: Ridge, n: usize, x: &[f64], bias: f64) -> f64 {
-        let mut value = self.squares;
-        for (i, xi) in x.iter().enumerate() {
-            let row = &self.gram[i * stride..][..rank];
-            let across = dot(&row[i + 1..], &x[i + 1..]);
-            let slope = bias * self.plain[i] - self.weighted[i] + across;
-            value += xi * ((row[i] + ridge.factor) * xi + 2.0 * slope);
-        }
-        value + bias * ((n as f64 + ridge.bias.unwrap_or(0.0)) * bias - 2.0 * self.total)
-    }
-
-    /// The lower triangle of the normal equations of n rows, column-major, the bias last.
-    fn lay_out<N: Scalar>(
-        &self,
-        rank: usize,
-        stride: usize,
-        ridge: Ridge,
-        n: usize,
-        system: &mut [N],
-        side: &mut [N],
-    ) {
-        let order = side.len();
-        for i in 0..rank {
-            let (row, column) = (&self.gram[i * stride..][..rank], &mut system[i * order..][..order]);
-            for j in i..rank {
-                column[j] = N::from_f64(row[j]);
-            }
-            column[i] = N::from_f64(row[i] + ridge.factor);
-            side[i] = N::from_f64(self.weighted[i]);
-            if order > rank {
-                column[rank] = N::from_f64(self.plain[i]);
-            }
-        }
-        if let Some(penalty) = ridge.bias {
-            system[order * order - 1] = N::from_f64(n as f64 + penalty);
-            side[rank] = N::from_f64(self.total);
-        }
-    }
-}
-
-/// Memory of whoever sums up.
-struct Worker<T> {
-    /// Rows of the line: some, or all of those that are kept.
-    tile: Buffer<T>,
-    targets: Vec<T>,
-    products: Vec<T>,
+/// A line whose normal equations wait to be solved.
+struct Waiting<T> {
+    line: usize,
+    ridge: Ridge,
+    /// Entries, and the sum of their weights.
+    count: usize,
+    weight: f64,
     part: Part<T>,
-}
-
-impl<T: Scalar> Worker<T> {
-    fn new(rank: usize, stride: usize, kept: bool) -> Result<Self> {
-        let numbers = rows_of_tile(stride) * stride;
-        Ok(Self {
-            tile: Buffer::zeros(if kept { numbers.max(KEPT) } else { numbers }, SCRATCH)?,
-            targets: zeros(BLOCK, SCRATCH)?,
-            products: zeros(BLOCK, SCRATCH)?,
-            part: Part::new(rank, stride)?,
-        })
-    }
-
-    /// The sums over the rows of a block into `part`; those that are `kept` are in the tile already.
-    fn sum_up(
-        &mut self,
-        fixed: &Fixed<'_, T>,
-        line: &Line<'_, T>,
-        block: Range<usize>,
-        sums: Sums<'_, T>,
-        kept: Option<bool>,
-    ) {
-        let (stride, rank) = (fixed.factor.stride, fixed.factor.rank);
-        let with_gram = matches!(sums, Sums::Normal);
-        self.part.clear(with_gram);
-        let step = rows_of_tile(stride);
-        for first in block.clone().step_by(step) {
-            let rows = first..block.end.min(first + step);
-            let place = if kept.is_some() { first * stride } else { 0 };
-            let tile = &mut self.tile[place..][..rows.len() * stride];
-            if kept != Some(true) {
-                fixed.gather(line.indices.part(rows.clone()), tile);
-            }
-            let out = &mut self.products[..rows.len()];
-            match sums {
-                Sums::Normal => fixed.targets(line, rows.clone(), out),
-                Sums::Product(p) => dots(tile, stride, p, out),
-                Sums::Residual(x) => {
-                    let targets = &mut self.targets[..rows.len()];
-                    fixed.targets(line, rows.clone(), targets);
-                    dots(tile, stride, x, out);
-                    out.iter_mut().zip(targets).for_each(|(e, t)| *e = *t - *e);
-                }
-            }
-            if with_gram {
-                add_gram(tile, stride, rank, &mut self.part.gram);
-            }
-            combine(tile, stride, out, &mut self.part.weighted);
-            if fixed.with_bias && !matches!(sums, Sums::Product(_)) {
-                combine(tile, stride, &fixed.ones[..rows.len()], &mut self.part.plain);
-            }
-            self.part.total += sum(out);
-            self.part.squares += norm_sq(out);
-        }
-    }
-}
-
-/// Rows of a tile: a power of two, so that blocks consist of whole tiles.
-fn rows_of_tile(stride: usize) -> usize {
-    (TILE / stride).clamp(16, BLOCK).next_power_of_two().min(BLOCK)
-}
-
-/// What does not change while lines are solved.
-pub struct Fixed<'a, T> {
-    /// The factor.
-    pub factor: &'a Factor<T>,
-    /// Whether lines have biases.
-    pub with_bias: bool,
-    ones: Vec<T>,
-}
-
-impl<'a, T: Scalar> Fixed<'a, T> {
-    /// For lines that name rows of this factor.
-    pub fn new(factor: &'a Factor<T>, with_bias: bool) -> Result<Self> {
-        Ok(Self { factor, with_bias, ones: filled(T::from_f64(1.0), BLOCK, SCRATCH)? })
-    }
-
-    fn gather(&self, indices: Indices<'_>, tile: &mut [T]) {
-        match indices {
-            Indices::I32(indices) => gather(&self.factor.rows, self.factor.stride, indices, tile),
-            Indices::I64(indices) => gather(&self.factor.rows, self.factor.stride, indices, tile),
-        }
-    }
-
-    /// v - c
-    fn targets(&self, line: &Line<'_, T>, rows: Range<usize>, out: &mut [T]) {
-        let values = &line.values[rows.clone()];
-        if self.with_bias {
-            for (out, (value, k)) in out.iter_mut().zip(values.iter().zip(rows)) {
-                *out = *value - self.factor.bias[line.indices.get(k)];
-            }
-        } else {
-            out.copy_from_slice(values);
-        }
-    }
 }
 
 /// Memory in which lines are solved one after the other.
 pub struct Solver<T> {
     worker: Worker<T>,
-    totals: Totals,
+    totals: Part<f64>,
+    /// Where the order is small.
+    systems: Option<Systems<T>>,
+    waiting: Vec<Waiting<T>>,
+    /// Parts that nobody waits in.
+    free: Vec<Part<T>>,
     system: Vec<T>,
     side: Vec<T>,
     wide: Vec<f64>,
@@ -295,24 +64,25 @@ pub struct Solver<T> {
     r: Vec<f64>,
     p: Vec<f64>,
     q: Vec<f64>,
+    scales: Vec<f64>,
     single: Buffer<T>,
 }
 
 impl<T: Scalar> Solver<T> {
-    /// For factors of that shape.
-    pub fn new(rank: usize, stride: usize) -> Result<Self> {
+    /// For a factor of that shape.
+    pub fn new(fixed: &Fixed<'_, T>) -> Result<Self> {
+        let (rank, stride, order) = (fixed.factor.rank, fixed.factor.stride, fixed.order());
         let vector = || zeros(stride, SCRATCH);
+        let small = order <= Systems::<T>::LARGEST;
+        let large = if small { 0 } else { order };
         Ok(Self {
             worker: Worker::new(rank, stride, true)?,
-            totals: Totals {
-                gram: zeros(rank.next_multiple_of(8) * stride, SCRATCH)?,
-                weighted: vector()?,
-                plain: vector()?,
-                total: 0.0,
-                squares: 0.0,
-            },
-            system: zeros((rank + 1) * (rank + 1), SCRATCH)?,
-            side: zeros(rank + 1, SCRATCH)?,
+            totals: Part::new(rank, stride)?,
+            systems: if small { Some(Systems::new(order)?) } else { None },
+            waiting: room_for(Systems::<T>::LANES, SCRATCH)?,
+            free: room_for(Systems::<T>::LANES, SCRATCH)?,
+            system: zeros(large * large, SCRATCH)?,
+            side: zeros(order, SCRATCH)?,
             wide: Vec::new(),
             wide_side: Vec::new(),
             ones: vector()?,
@@ -320,6 +90,7 @@ impl<T: Scalar> Solver<T> {
             r: vector()?,
             p: vector()?,
             q: vector()?,
+            scales: vector()?,
             single: Buffer::zeros(stride, SCRATCH)?,
         })
     }
@@ -335,22 +106,62 @@ impl<T: Scalar> Solver<T> {
         (x, bias): (&mut [T], &mut T),
         spread: Option<&Context>,
     ) -> Result<f64> {
-        let (n, rank) = (line.values.len(), fixed.factor.rank);
-        if n == 0 {
+        if line.count() == 0 {
             x.fill(T::default());
             *bias = T::default();
             return Ok(0.0);
         }
-        let penalised = ridge.factor > 0.0 && ridge.bias.is_none_or(|bias| bias > 0.0);
-        match way {
-            _ if penalised && 4 * n <= 3 * rank && n * fixed.factor.stride <= KEPT => {
-                self.dual(fixed, line, ridge, x, bias)
-            }
-            Way::Iterated { steps, tolerance, spectrum } if n >= 2 * rank => {
+        match (way, is_dual(fixed, line, ridge)) {
+            (_, true) => self.dual(fixed, line, ridge, x, bias),
+            (Way::Iterated { steps, tolerance, spectrum }, _) if line.count() >= fixed.factor.rank => {
                 self.iterate(fixed, line, ridge, (steps, tolerance, spectrum), (x, bias), spread)
             }
             _ => self.primal(fixed, line, ridge, (x, bias), spread),
         }
+    }
+
+    /// Whether a line may wait for others.
+    pub fn may_wait(&self, fixed: &Fixed<'_, T>, line: &Line<'_, T>, ridge: Ridge, way: Way<'_>) -> bool {
+        let whole = (1..=BLOCK).contains(&line.count());
+        whole && self.systems.is_some() && matches!(way, Way::Exact) && !is_dual(fixed, line, ridge)
+    }
+
+    /// Has a line that may wait do so; true if no other can.
+    pub fn wait(
+        &mut self,
+        fixed: &Fixed<'_, T>,
+        line: &Line<'_, T>,
+        ridge: Ridge,
+        number: usize,
+    ) -> Result<bool> {
+        let (rank, weight) = (fixed.factor.rank, line.weight());
+        let new = || Part::new(rank, fixed.factor.stride);
+        let free = self.free.pop().map_or_else(new, Ok)?;
+        self.worker.sum_up(fixed, line, 0..line.count(), Sums::Normal, None);
+        let part = std::mem::replace(&mut self.worker.part, free);
+        let waiting = Waiting { line: number, ridge, count: line.count(), weight, part };
+        push(&mut self.waiting, waiting, SCRATCH)?;
+        Ok(self.waiting.len() == Systems::<T>::LANES)
+    }
+
+    /// Solves the lines that have waited, whose numbers count rows and biases; the objective there.
+    pub fn settle(&mut self, rank: usize, rows: &mut [T], biases: &mut [T]) -> Result<f64> {
+        let Self { waiting, free, systems, side, wide, wide_side, x: wide_x, .. } = self;
+        let (Some(systems), false) = (systems, waiting.is_empty()) else { return Ok(0.0) };
+        for (lane, Waiting { ridge, weight, part, .. }) in waiting.iter().enumerate() {
+            part.put(systems, lane, rank, *ridge, *weight);
+        }
+        systems.solve();
+        let mut value = 0.0;
+        for (lane, Waiting { line, ridge, count, weight, part }) in waiting.drain(..).enumerate() {
+            side.iter_mut().enumerate().for_each(|(j, side)| *side = systems.solution(lane, j));
+            let system = Normal { part: &part, rank, ridge, count, weight };
+            system.mend(systems.quality(lane), side, (wide, wide_side))?;
+            let x = &mut rows[line * wide_x.len()..][..wide_x.len()];
+            value += system.finish(side, (x, &mut biases[line]), wide_x);
+            push(free, part, SCRATCH)?;
+        }
+        Ok(value)
     }
 
     fn primal(
@@ -358,39 +169,29 @@ impl<T: Scalar> Solver<T> {
         fixed: &Fixed<'_, T>,
         line: &Line<'_, T>,
         ridge: Ridge,
-        (x, bias): (&mut [T], &mut T),
+        solution: (&mut [T], &mut T),
         spread: Option<&Context>,
     ) -> Result<f64> {
-        let Self { worker, totals, system, side, wide, wide_side, x: wide_x, .. } = self;
+        let Self { worker, totals, systems, system, side, wide, wide_side, x: wide_x, .. } = self;
         sum_up(worker, totals, fixed, line, Sums::Normal, None, spread)?;
-        let Factor { rank, stride, .. } = *fixed.factor;
-        let order = rank + usize::from(ridge.bias.is_some());
-        let (system, side) = (&mut system[..order * order], &mut side[..order]);
-        let mut sound = [false];
-        totals.lay_out(rank, stride, ridge, line.values.len(), system, side);
-        solve_systems(order, system, side, &mut sound);
-        let pivots = (0..order).map(|i| system[i * order + i].to_f64().powi(2));
-        let (least, most) =
-            pivots.fold((f64::INFINITY, 0.0f64), |(a, b), pivot| (a.min(pivot), b.max(pivot)));
-        if !sound[0] || least < 16.0 * T::UNIT_ROUNDOFF * most {
-            // Pivots are lost in rounding, which has made the matrix indefinite by no more than this.
-            let trace: f64 = (0..rank).map(|i| totals.gram[i * stride + i]).sum();
-            let terms = (line.values.len() as f64).sqrt() + order as f64;
-            let rounding = terms * T::UNIT_ROUNDOFF * trace + f64::MIN_POSITIVE;
-            let ridge = Ridge { factor: ridge.factor + rounding, ..ridge };
-            reset(wide, order * order, SCRATCH)?;
-            reset(wide_side, order, SCRATCH)?;
-            totals.lay_out(rank, stride, ridge, line.values.len(), wide, wide_side);
-            solve_systems(order, wide, wide_side, &mut sound);
-            if !sound[0] {
-                return Err(Error::Internal("normal equations with a ridge have no solution".into()));
-            }
-            side.iter_mut().zip(&*wide_side).for_each(|(x, wide)| *x = T::from_f64(*wide));
-        }
-        x[..rank].copy_from_slice(&side[..rank]);
-        *bias = if order > rank { side[rank] } else { T::default() };
-        wide_x[..rank].iter_mut().zip(&*x).for_each(|(wide, x)| *wide = x.to_f64());
-        Ok(totals.objective(rank, stride, ridge, line.values.len(), &wide_x[..rank], bias.to_f64()))
+        let (rank, order, weight) = (fixed.factor.rank, fixed.order(), line.weight());
+        let quality = if let Some(systems) = systems {
+            totals.put(systems, 0, rank, ridge, weight);
+            systems.solve();
+            side.iter_mut().enumerate().for_each(|(j, side)| *side = systems.solution(0, j));
+            systems.quality(0)
+        } else {
+            totals.lay_out(rank, ridge, weight, system, side);
+            let mut sound = [false];
+            solve_systems(order, system, side, &mut sound);
+            let pivots = (0..order).map(|i| system[i * order + i].to_f64().powi(2));
+            let (least, most) =
+                pivots.fold((f64::INFINITY, 0.0f64), |(a, b), pivot| (a.min(pivot), b.max(pivot)));
+            if sound[0] { least / most } else { 0.0 }
+        };
+        let system = Normal { part: totals, rank, ridge, count: line.count(), weight };
+        system.mend(quality, side, (wide, wide_side))?;
+        Ok(system.finish(side, solution, wide_x))
     }
 
     fn dual(
@@ -402,15 +203,18 @@ impl<T: Scalar> Solver<T> {
         bias: &mut T,
     ) -> Result<f64> {
         let Self { worker: Worker { tile, targets, products, .. }, wide, wide_side, .. } = self;
-        let (n, stride) = (line.values.len(), fixed.factor.stride);
+        let (n, stride) = (line.count(), fixed.factor.stride);
         let (tile, targets, multipliers) = (&mut tile[..n * stride], &mut targets[..n], &mut products[..n]);
-        fixed.gather(line.indices, tile);
+        fixed.gather(line, 0..n, tile);
         fixed.targets(line, 0..n, targets);
         reset(wide, n * n, SCRATCH)?;
         row_gram(&collected(tile.chunks_exact(stride), SCRATCH)?, wide);
         let constant = ridge.bias.map_or(0.0, |penalty| 1.0 / penalty);
+        let ones = fixed.constant(line, 0..n);
         for (k, entry) in wide.iter_mut().enumerate() {
-            *entry = *entry / ridge.factor + constant + if k % (n + 1) == 0 { 1.0 } else { 0.0 };
+            let (i, j) = (k / n, k % n);
+            let of_bias = constant * ones[i].to_f64() * ones[j].to_f64();
+            *entry = *entry / ridge.factor + of_bias + if i == j { 1.0 } else { 0.0 };
         }
         reset(wide_side, n, SCRATCH)?;
         wide_side.iter_mut().zip(&*targets).for_each(|(side, t)| *side = t.to_f64());
@@ -424,7 +228,7 @@ impl<T: Scalar> Solver<T> {
         }
         x.fill(T::default());
         combine(tile, stride, multipliers, x);
-        *bias = T::from_f64(wide_side.iter().sum::<f64>() * constant);
+        *bias = T::from_f64(dot(ones, wide_side) * constant);
         Ok(dot(targets, wide_side))
     }
 
@@ -437,10 +241,10 @@ impl<T: Scalar> Solver<T> {
         (x_out, bias): (&mut [T], &mut T),
         spread: Option<&Context>,
     ) -> Result<f64> {
-        let Self { worker, totals, ones, x, r, p, q, single, .. } = self;
-        let n = line.values.len();
-        let (l, share) = (ridge.factor, ridge.bias.map_or(0.0, |penalty| 1.0 / (n as f64 + penalty)));
-        let kept = spread.is_none() && n * fixed.factor.stride <= KEPT;
+        let Self { worker, totals, ones, x, r, p, q, scales, single, .. } = self;
+        let (l, weight) = (ridge.factor, line.weight());
+        let share = ridge.bias.map_or(0.0, |penalty| 1.0 / (weight + penalty));
+        let kept = spread.is_none() && line.count() * fixed.factor.stride <= KEPT;
         sum_up(worker, totals, fixed, line, Sums::Residual(x_out), kept.then_some(false), spread)?;
         ones.copy_from_slice(&totals.plain);
         x.iter_mut().zip(&*x_out).for_each(|(x, out)| *x = out.to_f64());
@@ -449,13 +253,13 @@ impl<T: Scalar> Solver<T> {
         r.copy_from_slice(&totals.weighted);
         axpy(-share * error, ones, r);
         axpy(-l, x, r);
+        if let Some(spectrum) = spectrum {
+            let inverse = |eigenvalue: &f64| 1.0 / (weight * eigenvalue + l);
+            scales.iter_mut().zip(spectrum).for_each(|(scale, value)| *scale = inverse(value));
+        }
         let precondition = |r: &[f64], z: &mut [f64]| match spectrum {
             None => z.copy_from_slice(r),
-            Some(spectrum) => {
-                for ((z, r), eigenvalue) in z.iter_mut().zip(r).zip(spectrum) {
-                    *z = r / (n as f64 * eigenvalue + l);
-                }
-            }
+            Some(_) => z.iter_mut().zip(r).zip(&*scales).for_each(|((z, r), scale)| *z = r * scale),
         };
         precondition(r, p);
         let mut size = dot(r, p);
@@ -490,40 +294,65 @@ impl<T: Scalar> Solver<T> {
     }
 }
 
-/// The sums over a line, block by block. Of rows that are `kept` it is said whether they have been gathered already.
-fn sum_up<T: Scalar>(
-    worker: &mut Worker<T>,
-    totals: &mut Totals,
-    fixed: &Fixed<'_, T>,
-    line: &Line<'_, T>,
-    sums: Sums<'_, T>,
-    kept: Option<bool>,
-    spread: Option<&Context>,
-) -> Result<()> {
-    let (n, with_gram) = (line.values.len(), matches!(sums, Sums::Normal));
-    let block = |number: usize| number * BLOCK..n.min((number + 1) * BLOCK);
-    totals.clear();
-    let Some(context) = spread else {
-        for number in 0..n.div_ceil(BLOCK) {
-            worker.sum_up(fixed, line, block(number), sums, kept);
-            totals.add(&worker.part, with_gram);
+/// Whether a line is solved by a system of the order of its entries, which are few.
+fn is_dual<T: Scalar>(fixed: &Fixed<'_, T>, line: &Line<'_, T>, ridge: Ridge) -> bool {
+    let penalised = ridge.factor > 0.0 && ridge.bias.is_none_or(|bias| bias > 0.0);
+    let n = line.count();
+    penalised && 4 * n <= 3 * fixed.factor.rank && n * fixed.factor.stride <= KEPT
+}
+
+/// The normal equations of a line.
+struct Normal<'a, N> {
+    part: &'a Part<N>,
+    rank: usize,
+    ridge: Ridge,
+    /// Entries, and the sum of their weights.
+    count: usize,
+    weight: f64,
+}
+
+impl<N: Scalar> Normal<'_, N> {
+    /// Replaces a solution by one in double precision if the pivots that have led to it are lost in rounding.
+    fn mend<T: Scalar>(
+        &self,
+        quality: f64,
+        side: &mut [T],
+        (wide, wide_side): (&mut Vec<f64>, &mut Vec<f64>),
+    ) -> Result<()> {
+        if quality >= 16.0 * T::UNIT_ROUNDOFF {
+            return Ok(());
         }
-        return Ok(());
-    };
-    let Factor { rank, stride, .. } = *fixed.factor;
-    let work = |worker: &mut Option<Worker<T>>, number: usize| {
-        let mut own = worker.take().map_or_else(|| Worker::new(rank, stride, false), Ok)?;
-        own.sum_up(fixed, line, block(number), sums, None);
-        let part = std::mem::replace(&mut own.part, Part::new(rank, stride)?);
-        *worker = Some(own);
-        Ok(part)
-    };
-    context.fold_with(n.div_ceil(BLOCK), || None, work, |part| totals.add(&part, with_gram))
+        // Rounding has made the matrix indefinite by no more than this.
+        let (order, trace) = (side.len(), self.part.trace(self.rank));
+        let terms = (self.count as f64).sqrt() + order as f64;
+        let rounding = terms * T::UNIT_ROUNDOFF * trace + f64::MIN_POSITIVE;
+        let ridge = Ridge { factor: self.ridge.factor + rounding, ..self.ridge };
+        reset(wide, order * order, SCRATCH)?;
+        reset(wide_side, order, SCRATCH)?;
+        self.part.lay_out(self.rank, ridge, self.weight, wide, wide_side);
+        let mut sound = [false];
+        solve_systems(order, wide, wide_side, &mut sound);
+        if !sound[0] {
+            return Err(Error::Internal("normal equations with a ridge have no solution".into()));
+        }
+        side.iter_mut().zip(&*wide_side).for_each(|(x, wide)| *x = T::from_f64(*wide));
+        Ok(())
+    }
+
+    /// Hands a solution out; the objective there.
+    fn finish<T: Scalar>(&self, side: &[T], (x, bias): (&mut [T], &mut T), wide: &mut [f64]) -> f64 {
+        x[..self.rank].copy_from_slice(&side[..self.rank]);
+        *bias = side.get(self.rank).copied().unwrap_or_default();
+        wide.iter_mut().zip(&*x).for_each(|(wide, x)| *wide = x.to_f64());
+        self.part.objective(self.rank, self.ridge, self.weight, wide, bias.to_f64())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::completion::factors::Factor;
+    use crate::matrix::Indices;
     use crate::simd::testing::on_every_path;
     use proptest::prelude::*;
 
@@ -555,8 +384,8 @@ mod tests {
     ) -> (Vec<f64>, f64, f64, f64) {
         let (factor, indices, values) = instance::<T>(n, rank);
         let fixed = Fixed::new(&factor, ridge.bias.is_some()).unwrap();
-        let line = Line { indices: Indices::I32(&indices), values: &values };
-        let mut solver = Solver::new(rank, factor.stride).unwrap();
+        let line = Line { indices: Indices::I32(&indices), values: &values, roots: None };
+        let mut solver = Solver::new(&fixed).unwrap();
         let (mut x, mut bias) = (vec![T::default(); factor.stride], T::default());
         let context = threads.map(Context::new);
         let value = solver.solve(&fixed, &line, ridge, way, (&mut x, &mut bias), context.as_ref()).unwrap();
@@ -606,6 +435,70 @@ mod tests {
             // Backward stable: as small as rounding of the matrix times a solution that may be large.
             prop_assert!(slope < 1e-3 * n as f64 * (1.0 + largest), "single: {slope:e}");
         }
+    }
+
+    proptest! {
+        #[test]
+        fn an_entry_with_a_weight_is_that_many_entries(
+            n in 1usize..40, rank in 1usize..30, with_bias: bool, exact: bool
+        ) {
+            let (factor, indices, values) = instance::<f64>(n, rank);
+            let ridge = Ridge { factor: 0.3, bias: with_bias.then_some(0.5) };
+            let fixed = Fixed::new(&factor, with_bias).unwrap();
+            let mut solver = Solver::new(&fixed).unwrap();
+            let mut solve = |indices: &[i32], values: &[f64], roots: Option<&[f64]>| {
+                let line = Line { indices: Indices::I32(indices), values, roots };
+                let (mut x, mut bias) = (vec![0.0; factor.stride], 0.0);
+                let way = if exact { Way::Exact } else { PATIENT };
+                let value = solver.solve(&fixed, &line, ridge, way, (&mut x, &mut bias), None).unwrap();
+                x.extend([bias, value]);
+                x
+            };
+            let weights: Vec<usize> = (0..n).map(|k| k % 3 + 1).collect();
+            let roots: Vec<f64> = weights.iter().map(|&weight| (weight as f64).sqrt()).collect();
+            let often: Vec<usize> = (0..n).flat_map(|k| vec![k; weights[k]]).collect();
+            let found = solve(&indices, &values, Some(&roots));
+            let many: Vec<i32> = often.iter().map(|&k| indices[k]).collect();
+            let expected = solve(&many, &often.iter().map(|&k| values[k]).collect::<Vec<_>>(), None);
+            for (found, expected) in found.iter().zip(&expected) {
+                prop_assert!((found - expected).abs() < 1e-9 * (1.0 + expected.abs()), "{found} {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn lines_that_wait_are_solved_as_alone() {
+        let ridge = Ridge { factor: 0.1, bias: Some(0.5) };
+        let rank = 5;
+        let (factor, indices, values) = instance::<f32>(90, rank);
+        let fixed = Fixed::new(&factor, true).unwrap();
+        let (mut solver, mut alone) = (Solver::new(&fixed).unwrap(), Solver::new(&fixed).unwrap());
+        let stride = factor.stride;
+        let line = |n: usize| Line {
+            indices: Indices::I32(&indices[n / 2..n]),
+            values: &values[n / 2..n],
+            roots: None,
+        };
+        let (mut rows, mut biases) = (vec![0.0; 40 * stride], vec![0.0; 40]);
+        let (mut value, mut expected) = (0.0, 0.0);
+        for number in 0..40 {
+            let line = line(20 + number);
+            assert!(solver.may_wait(&fixed, &line, ridge, Way::Exact));
+            if solver.wait(&fixed, &line, ridge, number).unwrap() {
+                value += solver.settle(rank, &mut rows, &mut biases).unwrap();
+            }
+        }
+        value += solver.settle(rank, &mut rows, &mut biases).unwrap();
+        assert_eq!(solver.settle(rank, &mut rows, &mut biases).unwrap(), 0.0);
+        for number in 0..40 {
+            let (mut x, mut bias) = (vec![0.0; stride], 0.0);
+            let solution = (&mut x[..], &mut bias);
+            expected += alone.solve(&fixed, &line(20 + number), ridge, Way::Exact, solution, None).unwrap();
+            assert_eq!((&rows[number * stride..][..stride], biases[number]), (&x[..], bias));
+        }
+        assert!((value - expected).abs() < 1e-6 * expected);
+        assert!(!solver.may_wait(&fixed, &line(3), ridge, Way::Exact));
+        assert!(!solver.may_wait(&fixed, &line(40), ridge, PATIENT));
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //! | `observations` | entries by rows and by columns, in those units; what is held out |
 //! | `factors` | rows of a factor, padded to the lanes |
 //! | `kernels` | rows gathered to a tile, and what is summed up over it |
+//! | `sums` | what is summed up over the observations of one line |
 //! | `line` | the ridge regression of one line: primal, dual, or by conjugate gradients |
 //! | `half` | all lines of one side, light and heavy; the preconditioner that they share |
 //! | `start` | biases, and the leading singular vectors of what they leave |
@@ -36,6 +37,7 @@ mod model;
 mod observations;
 mod saved;
 mod start;
+mod sums;
 #[cfg(test)]
 mod testing;
 

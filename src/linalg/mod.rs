@@ -10,6 +10,7 @@
 //! | [`cholesky()`], [`parallel_cholesky`] | upper triangle R with R'R = G |
 //! | `pivoted_cholesky` | the same of a G that may be singular, as far as it goes |
 //! | [`cholesky_in_place()`], [`solve_systems`] | the same of small G where they lie, and many small systems |
+//! | [`Systems`] | many systems of a smaller order side by side |
 //! | [`solve_upper`], [`solve_upper_transposed`], [`invert_upper`], [`multiply_upper`] | upper triangles at work |
 //! | [`condition_of_upper`], [`norm_of_upper`] | 2-norm condition and norm of a triangle, estimated in O(d²) |
 //! | `Quadrature` | bounds on |(M + w²)^(-1/2) g| from the coefficients of conjugate gradients |
@@ -69,6 +70,7 @@ mod sources;
 mod sparse;
 mod sparse_cholesky;
 mod svd;
+mod systems;
 #[cfg(test)]
 mod testing;
 mod triangle;
@@ -110,6 +112,7 @@ pub use sparse::{gram_of_rows, quadratic_forms, sparse_gram};
 pub use sparse_cholesky::SparseTriangle;
 pub(crate) use sparse_cholesky::{SparseGram, SparseOrder, sparse_products};
 pub use svd::{Svd, svd, svd_into, svd_scratch};
+pub use systems::Systems;
 pub use triangle::{invert_upper, multiply_upper, solve_upper, solve_upper_transposed};
 pub use tsqr::tsqr;
 pub(crate) use view::make_workspace;

@@ -25,10 +25,45 @@ pub trait Register: Copy {
     fn sub(self, other: Self) -> Self;
     /// self * other
     fn mul(self, other: Self) -> Self;
+    /// self / other
+    fn div(self, other: Self) -> Self;
+    /// The square root.
+    fn sqrt(self) -> Self;
     /// self * factor + term, rounded once.
     fn mul_add(self, factor: Self, term: Self) -> Self;
     /// One half added to the other, lane by lane, until one is left: ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)).
     fn sum(self) -> Self::Number;
+    /// The sum of each, to the bit.
+    #[inline(always)]
+    fn sums_of_four(registers: [Self; 4]) -> [Self::Number; 4] {
+        let mut sums = [registers[0].sum(); 4];
+        for k in 1..4 {
+            sums[k] = registers[k].sum();
+        }
+        sums
+    }
+}
+
+/// Lanes from some number on.
+///
+/// # Safety
+///
+/// There are as many numbers from `at` on as there are lanes.
+#[inline(always)]
+pub unsafe fn load<R: Register>(from: *const R::Number, at: usize) -> R {
+    // SAFETY: as many numbers as a chunk has, of the same type.
+    R::load(unsafe { &*from.add(at).cast() })
+}
+
+/// As [`load`].
+///
+/// # Safety
+///
+/// As there.
+#[inline(always)]
+pub unsafe fn store<R: Register>(lanes: R, to: *mut R::Number, at: usize) {
+    // SAFETY: as in `load`.
+    lanes.store(unsafe { &mut *to.add(at).cast() });
 }
 
 /// Eight `f64` lanes, and what an instruction set has beside them.
@@ -135,7 +170,11 @@ mod tests {
         fn everything<V, T: Element>(x: &[T], out: &mut Vec<u64>, bits: fn(T) -> u64) {
             for len in 0..=<T::In<V> as Register>::COUNT {
                 let [a, b] = [&x[..len], &x[3..3 + len]].map(<T::In<V>>::load_head);
-                for lanes in [a.add(b), a.sub(b), a.mul(b), a.mul_add(b, <T::In<V>>::splat(x[1]))] {
+                let last = a.mul_add(b, <T::In<V>>::splat(x[1]));
+                let all = [a.add(b), a.sub(b), a.mul(b), a.div(<T::In<V>>::splat(x[2])), a.mul(a).sqrt(), last];
+                out.extend(<T::In<V>>::sums_of_four([all[0], b, all[2], last]).map(bits));
+                out.extend([all[0], b, all[2], last].map(|lanes| bits(lanes.sum())));
+                for lanes in all {
                     let mut numbers = [x[2]; 16];
                     lanes.store_head(&mut numbers[..len]);
                     out.extend(numbers.map(bits));
@@ -155,8 +194,13 @@ mod tests {
             everything(&single, &mut out, |x| x.to_bits().into());
             out
         });
-        // Of eight lanes, the last operation: x_7 x_10 + x_1, with what was there after it.
-        let last = &outcomes[0][(8 * 4 + 3) * 17..][..16];
+        // Of each number of lanes, sums of four and one by one, then the operations with what was there after them.
+        const OF_ONE: usize = 8 + 6 * 17;
+        for of_one in outcomes[0].chunks_exact(OF_ONE) {
+            assert_eq!(of_one[..4], of_one[4..8]);
+        }
+        // Of eight lanes, the last operation: x_7 x_10 + x_1.
+        let last = &outcomes[0][8 * OF_ONE + 8 + 5 * 17..][..16];
         assert_eq!(last[7], x[7].mul_add(x[10], x[1]).to_bits());
         assert!(last[8..].iter().all(|&bits| bits == x[2].to_bits()));
         assert_eq!(

@@ -52,6 +52,14 @@ macro_rules! portable {
                 Self::lanes(|k| self.0[k] * other.0[k])
             }
             #[inline(always)]
+            fn div(self, other: Self) -> Self {
+                Self::lanes(|k| self.0[k] / other.0[k])
+            }
+            #[inline(always)]
+            fn sqrt(self) -> Self {
+                Self::lanes(|k| self.0[k].sqrt())
+            }
+            #[inline(always)]
             fn mul_add(self, factor: Self, term: Self) -> Self {
                 Self::lanes(|k| self.0[k].mul_add(factor.0[k], term.0[k]))
             }

@@ -13,7 +13,8 @@ pub struct Avx512<R>(R);
 macro_rules! avx512 {
     (
         $number:ty, $count:literal, $register:ty, $mask:ty, $set1:ident, $loadu:ident, $maskz_loadu:ident,
-        $storeu:ident, $mask_storeu:ident, $add:ident, $sub:ident, $mul:ident, $fmadd:ident, $halves:ident, $sum:ident
+        $storeu:ident, $mask_storeu:ident, $add:ident, $sub:ident, $mul:ident, $div:ident, $sqrt:ident, $fmadd:ident,
+        $halves:ident, $sum:ident, $sums:ident
     ) => {
         impl Register for Avx512<$register> {
             type Number = $number;
@@ -60,6 +61,16 @@ macro_rules! avx512 {
                 Self(unsafe { $mul(self.0, other.0) })
             }
             #[inline(always)]
+            fn div(self, other: Self) -> Self {
+                // SAFETY: as above.
+                Self(unsafe { $div(self.0, other.0) })
+            }
+            #[inline(always)]
+            fn sqrt(self) -> Self {
+                // SAFETY: as above.
+                Self(unsafe { $sqrt(self.0) })
+            }
+            #[inline(always)]
             fn mul_add(self, factor: Self, term: Self) -> Self {
                 // SAFETY: as above.
                 Self(unsafe { $fmadd(self.0, factor.0, term.0) })
@@ -68,6 +79,11 @@ macro_rules! avx512 {
             fn sum(self) -> $number {
                 // SAFETY: as above; AVX-512F implies AVX.
                 unsafe { $sum($halves(self.0)) }
+            }
+            #[inline(always)]
+            fn sums_of_four([a, b, c, d]: [Self; 4]) -> [$number; 4] {
+                // SAFETY: as above.
+                unsafe { $sums([a.0, b.0, c.0, d.0]) }
             }
         }
     };
@@ -85,9 +101,12 @@ avx512!(
     _mm512_add_pd,
     _mm512_sub_pd,
     _mm512_mul_pd,
+    _mm512_div_pd,
+    _mm512_sqrt_pd,
     _mm512_fmadd_pd,
     double_halves,
-    quad_sum
+    quad_sum,
+    four_double_sums
 );
 avx512!(
     f32,
@@ -102,9 +121,12 @@ avx512!(
     _mm512_add_ps,
     _mm512_sub_ps,
     _mm512_mul_ps,
+    _mm512_div_ps,
+    _mm512_sqrt_ps,
     _mm512_fmadd_ps,
     single_halves,
-    eight_sum
+    eight_sum,
+    four_single_sums
 );
 
 impl Lanes for Avx512<__m512d> {
@@ -220,6 +242,43 @@ unsafe fn single_halves(all: __m512) -> __m256 {
     }
 }
 
+/// Sums of four registers, each as [`Register::sum`] has it. Needs AVX-512F.
+#[inline(always)]
+unsafe fn four_double_sums([a, b, c, d]: [__m512d; 4]) -> [f64; 4] {
+    // SAFETY: the caller has AVX-512F.
+    unsafe {
+        let twos = Avx512(a).halves(Avx512(b)).quarters(Avx512(c).halves(Avx512(d))).0;
+        let ones = _mm512_add_pd(twos, _mm512_permute_pd(twos, 0x55));
+        let order = _mm512_setr_epi64(0, 2, 4, 6, 0, 2, 4, 6);
+        let mut sums = [0.0; 4];
+        _mm256_storeu_pd(sums.as_mut_ptr(), _mm512_castpd512_pd256(_mm512_permutexvar_pd(order, ones)));
+        sums
+    }
+}
+
+/// Lanes k and k + 8 of one register and of another. Needs AVX-512F.
+#[inline(always)]
+unsafe fn halves_of_two(a: __m512, b: __m512) -> __m512 {
+    // SAFETY: the caller has AVX-512F.
+    unsafe { _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xEE)) }
+}
+
+/// Sums of four registers, each as [`Register::sum`] has it. Needs AVX-512F.
+#[inline(always)]
+unsafe fn four_single_sums([a, b, c, d]: [__m512; 4]) -> [f32; 4] {
+    // SAFETY: the caller has AVX-512F.
+    unsafe {
+        let (ab, cd) = (halves_of_two(a, b), halves_of_two(c, d));
+        let fours = _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xDD));
+        let twos = _mm512_add_ps(fours, _mm512_permute_ps(fours, 0x4E));
+        let ones = _mm512_add_ps(twos, _mm512_permute_ps(twos, 0xB1));
+        let order = _mm512_setr_epi32(0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12);
+        let mut sums = [0.0; 4];
+        _mm_storeu_ps(sums.as_mut_ptr(), _mm512_castps512_ps128(_mm512_permutexvar_ps(order, ones)));
+        sums
+    }
+}
+
 /// As [`Register::sum`] has it. Needs AVX.
 #[inline(always)]
 unsafe fn eight_sum(eight: __m256) -> f32 {
@@ -248,7 +307,7 @@ pub struct Avx2<R>(R, R);
 macro_rules! avx2 {
     (
         $number:ty, $count:literal, $register:ty, $set1:ident, $loadu:ident, $maskload:ident, $storeu:ident,
-        $maskstore:ident, $add:ident, $sub:ident, $mul:ident, $fmadd:ident, $sum:ident
+        $maskstore:ident, $add:ident, $sub:ident, $mul:ident, $div:ident, $sqrt:ident, $fmadd:ident, $sum:ident
     ) => {
         impl Register for Avx2<$register> {
             type Number = $number;
@@ -308,6 +367,16 @@ macro_rules! avx2 {
                 unsafe { Self($mul(self.0, other.0), $mul(self.1, other.1)) }
             }
             #[inline(always)]
+            fn div(self, other: Self) -> Self {
+                // SAFETY: as above.
+                unsafe { Self($div(self.0, other.0), $div(self.1, other.1)) }
+            }
+            #[inline(always)]
+            fn sqrt(self) -> Self {
+                // SAFETY: as above.
+                unsafe { Self($sqrt(self.0), $sqrt(self.1)) }
+            }
+            #[inline(always)]
             fn mul_add(self, factor: Self, term: Self) -> Self {
                 // SAFETY: as above.
                 unsafe { Self($fmadd(self.0, factor.0, term.0), $fmadd(self.1, factor.1, term.1)) }
@@ -332,6 +401,8 @@ avx2!(
     _mm256_add_pd,
     _mm256_sub_pd,
     _mm256_mul_pd,
+    _mm256_div_pd,
+    _mm256_sqrt_pd,
     _mm256_fmadd_pd,
     quad_sum
 );
@@ -347,6 +418,8 @@ avx2!(
     _mm256_add_ps,
     _mm256_sub_ps,
     _mm256_mul_ps,
+    _mm256_div_ps,
+    _mm256_sqrt_ps,
     _mm256_fmadd_ps,
     eight_sum
 );
