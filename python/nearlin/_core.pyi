@@ -512,12 +512,24 @@ class MatrixCompletionModel:
         entries: Any,
         options: Any,
         *,
+        weights: Any,
         duplicates: str,
         center: bool,
         single: bool,
         threads: int,
         progress: Callable[[int, int, dict[str, float]], object] | None,
     ) -> tuple[MatrixCompletionModel, CompletionFigures]: ...
+    def partial_fit(
+        self,
+        entries: Any,
+        row_places: Any,
+        column_places: Any,
+        *,
+        weights: Any,
+        duplicates: str,
+        sweeps: int,
+        threads: int,
+    ) -> MatrixCompletionModel: ...
     def copy(self) -> MatrixCompletionModel: ...
     @property
     def shape(self) -> tuple[int, int]: ...
@@ -531,6 +543,8 @@ class MatrixCompletionModel:
         self, rows: Any, n: int, exclude_observed: bool, threads: int
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]: ...
     def fold_in(self, entries: Any, threads: int) -> tuple[npt.NDArray[np.float64], _Vector]: ...
+    def deviations(self, entries: Any, threads: int) -> npt.NDArray[np.float64]: ...
+    def noise(self) -> float: ...
     def to_bytes(self, words: str) -> bytes: ...
     @staticmethod
     def from_bytes(data: bytes) -> tuple[MatrixCompletionModel, str]: ...

@@ -8,6 +8,7 @@ use crate::linalg::Scalar;
 use crate::matrix::{Buffer, Indices, blocks_by_cost};
 use crate::memory::{gathered, zeros};
 use crate::parallel::Context;
+use crate::simd::norm_sq;
 
 /// Entries whose rows are gathered together.
 const TILE_ROWS: usize = 64;
@@ -16,7 +17,7 @@ const COST: usize = 1 << 14;
 /// What memory is for.
 const ERRORS: &str = "errors of observed entries";
 
-/// Sums over lines, of squared errors s and numbers n.
+/// Sums over lines, of squared errors s and numbers n, or sums of weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Errors {
     /// Σ n
@@ -32,8 +33,7 @@ pub struct Errors {
 }
 
 impl Errors {
-    fn of_line(squares: f64, count: usize) -> Self {
-        let n = count as f64;
+    fn of_line(squares: f64, n: f64) -> Self {
         Self {
             count: n,
             squares,
@@ -69,38 +69,71 @@ pub fn errors<T: Scalar>(
     context: &Context,
     lines: &Lines<T>,
     part: Part,
-    (own, other): (&Factor<T>, &Factor<T>),
+    factors: (&Factor<T>, &Factor<T>),
 ) -> Result<Errors> {
     let blocks = blocks_by_cost(lines.matrix().ends(), COST)?;
-    let stride = own.stride;
-    let work = |scratch: &mut Option<(Buffer<T>, Vec<T>)>, block: usize| {
-        let new = || Ok((Buffer::zeros(TILE_ROWS * stride, ERRORS)?, zeros(TILE_ROWS, ERRORS)?));
-        let (mut tile, mut products) = scratch.take().map_or_else(new, Ok)?;
-        let (matrix, mut sums) = (lines.matrix(), Errors::default());
+    let work = |tile: &mut Option<Tile<T>>, block: usize| {
+        let mut own = tile.take().map_or_else(|| Tile::new(factors.0.stride), Ok)?;
+        let mut sums = Errors::default();
         for line in blocks[block].clone() {
-            let at = lines.line(line, part);
-            let (mut squares, bias) = (0.0, own.bias[line].to_f64());
-            for first in at.clone().step_by(TILE_ROWS) {
-                let entries = first..at.end.min(first + TILE_ROWS);
-                let (indices, values) = (matrix.indices().part(entries.clone()), &matrix.values()[entries]);
-                let (tile, products) = (&mut tile[..values.len() * stride], &mut products[..values.len()]);
-                match indices {
-                    Indices::I32(indices) => gather(&other.rows, stride, indices, tile),
-                    Indices::I64(indices) => gather(&other.rows, stride, indices, tile),
-                }
-                dots(tile, stride, own.row(line), products);
-                for (k, (product, value)) in products.iter().zip(values).enumerate() {
-                    let bias = bias + other.bias[indices.get(k)].to_f64();
-                    squares += (value.to_f64() - bias - product.to_f64()).powi(2);
-                }
-            }
-            sums.add(&Errors::of_line(squares, at.len()));
+            let mut squares = 0.0;
+            let mut at = lines.line(line, part).start;
+            own.visit(lines, line, part, factors, |_, errors| {
+                let roots = lines.roots(at..at + errors.len());
+                squares += match roots {
+                    None => norm_sq(errors),
+                    Some(roots) => {
+                        errors.iter().zip(roots).map(|(e, root)| (e.to_f64() * root.to_f64()).powi(2)).sum()
+                    }
+                };
+                at += errors.len();
+            });
+            sums.add(&Errors::of_line(squares, lines.degree(line, part)));
         }
-        *scratch = Some((tile, products));
+        *tile = Some(own);
         Ok(sums)
     };
     let parts: Vec<Errors> = gathered(context.map_with(blocks.len(), || None, work)?, ERRORS)?;
     let mut sums = Errors::default();
     parts.iter().for_each(|part| sums.add(part));
     Ok(sums)
+}
+
+/// Rows of the other factor, and what is left of the entries that name them.
+pub struct Tile<T> {
+    rows: Buffer<T>,
+    errors: Vec<T>,
+}
+
+impl<T: Scalar> Tile<T> {
+    /// For rows of that length.
+    pub fn new(stride: usize) -> Result<Self> {
+        Ok(Self { rows: Buffer::zeros(TILE_ROWS * stride, ERRORS)?, errors: zeros(TILE_ROWS, ERRORS)? })
+    }
+
+    /// Shows rows and errors of a line, some at a time.
+    pub fn visit(
+        &mut self,
+        lines: &Lines<T>,
+        line: usize,
+        part: Part,
+        (own, other): (&Factor<T>, &Factor<T>),
+        mut visitor: impl FnMut(&[T], &[T]),
+    ) {
+        let (matrix, at, stride) = (lines.matrix(), lines.line(line, part), own.stride);
+        for first in at.clone().step_by(TILE_ROWS) {
+            let entries = first..at.end.min(first + TILE_ROWS);
+            let (indices, values) = (matrix.indices().part(entries.clone()), &matrix.values()[entries]);
+            let (rows, errors) = (&mut self.rows[..values.len() * stride], &mut self.errors[..values.len()]);
+            match indices {
+                Indices::I32(indices) => gather(&other.rows, stride, indices, rows),
+                Indices::I64(indices) => gather(&other.rows, stride, indices, rows),
+            }
+            dots(rows, stride, own.row(line), errors);
+            for (k, (error, value)) in errors.iter_mut().zip(values).enumerate() {
+                *error = *value - own.bias[line] - other.bias[indices.get(k)] - *error;
+            }
+            visitor(rows, errors);
+        }
+    }
 }

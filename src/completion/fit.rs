@@ -6,6 +6,7 @@ use super::factors::Factor;
 use super::half::{Method, Penalty, Preconditioner, half_sweep};
 use super::model::Model;
 use super::observations::{Observations, Part};
+use super::robust::reweigh;
 use super::start::{at_random, set_biases, spectral};
 use crate::error::Result;
 use crate::linalg::Scalar;
@@ -39,6 +40,15 @@ pub enum Solver {
     Cg,
 }
 
+/// What errors cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Their squares.
+    Squared,
+    /// Less than these where they are large: see `robust`.
+    Huber,
+}
+
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub struct Params {
@@ -70,6 +80,10 @@ pub struct Params {
     pub validation_fraction: f64,
     /// Of the start, and of what is held out.
     pub seed: u64,
+    /// Whether no number of the factors may be below zero.
+    pub nonnegative: bool,
+    /// What errors cost.
+    pub loss: Loss,
 }
 
 /// What was found.
@@ -111,22 +125,62 @@ pub fn fit<T: Scalar>(
     if params.validation_fraction > 0.0 {
         held_out = observed.hold_out(context, params.validation_fraction, params.seed)?;
     }
+    if params.loss == Loss::Huber {
+        // What nothing is known of is judged by its size.
+        let nothing = (Factor::zeros(observed.rows.count(), 1)?, Factor::zeros(observed.columns.count(), 1)?);
+        reweigh(context, &mut observed, (&nothing.0, &nothing.1))?;
+    }
     let run = Run { context, observed: &observed, params, held_out };
     let (mut fit, reg, reg_path) = match params.reg {
         Some(reg) => (run.given(reg)?, reg, Vec::new()),
         None => run.chosen()?,
     };
+    let mut delta = None;
+    if params.loss == Loss::Huber {
+        delta = Some(reweighted(context, &mut observed, params, &mut fit)?);
+    }
+    let run = Run { context, observed: &observed, params, held_out };
     if params.polish {
-        run.half(&mut fit, true, Part::All, Method::Exact)?;
+        let exactly = if params.nonnegative { Method::NonNegative } else { Method::Exact };
+        run.half(&mut fit, true, Part::All, exactly)?;
     }
     let scale = observed.scale;
     fit.validation.iter_mut().for_each(|rmse| *rmse *= scale);
     let held_out = fit.held_out.map(|errors| (errors, scale));
     let Fit { rows, columns, penalty, objective, validation, converged, .. } = fit;
     let model = Model::new(context, observed, rows, columns, penalty)?;
+    let model = Model { nonnegative: params.nonnegative, delta, ..model };
     let scaled = |path: Path| path.into_iter().map(move |(reg, rmse)| (reg, rmse * scale));
     let reg_path = collected(scaled(reg_path), "the walk to a penalty")?;
     Ok(Output { model, reg, reg_path, objective, validation, held_out, converged })
+}
+
+/// Sweeps over all entries, each with the weights that Huber's loss gives them after the one before; the last of the errors
+/// beyond which these are below one.
+fn reweighted<T: Scalar>(
+    context: &Context,
+    observed: &mut Observations<T>,
+    params: &Params,
+    fit: &mut Fit<T>,
+) -> Result<f64> {
+    let mut delta = reweigh(context, observed, (&fit.rows, &fit.columns))?;
+    let total = Run { context, observed, params, held_out: 0 }.squares(Part::All)?;
+    let mut before = f64::INFINITY;
+    fit.converged = false;
+    for sweep in 0..params.max_iter {
+        let run = Run { context, observed, params, held_out: 0 };
+        let value = run.sweep(fit, Part::All, false)? / total;
+        push(&mut fit.objective, value, "the history of a fit")?;
+        context.progress(sweep + 1, params.max_iter, &[("objective", value)])?;
+        delta = reweigh(context, observed, (&fit.rows, &fit.columns))?;
+        // As weights change, what is smaller need not become so at every step.
+        if (before - value).abs() < params.tol * value {
+            fit.converged = true;
+            break;
+        }
+        before = value;
+    }
+    Ok(delta)
 }
 
 struct Run<'a, T> {
@@ -186,6 +240,9 @@ impl<T: Scalar> Run<'_, T> {
             spectral(context, observed, part, &rows, &mut columns, params.seed)?;
         } else {
             at_random(context, &mut columns, params.seed)?;
+        }
+        if params.nonnegative {
+            columns.rows.iter_mut().for_each(|x| *x = T::from_f64(x.to_f64().abs()));
         }
         let penalty = Penalty {
             factor: reg * unit,
@@ -252,21 +309,23 @@ impl<T: Scalar> Run<'_, T> {
         let Params { rank, solver, preconditioner, inner_steps, inner_tol, .. } = *self.params;
         let iterated = |steps, tolerance| Method::Iterated { steps, tolerance, preconditioner };
         let exact = solver == Solver::Cholesky || (solver == Solver::Auto && rank <= SMALL_RANK);
-        let method = if exact { Method::Exact } else { iterated(inner_steps, inner_tol) };
+        let exactly = if self.params.nonnegative { Method::NonNegative } else { Method::Exact };
+        let exact = exact || self.params.nonnegative;
+        let method = if exact { exactly } else { iterated(inner_steps, inner_tol) };
         let (steps, tolerance) = (FROM_ZERO.0.max(inner_steps), FROM_ZERO.1.min(inner_tol));
-        let from_zero = if exact { Method::Exact } else { iterated(steps, tolerance) };
+        let from_zero = if exact { exactly } else { iterated(steps, tolerance) };
         self.half(fit, true, part, if first { from_zero } else { method })?;
         let of_columns = self.half(fit, false, part, if first { from_zero } else { method })?;
         let of_rows = self.penalty_of_rows(fit, part);
         // What is left of a difference of large numbers is not to be believed where it is small.
-        let doubt = 64.0 * T::UNIT_ROUNDOFF.sqrt() * self.observed.rows.matrix().nnz() as f64;
+        let doubt = 64.0 * T::UNIT_ROUNDOFF.sqrt() * self.observed.rows.weight();
         if of_columns >= doubt {
             return Ok(of_columns + of_rows);
         }
         let errors = self.errors(fit, part)?.squares;
         Ok(errors
             + of_rows
-            + penalty_of(&fit.columns, fit.penalty, |j| self.observed.columns.line(j, part).len()))
+            + penalty_of(&fit.columns, fit.penalty, |j| self.observed.columns.degree(j, part)))
     }
 
     fn half(&self, fit: &mut Fit<T>, of_rows: bool, part: Part, method: Method) -> Result<f64> {
@@ -279,7 +338,7 @@ impl<T: Scalar> Run<'_, T> {
     }
 
     fn penalty_of_rows(&self, fit: &Fit<T>, part: Part) -> f64 {
-        penalty_of(&fit.rows, fit.penalty, |i| self.observed.rows.line(i, part).len())
+        penalty_of(&fit.rows, fit.penalty, |i| self.observed.rows.degree(i, part))
     }
 
     fn errors(&self, fit: &Fit<T>, part: Part) -> Result<Errors> {
@@ -297,10 +356,10 @@ impl<T: Scalar> Run<'_, T> {
     }
 }
 
-/// The penalties of a factor whose lines have so many entries.
-fn penalty_of<T: Scalar>(factor: &Factor<T>, penalty: Penalty, count: impl Fn(usize) -> usize) -> f64 {
+/// The penalties of a factor whose lines have these sums of weights.
+fn penalty_of<T: Scalar>(factor: &Factor<T>, penalty: Penalty, degree: impl Fn(usize) -> f64) -> f64 {
     let of_line = |i: usize| {
-        let ridge = penalty.of(count(i) as f64);
+        let ridge = penalty.of(degree(i));
         ridge.factor * norm_sq(factor.row(i)) + ridge.bias.unwrap_or(0.0) * factor.bias[i].to_f64().powi(2)
     };
     (0..factor.count).map(of_line).sum()
@@ -397,6 +456,20 @@ mod tests {
             assert_eq!(other.reg, output.reg);
             assert!((other.model.scale / output.model.scale / factor - 1.0).abs() < 1e-6);
         }
+    }
+
+    #[test]
+    fn gross_errors_of_three_entries_in_ten_leave_no_trace() {
+        // Biases and what the mean leaves are components here, as no penalty may be on them.
+        let (mut train, test) = parted(0.0);
+        for (k, cell) in train.iter_mut().enumerate().filter(|(k, _)| k % 10 < 3) {
+            cell.2 += 10.0 * (k as f64 * 0.7).sin();
+        }
+        let params = Params { rank: 6, reg: Some(0.0), bias: false, max_iter: 120, tol: 0.0, ..params() };
+        let exact =
+            test_error(&run::<f64>(2, &train, &Params { loss: Loss::Huber, ..params.clone() }), &test);
+        assert!(exact < 1e-9, "{exact:e}");
+        assert!(test_error(&run::<f64>(2, &train, &params), &test) > 0.5);
     }
 
     #[test]

@@ -66,6 +66,8 @@ pub enum Preconditioner {
 pub enum Method {
     /// Exactly.
     Exact,
+    /// Without numbers below zero in the factor.
+    NonNegative,
     /// By conjugate gradients, from what was there before.
     Iterated {
         /// At most so many steps.
@@ -95,13 +97,30 @@ pub fn half_sweep<T: Scalar>(
     };
     let way = match method {
         Method::Exact => Way::Exact,
+        Method::NonNegative => Way::NonNegative,
         Method::Iterated { steps, tolerance, .. } => {
             Way::Iterated { steps, tolerance, spectrum: spectrum.as_deref() }
         }
     };
     let fixed = Fixed::new(y, penalty.bias.is_some())?;
-    let half = Half { lines, part, fixed, penalty, way };
+    let half = Half { lines, part, fixed, penalty, way, wanted: None };
     Ok(half.light(context, x)? + half.heavy(context, x)?)
+}
+
+/// Solves for the lines of `x` that are `wanted`, exactly or as no number is below zero.
+pub fn solve_lines<T: Scalar>(
+    context: &Context,
+    lines: &Lines<T>,
+    (x, y): (&mut Factor<T>, &Factor<T>),
+    penalty: Penalty,
+    method: Method,
+    wanted: &[bool],
+) -> Result<()> {
+    let way = if matches!(method, Method::NonNegative) { Way::NonNegative } else { Way::Exact };
+    let (fixed, wanted) = (Fixed::new(y, penalty.bias.is_some())?, Some(wanted));
+    let half = Half { lines, part: Part::All, fixed, penalty, way, wanted };
+    half.light(context, x)?;
+    half.heavy(context, x).map(drop)
 }
 
 struct Half<'a, T> {
@@ -110,21 +129,23 @@ struct Half<'a, T> {
     fixed: Fixed<'a, T>,
     penalty: Penalty,
     way: Way<'a>,
+    /// The lines that are solved, if these are not all.
+    wanted: Option<&'a [bool]>,
 }
 
 impl<T: Scalar> Half<'_, T> {
     /// The observations of a line, and its penalties.
     fn line(&self, line: usize) -> (Line<'_, T>, Ridge) {
+        let ridge = self.penalty.of(self.lines.degree(line, self.part));
         let (matrix, at) = (self.lines.matrix(), self.lines.line(line, self.part));
-        let ridge = self.penalty.of(at.len() as f64);
-        (
-            Line { indices: matrix.indices().part(at.clone()), values: &matrix.values()[at], roots: None },
-            ridge,
-        )
+        let (indices, values) = (matrix.indices().part(at.clone()), &matrix.values()[at.clone()]);
+        (Line { indices, values, roots: self.lines.roots(at) }, ridge)
     }
 
-    fn is_heavy(&self, line: usize) -> bool {
-        self.lines.line(line, self.part).len() >= HEAVY
+    /// Whether a line is to be solved on all threads, or alone.
+    fn is_wanted(&self, line: usize, heavy: bool) -> bool {
+        let wanted = self.wanted.is_none_or(|wanted| wanted[line]);
+        wanted && (self.lines.line(line, self.part).len() >= HEAVY) == heavy
     }
 
     /// Solves all lines but the heavy ones, many at a time.
@@ -138,7 +159,8 @@ impl<T: Scalar> Half<'_, T> {
         let work = |kept: &mut Option<Solver<T>>, block: usize, (rows, biases): (&mut [T], &mut [T])| {
             let mut solver = kept.take().map_or_else(|| Solver::new(&self.fixed), Ok)?;
             let (mut value, rank) = (0.0, self.fixed.factor.rank);
-            for (number, line) in blocks[block].clone().enumerate().filter(|&(_, line)| !self.is_heavy(line))
+            for (number, line) in
+                blocks[block].clone().enumerate().filter(|&(_, line)| self.is_wanted(line, false))
             {
                 let (line, ridge) = self.line(line);
                 if !solver.may_wait(&self.fixed, &line, ridge, self.way) {
@@ -160,7 +182,7 @@ impl<T: Scalar> Half<'_, T> {
     fn heavy(&self, context: &Context, x: &mut Factor<T>) -> Result<f64> {
         let mut value = 0.0;
         let mut solver = None;
-        for line in (0..self.lines.count()).filter(|&line| self.is_heavy(line)) {
+        for line in (0..self.lines.count()).filter(|&line| self.is_wanted(line, true)) {
             let mut own = solver.take().map_or_else(|| Solver::new(&self.fixed), Ok)?;
             let solution = (&mut x.rows[line * x.stride..][..x.stride], &mut x.bias[line]);
             let (line, ridge) = self.line(line);
@@ -187,7 +209,7 @@ fn rotated<T: Scalar>(
     };
     let (mut spectrum, vectors) = eigh(&Mat::from_fn(rank, rank, centred)?)?;
     spectrum.iter_mut().for_each(|value| *value = value.max(0.0));
-    let n = lines.matrix().nnz() as f64 / lines.count() as f64;
+    let n = lines.weight() / lines.count() as f64;
     let l = penalty.of(n).factor;
     let largest = spectrum.last().copied().unwrap_or(0.0);
     if spectrum.iter().any(|value| n * value + l <= T::UNIT_ROUNDOFF * n * largest) {

@@ -1,17 +1,19 @@
 //! The ridge regression of one line of observations on the rows of the fixed factor that it names.
 //!
 //! minimise |v - c - b 1 - Y x|² + l |x|² + l_b b², where Y are the n rows, v the values, c the biases that the other side
-//! has, and b the bias of the line itself, if it has one. Three ways:
+//! has, and b the bias of the line itself, if it has one. Four ways:
 //!
 //! | way | what | flops |
 //! |---|---|---|
 //! | primal | Cholesky of the normal equations, of order k | n k² + k³/3 |
 //! | dual | Cholesky of Y Y' / l + 1 1' / l_b + I, of order n, for l > 0 | n² k + n³/3 |
+//! | not below zero | coordinates that are zero by descent, the others by Cholesky | n k² + k³ and more |
 //! | conjugate gradients | from the former x, b eliminated; no step makes the objective larger | 4 n k a step |
 //!
 //! Small normal equations wait until there are as many as a register has lanes, and are then solved side by side.
 
 use super::kernels::combine;
+use super::nonnegative::NonNegative;
 use super::sums::{BLOCK, Fixed, KEPT, Line, Part, Ridge, SCRATCH, Sums, Worker, sum_up};
 use crate::error::{Error, Result};
 use crate::linalg::{Scalar, Systems, solve_systems};
@@ -25,6 +27,8 @@ use crate::simd::{axpy, dot, norm_sq, row_gram};
 pub enum Way<'a> {
     /// By Cholesky's factorisation, primal or dual, whichever is the smaller.
     Exact,
+    /// As no number of x but the bias is below zero: see `nonnegative`.
+    NonNegative,
     /// By conjugate gradients.
     Iterated {
         /// At most so many steps.
@@ -59,6 +63,7 @@ pub struct Solver<T> {
     side: Vec<T>,
     wide: Vec<f64>,
     wide_side: Vec<f64>,
+    nonnegative: NonNegative,
     ones: Vec<f64>,
     x: Vec<f64>,
     r: Vec<f64>,
@@ -85,6 +90,7 @@ impl<T: Scalar> Solver<T> {
             side: zeros(order, SCRATCH)?,
             wide: Vec::new(),
             wide_side: Vec::new(),
+            nonnegative: NonNegative::default(),
             ones: vector()?,
             x: vector()?,
             r: vector()?,
@@ -112,6 +118,7 @@ impl<T: Scalar> Solver<T> {
             return Ok(0.0);
         }
         match (way, is_dual(fixed, line, ridge)) {
+            (Way::NonNegative, _) => self.nonnegative(fixed, line, ridge, (x, bias), spread),
             (_, true) => self.dual(fixed, line, ridge, x, bias),
             (Way::Iterated { steps, tolerance, spectrum }, _) if line.count() >= fixed.factor.rank => {
                 self.iterate(fixed, line, ridge, (steps, tolerance, spectrum), (x, bias), spread)
@@ -192,6 +199,30 @@ impl<T: Scalar> Solver<T> {
         let system = Normal { part: totals, rank, ridge, count: line.count(), weight };
         system.mend(quality, side, (wide, wide_side))?;
         Ok(system.finish(side, solution, wide_x))
+    }
+
+    fn nonnegative(
+        &mut self,
+        fixed: &Fixed<'_, T>,
+        line: &Line<'_, T>,
+        ridge: Ridge,
+        (x, bias): (&mut [T], &mut T),
+        spread: Option<&Context>,
+    ) -> Result<f64> {
+        let Self { worker, totals, side, nonnegative: problem, x: wide_x, .. } = self;
+        sum_up(worker, totals, fixed, line, Sums::Normal, None, spread)?;
+        let (rank, order, weight) = (fixed.factor.rank, fixed.order(), line.weight());
+        problem.prepare(order)?;
+        totals.lay_out(rank, ridge, weight, &mut problem.matrix, &mut problem.side);
+        for j in 0..order {
+            (j + 1..order).for_each(|i| problem.matrix[i * order + j] = problem.matrix[j * order + i]);
+        }
+        let before = x[..rank].iter().chain(std::iter::once(&*bias));
+        problem.x.iter_mut().zip(before).for_each(|(wide, x)| *wide = x.to_f64());
+        problem.solve(rank)?;
+        side.iter_mut().zip(&problem.x).for_each(|(side, x)| *side = T::from_f64(*x));
+        let system = Normal { part: totals, rank, ridge, count: line.count(), weight };
+        Ok(system.finish(side, (x, bias), wide_x))
     }
 
     fn dual(
@@ -463,6 +494,19 @@ mod tests {
             for (found, expected) in found.iter().zip(&expected) {
                 prop_assert!((found - expected).abs() < 1e-9 * (1.0 + expected.abs()), "{found} {expected}");
             }
+        }
+    }
+
+    #[test]
+    fn what_is_not_below_zero_is_no_worse_than_other_such_and_exact_where_it_may_be() {
+        for (n, rank, bias) in [(1, 4, None), (40, 6, Some(0.5)), (70, 20, None), (9, 17, Some(1.0))] {
+            let ridge = Ridge { factor: 0.1, bias };
+            let (x, _, value, _) = solved::<f64>((n, rank), ridge, Way::NonNegative, Some(2));
+            let (free, _, least, _) = solved::<f64>((n, rank), ridge, Way::Exact, None);
+            assert!(x.iter().all(|&x| x >= 0.0) && value >= least - 1e-9);
+            assert!(free.iter().any(|&x| x < 0.0) && x.iter().any(|&x| x > 0.0));
+            let single = solved::<f32>((n, rank), ridge, Way::NonNegative, None).2;
+            assert!((single - value).abs() < 1e-3 * n as f64);
         }
     }
 

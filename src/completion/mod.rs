@@ -16,17 +16,22 @@
 //! | `kernels` | rows gathered to a tile, and what is summed up over it |
 //! | `sums` | what is summed up over the observations of one line |
 //! | `line` | the ridge regression of one line: primal, dual, or by conjugate gradients |
+//! | `nonnegative` | the same where no number may be below zero |
 //! | `half` | all lines of one side, light and heavy; the preconditioner that they share |
 //! | `start` | biases, and the leading singular vectors of what they leave |
 //! | `errors` | errors on observed entries, and their standard error |
+//! | `robust` | weights that make large errors cost less than their squares |
 //! | `choose` | the walk to a penalty |
 //! | `fit` | the driver, [`fit()`] |
 //! | `model` | predictions, rows folded in, rankings |
+//! | `deviations` | how far entries of rows that are folded in may be off |
+//! | `update` | more observations |
 //! | `saved` | its bytes |
 //!
 //! Lines are cut into blocks by themselves and summed up in their order, so that no bit depends on the threads.
 
 mod choose;
+mod deviations;
 mod errors;
 mod factors;
 mod fit;
@@ -34,17 +39,21 @@ mod half;
 mod kernels;
 mod line;
 mod model;
+mod nonnegative;
 mod observations;
+mod robust;
 mod saved;
 mod start;
 mod sums;
 #[cfg(test)]
 mod testing;
+mod update;
 
 pub use errors::Errors;
 pub use factors::Factor;
-pub use fit::{Output, Params, Solver, fit};
+pub use fit::{Loss, Output, Params, Solver, fit};
 pub use half::{Penalty, Preconditioner};
 pub use model::{Model, Seen};
 pub use observations::{Lines, Observations, Part};
 pub use saved::is_single;
+pub use update::More;

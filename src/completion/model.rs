@@ -13,6 +13,8 @@ use std::convert::identity;
 
 /// Pairs, or rows of a factor, that are worked on at a time.
 const BLOCK: usize = 1 << 12;
+/// Times that rows with entries which count less are solved for.
+const REWEIGHTED: usize = 50;
 /// What memory is for.
 const PREDICTIONS: &str = "predictions";
 /// What memory is for.
@@ -32,6 +34,14 @@ pub struct Model<T> {
     pub penalty: Penalty,
     /// What is left out of rankings.
     pub seen: Seen,
+    /// What was observed there, in units of the model.
+    pub values: Vec<T>,
+    /// With these weights, if they are not all one.
+    pub weights: Option<Vec<T>>,
+    /// Whether no number of the factors is below zero.
+    pub nonnegative: bool,
+    /// The error beyond which an entry counts less, if there is one.
+    pub delta: Option<f64>,
 }
 
 /// The columns that were observed in each row.
@@ -76,7 +86,19 @@ impl<T: Scalar> Model<T> {
         let Observations { mean, scale, rows: lines, columns: others } = observed;
         drop(others);
         let seen = Seen::of(context, &lines)?;
-        Ok(Self { rows, columns, mean, scale, penalty, seen })
+        let (values, weights) = lines.into_values();
+        Ok(Self {
+            rows,
+            columns,
+            mean,
+            scale,
+            penalty,
+            seen,
+            values,
+            weights,
+            nonnegative: false,
+            delta: None,
+        })
     }
 
     /// Of a matrix without rows and columns.
@@ -88,6 +110,10 @@ impl<T: Scalar> Model<T> {
             scale: 1.0,
             penalty: Penalty { factor: 0.0, bias: None, exponent: 0.0 },
             seen: Seen { ends: zeros(1, SEEN)?, columns: Vec::new() },
+            values: Vec::new(),
+            weights: None,
+            nonnegative: false,
+            delta: None,
         })
     }
 
@@ -192,16 +218,49 @@ impl<T: Scalar> Model<T> {
         Ok((numbers, values))
     }
 
+    /// Standard deviation of what the model leaves of its entries, in units of the values: of all but the degrees of freedom,
+    /// NaN if there are not more than these.
+    pub fn noise(&self, context: &Context) -> Result<f64> {
+        let (m, n, k) = (self.rows.count, self.columns.count, self.rows.rank);
+        let biases = if self.penalty.bias.is_some() { m + n } else { 0 };
+        let freedom = k.min(m).min(n) * (m + n - k.min(m).min(n)) + biases;
+        let (mut squares, mut weight) = (0.0, 0.0);
+        for piece in context.pieces(0..m) {
+            for i in piece? {
+                let ends = self.seen.ends[i] as usize..self.seen.ends[i + 1] as usize;
+                for at in ends {
+                    let (j, mut product) = (self.seen.columns[at] as usize, [T::default()]);
+                    dots(self.rows.row(i), self.rows.stride, self.columns.row(j), &mut product);
+                    let bias = self.rows.bias[i].to_f64() + self.columns.bias[j].to_f64();
+                    let one = self.weights.as_ref().map_or(1.0, |weights| weights[at].to_f64());
+                    squares += one * (self.values[at].to_f64() - bias - product[0].to_f64()).powi(2);
+                    weight += one;
+                }
+            }
+        }
+        let left = self.values.len() as f64 - freedom as f64;
+        let share = left / self.values.len() as f64;
+        Ok(if left > 0.0 { self.scale * (squares / (weight * share)).sqrt() } else { f64::NAN })
+    }
+
     /// Rows of which these entries were observed, solved for exactly in double precision with the columns as they are.
     pub fn fold_in<V: Scalar>(&self, context: &Context, matrix: &Sparse<'_, V>) -> Result<Factor<f64>> {
         if matrix.ncols() != self.columns.count {
             let found = format!("{} columns", matrix.ncols());
             return Err(Error::shape("X", found, format!("{}, as in the fit", self.columns.count)));
         }
-        let lines = Lines::in_units(context, "X", matrix, self.mean, self.scale)?;
+        let mut lines = Lines::in_units(context, "X", matrix, self.mean, self.scale)?;
         let mut rows = Factor::zeros(lines.count(), self.columns.rank)?;
         let mut columns = self.columns.widened()?;
-        half_sweep(context, &lines, Part::All, (&mut rows, &mut columns), self.penalty, Method::Exact)?;
+        let method = if self.nonnegative { Method::NonNegative } else { Method::Exact };
+        let Some(delta) = self.delta else {
+            half_sweep(context, &lines, Part::All, (&mut rows, &mut columns), self.penalty, method)?;
+            return Ok(rows);
+        };
+        for _ in 0..REWEIGHTED {
+            lines.count_less(context, delta, (&rows, &columns))?;
+            half_sweep(context, &lines, Part::All, (&mut rows, &mut columns), self.penalty, method)?;
+        }
         Ok(rows)
     }
 }

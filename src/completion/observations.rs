@@ -3,12 +3,15 @@
 //! Values are stored in units in which none is above one and then, once they are sorted, less their mean and over their
 //! standard deviation: nothing that follows sees the caller's units, nor the order in which the entries came. Entries that
 //! are held out lie behind the others of their line.
+//!
+//! An entry with a weight w is as good as w entries: sums of weights take the place of numbers of entries.
 
 use crate::error::{Error, Result};
 use crate::linalg::Scalar;
 use crate::matrix::{Axis, Repeated, Sparse, SparseBuf, Triplets, power_of_two_below};
 use crate::memory::{collected, zeros};
 use crate::parallel::Context;
+use crate::simd::sum;
 use std::ops::Range;
 
 /// What memory is for.
@@ -21,6 +24,10 @@ pub struct Lines<T> {
     matrix: SparseBuf<T>,
     /// Where what is held out begins in each line.
     held_out: Option<Vec<i64>>,
+    /// Weights that the caller has given, on which penalties depend, if they are not all one.
+    given: Option<Vec<T>>,
+    /// The roots of those by which the entries count, if these are not all one.
+    roots: Option<Vec<T>>,
 }
 
 /// Which entries of a line are meant.
@@ -47,7 +54,41 @@ impl<T: Scalar> Lines<T> {
         check_finite(context, argument, stored)?;
         let values = collected(stored.iter().map(|v| T::from_f64((v.to_f64() - mean) / scale)), VALUES)?;
         let matrix = matrix.with_values(&values).along_as(context, argument, Axis::Rows, Repeated::Keep)?;
-        Ok(Self { matrix, held_out: None })
+        Self::new(context, matrix, None)
+    }
+
+    fn new(context: &Context, matrix: SparseBuf<T>, given: Option<Vec<T>>) -> Result<Self> {
+        let mut lines = Self { matrix, held_out: None, given, roots: None };
+        lines.count_by_given(context)?;
+        Ok(lines)
+    }
+
+    /// Has the entries count by the weights that were given.
+    fn count_by_given(&mut self, context: &Context) -> Result<()> {
+        let Some(given) = &self.given else { return Ok(()) };
+        let mut roots = zeros(given.len(), VALUES)?;
+        for piece in context.pieces(0..given.len()) {
+            let piece = piece?;
+            let pairs = roots[piece.clone()].iter_mut().zip(&given[piece]);
+            pairs.for_each(|(root, weight): (&mut T, &T)| *root = T::from_f64(weight.to_f64().sqrt()));
+        }
+        self.roots = Some(roots);
+        Ok(())
+    }
+
+    /// Has the entries count by other weights, the roots of which these are.
+    pub fn set_roots(&mut self, roots: Vec<T>) {
+        self.roots = Some(roots);
+    }
+
+    /// The weight that an entry was given.
+    pub fn given(&self, entry: usize) -> f64 {
+        self.given.as_ref().map_or(1.0, |given| given[entry].to_f64())
+    }
+
+    /// Values, and weights if there are any, line after line.
+    pub fn into_values(self) -> (Vec<T>, Option<Vec<T>>) {
+        (self.matrix.into_values(), self.given)
     }
 
     /// The matrix.
@@ -58,6 +99,40 @@ impl<T: Scalar> Lines<T> {
     /// How many lines there are.
     pub fn count(&self) -> usize {
         self.matrix().ends().len() - 1
+    }
+
+    /// The sum of the weights of the entries of a line.
+    pub fn degree(&self, line: usize, part: Part) -> f64 {
+        let at = self.line(line, part);
+        self.given.as_ref().map_or(at.len() as f64, |given| sum(&given[at]))
+    }
+
+    /// The sum of those of all entries.
+    pub fn weight(&self) -> f64 {
+        self.given.as_ref().map_or(self.matrix().nnz() as f64, |given| sum(given))
+    }
+
+    /// The roots of the weights of some entries, if these are not all one.
+    pub fn roots(&self, entries: Range<usize>) -> Option<&[T]> {
+        self.roots.as_ref().map(|roots| &roots[entries])
+    }
+
+    /// Calls `visit(index, value, weight)` for the entries of a line, with the weights by which they count.
+    pub fn visit(&self, line: usize, part: Part, mut visit: impl FnMut(usize, f64, f64)) {
+        let at = self.line(line, part);
+        let mut entry = at.start;
+        self.matrix().visit(at, |index, value| {
+            let root = self.roots.as_ref().map_or(1.0, |roots| roots[entry].to_f64());
+            visit(index, value.to_f64(), root * root);
+            entry += 1;
+        });
+    }
+
+    /// Moves entries that are not `kept` behind the others of their line.
+    fn part(&mut self, context: &Context, kept: impl Fn(usize, usize) -> bool + Sync) -> Result<()> {
+        let beside = self.given.as_deref_mut().unwrap_or_default();
+        self.held_out = Some(self.matrix.part_lines(context, beside, kept)?);
+        self.count_by_given(context)
     }
 
     /// Where the entries of a line are.
@@ -92,10 +167,31 @@ impl<T: Scalar> Observations<T> {
         repeated: Repeated,
         center: bool,
     ) -> Result<Self> {
-        let (values, unit) = reduced(context, entries.argument, entries.values)?;
+        let unit = unit_of(context, entries.argument, entries.values)?;
+        let rows = entries.compressed_by(context, Axis::Rows, repeated, over(unit))?;
+        Self::standardised(context, rows, None, unit, center)
+    }
+
+    /// The same where entries have weights.
+    pub fn of_weighted<V: Scalar>(
+        context: &Context,
+        entries: &Triplets<'_, V>,
+        weights: &[V],
+        repeated: Repeated,
+        center: bool,
+    ) -> Result<Self> {
+        let unit = unit_of(context, entries.argument, entries.values)?;
+        let values: Vec<T> = collected(entries.values.iter().copied().map(over(unit)), VALUES)?;
+        let given: Vec<T> = collected(weights.iter().map(|weight| T::from_f64(weight.to_f64())), VALUES)?;
+        let good = |weight: &T| weight.to_f64() > 0.0 && weight.to_f64() < f64::INFINITY;
+        if let Some(k) = given.iter().position(|weight| !good(weight)) {
+            let found = format!("a list with {} at [{k}]", weights[k].to_f64());
+            return Err(Error::value("weights", found, "positive numbers in the range of the precision"));
+        }
         let Triplets { argument, shape, rows, columns, .. } = *entries;
         let entries = Triplets { argument, shape, rows, columns, values: &values };
-        Self::standardised(context, entries.compressed_as(context, Axis::Rows, repeated)?, unit, center)
+        let (rows, given) = entries.compressed_with_weights(context, Axis::Rows, repeated, &given)?;
+        Self::standardised(context, rows, Some(given), unit, center)
     }
 
     /// The stored entries of a sparse matrix, zeros among them.
@@ -106,37 +202,75 @@ impl<T: Scalar> Observations<T> {
         repeated: Repeated,
         center: bool,
     ) -> Result<Self> {
-        let stored = &matrix.values()[..matrix.nnz()];
-        let (values, unit) = reduced(context, argument, stored)?;
-        let rows = matrix.with_values(&values).along_as(context, argument, Axis::Rows, repeated)?;
-        Self::standardised(context, rows, unit, center)
+        let unit = unit_of(context, argument, &matrix.values()[..matrix.nnz()])?;
+        let rows = matrix.along_by(context, argument, Axis::Rows, repeated, over(unit))?;
+        Self::standardised(context, rows, None, unit, center)
     }
 
-    fn standardised(context: &Context, mut rows: SparseBuf<T>, unit: f64, center: bool) -> Result<Self> {
-        let count = rows.as_ref().nnz() as f64;
-        let mean = if center { sum_of(context, rows.as_ref().values(), |v| v)? / count } else { 0.0 };
-        let square = |v: f64| (v - mean) * (v - mean);
-        let deviation = (sum_of(context, rows.as_ref().values(), square)? / count).sqrt();
+    fn standardised(
+        context: &Context,
+        mut rows: SparseBuf<T>,
+        weights: Option<Vec<T>>,
+        unit: f64,
+        center: bool,
+    ) -> Result<Self> {
+        let moment =
+            |f: &(dyn Fn(f64) -> f64 + Sync)| sum_of(context, rows.as_ref().values(), weights.as_deref(), f);
+        let total = moment(&|_| 1.0)?;
+        let mean = if center { moment(&|v| v)? / total } else { 0.0 };
+        let deviation = (moment(&|v| (v - mean) * (v - mean))? / total).sqrt();
         let deviation = if deviation > 4.0 * T::UNIT_ROUNDOFF * mean.abs() { deviation } else { 1.0 };
         for values in rows.values_mut().chunks_mut(PIECE) {
             context.tick()?;
             values.iter_mut().for_each(|v| *v = T::from_f64((v.to_f64() - mean) / deviation));
         }
-        let columns = rows.as_ref().along_as(context, "values", Axis::Columns, Repeated::Keep)?;
-        Ok(Self {
-            rows: Lines { matrix: rows, held_out: None },
-            columns: Lines { matrix: columns, held_out: None },
-            mean: mean * unit,
-            scale: deviation * unit,
-        })
+        Self::by_both(context, rows, weights, (mean * unit, deviation * unit))
+    }
+
+    /// Entries in the units of a mean and a scale.
+    pub fn in_units(
+        context: &Context,
+        entries: &Triplets<'_, T>,
+        weights: Option<&[T]>,
+        repeated: Repeated,
+        units: (f64, f64),
+    ) -> Result<Self> {
+        let Some(weights) = weights else {
+            return Self::by_both(
+                context,
+                entries.compressed_as(context, Axis::Rows, repeated)?,
+                None,
+                units,
+            );
+        };
+        let (rows, weights) = entries.compressed_with_weights(context, Axis::Rows, repeated, weights)?;
+        Self::by_both(context, rows, Some(weights), units)
+    }
+
+    fn by_both(
+        context: &Context,
+        rows: SparseBuf<T>,
+        weights: Option<Vec<T>>,
+        (mean, scale): (f64, f64),
+    ) -> Result<Self> {
+        let (columns, of_columns) = match &weights {
+            None => (rows.turned(context)?, None),
+            Some(weights) => {
+                let (columns, weights) = rows.turned_with(context, weights)?;
+                (columns, Some(weights))
+            }
+        };
+        let (rows, columns) =
+            (Lines::new(context, rows, weights)?, Lines::new(context, columns, of_columns)?);
+        Ok(Self { rows, columns, mean, scale })
     }
 
     /// Holds out about so large a part of the entries, by a hash of seed, row and column; how many these are.
     pub fn hold_out(&mut self, context: &Context, fraction: f64, seed: u64) -> Result<usize> {
         let threshold = (fraction * (u64::MAX as f64)) as u64;
         let kept = |i: usize, j: usize| hash(hash(seed, i as u64), j as u64) >= threshold;
-        self.rows.held_out = Some(self.rows.matrix.part_lines(context, kept)?);
-        self.columns.held_out = Some(self.columns.matrix.part_lines(context, |j, i| kept(i, j))?);
+        self.rows.part(context, kept)?;
+        self.columns.part(context, |j, i| kept(i, j))?;
         Ok((0..self.rows.count()).map(|i| self.rows.line(i, Part::HeldOut).len()).sum())
     }
 }
@@ -165,29 +299,31 @@ fn check_finite<V: Scalar>(context: &Context, argument: &'static str, values: &[
     Ok(largest)
 }
 
-/// Values over a power of two near the largest of them, which is told.
-fn reduced<V: Scalar, T: Scalar>(
-    context: &Context,
-    argument: &'static str,
-    values: &[V],
-) -> Result<(Vec<T>, f64)> {
-    let unit = power_of_two_below(check_finite(context, argument, values)?);
-    let mut out = zeros(values.len(), VALUES)?;
-    let parts = out.chunks_mut(PIECE).zip(values.chunks(PIECE));
-    context.map_parts(
-        parts,
-        || (),
-        |(), _, (out, values): (&mut [T], &[V])| {
-            out.iter_mut().zip(values).for_each(|(out, value)| *out = T::from_f64(value.to_f64() / unit));
-        },
-    )?;
-    Ok((out, unit))
+/// A power of two near the largest of values, which are checked.
+fn unit_of<V: Scalar>(context: &Context, argument: &'static str, values: &[V]) -> Result<f64> {
+    Ok(power_of_two_below(check_finite(context, argument, values)?))
 }
 
-/// The sum of a function of values, piece by piece in their order.
-fn sum_of<T: Scalar>(context: &Context, values: &[T], f: impl Fn(f64) -> f64 + Sync) -> Result<f64> {
-    let pieces = collected(values.chunks(PIECE), VALUES)?;
-    let sums = context.map(pieces.len(), |piece| pieces[piece].iter().map(|v| f(v.to_f64())).sum::<f64>())?;
+/// Values in that unit.
+fn over<V: Scalar, T: Scalar>(unit: f64) -> impl Fn(V) -> T + Sync {
+    move |value| T::from_f64(value.to_f64() / unit)
+}
+
+/// The weighted sum of a function of values, piece by piece in their order.
+fn sum_of<T: Scalar>(
+    context: &Context,
+    values: &[T],
+    weights: Option<&[T]>,
+    f: &(dyn Fn(f64) -> f64 + Sync),
+) -> Result<f64> {
+    let sums = context.map(values.len().div_ceil(PIECE), |piece| {
+        let at = piece * PIECE..values.len().min((piece + 1) * PIECE);
+        let values = values[at.clone()].iter().map(|v| f(v.to_f64()));
+        match weights {
+            None => values.sum::<f64>(),
+            Some(weights) => values.zip(&weights[at]).map(|(value, weight)| value * weight.to_f64()).sum(),
+        }
+    })?;
     Ok(sums.iter().sum())
 }
 

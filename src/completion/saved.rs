@@ -6,12 +6,12 @@ use super::model::{Model, Seen};
 use crate::error::{Error, Result};
 use crate::linalg::Scalar;
 use crate::matrix::Buffer;
-use crate::memory::copied;
+use crate::memory::{copied, zeros};
 use crate::parallel::Context;
 use crate::state::{self, Floats, Stored};
 use serde::{Deserialize, Serialize};
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The name of the state for numbers of a type.
 fn kind<T: Stored>() -> &'static str {
@@ -43,6 +43,13 @@ struct Saved<'a, T> {
     column_bias: Floats<'a, T>,
     ends: Vec<u64>,
     seen: Vec<u32>,
+    #[serde(borrow)]
+    values: Floats<'a, T>,
+    /// None, or as many.
+    #[serde(borrow)]
+    weights: Floats<'a, T>,
+    nonnegative: bool,
+    delta: Option<f64>,
 }
 
 impl<T: Scalar + Stored> Model<T> {
@@ -61,6 +68,10 @@ impl<T: Scalar + Stored> Model<T> {
             column_bias: Floats::Numbers(&self.columns.bias),
             ends: copied(&self.seen.ends, "the bytes of a state")?,
             seen: copied(&self.seen.columns, "the bytes of a state")?,
+            values: Floats::Numbers(&self.values),
+            weights: Floats::Numbers(self.weights.as_deref().unwrap_or_default()),
+            nonnegative: self.nonnegative,
+            delta: self.delta,
         };
         state::to_bytes(context, kind::<T>(), VERSION, &saved)
     }
@@ -83,12 +94,19 @@ impl<T: Scalar + Stored> Model<T> {
             && saved.ends.is_sorted()
             && saved.ends[rows.count] == saved.seen.len() as u64
             && saved.seen.iter().all(|&j| (j as usize) < columns.count);
-        if !sound {
+        let [values, weights] = [&saved.values, &saved.weights].map(|numbers| list(context, numbers));
+        let (values, weights) = (values?, Some(weights?).filter(|weights| !weights.is_empty()));
+        let counted = weights.as_ref().is_none_or(|weights| {
+            weights.len() == values.len() && weights.iter().all(|weight| weight.to_f64() > 0.0)
+        });
+        if !sound || values.len() != saved.seen.len() || !counted {
             return Err(senseless());
         }
         let penalty = Penalty { factor, bias: saved.bias_penalty, exponent };
         let seen = Seen { ends: saved.ends, columns: saved.seen };
-        Ok((Self { rows, columns, mean, scale, penalty, seen }, saved.words))
+        let (nonnegative, delta) = (saved.nonnegative, saved.delta.filter(|delta| *delta > 0.0));
+        let model = Self { rows, columns, mean, scale, penalty, seen, values, weights, nonnegative, delta };
+        Ok((model, saved.words))
     }
 }
 
@@ -98,6 +116,16 @@ fn senseless() -> Error {
 
 fn number(value: u64) -> Result<usize> {
     usize::try_from(value).map_err(|_| senseless())
+}
+
+/// Numbers that are finite.
+fn list<T: Scalar + Stored>(context: &Context, numbers: &Floats<'_, T>) -> Result<Vec<T>> {
+    let mut list = zeros(numbers.len(), "observed values")?;
+    numbers.copy_to(context, &mut list)?;
+    if list.iter().any(|number: &T| !number.to_f64().is_finite()) {
+        return Err(senseless());
+    }
+    Ok(list)
 }
 
 fn restored<T: Scalar + Stored>(

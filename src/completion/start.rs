@@ -43,25 +43,22 @@ pub fn set_biases<T: Scalar>(
         rows.bias = over_lines(context, &observed.rows, |i| damped(&observed.rows, part, i, columns))?;
     }
     let squares: Vec<f64> = over_lines(context, &observed.rows, |i| {
-        let mut sum = 0.0;
-        let matrix = observed.rows.matrix();
-        let bias = rows.bias[i].to_f64();
-        matrix.visit(observed.rows.line(i, part), |j, value| {
-            sum += (value.to_f64() - bias - columns.bias[j].to_f64()).powi(2);
+        let (mut sum, bias) = (0.0, rows.bias[i].to_f64());
+        observed.rows.visit(i, part, |j, value, weight| {
+            sum += weight * (value - bias - columns.bias[j].to_f64()).powi(2);
         });
         sum
     })?;
-    let count: usize = (0..observed.rows.count()).map(|i| observed.rows.line(i, part).len()).sum();
-    let unit = (squares.iter().sum::<f64>() / count.max(1) as f64).sqrt();
+    let count: f64 = (0..observed.rows.count()).map(|i| observed.rows.degree(i, part)).sum();
+    let unit = if count > 0.0 { (squares.iter().sum::<f64>() / count).sqrt() } else { 0.0 };
     Ok(if unit > 4.0 * T::UNIT_ROUNDOFF { unit } else { 1.0 })
 }
 
 /// The damped mean of a line less the biases of the other side.
 fn damped<T: Scalar>(lines: &Lines<T>, part: Part, line: usize, other: &Factor<T>) -> T {
-    let (mut sum, at) = (0.0, lines.line(line, part));
-    let count = at.len() as f64;
-    lines.matrix().visit(at, |k, value| sum += value.to_f64() - other.bias[k].to_f64());
-    T::from_f64(sum / (count + DAMPING))
+    let mut sum = 0.0;
+    lines.visit(line, part, |k, value, weight| sum += weight * (value - other.bias[k].to_f64()));
+    T::from_f64(sum / (lines.degree(line, part) + DAMPING))
 }
 
 /// What `work` gives for each line.
@@ -160,7 +157,7 @@ fn over_degrees<T: Scalar>(
         if i % 4096 == 0 {
             context.tick()?;
         }
-        let count = lines.line(i, part).len() as f64;
+        let count = lines.degree(i, part);
         let factor = if count > 0.0 { 1.0 / count.sqrt() } else { 0.0 };
         row.iter_mut().for_each(|x| *x = T::from_f64(x.to_f64() * factor));
     }
@@ -187,7 +184,8 @@ fn product<T: Scalar>(
         for (line, out) in blocks[block].clone().zip(out.chunks_exact_mut(stride)) {
             out.fill(T::default());
             let at = lines.line(line, part);
-            let factor = 1.0 / (at.len().max(1) as f64).sqrt();
+            let degree = lines.degree(line, part);
+            let factor = if degree > 0.0 { 1.0 / degree.sqrt() } else { 0.0 };
             for first in at.clone().step_by(TILE_ROWS) {
                 let entries = first..at.end.min(first + TILE_ROWS);
                 let (indices, values) = (matrix.indices().part(entries.clone()), &matrix.values()[entries]);
@@ -199,6 +197,12 @@ fn product<T: Scalar>(
                 for (k, (target, value)) in targets.iter_mut().zip(values).enumerate() {
                     let rest = *value - biases[line] - vectors.bias[indices.get(k)];
                     *target = T::from_f64(rest.to_f64() * factor);
+                }
+                if let Some(roots) = lines.roots(first..first + targets.len()) {
+                    targets
+                        .iter_mut()
+                        .zip(roots)
+                        .for_each(|(target, root)| *target = *target * *root * *root);
                 }
                 combine(tile, stride, targets, out);
             }

@@ -1,6 +1,6 @@
 //! Small instances, and plain loops.
 
-use super::fit::{Params, Solver};
+use super::fit::{Loss, Params, Solver};
 use super::half::Preconditioner;
 use super::observations::Observations;
 use crate::matrix::{Indices, Repeated, Triplets};
@@ -46,6 +46,8 @@ pub fn params() -> Params {
         tol: 1e-4,
         validation_fraction: 0.0,
         seed: 7,
+        nonnegative: false,
+        loss: Loss::Squared,
     }
 }
 

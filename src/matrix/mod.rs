@@ -45,6 +45,7 @@ pub(crate) mod testing;
 mod tiles_of_sparse;
 mod touched;
 mod triplets;
+mod turned;
 
 pub use adjusted::{Adjusted, Source};
 pub use blocks::{Piece, pieces_by_cost};

@@ -11,17 +11,22 @@ use std::convert::identity;
 
 impl<T: Real> SparseBuf<T> {
     /// Moves the entries of every line of which `first(line, index)` is false behind the others, each part in the order that
-    /// it had, and tells where it begins in each line.
+    /// it had, and tells where it begins in each line. Numbers `beside` the entries, if there are any, are moved with them.
     pub fn part_lines(
         &mut self,
         context: &Context,
+        beside: &mut [T],
         first: impl Fn(usize, usize) -> bool + Sync,
     ) -> Result<Vec<i64>> {
         let mut others: Vec<i64> = zeros(self.lines, "where lines are cut")?;
         let Self { indptr, indices, data, .. } = self;
         match indices {
-            IndexBuf::I32(indices) => part_lines(context, indptr, indices, data, &mut others, first)?,
-            IndexBuf::I64(indices) => part_lines(context, indptr, indices, data, &mut others, first)?,
+            IndexBuf::I32(indices) => {
+                part_lines(context, indptr, indices, (data, beside), &mut others, first)?
+            }
+            IndexBuf::I64(indices) => {
+                part_lines(context, indptr, indices, (data, beside), &mut others, first)?
+            }
         }
         Ok(others)
     }
@@ -32,42 +37,46 @@ fn part_lines<I: Index, T: Real>(
     context: &Context,
     ends: &[i64],
     indices: &mut [I],
-    values: &mut [T],
+    (values, beside): (&mut [T], &mut [T]),
     others: &mut [i64],
     first: impl Fn(usize, usize) -> bool + Sync,
 ) -> Result<()> {
     let blocks = blocks_by_cost(Indices::I64(ends), 1 << 16)?;
-    let (mut indices, mut values, mut others) = (indices, values, others);
+    let (mut indices, mut values, mut beside, mut others) = (indices, values, beside, others);
     let parts = blocks.iter().map(|lines| {
         let stored = (ends[lines.end] - ends[lines.start]) as usize;
         let of_lines = others.split_off_mut(..lines.len()).unwrap_or_default();
         let of_indices = indices.split_off_mut(..stored).unwrap_or_default();
-        (of_lines, of_indices, values.split_off_mut(..stored).unwrap_or_default())
+        let of_values = values.split_off_mut(..stored).unwrap_or_default();
+        (of_lines, of_indices, of_values, beside.split_off_mut(..stored).unwrap_or_default())
     });
-    let work = |moved: &mut Vec<(I, T)>,
-                block: usize,
-                (others, indices, values): (&mut [i64], &mut [I], &mut [T])| {
-        let lines = blocks[block].clone();
-        let start = ends[lines.start];
-        for (line, other) in lines.zip(others) {
-            moved.clear();
-            let (from, to) = ((ends[line] - start) as usize, (ends[line + 1] - start) as usize);
-            let mut kept = from;
-            for k in from..to {
-                if first(line, indices[k].offset()) {
-                    (indices[kept], values[kept]) = (indices[k], values[k]);
-                    kept += 1;
-                } else {
-                    push(moved, (indices[k], values[k]), "entries that are moved")?;
+    type Part<'a, I, T> = (&'a mut [i64], &'a mut [I], &'a mut [T], &'a mut [T]);
+    let work =
+        |moved: &mut Vec<(I, T, T)>, block: usize, (others, indices, values, beside): Part<'_, I, T>| {
+            let lines = blocks[block].clone();
+            let start = ends[lines.start];
+            for (line, other) in lines.zip(others) {
+                moved.clear();
+                let (from, to) = ((ends[line] - start) as usize, (ends[line + 1] - start) as usize);
+                let mut kept = from;
+                for k in from..to {
+                    let number = beside.get(k).copied().unwrap_or_default();
+                    if first(line, indices[k].offset()) {
+                        (indices[kept], values[kept]) = (indices[k], values[k]);
+                        beside.get_mut(kept).into_iter().for_each(|place| *place = number);
+                        kept += 1;
+                    } else {
+                        push(moved, (indices[k], values[k], number), "entries that are moved")?;
+                    }
+                }
+                *other = start + kept as i64;
+                for (k, &(index, value, number)) in (kept..to).zip(&*moved) {
+                    (indices[k], values[k]) = (index, value);
+                    beside.get_mut(k).into_iter().for_each(|place| *place = number);
                 }
             }
-            *other = start + kept as i64;
-            for (k, &(index, value)) in (kept..to).zip(&*moved) {
-                (indices[k], values[k]) = (index, value);
-            }
-        }
-        Ok(())
-    };
+            Ok(())
+        };
     context.map_parts(parts, Vec::new, work)?.into_iter().try_for_each(identity)
 }
 
@@ -87,7 +96,12 @@ mod tests {
             let (ends, indices) = (Indices::I64(&ends), Indices::I32(&indices));
             let all = Sparse::new(&context, "A", Axis::Rows, (400, 400), ends, indices, &values).unwrap();
             let mut parted = all.to_canonical(&context).unwrap();
-            let others = parted.part_lines(&context, first).unwrap();
+            let mut beside = parted.as_ref().values().to_vec();
+            let others = parted.part_lines(&context, &mut beside, first).unwrap();
+            assert_eq!(beside, parted.as_ref().values());
+            let mut alone = all.to_canonical(&context).unwrap();
+            assert_eq!(alone.part_lines(&context, &mut [], first).unwrap(), others);
+            assert_eq!(alone.as_ref().values(), parted.as_ref().values());
             for line in 0..400 {
                 let (mut expected, mut behind) = (Vec::new(), Vec::new());
                 all.visit_line(line, |j, v| {

@@ -395,6 +395,11 @@ impl<T: Real> SparseBuf<T> {
     }
 
     /// The stored values, line after line.
+    pub fn into_values(self) -> Vec<T> {
+        self.data
+    }
+
+    /// The same where they are.
     pub fn values_mut(&mut self) -> &mut [T] {
         &mut self.data
     }

@@ -7,9 +7,10 @@ use super::blocks::even_blocks;
 use super::sparse::IndexBuf;
 use super::{Axis, Indices, Piece, Real, Sparse, SparseBuf, pieces_by_cost};
 use crate::error::{Error, Result};
-use crate::memory::{gathered, prepare, push, reset, room_for, zeros};
+use crate::memory::{collected, gathered, prepare, push, reset, room_for, zeros};
 use crate::parallel::Context;
 use crate::simd::Index;
+use std::cmp::Ordering;
 use std::ops::Range;
 
 /// What memory is for.
@@ -45,6 +46,54 @@ pub enum Repeated {
     Refuse,
 }
 
+/// What an entry holds.
+pub(super) trait Held: Copy + Default + Send + Sync {
+    /// An order of those in the same place that does not depend on how they came.
+    fn compare(&self, other: &Self) -> Ordering;
+    /// What stands for several.
+    fn sum(all: impl Iterator<Item = Self> + Clone) -> Self;
+    /// What stands for several.
+    fn mean(all: impl Iterator<Item = Self> + Clone) -> Self;
+}
+
+impl<T: Real> Held for T {
+    fn compare(&self, other: &Self) -> Ordering {
+        self.to_f64().total_cmp(&other.to_f64())
+    }
+    fn sum(all: impl Iterator<Item = Self> + Clone) -> Self {
+        T::from_f64(all.map(|value| value.to_f64()).sum())
+    }
+    fn mean(all: impl Iterator<Item = Self> + Clone) -> Self {
+        let count = all.clone().count() as f64;
+        T::from_f64(all.map(|value| value.to_f64()).sum::<f64>() / count)
+    }
+}
+
+/// A value and its weight.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Weighted<T>(pub T, pub T);
+
+impl<T: Real> Held for Weighted<T> {
+    fn compare(&self, other: &Self) -> Ordering {
+        Held::compare(&self.0, &other.0).then(Held::compare(&self.1, &other.1))
+    }
+    fn sum(all: impl Iterator<Item = Self> + Clone) -> Self {
+        Self(Held::sum(all.clone().map(|held| held.0)), Held::sum(all.map(|held| held.1)))
+    }
+    fn mean(all: impl Iterator<Item = Self> + Clone) -> Self {
+        let weight: T = Held::mean(all.clone().map(|held| held.1));
+        let sum: f64 = all.clone().map(|held| held.1.to_f64()).sum();
+        let weighted: f64 = all.map(|held| held.0.to_f64() * held.1.to_f64()).sum();
+        Self(T::from_f64(weighted / sum), weight)
+    }
+}
+
+/// Values and weights apart.
+pub(super) fn parted<T: Real>(all: Vec<Weighted<T>>) -> Result<(Vec<T>, Vec<T>)> {
+    let values = collected(all.iter().map(|held| held.0), COPY)?;
+    Ok((values, collected(all.iter().map(|held| held.1), COPY)?))
+}
+
 impl<T: Real> Triplets<'_, T> {
     /// The matrix in CSR or CSC form, with sorted lines. Indices take 32 bits where they fit.
     pub fn compressed(&self, context: &Context, axis: Axis) -> Result<SparseBuf<T>> {
@@ -53,6 +102,49 @@ impl<T: Real> Triplets<'_, T> {
 
     /// The same where repeated entries need not be added up.
     pub fn compressed_as(&self, context: &Context, axis: Axis, repeated: Repeated) -> Result<SparseBuf<T>> {
+        self.compressed_by(context, axis, repeated, |value| value)
+    }
+
+    /// The same of what is made of the entries.
+    pub fn compressed_by<H: Real>(
+        &self,
+        context: &Context,
+        axis: Axis,
+        repeated: Repeated,
+        make: impl Fn(T) -> H + Sync,
+    ) -> Result<SparseBuf<H>> {
+        let values = self.values;
+        let (indptr, indices, data) = self.sorted(context, axis, repeated, |k| make(values[k]))?;
+        Ok(self.buf(axis, indptr, indices, data))
+    }
+
+    /// The same where entries have weights, which are sorted with them. The mean of those in the same place is a weighted
+    /// one, whose weight is the mean of theirs.
+    pub fn compressed_with_weights(
+        &self,
+        context: &Context,
+        axis: Axis,
+        repeated: Repeated,
+        weights: &[T],
+    ) -> Result<(SparseBuf<T>, Vec<T>)> {
+        let values = self.values;
+        if weights.len() != values.len() {
+            let found = format!("{} weights", weights.len());
+            return Err(Error::shape(self.argument, found, format!("{}", values.len())));
+        }
+        let held = |k: usize| Weighted(values[k], weights[k]);
+        let (indptr, indices, data) = self.sorted(context, axis, repeated, held)?;
+        let (data, weights) = parted(data)?;
+        Ok((self.buf(axis, indptr, indices, data), weights))
+    }
+
+    fn sorted<H: Held>(
+        &self,
+        context: &Context,
+        axis: Axis,
+        repeated: Repeated,
+        held: impl Fn(usize) -> H + Sync,
+    ) -> Result<(Vec<i64>, IndexBuf, Vec<H>)> {
         self.check(context)?;
         let (nrows, ncols) = self.shape;
         let (lines, width, of_lines, of_entries) = match axis {
@@ -60,12 +152,19 @@ impl<T: Real> Triplets<'_, T> {
             Axis::Columns => (ncols, nrows, self.columns, self.rows),
         };
         let argument = self.argument;
-        let sorted = Sorting { argument, axis, repeated, lines, of_lines, of_entries, values: self.values };
-        let (indptr, indices, data) = match i32::try_from(width) {
-            Ok(_) => sorted.run(context).map(|(ends, indices, data)| (ends, IndexBuf::I32(indices), data)),
-            Err(_) => sorted.run(context).map(|(ends, indices, data)| (ends, IndexBuf::I64(indices), data)),
-        }?;
-        Ok(SparseBuf { axis, lines, width, indptr, indices, data })
+        let sorting = Sorting { argument, axis, repeated, lines, of_lines, of_entries, held };
+        match i32::try_from(width) {
+            Ok(_) => sorting.run(context).map(|(ends, indices, data)| (ends, IndexBuf::I32(indices), data)),
+            Err(_) => sorting.run(context).map(|(ends, indices, data)| (ends, IndexBuf::I64(indices), data)),
+        }
+    }
+
+    fn buf<H>(&self, axis: Axis, indptr: Vec<i64>, indices: IndexBuf, data: Vec<H>) -> SparseBuf<H> {
+        let (lines, width) = match axis {
+            Axis::Rows => self.shape,
+            Axis::Columns => (self.shape.1, self.shape.0),
+        };
+        SparseBuf { axis, lines, width, indptr, indices, data }
     }
 
     fn check(&self, context: &Context) -> Result<()> {
@@ -108,6 +207,18 @@ impl<T: Real> Sparse<'_, T> {
         axis: Axis,
         repeated: Repeated,
     ) -> Result<SparseBuf<T>> {
+        self.along_by(context, argument, axis, repeated, |value| value)
+    }
+
+    /// The same of what is made of the entries.
+    pub fn along_by<H: Real>(
+        &self,
+        context: &Context,
+        argument: &'static str,
+        axis: Axis,
+        repeated: Repeated,
+        make: impl Fn(T) -> H + Sync,
+    ) -> Result<SparseBuf<H>> {
         let lines = self.lines_of_entries(context)?;
         let (of_lines, stored) = (lines.as_ref(), self.nnz());
         let (of_entries, values) = (self.indices().part(0..stored), &self.values()[..stored]);
@@ -116,7 +227,8 @@ impl<T: Real> Sparse<'_, T> {
             Axis::Columns => (of_entries, of_lines),
         };
         let shape = (self.nrows(), self.ncols());
-        Triplets { argument, shape, rows, columns, values }.compressed_as(context, axis, repeated)
+        let entries = Triplets { argument, shape, rows, columns, values };
+        entries.compressed_by(context, axis, repeated, make)
     }
 
     /// `work` with the same matrix stored by rows: this one, or a copy.
@@ -157,7 +269,7 @@ impl<T: Real> Sparse<'_, T> {
 }
 
 /// An index that can be made.
-trait Number: Index + Default + Ord {
+pub(super) trait Number: Index + Default + Ord {
     /// An offset that fits.
     fn from_offset(offset: usize) -> Self;
 }
@@ -177,14 +289,15 @@ impl Number for i64 {
 /// Offsets of lines, indices and values of compressed lines.
 type Compressed<I, T> = (Vec<i64>, Vec<I>, Vec<T>);
 
-struct Sorting<'a, T> {
+struct Sorting<'a, F> {
     argument: &'static str,
     axis: Axis,
     repeated: Repeated,
     lines: usize,
     of_lines: Indices<'a>,
     of_entries: Indices<'a>,
-    values: &'a [T],
+    /// What an entry holds.
+    held: F,
 }
 
 /// The entries of a chunk by bucket: `order[starts[b]..starts[b + 1]]`, counted from the first of the chunk.
@@ -193,38 +306,58 @@ struct Chunk {
     order: Vec<u32>,
 }
 
-/// The lines of a bucket.
-struct Bucket<I, T> {
-    lengths: Vec<u32>,
-    indices: Vec<I>,
-    values: Vec<T>,
+/// The places of the lines of a bucket, in what will be the matrix.
+struct Bucket<'a, I, H> {
+    lengths: &'a mut [u32],
+    indices: &'a mut [I],
+    held: &'a mut [H],
+    /// How many of the places are taken.
+    taken: usize,
 }
 
 /// Memory that a worker uses again and again.
-struct Scratch<I, T> {
+struct Scratch<I, H> {
     starts: Vec<usize>,
-    cells: Vec<(I, T)>,
-    line: Vec<(I, usize, T)>,
+    cells: Vec<(I, H)>,
+    line: Vec<(I, usize, H)>,
 }
 
-impl<T: Real> Sorting<'_, T> {
-    fn run<I: Number>(&self, context: &Context) -> Result<Compressed<I, T>> {
-        let stored = self.values.len();
+impl<H: Held, F: Fn(usize) -> H + Sync> Sorting<'_, F> {
+    fn run<I: Number>(&self, context: &Context) -> Result<Compressed<I, H>> {
+        let stored = self.of_lines.len();
         let bucket = self.lines.div_ceil((stored >> 14).clamp(1, 1024)).max(1);
         let buckets = even_blocks(self.lines, bucket)?;
         let chunks = even_blocks(stored, (stored >> 8).clamp(1 << 16, 1 << 31))?;
         let sorted = context
             .map(chunks.len(), |chunk| self.by_bucket(chunks[chunk].clone(), bucket, buckets.len()))?;
         let sorted: Vec<Chunk> = gathered(sorted, COPY)?;
+        let mut lengths: Vec<u32> = zeros(self.lines, COPY)?;
+        let (mut indices, mut held) = (zeros(stored, COPY)?, zeros(stored, COPY)?);
+        let (mut of_lines, mut of_indices, mut of_held) =
+            (lengths.as_mut_slice(), indices.as_mut_slice(), held.as_mut_slice());
+        let parts = buckets.iter().enumerate().map(|(number, lines)| {
+            let count = sorted.iter().map(|chunk| chunk.starts[number + 1] - chunk.starts[number]);
+            let count = count.map(|count| count as usize).sum();
+            Bucket {
+                lengths: of_lines.split_off_mut(..lines.len()).unwrap_or_default(),
+                indices: of_indices.split_off_mut(..count).unwrap_or_default(),
+                held: of_held.split_off_mut(..count).unwrap_or_default(),
+                taken: 0,
+            }
+        });
         let scratch = || Scratch { starts: Vec::new(), cells: Vec::new(), line: Vec::new() };
-        let made = context.map_with(buckets.len(), scratch, |scratch, number| {
+        let made = context.map_parts(parts, scratch, |scratch, number, mut part: Bucket<'_, I, H>| {
             let entries = chunks.iter().zip(&sorted).flat_map(|(chunk, sorted)| {
                 let range = sorted.starts[number] as usize..sorted.starts[number + 1] as usize;
                 sorted.order[range].iter().map(|&k| chunk.start + k as usize)
             });
-            self.lines_of_bucket::<I>(scratch, buckets[number].clone(), entries)
+            self.lines_of_bucket(scratch, buckets[number].clone(), entries, &mut part)?;
+            Ok((part.taken, part.indices.len()))
         })?;
-        joined(context, self.lines, gathered(made, COPY)?)
+        drop(sorted);
+        let made: Vec<(usize, usize)> = gathered::<_, Error>(made, COPY)?;
+        close_up(context, &made, &mut indices, &mut held)?;
+        Ok((ends_of(context, &lengths)?, indices, held))
     }
 
     fn by_bucket(&self, entries: Range<usize>, bucket: usize, buckets: usize) -> Result<Chunk> {
@@ -245,10 +378,11 @@ impl<T: Real> Sorting<'_, T> {
     /// `entries` are those of the bucket, in the order in which they came.
     fn lines_of_bucket<I: Number>(
         &self,
-        scratch: &mut Scratch<I, T>,
+        scratch: &mut Scratch<I, H>,
         lines: Range<usize>,
         entries: impl Iterator<Item = usize> + Clone,
-    ) -> Result<Bucket<I, T>> {
+        bucket: &mut Bucket<'_, I, H>,
+    ) -> Result<()> {
         let Scratch { starts, cells, line } = scratch;
         reset(starts, lines.len() + 1, COPY)?;
         let line_of = |k: usize| self.of_lines.get(k) - lines.start;
@@ -257,21 +391,17 @@ impl<T: Real> Sorting<'_, T> {
         reset(cells, count, COPY)?;
         for k in entries {
             let slot = &mut starts[line_of(k)];
-            cells[*slot] = (I::from_offset(self.of_entries.get(k)), self.values[k]);
+            cells[*slot] = (I::from_offset(self.of_entries.get(k)), (self.held)(k));
             *slot += 1;
         }
-        let mut bucket = Bucket {
-            lengths: room_for(lines.len(), COPY)?,
-            indices: room_for(count, COPY)?,
-            values: room_for(count, COPY)?,
-        };
         let mut start = 0;
-        for (number, &end) in lines.zip(&*starts) {
-            let refused = |index| self.refused(number, index);
+        for (offset, (number, &end)) in lines.zip(&*starts).enumerate() {
+            let (refused, before) = (|index| self.refused(number, index), bucket.taken);
             bucket.append(&cells[start..end], line, self.repeated, refused)?;
+            bucket.lengths[offset] = (bucket.taken - before) as u32;
             start = end;
         }
-        Ok(bucket)
+        Ok(())
     }
 
     fn refused(&self, line: usize, index: usize) -> Error {
@@ -281,98 +411,96 @@ impl<T: Real> Sorting<'_, T> {
     }
 }
 
-impl<I: Number, T: Real> Bucket<I, T> {
+impl<I: Number, H: Held> Bucket<'_, I, H> {
     /// Appends a line, sorted by way of `line`, and what stands in the same place as `repeated` has it.
     fn append(
         &mut self,
-        cells: &[(I, T)],
-        line: &mut Vec<(I, usize, T)>,
+        cells: &[(I, H)],
+        line: &mut Vec<(I, usize, H)>,
         repeated: Repeated,
         refused: impl Fn(usize) -> Error,
     ) -> Result<()> {
-        let before = self.indices.len();
         if cells.is_sorted_by(|(left, _), (right, _)| left < right) {
-            for &(index, value) in cells {
-                self.push(index, value)?;
-            }
-        } else {
-            prepare(line, cells.len(), COPY)?;
-            for (position, &(index, value)) in cells.iter().enumerate() {
-                push(line, (index, position, value), COPY)?;
-            }
-            // By index and then by what `repeated` goes by: a stable sort would allocate.
-            match repeated {
-                Repeated::Sum | Repeated::Last => {
-                    line.sort_unstable_by_key(|&(index, position, _)| (index, position));
-                }
-                _ => line.sort_unstable_by(|(i, _, left), (j, _, right)| {
-                    i.cmp(j).then(left.to_f64().total_cmp(&right.to_f64()))
-                }),
-            }
-            for alike in line.chunk_by(|(i, ..), (j, ..)| i == j) {
-                self.append_one(alike, repeated, &refused)?;
-            }
+            cells.iter().for_each(|&(index, held)| self.put(index, held));
+            return Ok(());
         }
-        push(&mut self.lengths, (self.indices.len() - before) as u32, COPY)
+        prepare(line, cells.len(), COPY)?;
+        for (position, &(index, held)) in cells.iter().enumerate() {
+            push(line, (index, position, held), COPY)?;
+        }
+        // By index and then by what `repeated` goes by: a stable sort would allocate.
+        match repeated {
+            Repeated::Sum | Repeated::Last => {
+                line.sort_unstable_by_key(|&(index, position, _)| (index, position));
+            }
+            _ => line.sort_unstable_by(|(i, _, left), (j, _, right)| i.cmp(j).then(left.compare(right))),
+        }
+        line.chunk_by(|(i, ..), (j, ..)| i == j).try_for_each(|alike| self.put_one(alike, repeated, &refused))
     }
 
     /// Appends what becomes of the entries of one place.
-    fn append_one(
+    fn put_one(
         &mut self,
-        alike: &[(I, usize, T)],
+        alike: &[(I, usize, H)],
         repeated: Repeated,
         refused: impl Fn(usize) -> Error,
     ) -> Result<()> {
         let (index, last) = (alike[0].0, alike[alike.len() - 1].2);
-        let sum = || alike.iter().map(|(.., value)| value.to_f64()).sum::<f64>();
+        let all = alike.iter().map(|&(.., held)| held);
         match repeated {
-            _ if alike.len() == 1 => self.push(index, last),
-            Repeated::Sum => self.push(index, T::from_f64(sum())),
-            Repeated::Mean => self.push(index, T::from_f64(sum() / alike.len() as f64)),
-            Repeated::Last => self.push(index, last),
-            Repeated::Keep => alike.iter().try_for_each(|&(index, _, value)| self.push(index, value)),
-            Repeated::Refuse => Err(refused(index.offset())),
+            _ if alike.len() == 1 => self.put(index, last),
+            Repeated::Sum => self.put(index, H::sum(all)),
+            Repeated::Mean => self.put(index, H::mean(all)),
+            Repeated::Last => self.put(index, last),
+            Repeated::Keep => all.for_each(|held| self.put(index, held)),
+            Repeated::Refuse => return Err(refused(index.offset())),
         }
+        Ok(())
     }
 
-    fn push(&mut self, index: I, value: T) -> Result<()> {
-        push(&mut self.indices, index, COPY)?;
-        push(&mut self.values, value, COPY)
+    /// There is a place for every entry that came.
+    fn put(&mut self, index: I, held: H) {
+        (self.indices[self.taken], self.held[self.taken]) = (index, held);
+        self.taken += 1;
     }
 }
 
-/// All buckets in one.
-fn joined<I: Number, T: Real>(
+/// Closes the gaps that buckets have left, each of some places of which the first are taken.
+fn close_up<I: Copy, H: Copy>(
     context: &Context,
-    lines: usize,
-    buckets: Vec<Bucket<I, T>>,
-) -> Result<Compressed<I, T>> {
-    let mut ends = room_for(lines + 1, COPY)?;
-    let mut end = 0i64;
+    buckets: &[(usize, usize)],
+    indices: &mut Vec<I>,
+    held: &mut Vec<H>,
+) -> Result<()> {
+    let (mut from, mut to) = (0, 0);
+    for &(taken, places) in buckets {
+        if from != to {
+            context.tick()?;
+            indices.copy_within(from..from + taken, to);
+            held.copy_within(from..from + taken, to);
+        }
+        (from, to) = (from + places, to + taken);
+    }
+    indices.truncate(to);
+    held.truncate(to);
+    if to < from {
+        indices.shrink_to_fit();
+        held.shrink_to_fit();
+    }
+    Ok(())
+}
+
+/// Where lines of these lengths begin and end.
+fn ends_of(context: &Context, lengths: &[u32]) -> Result<Vec<i64>> {
+    let (mut ends, mut end) = (room_for(lengths.len() + 1, COPY)?, 0i64);
     push(&mut ends, end, COPY)?;
-    for bucket in &buckets {
-        context.tick()?;
-        for &length in &bucket.lengths {
+    for piece in context.pieces(0..lengths.len()) {
+        for &length in &lengths[piece?] {
             end += i64::from(length);
             push(&mut ends, end, COPY)?;
         }
     }
-    let (mut indices, mut values) = (zeros(end as usize, COPY)?, zeros(end as usize, COPY)?);
-    let (mut rest, mut rest_of_values) = (indices.as_mut_slice(), values.as_mut_slice());
-    let parts = buckets.into_iter().map(|bucket| {
-        let len = bucket.indices.len();
-        let indices = rest.split_off_mut(..len).unwrap_or_default();
-        (bucket, indices, rest_of_values.split_off_mut(..len).unwrap_or_default())
-    });
-    context.map_parts(
-        parts,
-        || (),
-        |(), _, (bucket, indices, values): (Bucket<I, T>, &mut [I], &mut [T])| {
-            indices.copy_from_slice(&bucket.indices);
-            values.copy_from_slice(&bucket.values);
-        },
-    )?;
-    Ok((ends, indices, values))
+    Ok(ends)
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ def certificate_of(
     rank: int,
     *,
     chosen: bool,
+    later: int = 0,
 ) -> Certificate:
     """Return the error on `held_out` (number, RMSE, standard error), and what the degrees tell."""
     details = _degrees(*degrees, rank)
@@ -32,6 +33,8 @@ def certificate_of(
         "of the model before it was fitted to these entries too",
         "entries to come may not be like those that were observed",
     ]
+    if later:
+        notes.insert(0, f"{later} entries have come since")
     if chosen:
         notes.insert(0, "`reg` and the number of sweeps were chosen by it")
     details |= {

@@ -1,6 +1,6 @@
 """Observed entries in any of the forms in which they come, and the identities of rows and columns."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from nearlin._sparse import check_indices, is_sparse
 from nearlin._validation import as_array, as_float, as_matrix, copying
 from nearlin.exceptions import InvalidInputError, InvalidTypeError, NonFiniteError, ShapeError
 
-__all__ = ["Entries", "as_entries", "listed", "positions", "sparse_rows"]
+__all__ = ["Entries", "as_entries", "counted", "joined", "listed", "positions", "sparse_rows"]
 
 Ids = npt.NDArray[Any]
 """Distinct identities in increasing order; those of rows and columns of a matrix are their numbers."""
@@ -26,23 +26,139 @@ class Entries:
     shape: tuple[int, int]
     count: int
     dtype: np.dtype[Any]
+    weights: Any = None
+    """One for each entry of shape, rows, columns and values."""
     row_ids: Ids | None = None
     col_ids: Ids | None = None
 
 
-def as_entries(X: object) -> Entries:
-    """Return observed entries: stored ones, those that are not NaN, or those of a list."""
+def as_entries(X: object, sample_weight: object = None) -> Entries:
+    """Return observed entries, with weights: stored ones, those that are not NaN, or those of a list."""
     if is_sparse(X):
-        return _of_sparse(X)
+        return _weighted(_of_sparse(X), sample_weight, "sample_weight")
     triplets = _triplets(X)
     if triplets is None:
-        return _of_dense(as_matrix(X, "X", allow_empty=True))
-    rows, cols, values = triplets
-    row_ids, row = np.unique(rows, return_inverse=True)
-    col_ids, col = np.unique(cols, return_inverse=True)
+        return _weighted(_of_dense(as_matrix(X, "X", allow_empty=True)), sample_weight, "sample_weight")
+    rows, cols, values, weights = triplets
+    if weights is not None and sample_weight is not None:
+        raise InvalidInputError(
+            "is given, and `X` has weights too, expected one of both", argument="sample_weight"
+        )
+    row_ids, row = _numbered(rows)
+    col_ids, col = _numbered(cols)
     shape = len(row_ids), len(col_ids)
-    source = shape, row.astype(np.int64, copy=False), col.astype(np.int64, copy=False), values
-    return Entries(source, shape, len(values), values.dtype, row_ids, col_ids)
+    entries = Entries((shape, row, col, values), shape, len(values), values.dtype)
+    entries.row_ids, entries.col_ids = row_ids, col_ids
+    return _weighted(
+        entries,
+        sample_weight if weights is None else weights,
+        "sample_weight" if weights is None else "weights",
+    )
+
+
+def joined(
+    entries: Entries, row_ids: Ids | None, col_ids: Ids | None, shape: tuple[int, int]
+) -> tuple[Entries, tuple[Ids, Ids]]:
+    """Return entries of a matrix that is known already, in the numbers of all rows and columns.
+
+    The places are the numbers that known rows and columns have then.
+    """
+    if isinstance(entries.source, tuple):
+        _, rows, cols, values = entries.source
+    else:
+        coordinates = entries.source.tocoo()
+        rows, cols, values = coordinates.row, coordinates.col, coordinates.data
+    row_ids, m, row_places, rows = _joined(row_ids, shape[0], entries.row_ids, rows, entries.shape[0], "rows")
+    col_ids, n, col_places, cols = _joined(col_ids, shape[1], entries.col_ids, cols, entries.shape[1], "cols")
+    source = (m, n), rows, cols, values
+    more = Entries(source, (m, n), entries.count, entries.dtype, entries.weights, row_ids, col_ids)
+    return more, (row_places, col_places)
+
+
+def _joined(
+    known: Ids | None, count: int, ids: Ids | None, numbers: Ids, length: int, name: str
+) -> tuple[Ids | None, int, Ids, Ids]:
+    """Return all identities, how many these are, where those are that were known, and the new numbers."""
+    if known is None:
+        if ids is not None:
+            if ids.dtype.kind not in "iu":
+                raise InvalidTypeError(
+                    f"has dtype {ids.dtype}, expected integers, as in the fit", argument=name
+                )
+            numbers = ids[numbers]
+            length = int(ids.max()) + 1
+        places = np.arange(count, dtype=np.int64)
+        return None, max(count, length), places, numbers.astype(np.int64, copy=False)
+    if ids is None:
+        raise InvalidInputError("is a matrix, expected a list of entries, as in the fit", argument="X")
+    if known.dtype.kind in "biuf":
+        cast = ids.astype(known.dtype) if ids.dtype.kind in "biuf" else None
+        if cast is None or not np.array_equal(cast, ids):
+            raise InvalidTypeError(
+                f"has dtype {ids.dtype}, expected {known.dtype}, as in the fit", argument=name
+            )
+        ids = cast
+    elif known.dtype.kind != ids.dtype.kind:
+        raise InvalidTypeError(f"has dtype {ids.dtype}, expected {known.dtype}, as in the fit", argument=name)
+    try:
+        everything = np.union1d(known, ids)
+    except TypeError as error:
+        raise InvalidTypeError(
+            f"holds identities that cannot be compared with those of the fit: {error}", argument=name
+        ) from error
+    places = np.searchsorted(everything, known).astype(np.int64, copy=False)
+    found = np.searchsorted(everything, ids).astype(np.int64, copy=False)[numbers]
+    return everything, len(everything), places, found
+
+
+def _weighted(entries: Entries, weights: object, name: str) -> Entries:
+    """Return the entries with weights."""
+    if weights is None:
+        return entries
+    numbers = as_float(as_array(weights, name), name)
+    if numbers.shape != (entries.count,):
+        raise ShapeError(
+            f"has shape {numbers.shape}, expected ({entries.count},), one for each entry", argument=name
+        )
+    wrong = np.flatnonzero(~(np.isfinite(numbers) & (numbers >= 0)))
+    if wrong.size:
+        raise InvalidInputError(
+            f"contains {numbers[wrong[0]]} at [{wrong[0]}], expected finite numbers, none below 0",
+            argument=name,
+        )
+    if not isinstance(entries.source, tuple):
+        coordinates = entries.source.tocoo()
+        row, col = (np.asarray(index, dtype=np.int64) for index in (coordinates.row, coordinates.col))
+        entries.source = entries.shape, row, col, coordinates.data
+    entries.weights = numbers.astype(entries.source[3].dtype, copy=False)
+    return entries
+
+
+def counted(entries: Entries) -> Entries:
+    """Return the entries without those whose weight is zero."""
+    if entries.weights is None or entries.weights.all():
+        return entries
+    kept = entries.weights > 0
+    shape, *parts = entries.source
+    source = shape, *(part[kept] for part in parts)
+    return replace(entries, source=source, count=int(kept.sum()), weights=entries.weights[kept])
+
+
+def _numbered(ids: Ids) -> tuple[Ids, npt.NDArray[np.int64]]:
+    """Return distinct identities in increasing order, and the place of each among them."""
+    most = int(ids.max()) if ids.dtype.kind in "iu" and ids.size else -1
+    if not 0 <= most < 4 * ids.size:
+        known, places = np.unique(ids, return_inverse=True)
+        return known, places.astype(np.int64, copy=False)
+    # Without sorting, and without a copy of numbers that leave no gaps.
+    seen = np.zeros(most + 1, dtype=bool)
+    seen[ids] = True
+    known = np.flatnonzero(seen)
+    if len(known) == len(seen):
+        return known.astype(ids.dtype), ids.astype(np.int64, copy=False)
+    places = np.zeros(len(seen), dtype=np.int64)
+    places[known] = np.arange(len(known))
+    return known.astype(ids.dtype), places[ids]
 
 
 def listed(entries: Entries) -> tuple[Any, Any, Any]:
@@ -147,21 +263,24 @@ def _observed(matrix: Any) -> tuple[tuple[Ids, Ids], Ids]:
     return (rows.astype(np.int64, copy=False), cols.astype(np.int64, copy=False)), values
 
 
-def _triplets(X: object) -> tuple[Ids, Ids, Any] | None:
-    """Return rows, columns and values of a tuple or frame of three, None of anything else."""
+def _triplets(X: object) -> tuple[Ids, Ids, Any, Any] | None:
+    """Return rows, columns, values, and weights or None, of a tuple or frame; None of anything else."""
     if is_frame(X):
         frame: Any = X
-        if ndim(X) != 2 or frame.shape[1] != 3:
+        if ndim(X) != 2 or frame.shape[1] not in (3, 4):
             raise ShapeError(
-                f"is a frame of shape {frame.shape}, expected three columns: rows, columns, values; a table "
-                "with missing values is taken as an array, by its to_numpy()",
+                f"is a frame of shape {frame.shape}, expected three columns: rows, columns, values, or four "
+                "with weights; a table with missing values is taken as an array, by its to_numpy()",
                 argument="X",
             )
-        rows, cols, values = (frame[name] for name in frame.columns)
+        rows, cols, values, *rest = (frame[name] for name in frame.columns)
     elif isinstance(X, tuple):
-        if len(X) != 3:
-            raise ShapeError(f"is a tuple of {len(X)}, expected (rows, cols, values)", argument="X")
-        rows, cols, values = X
+        if len(X) not in (3, 4):
+            raise ShapeError(
+                f"is a tuple of {len(X)}, expected (rows, cols, values) or (rows, cols, values, weights)",
+                argument="X",
+            )
+        rows, cols, values, *rest = X
     else:
         return None
     numbers = as_float(as_array(values, "values"), "values")
@@ -174,4 +293,4 @@ def _triplets(X: object) -> tuple[Ids, Ids, Any] | None:
         if ids.dtype.kind in "if" and ids.size and ids.min() < 0:
             k = int(np.flatnonzero(ids < 0)[0])
             raise InvalidInputError(f"contains {ids[k]} at [{k}], expected none below 0", argument=name)
-    return row, col, numbers
+    return row, col, numbers, rest[0] if rest else None

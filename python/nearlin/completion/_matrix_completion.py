@@ -18,7 +18,7 @@ from nearlin._warn import warn
 from nearlin.exceptions import AccuracyWarning, InvalidInputError, InvalidTypeError, ShapeError, StateError
 
 from ._certificate import certificate_of
-from ._entries import as_entries, listed, positions, sparse_rows
+from ._entries import as_entries, counted, joined, listed, positions, sparse_rows
 from ._options import Options
 
 __all__ = ["MatrixCompletion"]
@@ -58,6 +58,16 @@ class MatrixCompletion(SavedEstimator):
         Whether rows and columns have biases, whose penalty is :math:`\lambda_b = 0.5` in the same units.
     center : bool, default=True
         Whether the mean of all values is subtracted.
+    loss : {"squared", "huber"}, default="squared"
+        What an error costs. ``"huber"`` charges errors beyond 1.345 standard deviations (of a normal
+        distribution, by their median magnitude) in proportion to their size, so that gross errors of as many
+        as three entries in ten do not spoil the model [4]_: up to `max_iter` more sweeps, each with the
+        weights that the errors before it give the entries. Errors on held-out entries count by such weights
+        too, those of the values themselves.
+    nonnegative : bool, default=False
+        Whether no number of `U_` and `V_` may be below zero. For a factorisation of values into parts, rows
+        and columns have no biases then and no mean is subtracted: ``bias=False, center=False``. Regressions
+        are solved exactly, whatever `solver` is.
     solver : {"auto", "cholesky", "cg"}, default="auto"
         How the regressions are solved:
 
@@ -90,8 +100,8 @@ class MatrixCompletion(SavedEstimator):
         by.
     duplicates : {"keep", "mean", "last", "error"}, default="keep"
         What several entries for one place are: observations of the same thing, each with its weight; one,
-        their mean; the last of them; an error. Of a SciPy matrix in COO form, too, where they are not added
-        up.
+        their mean (with weights a weighted one, which has the mean of these); the last of them; an error. Of
+        a SciPy matrix in COO form, too, where they are not added up.
     dtype : {"float32", "float64"} or None, default=None
         Precision of the factors; None is float32. Sums over entries and rows are made in float64.
     random_state : None, int or numpy.random.RandomState, optional
@@ -132,8 +142,8 @@ class MatrixCompletion(SavedEstimator):
     -----
     A sweep takes :math:`O(|\Omega| k)` by conjugate gradients, :math:`O(|\Omega| k^2 + (m + n) k^3)` by
     Cholesky's factorisation. Results do not depend on the order of the entries; an interrupted fit leaves the
-    former model as it was. Memory beside input and factors: 16 bytes an entry once they are sorted, twice
-    that while they are.
+    former model as it was. Memory beside input and factors: 16 bytes an entry once they are sorted, at most
+    20 while they are, in float32.
 
     References
     ----------
@@ -142,6 +152,8 @@ class MatrixCompletion(SavedEstimator):
            in nearly linear time", ICLR 2024.
     .. [3] Y. Zhou, D. Wilkinson, R. Schreiber, R. Pan, "Large-scale parallel collaborative filtering for the
            Netflix prize", AAIM 2008.
+    .. [4] P. W. Holland, R. E. Welsch, "Robust regression using iteratively reweighted least-squares",
+           Communications in Statistics A6, 1977.
 
     Examples
     --------
@@ -179,6 +191,8 @@ class MatrixCompletion(SavedEstimator):
         reg_exponent: float = 0.5,
         bias: bool = True,
         center: bool = True,
+        loss: str = "squared",
+        nonnegative: bool = False,
         solver: str = "auto",
         preconditioner: str = "auto",
         init: str = "spectral",
@@ -198,6 +212,8 @@ class MatrixCompletion(SavedEstimator):
         self.reg_exponent = reg_exponent
         self.bias = bias
         self.center = center
+        self.loss = loss
+        self.nonnegative = nonnegative
         self.solver = solver
         self.preconditioner = preconditioner
         self.init = init
@@ -212,17 +228,30 @@ class MatrixCompletion(SavedEstimator):
         self.random_state = random_state
         self.n_jobs = n_jobs
 
-    def fit(self, X: object, y: object = None, *, progress: bool | Progress = False) -> Self:
+    def fit(
+        self,
+        X: object,
+        y: object = None,
+        sample_weight: object = None,
+        *,
+        progress: bool | Progress = False,
+    ) -> Self:
         """Fit the model to observed entries.
 
         Parameters
         ----------
         X : tuple, frame, sparse matrix or array_like
-            Observed entries: ``(rows, cols, values)``, where rows and columns may be called anything that can
-            be sorted; a frame of pandas or polars with these three columns in this order; the stored entries
-            of a sparse matrix, zeros among them; or those of a dense array that are not NaN.
+            Observed entries: ``(rows, cols, values)`` or ``(rows, cols, values, weights)``, where rows and
+            columns may be called anything that can be sorted; a frame of pandas or polars with these columns
+            in this order; the stored entries of a sparse matrix, zeros among them; or those of a dense array
+            that are not NaN.
         y : ignored
             For pipelines.
+        sample_weight : array_like of shape (n_entries,), optional
+            Weights of the entries in the order in which `X` has them: as they are stored, or row by row of a
+            dense array. An entry of weight w is as good as w entries with its value: sums of weights take the
+            place of numbers of entries, in penalties, means and errors. One of weight 0 is as if it were not
+            there.
         progress : bool or callable, default=False
             True shows a bar, a callable is called with (sweeps or fits done, most, figures).
 
@@ -243,13 +272,14 @@ class MatrixCompletion(SavedEstimator):
         """
         options = self._options(as_seed(self.random_state, "random_state"))
         single = self._single()
-        entries = as_entries(X)
+        entries = counted(as_entries(X, sample_weight))
         if not entries.count:
             raise InvalidInputError("has no observed entries, expected at least one", argument="X")
         chosen = options.reg is None
         state, figures = _core.MatrixCompletionModel.fit(
             entries.source,
             options.for_entries(entries.count),
+            weights=entries.weights,
             duplicates=options.duplicates,
             center=options.center,
             single=single,
@@ -264,6 +294,63 @@ class MatrixCompletion(SavedEstimator):
                 f"{1.0 - last / before:.1%}",
                 AccuracyWarning,
             )
+        return self
+
+    def partial_fit(
+        self, X: object, y: object = None, sample_weight: object = None, *, sweeps: int = 1
+    ) -> Self:
+        """Learn of more observed entries, also in new rows and columns; the first time, :meth:`fit`.
+
+        The rows and the columns of these entries are solved for again, exactly and with all that was ever
+        observed in them; the others, the mean, the penalty and its unit stay as they are. Time is that of
+        these rows and columns, and of a copy of all entries.
+
+        Parameters
+        ----------
+        X : tuple, frame, sparse matrix or array_like
+            Observed entries, called as in the fit: a matrix, whose rows and columns are numbers, after a
+            matrix (it may be larger), a list with the same kind of names after a list. For places that were
+            observed before, `duplicates` says what becomes of both.
+        y : ignored
+            For pipelines.
+        sample_weight : array_like of shape (n_entries,), optional
+            Weights of the entries, as :meth:`fit` takes them.
+        sweeps : int, default=1
+            How often the rows and then the columns are solved for, before the rows once more.
+
+        Returns
+        -------
+        self
+            The estimator. `history_`, `validation_history_` and the error in `certificate_` remain those of
+            the fit.
+
+        Raises
+        ------
+        InvalidInputError
+            If entries are called otherwise than those of the fit, or hold what :meth:`fit` refuses.
+        """
+        if not hasattr(self, "U_"):
+            return self.fit(X, y, sample_weight)
+        count = check_int(sweeps, "sweeps", at_least=1, at_most=2**20)
+        options = self._options(0)
+        if options.loss != "squared":
+            raise InvalidInputError(
+                "is 'huber', expected 'squared', for entries that come later", argument="loss"
+            )
+        entries = counted(as_entries(X, sample_weight))
+        if not entries.count:
+            return self
+        more, places = joined(entries, self._row_ids, self._col_ids, self._state.shape)
+        state = self._state.partial_fit(
+            more.source,
+            *places,
+            weights=more.weights,
+            duplicates=options.duplicates,
+            sweeps=count,
+            threads=resolve_threads(self.n_jobs, more.count * self.U_.shape[1] * 100),
+        )
+        later = self._figures.get("later", 0) + more.count
+        self._adopt(state, {**self._figures, "later": later}, more.row_ids, more.col_ids)
         return self
 
     def predict(self, rows: object, cols: object, *, return_known: bool = False) -> Any:
@@ -363,7 +450,7 @@ class MatrixCompletion(SavedEstimator):
         )
         return (found if self._col_ids is None else self._col_ids[found]), scores
 
-    def transform(self, X: object, *, return_bias: bool = False) -> Any:
+    def transform(self, X: object, *, return_bias: bool = False, return_std: bool = False) -> Any:
         """Return rows of the model for rows that need not have been in the fit, the columns as they are.
 
         Parameters
@@ -373,21 +460,35 @@ class MatrixCompletion(SavedEstimator):
             where there are none. All zeros for a row without any.
         return_bias : bool, default=False
             Whether to return the biases of the rows too.
+        return_std : bool, default=False
+            Whether to return, last, standard deviations of shape (n_samples, n_cols): of an entry to come in
+            a row and a column from its prediction. Errors of entries are taken to be independent, of the
+            size that `certificate_` has found on held-out entries or, if nothing was held out, of what the
+            fit has left over its degrees of freedom; penalties count as what is known of a row beforehand,
+            and columns as known. NaN if neither tells, infinite where nothing determines a row.
 
         Returns
         -------
         ndarray of float64 of shape (n_samples, rank)
-            The exact solutions of the ridge regressions; with `return_bias` these and the biases.
+            The exact solutions of the ridge regressions, followed by what else was asked for.
         """
         check_is_fitted(self)
         check_bool(return_bias, "return_bias")
+        check_bool(return_std, "return_std")
         matrix = sparse_rows(X, self._state.shape[1])
         threads = resolve_threads(self.n_jobs, matrix.nnz * self.V_.shape[1] * 20)
         factor, bias = self._state.fold_in(matrix, threads=threads)
-        factor = np.ascontiguousarray(factor)
-        return (factor, bias) if return_bias else factor
+        found: list[Any] = [np.ascontiguousarray(factor)]
+        if return_bias:
+            found.append(bias)
+        if return_std:
+            threads = resolve_threads(self.n_jobs, matrix.shape[0] * self.V_.size * self.V_.shape[1])
+            deviations = self._state.deviations(matrix, threads=threads)
+            deviations *= self._noise()
+            found.append(deviations)
+        return found[0] if len(found) == 1 else tuple(found)
 
-    def score(self, X: object, y: object = None) -> float:
+    def score(self, X: object, y: object = None, sample_weight: object = None) -> float:
         """Return the root mean square error on observed entries, times -1 so that more is better.
 
         Parameters
@@ -396,6 +497,8 @@ class MatrixCompletion(SavedEstimator):
             Observed entries, as :meth:`fit` takes them.
         y : ignored
             For loops that hand it on.
+        sample_weight : array_like of shape (n_entries,), optional
+            Weights of the entries, as :meth:`fit` takes them.
 
         Returns
         -------
@@ -403,11 +506,12 @@ class MatrixCompletion(SavedEstimator):
             In the units of the values.
         """
         check_is_fitted(self)
-        rows, cols, values = listed(as_entries(X))
+        entries = counted(as_entries(X, sample_weight))
+        rows, cols, values = listed(entries)
         if not len(values):
             raise InvalidInputError("has no observed entries, expected at least one", argument="X")
         error = self.predict(rows, cols) - values
-        return -float(np.sqrt(np.mean(error * error)))
+        return -float(np.sqrt(np.average(error * error, weights=entries.weights)))
 
     def explain(self) -> str:
         """Return in words how the model was fitted and what is known of its error.
@@ -441,6 +545,12 @@ class MatrixCompletion(SavedEstimator):
         """What columns are called."""
         return np.arange(self._state.shape[1]) if self._col_ids is None else self._col_ids
 
+    def _noise(self) -> float:
+        """Return the standard deviation of the errors of entries."""
+        held_out = self._figures["held_out"]
+        noise = self._state.noise() if held_out is None else held_out[1]
+        return float(noise)
+
     def _options(self, seed: int) -> Options:
         return Options(
             rank=self.rank,
@@ -448,6 +558,8 @@ class MatrixCompletion(SavedEstimator):
             reg_exponent=self.reg_exponent,
             bias=self.bias,
             center=self.center,
+            loss=self.loss,
+            nonnegative=self.nonnegative,
             solver=self.solver,
             preconditioner=self.preconditioner,
             init=self.init,
@@ -486,6 +598,7 @@ class MatrixCompletion(SavedEstimator):
             state.degrees(),
             U.shape[1],
             chosen=bool(figures["chosen"]),
+            later=int(figures.get("later", 0)),
         )
         # At once: an interrupt in between would leave parts of two models.
         self.__dict__.update(

@@ -20,6 +20,8 @@ class Options:
     reg_exponent: float
     bias: bool
     center: bool
+    loss: str
+    nonnegative: bool
     solver: str
     preconditioner: str
     init: str
@@ -38,6 +40,8 @@ class Options:
         self.reg_exponent = check_real(self.reg_exponent, "reg_exponent", at_least=0.0, at_most=2.0)
         check_bool(self.bias, "bias")
         check_bool(self.center, "center")
+        check_choice(self.loss, "loss", ("squared", "huber"))
+        check_bool(self.nonnegative, "nonnegative")
         check_choice(self.solver, "solver", ("auto", "cholesky", "cg"))
         check_choice(self.preconditioner, "preconditioner", ("auto", "none", "gram"))
         check_choice(self.init, "init", ("spectral", "random"))

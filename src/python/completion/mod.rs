@@ -1,7 +1,7 @@
 //! Bindings of matrix completion.
 
 use crate::completion::{
-    Factor, Model, Observations, Output, Params, Preconditioner, Solver, fit, is_single,
+    Factor, Loss, Model, More, Observations, Output, Params, Preconditioner, Solver, fit, is_single,
 };
 use crate::error::{Error, Result};
 use crate::linalg::{Scalar, make_workspace};
@@ -29,6 +29,7 @@ impl<'py> FromPyObject<'_, 'py> for Params {
         let preconditioners =
             [("auto", Preconditioner::Auto), ("none", Preconditioner::None), ("gram", Preconditioner::Gram)];
         let starts = [("spectral", true), ("random", false)];
+        let losses = [("squared", Loss::Squared), ("huber", Loss::Huber)];
         Ok(Self {
             rank: get(intern!(py, "rank"))?.extract()?,
             reg: get(intern!(py, "reg"))?.extract()?,
@@ -48,9 +49,19 @@ impl<'py> FromPyObject<'_, 'py> for Params {
             tol: get(intern!(py, "tol"))?.extract()?,
             validation_fraction: get(intern!(py, "validation_fraction"))?.extract()?,
             seed: get(intern!(py, "seed"))?.extract()?,
+            nonnegative: get(intern!(py, "nonnegative"))?.extract()?,
+            loss: named("loss", get(intern!(py, "loss"))?.extract()?, &losses)?,
         })
     }
 }
+
+/// What becomes of several entries for one place.
+const RULES: [(&str, Repeated); 4] = [
+    ("keep", Repeated::Keep),
+    ("mean", Repeated::Mean),
+    ("last", Repeated::Last),
+    ("error", Repeated::Refuse),
+];
 
 /// Observed entries as they come from Python.
 enum Entries<V: 'static> {
@@ -76,10 +87,14 @@ impl<V: Scalar + numpy::Element> Entries<V> {
     fn observations<T: Scalar>(
         &self,
         context: &Context,
+        weights: Option<&Vector<V>>,
         repeated: Repeated,
         center: bool,
     ) -> Result<Observations<T>> {
         match self {
+            Self::Sparse(_) if weights.is_some() => {
+                Err(Error::value("weights", "those of a sparse matrix", "those of a list of entries"))
+            }
             Self::Sparse(arrays) => {
                 let matrix = arrays.unchecked().check(context)?;
                 Observations::of_sparse(context, "X", &matrix, repeated, center)
@@ -92,7 +107,12 @@ impl<V: Scalar + numpy::Element> Entries<V> {
                     columns: Indices::I64(columns.as_slice()),
                     values: values.as_slice(),
                 };
-                Observations::of_triplets(context, &entries, repeated, center)
+                match weights {
+                    None => Observations::of_triplets(context, &entries, repeated, center),
+                    Some(weights) => {
+                        Observations::of_weighted(context, &entries, weights.as_slice(), repeated, center)
+                    }
+                }
             }
         }
     }
@@ -147,38 +167,81 @@ macro_rules! either {
 impl MatrixCompletionModel {
     /// Of observed entries, and what was measured.
     #[staticmethod]
-    #[pyo3(signature = (entries, options, *, duplicates, center, single, threads, progress))]
+    #[pyo3(signature = (entries, options, *, weights, duplicates, center, single, threads, progress))]
     fn fit<'py>(
         py: Python<'py>,
         entries: &Bound<'py, PyAny>,
         options: Params,
+        weights: Option<Bound<'py, PyAny>>,
         duplicates: &str,
         center: bool,
         single: bool,
         threads: usize,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<(Self, Bound<'py, PyDict>)> {
-        let rules = [
-            ("keep", Repeated::Keep),
-            ("mean", Repeated::Mean),
-            ("last", Repeated::Last),
-            ("error", Repeated::Refuse),
-        ];
-        let repeated = named("duplicates", duplicates, &rules)?;
+        let repeated = named("duplicates", duplicates, &RULES)?;
         either_entries!(entries, |entries| {
+            let weights = weights.map(|weights| Vector::extract(&weights, "weights")).transpose()?;
+            let weights = weights.as_ref();
             if single {
                 let output = enter(py, threads, progress, |context| {
-                    run::<f32>(context, entries.observations(context, repeated, center)?, &options)
+                    run::<f32>(context, entries.observations(context, weights, repeated, center)?, &options)
                 })?;
                 let figures = figures(py, &output)?;
                 Ok((Self { model: Precision::Single(output.model) }, figures))
             } else {
                 let output = enter(py, threads, progress, |context| {
-                    run::<f64>(context, entries.observations(context, repeated, center)?, &options)
+                    run::<f64>(context, entries.observations(context, weights, repeated, center)?, &options)
                 })?;
                 let figures = figures(py, &output)?;
                 Ok((Self { model: Precision::Double(output.model) }, figures))
             }
+        })
+    }
+
+    /// The model after it has learned of more entries, a tuple of shape, rows, columns and values in the numbers that rows
+    /// and columns have in the end; `row_places` and `column_places` are those of the rows and columns that it has.
+    #[pyo3(signature = (entries, row_places, column_places, *, weights, duplicates, sweeps, threads))]
+    fn partial_fit(
+        &self,
+        py: Python<'_>,
+        entries: &Bound<'_, PyAny>,
+        row_places: &Bound<'_, PyAny>,
+        column_places: &Bound<'_, PyAny>,
+        weights: Option<Bound<'_, PyAny>>,
+        duplicates: &str,
+        sweeps: usize,
+        threads: usize,
+    ) -> PyResult<Self> {
+        let repeated = named("duplicates", duplicates, &RULES)?;
+        let row_places: Vector<i64> = Vector::extract(row_places, "rows")?;
+        let column_places: Vector<i64> = Vector::extract(column_places, "cols")?;
+        let places = [row_places.as_slice(), column_places.as_slice()];
+        either_entries!(entries, |entries| {
+            let weights = weights.map(|weights| Vector::extract(&weights, "weights")).transpose()?;
+            let Entries::Triplets { shape, rows, columns, values } = &entries else {
+                return Err(Error::value("X", "a sparse matrix", "a list of entries").into());
+            };
+            let entries = Triplets {
+                argument: "values",
+                shape: *shape,
+                rows: Indices::I64(rows.as_slice()),
+                columns: Indices::I64(columns.as_slice()),
+                values: values.as_slice(),
+            };
+            let weights = weights.as_ref().map(|weights: &Vector<_>| weights.as_slice());
+            let more = More { entries, weights, places, repeated };
+            let model = match &self.model {
+                Precision::Double(model) => Precision::Double(enter(py, threads, None, |context| {
+                    make_workspace()?;
+                    model.partial_fit(context, &more, sweeps)
+                })?),
+                Precision::Single(model) => Precision::Single(enter(py, threads, None, |context| {
+                    make_workspace()?;
+                    model.partial_fit(context, &more, sweeps)
+                })?),
+            };
+            Ok(Self { model })
         })
     }
 
@@ -294,6 +357,31 @@ impl MatrixCompletionModel {
             }))?
         });
         Ok((to_numpy::<f64>(py, factor)?, bias.into_pyarray(py)))
+    }
+
+    /// Standard deviations of entries in all columns of such rows, over that of the errors of entries.
+    fn deviations<'py>(
+        &self,
+        py: Python<'py>,
+        entries: &Bound<'py, PyAny>,
+        threads: usize,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (found, count) = either_entries!(entries, |entries| {
+            let Entries::Sparse(arrays) = &entries else {
+                return Err(Error::value("X", "a list of entries", "a sparse matrix").into());
+            };
+            either!(self, |model| enter(py, threads, None, |context| {
+                make_workspace()?;
+                let matrix = arrays.unchecked().check(context)?;
+                Ok((model.deviations(context, &matrix)?, matrix.nrows()))
+            }))?
+        });
+        Ok(to_vector(py, found)?.reshape((count, self.shape().1))?.into_any())
+    }
+
+    /// Standard deviation of what the model leaves of its entries.
+    fn noise(&self, py: Python<'_>) -> PyResult<f64> {
+        either!(self, |model| enter(py, 1, None, |context| model.noise(context)))
     }
 
     /// Bytes of the model, and of words that go with it.
