@@ -14,7 +14,12 @@ from ._lazy import loaded_when_used
 if TYPE_CHECKING:
     from . import completion, coreset, exceptions, regression, sketch, streaming, svd
     from ._certificate import Certificate
-    from .completion import EntrySplit, LowRankImputer, MatrixCompletion
+    from .completion import (
+        EntrySplit,
+        ImplicitALS,
+        LowRankImputer,
+        MatrixCompletion,
+    )
     from .coreset import (
         HuberRegressor,
         LewisInfo,
@@ -52,6 +57,7 @@ __all__ = [
     "Certificate",
     "EntrySplit",
     "HuberRegressor",
+    "ImplicitALS",
     "LewisInfo",
     "LinearRegression",
     "LowRankImputer",
@@ -103,7 +109,12 @@ __getattr__, __dir__ = loaded_when_used(
     __name__,
     {
         "_certificate": ("Certificate",),
-        "completion": ("EntrySplit", "LowRankImputer", "MatrixCompletion"),
+        "completion": (
+            "EntrySplit",
+            "ImplicitALS",
+            "LowRankImputer",
+            "MatrixCompletion",
+        ),
         "coreset": (
             "HuberRegressor",
             "LewisInfo",

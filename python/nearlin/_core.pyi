@@ -22,6 +22,8 @@ __all__ = [
     "check_sparse",
     "draw_rows",
     "huber_regression",
+    "implicit_als",
+    "implicit_fold_in",
     "instruction_set",
     "leverage_scores",
     "lewis_weights",
@@ -62,6 +64,13 @@ class CompletionFigures(TypedDict):
     validation: list[float]
     converged: bool
     held_out: tuple[int, float, float] | None
+
+@type_check_only
+class ImplicitFigures(TypedDict):
+    objective: list[float]
+    converged: bool
+    mean_entries: float
+    tail: list[float] | None
 
 @type_check_only
 class LpSolution(TypedDict):
@@ -767,6 +776,17 @@ def huber_regression(
     fit_intercept: bool,
     threads: int,
 ) -> HuberSolution: ...
+def implicit_als(
+    entries: Any,
+    options: Any,
+    *,
+    single: bool,
+    threads: int,
+    progress: Callable[[int, int, dict[str, float]], object] | None,
+) -> tuple[MatrixCompletionModel, ImplicitFigures]: ...
+def implicit_fold_in(
+    model: MatrixCompletionModel, entries: Any, options: Any, mean_entries: float, threads: int
+) -> npt.NDArray[np.float64]: ...
 def svds(
     a: Any,
     k: int,

@@ -27,6 +27,7 @@
 //! | `deviations` | how far entries of rows that are folded in may be off |
 //! | `update` | more observations |
 //! | `saved` | its bytes |
+//! | [`implicit`] | confidences instead of values |
 //!
 //! Lines are cut into blocks by themselves and summed up in their order, so that no bit depends on the threads.
 
@@ -36,6 +37,7 @@ mod errors;
 mod factors;
 mod fit;
 mod half;
+pub mod implicit;
 mod kernels;
 mod line;
 mod model;

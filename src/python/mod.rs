@@ -34,6 +34,8 @@ mod _core {
     #[pymodule_export]
     use super::completion::MatrixCompletionModel;
     #[pymodule_export]
+    use super::completion::implicit::{implicit_als, implicit_fold_in};
+    #[pymodule_export]
     use super::convert::check_sparse;
     #[pymodule_export]
     use super::coreset::regression::{huber_regression, lp_excess, p_norm_regression, quantile_regression};

@@ -6,15 +6,22 @@ from nearlin._lazy import loaded_when_used
 
 if TYPE_CHECKING:
     from ._entry_split import EntrySplit
+    from ._implicit_als import ImplicitALS
     from ._low_rank_imputer import LowRankImputer
     from ._matrix_completion import MatrixCompletion
 
-__all__ = ["EntrySplit", "LowRankImputer", "MatrixCompletion"]
+__all__ = [
+    "EntrySplit",
+    "ImplicitALS",
+    "LowRankImputer",
+    "MatrixCompletion",
+]
 
 __getattr__, __dir__ = loaded_when_used(
     __name__,
     {
         "_entry_split": ("EntrySplit",),
+        "_implicit_als": ("ImplicitALS",),
         "_low_rank_imputer": ("LowRankImputer",),
         "_matrix_completion": ("MatrixCompletion",),
     },

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Self
 
 import numpy as np
@@ -12,13 +11,13 @@ from sklearn.utils.validation import check_is_fitted
 from nearlin import _core
 from nearlin._certificate import Certificate
 from nearlin._config import Progress, resolve_progress, resolve_threads
-from nearlin._estimator import SavedEstimator
-from nearlin._validation import Float, as_float_dtype, as_seed, check_bool, check_int
+from nearlin._validation import Float, as_seed, check_bool
 from nearlin._warn import warn
-from nearlin.exceptions import AccuracyWarning, InvalidInputError, InvalidTypeError, ShapeError, StateError
+from nearlin.exceptions import AccuracyWarning, InvalidInputError
 
 from ._certificate import certificate_of
-from ._entries import as_entries, counted, joined, listed, positions, sparse_rows
+from ._entries import as_entries, counted, joined, listed, sparse_rows
+from ._factor_model import FactorModel
 from ._options import Options
 
 __all__ = ["MatrixCompletion"]
@@ -28,7 +27,7 @@ FALLING = 0.01
 """A decrease of the objective in the last sweep that is worth a warning."""
 
 
-class MatrixCompletion(SavedEstimator):
+class MatrixCompletion(FactorModel):
     r"""Low-rank model of a matrix of which some entries were observed: ratings, sensors, tables with gaps.
 
     An entry in row i and column j is modelled as :math:`\mu + b_i + c_j + u_i^T v_j`. All rows are solved for
@@ -167,8 +166,6 @@ class MatrixCompletion(SavedEstimator):
     True
     """
 
-    U_: Float
-    V_: Float
     row_bias_: Float
     col_bias_: Float
     mean_: float
@@ -179,9 +176,6 @@ class MatrixCompletion(SavedEstimator):
     n_iter_: int
     converged_: bool
     certificate_: Certificate
-    _figures: dict[str, Any]
-    _row_ids: npt.NDArray[Any] | None
-    _col_ids: npt.NDArray[Any] | None
 
     def __init__(
         self,
@@ -371,84 +365,9 @@ class MatrixCompletion(SavedEstimator):
         """
         check_is_fitted(self)
         check_bool(return_known, "return_known")
-        m, n = self._state.shape
-        row = positions(rows, self._row_ids, m, "rows")
-        col = positions(cols, self._col_ids, n, "cols")
-        if len(row) != len(col):
-            raise ShapeError(f"has {len(col)} entries, expected {len(row)}, as `rows`", argument="cols")
-        threads = resolve_threads(self.n_jobs, len(row) * self.U_.shape[1])
-        found = self._state.predict(row, col, threads=threads)
+        row, col = self._places(rows, cols)
+        found = self._predicted(row, col)
         return (found, (row >= 0) & (col >= 0)) if return_known else found
-
-    def predict_row(self, row: object) -> Float:
-        """Predict a whole row.
-
-        Parameters
-        ----------
-        row : object
-            A row of the fit, by its name.
-
-        Returns
-        -------
-        ndarray of float64 of shape (n_cols,)
-            Predictions, for the columns in the order of `col_ids_`.
-        """
-        check_is_fitted(self)
-        found: Float = self._state.predict_rows(self._known_rows([row], "row"), threads=1)[0]
-        return found
-
-    def reconstruct(self) -> Float:
-        """Return the whole matrix.
-
-        Returns
-        -------
-        ndarray of float64 of shape (n_rows, n_cols)
-            Predictions for all rows and columns, observed ones too.
-
-        Raises
-        ------
-        AllocationError
-            If there is no memory for it.
-        """
-        check_is_fitted(self)
-        m, n = self._state.shape
-        rows = np.arange(m, dtype=np.int64)
-        found: Float = self._state.predict_rows(rows, threads=resolve_threads(self.n_jobs, m * n))
-        return found
-
-    def top_n(
-        self, rows: object, n: int = 10, *, exclude_observed: bool = True
-    ) -> tuple[npt.NDArray[Any], Float]:
-        """Return the columns with the largest predictions.
-
-        Parameters
-        ----------
-        rows : array_like of shape (n_rows,)
-            Rows of the fit, by their names.
-        n : int, default=10
-            Number of columns for each, at most those that there are.
-        exclude_observed : bool, default=True
-            Whether columns that were observed in a row are left out for it.
-
-        Returns
-        -------
-        cols : ndarray of shape (n_rows, n)
-            Names of the columns, the one with the largest prediction first. Where fewer are left the
-            predictions are NaN, and the names mean nothing.
-        scores : ndarray of float64 of shape (n_rows, n)
-            Predictions.
-        """
-        check_is_fitted(self)
-        check_bool(exclude_observed, "exclude_observed")
-        most = check_int(n, "n", at_least=1)
-        number = self._known_rows(rows, "rows")
-        found, scores = self._state.top_n(
-            number,
-            min(most, max(1, self._state.shape[1])),
-            exclude_observed=exclude_observed,
-            threads=resolve_threads(self.n_jobs, len(number) * self.V_.size),
-        )
-        return (found if self._col_ids is None else self._col_ids[found]), scores
 
     def transform(self, X: object, *, return_bias: bool = False, return_std: bool = False) -> Any:
         """Return rows of the model for rows that need not have been in the fit, the columns as they are.
@@ -535,16 +454,6 @@ class MatrixCompletion(SavedEstimator):
         ]
         return "\n".join(lines)
 
-    @property
-    def row_ids_(self) -> npt.NDArray[Any]:
-        """What rows are called."""
-        return np.arange(self._state.shape[0]) if self._row_ids is None else self._row_ids
-
-    @property
-    def col_ids_(self) -> npt.NDArray[Any]:
-        """What columns are called."""
-        return np.arange(self._state.shape[1]) if self._col_ids is None else self._col_ids
-
     def _noise(self) -> float:
         """Return the standard deviation of the errors of entries."""
         held_out = self._figures["held_out"]
@@ -572,17 +481,6 @@ class MatrixCompletion(SavedEstimator):
             duplicates=self.duplicates,
             seed=seed,
         )
-
-    def _single(self) -> bool:
-        return self.dtype is None or as_float_dtype(self.dtype, "dtype") == "float32"
-
-    def _known_rows(self, rows: object, name: str) -> npt.NDArray[np.int64]:
-        found = positions(rows, self._row_ids, self._state.shape[0], name)
-        unknown = np.flatnonzero(found < 0)
-        if unknown.size:
-            wrong = np.asarray(rows)[unknown[0]]
-            raise InvalidInputError(f"holds {wrong}, expected rows of the fit", argument=name)
-        return found
 
     def _adopt(
         self,
@@ -619,57 +517,3 @@ class MatrixCompletion(SavedEstimator):
             converged_=bool(figures["converged"]),
             certificate_=certificate,
         )
-
-    @staticmethod
-    def _unfitted() -> Any:
-        return _core.MatrixCompletionModel()
-
-    def _words(self) -> dict[str, Any]:
-        return {
-            "figures": self._figures,
-            "row_ids": _written(self._row_ids),
-            "col_ids": _written(self._col_ids),
-        }
-
-    def _resume(self, state: Any, words: dict[str, Any]) -> None:
-        ids = [_read(words[name]) for name in ("row_ids", "col_ids")]
-        for known, count in zip(ids, state.shape, strict=True):
-            if known is not None and known.shape != (count,):
-                raise ValueError("other identities than rows and columns")
-        self._adopt(state, words["figures"], *ids)
-
-    @classmethod
-    def _restored(cls, data: bytes, parameters: dict[str, Any] | None = None) -> Self:
-        state, text = _core.MatrixCompletionModel.from_bytes(data)
-        try:
-            words = json.loads(text)
-            estimator = cls(**(words["parameters"] if parameters is None else parameters))
-            if parameters is None:
-                estimator._options(0)
-                estimator._single()
-            if words["fitted"] is not None:
-                estimator._resume(state, words["fitted"])
-        except (ValueError, TypeError, KeyError, IndexError) as error:
-            raise StateError(f"cannot restore the state: its words do not make sense ({error})") from None
-        return estimator
-
-
-def _written(ids: npt.NDArray[Any] | None) -> dict[str, Any] | None:
-    """Return identities as JSON can hold them."""
-    if ids is None:
-        return None
-    values = ids.tolist()
-    if ids.dtype.kind not in "biufUO" or not all(isinstance(value, int | float | str) for value in values):
-        raise StateError(
-            f"cannot write the state: identities are of dtype {ids.dtype}, expected numbers or strings"
-        )
-    return {"dtype": ids.dtype.str if ids.dtype.kind != "O" else "O", "values": values}
-
-
-def _read(written: dict[str, Any] | None) -> npt.NDArray[Any] | None:
-    if written is None:
-        return None
-    dtype = np.dtype(str(written["dtype"]))
-    if dtype.kind not in "biufUO":
-        raise InvalidTypeError(f"identities are of dtype {dtype}")
-    return np.array(written["values"], dtype=dtype)

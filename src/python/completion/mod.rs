@@ -163,6 +163,8 @@ macro_rules! either {
     };
 }
 
+pub mod implicit;
+
 #[pymethods]
 impl MatrixCompletionModel {
     /// Of observed entries, and what was measured.
