@@ -19,6 +19,9 @@ if TYPE_CHECKING:
         ImplicitALS,
         LowRankImputer,
         MatrixCompletion,
+        SoftImpute,
+        SVTResult,
+        svt_denoise,
     )
     from .coreset import (
         HuberRegressor,
@@ -72,7 +75,9 @@ __all__ = [
     "RidgeCV",
     "RowSample",
     "SVDResult",
+    "SVTResult",
     "SketchAndSolveResult",
+    "SoftImpute",
     "StreamingCoreset",
     "StreamingLeastSquares",
     "StreamingPCA",
@@ -101,6 +106,7 @@ __all__ = [
     "streaming",
     "svd",
     "svds",
+    "svt_denoise",
     "top_eigenvector",
     "total_sensitivity",
 ]
@@ -114,6 +120,9 @@ __getattr__, __dir__ = loaded_when_used(
             "ImplicitALS",
             "LowRankImputer",
             "MatrixCompletion",
+            "SVTResult",
+            "SoftImpute",
+            "svt_denoise",
         ),
         "coreset": (
             "HuberRegressor",

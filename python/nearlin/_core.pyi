@@ -44,7 +44,9 @@ __all__ = [
     "sensitivity_bounds",
     "sketch_and_solve_eps",
     "sketch_and_solve_rows",
+    "soft_impute",
     "svds",
+    "svt_denoise",
     "total_sensitivity",
     "usable_cpus",
 ]
@@ -71,6 +73,16 @@ class ImplicitFigures(TypedDict):
     converged: bool
     mean_entries: float
     tail: list[float] | None
+
+@type_check_only
+class SoftFigures(TypedDict):
+    path: list[tuple[float, int, int, float]]
+    values: list[float]
+    largest: float
+    reg: float
+    converged: bool
+    gap: list[float]
+    held_out: tuple[int, float, float] | None
 
 @type_check_only
 class LpSolution(TypedDict):
@@ -787,6 +799,17 @@ def implicit_als(
 def implicit_fold_in(
     model: MatrixCompletionModel, entries: Any, options: Any, mean_entries: float, threads: int
 ) -> npt.NDArray[np.float64]: ...
+def soft_impute(
+    entries: Any,
+    options: Any,
+    *,
+    center: bool,
+    threads: int,
+    progress: Callable[[int, int, dict[str, float]], object] | None,
+) -> tuple[MatrixCompletionModel, SoftFigures]: ...
+def svt_denoise(
+    x: Any, *, threshold: float | None, noise: float | None, soft: bool, single: bool
+) -> tuple[_Matrix, float, _Vector, int]: ...
 def svds(
     a: Any,
     k: int,

@@ -28,6 +28,7 @@
 //! | `update` | more observations |
 //! | `saved` | its bytes |
 //! | [`implicit`] | confidences instead of values |
+//! | [`soft`] | the convex problem: singular values less a threshold |
 //!
 //! Lines are cut into blocks by themselves and summed up in their order, so that no bit depends on the threads.
 
@@ -45,6 +46,7 @@ mod nonnegative;
 mod observations;
 mod robust;
 mod saved;
+pub mod soft;
 mod start;
 mod sums;
 #[cfg(test)]

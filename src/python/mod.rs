@@ -36,6 +36,8 @@ mod _core {
     #[pymodule_export]
     use super::completion::implicit::{implicit_als, implicit_fold_in};
     #[pymodule_export]
+    use super::completion::soft::{soft_impute, svt_denoise};
+    #[pymodule_export]
     use super::convert::check_sparse;
     #[pymodule_export]
     use super::coreset::regression::{huber_regression, lp_excess, p_norm_regression, quantile_regression};

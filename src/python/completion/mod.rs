@@ -164,6 +164,7 @@ macro_rules! either {
 }
 
 pub mod implicit;
+pub mod soft;
 
 #[pymethods]
 impl MatrixCompletionModel {
