@@ -60,7 +60,7 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     keep_empty_features : bool, default=False
         Whether columns without any value in the fit are kept, zeros being what is missing in them, or left
         out.
-    max_iter : int, default=30
+    max_iter : int, default=100
         Most sweeps of the last fit.
     tol : float, default=1e-4
         Sweeps end when one decreases the objective by no more, relative to it.
@@ -150,7 +150,7 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         missing_values: object = np.nan,
         add_indicator: bool = False,
         keep_empty_features: bool = False,
-        max_iter: int = 30,
+        max_iter: int = 100,
         tol: float = 1e-4,
         validation_fraction: float | None = None,
         random_state: object = None,

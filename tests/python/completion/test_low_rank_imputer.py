@@ -99,7 +99,7 @@ def test_filled_rows_are_the_regressions_of_the_model():
     expected = factor @ model.V_.T.astype(float) + bias[:, np.newaxis] + model.col_bias_ + model.mean_
     expected = expected * np.nanstd(X, axis=0) + np.nanmean(X, axis=0)
     np.testing.assert_allclose(imputer.transform(X)[MISSING], expected[MISSING], rtol=1e-9, atol=1e-12)
-    alone = MatrixCompletion(4, reg=0.1, max_iter=30, random_state=0).fit(standard)
+    alone = MatrixCompletion(4, reg=0.1, max_iter=100, random_state=0).fit(standard)
     np.testing.assert_allclose(alone.V_, model.V_, rtol=1e-4, atol=1e-5)
 
 
