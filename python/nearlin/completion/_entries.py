@@ -11,7 +11,7 @@ from nearlin._sparse import check_indices, is_sparse
 from nearlin._validation import as_array, as_float, as_matrix, copying
 from nearlin.exceptions import InvalidInputError, InvalidTypeError, NonFiniteError, ShapeError
 
-__all__ = ["Entries", "as_entries", "counted", "joined", "listed", "positions", "sparse_rows"]
+__all__ = ["Entries", "as_entries", "counted", "joined", "listed", "positions", "sparse_rows", "unweighted"]
 
 Ids = npt.NDArray[Any]
 """Distinct identities in increasing order; those of rows and columns of a matrix are their numbers."""
@@ -142,6 +142,13 @@ def counted(entries: Entries) -> Entries:
     shape, *parts = entries.source
     source = shape, *(part[kept] for part in parts)
     return replace(entries, source=source, count=int(kept.sum()), weights=entries.weights[kept])
+
+
+def unweighted(entries: Entries) -> Entries:
+    """Return entries that must have no weights."""
+    if entries.weights is not None:
+        raise InvalidInputError("has weights, expected rows, columns and values alone", argument="X")
+    return entries
 
 
 def _numbered(ids: Ids) -> tuple[Ids, npt.NDArray[np.int64]]:

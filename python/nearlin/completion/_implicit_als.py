@@ -17,7 +17,7 @@ from nearlin._sparse import check_indices, is_sparse
 from nearlin._validation import Float, as_matrix, as_seed, check_int
 from nearlin.exceptions import InvalidInputError, ShapeError
 
-from ._entries import Entries, as_entries, listed, positions
+from ._entries import Entries, as_entries, listed, positions, unweighted
 from ._factor_model import FactorModel
 from ._implicit_options import Options
 
@@ -412,7 +412,7 @@ def _entries(X: object) -> Entries:
                 f"is a tuple of {len(X)}, expected (rows, cols) or (rows, cols, confidences)", argument="X"
             )
         return as_entries(X)
-    return as_entries(X if is_sparse(X) or is_frame(X) else _matrix(X))
+    return unweighted(as_entries(X if is_sparse(X) or is_frame(X) else _matrix(X)))
 
 
 def _certificate(

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from nearlin import _core
 from nearlin._certificate import Certificate
 from nearlin._config import Progress, resolve_progress, resolve_threads
-from nearlin._validation import Float, as_seed, check_bool
+from nearlin._validation import Float, as_seed, check_bool, check_int
 from nearlin._warn import warn
 from nearlin.exceptions import AccuracyWarning, InvalidInputError
 

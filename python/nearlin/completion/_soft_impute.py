@@ -17,7 +17,7 @@ from nearlin._validation import Float, as_seed, check_bool, check_choice, check_
 from nearlin._warn import warn
 from nearlin.exceptions import AccuracyWarning, InvalidInputError
 
-from ._entries import as_entries, listed, sparse_rows
+from ._entries import as_entries, listed, sparse_rows, unweighted
 from ._factor_model import FactorModel
 
 __all__ = ["SoftImpute"]
@@ -231,7 +231,7 @@ class SoftImpute(FactorModel):
             If sweeps for the last penalty were ended by `max_iter`.
         """
         options = self._options(as_seed(self.random_state, "random_state"))
-        entries = as_entries(X)
+        entries = unweighted(as_entries(X))
         if not entries.count:
             raise InvalidInputError("has no observed entries, expected at least one", argument="X")
         options.rank = min(options.rank, *entries.shape)
@@ -287,7 +287,7 @@ class SoftImpute(FactorModel):
             In the units of the values.
         """
         check_is_fitted(self)
-        rows, cols, values = listed(as_entries(X))
+        rows, cols, values = listed(unweighted(as_entries(X)))
         if not len(values):
             raise InvalidInputError("has no observed entries, expected at least one", argument="X")
         error = self.predict(rows, cols) - values

@@ -67,13 +67,13 @@ pub fn implicit_als<'py>(
     either_entries!(entries, |entries| {
         if single {
             let output = enter(py, threads, progress, |context| {
-                run::<f32>(context, entries.observations(context, Repeated::Sum, false)?, &options)
+                run::<f32>(context, entries.observations(context, None, Repeated::Sum, false)?, &options)
             })?;
             let figures = figures(py, &output)?;
             Ok((MatrixCompletionModel { model: Precision::Single(output.model) }, figures))
         } else {
             let output = enter(py, threads, progress, |context| {
-                run::<f64>(context, entries.observations(context, Repeated::Sum, false)?, &options)
+                run::<f64>(context, entries.observations(context, None, Repeated::Sum, false)?, &options)
             })?;
             let figures = figures(py, &output)?;
             Ok((MatrixCompletionModel { model: Precision::Double(output.model) }, figures))

@@ -48,7 +48,7 @@ pub fn soft_impute<'py>(
     progress: Option<Py<PyAny>>,
 ) -> PyResult<(MatrixCompletionModel, Bound<'py, PyDict>)> {
     let output = either_entries!(entries, |entries| enter(py, threads, progress, |context| {
-        run(context, entries.observations(context, Repeated::Mean, center)?, &options)
+        run(context, entries.observations(context, None, Repeated::Mean, center)?, &options)
     }))?;
     let figures = PyDict::new(py);
     let path = output.path.iter().map(|step| (step.reg, step.rank, step.sweeps, step.rmse));
