@@ -36,7 +36,7 @@ pub enum Solver {
     Auto,
     /// By Cholesky's factorisation.
     Cholesky,
-    /// By conjugate gradients where a line has twice as many entries as there are components.
+    /// By conjugate gradients where a line has as many entries as there are components.
     Cg,
 }
 

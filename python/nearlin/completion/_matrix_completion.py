@@ -73,7 +73,7 @@ class MatrixCompletion(FactorModel):
         - ``"cholesky"``: exactly, by normal equations of the order of the rank, or of the number of entries
           where that is the smaller.
         - ``"cg"``: by `inner_steps` steps of conjugate gradients from what there was before, for rows with
-          at least twice as many entries as components; exactly for the others.
+          at least as many entries as components; exactly for the others.
         - ``"auto"``: ``"cholesky"`` up to rank 24, else ``"cg"``.
     preconditioner : {"auto", "none", "gram"}, default="auto"
         Of conjugate gradients: ``"gram"`` turns both factors to the eigenvectors of the Gram matrix of the

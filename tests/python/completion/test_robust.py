@@ -31,7 +31,7 @@ def test_gross_errors_cost_little(dtype):
     )
     untouched = error_of(MatrixCompletion(**COMMON, reg=0.05, dtype=dtype).fit((ROWS, COLS, VALUES)))
     assert untouched < 1.25 * clean
-    for share, most in ((0.05, 1.2), (0.2, 2.0)):
+    for share, most in ((0.05, 1.5), (0.2, 2.0)):
         values, _ = spoiled(share)
         robust = MatrixCompletion(**COMMON, reg=0.05, dtype=dtype, max_iter=60).fit((ROWS, COLS, values))
         assert error_of(robust) < most * clean
