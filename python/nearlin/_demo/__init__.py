@@ -9,7 +9,9 @@ nearlin's and the peers', by the same independent rule.
 from __future__ import annotations
 
 from nearlin._demo.block import Block, Unavailable, show
+from nearlin._demo.completion import COMPLETION
 from nearlin._demo.quantiles import QUANTILES
+from nearlin._demo.recommendation import RECOMMENDATION
 from nearlin._demo.regression import REGRESSION
 from nearlin._demo.sketch_and_solve import SKETCH_AND_SOLVE
 from nearlin._demo.streaming_pca import STREAMING_PCA
@@ -25,4 +27,6 @@ BLOCKS: tuple[Block, ...] = (
     STREAMING_PCA,
     STREAMING_WORDS,
     QUANTILES,
+    COMPLETION,
+    RECOMMENDATION,
 )

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from nearlin._demo import quantiles_plot, sketch_and_solve_plot, streaming_pca_plot, truncated_svd_plot
+from nearlin._demo import (
+    completion_plot,
+    quantiles_plot,
+    sketch_and_solve_plot,
+    streaming_pca_plot,
+    truncated_svd_plot,
+)
 from nearlin._demo.block import Unavailable
 
 __all__ = ["PICTURES", "plot"]
@@ -14,6 +20,7 @@ PICTURES: dict[str, Callable[..., None]] = {
     "truncated_svd": truncated_svd_plot.draw,
     "streaming_pca": streaming_pca_plot.draw,
     "quantiles": quantiles_plot.draw,
+    "completion": completion_plot.draw,
 }
 """``PICTURES[block](figure, quick=...)`` draws what a block has to show."""
 

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from nearlin._demo.block import Unavailable, as_arrays
 from nearlin._demo.process import Arrays
 
-__all__ = ["Growth", "count_words", "growth", "source_files"]
+__all__ = ["IDENTIFIER", "Growth", "count_words", "growth", "source_files"]
 
 PACKAGES = ("numpy", "scipy", "sklearn")
 """What is there wherever nearlin is."""
 WORD = re.compile(r"[a-z]{3,}")
+IDENTIFIER = re.compile(r"[a-z_][a-z_0-9]{2,}")
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,14 @@ def source_files(step: int) -> list[Path]:
     return chosen
 
 
-def count_words(files: Iterable[Path]) -> Arrays:
+def count_words(files: Iterable[Path], pattern: re.Pattern[str] = WORD) -> Arrays:
     """How often each file has which words, numbered as they first appear."""
     known: dict[str, int] = {}
     counts: list[int] = []
     columns: list[int] = []
     ends, widths = [0], []
     for file in files:
-        found = Counter(WORD.findall(file.read_text("utf-8", errors="replace").lower()))
+        found = Counter(pattern.findall(file.read_text("utf-8", errors="replace").lower()))
         row = sorted((known.setdefault(word, len(known)), count) for word, count in found.items())
         columns += [column for column, _ in row]
         counts += [count for _, count in row]

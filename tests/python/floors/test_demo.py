@@ -11,14 +11,16 @@ from scipy.optimize import linprog
 
 from nearlin._demo import BLOCKS
 from nearlin._demo.backward_error import judge, measure
+from nearlin._demo.completion import COMPLETION, HIDDEN, error, picture
 from nearlin._demo.photographs import colours, patches
 from nearlin._demo.process import Failure, run
 from nearlin._demo.quantiles import LEVEL, QUANTILES, loss, multipliers_exist
+from nearlin._demo.recommendation import BEST, FILES, RECOMMENDATION, missed, ranked
 from nearlin._demo.regression import build
 from nearlin._demo.sketch_and_solve import largest_error, unit
 from nearlin._demo.truncated_svd import FOLLOW, RANK, beyond_best, moments, timed
 from nearlin._demo.truncated_svd import judge as judge_triplets
-from nearlin._demo.words import count_words, growth
+from nearlin._demo.words import IDENTIFIER, count_words, growth
 
 RNG = np.random.default_rng(0)
 SOURCE = {"china": RNG.integers(0, 256, (60, 70, 3)), "flower": RNG.integers(0, 256, (50, 40, 3)), "step": 1}
@@ -30,7 +32,7 @@ def command(*arguments, code=None):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("columns", [[], ["truncated_svd"], ["streaming_pca"], ["quantiles"]])
+@pytest.mark.parametrize("columns", [[], ["truncated_svd"], ["streaming_pca"], ["quantiles"], ["completion"]])
 def test_the_picture_is_drawn(tmp_path, columns):
     pytest.importorskip("matplotlib")
     done = command(*columns, "--quick", "--plot", str(tmp_path / "error.png"))
@@ -191,6 +193,51 @@ def test_the_least_loss_of_a_quantile_is_proven():
     # A line through one point that is not between the others has no multipliers.
     assert multipliers_exist(np.ones((10, 1)), np.zeros(1))
     assert not multipliers_exist(np.ones((1, 1)), np.ones(1))
+
+
+def test_the_error_of_a_photograph_is_that_of_hidden_pixels_alone():
+    data = COMPLETION.build(SOURCE)
+    np.testing.assert_array_equal(picture(data.truth), SOURCE["china"] / 255)
+    assert data.hidden.shape == (60, 70)
+    assert abs(data.hidden.mean() - HIDDEN) < 0.03
+    assert np.array_equal(np.isnan(data.seen), np.broadcast_to(data.hidden, (3, 60, 70)))
+    judged = COMPLETION.judge(data)
+    assert error(judged, {"found": data.truth}) == 0.0
+    off = data.truth + np.where(data.hidden, 0.0, 1.0)
+    off[1] = np.where(data.hidden, 7.0, off[1])  # which is cut to one
+    expected = np.sqrt(np.mean((1.0 - data.truth[1][data.hidden]) ** 2) / 3.0)
+    assert error(judged, {"found": off}) == pytest.approx(expected)
+    found, certificate = COMPLETION.methods["nearlin, rank 2"]()(data)
+    # Noise cannot be told.
+    spread = data.truth[:, data.hidden].std()
+    assert spread < error(judged, found) < 1.3 * spread
+    assert float(certificate.split()[1]) > 0.9 * spread
+
+
+def test_what_is_missed_is_what_is_not_recommended(tmp_path):
+    letters = "abcdefghijklmnop"
+    texts = [
+        " ".join(f"{letters[i % 4 * 4 + k]}_{j}x" for k in range(4) for j in RNG.integers(0, 30, 12))
+        for i in range(120)
+    ]
+    data = RECOMMENDATION.build(count_words(written(tmp_path, texts), IDENTIFIER))
+    assert data.known.shape[0] == 120
+    in_files = np.bincount(data.known.indices) + np.bincount(data.cols, minlength=data.known.shape[1])
+    assert in_files.min() >= FILES
+    judged = RECOMMENDATION.judge(data)
+    perfect = np.full((120, BEST), -1)
+    for row in range(120):
+        wanted = data.cols[data.rows == row][:BEST]
+        perfect[row, : len(wanted)] = wanted
+    assert missed(judged, {"best": perfect}) == 0.0
+    assert missed(judged, {"best": np.full((120, BEST), -1)}) == 1.0
+    scores = RNG.random(data.known.shape)
+    by_chance = missed(judged, {"best": ranked(scores, data.known)})
+    ours = missed(judged, RECOMMENDATION.methods["nearlin, ials"]()(data)[0])
+    assert ours < 0.8 * by_chance < 0.9
+    best = RECOMMENDATION.methods["most popular"]()(data)[0]["best"]
+    known = data.known.toarray() > 0
+    assert not any(known[row, best[row]].any() for row in range(120))
 
 
 def test_a_method_that_fails_is_reported_not_raised():
