@@ -64,7 +64,16 @@ class CompletionFigures(TypedDict):
     reg_path: list[tuple[float, float]]
     objective: list[float]
     validation: list[float]
-    converged: bool
+    status: str
+    rank_path: list[tuple[int, float]]
+    residual: tuple[float, float] | None
+    parts: int
+    gradient: float
+    incoherence: list[float]
+    leverage: list[float]
+    condition: float
+    numerical_rank: int
+    norm: float
     held_out: tuple[int, float, float] | None
 
 @type_check_only
@@ -533,6 +542,7 @@ class MatrixCompletionModel:
         entries: Any,
         options: Any,
         *,
+        exact: bool,
         weights: Any,
         duplicates: str,
         center: bool,
@@ -558,8 +568,9 @@ class MatrixCompletionModel:
     def mean(self) -> float: ...
     def degrees(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]: ...
     def factors(self) -> tuple[Any, Any, _Vector, _Vector]: ...
-    def predict(self, rows: Any, columns: Any, threads: int) -> _Vector: ...
-    def predict_rows(self, rows: Any, threads: int) -> npt.NDArray[np.float64]: ...
+    def parts(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]] | None: ...
+    def predict(self, rows: Any, columns: Any, all: bool, threads: int) -> _Vector: ...
+    def predict_rows(self, rows: Any, all: bool, threads: int) -> npt.NDArray[np.float64]: ...
     def top_n(
         self, rows: Any, n: int, exclude_observed: bool, threads: int
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]: ...

@@ -5,6 +5,8 @@ use crate::memory::push;
 
 /// Where the walk begins, in units of the standard deviation of what the biases leave.
 pub const FIRST: f64 = 1.2;
+/// What helps, relative to the error before.
+const IMPROVEMENT: f64 = 1e-3;
 /// It goes no farther.
 const RANGE: [f64; 2] = [1e-4, 1e2];
 
@@ -33,11 +35,13 @@ pub fn walk(first: f64, mut error: impl FnMut(f64) -> Result<f64>) -> Result<(f6
         if !(RANGE[0]..=RANGE[1]).contains(&next) {
             break;
         }
-        let found = visit(next)?;
-        if found >= best.1 {
+        let (found, before) = (visit(next)?, best.1);
+        if found < before {
+            best = (next, found);
+        }
+        if found >= (1.0 - IMPROVEMENT) * before {
             break;
         }
-        best = (next, found);
     }
     let middle = best.0;
     for next in [middle * 3f64.sqrt(), middle / 3f64.sqrt()] {

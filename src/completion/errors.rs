@@ -1,14 +1,15 @@
 //! What a model leaves of observed entries.
 
 use super::factors::Factor;
-use super::kernels::{dots, gather};
+use super::kernels::{combine, dots, gather};
 use super::observations::{Lines, Part};
 use crate::error::Result;
 use crate::linalg::Scalar;
 use crate::matrix::{Buffer, Indices, blocks_by_cost};
-use crate::memory::{gathered, zeros};
+use crate::memory::zeros;
 use crate::parallel::Context;
-use crate::simd::norm_sq;
+use crate::simd::{norm_sq, sum};
+use std::convert::identity;
 
 /// Entries whose rows are gathered together.
 const TILE_ROWS: usize = 64;
@@ -33,7 +34,8 @@ pub struct Errors {
 }
 
 impl Errors {
-    fn of_line(squares: f64, n: f64) -> Self {
+    /// Of one line, whose entries have weights of that sum.
+    pub fn of_line(squares: f64, n: f64) -> Self {
         Self {
             count: n,
             squares,
@@ -43,7 +45,8 @@ impl Errors {
         }
     }
 
-    fn add(&mut self, other: &Self) {
+    /// Adds others.
+    pub fn add(&mut self, other: &Self) {
         self.count += other.count;
         self.squares += other.squares;
         self.squares_of_lines += other.squares_of_lines;
@@ -71,16 +74,32 @@ pub fn errors<T: Scalar>(
     part: Part,
     factors: (&Factor<T>, &Factor<T>),
 ) -> Result<Errors> {
+    let squares = squares_of_lines(context, lines, part, factors)?;
+    let mut sums = Errors::default();
+    for (line, squares) in squares.iter().enumerate() {
+        sums.add(&Errors::of_line(*squares, lines.degree(line, part)));
+    }
+    Ok(sums)
+}
+
+/// The weighted sum of the squared errors of each line.
+pub fn squares_of_lines<T: Scalar>(
+    context: &Context,
+    lines: &Lines<T>,
+    part: Part,
+    factors: (&Factor<T>, &Factor<T>),
+) -> Result<Vec<f64>> {
     let blocks = blocks_by_cost(lines.matrix().ends(), COST)?;
-    let work = |tile: &mut Option<Tile<T>>, block: usize| {
+    let mut out = zeros(lines.count(), ERRORS)?;
+    let mut rest = out.as_mut_slice();
+    let parts = blocks.iter().map(|block| rest.split_off_mut(..block.len()).unwrap_or_default());
+    let work = |tile: &mut Option<Tile<T>>, block: usize, out: &mut [f64]| {
         let mut own = tile.take().map_or_else(|| Tile::new(factors.0.stride), Ok)?;
-        let mut sums = Errors::default();
-        for line in blocks[block].clone() {
-            let mut squares = 0.0;
+        for (line, out) in blocks[block].clone().zip(out) {
+            *out = 0.0;
             let mut at = lines.line(line, part).start;
             own.visit(lines, line, part, factors, |_, errors| {
-                let roots = lines.roots(at..at + errors.len());
-                squares += match roots {
+                *out += match lines.roots(at..at + errors.len()) {
                     None => norm_sq(errors),
                     Some(roots) => {
                         errors.iter().zip(roots).map(|(e, root)| (e.to_f64() * root.to_f64()).powi(2)).sum()
@@ -88,15 +107,51 @@ pub fn errors<T: Scalar>(
                 };
                 at += errors.len();
             });
-            sums.add(&Errors::of_line(squares, lines.degree(line, part)));
         }
         *tile = Some(own);
-        Ok(sums)
+        Ok(())
     };
-    let parts: Vec<Errors> = gathered(context.map_with(blocks.len(), || None, work)?, ERRORS)?;
-    let mut sums = Errors::default();
-    parts.iter().for_each(|part| sums.add(part));
-    Ok(sums)
+    context.map_parts(parts, || None, work)?.into_iter().try_for_each(identity)?;
+    Ok(out)
+}
+
+/// Sets each row of `out` to Σ e_ij y_j over the weighted errors e of its line, and its bias to Σ e_ij: half the slope of the squares
+/// at the rows x of the one side, times -1.
+pub fn pulls<T: Scalar>(
+    context: &Context,
+    lines: &Lines<T>,
+    part: Part,
+    factors: (&Factor<T>, &Factor<T>),
+    out: &mut Factor<T>,
+) -> Result<()> {
+    let blocks = blocks_by_cost(lines.matrix().ends(), COST)?;
+    let (mut rows, mut biases, stride) = (&mut *out.rows, out.bias.as_mut_slice(), out.stride);
+    let parts = blocks.iter().map(|block| {
+        let of_rows = rows.split_off_mut(..block.len() * stride).unwrap_or_default();
+        (of_rows, biases.split_off_mut(..block.len()).unwrap_or_default())
+    });
+    let work = |tile: &mut Option<Tile<T>>, block: usize, (rows, biases): (&mut [T], &mut [T])| {
+        let mut own = tile.take().map_or_else(|| Tile::new(stride), Ok)?;
+        for ((line, row), bias) in blocks[block].clone().zip(rows.chunks_exact_mut(stride)).zip(biases) {
+            row.fill(T::default());
+            let (mut total, mut at) = (0.0, lines.line(line, part).start);
+            own.visit(lines, line, part, factors, |tile, errors| {
+                let mut weighted = [T::default(); TILE_ROWS];
+                let weighted = &mut weighted[..errors.len()];
+                weighted.copy_from_slice(errors);
+                if let Some(roots) = lines.roots(at..at + errors.len()) {
+                    weighted.iter_mut().zip(roots).for_each(|(e, root)| *e = *e * *root * *root);
+                }
+                at += errors.len();
+                combine(tile, stride, weighted, row);
+                total += sum(weighted);
+            });
+            *bias = T::from_f64(total);
+        }
+        *tile = Some(own);
+        Ok(())
+    };
+    context.map_parts(parts, || None, work)?.into_iter().try_for_each(identity)
 }
 
 /// Rows of the other factor, and what is left of the entries that name them.

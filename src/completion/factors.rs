@@ -30,7 +30,12 @@ pub fn stride_of<T>(rank: usize) -> usize {
 impl<T: Scalar> Factor<T> {
     /// Zeros.
     pub fn zeros(count: usize, rank: usize) -> Result<Self> {
-        let stride = stride_of::<T>(rank);
+        Self::with_room(count, rank, rank)
+    }
+
+    /// Zeros, with room for more components.
+    pub fn with_room(count: usize, rank: usize, most: usize) -> Result<Self> {
+        let stride = stride_of::<T>(most);
         let bytes = count as u128 * stride as u128 * size_of::<T>() as u128;
         let len = count.checked_mul(stride).ok_or(Error::Allocation { bytes, purpose: FACTORS })?;
         Ok(Self { count, rank, stride, rows: Buffer::zeros(len, FACTORS)?, bias: zeros(count, FACTORS)? })
@@ -39,6 +44,15 @@ impl<T: Scalar> Factor<T> {
     /// Row `i`, with the zeros behind it.
     pub fn row(&self, i: usize) -> &[T] {
         &self.rows[i * self.stride..][..self.stride]
+    }
+
+    /// With the rows and biases of another one, which may have another stride.
+    pub fn filled_from(mut self, other: Self) -> Self {
+        for (i, row) in self.rows.chunks_exact_mut(self.stride).enumerate() {
+            row[..other.rank].copy_from_slice(&other.row(i)[..other.rank]);
+        }
+        self.bias = other.bias;
+        self
     }
 
     /// A copy, as an error-returning `clone`.

@@ -1,13 +1,17 @@
 //! The driver: a start, sweeps until they change nothing that matters, and the penalty if it is not given.
 
 use super::choose::{FIRST, Path, walk};
-use super::errors::{Errors, errors};
+use super::determined::count_parts;
+use super::diagnosis::{Diagnosis, diagnose};
+use super::errors::{Errors, errors, squares_of_lines};
 use super::factors::Factor;
 use super::half::{Method, Penalty, Preconditioner, half_sweep};
 use super::model::Model;
 use super::observations::{Observations, Part};
+use super::ranks::{RankPath, walk_ranks};
 use super::robust::reweigh;
-use super::start::{at_random, set_biases, spectral};
+use super::scaled::scaled_step;
+use super::start::{Search, at_random, grow, set_biases, spectral};
 use crate::error::Result;
 use crate::linalg::Scalar;
 use crate::memory::{collected, push};
@@ -18,8 +22,16 @@ use crate::simd::norm_sq;
 const BIAS_PENALTY: f64 = 0.5;
 /// Most sweeps of a fit on the walk to a penalty.
 const WALK_SWEEPS: usize = 12;
+/// The same of steps of both sides at once.
+const WALK_STEPS: usize = 60;
 /// Sweeps over all entries, from what was found without those that are held out.
 const LAST_SWEEPS: usize = 2;
+/// Sweeps for each component that is added.
+const FOR_A_COMPONENT: usize = 5;
+/// As many while the error on what is held out falls to so much of what it was.
+const MOST_FOR_A_COMPONENT: usize = 20;
+/// The same.
+const FALLING: f64 = 0.99;
 /// Sweeps in a row that do not improve on what is held out, before the end.
 const PATIENCE: usize = 2;
 /// What is an improvement, relative to what was.
@@ -38,6 +50,32 @@ pub enum Solver {
     Cholesky,
     /// By conjugate gradients where a line has as many entries as there are components.
     Cg,
+    /// Not at all: both sides move at once, see `scaled`.
+    ScaledGd,
+}
+
+/// How sweeps without a penalty, or with the one that is asked for, are led up to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Continuation {
+    /// Not at all.
+    None,
+    /// By larger penalties.
+    Ridge,
+    /// By fewer components.
+    Rank,
+}
+
+/// How sweeps ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// With what was asked for.
+    Converged,
+    /// Without, as the residual did not fall any more.
+    Stalled,
+    /// With a residual, or predictions, that had grown beyond all measure.
+    Diverged,
+    /// By their number.
+    MaxIter,
 }
 
 /// What errors cost.
@@ -54,6 +92,8 @@ pub enum Loss {
 pub struct Params {
     /// Components of a row of a factor.
     pub rank: usize,
+    /// Whether fewer may do.
+    pub rank_auto: bool,
     /// The penalty, over the standard deviation of what the biases leave; None: the best on what is held out.
     pub reg: Option<f64>,
     /// Power of the number of entries that penalties grow with.
@@ -84,6 +124,25 @@ pub struct Params {
     pub nonnegative: bool,
     /// What errors cost.
     pub loss: Loss,
+    /// How a fit without noise begins.
+    pub continuation: Continuation,
+}
+
+impl Params {
+    /// How lines are solved, in the first sweep, which begins with rows of zeros, or in another one.
+    pub fn method(&self, first: bool) -> Method {
+        let Self { rank, solver, preconditioner, inner_steps, inner_tol, .. } = *self;
+        match solver {
+            _ if self.nonnegative => Method::NonNegative,
+            Solver::Cholesky | Solver::ScaledGd => Method::Exact,
+            Solver::Auto if rank <= SMALL_RANK => Method::Exact,
+            _ if first => {
+                let (steps, tolerance) = (FROM_ZERO.0.max(inner_steps), FROM_ZERO.1.min(inner_tol));
+                Method::Iterated { steps, tolerance, preconditioner }
+            }
+            _ => Method::Iterated { steps: inner_steps, tolerance: inner_tol, preconditioner },
+        }
+    }
 }
 
 /// What was found.
@@ -94,14 +153,23 @@ pub struct Output<T> {
     pub reg: f64,
     /// Penalties that were tried, and their errors on what was held out, in units of the values.
     pub reg_path: Path,
+    /// Numbers of components that were tried, and the same errors.
+    pub rank_path: RankPath,
     /// Objective after each sweep of the last fit, over the sum of squares of the values.
     pub objective: Vec<f64>,
     /// Error on what is held out after each sweep of the fit that saw it, in units of the values.
     pub validation: Vec<f64>,
     /// What the best of these left of what was held out, in units of the values.
     pub held_out: Option<(Errors, f64)>,
-    /// Whether sweeps ended by themselves.
-    pub converged: bool,
+    /// How sweeps ended.
+    pub status: Status,
+    /// Of a fit without noise: the residual on the entries that are determined, relative to them, and what rounding may
+    /// hide of it.
+    pub residual: Option<(f64, f64)>,
+    /// What else was measured.
+    pub diagnosis: Diagnosis,
+    /// How many parts the graph of rows and columns falls into, as far as it is fitted to.
+    pub parts: usize,
 }
 
 /// A fit to some of the entries.
@@ -131,15 +199,24 @@ pub fn fit<T: Scalar>(
         reweigh(context, &mut observed, (&nothing.0, &nothing.1))?;
     }
     let run = Run { context, observed: &observed, params, held_out };
-    let (mut fit, reg, reg_path) = match params.reg {
-        Some(reg) => (run.given(reg)?, reg, Vec::new()),
-        None => run.chosen()?,
-    };
+    let mut rank_path = Vec::new();
+    let mut of_rank = params.clone();
+    if params.rank_auto {
+        (of_rank.rank, rank_path) = run.ranks(params.reg.unwrap_or(FIRST / 3.0))?;
+    }
+    let (mut fit, mut reg, mut reg_path) = Run { params: &of_rank, ..run }.penalised()?;
+    if params.rank_auto && params.reg.is_none() && (reg * 3.0 / FIRST).ln().abs() > 1.0 {
+        let rank = of_rank.rank;
+        (of_rank.rank, rank_path) = run.ranks(reg)?;
+        if of_rank.rank != rank {
+            (fit, reg, reg_path) = Run { params: &of_rank, ..run }.penalised()?;
+        }
+    }
     let mut delta = None;
     if params.loss == Loss::Huber {
-        delta = Some(reweighted(context, &mut observed, params, &mut fit)?);
+        delta = Some(reweighted(context, &mut observed, &of_rank, &mut fit)?);
     }
-    let run = Run { context, observed: &observed, params, held_out };
+    let run = Run { context, observed: &observed, params: &of_rank, held_out };
     if params.polish {
         let exactly = if params.nonnegative { Method::NonNegative } else { Method::Exact };
         run.half(&mut fit, true, Part::All, exactly)?;
@@ -148,11 +225,26 @@ pub fn fit<T: Scalar>(
     fit.validation.iter_mut().for_each(|rmse| *rmse *= scale);
     let held_out = fit.held_out.map(|errors| (errors, scale));
     let Fit { rows, columns, penalty, objective, validation, converged, .. } = fit;
+    let diagnosis = diagnose(context, &observed, Part::All, (&rows, &columns), penalty)?;
     let model = Model::new(context, observed, rows, columns, penalty)?;
     let model = Model { nonnegative: params.nonnegative, delta, ..model };
-    let scaled = |path: Path| path.into_iter().map(move |(reg, rmse)| (reg, rmse * scale));
-    let reg_path = collected(scaled(reg_path), "the walk to a penalty")?;
-    Ok(Output { model, reg, reg_path, objective, validation, held_out, converged })
+    let parts = count_parts(context, (&model.seen.ends, &model.seen.columns), model.columns.count)?;
+    reg_path.iter_mut().for_each(|(_, rmse)| *rmse *= scale);
+    rank_path.iter_mut().for_each(|(_, rmse)| *rmse *= scale);
+    let status = if converged { Status::Converged } else { Status::MaxIter };
+    Ok(Output {
+        model,
+        reg,
+        reg_path,
+        rank_path,
+        objective,
+        validation,
+        held_out,
+        status,
+        residual: None,
+        diagnosis,
+        parts,
+    })
 }
 
 /// Sweeps over all entries, each with the weights that Huber's loss gives them after the one before; the last of the errors
@@ -183,6 +275,7 @@ fn reweighted<T: Scalar>(
     Ok(delta)
 }
 
+#[derive(Clone, Copy)]
 struct Run<'a, T> {
     context: &'a Context<'a>,
     observed: &'a Observations<T>,
@@ -192,6 +285,45 @@ struct Run<'a, T> {
 }
 
 impl<T: Scalar> Run<'_, T> {
+    /// With the penalty that is given, or the best.
+    fn penalised(&self) -> Result<(Fit<T>, f64, Path)> {
+        match self.params.reg {
+            Some(reg) => Ok((self.given(reg)?, reg, Vec::new())),
+            None => self.chosen(FIRST),
+        }
+    }
+
+    /// The rank by what is held out, components being added one by one.
+    fn ranks(&self, reg: f64) -> Result<(usize, RankPath)> {
+        let Self { context, observed, params, .. } = *self;
+        let one = Params { rank: 1, ..params.clone() };
+        let mut fit = Run { params: &one, ..*self }.start(reg, Part::Training)?;
+        let count = |i| observed.rows.degree(i, Part::HeldOut);
+        let counts = collected((0..observed.rows.count()).map(count), "the walk to a rank")?;
+        fit.rows = Factor::with_room(fit.rows.count, 1, params.rank)?.filled_from(fit.rows);
+        fit.columns = Factor::with_room(fit.columns.count, 1, params.rank)?.filled_from(fit.columns);
+        walk_ranks(params.rank, &counts, |rank| {
+            if rank > 1 {
+                let factors = (&mut fit.rows, &mut fit.columns);
+                grow(context, observed, Part::Training, factors, self.search())?;
+            }
+            let mut last = f64::INFINITY;
+            for sweep in 1..=MOST_FOR_A_COMPONENT {
+                self.sweep(&mut fit, Part::Training, sweep == 1)?;
+                if sweep < FOR_A_COMPONENT {
+                    continue;
+                }
+                let rmse = self.errors(&fit, Part::HeldOut)?.rmse();
+                if rmse.is_nan() || rmse > FALLING * last {
+                    break;
+                }
+                last = rmse;
+            }
+            context.progress(rank, params.rank, &[("rank", rank as f64)])?;
+            squares_of_lines(context, &observed.rows, Part::HeldOut, (&fit.rows, &fit.columns))
+        })
+    }
+
     /// With this penalty: to what is not held out, if anything is, until that gets no better, and then to all.
     fn given(&self, reg: f64) -> Result<Fit<T>> {
         if self.held_out == 0 {
@@ -208,11 +340,12 @@ impl<T: Scalar> Run<'_, T> {
 
     /// With the best penalty on what is held out, each tried from its own start: from the factors of a larger one, which
     /// have collapsed, sweeps do not come back.
-    fn chosen(&self) -> Result<(Fit<T>, f64, Path)> {
-        let most = self.params.max_iter.min(WALK_SWEEPS);
+    fn chosen(&self, first: f64) -> Result<(Fit<T>, f64, Path)> {
+        let sweeps = if self.params.solver == Solver::ScaledGd { WALK_STEPS } else { WALK_SWEEPS };
+        let most = self.params.max_iter.min(sweeps);
         let mut best: Option<(f64, Fit<T>)> = None;
         let mut tried = 0;
-        let (reg, path) = walk(FIRST, |reg| {
+        let (reg, path) = walk(first, |reg| {
             let fit = self.sweeps(self.start(reg, Part::Training)?, Part::Training, most, true)?;
             let rmse = fit.held_out.map_or(f64::NAN, |errors| errors.rmse());
             tried += 1;
@@ -231,13 +364,17 @@ impl<T: Scalar> Run<'_, T> {
         Ok((fit, reg, path))
     }
 
+    fn search(&self) -> Search {
+        Search { iterations: 2, seed: self.params.seed }
+    }
+
     fn start(&self, reg: f64, part: Part) -> Result<Fit<T>> {
         let Self { context, observed, params, .. } = *self;
         let mut rows = Factor::zeros(observed.rows.count(), params.rank)?;
         let mut columns = Factor::zeros(observed.columns.count(), params.rank)?;
         let unit = set_biases(context, observed, part, (&mut rows, &mut columns), params.bias)?;
         if params.spectral {
-            spectral(context, observed, part, &rows, &mut columns, params.seed)?;
+            spectral(context, observed, part, &rows, &mut columns, None, self.search())?;
         } else {
             at_random(context, &mut columns, params.seed)?;
         }
@@ -306,16 +443,13 @@ impl<T: Scalar> Run<'_, T> {
 
     /// One sweep, and the objective after it.
     fn sweep(&self, fit: &mut Fit<T>, part: Part, first: bool) -> Result<f64> {
-        let Params { rank, solver, preconditioner, inner_steps, inner_tol, .. } = *self.params;
-        let iterated = |steps, tolerance| Method::Iterated { steps, tolerance, preconditioner };
-        let exact = solver == Solver::Cholesky || (solver == Solver::Auto && rank <= SMALL_RANK);
-        let exactly = if self.params.nonnegative { Method::NonNegative } else { Method::Exact };
-        let exact = exact || self.params.nonnegative;
-        let method = if exact { exactly } else { iterated(inner_steps, inner_tol) };
-        let (steps, tolerance) = (FROM_ZERO.0.max(inner_steps), FROM_ZERO.1.min(inner_tol));
-        let from_zero = if exact { exactly } else { iterated(steps, tolerance) };
-        self.half(fit, true, part, if first { from_zero } else { method })?;
-        let of_columns = self.half(fit, false, part, if first { from_zero } else { method })?;
+        if self.params.solver == Solver::ScaledGd && !first && !self.params.nonnegative {
+            let factors = (&mut fit.rows, &mut fit.columns);
+            return scaled_step(self.context, self.observed, part, factors, fit.penalty);
+        }
+        let method = self.params.method(first);
+        self.half(fit, true, part, method)?;
+        let of_columns = self.half(fit, false, part, method)?;
         let of_rows = self.penalty_of_rows(fit, part);
         // What is left of a difference of large numbers is not to be believed where it is small.
         let doubt = 64.0 * T::UNIT_ROUNDOFF.sqrt() * self.observed.rows.weight();
@@ -385,7 +519,7 @@ mod tests {
     fn test_error<T: Scalar>(output: &Output<T>, cells: &Cells) -> f64 {
         let rows: Vec<i64> = cells.iter().map(|cell| cell.0 as i64).collect();
         let columns: Vec<i64> = cells.iter().map(|cell| cell.1 as i64).collect();
-        let found = output.model.predict(&Context::new(1), &rows, &columns).unwrap();
+        let found = output.model.predict(&Context::new(1), &rows, &columns, false).unwrap();
         let square: f64 = found.iter().zip(cells).map(|(found, cell)| (found - cell.2).powi(2)).sum();
         (square / cells.len() as f64).sqrt()
     }
@@ -409,13 +543,15 @@ mod tests {
                 (Solver::Cholesky, Preconditioner::Auto),
                 (Solver::Cg, Preconditioner::None),
                 (Solver::Cg, Preconditioner::Gram),
+                (Solver::ScaledGd, Preconditioner::Auto),
             ] {
-                let params = Params { rank, solver, preconditioner, ..params() };
+                let max_iter = if solver == Solver::ScaledGd { 60 } else { 20 };
+                let params = Params { rank, solver, preconditioner, max_iter, ..params() };
                 let output = run::<f32>(1, &train, &params);
                 assert!(output.objective.windows(2).all(|pair| pair[1] <= pair[0] * (1.0 + 1e-6)));
                 let error = test_error(&output, &test);
                 assert!(error < 0.15, "{solver:?} {preconditioner:?} {rank}: {error}");
-                assert!(output.converged);
+                assert_eq!(output.status, Status::Converged);
             }
         }
     }
@@ -472,6 +608,39 @@ mod tests {
             test_error(&run::<f64>(2, &train, &Params { loss: Loss::Huber, ..params.clone() }), &test);
         assert!(exact < 1e-9, "{exact:e}");
         assert!(test_error(&run::<f64>(2, &train, &params), &test) > 0.5);
+    }
+
+    #[test]
+    fn the_walk_ends_as_well_wherever_it_begins() {
+        let (train, test) = parted(0.5);
+        let params = Params { reg: None, validation_fraction: 0.1, max_iter: 12, ..params() };
+        let context = Context::new(2);
+        let mut observed = observed::<f32>(&context, SHAPE, &train);
+        let held_out = observed.hold_out(&context, 0.1, params.seed).unwrap();
+        let walker = Run { context: &context, observed: &observed, params: &params, held_out };
+        let mut errors = Vec::new();
+        for first in [0.3, 0.7, FIRST, 2.1, 5.0] {
+            let (_, reg, path) = walker.chosen(first).unwrap();
+            assert!(path.len() <= 9, "from {first}: {}", path.len());
+            let found = run::<f32>(2, &train, &Params { reg: Some(reg), validation_fraction: 0.0, ..params });
+            errors.push(test_error(&found, &test));
+        }
+        let best = errors.iter().copied().fold(f64::INFINITY, f64::min);
+        assert!(errors.iter().all(|error| *error < 1.01 * best), "{errors:?}");
+    }
+
+    #[test]
+    fn the_rank_is_chosen_with_the_penalty_or_without() {
+        let (train, test) = parted(0.1);
+        for reg in [Some(0.3), None] {
+            let params = Params { rank: 20, rank_auto: true, reg, validation_fraction: 0.1, ..params() };
+            let output = run::<f32>(2, &train, &params);
+            // Where the penalty is as small as it may be, two more make up for that of the biases.
+            let most = if reg.is_some() { 3 } else { 5 };
+            assert!((3..=most).contains(&output.model.rows.rank), "{reg:?}: {:?}", output.rank_path);
+            assert!(output.rank_path.len() < 12);
+            assert!(test_error(&output, &test) < 0.15);
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@
 
 use super::kernels::combine;
 use super::nonnegative::NonNegative;
+use super::sketched::{solve, triangle};
 use super::sums::{BLOCK, Fixed, KEPT, Line, Part, Ridge, SCRATCH, Sums, Worker, sum_up};
 use crate::error::{Error, Result};
 use crate::linalg::{Scalar, Systems, solve_systems};
@@ -37,6 +38,8 @@ pub enum Way<'a> {
         tolerance: f64,
         /// Eigenvalues of the Gram matrix that all lines share, over its rows, if the factor is rotated to its eigenvectors.
         spectrum: Option<&'a [f64]>,
+        /// Whether the line is preconditioned by a sketch of its own.
+        sketched: bool,
     },
 }
 
@@ -120,8 +123,10 @@ impl<T: Scalar> Solver<T> {
         match (way, is_dual(fixed, line, ridge)) {
             (Way::NonNegative, _) => self.nonnegative(fixed, line, ridge, (x, bias), spread),
             (_, true) => self.dual(fixed, line, ridge, x, bias),
-            (Way::Iterated { steps, tolerance, spectrum }, _) if line.count() >= fixed.factor.rank => {
-                self.iterate(fixed, line, ridge, (steps, tolerance, spectrum), (x, bias), spread)
+            (Way::Iterated { steps, tolerance, spectrum, sketched }, _)
+                if line.count() >= fixed.factor.rank =>
+            {
+                self.iterate(fixed, line, ridge, (steps, tolerance, spectrum, sketched), (x, bias), spread)
             }
             _ => self.primal(fixed, line, ridge, (x, bias), spread),
         }
@@ -268,7 +273,7 @@ impl<T: Scalar> Solver<T> {
         fixed: &Fixed<'_, T>,
         line: &Line<'_, T>,
         ridge: Ridge,
-        (steps, tolerance, spectrum): (usize, f64, Option<&[f64]>),
+        (steps, tolerance, spectrum, sketched): (usize, f64, Option<&[f64]>, bool),
         (x_out, bias): (&mut [T], &mut T),
         spread: Option<&Context>,
     ) -> Result<f64> {
@@ -288,9 +293,14 @@ impl<T: Scalar> Solver<T> {
             let inverse = |eigenvalue: &f64| 1.0 / (weight * eigenvalue + l);
             scales.iter_mut().zip(spectrum).for_each(|(scale, value)| *scale = inverse(value));
         }
-        let precondition = |r: &[f64], z: &mut [f64]| match spectrum {
-            None => z.copy_from_slice(r),
-            Some(_) => z.iter_mut().zip(r).zip(&*scales).for_each(|((z, r), scale)| *z = r * scale),
+        let own = match sketched {
+            true => triangle(fixed.factor, line.indices, (l, ridge.bias))?,
+            false => None,
+        };
+        let precondition = |r: &[f64], z: &mut [f64]| match (spectrum, &own) {
+            (None, None) => z.copy_from_slice(r),
+            (None, Some(own)) => solve(own, r, z),
+            (Some(_), _) => z.iter_mut().zip(r).zip(&*scales).for_each(|((z, r), scale)| *z = r * scale),
         };
         precondition(r, p);
         let mut size = dot(r, p);
@@ -442,7 +452,7 @@ mod tests {
         (x, bias, value, slope)
     }
 
-    const PATIENT: Way<'_> = Way::Iterated { steps: 2000, tolerance: 1e-14, spectrum: None };
+    const PATIENT: Way<'_> = Way::Iterated { steps: 2000, tolerance: 1e-14, spectrum: None, sketched: false };
 
     proptest! {
         #[test]
@@ -549,7 +559,7 @@ mod tests {
     fn no_step_makes_the_objective_larger() {
         let ridge = Ridge { factor: 0.01, bias: Some(0.5) };
         let values = [1, 2, 3, 5, 9].map(|steps| {
-            let way = Way::Iterated { steps, tolerance: 0.0, spectrum: None };
+            let way = Way::Iterated { steps, tolerance: 0.0, spectrum: None, sketched: false };
             solved::<f64>((70, 12), ridge, way, None).2
         });
         assert!(values.is_sorted_by(|a, b| a > b), "{values:?}");
@@ -558,7 +568,7 @@ mod tests {
     #[test]
     fn a_heavy_line_has_the_same_bits_on_any_number_of_threads_and_path() {
         let ridge = Ridge { factor: 0.1, bias: Some(0.5) };
-        let iterated = Way::Iterated { steps: 3, tolerance: 0.0, spectrum: None };
+        let iterated = Way::Iterated { steps: 3, tolerance: 0.0, spectrum: None, sketched: false };
         for n in [1023, 1024, 1025, 4097, 9000] {
             for way in [Way::Exact, iterated] {
                 let alone = on_every_path(|| solved::<f32>((n, 20), ridge, way, None));

@@ -18,11 +18,16 @@
 //! | `line` | the ridge regression of one line: primal, dual, or by conjugate gradients |
 //! | `nonnegative` | the same where no number may be below zero |
 //! | `half` | all lines of one side, light and heavy; the preconditioner that they share |
+//! | `sketched` | the preconditioner of the paper, one for each line |
 //! | `start` | biases, and the leading singular vectors of what they leave |
 //! | `errors` | errors on observed entries, and their standard error |
 //! | `robust` | weights that make large errors cost less than their squares |
-//! | `choose` | the walk to a penalty |
+//! | `choose`, `ranks` | the walks to a penalty, and to a rank |
+//! | `scaled` | a step of both sides at once |
+//! | `diagnosis` | what is measured of a fit beside its error |
 //! | `fit` | the driver, [`fit()`] |
+//! | `determined`, `least_norm` | what entries determine without a penalty, and what is made of the rest |
+//! | `exact` | the driver without noise, [`fit_exactly`] |
 //! | `model` | predictions, rows folded in, rankings |
 //! | `deviations` | how far entries of rows that are folded in may be off |
 //! | `update` | more observations |
@@ -33,19 +38,26 @@
 //! Lines are cut into blocks by themselves and summed up in their order, so that no bit depends on the threads.
 
 mod choose;
+mod determined;
 mod deviations;
+mod diagnosis;
 mod errors;
+mod exact;
 mod factors;
 mod fit;
 mod half;
 pub mod implicit;
 mod kernels;
+mod least_norm;
 mod line;
 mod model;
 mod nonnegative;
 mod observations;
+mod ranks;
 mod robust;
 mod saved;
+mod scaled;
+mod sketched;
 pub mod soft;
 mod start;
 mod sums;
@@ -53,9 +65,12 @@ mod sums;
 mod testing;
 mod update;
 
+pub use determined::{Determined, EMPTY, UNDETERMINED};
+pub use diagnosis::Diagnosis;
 pub use errors::Errors;
+pub use exact::fit_exactly;
 pub use factors::Factor;
-pub use fit::{Loss, Output, Params, Solver, fit};
+pub use fit::{Continuation, Loss, Output, Params, Solver, Status, fit};
 pub use half::{Penalty, Preconditioner};
 pub use model::{Model, Seen};
 pub use observations::{Lines, Observations, Part};

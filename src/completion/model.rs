@@ -1,8 +1,10 @@
 //! A fitted model: predictions, rows that were not there, the best columns of a row, bytes.
 
+use super::determined::{Determined, UNDETERMINED};
 use super::factors::Factor;
 use super::half::{Method, Penalty, half_sweep};
 use super::kernels::dots;
+use super::least_norm::least_norm;
 use super::observations::{Lines, Observations, Part};
 use crate::error::{Error, Result};
 use crate::linalg::Scalar;
@@ -42,6 +44,8 @@ pub struct Model<T> {
     pub nonnegative: bool,
     /// The error beyond which an entry counts less, if there is one.
     pub delta: Option<f64>,
+    /// What is predicted, of a fit without noise: NaN stands for the rest.
+    pub determined: Option<Determined>,
 }
 
 /// The columns that were observed in each row.
@@ -53,7 +57,8 @@ pub struct Seen {
 }
 
 impl Seen {
-    fn of<T: Scalar>(context: &Context, lines: &Lines<T>) -> Result<Self> {
+    /// Of all entries.
+    pub fn of<T: Scalar>(context: &Context, lines: &Lines<T>) -> Result<Self> {
         let matrix = lines.matrix();
         let mut columns = room_for(matrix.nnz(), SEEN)?;
         for piece in context.pieces(0..matrix.nnz()) {
@@ -98,6 +103,7 @@ impl<T: Scalar> Model<T> {
             weights,
             nonnegative: false,
             delta: None,
+            determined: None,
         })
     }
 
@@ -114,6 +120,7 @@ impl<T: Scalar> Model<T> {
             weights: None,
             nonnegative: false,
             delta: None,
+            determined: None,
         })
     }
 
@@ -126,8 +133,12 @@ impl<T: Scalar> Model<T> {
     }
 
     /// Predictions for pairs of a row and a column; a negative number is one that the model does not know, which has no
-    /// factor and no bias.
-    pub fn predict(&self, context: &Context, rows: &[i64], columns: &[i64]) -> Result<Vec<f64>> {
+    /// factor and no bias. What is not determined is NaN unless `all` is asked for.
+    pub fn predict(&self, context: &Context, rows: &[i64], columns: &[i64], all: bool) -> Result<Vec<f64>> {
+        let holds = |i: Option<usize>, j: Option<usize>| match &self.determined {
+            Some(determined) if !all => i.zip(j).is_some_and(|(i, j)| determined.holds(i, j)),
+            _ => true,
+        };
         let place =
             |numbers: &[i64], count: usize, argument| match numbers.iter().find(|&&k| k >= count as i64) {
                 Some(k) => {
@@ -153,6 +164,10 @@ impl<T: Scalar> Model<T> {
             |(), _, (out, (rows, columns)): (&mut [f64], (&[i64], &[i64]))| {
                 for (out, (&i, &j)) in out.iter_mut().zip(rows.iter().zip(columns)) {
                     let (i, j, mut product) = (known(i), known(j), [T::default()]);
+                    if !holds(i, j) {
+                        *out = f64::NAN;
+                        continue;
+                    }
                     if let (Some(i), Some(j)) = (i, j) {
                         dots(self.rows.row(i), self.rows.stride, self.columns.row(j), &mut product);
                     }
@@ -166,23 +181,27 @@ impl<T: Scalar> Model<T> {
     }
 
     /// Predictions for all columns of a row.
-    fn predict_row(&self, i: usize, products: &mut [T], out: &mut [f64]) {
+    fn predict_row(&self, i: usize, all: bool, products: &mut [T], out: &mut [f64]) {
         dots(&self.columns.rows, self.columns.stride, self.rows.row(i), products);
         let bias = self.rows.bias[i].to_f64();
         for ((out, product), column) in out.iter_mut().zip(products).zip(&self.columns.bias) {
             *out = self.mean + self.scale * (bias + column.to_f64() + product.to_f64());
         }
+        if let (Some(determined), false) = (&self.determined, all) {
+            let gaps = out.iter_mut().enumerate().filter(|(j, _)| !determined.holds(i, *j));
+            gaps.for_each(|(_, out)| *out = f64::NAN);
+        }
     }
 
-    /// Predictions for all columns of some rows, row after row.
-    pub fn predict_rows(&self, context: &Context, rows: &[usize]) -> Result<Buffer<f64>> {
+    /// Predictions for all columns of some rows, row after row; what is not determined is NaN unless `all` is asked for.
+    pub fn predict_rows(&self, context: &Context, rows: &[usize], all: bool) -> Result<Buffer<f64>> {
         let width = self.columns.count;
         let len = rows.len().saturating_mul(width);
         let mut out = Buffer::zeros(len, PREDICTIONS)?;
         let parts = out.chunks_mut(width.max(1)).zip(rows);
         let work = |products: &mut Vec<T>, _: usize, (out, &i): (&mut [f64], &usize)| {
             reset(products, width, PREDICTIONS)?;
-            self.predict_row(i, products, out);
+            self.predict_row(i, all, products, out);
             Ok(())
         };
         context.map_parts(parts, Vec::new, work)?.into_iter().try_for_each(identity)?;
@@ -206,7 +225,7 @@ impl<T: Scalar> Model<T> {
                     _: usize,
                     ((numbers, values), &i): ((&mut [i64], &mut [f64]), &usize)| {
             scratch.prepare(self.columns.count)?;
-            self.predict_row(i, &mut scratch.products, &mut scratch.scores);
+            self.predict_row(i, false, &mut scratch.products, &mut scratch.scores);
             let seen = if exclude_observed { self.seen.of_row(i) } else { &[] };
             scratch.rank(seen, n)?;
             for (k, &j) in scratch.order.iter().enumerate() {
@@ -253,14 +272,34 @@ impl<T: Scalar> Model<T> {
         let mut rows = Factor::zeros(lines.count(), self.columns.rank)?;
         let mut columns = self.columns.widened()?;
         let method = if self.nonnegative { Method::NonNegative } else { Method::Exact };
-        let Some(delta) = self.delta else {
+        if let Some(delta) = self.delta {
+            for _ in 0..REWEIGHTED {
+                lines.count_less(context, delta, (&rows, &columns))?;
+                half_sweep(context, &lines, Part::All, (&mut rows, &mut columns), self.penalty, method)?;
+            }
+            return Ok(rows);
+        }
+        let Some(determined) = &self.determined else {
             half_sweep(context, &lines, Part::All, (&mut rows, &mut columns), self.penalty, method)?;
             return Ok(rows);
         };
-        for _ in 0..REWEIGHTED {
-            lines.count_less(context, delta, (&rows, &columns))?;
-            half_sweep(context, &lines, Part::All, (&mut rows, &mut columns), self.penalty, method)?;
+        // Entries in columns that are not determined tell nothing.
+        let stride = columns.stride;
+        for (row, _) in
+            columns.rows.chunks_mut(stride).zip(&determined.columns).filter(|(_, mark)| **mark < 0)
+        {
+            row.fill(0.0);
         }
+        half_sweep(context, &lines, Part::All, (&mut rows, &mut columns), self.penalty, method)?;
+        let mark = |i: usize| {
+            let mut count = 0;
+            lines.matrix().visit(lines.line(i, Part::All), |j, _| {
+                count += usize::from(determined.columns[j] >= 0);
+            });
+            if count < self.columns.rank { UNDETERMINED } else { 0 }
+        };
+        let marks = collected((0..rows.count).map(mark), PREDICTIONS)?;
+        least_norm(context, &lines, (&marks, &determined.columns), (&mut rows, &columns))?;
         Ok(rows)
     }
 }
@@ -285,7 +324,7 @@ impl<T: Scalar> Ranking<T> {
     fn rank(&mut self, seen: &[u32], n: usize) -> Result<()> {
         seen.iter().for_each(|&j| self.excluded[j as usize] = true);
         self.order.clear();
-        for j in (0..self.scores.len()).filter(|&j| !self.excluded[j]) {
+        for j in (0..self.scores.len()).filter(|&j| !self.excluded[j] && !self.scores[j].is_nan()) {
             push(&mut self.order, j as u32, PREDICTIONS)?;
         }
         let scores = &self.scores;
@@ -319,10 +358,10 @@ mod tests {
     fn predictions_agree_one_by_one_by_rows_and_in_rankings() {
         let (model, context) = (model(), Context::new(2));
         let rows: Vec<usize> = (0..60).rev().collect();
-        let all = model.predict_rows(&context, &rows).unwrap();
+        let all = model.predict_rows(&context, &rows, false).unwrap();
         let pairs: Vec<(i64, i64)> = (0..60).rev().flat_map(|i| (0..45).map(move |j| (i, j))).collect();
         let (i, j): (Vec<i64>, Vec<i64>) = pairs.into_iter().unzip();
-        assert_eq!(model.predict(&context, &i, &j).unwrap(), &all[..]);
+        assert_eq!(model.predict(&context, &i, &j, false).unwrap(), &all[..]);
         let (numbers, values) = model.top_n(&context, &rows, 50, true).unwrap();
         let seen: Vec<Vec<usize>> =
             (0..60).map(|i| model.seen.of_row(i).iter().map(|&j| j as usize).collect()).collect();
@@ -339,11 +378,14 @@ mod tests {
         }
         let (few, _) = model.top_n(&context, &[7], 4, false).unwrap();
         assert!(few.iter().map(|&j| all[(59 - 7) * 45 + j as usize]).is_sorted_by(|a, b| a >= b));
-        let unknown = model.predict(&context, &[-1, 3, -1], &[-1, -1, 2]).unwrap();
+        let unknown = model.predict(&context, &[-1, 3, -1], &[-1, -1, 2], false).unwrap();
         assert_eq!(unknown[0], model.mean);
         assert_eq!(unknown[1], model.mean + model.scale * f64::from(model.rows.bias[3]));
         assert_eq!(unknown[2], model.mean + model.scale * f64::from(model.columns.bias[2]));
-        assert!(model.predict(&context, &[60], &[0]).is_err() && model.predict(&context, &[1], &[]).is_err());
+        assert!(
+            model.predict(&context, &[60], &[0], false).is_err()
+                && model.predict(&context, &[1], &[], false).is_err()
+        );
     }
 
     #[test]
@@ -375,7 +417,8 @@ mod tests {
         assert_eq!(words, "words");
         assert_eq!(restored.to_bytes(&context, "words".into()).unwrap(), bytes);
         let rows: Vec<usize> = (0..60).collect();
-        let [one, other] = [&model, &restored].map(|model| model.predict_rows(&context, &rows).unwrap());
+        let [one, other] =
+            [&model, &restored].map(|model| model.predict_rows(&context, &rows, false).unwrap());
         assert_eq!(&*one, &*other);
         assert!(Model::<f64>::from_bytes(&context, &bytes).is_err());
         for at in (0..bytes.len()).step_by(bytes.len() / 97) {

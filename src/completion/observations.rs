@@ -267,12 +267,20 @@ impl<T: Scalar> Observations<T> {
 
     /// Holds out about so large a part of the entries, by a hash of seed, row and column; how many these are.
     pub fn hold_out(&mut self, context: &Context, fraction: f64, seed: u64) -> Result<usize> {
-        let threshold = (fraction * (u64::MAX as f64)) as u64;
-        let kept = |i: usize, j: usize| hash(hash(seed, i as u64), j as u64) >= threshold;
-        self.rows.part(context, kept)?;
-        self.columns.part(context, |j, i| kept(i, j))?;
+        self.keep(context, |i, j| !is_held_out(fraction, seed, i, j))?;
         Ok((0..self.rows.count()).map(|i| self.rows.line(i, Part::HeldOut).len()).sum())
     }
+
+    /// Holds out all entries but those that are kept.
+    pub fn keep(&mut self, context: &Context, kept: impl Fn(usize, usize) -> bool + Sync) -> Result<()> {
+        self.rows.part(context, &kept)?;
+        self.columns.part(context, |j, i| kept(i, j))
+    }
+}
+
+/// Whether an entry is among about so large a part of all.
+pub fn is_held_out(fraction: f64, seed: u64, i: usize, j: usize) -> bool {
+    hash(hash(seed, i as u64), j as u64) < (fraction * (u64::MAX as f64)) as u64
 }
 
 /// The finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), of a key and a number.

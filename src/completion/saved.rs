@@ -1,5 +1,6 @@
 //! The bytes of a model.
 
+use super::determined::Determined;
 use super::factors::Factor;
 use super::half::Penalty;
 use super::model::{Model, Seen};
@@ -50,6 +51,8 @@ struct Saved<'a, T> {
     weights: Floats<'a, T>,
     nonnegative: bool,
     delta: Option<f64>,
+    /// Whether what is not determined is told.
+    exact: bool,
 }
 
 impl<T: Scalar + Stored> Model<T> {
@@ -72,6 +75,7 @@ impl<T: Scalar + Stored> Model<T> {
             weights: Floats::Numbers(self.weights.as_deref().unwrap_or_default()),
             nonnegative: self.nonnegative,
             delta: self.delta,
+            exact: self.determined.is_some(),
         };
         state::to_bytes(context, kind::<T>(), VERSION, &saved)
     }
@@ -104,8 +108,26 @@ impl<T: Scalar + Stored> Model<T> {
         }
         let penalty = Penalty { factor, bias: saved.bias_penalty, exponent };
         let seen = Seen { ends: saved.ends, columns: saved.seen };
+        let determined = match saved.exact {
+            true => {
+                Some(Determined::of(context, (&seen.ends, &seen.columns), columns.count, rank, |_, _| true)?)
+            }
+            false => None,
+        };
         let (nonnegative, delta) = (saved.nonnegative, saved.delta.filter(|delta| *delta > 0.0));
-        let model = Self { rows, columns, mean, scale, penalty, seen, values, weights, nonnegative, delta };
+        let model = Self {
+            rows,
+            columns,
+            mean,
+            scale,
+            penalty,
+            seen,
+            values,
+            weights,
+            nonnegative,
+            delta,
+            determined,
+        };
         Ok((model, saved.words))
     }
 }

@@ -1,12 +1,12 @@
 //! Where the sweeps begin: biases as damped means, and the leading singular vectors of what they leave.
 //!
 //! With entries over the roots of the degrees of their row and column, few heavy rows do not decide what the vectors are:
-//! two iterations of a block of k + 8 vectors save two or three sweeps, and find what a random start does not where there
-//! are hardly more entries than unknowns.
+//! two iterations of a block of k + 8 vectors save two or three sweeps, and six find what a random start does not where
+//! there are hardly more entries than unknowns.
 
 use super::factors::Factor;
 use super::half::{gram_of, multiply};
-use super::kernels::{combine, gather};
+use super::kernels::{combine, dots, gather};
 use super::observations::{Lines, Observations, Part};
 use crate::error::Result;
 use crate::linalg::{Scalar, eigh};
@@ -14,6 +14,7 @@ use crate::matrix::{Buffer, Indices, Mat, blocks_by_cost};
 use crate::memory::zeros;
 use crate::parallel::Context;
 use crate::random::Stream;
+use crate::simd::norm_sq;
 use std::convert::identity;
 use std::ops::Range;
 
@@ -25,6 +26,8 @@ const MORE: usize = 8;
 const DAMPING: f64 = 5.0;
 /// Rows of a tile.
 const TILE_ROWS: usize = 64;
+/// Steps of the power method.
+const POWERS: usize = 8;
 /// Entries of a block of lines, about.
 const COST: usize = 1 << 14;
 /// What memory is for.
@@ -107,33 +110,46 @@ fn fill_at_random<T: Scalar>(
     Ok(())
 }
 
+/// How leading singular vectors are sought.
+#[derive(Clone, Copy, Debug)]
+pub struct Search {
+    /// Iterations of a block of vectors: two, where sweeps need no more than a direction; six, where entries are hardly more
+    /// than unknowns and the vectors are to be those of the entries.
+    pub iterations: usize,
+    /// Of the vectors to begin with.
+    pub seed: u64,
+}
+
 /// Sets the factor of the columns to leading right singular vectors times the roots of the singular values, over the roots
-/// of the degrees, scaled so that rows have a length of about one. The biases are set already.
+/// of the degrees, scaled so that rows have a length of about one: of what the biases leave, which are set already, or of
+/// what these factors leave.
 pub fn spectral<T: Scalar>(
     context: &Context,
     observed: &Observations<T>,
     part: Part,
     rows: &Factor<T>,
     columns: &mut Factor<T>,
-    seed: u64,
+    fitted: Option<(&Factor<T>, &Factor<T>)>,
+    search: Search,
 ) -> Result<()> {
+    let transposed = fitted.map(|(rows, columns)| (columns, rows));
     let Observations { rows: by_rows, columns: by_columns, .. } = observed;
     let width = (columns.rank + MORE).min(by_rows.count()).min(by_columns.count());
     let mut right = Factor::zeros(columns.count, width)?;
-    at_random(context, &mut right, seed)?;
+    at_random(context, &mut right, search.seed)?;
     right.bias.copy_from_slice(&columns.bias);
     let mut left = Factor::zeros(rows.count, width)?;
     left.bias.copy_from_slice(&rows.bias);
-    for _ in 0..2 {
+    for _ in 0..search.iterations {
         over_degrees(context, by_columns, part, &mut right)?;
-        product(context, by_rows, part, &right, &mut left)?;
+        product(context, by_rows, part, &right, fitted, &mut left)?;
         orthonormalise(context, &mut left)?;
         over_degrees(context, by_rows, part, &mut left)?;
-        product(context, by_columns, part, &left, &mut right)?;
+        product(context, by_columns, part, &left, transposed, &mut right)?;
     }
     let found = balance(context, &mut right)?;
     over_degrees(context, by_columns, part, &mut right)?;
-    fill_at_random(context, columns, 0..columns.rank, 0.1 / (columns.rank as f64).sqrt(), seed)?;
+    fill_at_random(context, columns, 0..columns.rank, 0.1 / (columns.rank as f64).sqrt(), search.seed)?;
     let found = found.min(columns.rank);
     let square: f64 = (0..right.count).flat_map(|j| &right.row(j)[..found]).map(|x| x.to_f64().powi(2)).sum();
     let scale = if square > 0.0 { (columns.count as f64 / square).sqrt() } else { 0.0 };
@@ -143,6 +159,60 @@ pub fn spectral<T: Scalar>(
         row.iter_mut().zip(from).for_each(|(out, x)| *out = T::from_f64(scale * x.to_f64()));
     }
     Ok(())
+}
+
+/// Adds one component to both factors, for which they have room: that of the columns is the leading right singular vector of
+/// what they leave, in the size of the others, that of the rows zero.
+pub fn grow<T: Scalar>(
+    context: &Context,
+    observed: &Observations<T>,
+    part: Part,
+    (rows, columns): (&mut Factor<T>, &mut Factor<T>),
+    search: Search,
+) -> Result<()> {
+    let (mut left, mut right) = (Factor::zeros(rows.count, 1)?, Factor::zeros(columns.count, 1)?);
+    left.bias.copy_from_slice(&rows.bias);
+    right.bias.copy_from_slice(&columns.bias);
+    spectral(context, observed, part, &left, &mut right, Some((rows, columns)), search)?;
+    let squares: f64 = columns.rows.chunks(columns.stride).map(norm_sq).sum();
+    let size = (squares / (columns.rank * columns.count) as f64).sqrt();
+    let (rank, stride) = (columns.rank, columns.stride);
+    for (j, row) in columns.rows.chunks_exact_mut(stride).enumerate() {
+        row[rank] = T::from_f64(size * right.row(j)[0].to_f64());
+    }
+    (rows.rank, columns.rank) = (rank + 1, rank + 1);
+    Ok(())
+}
+
+/// The largest singular value of the observed entries, zeros elsewhere, by a few steps of the power method: from below.
+pub fn largest_singular_value<T: Scalar>(
+    context: &Context,
+    observed: &Observations<T>,
+    part: Part,
+    seed: u64,
+) -> Result<f64> {
+    let along = |lines: &Lines<T>, x: &[f64]| {
+        over_lines(context, lines, |line| {
+            let mut sum = 0.0;
+            lines.matrix().visit(lines.line(line, part), |k, value| sum += value.to_f64() * x[k]);
+            sum
+        })
+    };
+    let stream = Stream::new(seed, 1, START);
+    let mut x = zeros(observed.columns.count(), BLOCK_OF_VECTORS)?;
+    stream.normals_of_row(0, &mut x);
+    let mut value = 0.0;
+    for _ in 0..POWERS {
+        let size = norm_sq(&x).sqrt();
+        if size == 0.0 {
+            return Ok(0.0);
+        }
+        x.iter_mut().for_each(|x| *x /= size);
+        let y = along(&observed.rows, &x)?;
+        value = norm_sq(&y).sqrt();
+        x = along(&observed.columns, &y)?;
+    }
+    Ok(value)
 }
 
 /// Rows over the roots of the numbers of entries of their lines, which leaves those without any zero.
@@ -164,12 +234,14 @@ fn over_degrees<T: Scalar>(
     Ok(())
 }
 
-/// Rows of what is observed less the biases, over the roots of their degrees, times a block of vectors.
+/// Rows of what is observed less the biases, and less what factors give, over the roots of their degrees, times a block of
+/// vectors.
 fn product<T: Scalar>(
     context: &Context,
     lines: &Lines<T>,
     part: Part,
     vectors: &Factor<T>,
+    fitted: Option<(&Factor<T>, &Factor<T>)>,
     out: &mut Factor<T>,
 ) -> Result<()> {
     let blocks = blocks_by_cost(lines.matrix().ends(), COST)?;
@@ -195,7 +267,12 @@ fn product<T: Scalar>(
                     Indices::I64(indices) => gather(&vectors.rows, stride, indices, tile),
                 }
                 for (k, (target, value)) in targets.iter_mut().zip(values).enumerate() {
-                    let rest = *value - biases[line] - vectors.bias[indices.get(k)];
+                    let mut rest = *value - biases[line] - vectors.bias[indices.get(k)];
+                    if let Some((own, other)) = fitted {
+                        let mut product = [T::default()];
+                        dots(own.row(line), own.stride, other.row(indices.get(k)), &mut product);
+                        rest -= product[0];
+                    }
                     *target = T::from_f64(rest.to_f64() * factor);
                 }
                 if let Some(roots) = lines.roots(first..first + targets.len()) {
@@ -229,9 +306,9 @@ fn in_eigenvectors<T: Scalar>(context: &Context, x: &mut Factor<T>, power: f64) 
     Ok(found)
 }
 
-/// An orthonormal basis of the columns.
-fn orthonormalise<T: Scalar>(context: &Context, x: &mut Factor<T>) -> Result<()> {
-    in_eigenvectors(context, x, -0.5).map(drop)
+/// An orthonormal basis of the columns, zeros for those that depend on others.
+pub fn orthonormalise<T: Scalar>(context: &Context, x: &mut Factor<T>) -> Result<usize> {
+    in_eigenvectors(context, x, -0.5)
 }
 
 /// Left singular vectors times the roots of the singular values.

@@ -1,6 +1,6 @@
 //! Small instances, and plain loops.
 
-use super::fit::{Loss, Params, Solver};
+use super::fit::{Continuation, Loss, Params, Solver};
 use super::half::Preconditioner;
 use super::observations::Observations;
 use crate::matrix::{Indices, Repeated, Triplets};
@@ -33,6 +33,7 @@ pub fn low_rank(shape: (usize, usize), rank: usize, share: f64, noise: f64, seed
 pub fn params() -> Params {
     Params {
         rank: 6,
+        rank_auto: false,
         reg: Some(0.3),
         reg_exponent: 0.5,
         bias: true,
@@ -48,6 +49,7 @@ pub fn params() -> Params {
         seed: 7,
         nonnegative: false,
         loss: Loss::Squared,
+        continuation: Continuation::None,
     }
 }
 

@@ -82,10 +82,11 @@ class FactorModel(SavedEstimator):
         Returns
         -------
         ndarray of float64 of shape (n_cols,)
-            Predictions, for the columns in the order of `col_ids_`.
+            Predictions, for the columns in the order of `col_ids_`; NaN for what an exact fit does not
+            determine.
         """
         check_is_fitted(self)
-        found: Float = self._state.predict_rows(self._known_rows([row], "row"), threads=1)[0]
+        found: Float = self._state.predict_rows(self._known_rows([row], "row"), False, threads=1)[0]
         return found
 
     def reconstruct(self) -> Float:
@@ -102,10 +103,7 @@ class FactorModel(SavedEstimator):
             If there is no memory for it.
         """
         check_is_fitted(self)
-        m, n = self._state.shape
-        rows = np.arange(m, dtype=np.int64)
-        found: Float = self._state.predict_rows(rows, threads=resolve_threads(self.n_jobs, m * n))
-        return found
+        return self._reconstructed(False)
 
     def top_n(
         self, rows: object, n: int = 10, *, exclude_observed: bool = True
@@ -124,8 +122,8 @@ class FactorModel(SavedEstimator):
         Returns
         -------
         cols : ndarray of shape (n_rows, n)
-            Names of the columns, the one with the largest prediction first. Where fewer are left the
-            predictions are NaN, and the names mean nothing.
+            Names of the columns, the one with the largest prediction first. Where fewer are left, or
+            determined, the predictions are NaN, and the names mean nothing.
         scores : ndarray of float64 of shape (n_rows, n)
             Predictions.
         """
@@ -150,9 +148,18 @@ class FactorModel(SavedEstimator):
             raise ShapeError(f"has {len(col)} entries, expected {len(row)}, as `rows`", argument="cols")
         return row, col
 
-    def _predicted(self, row: npt.NDArray[np.int64], col: npt.NDArray[np.int64]) -> Float:
+    def _predicted(
+        self, row: npt.NDArray[np.int64], col: npt.NDArray[np.int64], minimum_norm: bool = False
+    ) -> Float:
         threads = resolve_threads(self.n_jobs, len(row) * self.U_.shape[1])
-        found: Float = self._state.predict(row, col, threads=threads)
+        found: Float = self._state.predict(row, col, minimum_norm, threads=threads)
+        return found
+
+    def _reconstructed(self, minimum_norm: bool) -> Float:
+        m, n = self._state.shape
+        rows = np.arange(m, dtype=np.int64)
+        threads = resolve_threads(self.n_jobs, m * n)
+        found: Float = self._state.predict_rows(rows, minimum_norm, threads=threads)
         return found
 
     def _known_rows(self, rows: object, name: str) -> npt.NDArray[np.int64]:

@@ -11,14 +11,16 @@ from sklearn.utils.validation import check_is_fitted
 from nearlin import _core
 from nearlin._certificate import Certificate
 from nearlin._config import Progress, resolve_progress, resolve_threads
-from nearlin._validation import Float, as_seed, check_bool, check_int
+from nearlin._validation import Float, as_float_dtype, as_seed, check_bool, check_int
 from nearlin._warn import warn
 from nearlin.exceptions import AccuracyWarning, InvalidInputError
 
 from ._certificate import certificate_of
 from ._entries import as_entries, counted, joined, listed, sparse_rows
+from ._explanation import explanation
 from ._factor_model import FactorModel
 from ._options import Options
+from ._status import count_undetermined, status_of_entries, status_of_lines, warn_of
 
 __all__ = ["MatrixCompletion"]
 
@@ -41,68 +43,104 @@ class MatrixCompletion(FactorModel):
     where n are numbers of observed entries and e is `reg_exponent`. In time linear in entries times rank
     a sweep solves these only as well as it has to, as has been shown to do [2]_.
 
+    In ``mode="exact"`` the values have no noise, and the matrix is of that rank: nothing is subtracted, the
+    penalty falls to zero from sweep to sweep, and what the entries do not determine is NaN.
+
     Parameters
     ----------
-    rank : int, default=10
-        Number of components.
+    rank : int or "auto", default=10
+        Number of components. "auto" adds one after the other, each from the leading singular vector of what
+        is left, and takes the least number whose error on held-out entries is within a standard error of the
+        best; in ``mode="exact"`` the least with which the entries are met.
+    mode : {"statistical", "exact"}, default="statistical"
+        What None stands for in other parameters, by mode:
+
+        ============ =========== =====================
+        parameter    statistical exact
+        ============ =========== =====================
+        reg          chosen      0
+        reg_exponent 0.5         0
+        bias, center True        False
+        continuation "none"      "ridge"
+        inner_steps  3           30
+        inner_tol    0.1         1e-4
+        max_iter     20          200
+        tol          1e-4        1e-10
+        dtype        float32     float64
+        ============ =========== =====================
     reg : float, optional
         Penalty :math:`\lambda`, in units of the standard deviation of what the biases leave of the values, so
         that results follow the values when these are scaled. None chooses it by the error on entries that are
-        held out: 1.2, 0.4 and on by factors of three while that helps, then by :math:`\sqrt 3` to either side
-        of the best, each from its own start; six to nine fits in all.
-    reg_exponent : float, default=0.5
+        held out: 1.2, 0.4 and on by factors of three while that helps by a thousandth, then by
+        :math:`\sqrt 3` to either side of the best, each from its own start; six to nine fits in all.
+    reg_exponent : float, optional
         Power of the number of entries of a row or column by which its penalties grow. 1 is the weighted
         penalty of [3]_.
-    bias : bool, default=True
-        Whether rows and columns have biases, whose penalty is :math:`\lambda_b = 0.5` in the same units.
-    center : bool, default=True
-        Whether the mean of all values is subtracted.
+    bias : bool, optional
+        Whether rows and columns have biases, whose penalty is :math:`\lambda_b = 0.5` in the same units. Not
+        in ``mode="exact"``, where they would be two more components.
+    center : bool, optional
+        Whether the mean of all values is subtracted, which makes one component more of a matrix without
+        noise.
     loss : {"squared", "huber"}, default="squared"
         What an error costs. ``"huber"`` charges errors beyond 1.345 standard deviations (of a normal
         distribution, by their median magnitude) in proportion to their size, so that gross errors of as many
-        as three entries in ten do not spoil the model [4]_: up to `max_iter` more sweeps, each with the
+        as three entries in ten do not spoil the model [6]_: up to `max_iter` more sweeps, each with the
         weights that the errors before it give the entries. Errors on held-out entries count by such weights
         too, those of the values themselves.
     nonnegative : bool, default=False
         Whether no number of `U_` and `V_` may be below zero. For a factorisation of values into parts, rows
         and columns have no biases then and no mean is subtracted: ``bias=False, center=False``. Regressions
         are solved exactly, whatever `solver` is.
-    solver : {"auto", "cholesky", "cg"}, default="auto"
+    solver : {"auto", "cholesky", "cg", "scaledgd"}, default="auto"
         How the regressions are solved:
 
         - ``"cholesky"``: exactly, by normal equations of the order of the rank, or of the number of entries
           where that is the smaller.
         - ``"cg"``: by `inner_steps` steps of conjugate gradients from what there was before, for rows with
           at least as many entries as components; exactly for the others.
+        - ``"scaledgd"``: not at all; both sides move at once, against their slopes, preconditioned by the
+          Gram matrix of the other side [4]_, damped by what is left of the values so that components that
+          the matrix does not have do no harm [5]_. More sweeps, each of about the cost of one step of
+          conjugate gradients.
         - ``"auto"``: ``"cholesky"`` up to rank 24, else ``"cg"``.
-    preconditioner : {"auto", "none", "gram"}, default="auto"
+    preconditioner : {"auto", "none", "gram", "sketch"}, default="auto"
         Of conjugate gradients: ``"gram"`` turns both factors to the eigenvectors of the Gram matrix of the
         fixed one, in which the regressions of all rows are close to a diagonal; ``"auto"`` does so where an
-        average row has a condition number above 25.
+        average row has a condition number above 25. ``"sketch"`` is that of [2]_, a sketch for each row,
+        which takes as many steps, and :math:`k^3` more time for a row.
     init : {"spectral", "random"}, default="spectral"
         Start: the leading singular vectors of what the biases leave, entries weighted by degrees; or random
         columns.
-    inner_steps : int, default=3
+    continuation : {"none", "ridge", "rank"}, optional
+        How ``mode="exact"`` begins: ``"ridge"`` with a penalty that falls by 0.7 each sweep to `reg` or zero,
+        from 0.3 of the largest singular value of the entries: what finds ill-conditioned matrices, and
+        those with hardly more entries than degrees of freedom; ``"rank"`` with one component, to which the
+        others are added every five sweeps: less for matrices of very large condition, weaker with few
+        entries; ``"none"`` with what is asked for.
+    inner_steps : int, optional
         Steps of conjugate gradients for a row and sweep.
-    inner_tol : float, default=0.1
+    inner_tol : float, optional
         Residual, relative to that before the first step, at which these end early.
     polish : bool, default=True
         Whether rows are solved for exactly in the end, so that they are what :meth:`transform` gives.
-    max_iter : int, default=20
-        Most sweeps; at most 12 of each fit by which `reg` is chosen.
-    tol : float, default=1e-4
-        Sweeps end when one decreases the objective by no more, relative to it.
+    max_iter : int, optional
+        Most sweeps, by default five times as many for ``solver="scaledgd"``; at most 12 of each fit by which
+        `reg` is chosen, or 60 of such.
+    tol : float, optional
+        Sweeps end when one decreases the objective by no more, relative to it; in ``mode="exact"`` when the
+        norm of what is left of the entries is no larger, relative to that of these.
     validation_fraction : float, optional
         The part of the entries that is held out, in [0, 0.5]: sweeps end, too, when the error on these does
         not fall in two of them, and the best is taken; then the model is fitted to all entries. The error is
         in `certificate_`. By default 0.05 of 2,000 entries or more; of fewer nothing, or 0.2 to choose `reg`
-        by.
+        or `rank` by. In ``mode="exact"`` 0.01, or nothing of fewer than 2,000, for the certificate only.
     duplicates : {"keep", "mean", "last", "error"}, default="keep"
         What several entries for one place are: observations of the same thing, each with its weight; one,
         their mean (with weights a weighted one, which has the mean of these); the last of them; an error. Of
         a SciPy matrix in COO form, too, where they are not added up.
     dtype : {"float32", "float64"} or None, default=None
-        Precision of the factors; None is float32. Sums over entries and rows are made in float64.
+        Precision of the factors. Sums over entries and rows are made in float64.
     random_state : None, int or numpy.random.RandomState, optional
         Of the start, and of what is held out.
     n_jobs : int, optional
@@ -124,18 +162,36 @@ class MatrixCompletion(FactorModel):
         The penalty.
     reg_path_ : list of (float, float)
         Penalties that were tried, and the errors with them; empty if it was given.
+    rank_path_ : list of (int, float)
+        Numbers of components that were tried, and the errors with them; empty if the rank was given.
     history_ : list of float
-        The objective after each sweep of the last fit, relative to the sum of squares of the values.
+        The objective after each sweep of the last fit, relative to the sum of squares of the values; in
+        ``mode="exact"`` without penalties.
     validation_history_ : list of float
         Root mean square error on held-out entries after each sweep.
     n_iter_ : int
         Sweeps of the last fit.
+    status_ : {"CONVERGED", "STALLED", "DIVERGED", "MAX_ITER"}
+        How sweeps ended: by `tol`, or by the error on held-out entries; in ``mode="exact"`` also because the
+        residual fell by less than a hundredth in each of 20 sweeps; because it grew tenfold, or predictions
+        are ten times as large as what was observed; or by their number.
     converged_ : bool
-        Whether sweeps ended by themselves: by `tol`, or by the error on held-out entries.
+        Whether that is "CONVERGED".
+    row_status_, col_status_ : ndarray of str of shape (n_rows,) and (n_cols,)
+        "empty" without entries; "undetermined" without a penalty: with fewer entries than components, in
+        ``mode="exact"`` among those whose other line is determined; "weak" with fewer than twice as many;
+        "determined".
     certificate_ : Certificate
         Root mean square error on the entries that were held out: ``float`` of it is the upper end of its
-        95 % interval, NaN if nothing was held out. ``details`` tells of numbers of entries what is proven,
-        statistical or heuristic.
+        95 % interval, NaN if nothing was held out. In ``mode="exact"`` what is left of the observed entries,
+        relative to them. ``details`` tells what else was measured, each a value and whether it is proven,
+        statistical or heuristic: numbers of entries, what they do not determine, ``components`` of the graph
+        of rows and columns, ``gradient`` (over the norms of values and factors), ``rate`` of the last sweep,
+        ``incoherence_rows`` and ``_cols`` (largest leverage over the mean), ``condition`` and
+        ``numerical_rank`` of the matrix that was found, ``norm`` (root mean square of its entries over that
+        of the observed ones), ``contracting_rows`` and ``_cols`` (the share with entries enough for the
+        preconditioner's proof), and ``theorem_share``: the entries over those that the theorem of [2]_ asks
+        for with a constant of one, which is hardly ever one.
 
     Notes
     -----
@@ -151,7 +207,11 @@ class MatrixCompletion(FactorModel):
            in nearly linear time", ICLR 2024.
     .. [3] Y. Zhou, D. Wilkinson, R. Schreiber, R. Pan, "Large-scale parallel collaborative filtering for the
            Netflix prize", AAIM 2008.
-    .. [4] P. W. Holland, R. E. Welsch, "Robust regression using iteratively reweighted least-squares",
+    .. [4] T. Tong, C. Ma, Y. Chi, "Accelerating ill-conditioned low-rank matrix estimation via scaled
+           gradient descent", JMLR 22, 2021.
+    .. [5] J. Zhang, S. Fattahi, R. Y. Zhang, "Preconditioned gradient descent for over-parameterized
+           nonconvex matrix factorization", NeurIPS 2021.
+    .. [6] P. W. Holland, R. E. Welsch, "Robust regression using iteratively reweighted least-squares",
            Communications in Statistics A6, 1977.
 
     Examples
@@ -164,6 +224,9 @@ class MatrixCompletion(FactorModel):
     >>> model = nearlin.MatrixCompletion(3, reg=0.01, max_iter=100, random_state=0).fit(X)
     >>> bool(np.abs(model.reconstruct() - truth).mean() < 0.05)
     True
+    >>> exact = nearlin.MatrixCompletion(3, mode="exact", random_state=0).fit(X)
+    >>> exact.status_, bool(np.abs(exact.reconstruct() - truth).max() < 1e-7)
+    ('CONVERGED', True)
     """
 
     row_bias_: Float
@@ -171,30 +234,34 @@ class MatrixCompletion(FactorModel):
     mean_: float
     reg_: float
     reg_path_: list[tuple[float, float]]
+    rank_path_: list[tuple[int, float]]
     history_: list[float]
     validation_history_: list[float]
     n_iter_: int
+    status_: str
     converged_: bool
     certificate_: Certificate
 
     def __init__(
         self,
-        rank: int = 10,
+        rank: int | str = 10,
         *,
+        mode: str = "statistical",
         reg: float | None = None,
-        reg_exponent: float = 0.5,
-        bias: bool = True,
-        center: bool = True,
+        reg_exponent: float | None = None,
+        bias: bool | None = None,
+        center: bool | None = None,
         loss: str = "squared",
         nonnegative: bool = False,
         solver: str = "auto",
         preconditioner: str = "auto",
         init: str = "spectral",
-        inner_steps: int = 3,
-        inner_tol: float = 0.1,
+        continuation: str | None = None,
+        inner_steps: int | None = None,
+        inner_tol: float | None = None,
         polish: bool = True,
-        max_iter: int = 20,
-        tol: float = 1e-4,
+        max_iter: int | None = None,
+        tol: float | None = None,
         validation_fraction: float | None = None,
         duplicates: str = "keep",
         dtype: npt.DTypeLike | None = None,
@@ -202,6 +269,7 @@ class MatrixCompletion(FactorModel):
         n_jobs: int | None = None,
     ) -> None:
         self.rank = rank
+        self.mode = mode
         self.reg = reg
         self.reg_exponent = reg_exponent
         self.bias = bias
@@ -211,6 +279,7 @@ class MatrixCompletion(FactorModel):
         self.solver = solver
         self.preconditioner = preconditioner
         self.init = init
+        self.continuation = continuation
         self.inner_steps = inner_steps
         self.inner_tol = inner_tol
         self.polish = polish
@@ -262,17 +331,24 @@ class MatrixCompletion(FactorModel):
         Warns
         -----
         AccuracyWarning
-            If the last of `max_iter` sweeps made the objective smaller by more than a hundredth.
+            If the last of `max_iter` sweeps made the objective smaller by more than a hundredth; in
+            ``mode="exact"`` if `status_` is not "CONVERGED".
+        GuaranteeWarning
+            In ``mode="exact"``, if there are rows or columns that the entries do not determine, several
+            components, or few rows or columns that carry the matrix.
         """
         options = self._options(as_seed(self.random_state, "random_state"))
-        single = self._single()
+        exact, single = options.mode == "exact", self._single()
         entries = counted(as_entries(X, sample_weight))
         if not entries.count:
             raise InvalidInputError("has no observed entries, expected at least one", argument="X")
-        chosen = options.reg is None
-        state, figures = _core.MatrixCompletionModel.fit(
+        chosen = [] if options.reg is not None or exact else ["`reg`"]
+        if options.rank_auto:
+            chosen.append("`rank`")
+        state, found = _core.MatrixCompletionModel.fit(
             entries.source,
-            options.for_entries(entries.count),
+            options.for_entries(entries.count, entries.shape),
+            exact=exact,
             weights=entries.weights,
             duplicates=options.duplicates,
             center=options.center,
@@ -280,11 +356,19 @@ class MatrixCompletion(FactorModel):
             threads=resolve_threads(self.n_jobs, entries.count * options.rank * 100),
             progress=resolve_progress(progress),
         )
-        self._adopt(state, {**figures, "chosen": chosen}, entries.row_ids, entries.col_ids)
+        figures: dict[str, Any] = {
+            **found,
+            "chosen": " and ".join(chosen),
+            "undetermined": count_undetermined(state.degrees(), state.parts()),
+            "tol": 0.0 if options.reg else options.tol,
+        }
+        self._adopt(state, figures, entries.row_ids, entries.col_ids)
         before, last = [*figures["objective"], *figures["objective"]][-2:]
-        if not figures["converged"] and not chosen and last < (1.0 - FALLING) * before:
+        if exact:
+            warn_of(figures, self._undetermined(), options.max_iter)
+        elif not self.converged_ and options.reg is not None and last < (1.0 - FALLING) * before:
             warn(
-                f"the last of max_iter={self.max_iter} sweeps made the objective smaller by "
+                f"the last of max_iter={options.max_iter} sweeps made the objective smaller by "
                 f"{1.0 - last / before:.1%}",
                 AccuracyWarning,
             )
@@ -327,6 +411,10 @@ class MatrixCompletion(FactorModel):
             return self.fit(X, y, sample_weight)
         count = check_int(sweeps, "sweeps", at_least=1, at_most=2**20)
         options = self._options(0)
+        if options.mode == "exact":
+            raise InvalidInputError(
+                "is 'exact', expected 'statistical', for entries that come later", argument="mode"
+            )
         if options.loss != "squared":
             raise InvalidInputError(
                 "is 'huber', expected 'squared', for entries that come later", argument="loss"
@@ -347,7 +435,15 @@ class MatrixCompletion(FactorModel):
         self._adopt(state, {**self._figures, "later": later}, more.row_ids, more.col_ids)
         return self
 
-    def predict(self, rows: object, cols: object, *, return_known: bool = False) -> Any:
+    def predict(
+        self,
+        rows: object,
+        cols: object,
+        *,
+        return_known: bool = False,
+        return_status: bool = False,
+        minimum_norm: bool = False,
+    ) -> Any:
         """Predict entries.
 
         Parameters
@@ -357,17 +453,54 @@ class MatrixCompletion(FactorModel):
             bias.
         return_known : bool, default=False
             Whether to tell of which entries row and column are known.
+        return_status : bool, default=False
+            Whether to tell, instead, of each entry that it is "determined", or why it is not without a
+            penalty: "unknown row", "empty row", "undetermined row", the same of a "column", or "other
+            component" where row and column are determined, but not with each other. In
+            ``mode="statistical"`` fewer entries than components are what makes a line undetermined.
+        minimum_norm : bool, default=False
+            Whether to predict in ``mode="exact"`` what is not determined too, by the shortest rows that agree
+            with the entries, rather than NaN.
 
         Returns
         -------
         ndarray of float64 of shape (n,)
-            Predictions; with `return_known` these and an array of truth values.
+            Predictions; with `return_known` these and an array of truth values, with `return_status` these
+            and an array of str.
         """
         check_is_fitted(self)
         check_bool(return_known, "return_known")
+        check_bool(return_status, "return_status")
+        check_bool(minimum_norm, "minimum_norm")
         row, col = self._places(rows, cols)
-        found = self._predicted(row, col)
+        found = self._predicted(row, col, minimum_norm)
+        if return_status:
+            parts, rank = self._state.parts(), self.U_.shape[1]
+            return found, status_of_entries(row, col, self._state.degrees(), parts, rank)
         return (found, (row >= 0) & (col >= 0)) if return_known else found
+
+    def reconstruct(self, *, minimum_norm: bool = False) -> Float:
+        """Return the whole matrix.
+
+        Parameters
+        ----------
+        minimum_norm : bool, default=False
+            Whether to predict what is not determined too, as :meth:`predict` does.
+
+        Returns
+        -------
+        ndarray of float64 of shape (n_rows, n_cols)
+            Predictions for all rows and columns, observed ones too; NaN in ``mode="exact"`` for what is not
+            determined.
+
+        Raises
+        ------
+        AllocationError
+            If there is no memory for it.
+        """
+        check_is_fitted(self)
+        check_bool(minimum_norm, "minimum_norm")
+        return self._reconstructed(minimum_norm)
 
     def transform(self, X: object, *, return_bias: bool = False, return_std: bool = False) -> Any:
         """Return rows of the model for rows that need not have been in the fit, the columns as they are.
@@ -376,7 +509,9 @@ class MatrixCompletion(FactorModel):
         ----------
         X : sparse matrix or array_like of shape (n_samples, n_cols)
             Observed entries, in the columns of the fit in the order of `col_ids_`; NaN, or nothing stored,
-            where there are none. All zeros for a row without any.
+            where there are none. All zeros for a row without any. In ``mode="exact"`` entries in columns that
+            are not determined do not count, and a row with fewer entries than components is the shortest that
+            agrees with these.
         return_bias : bool, default=False
             Whether to return the biases of the rows too.
         return_std : bool, default=False
@@ -389,7 +524,7 @@ class MatrixCompletion(FactorModel):
         Returns
         -------
         ndarray of float64 of shape (n_samples, rank)
-            The exact solutions of the ridge regressions, followed by what else was asked for.
+            The exact solutions of the regressions, followed by what else was asked for.
         """
         check_is_fitted(self)
         check_bool(return_bias, "return_bias")
@@ -441,18 +576,28 @@ class MatrixCompletion(FactorModel):
             A few lines.
         """
         check_is_fitted(self)
-        (m, n), rank = self._state.shape, self.U_.shape[1]
-        details = self.certificate_.details
-        lines = [
-            f"{details['n_observed']['value']} entries of a {m} x {n} matrix, "
-            f"{details['oversampling']['value']:.1f} for each of the "
-            f"{details['degrees_of_freedom']['value']} degrees of freedom at rank {rank}",
-            f"reg {self.reg_:.3g}, "
-            + (f"the best of {len(self.reg_path_)} on held-out entries" if self.reg_path_ else "as given"),
-            f"{self.n_iter_} sweeps over all entries",
-            str(self.certificate_),
-        ]
-        return "\n".join(lines)
+        return explanation(self._figures, self.certificate_, self._state.shape, self.U_.shape[1])
+
+    @property
+    def row_status_(self) -> npt.NDArray[np.str_]:
+        """Whether rows are determined."""
+        return self._status(0)
+
+    @property
+    def col_status_(self) -> npt.NDArray[np.str_]:
+        """Whether columns are determined."""
+        return self._status(1)
+
+    def _status(self, side: int) -> npt.NDArray[np.str_]:
+        check_is_fitted(self)
+        parts = self._state.parts()
+        part = None if parts is None else parts[side]
+        return status_of_lines(self._state.degrees()[side], part, self.U_.shape[1])
+
+    def _undetermined(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Return what rows and columns of an exact fit are called that are not determined."""
+        rows, cols = self._state.parts()
+        return self.row_ids_[rows < 0], self.col_ids_[cols < 0]
 
     def _noise(self) -> float:
         """Return the standard deviation of the errors of entries."""
@@ -461,7 +606,8 @@ class MatrixCompletion(FactorModel):
         return float(noise)
 
     def _options(self, seed: int) -> Options:
-        return Options(
+        return Options.of(
+            mode=self.mode,
             rank=self.rank,
             reg=self.reg,
             reg_exponent=self.reg_exponent,
@@ -472,6 +618,7 @@ class MatrixCompletion(FactorModel):
             solver=self.solver,
             preconditioner=self.preconditioner,
             init=self.init,
+            continuation=self.continuation,
             inner_steps=self.inner_steps,
             inner_tol=self.inner_tol,
             polish=self.polish,
@@ -482,6 +629,11 @@ class MatrixCompletion(FactorModel):
             seed=seed,
         )
 
+    def _single(self) -> bool:
+        if self.dtype is None:
+            return self.mode != "exact"
+        return as_float_dtype(self.dtype, "dtype") == "float32"
+
     def _adopt(
         self,
         state: Any,
@@ -490,14 +642,7 @@ class MatrixCompletion(FactorModel):
         col_ids: npt.NDArray[Any] | None,
     ) -> None:
         U, V, row_bias, col_bias = state.factors()
-        held_out = figures["held_out"]
-        certificate = certificate_of(
-            None if held_out is None else (int(held_out[0]), float(held_out[1]), float(held_out[2])),
-            state.degrees(),
-            U.shape[1],
-            chosen=bool(figures["chosen"]),
-            later=int(figures.get("later", 0)),
-        )
+        certificate = certificate_of(figures, state.degrees(), U.shape[1])
         # At once: an interrupt in between would leave parts of two models.
         self.__dict__.update(
             _state=state,
@@ -511,9 +656,11 @@ class MatrixCompletion(FactorModel):
             mean_=state.mean,
             reg_=float(figures["reg"]),
             reg_path_=[(float(reg), float(rmse)) for reg, rmse in figures["reg_path"]],
+            rank_path_=[(int(rank), float(rmse)) for rank, rmse in figures["rank_path"]],
             history_=[float(value) for value in figures["objective"]],
             validation_history_=[float(value) for value in figures["validation"]],
             n_iter_=len(figures["objective"]),
-            converged_=bool(figures["converged"]),
+            status_=str(figures["status"]),
+            converged_=figures["status"] == "CONVERGED",
             certificate_=certificate,
         )

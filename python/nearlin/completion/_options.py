@@ -1,6 +1,7 @@
 """The options of a fit, checked once."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from nearlin._validation import check_bool, check_choice, check_int, check_real, optional
 from nearlin.exceptions import InvalidInputError
@@ -9,6 +10,33 @@ __all__ = ["Options"]
 
 ENOUGH = 2000
 """Entries of which a few may be held out unasked."""
+MOST = 128
+"""Components that are tried to find out how many there are."""
+STEPS = 5
+"""Steps of both sides at once that go as far as a sweep, about."""
+MODES: dict[str, dict[str, Any]] = {
+    "statistical": {
+        "reg_exponent": 0.5,
+        "bias": True,
+        "center": True,
+        "continuation": "none",
+        "inner_steps": 3,
+        "inner_tol": 0.1,
+        "max_iter": 20,
+        "tol": 1e-4,
+    },
+    "exact": {
+        "reg_exponent": 0.0,
+        "bias": False,
+        "center": False,
+        "continuation": "ridge",
+        "inner_steps": 30,
+        "inner_tol": 1e-4,
+        "max_iter": 200,
+        "tol": 1e-10,
+    },
+}
+"""What None stands for."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -16,6 +44,7 @@ class Options:
     """How a matrix is completed, as users ask for it."""
 
     rank: int
+    mode: str
     reg: float | None
     reg_exponent: float
     bias: bool
@@ -25,6 +54,7 @@ class Options:
     solver: str
     preconditioner: str
     init: str
+    continuation: str
     inner_steps: int
     inner_tol: float
     polish: bool
@@ -33,6 +63,17 @@ class Options:
     validation_fraction: float | None
     duplicates: str
     seed: int
+    rank_auto: bool
+
+    @classmethod
+    def of(cls, *, mode: str, rank: int | str, **asked: Any) -> "Options":
+        """Return the options with what the mode implies for None."""
+        check_choice(mode, "mode", tuple(MODES))
+        options = {name: MODES[mode].get(name) if value is None else value for name, value in asked.items()}
+        if options.get("solver") == "scaledgd" and asked.get("max_iter") is None:
+            options["max_iter"] = STEPS * MODES[mode]["max_iter"]
+        auto = isinstance(rank, str) and rank == "auto"
+        return cls(mode=mode, rank=MOST if auto else rank, rank_auto=auto, **options)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
         self.rank = check_int(self.rank, "rank", at_least=1, at_most=2**20)
@@ -42,9 +83,10 @@ class Options:
         check_bool(self.center, "center")
         check_choice(self.loss, "loss", ("squared", "huber"))
         check_bool(self.nonnegative, "nonnegative")
-        check_choice(self.solver, "solver", ("auto", "cholesky", "cg"))
-        check_choice(self.preconditioner, "preconditioner", ("auto", "none", "gram"))
+        check_choice(self.solver, "solver", ("auto", "cholesky", "cg", "scaledgd"))
+        check_choice(self.preconditioner, "preconditioner", ("auto", "none", "gram", "sketch"))
         check_choice(self.init, "init", ("spectral", "random"))
+        check_choice(self.continuation, "continuation", ("none", "ridge", "rank"))
         self.inner_steps = check_int(self.inner_steps, "inner_steps", at_least=1)
         self.inner_tol = check_real(self.inner_tol, "inner_tol", at_least=0.0, below=1.0)
         check_bool(self.polish, "polish")
@@ -54,15 +96,42 @@ class Options:
         self.validation_fraction = optional(
             check_real, self.validation_fraction, "validation_fraction", at_least=0.0, at_most=0.5
         )
-        if self.validation_fraction == 0.0 and self.reg is None:
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Refuse what makes sense alone only."""
+        exact = self.mode == "exact"
+        if exact and self.bias:
             raise InvalidInputError(
-                "is 0 with reg=None, expected entries by which to choose it, or a number for `reg`",
+                'is True in mode="exact", expected None or False: biases are two more components',
+                argument="bias",
+            )
+        for name, plain in (("loss", "squared"), ("nonnegative", False)):
+            if exact and getattr(self, name) != plain:
+                raise InvalidInputError(
+                    f'is {getattr(self, name)!r} in mode="exact", expected {plain!r}', argument=name
+                )
+        if not exact and self.continuation != "none":
+            raise InvalidInputError(
+                f"is {self.continuation!r} in mode={self.mode!r}, expected None", argument="continuation"
+            )
+        chosen = "reg" if self.reg is None else "rank" if self.rank_auto else None
+        if self.validation_fraction == 0.0 and chosen is not None and not exact:
+            raise InvalidInputError(
+                f"is 0 while `{chosen}` is to be chosen, expected entries by which to choose it, or a number "
+                f"for `{chosen}`",
                 argument="validation_fraction",
             )
 
-    def for_entries(self, count: int) -> "Options":
-        """Return the options with the part that is held out of so many entries."""
+    def for_entries(self, count: int, shape: tuple[int, int]) -> "Options":
+        """Return the options with the part that is held out, and the largest rank, for so many entries."""
+        if self.rank_auto:
+            # With more there are fewer entries than unknowns.
+            self.rank = max(1, min(MOST, *shape, count // sum(shape)))
         if self.validation_fraction is None:
-            few = 0.0 if self.reg is not None else 0.2
-            self.validation_fraction = 0.05 if count >= ENOUGH else few
+            if self.mode == "exact":
+                self.validation_fraction = 0.01 if count >= ENOUGH else 0.0
+            else:
+                few = 0.0 if self.reg is not None and not self.rank_auto else 0.2
+                self.validation_fraction = 0.05 if count >= ENOUGH else few
         return self

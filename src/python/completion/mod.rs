@@ -1,12 +1,13 @@
 //! Bindings of matrix completion.
 
 use crate::completion::{
-    Factor, Loss, Model, More, Observations, Output, Params, Preconditioner, Solver, fit, is_single,
+    Continuation, Factor, Loss, Model, More, Observations, Output, Params, Preconditioner, Solver, Status,
+    fit, fit_exactly, is_single,
 };
 use crate::error::{Error, Result};
 use crate::linalg::{Scalar, make_workspace};
 use crate::matrix::{Indices, Mat, Repeated, Triplets};
-use crate::memory::{collected, gathered};
+use crate::memory::{collected, copied, gathered};
 use crate::parallel::Context;
 use crate::python::convert::{
     Arrays, Vector, is_single as is_single_array, named, to_array, to_numpy, to_vector,
@@ -25,13 +26,25 @@ impl<'py> FromPyObject<'_, 'py> for Params {
     fn extract(options: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
         let py = options.py();
         let get = |name: &Bound<'py, PyString>| options.getattr(name);
-        let solvers = [("auto", Solver::Auto), ("cholesky", Solver::Cholesky), ("cg", Solver::Cg)];
-        let preconditioners =
-            [("auto", Preconditioner::Auto), ("none", Preconditioner::None), ("gram", Preconditioner::Gram)];
+        let solvers = [
+            ("auto", Solver::Auto),
+            ("cholesky", Solver::Cholesky),
+            ("cg", Solver::Cg),
+            ("scaledgd", Solver::ScaledGd),
+        ];
+        let continuations =
+            [("none", Continuation::None), ("ridge", Continuation::Ridge), ("rank", Continuation::Rank)];
+        let preconditioners = [
+            ("auto", Preconditioner::Auto),
+            ("none", Preconditioner::None),
+            ("gram", Preconditioner::Gram),
+            ("sketch", Preconditioner::Sketch),
+        ];
         let starts = [("spectral", true), ("random", false)];
         let losses = [("squared", Loss::Squared), ("huber", Loss::Huber)];
         Ok(Self {
             rank: get(intern!(py, "rank"))?.extract()?,
+            rank_auto: get(intern!(py, "rank_auto"))?.extract()?,
             reg: get(intern!(py, "reg"))?.extract()?,
             reg_exponent: get(intern!(py, "reg_exponent"))?.extract()?,
             bias: get(intern!(py, "bias"))?.extract()?,
@@ -51,6 +64,11 @@ impl<'py> FromPyObject<'_, 'py> for Params {
             seed: get(intern!(py, "seed"))?.extract()?,
             nonnegative: get(intern!(py, "nonnegative"))?.extract()?,
             loss: named("loss", get(intern!(py, "loss"))?.extract()?, &losses)?,
+            continuation: named(
+                "continuation",
+                get(intern!(py, "continuation"))?.extract()?,
+                &continuations,
+            )?,
         })
     }
 }
@@ -142,6 +160,9 @@ type Factors<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>, Bo
 /// Of rows and of columns.
 type Pair<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<i64>>);
 
+/// The same of numbers of parts.
+type Parts<'py> = (Bound<'py, PyArray1<i32>>, Bound<'py, PyArray1<i32>>);
+
 /// A completed matrix; see `nearlin.MatrixCompletion`.
 #[pyclass(frozen, module = "nearlin._core")]
 pub struct MatrixCompletionModel {
@@ -170,11 +191,12 @@ pub mod soft;
 impl MatrixCompletionModel {
     /// Of observed entries, and what was measured.
     #[staticmethod]
-    #[pyo3(signature = (entries, options, *, weights, duplicates, center, single, threads, progress))]
+    #[pyo3(signature = (entries, options, *, exact, weights, duplicates, center, single, threads, progress))]
     fn fit<'py>(
         py: Python<'py>,
         entries: &Bound<'py, PyAny>,
         options: Params,
+        exact: bool,
         weights: Option<Bound<'py, PyAny>>,
         duplicates: &str,
         center: bool,
@@ -188,13 +210,15 @@ impl MatrixCompletionModel {
             let weights = weights.as_ref();
             if single {
                 let output = enter(py, threads, progress, |context| {
-                    run::<f32>(context, entries.observations(context, weights, repeated, center)?, &options)
+                    let observed = entries.observations(context, weights, repeated, center)?;
+                    run::<f32>(context, observed, &options, exact)
                 })?;
                 let figures = figures(py, &output)?;
                 Ok((Self { model: Precision::Single(output.model) }, figures))
             } else {
                 let output = enter(py, threads, progress, |context| {
-                    run::<f64>(context, entries.observations(context, weights, repeated, center)?, &options)
+                    let observed = entries.observations(context, weights, repeated, center)?;
+                    run::<f64>(context, observed, &options, exact)
                 })?;
                 let figures = figures(py, &output)?;
                 Ok((Self { model: Precision::Double(output.model) }, figures))
@@ -277,6 +301,14 @@ impl MatrixCompletionModel {
         Ok((rows.into_pyarray(py), columns.into_pyarray(py)))
     }
 
+    /// Of a fit without noise, the number of the part that each row and each column is determined with, or a negative one.
+    fn parts<'py>(&self, py: Python<'py>) -> PyResult<Option<Parts<'py>>> {
+        let Some(determined) = either!(self, |model| &model.determined) else { return Ok(None) };
+        let copy = |marks: &[i32]| copied(marks, "what is determined");
+        let (rows, columns) = (copy(&determined.rows)?, copy(&determined.columns)?);
+        Ok(Some((rows.into_pyarray(py), columns.into_pyarray(py))))
+    }
+
     /// Factors and biases of rows and columns, in the units of the values.
     fn factors<'py>(&self, py: Python<'py>) -> PyResult<Factors<'py>> {
         either!(self, |model| {
@@ -290,32 +322,35 @@ impl MatrixCompletionModel {
         })
     }
 
-    /// Predictions for pairs; -1 is a row or column that is not known.
+    /// Predictions for pairs; -1 is a row or column that is not known. What is not determined is NaN, or `all` are given.
     fn predict<'py>(
         &self,
         py: Python<'py>,
         rows: &Bound<'py, PyAny>,
         columns: &Bound<'py, PyAny>,
+        all: bool,
         threads: usize,
     ) -> PyResult<Bound<'py, PyArray1<f64>>> {
         let (rows, columns) = (Vector::extract(rows, "rows")?, Vector::extract(columns, "cols")?);
         let found = either!(self, |model| enter(py, threads, None, |context| {
-            model.predict(context, rows.as_slice(), columns.as_slice())
+            model.predict(context, rows.as_slice(), columns.as_slice(), all)
         }))?;
         Ok(found.into_pyarray(py))
     }
 
-    /// Predictions for all columns of some rows.
+    /// Predictions for all columns of some rows, alike.
     fn predict_rows<'py>(
         &self,
         py: Python<'py>,
         rows: &Bound<'py, PyAny>,
+        all: bool,
         threads: usize,
     ) -> PyResult<Bound<'py, PyAny>> {
         let rows = self.rows_of(&Vector::extract(rows, "rows")?)?;
         let shape = (rows.len(), self.shape().1);
-        let found =
-            either!(self, |model| enter(py, threads, None, |context| model.predict_rows(context, &rows)))?;
+        let found = either!(self, |model| enter(py, threads, None, |context| {
+            model.predict_rows(context, &rows, all)
+        }))?;
         Ok(to_vector(py, found)?.reshape(shape)?.into_any())
     }
 
@@ -421,9 +456,14 @@ impl MatrixCompletionModel {
     }
 }
 
-fn run<T: Scalar>(context: &Context, observed: Observations<T>, params: &Params) -> Result<Output<T>> {
+fn run<T: Scalar>(
+    context: &Context,
+    observed: Observations<T>,
+    params: &Params,
+    exact: bool,
+) -> Result<Output<T>> {
     make_workspace()?;
-    fit(context, observed, params)
+    if exact { fit_exactly(context, observed, params) } else { fit(context, observed, params) }
 }
 
 /// A factor times a number, in the precision of its model if that has the range.
@@ -447,7 +487,23 @@ fn figures<'py, T: Scalar>(py: Python<'py>, output: &Output<T>) -> PyResult<Boun
     dict.set_item("reg_path", &output.reg_path)?;
     dict.set_item("objective", &output.objective)?;
     dict.set_item("validation", &output.validation)?;
-    dict.set_item("converged", output.converged)?;
+    let status = match output.status {
+        Status::Converged => "CONVERGED",
+        Status::Stalled => "STALLED",
+        Status::Diverged => "DIVERGED",
+        Status::MaxIter => "MAX_ITER",
+    };
+    dict.set_item("status", status)?;
+    dict.set_item("rank_path", &output.rank_path)?;
+    dict.set_item("residual", output.residual)?;
+    dict.set_item("parts", output.parts)?;
+    let found = &output.diagnosis;
+    dict.set_item("gradient", found.gradient)?;
+    dict.set_item("incoherence", found.incoherence)?;
+    dict.set_item("leverage", found.leverage)?;
+    dict.set_item("condition", found.condition)?;
+    dict.set_item("numerical_rank", found.numerical_rank)?;
+    dict.set_item("norm", found.size)?;
     let held_out = output.held_out.map(|(errors, scale)| {
         (errors.count as usize, errors.rmse() * scale, errors.standard_error() * scale)
     });

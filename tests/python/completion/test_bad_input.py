@@ -6,7 +6,7 @@ import pytest
 import scipy.sparse as sp
 
 from nearlin import EntrySplit, MatrixCompletion
-from nearlin.exceptions import InvalidInputError, NearlinError
+from nearlin.exceptions import AccuracyWarning, InvalidInputError, NearlinError
 
 THREE = ([0, 1, 2], [0, 1, 1], [1.0, 2.0, 3.0])
 
@@ -53,7 +53,7 @@ def test_entries_that_are_none(X, words):
         {"bias": "yes"},
         {"center": 1},
         {"solver": "sgd"},
-        {"preconditioner": "sketch"},
+        {"preconditioner": "jacobi"},
         {"init": "zeros"},
         {"inner_steps": 0},
         {"inner_tol": 1.0},
@@ -103,19 +103,19 @@ def test_an_index_of_a_sparse_matrix_that_leads_out_is_refused():
         MatrixCompletion(4, reg=0.5).fit(np.eye(4)).transform(X)
 
 
+FEW = [
+    ([3], [5], [2.0]),
+    ([0, 1, 2], [0, 1, 2], [1.0, 1.0, 1.0]),
+    ([0, 1, 2, 0, 1], [0, 1, 2, 1, 0], [1e300, 2e300, -1e300, 0.0, 1.0]),
+    (range(40), [0] * 40, np.arange(40.0)),
+    ([2**63 - 1, 2**62], [0, 1], [1.0, 2.0]),
+]
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("reg", [0.5, 0.0, None])
 @pytest.mark.filterwarnings("ignore::nearlin.exceptions.AccuracyWarning")
-@pytest.mark.parametrize(
-    "X",
-    [
-        ([3], [5], [2.0]),
-        ([0, 1, 2], [0, 1, 2], [1.0, 1.0, 1.0]),
-        ([0, 1, 2, 0, 1], [0, 1, 2, 1, 0], [1e300, 2e300, -1e300, 0.0, 1.0]),
-        (range(40), [0] * 40, np.arange(40.0)),
-        ([2**63 - 1, 2**62], [0, 1], [1.0, 2.0]),
-    ],
-)
+@pytest.mark.parametrize("X", FEW)
 def test_very_few_entries_give_a_finite_model(X, reg, dtype):
     model = MatrixCompletion(5, reg=reg, dtype=dtype, random_state=0).fit(X)
     assert np.isfinite(model.reconstruct()).all()
@@ -133,3 +133,27 @@ def test_rows_and_columns_without_entries_are_predicted_by_what_is_known():
     assert model.certificate_.details["empty_cols"]["value"] == 3
     _, known = model.predict([9, 0], [0, 7], return_known=True)
     assert not known.any()
+
+
+@pytest.mark.parametrize("continuation", ["none", "ridge", "rank"])
+@pytest.mark.parametrize("rank", [5, "auto"])
+@pytest.mark.filterwarnings("ignore::nearlin.exceptions.GuaranteeWarning")
+@pytest.mark.filterwarnings("ignore::nearlin.exceptions.AccuracyWarning")
+@pytest.mark.parametrize("X", FEW)
+def test_what_very_few_entries_determine_is_all_that_is_predicted(X, rank, continuation):
+    model = MatrixCompletion(rank, mode="exact", continuation=continuation, random_state=0).fit(X)
+    found = model.reconstruct()
+    assert np.isfinite(model.reconstruct(minimum_norm=True)).all()
+    sides = [np.isin(status, ["weak", "determined"]) for status in (model.row_status_, model.col_status_)]
+    determined = np.outer(*sides)
+    assert not (np.isfinite(found) & ~determined).any()
+    if rank == 5:
+        assert np.isnan(found).all()
+        assert model.status_ == "STALLED"
+        assert np.isnan(float(model.certificate_))
+        assert "determine nothing" in model.certificate_.note
+
+
+def test_nothing_is_determined_without_a_warning():
+    with pytest.warns(AccuracyWarning, match="do not determine any row"):
+        MatrixCompletion(2, mode="exact").fit(THREE)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-__all__ = ["BIAS_PENALTY", "fold_in", "instance", "objective", "sweep", "unit"]
+__all__ = ["BIAS_PENALTY", "core", "fold_in", "instance", "noiseless", "objective", "sweep", "unit"]
 
 BIAS_PENALTY = 0.5
 DAMPING = 5.0
@@ -17,6 +17,39 @@ def instance(shape, rank, share, noise=0.1, seed=0, biases=True):
         truth += 0.5 * rng.standard_normal((m, 1)) + 0.5 * rng.standard_normal(n) + 3.0
     rows, cols = np.nonzero(rng.random(shape) < share)
     return rows, cols, truth[rows, cols] + noise * rng.standard_normal(len(rows)), truth
+
+
+def noiseless(n, k, oversampling, condition=1.0, seed=0, spikes=None):
+    """Return rows, columns and values of entries of an n x n matrix of rank k, and the matrix.
+
+    There are `oversampling` entries for each degree of freedom; factors are Gaussian, or, with a condition
+    number, orthonormal times singular values in a geometric row; spikes = (how many, times how large).
+    """
+    rng = np.random.default_rng(seed)
+    left, right = rng.standard_normal((2, n, k))
+    if spikes is not None:
+        left[: spikes[0]] *= spikes[1]
+        right[: spikes[0]] *= spikes[1]
+    if condition != 1.0:
+        left, right = np.linalg.qr(left)[0] * n / np.sqrt(k), np.linalg.qr(right)[0]
+        left *= np.geomspace(1.0, 1.0 / condition, k)
+    truth = left @ right.T
+    rows, cols = np.nonzero(rng.random((n, n)) < oversampling * k * (2 * n - k) / n**2)
+    return rows, cols, truth[rows, cols], truth
+
+
+def core(rows, cols, shape, rank):
+    """Return which rows and columns are left when those with fewer than `rank` entries go, repeatedly."""
+    left = [np.ones(count, bool) for count in shape]
+    while True:
+        at = left[0][rows] & left[1][cols]
+        for side, index in enumerate((rows, cols)):
+            few = np.bincount(index[at], minlength=shape[side]) < rank
+            if (few & left[side]).any():
+                left[side] &= ~few
+                break
+        else:
+            return left
 
 
 def unit(rows, cols, values, shape, bias=True):
