@@ -35,7 +35,7 @@ class EntrySplit:
     >>> import numpy as np
     >>> import nearlin
     >>> rng = np.random.default_rng(0)
-    >>> rows, cols = rng.integers(0, 50, 1500), rng.integers(0, 40, 1500)
+    >>> rows, cols = np.divmod(rng.permutation(2000)[:1500], 40)
     >>> values = np.sin(rows) + np.cos(cols) + 0.1 * rng.standard_normal(1500)
     >>> split = nearlin.EntrySplit(1, random_state=0)
     >>> for train, test in split.split((rows, cols, values)):
