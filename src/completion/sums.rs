@@ -237,7 +237,7 @@ impl<'a, T: Scalar> Fixed<'a, T> {
             out.copy_from_slice(values);
         }
         if let Some(roots) = line.roots {
-            out.iter_mut().zip(&roots[rows]).for_each(|(out, root)| *out = *out * *root);
+            out.iter_mut().zip(&roots[rows]).for_each(|(out, root)| *out *= *root);
         }
     }
 

@@ -222,8 +222,8 @@ mod tests {
             assert!((one - other).abs() < 1e-4 * factors.values[0], "{one} {other}");
         }
         let rows: Vec<usize> = (0..SHAPE.0).collect();
-        let [one, other] =
-            [&factors, &whole].map(|output| output.model.predict_rows(&Context::new(1), &rows).unwrap());
+        let [one, other] = [&factors, &whole]
+            .map(|output| output.model.predict_rows(&Context::new(1), &rows, false).unwrap());
         assert!(one.iter().zip(&*other).all(|(one, other)| (one - other).abs() < 1e-3));
         assert!(factors.path.is_sorted_by(|one, other| one.rank <= other.rank));
         let hasty = run(1, &Params { max_iter: 2, ..params(false) });
