@@ -702,6 +702,7 @@ def sample_rows(
     eps: float | None,
     design: str,
     repeats: int,
+    certify: bool,
     seed: int,
     threads: int,
     progress: Callable[[int, int, dict[str, float]], object] | None,

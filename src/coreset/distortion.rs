@@ -12,6 +12,7 @@ use crate::matrix::{Mat, Products, Real};
 use crate::memory::{collected, copied, filled, push};
 use crate::parallel::Context;
 use crate::random::Stream;
+use crate::simd::narrow::{add_dots_of_columns, subtract_product_of_columns, total};
 use crate::simd::{axpy, dot, norm_sq};
 
 /// Eigenvalue of a sample in coordinates where all rows have ones, below which a direction is lost.
@@ -72,9 +73,10 @@ impl Search<'_> {
     pub fn directions(&self, context: &Context) -> Result<Mat<f64>> {
         let r = self.sample.nrows();
         let starts = self.starts(context)?;
+        let ratio = Ratio { p: self.p, sample: in_columns(self.sample)?, other: in_columns(self.other)? };
         let climbs = context.map(2 * starts.len(), |at| {
             let sign = if at.is_multiple_of(2) { 1.0 } else { -1.0 };
-            self.climb(copied(&starts[at / 2], DIRECTIONS)?, sign)
+            ratio.climb(copied(&starts[at / 2], DIRECTIONS)?, sign)
         })?;
         let mut directions = Mat::zeros(r, climbs.len())?;
         for (k, found) in climbs.into_iter().enumerate() {
@@ -105,11 +107,26 @@ impl Search<'_> {
         }
         Ok(starts)
     }
+}
 
+/// |S A x|_p / |A x|_p, with rows in columns of a tile.
+struct Ratio {
+    p: f64,
+    sample: Mat<f64>,
+    other: Mat<f64>,
+}
+
+/// Rows, one a column, as the columns of a tile, with zeros below.
+fn in_columns(rows: &Mat<f64>) -> Result<Mat<f64>> {
+    let (r, m) = (rows.nrows(), rows.ncols());
+    Mat::from_fn(m.next_multiple_of(8), r, |i, j| if i < m { rows[(j, i)] } else { 0.0 })
+}
+
+impl Ratio {
     /// Follows the gradient of +-log of the ratio, by steps that grow while they help and shrink while they do not.
     fn climb(&self, mut x: Vec<f64>, sign: f64) -> Result<Vec<f64>> {
         normalise(&mut x);
-        let (mut height, mut slope) = self.ratio(&x, sign)?;
+        let (mut height, mut slope) = self.at(&x, sign)?;
         let mut stride = 0.1;
         for _ in 0..STEPS {
             let steepness = norm_sq(&slope).sqrt();
@@ -119,7 +136,7 @@ impl Search<'_> {
             let mut next = copied(&x, DIRECTIONS)?;
             axpy(stride / steepness, &slope, &mut next);
             normalise(&mut next);
-            let (reached, its_slope) = self.ratio(&next, sign)?;
+            let (reached, its_slope) = self.at(&next, sign)?;
             if reached > height {
                 (x, height, slope, stride) = (next, reached, its_slope, 2.0 * stride);
             } else {
@@ -129,22 +146,28 @@ impl Search<'_> {
         Ok(x)
     }
 
-    /// +-log(|S A x|_p / |A x|_p) and its gradient.
-    fn ratio(&self, x: &[f64], sign: f64) -> Result<(f64, Vec<f64>)> {
+    /// +-log of it and the gradient.
+    fn at(&self, x: &[f64], sign: f64) -> Result<(f64, Vec<f64>)> {
         let mut slope = filled(0.0, x.len(), DIRECTIONS)?;
         let mut height = 0.0;
-        for (rows, sign) in [(self.sample, sign), (self.other, -sign)] {
-            let images = collected((0..rows.ncols()).map(|i| dot(rows.col(i), x)), DIRECTIONS)?;
-            let sum: f64 = images.iter().map(|&image| power(image, self.p)).sum();
+        for (tile, sign) in [(&self.sample, sign), (&self.other, -sign)] {
+            let (rows, mut images) = (tile.nrows(), filled(0.0, tile.nrows(), DIRECTIONS)?);
+            subtract_product_of_columns(tile.as_slice(), rows, x, &mut images);
+            let mut sum = 0.0;
+            for image in &mut images {
+                let of_slope = power(*image, self.p - 1.0);
+                sum += of_slope * image.abs();
+                // What was subtracted is minus the image.
+                *image = if *image == 0.0 { 0.0 } else { of_slope.copysign(-*image) };
+            }
             if sum == 0.0 {
                 // A direction that the sample has lost: as low as it goes.
                 return Ok((if sign > 0.0 { f64::NEG_INFINITY } else { f64::INFINITY }, slope));
             }
             height += sign * sum.ln() / self.p;
-            for (i, image) in images.iter().enumerate() {
-                let factor = sign * power(*image, self.p - 1.0).copysign(*image) / sum;
-                axpy(factor, rows.col(i), &mut slope);
-            }
+            let mut dots = filled([0.0; 8], x.len(), DIRECTIONS)?;
+            add_dots_of_columns(tile.as_slice(), rows, &images, &mut dots);
+            slope.iter_mut().zip(dots).for_each(|(slope, dot)| *slope += sign * total(dot) / sum);
         }
         Ok((height, slope))
     }
@@ -259,18 +282,18 @@ mod tests {
         let sample = Mat::from_fn(r, m, |i, j| entry(j, i) + 0.01).unwrap();
         let other = Mat::from_fn(r, 3 * m, |i, j| entry(j + 1000, i) + 0.02).unwrap();
         for p in [1.0, 1.5, 3.0] {
-            let search = Search { p, sample: &sample, other: &other, seed: 1 };
+            let ratio = Ratio { p, sample: in_columns(&sample).unwrap(), other: in_columns(&other).unwrap() };
             let x = vec![0.5, -0.2, 0.7, 0.3];
             for sign in [1.0, -1.0] {
-                let (height, slope) = search.ratio(&x, sign).unwrap();
+                let (height, slope) = ratio.at(&x, sign).unwrap();
                 for j in 0..r {
                     let mut next = x.clone();
                     next[j] += 1e-6;
-                    let change = (search.ratio(&next, sign).unwrap().0 - height) / 1e-6;
+                    let change = (ratio.at(&next, sign).unwrap().0 - height) / 1e-6;
                     assert!((change - slope[j]).abs() < 1e-4, "p = {p}: {change} for {}", slope[j]);
                 }
-                let top = search.climb(x.clone(), sign).unwrap();
-                assert!(search.ratio(&top, sign).unwrap().0 > height);
+                let top = ratio.climb(x.clone(), sign).unwrap();
+                assert!(ratio.at(&top, sign).unwrap().0 > height);
             }
         }
     }

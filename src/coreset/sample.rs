@@ -82,6 +82,8 @@ pub struct SampleParams {
     pub size: Size,
     /// The design.
     pub design: Plan,
+    /// Whether to search for the largest distortion, for other p than 2.
+    pub is_searched: bool,
     /// Of the random numbers.
     pub seed: u64,
 }
@@ -347,6 +349,9 @@ fn certify<T: Real>(
     let rows = rows_of_sample(context, design, whitener, &drawn.indices, &drawn.weights, p)?;
     if p == 2.0 {
         sample.exact = Some(exact(context, &rows)?);
+        return Ok(());
+    }
+    if !params.is_searched {
         return Ok(());
     }
     let n = design.nrows();

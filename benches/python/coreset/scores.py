@@ -16,6 +16,7 @@ import importlib.util
 import statistics
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,7 @@ def main():
     parser.add_argument("--smoke", action="store_true", help="toy sizes")
     options = parser.parse_args()
     turns = 1 if options.smoke else options.turns
+    warnings.simplefilter("ignore", nearlin.exceptions.GuaranteeWarning)
     print(f"{'':44}{'seconds':>9}{'ratio':>8}{'error':>9}")
     with threadpool_limits(1):
         for power in (10,) if options.smoke else (18, 20):
@@ -69,7 +71,9 @@ def dense(name, A, turns):
             A, 1.0, n_jobs=1, return_info=True
         ),
         "NumPy Lewis weights, p = 1, a pass": lambda: numpy_lewis_pass(A),
-        "nearlin sample_rows, p = 2": lambda: nearlin.sample_rows(A, size=40 * A.shape[1], rng=0, n_jobs=1),
+        "nearlin sample_rows, p = 2": sampling(A, p=2.0),
+        "nearlin sample_rows, p = 1": sampling(A, p=1.0),
+        "nearlin sample_rows, p = 1, no search": sampling(A, p=1.0, certify=False),
     }
     if A.size <= 2**20 * 50:
         contenders["SciPy thin QR"] = lambda: scipy_leverages(A)
@@ -83,6 +87,10 @@ def dense(name, A, turns):
     truth = reference.leverages(A) if len(A) <= 2**18 else found["NumPy Gram + Cholesky"]
     report(name, times, {c: error(c, value, truth) for c, value in found.items()})
     print(f"    {'(passes to a residual of 0.05: ' + str(info.n_passes) + ')':40}")
+
+
+def sampling(A, **options):
+    return lambda: nearlin.sample_rows(A, size=100 * A.shape[1], rng=0, n_jobs=1, **options)
 
 
 def error(contender, value, truth):

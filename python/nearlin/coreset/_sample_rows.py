@@ -24,6 +24,7 @@ from nearlin._validation import (
     as_sample_weight,
     as_seed,
     as_vector,
+    check_bool,
     check_choice,
     check_finite,
     check_int,
@@ -266,6 +267,7 @@ def sample_rows(
     scores: object = "auto",
     design: str = "bernoulli",
     repeats: int = 1,
+    certify: bool = True,
     sample_weight: object = None,
     rng: object = None,
     n_jobs: int | None = None,
@@ -324,6 +326,11 @@ def sample_rows(
         Both take memory for `n` times the rank numbers.
     repeats : int, default=1
         Number of DPPs.
+    certify : bool, default=True
+        Whether to search, for p other than 2, for the direction in which norms over the sample are furthest
+        off: twenty climbs over the sample and a few thousand other rows, and a read of all rows, which takes
+        longer than the scores where rows are few. False leaves the distortion unknown, without a warning of
+        that.
     sample_weight : array_like of shape (n,), optional
         Rows count so many times. Rows of weight zero are never drawn.
     rng : None, int, numpy.random.Generator or what :func:`numpy.random.default_rng` takes, optional
@@ -433,6 +440,7 @@ def sample_rows(
             eps=eps,
             design=design,
             repeats=repeats,
+            certify=check_bool(certify, "certify"),
             seed=as_seed(rng),
             threads=resolve_threads(n_jobs, 2.0 * n * d * d),
             progress=resolve_progress(progress),
@@ -450,7 +458,7 @@ def sample_rows(
         rank=found["rank"],
         feature_names=string_names(A),
     )
-    warn_of(found, len(sample), p, eps)
+    warn_of(found, len(sample), p, eps, is_asked=certify)
     return sample
 
 
@@ -576,15 +584,20 @@ def certificate_of(found: _core.SampleFigures, p: float, eps: float | None) -> C
         estimate=_or_nan(largest),
         bound=math.nan,
         confidence=None,
-        measured="a search for the direction that is furthest off",
+        measured="nothing" if largest is None else "a search for the direction that is furthest off",
         target=eps,
-        note="nothing bounds it but for p = 2, or by sensitivities; details has the largest that was found",
+        note="nothing bounds it but for p = 2, or by sensitivities"
+        + ("" if largest is None else "; details has the largest that was found"),
         details=details,
     )
 
 
-def warn_of(found: _core.SampleFigures, size: int, p: float, eps: float | None = None) -> None:
-    """Warn of what is worst about a sample of so many rows, once at most."""
+def warn_of(
+    found: _core.SampleFigures, size: int, p: float, eps: float | None = None, is_asked: bool = True
+) -> None:
+    """Warn of what is worst about a sample of so many rows, once at most; of what is unknown if it was asked
+    for.
+    """
     worst = max(found["exact"] or 0.0, found["found"] or 0.0)
     if worst >= LOST:
         message = (
@@ -595,7 +608,7 @@ def warn_of(found: _core.SampleFigures, size: int, p: float, eps: float | None =
         message = CUT
     elif eps is not None and worst > eps:
         message = f"the distortion is {worst:.2g}, more than eps = {eps:.2g}: take more rows, by `size`"
-    elif found["exact"] is None and found["bound"] is None:
+    elif is_asked and found["exact"] is None and found["bound"] is None:
         known = "" if found["found"] is None else f"; the largest that was found is {worst:.2g}"
         message = f"nothing bounds the distortion for p = {_digits(p)}{known}"
     else:

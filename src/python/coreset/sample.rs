@@ -12,7 +12,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 /// A sample of rows; see `nearlin.sample_rows`. `scores` is the name of a rule, or an array.
 #[pyfunction]
-#[pyo3(signature = (a, *, sample_weight, p, rule, scores, size, eps, design, repeats, seed, threads, progress))]
+#[pyo3(signature = (a, *, sample_weight, p, rule, scores, size, eps, design, repeats, certify, seed, threads, progress))]
 pub fn sample_rows<'py>(
     py: Python<'py>,
     a: &Bound<'py, PyAny>,
@@ -24,6 +24,7 @@ pub fn sample_rows<'py>(
     eps: Option<f64>,
     design: &str,
     repeats: usize,
+    certify: bool,
     seed: u64,
     threads: usize,
     progress: Option<Py<PyAny>>,
@@ -45,7 +46,7 @@ pub fn sample_rows<'py>(
         _ => return Err(Error::value("size", "given beside `eps`, or neither is", "one of them").into()),
     };
     let rule = rule.map_or(Ok(Rule::Given), |rule| named("scores", rule, &Rule::NAMES))?;
-    let params = SampleParams { p, rule, size, design, seed };
+    let params = SampleParams { p, rule, size, design, is_searched: certify, seed };
     let sample = either_precision!(AnyInput::extract(a, "A")?, |a| {
         enter(py, threads, progress, |context| {
             make_workspace()?;

@@ -1,6 +1,7 @@
 """Samples of rows: what they have on average, that they are nested, and what is certified of them."""
 
 import itertools
+import math
 import warnings
 from functools import partial
 
@@ -19,6 +20,7 @@ from nearlin.exceptions import (
     AllocationError,
     GuaranteeWarning,
     InvalidInputError,
+    InvalidTypeError,
     NonFiniteError,
     ShapeError,
 )
@@ -519,3 +521,18 @@ def test_messages():
     v = np.ones(50)
     v[5] = 0.0
     assert 5 not in nearlin.sample_rows(A, y, size=10, sample_weight=v, rng=0).indices
+
+
+@pytest.mark.parametrize("p", [1.0, 3.0])
+def test_a_search_can_be_declined(p):
+    A = reference.student(5000, 4)
+    with pytest.warns(GuaranteeWarning, match="largest that was found"):
+        searched = nearlin.sample_rows(A, p=p, size=300, rng=0)
+    with warnings.catch_warnings(action="error"):
+        plain = nearlin.sample_rows(A, p=p, size=300, certify=False, rng=0)
+    np.testing.assert_array_equal(plain.indices, searched.indices)
+    assert math.isnan(plain.certificate.estimate)
+    assert plain.certificate.details == {}
+    with pytest.raises(InvalidTypeError, match="certify"):
+        nearlin.sample_rows(A, p=p, size=300, certify=1)
+    assert nearlin.sample_rows(A, size=300, certify=False, rng=0).certificate.confidence == 1.0
