@@ -120,6 +120,9 @@ class HuberSolution(TypedDict):
     rounding: float
     slope: float
     n_iter: int
+    at_floor: bool
+    is_fitted: bool
+    size: float
 
 @type_check_only
 class LewisSolution(TypedDict):

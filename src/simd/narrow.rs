@@ -373,6 +373,25 @@ kernel! {
 }
 
 kernel! {
+    /// Adds the magnitudes of the first `depth` entries, a multiple of eight, of as many columns of a tile as there are sums.
+    ///
+    /// Panics if anything is too short.
+    pub fn add_magnitudes_of_columns<V>(tile: &[f64], height: usize, depth: usize, sums: &mut [[f64; 8]]) {
+        assert!(depth.is_multiple_of(8) && depth <= height && tile.len() >= sums.len() * height);
+        for (sum, column) in sums.iter_mut().zip(tile.chunks_exact(height)) {
+            let (column, _) = column[..depth].as_chunks::<8>();
+            let mut magnitudes = *sum;
+            for i in 0..column.len() {
+                for k in 0..8 {
+                    magnitudes[k] += column[i][k].abs();
+                }
+            }
+            *sum = magnitudes;
+        }
+    }
+}
+
+kernel! {
     /// Columns of a tile times the factors of their rows, as the columns of another; factors as in
     /// [`subtract_product_of_columns`].
     ///
@@ -504,6 +523,12 @@ mod tests {
                 let (mut r, mut sums) = (b.clone(), vec![[1.0; 8]; ncols]);
                 subtract_product_of_columns(&tile, height, &x, &mut r);
                 add_dots_of_columns(&tile, height, &r, &mut sums);
+                let mut magnitudes = vec![[1.0; 8]; ncols];
+                add_magnitudes_of_columns(&tile, height, depth, &mut magnitudes);
+                for (j, lanes) in magnitudes.into_iter().enumerate() {
+                    let column = tile[j * height..][..depth].iter();
+                    assert!((total(lanes) - 8.0 - column.map(|a| a.abs()).sum::<f64>()).abs() < 1e-12);
+                }
                 let mut weighted = vec![7.0; tile.len()];
                 weigh_columns(&tile, height, &b, &mut weighted);
                 (sums.into_iter().map(total).collect::<Vec<f64>>(), r, weighted)

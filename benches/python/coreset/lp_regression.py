@@ -60,7 +60,8 @@ def main():
             for name, rows in ROWS.items():
                 medians(name, rows, n, d, rounds)
         n, d = sizes[min(2, len(sizes) - 1)]
-        levels(n, d, rounds)
+        for name, rows in ROWS.items():
+            levels(name, rows, n, d, rounds)
         powers(n, d, rounds)
         one_hot(*((1 << 10, 20) if options.smoke else (50_000, 200)), rounds)
         huber(min(n, 1 << 17), d, rounds)
@@ -94,15 +95,15 @@ def medians(name, rows, n, d, rounds):
     report(f"median, {name}, {n} x {d}", {**ours, **peers}, rounds, lambda x: np.abs(b - A @ x).sum())
 
 
-def levels(n, d, rounds):
-    A, b = data(student, n, d)
+def levels(name, rows, n, d, rounds):
+    A, b = data(rows, n, d)
     many = [0.1, 0.25, 0.5, 0.75, 0.9]
 
     def solve(quantile):
         return lambda: np.ravel(nearlin.lp_regression(A, b, quantile=quantile, rng=0, n_jobs=1).x)
 
     contenders = {"nearlin, one level": solve(0.5), "nearlin, five levels": solve(many)}
-    report(f"quantiles, t(1.5) rows, {n} x {d}", contenders, rounds)
+    report(f"quantiles, {name}, {n} x {d}", contenders, rounds)
 
 
 def powers(n, d, rounds):
@@ -117,7 +118,7 @@ def powers(n, d, rounds):
 
 
 def one_hot(n, d, rounds):
-    """Rows with a single entry: as many numbers as rows, of which tiles are made with d for each row."""
+    """Rows with a single entry: as many numbers as rows."""
     rng = np.random.default_rng(1)
     levels = rng.integers(0, d, n)
     A = scipy.sparse.csr_array((np.ones(n), levels, np.arange(n + 1)), shape=(n, d))
@@ -134,16 +135,18 @@ def one_hot(n, d, rounds):
 def huber(n, d, rounds):
     A, b = data(gaussian, n, d)
     b += np.random.default_rng(2).standard_cauchy(n)
-    contenders = {
-        "nearlin": lambda: huber_answer(nearlin.HuberRegressor(n_jobs=1).fit(A, b)),
-        "scikit-learn": lambda: huber_answer(HuberRegressor(max_iter=1000).fit(A, b)),
-    }
     A1 = np.c_[A, np.ones(n)]
+    for epsilon in (1.35, 1.001):
+        ask = {"epsilon": epsilon}
+        contenders = {
+            "nearlin": lambda ask=ask: huber_answer(nearlin.HuberRegressor(n_jobs=1, **ask).fit(A, b)),
+            "scikit-learn": lambda ask=ask: huber_answer(HuberRegressor(max_iter=1000, **ask).fit(A, b)),
+        }
 
-    def objective(x):
-        return oracle.huber_objective(A1, b, x[:-1], x[-1], 1.35, 1e-4, free=1)
+        def objective(x, epsilon=epsilon):
+            return oracle.huber_objective(A1, b, x[:-1], x[-1], epsilon, 1e-4, free=1)
 
-    report(f"Huber, Cauchy noise, {n} x {d}", contenders, rounds, objective)
+        report(f"Huber, epsilon {epsilon}, Cauchy noise, {n} x {d}", contenders, rounds, objective)
 
 
 def huber_answer(model):

@@ -58,13 +58,14 @@ class HuberRegressor(RobustLinear):
     intercept_ : float
         Constant term, 0.0 if ``fit_intercept=False``.
     scale_ : float
-        :math:`\sigma`
+        :math:`\sigma`; where the best is zero, as it is where most samples are fitted exactly and may be for
+        `epsilon` near 1, 1e-12 of the largest target, and the certificate says so.
     outliers_ : ndarray of shape (n_samples,), bool
         Samples whose residuals count by their magnitudes.
     objective_ : float
         What was made least.
     n_iter_ : int
-        Iterations of Newton's method.
+        Iterations of Newton's method, and of least absolute deviations where they are what it begins with.
     certificate_ : Certificate
         How far the objective is above its minimum at most, relative to it, over all coefficients and, where
         it is chosen, all scales; ``details["gradient"]`` is the norm of what the span of the features has of
@@ -156,7 +157,8 @@ class HuberRegressor(RobustLinear):
         certificate = certificate_of(found, matrix.dtype, tol)
         self._certificate = certificate.to_dict()
         if certificate.met is not True:
-            warn(f"{certificate}: raise max_iter or tol", AccuracyWarning)
+            advice = "raise max_iter" if self.n_iter_ >= max_iter else "rounding allows no more, raise tol"
+            warn(f"{certificate}: {advice}", AccuracyWarning)
         return self
 
     def _given_scale(self) -> float | None:
@@ -172,18 +174,24 @@ class HuberRegressor(RobustLinear):
 
 def certificate_of(found: _core.HuberSolution, dtype: np.dtype[Any], tol: float) -> Certificate:
     """Return what was measured."""
-    gap, objective = max(found["gap"], 0.0), found["objective"]
-    rounding, unit = found["rounding"], objective if objective > 0.0 else 1.0
+    gap, rounding, is_fitted = max(found["gap"], 0.0), found["rounding"], found["is_fitted"]
+    unit = (found["size"] if is_fitted else found["objective"]) or math.inf
+    note = None
+    if is_fitted:
+        note = "the rows are fitted but for rounding, and the scale is the least that there is"
+    elif found["at_floor"]:
+        note = "the scale is the least that there is: the fit is that of least absolute deviations"
     if not math.isfinite(gap + rounding):
         gap, rounding, unit = math.inf, 0.0, 1.0
     in_dtype = rounding * float(np.finfo(dtype).eps) / float(np.finfo(np.float64).eps)
     return Certificate(
-        quantity="excess of the objective / objective",
+        quantity=f"excess of the objective / {'norm of b' if is_fitted else 'objective'}",
         estimate=gap / unit,
         bound=(gap + rounding) / unit,
         confidence=1.0,
         measured="scores of all rows, made to be multipliers",
         target=tol,
+        note=note,
         floor=2.0 * in_dtype / unit,
         details={"gradient": found["slope"]},
     )

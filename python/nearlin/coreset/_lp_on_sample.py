@@ -67,6 +67,7 @@ def solve_on_sample(
     seed: int,
     n_jobs: int | None,
     progress: bool | Progress,
+    feature_names: list[str] | None,
 ) -> OnSample:
     """Draw rows, solve on them, and measure the answers on all rows, until the excess is below eps."""
     if p > LARGEST_POWER:
@@ -115,6 +116,7 @@ def solve_on_sample(
             design="bernoulli",
             n_rows=n,
             rank=rank,
+            feature_names=feature_names,
         )
         if not callable(b) and len(indices) == positive and (eps is not None or not positive):
             solutions, found, _ = solve_lp(A, b, tol=tol, eps=eps, sample_weight=weights, **options)

@@ -11,7 +11,7 @@
 use super::answer::Answer;
 use super::design::{Prepared, Problem};
 use super::driver::{Output, output};
-use super::gap::gap;
+use super::gap::{Claim, Dual, gaps};
 use super::measure::Loss;
 use super::newton::newton;
 use super::tiles::{Normal, PURPOSE, Sums, Tiles, in_blocks, pass, read};
@@ -119,7 +119,8 @@ fn smoothed<T: Real>(
     }
     residuals(context, design, &at.x, &mut dual)?;
     dual.iter_mut().zip(widths).for_each(|(r, width)| *r = loss.multiplier(*r, *width));
-    let gap = gap(context, design, &prepared.normal, &at.x, &mut dual, level)?;
+    let claim = Claim { x: &at.x, level, dual: Dual { inside: &dual, globs: None } };
+    let gap = gaps(context, design, &prepared.normal, &[claim])?.remove(0);
     Ok(Answer { x: at.x, gap, n_iter, kept: design.nrows(), rounds: 0 })
 }
 

@@ -1,11 +1,15 @@
 //! The rows of a regression as its solvers see them: weighted, with an intercept and with rows for a penalty, in coordinates
 //! in which the columns are independent and squares are numbers.
 
-use super::tiles::{Buffers, Normal, PURPOSE, Sums, Tiles, blocks, height, read};
+use super::few::FewBuf;
+use super::tiles::{
+    Buffers, Entries, Normal, PURPOSE, Stored, Sums, Taken, Tiles, blocks, blocks_by_cost, height, read,
+};
 use crate::error::{Error, Result};
 use crate::linalg::{condition_of_upper, cut_off, rank_of, svd, tsqr};
 use crate::matrix::{
-    Buffer, Dense, Mat, Matrix, Real, Rows, even_blocks, first_non_finite, keep_larger, power_of_two_below,
+    Axis, Buffer, Dense, Mat, Matrix, Real, Rows, even_blocks, first_non_finite, keep_larger,
+    power_of_two_below,
 };
 use crate::memory::{collected, copied, extend, push, resize, room_for, zeros};
 use crate::parallel::Context;
@@ -39,6 +43,8 @@ pub(super) struct Design<'a, T> {
     target: Buffer<f64>,
     /// What columns of the matrix are less than they come, as the intercept makes up for it.
     shift: Vec<f64>,
+    /// What A'A costs where rows have few entries and columns are as they come; none elsewhere.
+    few: Option<usize>,
 }
 
 /// A design with its normal equations.
@@ -94,6 +100,8 @@ impl Scale {
 const LARGEST_SQUARE: f64 = 1e200;
 /// Means beside what columns have about them, from which on columns are centred.
 const FAR: f64 = 8.0;
+/// A multiply-add of an entry that is looked up, in those of a tile.
+const GATHERED: usize = 4;
 /// Condition of the triangle up to which a Gram matrix tells enough of its columns.
 const WELL_CONDITIONED: f64 = 1e5;
 
@@ -111,13 +119,13 @@ impl<'a, T: Real> Prepared<'a, T> {
         let square = |gram: &Mat<f64>, j: usize| gram[(j, j)];
         let is_plain = |square: f64| (LARGEST_SQUARE.recip()..=LARGEST_SQUARE).contains(&square);
         if !(0..design.ncols()).all(|j| is_plain(square(&gram, j))) {
-            design.map = Some(design.units(context)?);
+            (design.map, design.few) = (Some(design.units(context)?), None);
             (gram, gradient, target) = design.products(context)?;
         } else if design.centre(&gram)? {
             (gram, gradient, target) = design.products(context)?;
         }
         if make_independent && !design.is_independent(&gram)? {
-            design.map = Some(design.independent(context, &gram)?);
+            (design.map, design.few) = (Some(design.independent(context, &gram)?), None);
             (gram, gradient, target) = design.products(context)?;
         }
         let normal = Normal::new(&gram)?;
@@ -147,6 +155,11 @@ impl<'a, T: Real> Prepared<'a, T> {
             .iter_mut()
             .for_each(|size| *size += self.design.shifted(&scaled[..all.len()], f64::abs));
         Ok(Returned { coefficients: all, intercept: intercept.unwrap_or(0.0), x: scaled, sizes })
+    }
+
+    /// Whether coefficients are those of the design, to the bit.
+    pub fn is_stated(&self, at: &Returned, x: &[f64]) -> bool {
+        self.design.map.is_none() && self.design.shift.iter().all(|shift| *shift == 0.0) && at.x == x
     }
 
     /// The caller's own coefficients, of a fit without an intercept.
@@ -213,7 +226,9 @@ impl<'a, T: Real> Design<'a, T> {
         }
         let shift = zeros(matrix.ncols(), PURPOSE)?;
         let fit_intercept = problem.fit_intercept;
-        let design = Self { matrix, factors, fit_intercept, penalty, map: None, target, shift };
+        let mut design =
+            Self { matrix, factors, fit_intercept, penalty, map: None, target, shift, few: None };
+        design.few = design.cost_of_few(context)?;
         Ok((design, unit, heaviest))
     }
 
@@ -229,7 +244,7 @@ impl<'a, T: Real> Design<'a, T> {
             let of_mean = mean * mean * rows;
             if mean.is_finite() && of_mean > FAR * FAR * (gram[(j, j)] - of_mean) {
                 self.shift[j] = mean;
-                is_moved = true;
+                (is_moved, self.few) = (true, None);
             }
         }
         Ok(is_moved)
@@ -248,6 +263,25 @@ impl<'a, T: Real> Design<'a, T> {
     /// The factor of a row.
     pub fn factor(&self, row: usize) -> f64 {
         self.factors.as_ref().map_or(1.0, |factors| factors[row])
+    }
+
+    /// The same with rows times their factors once more.
+    pub fn weighted_again(&self) -> Result<Self> {
+        let mut target = Buffer::copy_of(&self.target, "the targets")?;
+        let factors = self.factors.as_ref().map(|factors| {
+            target.iter_mut().zip(factors).for_each(|(b, factor)| *b *= factor);
+            collected(factors.iter().map(|factor| factor * factor), "weights of rows")
+        });
+        Ok(Self {
+            matrix: self.matrix,
+            factors: factors.transpose()?,
+            fit_intercept: self.fit_intercept,
+            penalty: self.penalty,
+            map: self.map.as_ref().map(Mat::copy).transpose()?,
+            target,
+            shift: copied(&self.shift, PURPOSE)?,
+            few: self.few,
+        })
     }
 
     /// The sum of the weights, of which factors are roots of this power.
@@ -272,14 +306,36 @@ impl<'a, T: Real> Design<'a, T> {
     }
 
     /// Some rows one after the other, and their targets, all times their factors if there are any.
-    pub fn gather(
+    pub fn gather(&self, context: &Context, rows: &[usize], factors: Option<&[f64]>) -> Result<Taken> {
+        let factor = |at: usize| factors.map_or(1.0, |factors| factors[at]);
+        let target = rows.iter().enumerate().map(|(at, &row)| self.target[row] * factor(at));
+        let target = collected(target, PURPOSE)?;
+        let stored = match self.is_few() {
+            true => Stored::Few(self.gather_few(context, rows, factor)?),
+            false => Stored::Dense(self.gather_all(context, rows, factor)?),
+        };
+        Ok(Taken::new(self.ncols(), stored, target))
+    }
+
+    fn gather_few(&self, context: &Context, rows: &[usize], factor: impl Fn(usize) -> f64) -> Result<FewBuf> {
+        let mut few = FewBuf::default();
+        for piece in context.pieces(0..rows.len()) {
+            for at in piece? {
+                self.push_few(rows[at], &mut few)?;
+                few.scale(factor(at));
+                few.end()?;
+            }
+        }
+        Ok(few)
+    }
+
+    fn gather_all(
         &self,
         context: &Context,
         rows: &[usize],
-        factors: Option<&[f64]>,
-    ) -> Result<(Vec<f64>, Vec<f64>)> {
+        factor: impl Fn(usize) -> f64 + Sync,
+    ) -> Result<Vec<f64>> {
         let blocks = even_blocks(rows.len(), 1024)?;
-        let factor = |at: usize| factors.map_or(1.0, |factors| factors[at]);
         let parts = context.map_with(blocks.len(), Buffers::default, |buffers, block| {
             let mut entries = room_for(blocks[block].len() * self.ncols(), PURPOSE)?;
             for at in blocks[block].clone() {
@@ -305,8 +361,7 @@ impl<'a, T: Real> Design<'a, T> {
             let part: Vec<f64> = part?;
             extend(&mut entries, part, PURPOSE)?;
         }
-        let target = rows.iter().enumerate().map(|(at, &row)| self.target[row] * factor(at));
-        Ok((entries, collected(target, PURPOSE)?))
+        Ok(entries)
     }
 
     /// Columns before they are mapped.
@@ -320,7 +375,7 @@ impl<'a, T: Real> Design<'a, T> {
         let begin = || Ok((Sums::new(d, true, 1)?, 0.0, Vec::new()));
         let parts = read(context, self, begin, |(sums, sum, b), tile| {
             tile.residual(&[], b)?;
-            sums.add_rows(tile, b);
+            sums.add_rows(tile, b)?;
             *sum += tile.target.iter().map(|b| b.abs()).sum::<f64>();
             Ok(())
         })?;
@@ -349,8 +404,18 @@ impl<'a, T: Real> Design<'a, T> {
             self,
             || zeros::<f64>(d, PURPOSE),
             |largest, tile| {
-                for (largest, column) in largest.iter_mut().zip(tile.columns.chunks(tile.height)) {
-                    column[..tile.rows.len()].iter().for_each(|value| keep_larger(largest, value.abs()));
+                match tile.entries {
+                    Entries::Columns(columns) => {
+                        for (largest, column) in largest.iter_mut().zip(columns.chunks(tile.height)) {
+                            column[..tile.rows.len()]
+                                .iter()
+                                .for_each(|value| keep_larger(largest, value.abs()));
+                        }
+                    }
+                    Entries::Few(few) => few.iter().for_each(|(columns, values)| {
+                        let entries = columns.iter().zip(values);
+                        entries.for_each(|(&j, value)| keep_larger(&mut largest[j as usize], value.abs()));
+                    }),
                 }
                 Ok(())
             },
@@ -386,6 +451,61 @@ impl<'a, T: Real> Design<'a, T> {
             Matrix::Dense(a) => first_non_finite(context, a),
             Matrix::Sparse(a) => a.first_non_finite(context, None),
         }
+    }
+
+    /// Whether rows are given by their entries.
+    pub fn is_few(&self) -> bool {
+        self.few.is_some()
+    }
+
+    /// What A'A costs, if that is less than with all zeros.
+    fn cost_of_few(&self, context: &Context) -> Result<Option<usize>> {
+        let Matrix::Sparse(a) = &self.matrix else { return Ok(None) };
+        if a.axis() != Axis::Rows {
+            return Ok(None);
+        }
+        let beside = if self.fit_intercept { 2 * a.nnz() + a.nrows() } else { 0 };
+        let cost = a.squared_row_lengths(context)?.saturating_add(beside);
+        let full = a.nrows().saturating_mul(self.width()).saturating_mul(self.width());
+        Ok((cost.saturating_mul(GATHERED) < full).then_some(cost))
+    }
+
+    /// The entries of a row.
+    fn push_few(&self, row: usize, few: &mut FewBuf) -> Result<()> {
+        let (n, d) = (self.matrix.nrows(), self.matrix.ncols());
+        if row >= n {
+            let sign = if (row - n).is_multiple_of(2) { 1.0 } else { -1.0 };
+            return few.push((row - n) / 2, sign * self.penalty);
+        }
+        let (factor, mut outcome) = (self.factor(row), Ok(()));
+        // Whatever the entries are.
+        if factor == 0.0 {
+            return Ok(());
+        }
+        if let Matrix::Sparse(a) = &self.matrix {
+            a.visit_line(row, |j, value| {
+                if outcome.is_ok() {
+                    outcome = few.push(j, value.to_f64() * factor);
+                }
+            });
+        }
+        outcome?;
+        if self.fit_intercept { few.push(d, factor) } else { Ok(()) }
+    }
+
+    /// Columns of some rows, [`height`] numbers from one to the next.
+    fn columns<'b>(&'b self, rows: Range<usize>, buffers: &'b mut Buffers) -> Result<&'b [f64]> {
+        let (height, depth) = (height(self.ncols()), rows.len().next_multiple_of(8));
+        self.put_columns(rows, &self.shift, buffers, height)?;
+        let Some(map) = &self.map else { return Ok(&buffers.columns) };
+        buffers.mapped.clear();
+        resize(&mut buffers.mapped, map.ncols() * height, 0.0, PURPOSE)?;
+        let mut coefficients = zeros(map.nrows(), PURPOSE)?;
+        for (j, column) in buffers.mapped.chunks_exact_mut(height).enumerate() {
+            coefficients.iter_mut().zip(map.col(j)).for_each(|(c, value)| *c = -value);
+            subtract_product_of_columns(&buffers.columns, height, &coefficients, &mut column[..depth]);
+        }
+        Ok(&buffers.mapped)
     }
 
     /// Columns of the matrix less their shifts, of the intercept, in a buffer.
@@ -456,18 +576,16 @@ impl<T: Real> Tiles for Design<'_, T> {
         &self.target
     }
 
-    fn columns<'b>(&'b self, rows: Range<usize>, buffers: &'b mut Buffers) -> Result<&'b [f64]> {
-        let (height, depth) = (height(self.ncols()), rows.len().next_multiple_of(8));
-        self.put_columns(rows, &self.shift, buffers, height)?;
-        let Some(map) = &self.map else { return Ok(&buffers.columns) };
-        buffers.mapped.clear();
-        resize(&mut buffers.mapped, map.ncols() * height, 0.0, PURPOSE)?;
-        let mut coefficients = zeros(map.nrows(), PURPOSE)?;
-        for (j, column) in buffers.mapped.chunks_exact_mut(height).enumerate() {
-            coefficients.iter_mut().zip(map.col(j)).for_each(|(c, value)| *c = -value);
-            subtract_product_of_columns(&buffers.columns, height, &coefficients, &mut column[..depth]);
+    fn entries<'b>(&'b self, rows: Range<usize>, buffers: &'b mut Buffers) -> Result<Entries<'b>> {
+        if !self.is_few() {
+            return Ok(Entries::Columns(self.columns(rows, buffers)?));
         }
-        Ok(&buffers.mapped)
+        buffers.few.clear();
+        for row in rows {
+            self.push_few(row, &mut buffers.few)?;
+            buffers.few.end()?;
+        }
+        Ok(Entries::Few(buffers.few.all()))
     }
 
     fn idle(&self) -> usize {
@@ -477,7 +595,10 @@ impl<T: Real> Tiles for Design<'_, T> {
     /// The rows of a penalty are blocks of their own.
     fn blocks(&self) -> Result<Vec<Range<usize>>> {
         let (n, d) = (self.matrix.nrows(), self.ncols());
-        let mut all = blocks(n, d)?;
+        let mut all = match self.few {
+            Some(cost) => blocks_by_cost(n, d, cost)?,
+            None => blocks(n, d)?,
+        };
         for rows in blocks(self.nrows() - n, d)? {
             push(&mut all, n + rows.start..n + rows.end, PURPOSE)?;
         }
@@ -546,11 +667,13 @@ mod tests {
             let penalty = 7.0 / 4.5;
             assert_eq!(design.row(700, &mut buffers).unwrap(), [penalty, 0.0, 0.0, 0.0]);
             assert_eq!(design.row(705, &mut buffers).unwrap(), [0.0, 0.0, -penalty, 0.0]);
-            let (entries, target) =
-                design.gather(&Context::new(2), &[3, 699, 704], Some(&[1.0, 2.0, 0.5])).unwrap();
+            let context = Context::new(2);
+            let taken = design.gather(&context, &[3, 699, 704], Some(&[1.0, 2.0, 0.5])).unwrap();
+            let taken = super::super::tiles::Gathered::new(&context, taken).unwrap();
             let row = design.row(699, &mut buffers).unwrap();
-            assert!(entries[4..8].iter().zip(row).all(|(found, entry)| *found == 2.0 * entry));
-            assert_eq!((entries[10], target[2]), (0.5 * penalty, 0.0));
+            let found = taken.row(1, &mut buffers).unwrap();
+            assert!(found.iter().zip(row).all(|(found, entry)| *found == 2.0 * entry));
+            assert_eq!((taken.row(2, &mut buffers).unwrap()[2], taken.target()[2]), (0.5 * penalty, 0.0));
             assert_eq!(design.blocks().unwrap().last().unwrap().end, 706);
         }
     }

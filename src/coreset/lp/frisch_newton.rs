@@ -9,6 +9,7 @@
 //!
 //! (1) S. Portnoy, R. Koenker, "The Gaussian hare and the Laplacian tortoise", Statistical Science 12 (1997).
 
+use super::answer::Gap;
 use super::tiles::{Normal, PURPOSE, Sums, Tile, Tiles, in_blocks, pass};
 use super::vertex::{FEW, vertex};
 use crate::error::Result;
@@ -24,6 +25,9 @@ const SHARE: f64 = 0.99995;
 const APART: f64 = 1e-3;
 /// Share of the tolerance down to which a vertex is looked for.
 const TIED: f64 = 1e-4;
+/// Gap from which on a vertex is looked for where few rows are between, and what it has to fall by to look once more.
+const EARLY: f64 = 1e-2;
+const AGAIN: f64 = 0.1;
 /// Residuals beside what they are differences of that are rounding.
 const ROUNDING: f64 = 1e-13;
 /// Multipliers that are as far from both ends count as between them.
@@ -38,6 +42,13 @@ pub(super) struct Ask {
     pub max_iter: usize,
     /// Whether to look for the vertex that is the optimum.
     pub to_vertex: bool,
+}
+
+impl Ask {
+    /// Whether a gap will do.
+    pub fn is_met(&self, gap: &Gap) -> bool {
+        gap.gap <= self.tolerance * gap.objective + gap.rounding
+    }
 }
 
 /// What was found.
@@ -58,7 +69,7 @@ pub(super) fn frisch_newton(context: &Context, tiles: &dyn Tiles, start: &[f64],
     let (mut x, mut step) = (copied(start, PURPOSE)?, Step::Begin(ask.level, APART * deviation));
     // Nothing moves the multipliers of rows of zeros, nor of those that fill up tiles.
     let few = FEW * tiles.ncols() as f64 + (tiles.idle() + 8) as f64;
-    let (mut n_iter, mut before, mut is_stuck) = (0, f64::INFINITY, false);
+    let (mut n_iter, mut before, mut tried, mut is_stuck) = (0, f64::INFINITY, EARLY / AGAIN, false);
     let mut last = copied(start, PURPOSE)?;
     loop {
         context.check()?;
@@ -76,7 +87,9 @@ pub(super) fn frisch_newton(context: &Context, tiles: &dyn Tiles, start: &[f64],
             false => last.copy_from_slice(&x),
         }
         before = gap;
-        if done || (ask.to_vertex && (enough || (gap < 1e-2 && predictor.between <= few))) {
+        let is_early = gap < AGAIN * tried && predictor.between <= few;
+        if done || (ask.to_vertex && (enough || is_early)) {
+            tried = gap;
             let dual = dual_of(context, tiles, &states, ask.level)?;
             if ask.to_vertex
                 && let Some((x, dual)) = vertex(context, tiles, &dual, ask.level)?

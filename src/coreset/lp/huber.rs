@@ -8,16 +8,24 @@
 //! |z| <= k and A'z = λ x, λ = α σ, proves with u = 2 z / σ that for all scales s and all t from 0 to 1 the objective is no
 //! less than (2 t / σ) z'b - t² α |x|² + s (W - t² |z|² / σ²), W the sum of the weights. A fixed σ has s = σ; where s is
 //! chosen, t is so small that its factor is not negative. That takes the slope in σ along: it is W - |z|² / σ². Scores as
-//! they come have A'z = λ x but for what is left to be done, and are made to have it as in `gap`.
+//! they come have A'z = λ x but for what is left to be done and, where σ is small, for the rounding of residuals. What a
+//! step of Newton changes them by takes that off, with x + c for x in the proof: z - A c of the rows within, where
+//! (A'A + λ) c is what is left, A that of those rows. The rest is taken off as in `gap`.
+//!
+//! Where nearly all rows are beyond, σ is small or zero and x close to least absolute deviations; steps of both together
+//! come to a halt. There x is followed along σ (2), piecewise linear as it is, up from least absolute deviations, or down
+//! from least squares where a ridge keeps them apart, to where the slope in σ turns.
 //!
 //! (1) P. Huber, E. Ronchetti, "Robust Statistics", 2nd ed. (2009), concomitant scale estimates.
+//! (2) K. Madsen, H. B. Nielsen, "A finite smoothing algorithm for linear l1 estimation", SIAM J. Optimization 3 (1993).
 
 use super::design::{Prepared, Problem};
+use super::frisch_newton::{Ask, frisch_newton};
 use super::measure::{Loss, Measured, measure};
-use super::tiles::{Normal, PURPOSE, Sums, read};
+use super::tiles::{Normal, PURPOSE, Sums, Tiles, read};
 use crate::error::Result;
-use crate::matrix::{Mat, Real};
-use crate::memory::{collected, copied, push, resize};
+use crate::matrix::{Mat, Real, keep_larger};
+use crate::memory::{collected, copied, extend, push, resize, zeros};
 use crate::parallel::Context;
 
 /// What is asked for.
@@ -54,6 +62,12 @@ pub struct HuberOutput {
     pub slope: f64,
     /// Iterations.
     pub n_iter: usize,
+    /// The scale is the least that there is,
+    pub at_floor: bool,
+    /// and all rows are fitted but for rounding.
+    pub is_fitted: bool,
+    /// Weighted sum of the magnitudes of the targets.
+    pub size: f64,
 }
 
 /// Least decrease that a step must have, beside what its slope promises.
@@ -63,7 +77,24 @@ const HALVINGS: usize = 40;
 /// Share of the way to a scale of zero.
 const SHARE: f64 = 0.9;
 /// The least scale, beside the largest target: below it, rows are fitted exactly.
-const LEAST: f64 = 1e-9;
+const LEAST: f64 = 1e-12;
+/// A loss of so many times its rounding says nothing but that the rows are fitted.
+const EXACTLY_FITTED: f64 = 16.0;
+/// From one scale to the next, at first and where the scales are close enough for steps of both.
+const PACE: f64 = 4.0;
+/// Gap of least absolute deviations that are a start,
+const ROUGH: f64 = 1e-9;
+/// and the scale beside the largest residual that has to be within.
+const ROOM: f64 = 2.0;
+/// What may be left of A'z at a scale, beside what a row beyond has, before it is left for the next.
+const CENTRED: f64 = 0.1;
+/// Promises, beside the value, that are rounding.
+const NOTHING: f64 = 1e-13;
+/// Steps of both together, and share of the first scale, from which on x is followed along scales,
+const TOGETHER: usize = 20;
+const COLLAPSED: f64 = 1e-3;
+/// unless no more than this share of the value is left.
+const PROVED: f64 = 1e-10;
 /// The first scale is no less than this share of the root mean square of the targets.
 const FIRST: f64 = 0.01;
 
@@ -115,20 +146,24 @@ pub fn huber<T: Real>(
     let look =
         |x: Vec<f64>, scale: f64| look(context, &prepared, &units, params.epsilon, fixed.is_none(), x, scale);
     let mut at = look(copied(&prepared.start, PURPOSE)?, scale)?;
-    let mut n_iter = 0;
+    let (mut n_iter, mut is_followed) = (0, fixed.is_some());
     while n_iter < params.max_iter {
         context.check()?;
         // A scale that would fall to zero stays where it is least.
         let is_free = fixed.is_none() && (at.scale > LEAST || at.gradient[at.x.len()] < 0.0);
         let order = at.x.len() + usize::from(is_free);
         let curvature = Mat::from_fn(order, order, |i, j| at.curvature[(i, j)])?;
-        let enough = params.tolerance * at.value.abs();
+        let enough = match is_free || fixed.is_some() {
+            true => params.tolerance * at.value.abs(),
+            // There residuals may be nothing but rounding.
+            false => NOTHING * at.value.abs() + prepared.scale.rounding(&at.x, design.nrows(), 1.0),
+        };
         let mut next = None;
         if let Some((direction, promise)) = descent(&curvature, &at)? {
             context.progress(n_iter, params.max_iter, &[("decrement", promise / at.value)])?;
             next = match promise > enough {
                 true => step(&at, &direction, promise, is_free, &look)?,
-                false => last_step(&prepared, &at, &direction, is_free, &look)?,
+                false => last_step(&prepared, &units, &at, &direction, is_free, &look)?,
             };
         }
         if next.is_none() {
@@ -139,11 +174,154 @@ pub fn huber<T: Real>(
                 next = step(&at, &direction, promise, is_free, &look)?;
             }
         }
+        let is_slow = n_iter >= TOGETHER || at.scale < COLLAPSED * scale;
+        if !is_followed && (is_slow || next.is_none()) {
+            is_followed = true;
+            let bound = bound(context, &prepared, &units, params, &at)?;
+            if at.value - bound > PROVED * at.value {
+                let above = look(copied(&prepared.start, PURPOSE)?, scale)?;
+                let below = below(context, &prepared, params.max_iter, &mut n_iter, &look)?;
+                let start = below.filter(|below| below.value < above.value).unwrap_or(above);
+                let followed = along_scales(context, &prepared, &units, params, start, &mut n_iter, &look)?;
+                if followed.value < at.value {
+                    at = followed;
+                }
+                continue;
+            }
+        }
         let Some(next) = next else { break };
         at = next;
         n_iter += 1;
     }
     output(context, &prepared, &units, params, fixed, at, n_iter)
+}
+
+/// Least absolute deviations, with the least scale at which as many rows as there are unknowns are within; None where there
+/// are no more rows than that.
+fn below<T: Real>(
+    context: &Context,
+    prepared: &Prepared<'_, T>,
+    max_iter: usize,
+    n_iter: &mut usize,
+    look: &impl Fn(Vec<f64>, f64) -> Result<At>,
+) -> Result<Option<At>> {
+    let design = prepared.design.weighted_again()?;
+    let (n, d) = (design.nrows(), design.ncols());
+    if n <= d {
+        return Ok(None);
+    }
+    let ask =
+        Ask { level: 0.5, tolerance: ROUGH, max_iter: max_iter.saturating_sub(*n_iter), to_vertex: true };
+    let found = frisch_newton(context, &design, &prepared.start, &ask)?;
+    *n_iter += found.n_iter;
+    let begin = || Ok((Vec::new(), Vec::new()));
+    let parts = read(context, &prepared.design, begin, |(sizes, r), tile| {
+        tile.residual(&found.x, r)?;
+        let factors = tile.rows.clone().map(|row| prepared.design.factor(row));
+        let live = r.iter().zip(factors).filter(|(_, factor)| *factor > 0.0);
+        extend(sizes, live.map(|(r, factor)| r.abs() / factor), PURPOSE)
+    })?;
+    let mut sizes = Vec::new();
+    for (part, _) in parts {
+        extend(&mut sizes, part, PURPOSE)?;
+    }
+    if sizes.len() <= d {
+        return Ok(None);
+    }
+    let (_, scale, _) = sizes.select_nth_unstable_by(d.saturating_sub(1), f64::total_cmp);
+    let scale = (ROOM * *scale).max(LEAST);
+    look(found.x, scale).map(Some)
+}
+
+/// The best x of one scale after the other, as far as to where the slope in the scale turns, or to the least of scales.
+fn along_scales<T: Real>(
+    context: &Context,
+    prepared: &Prepared<'_, T>,
+    units: &Units,
+    params: &HuberParams,
+    mut at: At,
+    n_iter: &mut usize,
+    look: &impl Fn(Vec<f64>, f64) -> Result<At>,
+) -> Result<At> {
+    let (mut lower, mut upper, mut pace, mut has_landed) = (0.0, f64::INFINITY, PACE, false);
+    let mut lowest: Option<At> = None;
+    while *n_iter < params.max_iter {
+        context.check()?;
+        context.progress(*n_iter, params.max_iter, &[("scale", at.scale * prepared.unit)])?;
+        *n_iter += 1;
+        if prepared.normal.dual_norm(&at.slope)? > CENTRED * params.epsilon * at.scale {
+            has_landed = false;
+            match at_scale(context, prepared, units, params.epsilon, &at, look)? {
+                Some(next) => at = next,
+                None => break,
+            }
+            continue;
+        }
+        let falls = at.gradient[at.x.len()] > 0.0;
+        *(if falls { &mut upper } else { &mut lower }) = at.scale;
+        if upper <= LEAST || upper <= PACE * lower {
+            break;
+        }
+        pace = if has_landed { pace * pace } else { PACE };
+        let scale = match lower > 0.0 && upper.is_finite() {
+            true => (lower * upper).sqrt(),
+            false if falls => (upper / pace).max(LEAST),
+            false => lower * pace,
+        };
+        // Rows come in on the way up, and leave nothing undetermined.
+        let next = move_to(if falls { lowest.as_ref().unwrap_or(&at) } else { &at }, scale, look)?;
+        let last = std::mem::replace(&mut at, next);
+        if !falls {
+            lowest = Some(last);
+        }
+        has_landed = true;
+    }
+    Ok(at)
+}
+
+/// A step with the scale as it is, None where there is nothing left to go down.
+fn at_scale<T: Real>(
+    context: &Context,
+    prepared: &Prepared<'_, T>,
+    units: &Units,
+    epsilon: f64,
+    at: &At,
+    look: &impl Fn(Vec<f64>, f64) -> Result<At>,
+) -> Result<Option<At>> {
+    let d = at.x.len();
+    let curvature = Mat::from_fn(d, d, |i, j| at.curvature[(i, j)])?;
+    if let Some((direction, promise)) = descent(&curvature, at)? {
+        let next = match promise > NOTHING * at.value {
+            true => step(at, &direction, promise, false, look)?,
+            false => last_step(prepared, units, at, &direction, false, look)?,
+        };
+        if next.is_some() {
+            return Ok(next);
+        }
+    }
+    let curvature = majorant(context, prepared, units, epsilon, at, false)?;
+    match descent(&curvature, at)? {
+        Some((direction, promise)) if promise > NOTHING * at.value => {
+            step(at, &direction, promise, false, look)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Where the best x is at another scale as long as no row comes in or goes out.
+fn move_to(at: &At, scale: f64, look: &impl Fn(Vec<f64>, f64) -> Result<At>) -> Result<At> {
+    let d = at.x.len();
+    let curvature = Mat::from_fn(d, d, |i, j| at.curvature[(i, j)])?;
+    let slope = (0..d).map(|j| at.gradient[j] + at.curvature[(j, d)] * (scale - at.scale));
+    let slope = collected(slope, PURPOSE)?;
+    let direction = match Normal::new(&curvature)? {
+        Some(normal) => normal.solve(&slope)?,
+        None => zeros(d, PURPOSE)?,
+    };
+    look(
+        collected(at.x.iter().zip(&direction).map(|(x, d)| if d.is_finite() { x - d } else { *x }), PURPOSE)?,
+        scale,
+    )
 }
 
 /// The direction that a matrix makes of the gradient, and how fast it goes down; None where neither is a number.
@@ -208,6 +386,7 @@ fn step(
 /// Where a whole step leads once the value is rounding, if it makes the slope smaller.
 fn last_step<T: Real>(
     prepared: &Prepared<'_, T>,
+    units: &Units,
     at: &At,
     direction: &[f64],
     is_free: bool,
@@ -216,7 +395,12 @@ fn last_step<T: Real>(
     let of_scale = if is_free { direction[at.x.len()] } else { 0.0 };
     let x = collected(at.x.iter().zip(direction).map(|(x, d)| x - d), PURPOSE)?;
     let next = look(x, (at.scale - of_scale).max(LEAST))?;
-    let falls = prepared.normal.dual_norm(&next.slope)? < 0.5 * prepared.normal.dual_norm(&at.slope)?;
+    let left = |at: &At| -> Result<f64> {
+        let of_x = prepared.normal.dual_norm(&at.slope)? / (at.scale * units.total.sqrt());
+        let of_scale = if is_free { at.gradient[at.x.len()].abs() / units.total } else { 0.0 };
+        Ok(of_x + of_scale)
+    };
+    let falls = left(&next)? < 0.5 * left(at)?;
     Ok(falls.then_some(next))
 }
 
@@ -305,24 +489,11 @@ fn output<T: Real>(
     at: At,
     n_iter: usize,
 ) -> Result<HuberOutput> {
-    let [squares, all, magnitudes, weight] = at.sums;
+    let [squares, _, _, weight] = at.sums;
     let (scale, epsilon, unit) = (at.scale, params.epsilon, prepared.unit * prepared.heaviest);
-    let k = epsilon * scale;
     let off = prepared.normal.dual_norm(&at.slope)?;
-    let score = (squares + k * k * weight).sqrt();
-    let d = at.x.len();
-    let entry = |i: usize| (0..d).map(|j| units.penalty[(i, j)] * at.x[j]).sum::<f64>() * at.x[i];
-    let ridge = units.alpha * (0..d).map(entry).sum::<f64>();
-    let length = score + off;
-    let mut t = k / (k + off / units.lightest);
-    if fixed.is_none() && length > 0.0 {
-        t = t.min(units.total.sqrt() * scale / length);
-    }
-    let product = squares + k * magnitudes - off * all.sqrt();
-    let mut least = 2.0 * t / scale * product + t * (2.0 - t) * ridge;
-    if fixed.is_some() {
-        least += scale * units.total - t * t * length * length / scale;
-    }
+    let score = (squares + (epsilon * scale).powi(2) * weight).sqrt();
+    let least = bound(context, prepared, units, params, &at)?;
     let returned = prepared.returned(&at.x)?;
     let Measured { objective: losses, rounding } =
         measure(context, &prepared.design, &returned, Loss::Huber { epsilon, scale })?;
@@ -330,6 +501,10 @@ fn output<T: Real>(
     let penalty = coefficients.iter().map(|x| units.alpha * x * x).sum::<f64>();
     let objective = units.total * scale + losses + penalty;
     let gap = if objective.is_finite() { objective - least } else { f64::INFINITY };
+    let at_floor = fixed.is_none() && scale <= LEAST;
+    let in_precision = 2.0 * rounding * (T::UNIT_ROUNDOFF / f64::UNIT_ROUNDOFF).max(1.0);
+    let design = &prepared.design;
+    let sizes = (0..design.rows_of_data()).map(|row| design.factor(row) * design.target()[row].abs());
     Ok(HuberOutput {
         x: returned.coefficients,
         intercept: returned.intercept,
@@ -339,7 +514,77 @@ fn output<T: Real>(
         rounding: (2.0 * rounding + 4.0 * f64::EPSILON * objective) * unit,
         slope: if score > 0.0 { off / score } else { 0.0 },
         n_iter,
+        at_floor,
+        is_fitted: at_floor && losses <= EXACTLY_FITTED * in_precision + LEAST * units.total,
+        size: sizes.sum::<f64>() * unit,
     })
+}
+
+/// What no objective is below, by scores as they are or as a step of Newton's would have them.
+fn bound<T: Real>(
+    context: &Context,
+    prepared: &Prepared<'_, T>,
+    units: &Units,
+    params: &HuberParams,
+    at: &At,
+) -> Result<f64> {
+    let d = at.x.len();
+    let plain = proof(context, prepared, units, params, at, &zeros(d, PURPOSE)?)?;
+    let curvature = Mat::from_fn(d, d, |i, j| 0.5 * at.scale * at.curvature[(i, j)])?;
+    let Some(normal) = Normal::new(&curvature)? else { return Ok(plain) };
+    Ok(plain.max(proof(context, prepared, units, params, at, &normal.solve(&at.slope)?)?))
+}
+
+/// The same whatever the coefficients and, where it is chosen, the scale: by scores less A c within.
+fn proof<T: Real>(
+    context: &Context,
+    prepared: &Prepared<'_, T>,
+    units: &Units,
+    params: &HuberParams,
+    at: &At,
+    c: &[f64],
+) -> Result<f64> {
+    let (design, d, scale) = (&prepared.design, at.x.len(), at.scale);
+    let k = params.epsilon * scale;
+    let begin = || Ok((Sums::new(d, false, 1)?, [0.0; 2], 1.0f64, [const { Vec::new() }; 2]));
+    let parts = read(context, design, begin, |(sums, parts, furthest, [r, change]), tile| {
+        tile.residual(&at.x, r)?;
+        tile.change(c, change)?;
+        for (row, (r, change)) in tile.rows.clone().zip(r.iter_mut().zip(&*change)) {
+            let most = k * design.factor(row);
+            let z = if r.abs() <= most { *r + change } else { most * r.signum() };
+            if most > 0.0 {
+                keep_larger(furthest, z.abs() / most);
+            }
+            parts[0] += z * *r;
+            parts[1] += z * z;
+            *r = z;
+        }
+        sums.add_vector(tile, 0, r);
+        Ok(())
+    })?;
+    let [product, squares] = [0, 1].map(|at| parts.iter().map(|(_, sums, ..)| sums[at]).sum::<f64>());
+    let furthest =
+        parts.iter().fold(1.0, |most, (_, _, furthest, _)| if *furthest <= most { most } else { *furthest });
+    let mut slope = Sums::total(d, parts.iter().map(|(sums, ..)| sums))?.1.pop().unwrap_or_default();
+    let ridge =
+        |i: usize| (0..d).map(|j| units.penalty[(i, j)] * (at.x[j] + c[j])).sum::<f64>() * units.alpha;
+    let image = collected((0..d).map(ridge), PURPOSE)?;
+    slope.iter_mut().zip(&image).for_each(|(slope, ridge)| *slope -= scale * ridge);
+    let off = prepared.normal.dual_norm(&slope)?;
+    let length = squares.sqrt() + off;
+    let mut t = 1.0 / (furthest + off / (k * units.lightest));
+    if params.scale.is_none() && length > 0.0 {
+        t = t.min(units.total.sqrt() * scale / length);
+    }
+    let of = |x: &dyn Fn(usize) -> f64| (0..d).map(|j| image[j] * x(j)).sum::<f64>();
+    let (of_x, of_both) = (of(&|j| at.x[j]), of(&|j| at.x[j] + c[j]));
+    let product = product - off * at.sums[1].sqrt();
+    let mut least = 2.0 * t * (product / scale + of_x) - t * t * of_both;
+    if params.scale.is_some() {
+        least += scale * units.total - t * t * length * length / scale;
+    }
+    Ok(if least.is_nan() { f64::NEG_INFINITY } else { least })
 }
 
 #[cfg(test)]

@@ -6,12 +6,11 @@
 
 use super::design::{Design, Returned};
 use super::newton::magnitude;
-use super::tiles::{Buffers, PURPOSE, Tiles, blocks, height, read};
+use super::tiles::{Buffers, Entries, PURPOSE, Tiles, blocks, height, read};
 use crate::error::Result;
 use crate::matrix::{Real, keep_larger};
-use crate::memory::{collected, push, resize, zeros};
+use crate::memory::{push, resize, zeros};
 use crate::parallel::Context;
-use crate::simd::narrow::subtract_product_of_columns;
 use std::ops::Range;
 
 /// What is made least.
@@ -31,6 +30,11 @@ pub(super) struct Measured {
     pub rounding: f64,
 }
 
+/// Rounding of a residual of so many columns, beside |b_i| + |a_i||x|.
+pub(super) fn rounding_units(d: usize) -> f64 {
+    (4.0 + 0.5 * d as f64) * f64::EPSILON
+}
+
 /// Reads all rows once. Whatever is not finite makes the objective so.
 pub(super) fn measure<T: Real>(
     context: &Context,
@@ -40,17 +44,14 @@ pub(super) fn measure<T: Real>(
 ) -> Result<Measured> {
     let stated = AsStated { design, shift: zeros(at.coefficients.len(), PURPOSE)? };
     let d = stated.ncols();
-    let units = (4.0 + 0.5 * d as f64) * f64::EPSILON;
-    let against = collected(at.sizes.iter().map(|size| -size), PURPOSE)?;
+    let units = rounding_units(d);
     let begin = || Ok(([Norm::default(); 2], [Vec::new(), Vec::new(), Vec::new()]));
     let parts = read(context, &stated, begin, |([value, off], [r, e, sizes]), tile| {
         tile.residual(&at.x, r)?;
         e.clear();
         resize(e, tile.depth(), 0.0, PURPOSE)?;
         e.iter_mut().zip(tile.target).for_each(|(e, b)| *e = b.abs());
-        resize(sizes, d * tile.height, 0.0, PURPOSE)?;
-        sizes.iter_mut().zip(&tile.columns[..d * tile.height]).for_each(|(size, a)| *size = a.abs());
-        subtract_product_of_columns(sizes, tile.height, &against, e);
+        tile.add_sizes(&at.sizes, sizes, e)?;
         e.iter_mut().for_each(|e| *e *= units);
         let (r, e) = (&mut r[..tile.rows.len()], &mut e[..tile.rows.len()]);
         let power = match loss {
@@ -145,12 +146,18 @@ impl<T: Real> Tiles for AsStated<'_, '_, T> {
         self.design.target()
     }
 
-    fn columns<'b>(&'b self, rows: Range<usize>, buffers: &'b mut Buffers) -> Result<&'b [f64]> {
+    fn entries<'b>(&'b self, rows: Range<usize>, buffers: &'b mut Buffers) -> Result<Entries<'b>> {
+        if self.design.is_few() {
+            return self.design.entries(rows, buffers);
+        }
         self.design.put_columns(rows, &self.shift, buffers, height(self.ncols()))?;
-        Ok(&buffers.columns)
+        Ok(Entries::Columns(&buffers.columns))
     }
 
     fn blocks(&self) -> Result<Vec<Range<usize>>> {
+        if self.design.is_few() {
+            return self.design.blocks();
+        }
         let (n, d) = (self.design.rows_of_data(), self.ncols());
         let mut all = blocks(n, d)?;
         for rows in blocks(self.nrows() - n, d)? {

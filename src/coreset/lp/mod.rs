@@ -6,6 +6,7 @@
 //! | file | what |
 //! |---|---|
 //! | `tiles` | rows as tiles of columns, passes over them, weighted Gram matrices, their factors |
+//! | `few` | rows of few entries |
 //! | `design` | the rows with weights, intercept and penalty, in coordinates in which columns are independent |
 //! | `frisch_newton` | p = 1 and quantiles: a primal-dual method on all rows |
 //! | `vertex` | its optimum exactly, from multipliers near it |
@@ -32,6 +33,7 @@ mod chebyshev;
 mod check;
 mod design;
 mod driver;
+mod few;
 mod frisch_newton;
 mod gap;
 mod glob;

@@ -1,13 +1,13 @@
 //! Samples of rows by root leverage, in two halves.
 
 use super::design::Design;
-use super::tiles::{Gathered, Normal, PURPOSE, Tiles, in_blocks, pass};
+use super::tiles::{Gathered, Normal, PURPOSE, Sums, Tiles, in_blocks, pass};
 use crate::error::Result;
+use crate::linalg::product;
 use crate::matrix::{Buffer, Real};
-use crate::memory::{push, reset};
+use crate::memory::{push, reset, resize};
 use crate::parallel::Context;
 use crate::random::Stream;
-use crate::simd::narrow::add_squared_norms_of_columns;
 use std::ops::Range;
 
 /// Two samples, and the scores of all rows that they are drawn by.
@@ -15,6 +15,14 @@ pub(super) struct Halves {
     pub rows: [Gathered; 2],
     /// Roots of leverages.
     pub scores: Buffer<f64>,
+    /// The sum of all rows.
+    pub whole: Glob,
+}
+
+/// The sum of some rows, and of their targets.
+pub(super) struct Glob {
+    pub row: Vec<f64>,
+    pub target: f64,
 }
 
 /// What the random numbers are for.
@@ -30,7 +38,7 @@ pub(super) fn halves<T: Real>(
     size: f64,
     seed: u64,
 ) -> Result<Halves> {
-    let scores = root_leverages(context, design, normal)?;
+    let (scores, whole) = root_leverages(context, design, normal)?;
     let n = design.rows_of_data();
     let factor = factor_for(context, &scores[..n], size)?;
     let stream = Stream::new(seed, 0, HALVES);
@@ -58,32 +66,33 @@ pub(super) fn halves<T: Real>(
             push(&mut factors[half], 0.5, PURPOSE)?;
         }
     }
-    let [one, other] = [0, 1].map(|half| {
-        let (entries, target) = design.gather(context, &rows[half], Some(&factors[half]))?;
-        Gathered::new(context, &entries, design.ncols(), target)
-    });
-    Ok(Halves { rows: [one?, other?], scores })
+    let [one, other] =
+        [0, 1].map(|half| Gathered::new(context, design.gather(context, &rows[half], Some(&factors[half]))?));
+    Ok(Halves { rows: [one?, other?], scores, whole })
 }
 
-/// Roots of the leverages of all rows.
-fn root_leverages(context: &Context, tiles: &dyn Tiles, normal: &Normal) -> Result<Buffer<f64>> {
+/// Roots of the leverages of all rows, and the sum of these.
+fn root_leverages(context: &Context, tiles: &dyn Tiles, normal: &Normal) -> Result<(Buffer<f64>, Glob)> {
     let (w, d) = (normal.whitener()?, tiles.ncols());
+    let inverse = product(w.as_ref(), w.as_ref().t())?;
     let mut scores = Buffer::zeros(tiles.nrows(), "scores of rows")?;
     let mut states = in_blocks(tiles, &mut scores)?;
-    pass(
-        context,
-        tiles,
-        &mut states,
-        || Ok(Vec::new()),
-        |norms, scores: &mut &mut [f64], tile| {
-            reset(norms, tile.depth(), PURPOSE)?;
-            add_squared_norms_of_columns(tile.columns, tile.height, w.as_slice(), d, true, norms);
-            let scores = &mut scores[tile.number * tile.height..][..tile.rows.len()];
-            scores.iter_mut().zip(&*norms).for_each(|(score, norm)| *score = norm.sqrt());
-            Ok(())
-        },
-    )?;
-    Ok(scores)
+    let begin = || Ok((Sums::new(d, false, 1)?, 0.0, [Vec::new(), Vec::new()]));
+    let parts = pass(context, tiles, &mut states, begin, |part, scores: &mut &mut [f64], tile| {
+        let (sums, target, [norms, ones]) = part;
+        reset(norms, tile.depth(), PURPOSE)?;
+        tile.put_squared_norms(&w, &inverse, norms);
+        let scores = &mut scores[tile.number * tile.height..][..tile.rows.len()];
+        scores.iter_mut().zip(&*norms).for_each(|(score, norm)| *score = norm.sqrt());
+        resize(ones, tile.depth(), 1.0, PURPOSE)?;
+        sums.add_vector(tile, 0, ones);
+        *target += tile.target.iter().sum::<f64>();
+        Ok(())
+    })?;
+    let row = Sums::total(d, parts.iter().map(|(sums, ..)| sums))?.1.pop().unwrap_or_default();
+    let target = parts.iter().map(|(_, target, _)| target).sum();
+    drop(states);
+    Ok((scores, Glob { row, target }))
 }
 
 /// c with sum of min(1, c score) = size, if there are as many rows that have any.
@@ -121,7 +130,9 @@ mod tests {
         let problem = instance.full(false);
         let (prepared, context) = (prepared(&problem, 1.0), Context::new(2));
         let design = &prepared.design;
-        let scores = root_leverages(&context, design, &prepared.normal).unwrap();
+        let (scores, whole) = root_leverages(&context, design, &prepared.normal).unwrap();
+        assert!((whole.target - design.target().iter().sum::<f64>()).abs() < 1e-9);
+        assert_eq!(whole.row.len(), 5);
         assert!((scores.iter().map(|score| score * score).sum::<f64>() - 5.0).abs() < 1e-9);
         assert!(
             scores.iter().zip(&instance.weights).all(|(score, weight)| (*score > 0.0) == (*weight > 0.0))

@@ -2,17 +2,20 @@
 //!
 //! Every pass runs down columns eight rows at a time, whatever the matrix is stored as: rows are taken as a tile of columns
 //! that the caches hold, and products, dot products and weighted Gram matrices are made there by [`crate::simd::narrow`].
+//! Rows of few entries stay what they are.
 //! Rows below the last of a tile, up to a multiple of eight, are zeros with a zero for a target: rows of the problem as any
 //! others, which no answer depends on.
 
+use super::few::{Few, FewBuf};
 use crate::error::Result;
 use crate::linalg::cholesky;
 use crate::matrix::{Buffer, Mat, even_blocks};
-use crate::memory::{collected, filled, gathered, resize, zeros};
+use crate::memory::{collected, extend, filled, gathered, push, resize, zeros};
 use crate::parallel::Context;
+use crate::simd::axpy;
 use crate::simd::narrow::{
-    Block, add_dots_of_columns, add_products_of_columns, columns_of, pairs, subtract_product_of_columns,
-    total, weigh_columns,
+    Block, add_dots_of_columns, add_magnitudes_of_columns, add_products_of_columns,
+    add_squared_norms_of_columns, columns_of, pairs, subtract_product_of_columns, total, weigh_columns,
 };
 use std::ops::Range;
 
@@ -35,12 +38,21 @@ pub(super) trait Tiles: Sync {
     fn ncols(&self) -> usize;
     /// b, one number for each row.
     fn target(&self) -> &[f64];
-    /// Columns of some rows, at most [`height`] of them and in one block, [`height`] numbers from one to the next.
-    fn columns<'b>(&'b self, rows: Range<usize>, buffers: &'b mut Buffers) -> Result<&'b [f64]>;
+    /// Some rows, at most [`height`] of them and in one block.
+    fn entries<'b>(&'b self, rows: Range<usize>, buffers: &'b mut Buffers) -> Result<Entries<'b>>;
     /// One row.
     fn row(&self, row: usize, buffers: &mut Buffers) -> Result<Vec<f64>> {
-        let columns = self.columns(row..row + 1, buffers)?;
-        collected(columns.iter().step_by(height(self.ncols())).take(self.ncols()).copied(), PURPOSE)
+        let d = self.ncols();
+        match self.entries(row..row + 1, buffers)? {
+            Entries::Columns(columns) => {
+                collected(columns.iter().step_by(height(d)).take(d).copied(), PURPOSE)
+            }
+            Entries::Few(few) => {
+                let mut row = zeros(d, PURPOSE)?;
+                few.put_row(0, &mut row);
+                Ok(row)
+            }
+        }
     }
     /// Rows of zeros that are known.
     fn idle(&self) -> usize {
@@ -52,6 +64,14 @@ pub(super) trait Tiles: Sync {
     }
 }
 
+/// Some rows.
+#[derive(Clone, Copy)]
+pub(super) enum Entries<'t> {
+    /// Their columns, [`height`] numbers from one to the next.
+    Columns(&'t [f64]),
+    Few(Few<'t>),
+}
+
 /// What a worker makes tiles in.
 #[derive(Default)]
 pub(super) struct Buffers {
@@ -61,6 +81,8 @@ pub(super) struct Buffers {
     pub columns: Vec<f64>,
     /// What those are mapped to.
     pub mapped: Vec<f64>,
+    /// Rows of few entries.
+    pub few: FewBuf,
 }
 
 /// Rows of a tile: no multiple of sixteen eights, so that columns do not share a set of the cache.
@@ -75,12 +97,17 @@ pub(super) fn blocks(nrows: usize, ncols: usize) -> Result<Vec<Range<usize>>> {
     even_blocks(nrows, nrows.div_ceil(count).next_multiple_of(height(ncols)))
 }
 
+/// The same for rows of few entries, of which A'A costs so much: each block has a triangle to sum it up.
+pub(super) fn blocks_by_cost(nrows: usize, ncols: usize, cost: usize) -> Result<Vec<Range<usize>>> {
+    let count = (cost / BLOCK.max(pairs(ncols))).clamp(1, BLOCKS);
+    even_blocks(nrows, nrows.div_ceil(count).next_multiple_of(height(ncols)))
+}
+
 /// A few rows.
 pub(super) struct Tile<'t> {
     /// Which.
     pub rows: Range<usize>,
-    /// Their columns, [`Tile::height`] numbers from one to the next.
-    pub columns: &'t [f64],
+    pub entries: Entries<'t>,
     /// Rows that a tile has room for.
     pub height: usize,
     /// b
@@ -100,7 +127,7 @@ impl Tile<'_> {
         r.clear();
         resize(r, self.depth(), 0.0, PURPOSE)?;
         r[..self.rows.len()].copy_from_slice(self.target);
-        subtract_product_of_columns(self.columns, self.height, x, r);
+        self.subtract_product(x, r);
         Ok(())
     }
 
@@ -108,8 +135,51 @@ impl Tile<'_> {
     pub fn change(&self, x: &[f64], r: &mut Vec<f64>) -> Result<()> {
         r.clear();
         resize(r, self.depth(), 0.0, PURPOSE)?;
-        subtract_product_of_columns(self.columns, self.height, x, r);
+        self.subtract_product(x, r);
         Ok(())
+    }
+
+    fn subtract_product(&self, x: &[f64], r: &mut [f64]) {
+        match self.entries {
+            Entries::Columns(columns) => subtract_product_of_columns(columns, self.height, x, r),
+            Entries::Few(few) => few.subtract_product(x, r),
+        }
+    }
+
+    /// e += |A| x for an x >= 0, with memory for the columns.
+    pub fn add_sizes(&self, x: &[f64], sizes: &mut Vec<f64>, e: &mut [f64]) -> Result<()> {
+        match self.entries {
+            Entries::Few(few) => few.add_sizes(x, e),
+            Entries::Columns(columns) => {
+                resize(sizes, x.len() * self.height, 0.0, PURPOSE)?;
+                sizes.iter_mut().zip(columns).for_each(|(size, a)| *size = a.abs());
+                let against = collected(x.iter().map(|x| -x), PURPOSE)?;
+                subtract_product_of_columns(sizes, self.height, &against, e);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds sums of magnitudes, one for each column.
+    pub fn add_magnitudes(&self, sums: &mut [[f64; 8]]) {
+        match self.entries {
+            Entries::Columns(columns) => {
+                add_magnitudes_of_columns(columns, self.height, self.depth(), sums);
+            }
+            Entries::Few(few) => few.add_magnitudes(sums),
+        }
+    }
+
+    /// The squared norms of the rows of A W for an upper triangle W, W W' being `inverse`.
+    pub fn put_squared_norms(&self, w: &Mat<f64>, inverse: &Mat<f64>, norms: &mut [f64]) {
+        let d = w.nrows();
+        norms.fill(0.0);
+        match self.entries {
+            Entries::Columns(columns) => {
+                add_squared_norms_of_columns(columns, self.height, w.as_slice(), d, true, norms);
+            }
+            Entries::Few(few) => few.put_forms(inverse.as_slice(), d, norms),
+        }
     }
 }
 
@@ -128,9 +198,9 @@ pub(super) fn pass<S: Send, P: Send>(
         let rows = blocks[block].clone();
         for (number, start) in rows.clone().step_by(height).enumerate() {
             let rows = start..rows.end.min(start + height);
-            let columns = tiles.columns(rows.clone(), buffers)?;
+            let entries = tiles.entries(rows.clone(), buffers)?;
             let target = &target[rows.clone()];
-            work(&mut part, state, &Tile { rows, columns, height, target, number })?;
+            work(&mut part, state, &Tile { rows, entries, height, target, number })?;
         }
         Ok(part)
     })?;
@@ -157,7 +227,11 @@ pub(super) fn in_blocks<'v, E>(tiles: &dyn Tiles, mut vector: &'v mut [E]) -> Re
 /// What a block adds to A'DA and to A'v for a few v.
 #[derive(Default)]
 pub(super) struct Sums {
+    /// Of A'DA, if that is asked for.
+    order: usize,
     products: Vec<[f64; 8]>,
+    /// Of rows of few entries.
+    of_few: Vec<f64>,
     dots: Vec<Vec<[f64; 8]>>,
     weighted: Vec<f64>,
 }
@@ -166,33 +240,62 @@ impl Sums {
     /// Nothing yet, of a matrix with so many columns, and so many vectors.
     pub fn new(ncols: usize, gram: bool, vectors: usize) -> Result<Self> {
         let dots = (0..vectors).map(|_| filled([0.0; 8], ncols, PURPOSE));
-        Ok(Self {
-            products: filled([0.0; 8], if gram { pairs(ncols) } else { 0 }, PURPOSE)?,
-            dots: gathered(dots, PURPOSE)?,
-            weighted: Vec::new(),
-        })
+        let order = if gram { ncols } else { 0 };
+        Ok(Self { order, dots: gathered(dots, PURPOSE)?, ..Self::default() })
     }
 
     /// Adds rows to A'A, and A'r to vector 0.
-    pub fn add_rows(&mut self, tile: &Tile<'_>, r: &[f64]) {
-        let ncols = self.dots[0].len();
-        add_products_of_columns(tile.columns, tile.height, tile.depth(), ncols, &mut self.products);
+    pub fn add_rows(&mut self, tile: &Tile<'_>, r: &[f64]) -> Result<()> {
         self.add_vector(tile, 0, r);
+        self.add_products(tile, tile.entries, |_| 1.0)
+    }
+
+    fn add_products(
+        &mut self,
+        tile: &Tile<'_>,
+        entries: Entries<'_>,
+        weight: impl Fn(usize) -> f64,
+    ) -> Result<()> {
+        match entries {
+            Entries::Columns(columns) => {
+                resize(&mut self.products, pairs(self.order), [0.0; 8], PURPOSE)?;
+                let (height, depth) = (tile.height, tile.depth());
+                add_products_of_columns(columns, height, depth, self.order, &mut self.products);
+            }
+            Entries::Few(few) => {
+                resize(&mut self.of_few, pairs(self.order), 0.0, PURPOSE)?;
+                few.add_products(weight, &mut self.of_few);
+            }
+        }
+        Ok(())
     }
 
     /// The same for D A and D r with D = diag(roots): `r` has been multiplied already.
     pub fn add_weighted_rows(&mut self, tile: &Tile<'_>, roots: &[f64], r: &[f64]) -> Result<()> {
-        let ncols = self.dots[0].len();
-        resize(&mut self.weighted, ncols * tile.height, 0.0, PURPOSE)?;
-        weigh_columns(&tile.columns[..ncols * tile.height], tile.height, roots, &mut self.weighted);
-        add_products_of_columns(&self.weighted, tile.height, tile.depth(), ncols, &mut self.products);
-        add_dots_of_columns(&self.weighted, tile.height, r, &mut self.dots[0]);
+        let (ncols, height) = (self.dots[0].len(), tile.height);
+        let Entries::Columns(columns) = tile.entries else {
+            let mut both = zeros(r.len(), PURPOSE)?;
+            both.iter_mut().zip(roots).zip(r).for_each(|((both, root), r)| *both = root * r);
+            self.add_vector(tile, 0, &both);
+            return self.add_products(tile, tile.entries, |k| roots[k] * roots[k]);
+        };
+        let mut weighted = std::mem::take(&mut self.weighted);
+        resize(&mut weighted, ncols * height, 0.0, PURPOSE)?;
+        weigh_columns(&columns[..ncols * height], height, roots, &mut weighted);
+        self.add_products(tile, Entries::Columns(&weighted), |_| 1.0)?;
+        add_dots_of_columns(&weighted, height, r, &mut self.dots[0]);
+        self.weighted = weighted;
         Ok(())
     }
 
     /// Adds A'r to a vector.
     pub fn add_vector(&mut self, tile: &Tile<'_>, vector: usize, r: &[f64]) {
-        add_dots_of_columns(tile.columns, tile.height, r, &mut self.dots[vector]);
+        match tile.entries {
+            Entries::Columns(columns) => {
+                add_dots_of_columns(columns, tile.height, r, &mut self.dots[vector]);
+            }
+            Entries::Few(few) => few.add_dots(r, &mut self.dots[vector]),
+        }
     }
 
     /// A'DA and the vectors, added up in the order of the blocks.
@@ -200,10 +303,12 @@ impl Sums {
         ncols: usize,
         parts: impl Iterator<Item = &'s Self>,
     ) -> Result<(Mat<f64>, Vec<Vec<f64>>)> {
-        let (mut products, mut vectors) = (Vec::new(), Vec::new());
+        let (mut order, mut products, mut vectors) = (0, Vec::new(), Vec::new());
         for part in parts {
-            resize(&mut products, part.products.len(), 0.0, PURPOSE)?;
+            order = part.order;
+            resize(&mut products, pairs(order), 0.0, PURPOSE)?;
             products.iter_mut().zip(&part.products).for_each(|(sum, &lanes)| *sum += total(lanes));
+            products.iter_mut().zip(&part.of_few).for_each(|(sum, value)| *sum += value);
             if vectors.len() < part.dots.len() {
                 vectors = gathered(part.dots.iter().map(|_| zeros::<f64>(ncols, PURPOSE)), PURPOSE)?;
             }
@@ -211,7 +316,6 @@ impl Sums {
                 sums.iter_mut().zip(dots).for_each(|(sum, &lanes)| *sum += total(lanes));
             }
         }
-        let order = if products.is_empty() { 0 } else { ncols };
         Ok((Mat::from_fn(order, order, |i, j| products[pairs(i.max(j)) + i.min(j)])?, vectors))
     }
 }
@@ -288,17 +392,73 @@ impl Normal {
     }
 }
 
+/// Rows that are being taken together.
+pub(super) struct Taken {
+    ncols: usize,
+    rows: Stored,
+    target: Vec<f64>,
+}
+
+/// Rows one after the other.
+pub(super) enum Stored {
+    Dense(Vec<f64>),
+    Few(FewBuf),
+}
+
+impl Taken {
+    pub fn new(ncols: usize, rows: Stored, target: Vec<f64>) -> Self {
+        Self { ncols, rows, target }
+    }
+
+    /// Takes them off a sum of rows, and of targets.
+    pub fn subtract_from(&self, row: &mut [f64], target: &mut f64) {
+        match &self.rows {
+            Stored::Dense(rows) => {
+                rows.chunks_exact(self.ncols.max(1)).for_each(|taken| axpy(-1.0, taken, row))
+            }
+            Stored::Few(few) => few.all().iter().for_each(|(columns, values)| {
+                columns.iter().zip(values).for_each(|(&j, value)| row[j as usize] -= value);
+            }),
+        }
+        *target -= self.target.iter().sum::<f64>();
+    }
+
+    /// One more.
+    pub fn push(&mut self, row: &[f64], target: f64) -> Result<()> {
+        match &mut self.rows {
+            Stored::Dense(rows) => extend(rows, row.iter().copied(), PURPOSE)?,
+            Stored::Few(few) => {
+                for (j, &value) in row.iter().enumerate().filter(|(_, value)| **value != 0.0) {
+                    few.push(j, value)?;
+                }
+                few.end()?;
+            }
+        }
+        push(&mut self.target, target, PURPOSE)
+    }
+}
+
 /// Rows that have been taken together.
 pub(super) struct Gathered {
     ncols: usize,
     tiles: Buffer<f64>,
+    /// In place of tiles, and what A'A costs.
+    few: Option<(FewBuf, usize)>,
     target: Vec<f64>,
 }
 
 impl Gathered {
-    /// The rows that lie one after the other in `rows`.
-    pub fn new(context: &Context, rows: &[f64], ncols: usize, target: Vec<f64>) -> Result<Self> {
+    /// Makes tiles of rows with many entries.
+    pub fn new(context: &Context, taken: Taken) -> Result<Self> {
+        let Taken { ncols, rows, target } = taken;
         let (nrows, height) = (target.len(), height(ncols));
+        let rows = match rows {
+            Stored::Dense(rows) => rows,
+            Stored::Few(few) => {
+                let cost = few.cost();
+                return Ok(Self { ncols, tiles: Buffer::zeros(0, PURPOSE)?, few: Some((few, cost)), target });
+            }
+        };
         let mut tiles = Buffer::zeros(nrows.div_ceil(height) * height * ncols, PURPOSE)?;
         let shift = zeros(ncols, PURPOSE)?;
         let (rows, size) = (rows.chunks(height * ncols.max(1)), height * ncols.max(1));
@@ -307,7 +467,7 @@ impl Gathered {
             let shape = (rows.len() / ncols.max(1), ncols);
             columns_of(Block { data: rows, shape, strides: (ncols, 1) }, &shift, None, tile, height);
         }
-        Ok(Self { ncols, tiles, target })
+        Ok(Self { ncols, tiles, few: None, target })
     }
 }
 
@@ -324,14 +484,29 @@ impl Tiles for Gathered {
         &self.target
     }
 
-    fn columns<'b>(&'b self, rows: Range<usize>, _: &'b mut Buffers) -> Result<&'b [f64]> {
-        Ok(&self.tiles[rows.start * self.ncols..])
+    fn entries<'b>(&'b self, rows: Range<usize>, _: &'b mut Buffers) -> Result<Entries<'b>> {
+        Ok(match &self.few {
+            Some((few, _)) => Entries::Few(few.rows(rows)),
+            None => Entries::Columns(&self.tiles[rows.start * self.ncols..]),
+        })
     }
 
     fn row(&self, row: usize, _: &mut Buffers) -> Result<Vec<f64>> {
+        if let Some((few, _)) = &self.few {
+            let mut entries = zeros(self.ncols, PURPOSE)?;
+            few.rows(row..row + 1).put_row(0, &mut entries);
+            return Ok(entries);
+        }
         let height = height(self.ncols);
         let tile = &self.tiles[row / height * height * self.ncols..];
         collected((0..self.ncols).map(|j| tile[j * height + row % height]), PURPOSE)
+    }
+
+    fn blocks(&self) -> Result<Vec<Range<usize>>> {
+        match self.few {
+            Some((_, cost)) => blocks_by_cost(self.nrows(), self.ncols, cost),
+            None => blocks(self.nrows(), self.ncols),
+        }
     }
 }
 
@@ -346,7 +521,8 @@ mod tests {
         for (n, d) in [(1, 1), (7, 3), (700, 5), (5000, 21), (900, 70)] {
             let instance = Instance::new(n, d, 3);
             let context = Context::new(1);
-            let gathered = Gathered::new(&context, &instance.rows, d, instance.target.clone()).unwrap();
+            let taken = Taken::new(d, Stored::Dense(instance.rows.clone()), instance.target.clone());
+            let gathered = Gathered::new(&context, taken).unwrap();
             let problem = instance.plain();
             let outcomes: Vec<_> = [1, 2, 3]
                 .into_iter()

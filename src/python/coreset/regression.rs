@@ -159,7 +159,19 @@ pub fn huber_regression<'py>(
             lp::huber(context, &problem, &params)
         })?
     });
-    let HuberOutput { x, intercept, scale, objective, gap, rounding, slope, n_iter } = output;
+    let HuberOutput {
+        x,
+        intercept,
+        scale,
+        objective,
+        gap,
+        rounding,
+        slope,
+        n_iter,
+        at_floor,
+        is_fitted,
+        size,
+    } = output;
     let dict = PyDict::new(py);
     dict.set_item("x", x.into_pyarray(py))?;
     dict.set_item("intercept", intercept)?;
@@ -169,6 +181,9 @@ pub fn huber_regression<'py>(
     dict.set_item("rounding", rounding)?;
     dict.set_item("slope", slope)?;
     dict.set_item("n_iter", n_iter)?;
+    dict.set_item("at_floor", at_floor)?;
+    dict.set_item("is_fitted", is_fitted)?;
+    dict.set_item("size", size)?;
     Ok(dict)
 }
 

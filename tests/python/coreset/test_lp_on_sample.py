@@ -7,6 +7,7 @@ import warnings
 
 import hypothesis.strategies as st
 import numpy as np
+import pandas
 import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
@@ -417,3 +418,14 @@ def test_the_seed_decides_the_sample():
     A = rng.standard_normal((20_000, 5))
     b = rng.laplace(size=20_000)
     assert lp_regression(A, b, size=1000, rng=0).certificate.bound < 0.02
+
+
+def test_the_sample_knows_the_columns_of_a_frame():
+    A, b = np.random.default_rng(0).standard_normal((2, 500, 3))
+    frame = pandas.DataFrame(A, columns=["age", "income", "flag"])
+    found = lp_regression(frame, b[:, 0], size=100, rng=0)
+    assert found.sample.feature_names == ["age", "income", "flag"]
+    assert found.sample.apply(frame).shape == (len(found.sample), 3)
+    with pytest.raises(InvalidInputError):
+        found.sample.apply(frame[["flag", "age", "income"]])
+    assert lp_regression(A, b[:, 0], size=100, rng=0).sample.feature_names is None

@@ -467,3 +467,52 @@ def test_a_largest_residual_that_is_nearly_zero_has_an_answer():
         assert np.isfinite(found.x).all()
         assert abs(b - X @ found.x).max() == pytest.approx(found.objective, rel=1e-6)
         assert found.objective <= abs(b - X @ np.linalg.lstsq(X, b)[0]).max() * (1.0 + 1e-6)
+
+
+def test_multipliers_of_a_vertex_with_ties_are_mended():
+    """Fifteen integer rows, six of which a vertex of four unknowns fits, with weights over five decades."""
+    rng = np.random.default_rng(2215)
+    n, d = int(rng.integers(3, 40)), int(rng.integers(1, 6))
+    rng.integers(4)
+    A, b = rng.integers(-2, 3, (n, d)).astype(float), rng.integers(-3, 4, n).astype(float)
+    rng.uniform(size=n)
+    found = lp_regression(A, b, quantile=0.3, sample_weight=np.exp(rng.normal(0.0, 3.0, n)), rng=0)
+    assert found.certificate.met
+
+
+def test_steps_that_lead_nowhere_end():
+    """Nearly all rows are fitted exactly, where powers near one have slopes without a bound."""
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((20_000, 4)) * 10.0 ** rng.uniform(-7.0, 7.0, 4)
+    b = A @ (1.0 / abs(A).max(axis=0)) + (rng.random(20_000) < 0.05) * rng.standard_cauchy(20_000)
+    weights = 10.0 ** rng.uniform(-3.0, 3.0, 20_000)
+    with warnings.catch_warnings(action="ignore"):
+        found = lp_regression(A, b, p=1.2, sample_weight=weights)
+    assert found.n_iter < 60
+    assert found.certificate.bound < 1e-7
+
+
+@pytest.mark.parametrize("p", [1.0, 1.5, 3.0, math.inf])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_rows_of_few_entries_have_the_answers_of_their_dense_copies(p, weighted):
+    """Few enough for sums that entries make, with rows without any and one that has all."""
+    rng = np.random.default_rng(1)
+    n, d = 8000, 30
+    columns, values = rng.integers(0, d, (n, 2)), rng.standard_normal((n, 2)) + 1.0
+    dense = np.zeros((n, d))
+    np.add.at(dense, (np.arange(n)[:, None], columns), values)
+    dense[5], dense[6] = 0.0, rng.standard_normal(d)
+    b = dense @ rng.standard_normal(d) + rng.laplace(size=n)
+    w = rng.integers(0, 3, n) + rng.random(n) * (rng.random(n) < 0.5) if weighted else None
+    ask = {"quantile": [0.2, 0.5]} if p == 1.0 else {"p": p}
+    methods = ("full", "exact") if p == 1.0 else ("full",)
+    for method in methods:
+        few = [
+            lp_regression(sp.csr_array(dense), b, method=method, sample_weight=w, rng=0, n_jobs=n_jobs, **ask)
+            for n_jobs in (1, 2, 3)
+        ]
+        full = lp_regression(dense, b, method=method, sample_weight=w, rng=0, **ask)
+        assert all(same_bits(found.x, few[0].x) for found in few)
+        np.testing.assert_allclose(few[0].objective, full.objective, rtol=1e-11)
+        np.testing.assert_allclose(few[0].x, full.x, atol=1e-7)
+        assert few[0].certificate.met

@@ -13,7 +13,7 @@ from reference import lp as reference
 from reference.coreset import GENERATORS
 from reference.layouts import same_bits
 from sklearn.base import clone
-from sklearn.datasets import load_diabetes
+from sklearn.datasets import load_diabetes, make_regression
 from sklearn.metrics import d2_pinball_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -42,12 +42,17 @@ def data(n=400, d=4, seed=0, kind="student"):
 COLLAPSED = "fifteen samples of eleven unknowns leave a scale of zero, at which Newton's method crawls"
 
 
+OF_SHAPE = ("check_regressors_train", "check_estimator_sparse_array", "check_estimator_sparse_matrix")
+
+
 def expected_failures(estimator):
     of_weights = [f"check_sample_weight_equivalence_on_{form}_data" for form in ("dense", "sparse")]
     if isinstance(estimator, HuberRegressor) and estimator.scale == "concomitant":
         return dict.fromkeys(of_weights, COLLAPSED)
     if isinstance(estimator, LpRegressor) and estimator.p == math.inf:
         return dict.fromkeys(of_weights, "nine samples of positive weight have many fits of eleven unknowns")
+    if isinstance(estimator, QuantileRegressor) and np.ndim(estimator.quantile):
+        return dict.fromkeys(OF_SHAPE, "a column of predictions for each level, where one is expected")
     return {}
 
 
@@ -58,6 +63,7 @@ CONFORMITY = parametrize_with_checks(
         LpRegressor(p=math.inf),
         QuantileRegressor(random_state=0),
         QuantileRegressor(alpha=0.01, method="full"),
+        QuantileRegressor([0.2, 0.8], random_state=0),
         HuberRegressor(),
         HuberRegressor(scale=1.0),
     ],
@@ -381,6 +387,7 @@ def test_zeros_are_those_of_scikit_learn():
         lambda: QuantileRegressor([0.05, 0.5], random_state=0),
         lambda: LpRegressor(1.5),
         lambda: LpRegressor(math.inf),
+        lambda: HuberRegressor(alpha=0.0),
     ],
 )
 def test_features_far_from_zero_are_as_good_as_centred_ones(make, form):
@@ -406,6 +413,93 @@ def test_powers_of_years_are_proved():
         near = QuantileRegressor(level).fit(np.c_[(years - 1985.0) ** 2, years - 1985.0], y)
         assert far.certificate_.met
         assert far.objective_ == pytest.approx(near.objective_, rel=1e-8)
+
+
+@pytest.mark.parametrize("E", ESTIMATORS)
+def test_samples_of_few_features_have_the_fits_of_their_dense_copies(E):
+    rng = np.random.default_rng(2)
+    X = np.where(rng.random((3000, 40)) < 0.04, rng.standard_normal((3000, 40)), 0.0)
+    y = X @ rng.standard_normal(40) + 3.0 + rng.laplace(size=3000)
+    w = rng.integers(0, 3, 3000).astype(float)
+    for options in ({}, {"fit_intercept": False}, {"alpha": 0.001} if E is not LpRegressor else {"p": 4.0}):
+        few = E(**options).fit(sp.csr_array(X), y, sample_weight=w)
+        full = E(**options).fit(X, y, sample_weight=w)
+        assert few.certificate_.met
+        np.testing.assert_allclose(few.objective_, full.objective_, rtol=1e-11)
+        np.testing.assert_allclose(few.coef_, full.coef_, atol=1e-7)
+
+
+FITTED = {
+    "a constant": lambda X: np.full(len(X), 5.0),
+    "nothing": lambda X: np.zeros(len(X)),
+    "a line": lambda X: X @ np.arange(1.0, 1.0 + X.shape[1]),
+    "a line far out": lambda X: X @ np.ones(X.shape[1]) + 1e6,
+}
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1e-4])
+@pytest.mark.parametrize("what", FITTED)
+def test_huber_of_exact_fits_says_so(what, alpha):
+    X = np.random.default_rng(0).standard_normal((100, 10))
+    y = FITTED[what](X)
+    model = HuberRegressor(alpha=alpha).fit(X, y)
+    assert model.certificate_.met
+    assert "norm of b" in model.certificate_.quantity
+    np.testing.assert_allclose(model.predict(X), y, atol=1e-9 * max(1.0, abs(y).max()))
+    assert model.n_iter_ < 30
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("form", FORMATS)
+def test_huber_of_samples_that_most_are_fitted_exactly(form, weighted):
+    rng = np.random.default_rng(3)
+    for seed in range(12):
+        X = GENERATORS["gaussian"](150, 4, seed)
+        y = X @ [1.0, 2.0, 3.0, 4.0] + 5.0
+        y[:30] += 100.0 * rng.standard_normal(30)
+        w = rng.uniform(0.1, 3.0, 150) if weighted else None
+        model = HuberRegressor(alpha=0.0).fit(FORMATS[form](X), y, sample_weight=w)
+        assert model.certificate_.met
+        np.testing.assert_allclose(model.coef_, [1.0, 2.0, 3.0, 4.0], atol=1e-6)
+        assert model.outliers_[:30].all()
+
+
+def test_huber_of_fewer_samples_than_features():
+    rng = np.random.default_rng(5)
+    for n in (3, 8, 15):
+        X, y = rng.standard_normal((n, 20)), rng.standard_normal(n)
+        model = HuberRegressor().fit(X, y)
+        assert model.certificate_.met
+        np.testing.assert_allclose(model.predict(X), y, atol=1e-6)
+
+
+@pytest.mark.parametrize("epsilon", [1.0, 1.0001, 1.01, 1.05])
+def test_huber_near_one_is_least_absolute_deviations(epsilon):
+    X, y = make_regression(100, 20, noise=1.0, random_state=0)
+    model = HuberRegressor(epsilon=epsilon).fit(X, y)
+    assert model.certificate_.met
+    theirs = sklearn.linear_model.HuberRegressor(epsilon=max(epsilon, 1.0), max_iter=20_000, tol=1e-9)
+    theirs.fit(X, y)
+    other = reference.huber_objective(
+        np.c_[X, np.ones(100)],
+        y,
+        np.r_[theirs.coef_, theirs.intercept_],
+        theirs.scale_,
+        epsilon,
+        1e-4,
+        free=1,
+    )
+    assert model.objective_ <= other * (1.0 + 1e-9)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1e-4])
+@pytest.mark.parametrize("epsilon", [1.0, 1.001])
+def test_huber_near_one_of_many_samples_is_proved(epsilon, alpha):
+    for seed in range(4):
+        X, y = make_regression(3000, 10, noise=1.0, random_state=seed)
+        model = HuberRegressor(epsilon=epsilon, alpha=alpha).fit(X, y)
+        assert model.certificate_.met
+        assert model.n_iter_ < 60
 
 
 def test_a_grid_is_searched_over_levels():
