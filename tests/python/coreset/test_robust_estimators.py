@@ -39,16 +39,11 @@ def data(n=400, d=4, seed=0, kind="student"):
     return X, X @ rng.standard_normal(X.shape[1]) + 3.0 + rng.laplace(size=n)
 
 
-COLLAPSED = "fifteen samples of eleven unknowns leave a scale of zero, at which Newton's method crawls"
-
-
 OF_SHAPE = ("check_regressors_train", "check_estimator_sparse_array", "check_estimator_sparse_matrix")
 
 
 def expected_failures(estimator):
     of_weights = [f"check_sample_weight_equivalence_on_{form}_data" for form in ("dense", "sparse")]
-    if isinstance(estimator, HuberRegressor) and estimator.scale == "concomitant":
-        return dict.fromkeys(of_weights, COLLAPSED)
     if isinstance(estimator, LpRegressor) and estimator.p == math.inf:
         return dict.fromkeys(of_weights, "nine samples of positive weight have many fits of eleven unknowns")
     if isinstance(estimator, QuantileRegressor) and np.ndim(estimator.quantile):
