@@ -23,9 +23,8 @@ const FLOOR: f64 = 1e-9;
 const FIRST_FLOOR: f64 = 1e-30;
 const LAST_FLOOR: f64 = 1e-6;
 const RISE: f64 = 1e6;
-/// Share of the gap that a step should be worth, and steps in a row that may not be.
+/// Share of the gap that a step should be worth.
 const SLOW: f64 = 1e-3;
-const PATIENCE: usize = 8;
 /// Most values of the slope in a search along a direction, and what of it will do.
 const LOOKS: usize = 40;
 const FLAT: f64 = 1e-3;
@@ -42,7 +41,7 @@ pub(super) fn newton<T: Real>(
     let design = &prepared.design;
     let mut rows = RowsAt::new(context, design, &x)?;
     rows.floor = if p > 2.0 { FIRST_FLOOR } else { LAST_FLOOR };
-    let (mut least, mut n_iter, mut slow) = (0.0, 0, 0);
+    let (mut least, mut n_iter) = (0.0, 0);
     loop {
         context.check()?;
         let (normal, gradient, objective) = rows.weigh(context, design, p)?;
@@ -70,14 +69,12 @@ pub(super) fn newton<T: Real>(
             false => rows.look(context, design, &x)?,
         }
         if is_less && objective - after >= SLOW * gap.gap {
-            slow = 0;
             continue;
         }
-        slow += 1;
         // A step that leads nowhere is one of a matrix that sees too little of some direction.
         if rows.floor < LAST_FLOOR {
             rows.floor *= RISE;
-        } else if !is_less || slow >= PATIENCE {
+        } else if !is_less {
             return Ok(Answer { x, gap, n_iter, kept: design.nrows(), rounds: 0 });
         }
     }
