@@ -197,7 +197,7 @@ class MatrixCompletion(FactorModel):
     -----
     A sweep takes :math:`O(|\Omega| k)` by conjugate gradients, :math:`O(|\Omega| k^2 + (m + n) k^3)` by
     Cholesky's factorisation. Results do not depend on the order of the entries; an interrupted fit leaves the
-    former model as it was. Memory beside input and factors: 16 bytes an entry once they are sorted, at most
+    former model as it was. Memory beside input and factors: 16 bytes an entry once they are sorted, some
     20 while they are, in float32.
 
     References
