@@ -17,8 +17,8 @@ penalties are those that their documentation recommends, nearlin's the one that 
 the time without the choice). Peak memory is that of a forked process beyond its input, over the number of
 entries.
 
-Peers: cornac 3.0.1 and scikit-surprise 1.1.5 come with the `bench` extra. cmfrec 3.5.1 has no wheel for
-Python 3.11 and is built by `pip install cmfrec` where there is a C compiler. Left out: libmf 0.9.2, whose
+Peers: cornac 3.0.1 comes with the `bench` extra. scikit-surprise 1.1.5 and cmfrec 3.5.1 have no wheels for
+Python 3.11: pip builds them where there is a C compiler. Left out: libmf 0.9.2, whose
 `predict` does not give what its factors do; lenskit 2025.8.1, which brings PyTorch with it; fancyimpute
 0.7.0, which fails on current scikit-learn; softImpute, of which there is none on PyPI. Those that are not
 installed are named.
