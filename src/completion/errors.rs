@@ -1,11 +1,11 @@
 //! What a model leaves of observed entries.
 
 use super::factors::Factor;
-use super::kernels::{combine, dots, gather};
+use super::kernels::{combine, dots};
 use super::observations::{Lines, Part};
 use crate::error::Result;
 use crate::linalg::Scalar;
-use crate::matrix::{Buffer, Indices, blocks_by_cost};
+use crate::matrix::{Buffer, blocks_by_cost};
 use crate::memory::zeros;
 use crate::parallel::Context;
 use crate::simd::{norm_sq, sum};
@@ -180,10 +180,7 @@ impl<T: Scalar> Tile<T> {
             let entries = first..at.end.min(first + TILE_ROWS);
             let (indices, values) = (matrix.indices().part(entries.clone()), &matrix.values()[entries]);
             let (rows, errors) = (&mut self.rows[..values.len() * stride], &mut self.errors[..values.len()]);
-            match indices {
-                Indices::I32(indices) => gather(&other.rows, stride, indices, rows),
-                Indices::I64(indices) => gather(&other.rows, stride, indices, rows),
-            }
+            other.gather(indices, rows);
             dots(rows, stride, own.row(line), errors);
             for (k, (error, value)) in errors.iter_mut().zip(values).enumerate() {
                 *error = *value - own.bias[line] - other.bias[indices.get(k)] - *error;

@@ -1,8 +1,9 @@
 //! A factor: a row of numbers, and perhaps a bias, for every row or every column of the matrix.
 
+use super::kernels::gather;
 use crate::error::{Error, Result};
 use crate::linalg::Scalar;
-use crate::matrix::Buffer;
+use crate::matrix::{Buffer, Indices};
 use crate::memory::{collected, copied, zeros};
 
 /// What memory is for.
@@ -44,6 +45,14 @@ impl<T: Scalar> Factor<T> {
     /// Row `i`, with the zeros behind it.
     pub fn row(&self, i: usize) -> &[T] {
         &self.rows[i * self.stride..][..self.stride]
+    }
+
+    /// Copies the rows that these name, one after the other.
+    pub fn gather(&self, indices: Indices<'_>, tile: &mut [T]) {
+        match indices {
+            Indices::I32(indices) => gather(&self.rows, self.stride, indices, tile),
+            Indices::I64(indices) => gather(&self.rows, self.stride, indices, tile),
+        }
     }
 
     /// With the rows and biases of another one, which may have another stride.

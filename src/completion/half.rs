@@ -18,7 +18,7 @@ use crate::parallel::Context;
 use std::convert::identity;
 
 /// Entries of a line that is spread over threads.
-const HEAVY: usize = 32 * BLOCK;
+pub const HEAVY: usize = 32 * BLOCK;
 /// Entries of a block of lines, about.
 const COST: usize = 1 << 13;
 /// Condition of an average line from which on the preconditioner pays.

@@ -6,11 +6,11 @@
 
 use super::factors::Factor;
 use super::half::{gram_of, multiply};
-use super::kernels::{combine, dots, gather};
+use super::kernels::{combine, dots};
 use super::observations::{Lines, Observations, Part};
 use crate::error::Result;
 use crate::linalg::{Scalar, eigh};
-use crate::matrix::{Buffer, Indices, Mat, blocks_by_cost};
+use crate::matrix::{Buffer, Mat, blocks_by_cost};
 use crate::memory::zeros;
 use crate::parallel::Context;
 use crate::random::Stream;
@@ -262,10 +262,7 @@ fn product<T: Scalar>(
                 let entries = first..at.end.min(first + TILE_ROWS);
                 let (indices, values) = (matrix.indices().part(entries.clone()), &matrix.values()[entries]);
                 let (tile, targets) = (&mut tile[..values.len() * stride], &mut targets[..values.len()]);
-                match indices {
-                    Indices::I32(indices) => gather(&vectors.rows, stride, indices, tile),
-                    Indices::I64(indices) => gather(&vectors.rows, stride, indices, tile),
-                }
+                vectors.gather(indices, tile);
                 for (k, (target, value)) in targets.iter_mut().zip(values).enumerate() {
                     let mut rest = *value - biases[line] - vectors.bias[indices.get(k)];
                     if let Some((own, other)) = fitted {

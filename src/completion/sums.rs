@@ -5,7 +5,7 @@
 //! line whose rows and targets have been multiplied by the roots of these.
 
 use super::factors::Factor;
-use super::kernels::{add_gram, ask_for_next, combine, dots, form, gather, scale_rows};
+use super::kernels::{add_gram, ask_for_next, combine, dots, form, scale_rows};
 use crate::error::Result;
 use crate::linalg::{Scalar, Systems};
 use crate::matrix::{Buffer, Indices};
@@ -18,7 +18,7 @@ use std::ops::Range;
 pub const BLOCK: usize = 1024;
 /// Numbers of a tile that stays in the first cache.
 const TILE: usize = 1 << 13;
-/// Numbers of the rows of a line that are kept from one step of conjugate gradients to the next.
+/// Numbers of the rows of a line that are kept from one sum, as of a step of conjugate gradients, to the next.
 pub const KEPT: usize = 1 << 17;
 /// What memory is for.
 pub const SCRATCH: &str = "the solution of one line";
@@ -216,13 +216,9 @@ impl<'a, T: Scalar> Fixed<'a, T> {
 
     /// The rows of a line.
     pub fn gather(&self, line: &Line<'_, T>, rows: Range<usize>, tile: &mut [T]) {
-        let (factor, stride) = (&self.factor.rows, self.factor.stride);
-        match line.indices.part(rows.clone()) {
-            Indices::I32(indices) => gather(factor, stride, indices, tile),
-            Indices::I64(indices) => gather(factor, stride, indices, tile),
-        }
+        self.factor.gather(line.indices.part(rows.clone()), tile);
         if let Some(roots) = line.roots {
-            scale_rows(tile, stride, &roots[rows]);
+            scale_rows(tile, self.factor.stride, &roots[rows]);
         }
     }
 
@@ -328,7 +324,7 @@ impl<T: Scalar> Worker<T> {
 }
 
 /// Rows of a tile: a power of two, so that blocks consist of whole tiles.
-fn rows_of_tile(stride: usize) -> usize {
+pub fn rows_of_tile(stride: usize) -> usize {
     (TILE / stride).clamp(16, BLOCK).next_power_of_two().min(BLOCK)
 }
 

@@ -15,7 +15,7 @@ from nearlin._estimator import SavedEstimator
 from nearlin._validation import Float, as_float_dtype, check_bool, check_int
 from nearlin.exceptions import InvalidInputError, InvalidTypeError, ShapeError, StateError
 
-from ._entries import positions
+from ._entries import Entries, listed, positions
 
 __all__ = ["FactorModel"]
 
@@ -147,6 +147,14 @@ class FactorModel(SavedEstimator):
         if len(row) != len(col):
             raise ShapeError(f"has {len(col)} entries, expected {len(row)}, as `rows`", argument="cols")
         return row, col
+
+    def _score(self, entries: Entries) -> float:
+        """Return the root mean square error on entries, times -1."""
+        rows, cols, values = listed(entries)
+        if not len(values):
+            raise InvalidInputError("has no observed entries, expected at least one", argument="X")
+        error = self.predict(rows, cols) - values
+        return -float(np.sqrt(np.average(error * error, weights=entries.weights)))
 
     def _predicted(
         self, row: npt.NDArray[np.int64], col: npt.NDArray[np.int64], minimum_norm: bool = False

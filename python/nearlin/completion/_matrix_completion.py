@@ -16,7 +16,7 @@ from nearlin._warn import warn
 from nearlin.exceptions import AccuracyWarning, InvalidInputError
 
 from ._certificate import certificate_of
-from ._entries import as_entries, counted, joined, listed, sparse_rows
+from ._entries import as_entries, counted, joined, sparse_rows
 from ._explanation import explanation
 from ._factor_model import FactorModel
 from ._options import Options
@@ -560,12 +560,7 @@ class MatrixCompletion(FactorModel):
             In the units of the values.
         """
         check_is_fitted(self)
-        entries = counted(as_entries(X, sample_weight))
-        rows, cols, values = listed(entries)
-        if not len(values):
-            raise InvalidInputError("has no observed entries, expected at least one", argument="X")
-        error = self.predict(rows, cols) - values
-        return -float(np.sqrt(np.average(error * error, weights=entries.weights)))
+        return self._score(counted(as_entries(X, sample_weight)))
 
     def explain(self) -> str:
         """Return in words how the model was fitted and what is known of its error.

@@ -17,7 +17,7 @@ from nearlin._validation import Float, as_seed, check_bool, check_choice, check_
 from nearlin._warn import warn
 from nearlin.exceptions import AccuracyWarning, InvalidInputError
 
-from ._entries import as_entries, listed, sparse_rows, unweighted
+from ._entries import as_entries, sparse_rows, unweighted
 from ._factor_model import FactorModel
 
 __all__ = ["SoftImpute"]
@@ -287,11 +287,7 @@ class SoftImpute(FactorModel):
             In the units of the values.
         """
         check_is_fitted(self)
-        rows, cols, values = listed(unweighted(as_entries(X)))
-        if not len(values):
-            raise InvalidInputError("has no observed entries, expected at least one", argument="X")
-        error = self.predict(rows, cols) - values
-        return -float(np.sqrt(np.mean(error * error)))
+        return self._score(unweighted(as_entries(X)))
 
     def explain(self) -> str:
         """Return in words what was found and how far it is from the best.

@@ -1,9 +1,9 @@
 //! Half a sweep: one factor is solved for, line by line, while the other one is fixed.
 
 use super::confidence::Terms;
-use super::line::{BLOCK, Fixed, Line, Solver, Way};
+use super::line::{Fixed, Line, Solver, Way};
 use crate::completion::factors::Factor;
-use crate::completion::half::gram_of;
+use crate::completion::half::{HEAVY, gram_of};
 use crate::completion::observations::{Lines, Part};
 use crate::error::Result;
 use crate::linalg::Scalar;
@@ -12,8 +12,6 @@ use crate::memory::zeros;
 use crate::parallel::Context;
 use std::convert::identity;
 
-/// Entries of a line that is spread over threads.
-const HEAVY: usize = 32 * BLOCK;
 /// Entries of a block of lines, about.
 const COST: usize = 1 << 13;
 /// What memory is for.

@@ -12,7 +12,8 @@
 
 use super::confidence::Terms;
 use crate::completion::factors::{Factor, stride_of};
-use crate::completion::kernels::{add_gram, combine, dots, gather, scale_rows};
+use crate::completion::kernels::{add_gram, combine, dots, scale_rows};
+use crate::completion::sums::{BLOCK, KEPT, SCRATCH, rows_of_tile};
 use crate::error::{Error, Result};
 use crate::linalg::{Scalar, solve_systems};
 use crate::matrix::{Buffer, Indices};
@@ -20,15 +21,6 @@ use crate::memory::{reset, zeros};
 use crate::parallel::Context;
 use crate::simd::{axpy, dot, norm_sq};
 use std::ops::Range;
-
-/// Entries whose sums are made in the precision of the factor.
-pub const BLOCK: usize = 1024;
-/// Numbers of a tile that stays in the first cache.
-const TILE: usize = 1 << 13;
-/// Numbers of the rows of a line that are kept from one sum to the next.
-const KEPT: usize = 1 << 17;
-/// What memory is for.
-const SCRATCH: &str = "the solution of one line";
 
 /// How a line is solved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,13 +73,6 @@ impl<'a, T: Scalar> Fixed<'a, T> {
         let mut single = Buffer::zeros(factor.rank * factor.stride, SCRATCH)?;
         single.iter_mut().zip(gram).for_each(|(out, g)| *out = T::from_f64(*g));
         Ok(Self { factor, terms, unit, weights, gram, single })
-    }
-
-    fn gather(&self, indices: Indices<'_>, tile: &mut [T]) {
-        match indices {
-            Indices::I32(indices) => gather(&self.factor.rows, self.factor.stride, indices, tile),
-            Indices::I64(indices) => gather(&self.factor.rows, self.factor.stride, indices, tile),
-        }
     }
 
     /// a and t of some entries of a line; the sum of their constants.
@@ -254,7 +239,7 @@ impl<T: Scalar> Worker<T> {
             let place = if kept.is_some() { first * stride } else { 0 };
             let tile = &mut self.tile[place..][..rows.len() * stride];
             if kept != Some(true) {
-                fixed.gather(line.indices.part(rows.clone()), tile);
+                fixed.factor.gather(line.indices.part(rows.clone()), tile);
             }
             let (extra, target) = (&mut self.extra[..rows.len()], &mut self.target[..rows.len()]);
             let (found, part) = (&mut self.found[..rows.len()], &mut self.part);
@@ -262,7 +247,7 @@ impl<T: Scalar> Worker<T> {
             match sums {
                 Sums::Normal => {
                     combine(tile, stride, target, &mut part.weighted);
-                    let again = |tile: &mut [T]| fixed.gather(line.indices.part(rows.clone()), tile);
+                    let again = |tile: &mut [T]| fixed.factor.gather(line.indices.part(rows.clone()), tile);
                     part.add_gram(tile, (stride, rank), (extra, found), again);
                 }
                 Sums::Product(p) => {
@@ -312,11 +297,6 @@ fn residual<T: Scalar>(extra: &[T], target: &[T], found: &mut [T]) -> f64 {
         *found = T::from_f64(t - a * prediction);
     }
     value
-}
-
-/// Rows of a tile: a power of two, so that blocks consist of whole tiles.
-fn rows_of_tile(stride: usize) -> usize {
-    (TILE / stride).clamp(16, BLOCK).next_power_of_two().min(BLOCK)
 }
 
 /// Memory in which lines are solved one after the other.

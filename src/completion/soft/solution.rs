@@ -1,17 +1,15 @@
 //! A matrix by its singular values and vectors, from two factors.
 
+use crate::completion::errors::Tile;
 use crate::completion::factors::Factor;
-use crate::completion::kernels::{dots, gather};
 use crate::completion::observations::{Lines, Part};
 use crate::error::Result;
 use crate::linalg::{Svd, product, svd};
-use crate::matrix::{Buffer, Indices, Mat, Products, Sparse, blocks_by_cost};
+use crate::matrix::{Mat, Products, Sparse, blocks_by_cost};
 use crate::memory::{collected, zeros};
 use crate::parallel::Context;
 use std::convert::identity;
 
-/// Entries whose rows are gathered together.
-const TILE_ROWS: usize = 64;
 /// Entries of a block of lines, about.
 const COST: usize = 1 << 14;
 /// What memory is for.
@@ -84,9 +82,9 @@ pub fn residuals(
     context: &Context,
     lines: &Lines<f64>,
     part: Part,
-    (own, other): (&Factor<f64>, &Factor<f64>),
+    factors: (&Factor<f64>, &Factor<f64>),
 ) -> Result<Vec<f64>> {
-    let (matrix, stride) = (lines.matrix(), own.stride);
+    let matrix = lines.matrix();
     let blocks = blocks_by_cost(matrix.ends(), COST)?;
     let mut left = zeros(matrix.nnz(), SOLUTION)?;
     let mut rest = left.as_mut_slice();
@@ -94,27 +92,17 @@ pub fn residuals(
         let count = block.clone().map(|line| matrix.extent(line).len()).sum();
         rest.split_off_mut(..count).unwrap_or_default()
     });
-    let work = |scratch: &mut Option<Buffer<f64>>, block: usize, out: &mut [f64]| {
-        let new = || Buffer::zeros(TILE_ROWS * stride, SOLUTION);
-        let mut tile = scratch.take().map_or_else(new, Ok)?;
+    let work = |tile: &mut Option<Tile<f64>>, block: usize, out: &mut [f64]| {
+        let mut visitor = tile.take().map_or_else(|| Tile::new(factors.0.stride), Ok)?;
         let start = matrix.extent(blocks[block].start).start;
         for line in blocks[block].clone() {
-            let at = lines.line(line, part);
-            for first in at.clone().step_by(TILE_ROWS) {
-                let entries = first..at.end.min(first + TILE_ROWS);
-                let (indices, values) =
-                    (matrix.indices().part(entries.clone()), &matrix.values()[entries.clone()]);
-                let tile = &mut tile[..values.len() * stride];
-                match indices {
-                    Indices::I32(indices) => gather(&other.rows, stride, indices, tile),
-                    Indices::I64(indices) => gather(&other.rows, stride, indices, tile),
-                }
-                let out = &mut out[entries.start - start..entries.end - start];
-                dots(tile, stride, own.row(line), out);
-                out.iter_mut().zip(values).for_each(|(out, value)| *out = value - *out);
-            }
+            let mut at = lines.line(line, part).start - start;
+            visitor.visit(lines, line, part, factors, |_, errors| {
+                out[at..at + errors.len()].copy_from_slice(errors);
+                at += errors.len();
+            });
         }
-        *scratch = Some(tile);
+        *tile = Some(visitor);
         Ok(())
     };
     context.map_parts(parts, || None, work)?.into_iter().try_for_each(identity)?;
