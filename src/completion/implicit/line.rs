@@ -532,7 +532,8 @@ fn solve_wide<T: Scalar>(
         }
         more = if more > 0.0 { 16.0 * more } else { rounding };
         if !more.is_finite() {
-            return Err(Error::Internal("normal equations with a ridge have no solution".into()));
+            let found = "confidences whose sums are out of range";
+            return Err(Error::value("X", found, "smaller ones, a smaller `alpha`, or float64 as `dtype`"));
         }
     }
 }

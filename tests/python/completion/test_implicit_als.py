@@ -299,6 +299,7 @@ def test_certificate_and_progress():
         (([0, 1, 2], [0, 1]), "`cols` has 2 entries, expected 3"),
         (([0], [1], [1.0], [1.0]), "`X` is a tuple of 4"),
         (pd.DataFrame({"a": [1.0]}), "expected three columns"),
+        (sp.csr_array(np.eye(9) * 1e150), "out of range"),
     ],
 )
 def test_entries_that_are_none(X, words):
