@@ -20,6 +20,7 @@ from nearlin._config import resolve_threads
 from nearlin._estimator import SavedEstimator, in_our_words, named_for_estimators, plain, samples
 from nearlin._sparse import check_indices, is_sparse
 from nearlin._validation import Float, Matrix, as_matrix
+from nearlin.data import RowBlocks
 from nearlin.exceptions import InvalidInputError, InvalidTypeError, NonFiniteError, ShapeError, StateError
 
 from ._certificate import certificate_of, gap_of, is_ordered, warn_of_order
@@ -254,8 +255,9 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
 
         Parameters
         ----------
-        X : array_like, sparse matrix or frame of shape (n_samples, n_features), or iterator of such
-            All rows, or an iterator that gives them block by block.
+        X : array_like, sparse matrix or frame of shape (n_samples, n_features), iterator of such or RowBlocks
+            All rows, or an iterator that gives them block by block, or :func:`nearlin.data.blocks` of a file
+            or of whatever else does not fit into memory, with their weights.
         y : ignored
             For pipelines.
         sample_weight : array_like of shape (n_samples,), optional
@@ -279,12 +281,13 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
         """
         check_parameters(self.get_params(deep=False))
         fresh = type(self)(**self.get_params(deep=False))
-        if is_iterator(X):
+        if is_iterator(X) or isinstance(X, RowBlocks):
             if sample_weight is not None:
                 raise InvalidInputError(
-                    "is given beside an iterator, expected None: use partial_fit", argument="sample_weight"
+                    "is given beside rows in blocks, expected None: use partial_fit, or nearlin.data.blocks",
+                    argument="sample_weight",
                 )
-            fresh._take_blocks(X)
+            fresh._take_rows(X)
         else:
             fresh._take(X, sample_weight, reset=True, accept_zero=False)
         _ = fresh._answer  # which warns of rows in order
@@ -298,16 +301,24 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
 
     def _take_blocks(self, blocks: Any) -> None:
         number = -1
-        for number, block in enumerate(blocks):
+        for number, (block, sample_weight) in enumerate(blocks):
             try:
                 with in_block(number, "X"):
-                    self._take(block, None, reset=number == 0)
+                    self._take(block, sample_weight, reset=number == 0)
             except InvalidInputError as error:
                 if "features" in str(error) and number > 0:
                     raise ShapeError(str(error)) from error
                 raise
         if number < 0:
             raise InvalidInputError("gives no blocks, expected at least one", argument="X")
+
+    def _take_rows(self, rows: Any) -> None:
+        if not isinstance(rows, RowBlocks):
+            return self._take_blocks((block, None) for block in rows)
+        self._take_blocks((block.X, block.sample_weight) for block in rows)
+        if rows.feature_names is not None:
+            self.feature_names_in_ = np.array(rows.feature_names, dtype=object)
+        return None
 
     def fit_transform(self, X: object, y: object = None, *, sample_weight: object = None) -> Float:
         """Fit, and return the coordinates of the rows.
@@ -326,8 +337,8 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
         ndarray of shape (n_samples, n_components)
             What :meth:`transform` gives.
         """
-        if is_iterator(X):
-            raise InvalidInputError("is an iterator, expected rows that can be read twice: fit", argument="X")
+        if is_iterator(X) or isinstance(X, RowBlocks):
+            raise InvalidInputError("comes in blocks, expected rows that are in memory: fit", argument="X")
         return self.fit(X, sample_weight=sample_weight).transform(X)
 
     def partial_fit(self, X: object, y: object = None, *, sample_weight: object = None) -> Self:

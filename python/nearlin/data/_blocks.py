@@ -1,0 +1,258 @@
+"""One noun for rows that are not in memory at once: where they come from, and what of them is read."""
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from nearlin._frames import is_frame
+from nearlin._listing import listing
+from nearlin._sparse import is_sparse
+from nearlin._validation import Matrix, as_float_dtype, check_choice, check_int, shown
+from nearlin.exceptions import InvalidInputError, InvalidTypeError
+
+from ._arrays import ArraySource
+from ._items import ItemSource
+from ._tables import TableSource, is_table, parquet
+
+__all__ = ["Block", "RowBlocks", "blocks"]
+
+
+class Block(NamedTuple):
+    """Some rows, one after the other.
+
+    Attributes
+    ----------
+    X : ndarray or sparse matrix of shape (rows, n_features)
+        Features, in Fortran order where they are copied.
+    y : ndarray of shape (rows,) or (rows, n_targets), or None
+        Targets, where there are any.
+    sample_weight : ndarray of shape (rows,), or None
+        Weights, where there are any.
+    start : int
+        How many rows came before the first of these.
+    """
+
+    X: Matrix
+    y: npt.NDArray[Any] | None
+    sample_weight: npt.NDArray[np.float64] | None
+    start: int
+
+
+class Source(Protocol):
+    """Where rows come from."""
+
+    n_rows: int | None
+    n_features: int
+    feature_names: list[str] | None
+    dtype: np.dtype[Any]
+    once: bool
+
+    def read(self, rows: int) -> Iterator[tuple[Matrix, Any, Any]]:
+        """Give features, targets and weights of so many rows at a time, in order."""
+
+
+class RowBlocks:
+    """Rows in blocks, from :func:`blocks`. Iterating reads them, from the first one on, as :class:`Block`.
+
+    Attributes
+    ----------
+    n_rows : int or None
+        Number of rows, where it is known without reading them.
+    n_features : int
+        Number of features.
+    feature_names : list of str, or None
+        Their names, where they have any.
+    dtype : numpy.dtype
+        Of features: float32 or float64.
+    block_rows : int
+        Rows of a block; the last one may have fewer, and those of an iterator have as many as they come with.
+    once : bool
+        Whether rows can be read only once.
+    """
+
+    n_rows: int | None
+    n_features: int
+    feature_names: list[str] | None
+    dtype: np.dtype[Any]
+    block_rows: int
+    once: bool
+    _source: Source
+    _read: bool
+
+    @classmethod
+    def _of(cls, source: Source, block_bytes: int) -> "RowBlocks":
+        rows = cls()
+        rows._source = source
+        rows._read = False
+        rows.n_rows = source.n_rows
+        rows.n_features = source.n_features
+        rows.feature_names = source.feature_names
+        rows.dtype = source.dtype
+        rows.once = source.once
+        rows.block_rows = max(1, block_bytes // (source.dtype.itemsize * max(1, source.n_features)))
+        return rows
+
+    def __iter__(self) -> Iterator[Block]:
+        if self.once and self._read:
+            raise InvalidInputError(
+                "can be read only once, and was; arrays, files and frames can be read again",
+                argument="source",
+            )
+        self._read = True
+        return self._blocks()
+
+    def _blocks(self) -> Iterator[Block]:
+        start = 0
+        for X, y, sample_weight in self._source.read(self.block_rows):
+            yield Block(X, y, sample_weight, start)
+            start += X.shape[0]
+
+    def __repr__(self) -> str:
+        names = self.feature_names
+        head = "" if names is None else ": " + ", ".join([*names[:5], *(["..."] if len(names) > 5 else [])])
+        return listing(
+            {
+                "rows": "unknown" if self.n_rows is None else f"{self.n_rows:,}",
+                "features": f"{self.n_features:,} of {self.dtype}{head}",
+                "block": f"{self.block_rows:,} rows",
+                "read": "once only" if self.once else "as often as one likes",
+            },
+        )
+
+
+def blocks(
+    source: object,
+    *,
+    columns: Sequence[str] | None = None,
+    target: object = None,
+    sample_weight: object = None,
+    exclude: Sequence[str] = (),
+    nulls: str = "error",
+    dtype: npt.DTypeLike | None = None,
+    block_bytes: int = 32 << 20,
+) -> RowBlocks:
+    """Give the rows of a source in blocks, without having them all in memory.
+
+    Parameters
+    ----------
+    source : array_like, sparse matrix, path, frame, object with an Arrow stream, or iterator
+        Arrays and memory maps are sliced, and not copied unless they are no floating-point numbers; CSR
+        matrices give copies of their rows. A path leads to an array (``.npy``) or to Parquet: a file or a
+        directory of such, in the order of their names. Frames of pandas and polars, lazy ones of polars,
+        relations of DuckDB, tables, readers and datasets of pyarrow, and whatever else has an Arrow stream,
+        are tables with named columns. An iterator gives blocks of its own: ``X``, ``(X, y)``,
+        ``(X, y, sample_weight)``, or Arrow batches.
+    columns : sequence of str, optional
+        Features of a table. None means all columns that have no other role.
+    target : str, sequence of str, or array_like, optional
+        Columns of a table, or an array with as many rows as the one that is the source.
+    sample_weight : str or array_like, optional
+        The same for weights.
+    exclude : sequence of str, default=()
+        Columns of a table that are not to be read.
+    nulls : {"error", "drop", "nan"}, default="error"
+        What to do with missing values of a table, among which NaN counts: raise, leave the row out, or pass
+        NaN on, which is for features alone.
+    dtype : {numpy.float32, numpy.float64}, optional
+        Of features. None means float32 if all of them are of at most this precision, otherwise float64.
+    block_bytes : int, default=32 MiB
+        Bytes of the features of a block: large enough for the cost of a block not to count, and small
+        enough for some of them to be in memory.
+
+    Returns
+    -------
+    RowBlocks
+        The rows, of which nothing has been read but what tells their number and kind.
+
+    Raises
+    ------
+    InvalidInputError
+        If a column is missing, is twice there, or does not hold numbers, and while rows are read, if a value
+        is missing or an integer has more than 53 bits.
+    InvalidTypeError
+        If the source is nothing of the above.
+
+    Notes
+    -----
+    Tables need pyarrow (``pip install "nearlin[arrow]"``), arrays do not. Rows come in the order of the
+    source, and in the same blocks through every door, so that results have the same bits. Integers,
+    booleans and decimal numbers become float64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nearlin
+    >>> from nearlin.data import blocks
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((1000, 3))
+    >>> rows = blocks(X, target=X @ [1.0, 2.0, 3.0], block_bytes=4096)
+    >>> rows
+        rows: 1,000
+    features: 3 of float64
+       block: 170 rows
+        read: as often as one likes
+    >>> stream = nearlin.StreamingLeastSquares(rng=0)
+    >>> for block in rows:
+    ...     _ = stream.partial_fit(block.X, block.y, row_offset=block.start)
+    >>> stream.result().x.round(6)
+    array([1., 2., 3.])
+    """
+    check_choice(nulls, "nulls", ("error", "drop", "nan"))
+    check_int(block_bytes, "block_bytes", at_least=1)
+    kind = None if dtype is None else np.dtype(as_float_dtype(dtype, "dtype"))
+    if isinstance(source, str | os.PathLike):
+        path = os.fspath(source)
+        source = np.load(path, mmap_mode="r") if str(path).endswith(".npy") else parquet(path)
+    if isinstance(source, RowBlocks):
+        raise InvalidTypeError("are RowBlocks already, expected what they are of", argument="source")
+    if isinstance(source, np.ndarray) or is_sparse(source):
+        if columns is not None or len(exclude):
+            given = "columns" if columns is not None else "exclude"
+            raise InvalidInputError("names columns, and arrays have no names: slice them", argument=given)
+        return RowBlocks._of(ArraySource(source, target, sample_weight, kind), block_bytes)
+    if is_table(source) or is_frame(source):
+        roles = _roles(columns, target, sample_weight, exclude)
+        return RowBlocks._of(TableSource(source, *roles, nulls, kind), block_bytes)
+    if isinstance(source, Iterator):
+        roles = _roles(columns, target, sample_weight, exclude)
+        return RowBlocks._of(ItemSource.of(source, *roles, nulls, kind), block_bytes)
+    if hasattr(source, "__array__") or isinstance(source, list | tuple):
+        return blocks(
+            np.asarray(source),
+            columns=columns,
+            target=target,
+            sample_weight=sample_weight,
+            exclude=exclude,
+            dtype=dtype,
+            block_bytes=block_bytes,
+        )
+    raise InvalidTypeError(
+        f"is of type {type(source).__name__}, expected an array, a sparse matrix, a path, a frame, something "
+        "with an Arrow stream, or an iterator of blocks",
+        argument="source",
+    )
+
+
+def _roles(
+    columns: Sequence[str] | None, target: object, sample_weight: object, exclude: Sequence[str]
+) -> tuple[list[str] | None, list[str], bool, str | None, list[str]]:
+    """Return the names of features, of targets and whether they are one alone, of weights, of the others."""
+    features = None if columns is None else _names(columns, "columns")
+    single = isinstance(target, str)
+    targets = [] if target is None else _names([target] if single else target, "target")
+    if not (sample_weight is None or isinstance(sample_weight, str)):
+        raise InvalidTypeError(
+            f"is {shown(sample_weight)}, expected the name of a column", argument="sample_weight"
+        )
+    return features, targets, single, sample_weight, _names(exclude, "exclude")
+
+
+def _names(names: Any, argument: str) -> list[str]:
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise InvalidTypeError(f"is {shown(names)}, expected names of columns", argument=argument)
+    if len(set(names)) < len(names):
+        raise InvalidInputError(f"is {shown(names)}, expected each name once", argument=argument)
+    return list(names)
