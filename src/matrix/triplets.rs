@@ -11,6 +11,7 @@ use crate::memory::{collected, gathered, prepare, push, reset, room_for, zeros};
 use crate::parallel::Context;
 use crate::simd::Index;
 use std::cmp::Ordering;
+use std::convert::identity;
 use std::ops::Range;
 
 /// What memory is for.
@@ -300,10 +301,26 @@ struct Sorting<'a, F> {
     held: F,
 }
 
-/// The entries of a chunk by bucket: `order[starts[b]..starts[b + 1]]`, counted from the first of the chunk.
-struct Chunk {
+/// Entries that are sorted by bucket at a time: few enough for 16 bits to tell one of them.
+const CHUNK: usize = 1 << 16;
+
+/// The entries of every chunk by bucket. All chunks lie in one piece, which the system has back as soon as it is freed.
+struct Chunks {
+    /// Where each bucket starts among the entries of a chunk, and where the last one ends.
     starts: Vec<u32>,
-    order: Vec<u32>,
+    width: usize,
+    /// The entries, counted from the first of their chunk.
+    order: Vec<u16>,
+}
+
+impl Chunks {
+    /// The entries of a bucket in each chunk, and the number of the first entry of the chunk.
+    fn of_bucket(&self, number: usize) -> impl Iterator<Item = (usize, &[u16])> + Clone {
+        let parts = self.starts.chunks(self.width).zip(self.order.chunks(CHUNK)).enumerate();
+        parts.map(move |(chunk, (starts, order))| {
+            (chunk * CHUNK, &order[starts[number] as usize..starts[number + 1] as usize])
+        })
+    }
 }
 
 /// The places of the lines of a bucket, in what will be the matrix.
@@ -327,17 +344,13 @@ impl<H: Held, F: Fn(usize) -> H + Sync> Sorting<'_, F> {
         let stored = self.of_lines.len();
         let bucket = self.lines.div_ceil((stored >> 14).clamp(1, 1024)).max(1);
         let buckets = even_blocks(self.lines, bucket)?;
-        let chunks = even_blocks(stored, (stored >> 8).clamp(1 << 16, 1 << 31))?;
-        let sorted = context
-            .map(chunks.len(), |chunk| self.by_bucket(chunks[chunk].clone(), bucket, buckets.len()))?;
-        let sorted: Vec<Chunk> = gathered(sorted, COPY)?;
+        let chunks = self.by_bucket(context, bucket, buckets.len())?;
         let mut lengths: Vec<u32> = zeros(self.lines, COPY)?;
         let (mut indices, mut held) = (zeros(stored, COPY)?, zeros(stored, COPY)?);
         let (mut of_lines, mut of_indices, mut of_held) =
             (lengths.as_mut_slice(), indices.as_mut_slice(), held.as_mut_slice());
         let parts = buckets.iter().enumerate().map(|(number, lines)| {
-            let count = sorted.iter().map(|chunk| chunk.starts[number + 1] - chunk.starts[number]);
-            let count = count.map(|count| count as usize).sum();
+            let count = chunks.of_bucket(number).map(|(_, entries)| entries.len()).sum();
             Bucket {
                 lengths: of_lines.split_off_mut(..lines.len()).unwrap_or_default(),
                 indices: of_indices.split_off_mut(..count).unwrap_or_default(),
@@ -347,32 +360,38 @@ impl<H: Held, F: Fn(usize) -> H + Sync> Sorting<'_, F> {
         });
         let scratch = || Scratch { starts: Vec::new(), cells: Vec::new(), line: Vec::new() };
         let made = context.map_parts(parts, scratch, |scratch, number, mut part: Bucket<'_, I, H>| {
-            let entries = chunks.iter().zip(&sorted).flat_map(|(chunk, sorted)| {
-                let range = sorted.starts[number] as usize..sorted.starts[number + 1] as usize;
-                sorted.order[range].iter().map(|&k| chunk.start + k as usize)
-            });
+            let entries = chunks.of_bucket(number);
+            let entries = entries.flat_map(|(first, part)| part.iter().map(move |&k| first + usize::from(k)));
             self.lines_of_bucket(scratch, buckets[number].clone(), entries, &mut part)?;
             Ok((part.taken, part.indices.len()))
         })?;
-        drop(sorted);
+        drop(chunks);
         let made: Vec<(usize, usize)> = gathered::<_, Error>(made, COPY)?;
         close_up(context, &made, &mut indices, &mut held)?;
         Ok((ends_of(context, &lengths)?, indices, held))
     }
 
-    fn by_bucket(&self, entries: Range<usize>, bucket: usize, buckets: usize) -> Result<Chunk> {
-        let mut starts: Vec<u32> = zeros(buckets + 1, COPY)?;
+    fn by_bucket(&self, context: &Context, bucket: usize, buckets: usize) -> Result<Chunks> {
+        let (stored, width) = (self.of_lines.len(), buckets + 1);
+        let mut starts: Vec<u32> = zeros(stored.div_ceil(CHUNK) * width, COPY)?;
+        let mut order: Vec<u16> = zeros(stored, COPY)?;
         let bucket_of = |k: usize| self.of_lines.get(k) / bucket;
-        entries.clone().for_each(|k| starts[bucket_of(k) + 1] += 1);
-        (0..buckets).for_each(|b| starts[b + 1] += starts[b]);
-        let mut next = crate::memory::copied(&starts, COPY)?;
-        let mut order = zeros(entries.len(), COPY)?;
-        for (offset, k) in entries.enumerate() {
-            let slot = &mut next[bucket_of(k)];
-            order[*slot as usize] = offset as u32;
-            *slot += 1;
-        }
-        Ok(Chunk { starts, order })
+        let work = |next: &mut Vec<u32>, chunk: usize, (starts, order): (&mut [u32], &mut [u16])| {
+            let first = chunk * CHUNK;
+            (0..order.len()).for_each(|offset| starts[bucket_of(first + offset) + 1] += 1);
+            (0..buckets).for_each(|b| starts[b + 1] += starts[b]);
+            reset(next, width, COPY)?;
+            next.copy_from_slice(starts);
+            for offset in 0..order.len() {
+                let slot = &mut next[bucket_of(first + offset)];
+                order[*slot as usize] = offset as u16;
+                *slot += 1;
+            }
+            Ok(())
+        };
+        let parts = starts.chunks_mut(width).zip(order.chunks_mut(CHUNK));
+        context.map_parts(parts, Vec::new, work)?.into_iter().try_for_each(identity)?;
+        Ok(Chunks { starts, width, order })
     }
 
     /// `entries` are those of the bucket, in the order in which they came.
