@@ -1,5 +1,7 @@
 """Sparse matrices of SciPy, whose own routines trust indices: these are checked before any of them runs."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,14 @@ import numpy.typing as npt
 from . import _core
 from .exceptions import AllocationError, InvalidInputError, InvalidTypeError, NearlinError, ShapeError
 
-__all__ = ["check_indices", "compressed", "is_sparse", "sparse_dtype", "without_ignored_entries"]
+__all__ = [
+    "check_indices",
+    "compressed",
+    "converting",
+    "is_sparse",
+    "sparse_dtype",
+    "without_ignored_entries",
+]
 
 COMPRESSED = ("csr", "csc")
 
@@ -33,7 +42,7 @@ def compressed(A: Any, dtype: np.dtype[Any], name: str) -> Any:
     check_indices(A, name)
     from scipy.sparse import coo_array
 
-    try:
+    with converting(A, name):
         logical = A.dtype.kind == "b"
         if A.format == "coo" and not logical:
             A = coo_array((A.data.astype(dtype), (A.row, A.col)), shape=A.shape)
@@ -42,8 +51,15 @@ def compressed(A: Any, dtype: np.dtype[Any], name: str) -> Any:
             A = A.copy()
             A.sum_duplicates()
         return _with_entries(A, dtype)
+
+
+@contextmanager
+def converting(A: Any, name: str) -> Generator[None]:
+    """Raise as an error of nearlin whatever SciPy says while it brings a matrix into another form."""
+    try:
+        yield
     except MemoryError as error:
-        raise AllocationError(f"could not allocate a copy of `{name}` in CSR form: {error}") from error
+        raise AllocationError(f"could not allocate a copy of `{name}` in another form: {error}") from error
     except Exception as error:  # what SciPy makes of attributes that do not fit together
         raise InvalidInputError(
             f"is a malformed {A.format} matrix, expected one that SciPy can convert: {error}", argument=name

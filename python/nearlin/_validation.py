@@ -8,7 +8,7 @@ which refuses NaN and infinity in its first pass.
 import math
 import os
 from collections.abc import Callable, Collection, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from numbers import Real
 from operator import index
 from typing import Any, TypeAlias, TypeGuard, TypeVar
@@ -31,6 +31,7 @@ __all__ = [
     "LARGEST",
     "Float",
     "Matrix",
+    "allocating",
     "as_array",
     "as_columns",
     "as_float",
@@ -358,15 +359,20 @@ def _numbers(array: npt.NDArray[Any], name: str) -> npt.NDArray[np.float64]:
         raise InvalidTypeError(f"has entries that are no real numbers: {error}", argument=name) from error
 
 
-@contextmanager
-def copying(name: str) -> Generator[None]:
+def copying(name: str) -> AbstractContextManager[None]:
     """Raise as an error of nearlin that there is no memory for a copy of an argument."""
+    return allocating(f"a copy of `{name}`")
+
+
+@contextmanager
+def allocating(purpose: str) -> Generator[None]:
+    """Raise as an error of nearlin that there is no memory for something; a decorator, too."""
     try:
         yield
     except AllocationError:
         raise
     except MemoryError as error:
-        raise AllocationError(f"could not allocate a copy of `{name}`: {error}") from error
+        raise AllocationError(f"could not allocate {purpose}: {error}") from error
 
 
 def as_float(array: npt.NDArray[Any], name: str, dtype: npt.DTypeLike | None = None) -> Float:

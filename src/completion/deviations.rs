@@ -11,7 +11,7 @@ use super::observations::{Lines, Part};
 use super::sums::{Fixed, Line, Part as Sum, Sums, Worker, sum_up};
 use crate::error::{Error, Result};
 use crate::linalg::{Scalar, cholesky, invert_upper};
-use crate::matrix::{Buffer, Mat, Sparse};
+use crate::matrix::{Buffer, Mat};
 use crate::parallel::Context;
 use crate::simd::dot;
 use std::convert::identity;
@@ -22,8 +22,8 @@ const DEVIATIONS: &str = "standard deviations of predictions";
 impl<T: Scalar> Model<T> {
     /// Standard deviations of entries in all columns of rows of which these entries were observed, over that of their errors;
     /// infinite where neither entries nor penalties determine a row.
-    pub fn deviations<V: Scalar>(&self, context: &Context, matrix: &Sparse<'_, V>) -> Result<Buffer<f64>> {
-        let lines: Lines<f64> = Lines::in_units(context, "X", matrix, self.mean, self.scale)?;
+    pub fn deviations(&self, context: &Context, lines: &Lines<f64>) -> Result<Buffer<f64>> {
+        lines.check_width(self.columns.count)?;
         let columns = self.columns.widened()?;
         let fixed = Fixed::new(&columns, self.penalty.bias.is_some())?;
         let len = lines.count().checked_mul(columns.count);
@@ -33,7 +33,7 @@ impl<T: Scalar> Model<T> {
         let parts = out.chunks_mut(columns.count.max(1));
         let work = |kept: &mut Option<Scratch>, line: usize, out: &mut [f64]| {
             let mut scratch = kept.take().map_or_else(|| Scratch::new(&columns), Ok)?;
-            let done = self.deviations_of(&fixed, &lines, line, &mut scratch, out);
+            let done = self.deviations_of(&fixed, lines, line, &mut scratch, out);
             *kept = Some(scratch);
             done
         };
@@ -107,9 +107,9 @@ impl Scratch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::completion::testing::{low_rank, observed, params};
+    use crate::completion::testing::{low_rank, observed, params, rows_of};
     use crate::completion::{Penalty, fit};
-    use crate::matrix::{Axis, Indices, Repeated, Triplets};
+    use crate::matrix::{Indices, Triplets};
 
     #[test]
     fn they_are_one_where_nothing_is_to_be_found_and_fall_with_every_entry() {
@@ -122,9 +122,9 @@ mod tests {
         let values: Vec<f64> = (0..rows.len()).map(|k| (k as f64).sin()).collect();
         let (rows, columns) = (Indices::I64(&rows), Indices::I32(&columns));
         let entries = Triplets { argument: "X", shape: (20, 45), rows, columns, values: &values };
-        let rows = entries.compressed_as(&context, Axis::Rows, Repeated::Keep).unwrap();
+        let lines = rows_of(&context, &entries, (model.mean, model.scale));
         let exponent = Penalty { exponent: 0.0, ..model.penalty };
-        let found = Model { penalty: exponent, ..model }.deviations(&context, &rows.as_ref()).unwrap();
+        let found = Model { penalty: exponent, ..model }.deviations(&context, &lines).unwrap();
         assert_eq!(found.len(), 20 * 45);
         for (above, below) in found.chunks(45).zip(found.chunks(45).skip(1)) {
             assert!(above.iter().zip(below).all(|(above, below)| above > below && *below > 1.0));

@@ -11,6 +11,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | [`ids`] | what rows and columns are called, as numbers |
 //! | `observations` | entries by rows and by columns, in those units; what is held out |
 //! | `factors` | rows of a factor, padded to the lanes |
 //! | `kernels` | rows gathered to a tile, and what is summed up over it |
@@ -46,6 +47,7 @@ mod exact;
 mod factors;
 mod fit;
 mod half;
+pub mod ids;
 pub mod implicit;
 mod kernels;
 mod least_norm;
@@ -73,6 +75,6 @@ pub use factors::Factor;
 pub use fit::{Continuation, Loss, Output, Params, Solver, Status, fit};
 pub use half::{Penalty, Preconditioner};
 pub use model::{Model, Seen};
-pub use observations::{Lines, Observations, Part};
+pub use observations::{ByRows, Lines, Observations, Part};
 pub use saved::is_single;
 pub use update::More;

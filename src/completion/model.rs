@@ -8,7 +8,7 @@ use super::least_norm::least_norm;
 use super::observations::{Lines, Observations, Part};
 use crate::error::{Error, Result};
 use crate::linalg::Scalar;
-use crate::matrix::{Buffer, Sparse};
+use crate::matrix::Buffer;
 use crate::memory::{collected, filled, push, reset, room_for, zeros};
 use crate::parallel::Context;
 use std::convert::identity;
@@ -262,13 +262,10 @@ impl<T: Scalar> Model<T> {
         Ok(if left > 0.0 { self.scale * (squares / (weight * share)).sqrt() } else { f64::NAN })
     }
 
-    /// Rows of which these entries were observed, solved for exactly in double precision with the columns as they are.
-    pub fn fold_in<V: Scalar>(&self, context: &Context, matrix: &Sparse<'_, V>) -> Result<Factor<f64>> {
-        if matrix.ncols() != self.columns.count {
-            let found = format!("{} columns", matrix.ncols());
-            return Err(Error::shape("X", found, format!("{}, as in the fit", self.columns.count)));
-        }
-        let mut lines = Lines::in_units(context, "X", matrix, self.mean, self.scale)?;
+    /// Rows of which these entries were observed, in units of the model, solved for exactly in double precision with the
+    /// columns as they are.
+    pub fn fold_in(&self, context: &Context, mut lines: Lines<f64>) -> Result<Factor<f64>> {
+        lines.check_width(self.columns.count)?;
         let mut rows = Factor::zeros(lines.count(), self.columns.rank)?;
         let mut columns = self.columns.widened()?;
         let method = if self.nonnegative { Method::NonNegative } else { Method::Exact };
@@ -341,9 +338,9 @@ impl<T: Scalar> Ranking<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::completion::testing::{low_rank, observed, params};
+    use crate::completion::testing::{low_rank, observed, params, rows_of};
     use crate::completion::{Params, fit, is_single};
-    use crate::matrix::{Axis, Indices, Repeated, Triplets};
+    use crate::matrix::{Indices, Triplets};
 
     const SHAPE: (usize, usize) = (60, 45);
 
@@ -397,15 +394,16 @@ mod tests {
         let values: Vec<f64> = cells.iter().map(|cell| cell.2).collect();
         let (rows, columns) = (Indices::I64(&rows), Indices::I64(&columns));
         let entries = Triplets { argument: "X", shape: SHAPE, rows, columns, values: &values };
-        let matrix = entries.compressed_as(&context, Axis::Rows, Repeated::Keep).unwrap();
-        let folded = model.fold_in(&context, &matrix.as_ref()).unwrap();
+        let units = (model.mean, model.scale);
+        let folded = model.fold_in(&context, rows_of(&context, &entries, units)).unwrap();
         for i in 0..60 {
             for (wide, single) in folded.row(i).iter().zip(model.rows.row(i)) {
                 assert!((wide - f64::from(*single)).abs() < 2e-5, "row {i}: {wide} {single}");
             }
             assert!((folded.bias[i] - f64::from(model.rows.bias[i])).abs() < 2e-5);
         }
-        assert!(model.fold_in(&context, &matrix.as_ref().t()).is_err());
+        let turned = Triplets { shape: (SHAPE.1, SHAPE.0), rows: columns, columns: rows, ..entries };
+        assert!(model.fold_in(&context, rows_of(&context, &turned, units)).is_err());
     }
 
     #[test]

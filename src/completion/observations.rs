@@ -42,19 +42,17 @@ pub enum Part {
 }
 
 impl<T: Scalar> Lines<T> {
-    /// The rows of a sparse matrix, in the units of a model.
+    /// Rows in the units of a model: `sorted` makes them of the values in these.
     pub fn in_units<V: Scalar>(
         context: &Context,
         argument: &'static str,
-        matrix: &Sparse<'_, V>,
-        mean: f64,
-        scale: f64,
+        values: &[V],
+        (mean, scale): (f64, f64),
+        sorted: impl FnOnce(&[T]) -> Result<SparseBuf<T>>,
     ) -> Result<Self> {
-        let stored = &matrix.values()[..matrix.nnz()];
-        check_finite(context, argument, stored)?;
-        let values = collected(stored.iter().map(|v| T::from_f64((v.to_f64() - mean) / scale)), VALUES)?;
-        let matrix = matrix.with_values(&values).along_as(context, argument, Axis::Rows, Repeated::Keep)?;
-        Self::new(context, matrix, None)
+        check_finite(context, argument, values)?;
+        let values = collected(values.iter().map(|v| T::from_f64((v.to_f64() - mean) / scale)), VALUES)?;
+        Self::new(context, sorted(&values)?, None)
     }
 
     fn new(context: &Context, matrix: SparseBuf<T>, given: Option<Vec<T>>) -> Result<Self> {
@@ -94,6 +92,15 @@ impl<T: Scalar> Lines<T> {
     /// The matrix.
     pub fn matrix(&self) -> Sparse<'_, T> {
         self.matrix.as_ref()
+    }
+
+    /// Refuses rows that have not so many columns.
+    pub fn check_width(&self, count: usize) -> Result<()> {
+        let found = self.matrix().ncols();
+        if found != count {
+            return Err(Error::shape("X", format!("{found} columns"), format!("{count}, as in the fit")));
+        }
+        Ok(())
     }
 
     /// How many lines there are.
@@ -159,7 +166,15 @@ pub struct Observations<T> {
     pub scale: f64,
 }
 
-impl<T: Scalar> Observations<T> {
+/// The same by rows alone.
+pub struct ByRows<T> {
+    matrix: SparseBuf<T>,
+    weights: Option<Vec<T>>,
+    /// Mean and scale.
+    units: (f64, f64),
+}
+
+impl<T: Scalar> ByRows<T> {
     /// Entries as a list. Errors name `argument`.
     pub fn of_triplets<V: Scalar>(
         context: &Context,
@@ -224,7 +239,14 @@ impl<T: Scalar> Observations<T> {
             context.tick()?;
             values.iter_mut().for_each(|v| *v = T::from_f64((v.to_f64() - mean) / deviation));
         }
-        Self::by_both(context, rows, weights, (mean * unit, deviation * unit))
+        Ok(Self { matrix: rows, weights, units: (mean * unit, deviation * unit) })
+    }
+}
+
+impl<T: Scalar> Observations<T> {
+    /// By columns too; what the rows were made of need not be there any more.
+    pub fn of(context: &Context, rows: ByRows<T>) -> Result<Self> {
+        Self::by_both(context, rows.matrix, rows.weights, rows.units)
     }
 
     /// Entries in the units of a mean and a scale.
@@ -352,7 +374,9 @@ mod tests {
             cells.iter().map(|&(i, j)| factor * (3.0 + ((7 * i + i64::from(j)) as f64).sin())).collect();
         let (rows, columns) = (Indices::I64(&rows), Indices::I32(&columns));
         let entries = Triplets { argument: "values", shape: (60, 50), rows, columns, values: &values };
-        Observations::of_triplets(&Context::new(threads), &entries, Repeated::Keep, true).unwrap()
+        let context = Context::new(threads);
+        let rows = ByRows::of_triplets(&context, &entries, Repeated::Keep, true).unwrap();
+        Observations::of(&context, rows).unwrap()
     }
 
     #[test]
@@ -397,7 +421,9 @@ mod tests {
         let made = |values: &[f64; 3]| {
             let (rows, columns) = (Indices::I32(&[0, 0, 1]), Indices::I32(&[0, 1, 1]));
             let entries = Triplets { argument: "values", shape: (2, 2), rows, columns, values };
-            Observations::<f32>::of_triplets(&Context::new(1), &entries, Repeated::Mean, true)
+            let context = Context::new(1);
+            let rows = ByRows::<f32>::of_triplets(&context, &entries, Repeated::Mean, true)?;
+            Observations::of(&context, rows)
         };
         for size in [1e-308, 1e300] {
             let observed = made(&[size, 2.0 * size, -size]).unwrap();

@@ -12,7 +12,7 @@ use crate::parallel::Context;
 use crate::state::{self, Floats, Stored};
 use serde::{Deserialize, Serialize};
 
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// The name of the state for numbers of a type.
 fn kind<T: Stored>() -> &'static str {

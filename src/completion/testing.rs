@@ -2,8 +2,8 @@
 
 use super::fit::{Continuation, Loss, Params, Solver};
 use super::half::Preconditioner;
-use super::observations::Observations;
-use crate::matrix::{Indices, Repeated, Triplets};
+use super::observations::{ByRows, Lines, Observations};
+use crate::matrix::{Axis, Indices, Repeated, Triplets};
 use crate::parallel::Context;
 use crate::random::Stream;
 
@@ -64,5 +64,13 @@ pub fn observed<T: crate::linalg::Scalar>(
     let values: Vec<f64> = cells.iter().map(|cell| cell.2).collect();
     let (rows, columns) = (Indices::I64(&rows), Indices::I32(&columns));
     let entries = Triplets { argument: "values", shape, rows, columns, values: &values };
-    Observations::of_triplets(context, &entries, Repeated::Refuse, true).unwrap()
+    let rows = ByRows::of_triplets(context, &entries, Repeated::Refuse, true).unwrap();
+    Observations::of(context, rows).unwrap()
+}
+
+/// Rows with these entries, in the units of a model.
+pub fn rows_of(context: &Context, entries: &Triplets<'_, f64>, units: (f64, f64)) -> Lines<f64> {
+    let sorted =
+        |values: &[f64]| Triplets { values, ..*entries }.compressed_as(context, Axis::Rows, Repeated::Keep);
+    Lines::in_units(context, "X", entries.values, units, sorted).unwrap()
 }

@@ -139,8 +139,7 @@ fn touched(context: &Context, lines: Indices<'_>, count: usize) -> Result<Vec<bo
 mod tests {
     use super::*;
     use crate::completion::fit;
-    use crate::completion::testing::{low_rank, observed, params};
-    use crate::matrix::Axis;
+    use crate::completion::testing::{low_rank, observed, params, rows_of};
 
     #[test]
     fn touched_rows_are_solved_for_with_all_that_was_observed_in_them() {
@@ -165,8 +164,8 @@ mod tests {
         let (rows, columns, values): (Vec<i64>, Vec<i64>, Vec<f64>) = parts(&cells);
         let (rows, columns) = (Indices::I64(&rows), Indices::I64(&columns));
         let all = Triplets { argument: "X", shape, rows, columns, values: &values };
-        let all = all.compressed_as(&context, Axis::Rows, Repeated::Keep).unwrap();
-        let folded = updated.fold_in(&context, &all.as_ref()).unwrap();
+        let units = (updated.mean, updated.scale);
+        let folded = updated.fold_in(&context, rows_of(&context, &all, units)).unwrap();
         for i in 0..60 {
             for (x, y) in folded.row(i).iter().zip(updated.rows.row(i)) {
                 assert!((x - y).abs() < 1e-9, "row {i}: {x} {y}");

@@ -249,13 +249,16 @@ impl<T: Copy + Element> Vector<T> {
 }
 
 /// The indices of a sparse matrix; a type that SciPy does not use itself is cast to 64 bits.
-enum IndexVector {
+pub enum IndexVector {
+    /// 32-bit.
     I32(Vector<i32>),
+    /// 64-bit.
     I64(Vector<i64>),
 }
 
 impl IndexVector {
-    fn extract(object: &Bound<'_, PyAny>, argument: &'static str) -> PyResult<Self> {
+    /// A one-dimensional NumPy array of integers.
+    pub fn extract(object: &Bound<'_, PyAny>, argument: &'static str) -> PyResult<Self> {
         let array = as_array(object, argument)?;
         let found = array.dtype();
         match (found.kind(), found.itemsize()) {
@@ -269,7 +272,8 @@ impl IndexVector {
         }
     }
 
-    fn indices(&self) -> Indices<'static> {
+    /// The indices.
+    pub fn indices(&self) -> Indices<'static> {
         match self {
             Self::I32(vector) => Indices::I32(vector.slice),
             Self::I64(vector) => Indices::I64(vector.slice),

@@ -34,6 +34,8 @@ mod _core {
     #[pymodule_export]
     use super::completion::MatrixCompletionModel;
     #[pymodule_export]
+    use super::completion::ids::{find_ids, merge_entries, number_ids, order_names};
+    #[pymodule_export]
     use super::completion::implicit::{implicit_als, implicit_fold_in};
     #[pymodule_export]
     use super::completion::soft::{soft_impute, svt_denoise};

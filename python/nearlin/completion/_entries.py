@@ -1,4 +1,4 @@
-"""Observed entries in any of the forms in which they come, and the identities of rows and columns."""
+"""Observed entries in any of the forms in which they come."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -6,15 +6,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nearlin import _core
 from nearlin._frames import is_frame, ndim
-from nearlin._sparse import check_indices, is_sparse
+from nearlin._sparse import check_indices, converting, is_sparse
 from nearlin._validation import as_array, as_float, as_matrix, copying
 from nearlin.exceptions import InvalidInputError, InvalidTypeError, NonFiniteError, ShapeError
 
-__all__ = ["Entries", "as_entries", "counted", "joined", "listed", "positions", "sparse_rows", "unweighted"]
+from ._ids import Ids, as_ids, positions
 
-Ids = npt.NDArray[Any]
-"""Distinct identities in increasing order; those of rows and columns of a matrix are their numbers."""
+__all__ = [
+    "Entries",
+    "as_entries",
+    "as_rows",
+    "coordinates",
+    "counted",
+    "joined",
+    "merged",
+    "placed",
+    "refuse_list",
+    "unweighted",
+]
+
+Array = npt.NDArray[Any]
 
 
 @dataclass
@@ -22,14 +35,21 @@ class Entries:
     """What the core takes, and what its rows and columns are called."""
 
     source: Any
-    """A SciPy matrix in CSR or CSC form, or shape, rows, columns and values."""
+    """A SciPy matrix in CSR or CSC form, or a list of shape, rows, columns and values, out of which a fit
+    takes these."""
     shape: tuple[int, int]
     count: int
     dtype: np.dtype[Any]
     weights: Any = None
     """One for each entry of shape, rows, columns and values."""
     row_ids: Ids | None = None
+    """None of a matrix, whose rows are called by their numbers."""
     col_ids: Ids | None = None
+
+    @property
+    def kept(self) -> Any:
+        """The source for calls that leave it as it is."""
+        return tuple(self.source) if isinstance(self.source, list) else self.source
 
 
 def as_entries(X: object, sample_weight: object = None) -> Entries:
@@ -38,16 +58,17 @@ def as_entries(X: object, sample_weight: object = None) -> Entries:
         return _weighted(_of_sparse(X), sample_weight, "sample_weight")
     triplets = _triplets(X)
     if triplets is None:
+        refuse_list(X, (3, 4))
         return _weighted(_of_dense(as_matrix(X, "X", allow_empty=True)), sample_weight, "sample_weight")
     rows, cols, values, weights = triplets
     if weights is not None and sample_weight is not None:
         raise InvalidInputError(
             "is given, and `X` has weights too, expected one of both", argument="sample_weight"
         )
-    row_ids, row = _numbered(rows)
-    col_ids, col = _numbered(cols)
+    row_ids, row = rows.numbered("rows")
+    col_ids, col = cols.numbered("cols")
     shape = len(row_ids), len(col_ids)
-    entries = Entries((shape, row, col, values), shape, len(values), values.dtype)
+    entries = Entries([shape, row, col, values], shape, len(values), values.dtype)
     entries.row_ids, entries.col_ids = row_ids, col_ids
     return _weighted(
         entries,
@@ -56,59 +77,104 @@ def as_entries(X: object, sample_weight: object = None) -> Entries:
     )
 
 
+def as_rows(X: object, width: int) -> Entries:
+    """Return the observed entries of rows of a matrix: those that are stored, or not NaN."""
+    matrix = X if is_sparse(X) else as_matrix(X, "X", allow_empty=True)
+    entries = _of_sparse(matrix) if is_sparse(matrix) else _of_dense(matrix)
+    if entries.shape[1] != width:
+        raise ShapeError(f"has {entries.shape[1]} columns, expected {width}, as in the fit", argument="X")
+    return entries
+
+
+def refuse_list(X: object, lengths: tuple[int, ...]) -> None:
+    """Raise if X is a list that looks as if it were meant to be a tuple."""
+    if not isinstance(X, list) or len(X) not in lengths:
+        return
+    counts = {len(part) if hasattr(part, "__len__") and np.ndim(part) == 1 else None for part in X}
+    if len(counts) == 1 and None not in counts:
+        raise InvalidInputError(
+            f"is a list of {len(X)} vectors, which may be rows, columns and values, or a table of {len(X)} "
+            "rows: expected a tuple, tuple(X), for the former, an array, numpy.array(X), for the latter",
+            argument="X",
+        )
+
+
+def coordinates(entries: Entries) -> tuple[Array, Array, Array]:
+    """Return the numbers of rows and columns, and the values, in the order of the entries."""
+    if isinstance(entries.source, list):
+        _, rows, cols, values = entries.source
+        return rows, cols, values
+    found = entries.source.tocoo()
+    return found.row, found.col, found.data
+
+
+def merged(entries: Entries, duplicates: str) -> Entries:
+    """Return the entries, what `duplicates` has them be where there are several for one place."""
+    if duplicates == "keep":
+        return entries
+    *found, weights = _core.merge_entries(
+        entries.kept, weights=entries.weights, duplicates=duplicates, threads=1
+    )
+    return replace(entries, source=[entries.shape, *found], count=len(found[-1]), weights=weights)
+
+
+def placed(
+    entries: Entries,
+    known: tuple[Ids | None, Ids | None],
+    shape: tuple[int, int],
+    threads: int,
+) -> tuple[Array, Array, Array]:
+    """Return where rows and columns are among those that are known, -1 for others, and the values."""
+    row, col, values = coordinates(entries)
+    sides = zip((entries.row_ids, entries.col_ids), (row, col), known, shape, ("rows", "cols"), strict=True)
+    rows, cols = (
+        positions(Ids(numbers, ("int",)), of_fit, count, name, threads)
+        if ids is None
+        else positions(ids, of_fit, count, name, threads)[numbers]
+        for ids, numbers, of_fit, count, name in sides
+    )
+    return rows, cols, values
+
+
 def joined(
-    entries: Entries, row_ids: Ids | None, col_ids: Ids | None, shape: tuple[int, int]
-) -> tuple[Entries, tuple[Ids, Ids]]:
+    entries: Entries, known: tuple[Ids | None, Ids | None], shape: tuple[int, int]
+) -> tuple[Entries, tuple[Array, Array]]:
     """Return entries of a matrix that is known already, in the numbers of all rows and columns.
 
     The places are the numbers that known rows and columns have then.
     """
-    if isinstance(entries.source, tuple):
-        _, rows, cols, values = entries.source
-    else:
-        coordinates = entries.source.tocoo()
-        rows, cols, values = coordinates.row, coordinates.col, coordinates.data
-    row_ids, m, row_places, rows = _joined(row_ids, shape[0], entries.row_ids, rows, entries.shape[0], "rows")
-    col_ids, n, col_places, cols = _joined(col_ids, shape[1], entries.col_ids, cols, entries.shape[1], "cols")
-    source = (m, n), rows, cols, values
+    rows, cols, values = coordinates(entries)
+    row_ids, m, row_places, rows = _joined(
+        known[0], shape[0], entries.row_ids, rows, entries.shape[0], "rows"
+    )
+    col_ids, n, col_places, cols = _joined(
+        known[1], shape[1], entries.col_ids, cols, entries.shape[1], "cols"
+    )
+    source = [(m, n), rows, cols, values]
     more = Entries(source, (m, n), entries.count, entries.dtype, entries.weights, row_ids, col_ids)
     return more, (row_places, col_places)
 
 
 def _joined(
-    known: Ids | None, count: int, ids: Ids | None, numbers: Ids, length: int, name: str
-) -> tuple[Ids | None, int, Ids, Ids]:
+    known: Ids | None, count: int, ids: Ids | None, numbers: Array, length: int, name: str
+) -> tuple[Ids | None, int, Array, Array]:
     """Return all identities, how many these are, where those are that were known, and the new numbers."""
     if known is None:
         if ids is not None:
-            if ids.dtype.kind not in "iu":
+            if ids.kinds != ("int",):
                 raise InvalidTypeError(
-                    f"has dtype {ids.dtype}, expected integers, as in the fit", argument=name
+                    f"holds identities of type {' and '.join(ids.kinds)}, expected numbers, as the fit was "
+                    "to a matrix",
+                    argument=name,
                 )
-            numbers = ids[numbers]
-            length = int(ids.max()) + 1
+            numbers = ids.values[numbers]
+            length = int(ids.values.max()) + 1
         places = np.arange(count, dtype=np.int64)
         return None, max(count, length), places, numbers.astype(np.int64, copy=False)
     if ids is None:
         raise InvalidInputError("is a matrix, expected a list of entries, as in the fit", argument="X")
-    if known.dtype.kind in "biuf":
-        cast = ids.astype(known.dtype) if ids.dtype.kind in "biuf" else None
-        if cast is None or not np.array_equal(cast, ids):
-            raise InvalidTypeError(
-                f"has dtype {ids.dtype}, expected {known.dtype}, as in the fit", argument=name
-            )
-        ids = cast
-    elif known.dtype.kind != ids.dtype.kind:
-        raise InvalidTypeError(f"has dtype {ids.dtype}, expected {known.dtype}, as in the fit", argument=name)
-    try:
-        everything = np.union1d(known, ids)
-    except TypeError as error:
-        raise InvalidTypeError(
-            f"holds identities that cannot be compared with those of the fit: {error}", argument=name
-        ) from error
-    places = np.searchsorted(everything, known).astype(np.int64, copy=False)
-    found = np.searchsorted(everything, ids).astype(np.int64, copy=False)[numbers]
-    return everything, len(everything), places, found
+    everything, places, found = known.joined(ids, name)
+    return everything, len(everything), places, found[numbers]
 
 
 def _weighted(entries: Entries, weights: object, name: str) -> Entries:
@@ -126,10 +192,7 @@ def _weighted(entries: Entries, weights: object, name: str) -> Entries:
             f"contains {numbers[wrong[0]]} at [{wrong[0]}], expected finite numbers, none below 0",
             argument=name,
         )
-    if not isinstance(entries.source, tuple):
-        coordinates = entries.source.tocoo()
-        row, col = (np.asarray(index, dtype=np.int64) for index in (coordinates.row, coordinates.col))
-        entries.source = entries.shape, row, col, coordinates.data
+    entries.source = [entries.shape, *coordinates(entries)]
     entries.weights = numbers.astype(entries.source[3].dtype, copy=False)
     return entries
 
@@ -139,8 +202,7 @@ def counted(entries: Entries) -> Entries:
     if entries.weights is None or entries.weights.all():
         return entries
     kept = entries.weights > 0
-    shape, *parts = entries.source
-    source = shape, *(part[kept] for part in parts)
+    source = [entries.shape, *(part[kept] for part in coordinates(entries))]
     return replace(entries, source=source, count=int(kept.sum()), weights=entries.weights[kept])
 
 
@@ -151,123 +213,43 @@ def unweighted(entries: Entries) -> Entries:
     return entries
 
 
-def _numbered(ids: Ids) -> tuple[Ids, npt.NDArray[np.int64]]:
-    """Return distinct identities in increasing order, and the place of each among them."""
-    most = int(ids.max()) if ids.dtype.kind in "iu" and ids.size else -1
-    if not 0 <= most < 4 * ids.size:
-        known, places = np.unique(ids, return_inverse=True)
-        return known, places.astype(np.int64, copy=False)
-    # Without sorting, and without a copy of numbers that leave no gaps.
-    seen = np.zeros(most + 1, dtype=bool)
-    seen[ids] = True
-    known = np.flatnonzero(seen)
-    if len(known) == len(seen):
-        return known.astype(ids.dtype), ids.astype(np.int64, copy=False)
-    places = np.zeros(len(seen), dtype=np.int64)
-    places[known] = np.arange(len(known))
-    return known.astype(ids.dtype), places[ids]
-
-
-def listed(entries: Entries) -> tuple[Any, Any, Any]:
-    """Return rows, columns and values, called as they came."""
-    if isinstance(entries.source, tuple):
-        _, rows, cols, values = entries.source
-        if entries.row_ids is not None and entries.col_ids is not None:
-            rows, cols = entries.row_ids[rows], entries.col_ids[cols]
-        return rows, cols, values
-    coordinates = entries.source.tocoo()
-    return coordinates.row, coordinates.col, coordinates.data
-
-
-def sparse_rows(X: object, width: int) -> Any:
-    """Return rows whose observed entries are the stored ones, or not NaN, in CSR or CSC form."""
-    matrix = as_matrix(X, "X", allow_empty=True)
-    if matrix.shape[1] != width:
-        raise ShapeError(f"has {matrix.shape[1]} columns, expected {width}, as in the fit", argument="X")
-    if is_sparse(matrix):
-        check_indices(matrix, "X")
-        return matrix
-    from scipy.sparse import csr_array
-
-    (rows, cols), values = _observed(matrix)
-    return csr_array((values, (rows, cols)), shape=matrix.shape)
-
-
-def as_ids(ids: object, name: str) -> Ids:
-    """Return identities as a vector."""
-    with copying(name):
-        array = np.asarray(ids.to_numpy() if is_frame(ids) else ids)  # type: ignore[attr-defined]
-    if array.ndim != 1:
-        raise ShapeError(f"has {array.ndim} dimensions, expected 1", argument=name)
-    if array.dtype.kind == "f":
-        wrong = np.flatnonzero(~(np.isfinite(array) & (array == np.floor(array))))
-        if wrong.size:
-            raise InvalidInputError(
-                f"contains {array[wrong[0]]} at [{wrong[0]}], expected integers or other identities",
-                argument=name,
-            )
-    if array.dtype.kind == "O":
-        missing = next((k for k, value in enumerate(array) if value is None or value != value), None)
-        if missing is not None:
-            raise InvalidInputError(f"is missing at [{missing}], expected an identity", argument=name)
-    if array.dtype.kind not in "biufUSOMm":
-        raise InvalidTypeError(
-            f"has dtype {array.dtype}, expected integers or other identities", argument=name
-        )
-    return array
-
-
-def positions(ids: object, known: Ids | None, count: int, name: str) -> npt.NDArray[np.int64]:
-    """Return where identities are among those that are known, -1 for others."""
-    array = as_ids(ids, name)
-    if known is None:
-        if array.dtype.kind not in "iu" and array.size:
-            raise InvalidTypeError(f"has dtype {array.dtype}, expected integers", argument=name)
-        if array.size and array.min() < 0:
-            k = int(np.flatnonzero(array < 0)[0])
-            raise InvalidInputError(f"contains {array[k]} at [{k}], expected none below 0", argument=name)
-        return np.where(array < count, array, -1).astype(np.int64)
-    if not len(known) or not array.size:
-        return np.full(array.shape, -1, dtype=np.int64)
-    try:
-        found = np.minimum(np.searchsorted(known, array), len(known) - 1)
-    except TypeError as error:
-        raise InvalidTypeError(
-            f"holds identities that cannot be compared with those of the fit: {error}", argument=name
-        ) from error
-    return np.where(known[found] == array, found, -1).astype(np.int64)
-
-
 def _of_sparse(X: Any) -> Entries:
+    """Return the stored entries; SciPy would add up those for one place in some of its formats."""
     if X.ndim != 2:
         raise ShapeError(f"has {X.ndim} dimensions, expected 2", argument="X")
-    if X.format == "coo":  # which SciPy would add up
-        check_indices(X, "X")
-        values = as_float(np.asarray(X.data), "X")
-        row, col = (np.asarray(index, dtype=np.int64) for index in (X.row, X.col))
-        return Entries((X.shape, row, col, values), X.shape, len(values), values.dtype)
+    check_indices(X, "X")
+    if X.format in ("coo", "bsr"):
+        with converting(X, "X"):
+            found = X.tocoo(copy=False)
+            row, col = (_numbers(index) for index in (found.row, found.col))
+        values = as_float(np.asarray(found.data), "X")
+        return Entries([X.shape, row, col, values], X.shape, len(values), values.dtype)
+    if X.format in ("csr", "csc") and X.dtype.kind == "b":
+        with copying("X"):
+            X = type(X)((as_float(X.data, "X"), X.indices, X.indptr), shape=X.shape)
     matrix = as_matrix(X, "X", allow_empty=True)
     check_indices(matrix, "X")
     return Entries(matrix, matrix.shape, int(matrix.nnz), matrix.dtype)
 
 
+def _numbers(index: Any) -> Array:
+    """Return an index as the core takes it."""
+    numbers: Array = np.asarray(index)
+    return numbers if numbers.dtype in (np.int32, np.int64) else numbers.astype(np.int64)
+
+
 def _of_dense(matrix: Any) -> Entries:
-    (rows, cols), values = _observed(matrix)
-    return Entries((matrix.shape, rows, cols, values), matrix.shape, len(values), values.dtype)
-
-
-def _observed(matrix: Any) -> tuple[tuple[Ids, Ids], Ids]:
-    """Return places and values of the entries that are not NaN."""
-    rows, cols = np.nonzero(~np.isnan(matrix))
-    values = matrix[rows, cols]
-    infinite = np.flatnonzero(np.isinf(values))
+    with copying("X"):
+        rows, cols = np.nonzero(~np.isnan(matrix))
+        values = matrix[rows, cols]
+        infinite = np.flatnonzero(np.isinf(values))
     if infinite.size:
         place = f"[{rows[infinite[0]]}, {cols[infinite[0]]}]"
         raise NonFiniteError(
             f"contains infinity at {place}; every entry must be finite, or NaN where it is missing",
             argument="X",
         )
-    return (rows.astype(np.int64, copy=False), cols.astype(np.int64, copy=False)), values
+    return Entries([matrix.shape, rows, cols, values], matrix.shape, len(values), values.dtype)
 
 
 def _triplets(X: object) -> tuple[Ids, Ids, Any, Any] | None:
@@ -297,7 +279,4 @@ def _triplets(X: object) -> tuple[Ids, Ids, Any, Any] | None:
     for name, ids in (("rows", row), ("cols", col)):
         if len(ids) != len(numbers):
             raise ShapeError(f"has {len(ids)} entries, expected {len(numbers)}, as `values`", argument=name)
-        if ids.dtype.kind in "if" and ids.size and ids.min() < 0:
-            k = int(np.flatnonzero(ids < 0)[0])
-            raise InvalidInputError(f"contains {ids[k]} at [{k}], expected none below 0", argument=name)
     return row, col, numbers, rest[0] if rest else None

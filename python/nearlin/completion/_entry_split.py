@@ -9,7 +9,7 @@ import numpy.typing as npt
 from nearlin._validation import as_seed, check_int, check_real
 from nearlin.exceptions import InvalidInputError
 
-from ._entries import as_entries, listed
+from ._entries import as_entries, coordinates
 
 __all__ = ["EntrySplit"]
 
@@ -73,7 +73,7 @@ class EntrySplit:
         InvalidInputError
             If there are not enough entries for either.
         """
-        rows, cols, _ = listed(as_entries(X))
+        rows, cols, _ = coordinates(as_entries(X))
         place = _places(rows, cols)
         count = len(rows) if place is None else int(place.max()) + 1
         splits = check_int(self.n_splits, "n_splits", at_least=1)

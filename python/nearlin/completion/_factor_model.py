@@ -3,21 +3,47 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from nearlin import _core
 from nearlin._config import resolve_threads
 from nearlin._estimator import SavedEstimator
-from nearlin._validation import Float, as_float_dtype, check_bool, check_int
-from nearlin.exceptions import InvalidInputError, InvalidTypeError, ShapeError, StateError
+from nearlin._validation import (
+    Float,
+    allocating,
+    as_array,
+    as_float,
+    as_float_dtype,
+    check_bool,
+    check_int,
+    shown,
+)
+from nearlin.exceptions import InvalidInputError, ShapeError, StateError
 
-from ._entries import Entries, listed, positions
+from ._entries import Entries, merged, placed
+from ._ids import Ids, as_ids, positions
 
-__all__ = ["FactorModel"]
+__all__ = ["FactorModel", "Fitted"]
+
+
+class Fitted(NamedTuple):
+    """A model and what belongs to it: whoever takes it has all of one fit, whatever is fitted meanwhile."""
+
+    state: Any
+    figures: dict[str, Any]
+    row_ids: Ids | None
+    """None if rows are called by their numbers."""
+    col_ids: Ids | None
+
+    @property
+    def ids(self) -> tuple[Ids | None, Ids | None]:
+        """Of rows and of columns."""
+        return self.row_ids, self.col_ids
 
 
 class FactorModel(SavedEstimator):
@@ -27,34 +53,29 @@ class FactorModel(SavedEstimator):
     U_: Float
     V_: Float
     dtype: npt.DTypeLike | None
-    _figures: dict[str, Any]
-    _row_ids: npt.NDArray[Any] | None
-    _col_ids: npt.NDArray[Any] | None
+    _fitted: Fitted
 
     def _options(self, seed: int) -> object:
         """Return the parameters, checked."""
         raise NotImplementedError
 
-    def _adopt(
-        self,
-        state: Any,
-        figures: Any,
-        row_ids: npt.NDArray[Any] | None,
-        col_ids: npt.NDArray[Any] | None,
-    ) -> None:
+    def _adopt(self, state: Any, figures: Any, row_ids: Ids | None, col_ids: Ids | None) -> None:
         """Take a model and what was measured, all at once."""
         raise NotImplementedError
 
     @property
     def row_ids_(self) -> npt.NDArray[Any]:
         """What rows are called."""
-        return np.arange(self._state.shape[0]) if self._row_ids is None else self._row_ids
+        fitted = self._fitted
+        return np.arange(fitted.state.shape[0]) if fitted.row_ids is None else fitted.row_ids.values
 
     @property
     def col_ids_(self) -> npt.NDArray[Any]:
         """What columns are called."""
-        return np.arange(self._state.shape[1]) if self._col_ids is None else self._col_ids
+        fitted = self._fitted
+        return np.arange(fitted.state.shape[1]) if fitted.col_ids is None else fitted.col_ids.values
 
+    @allocating("predictions")
     def predict(self, rows: object, cols: object) -> Any:
         """Predict entries.
 
@@ -69,8 +90,10 @@ class FactorModel(SavedEstimator):
             Predictions.
         """
         check_is_fitted(self)
-        return self._predicted(*self._places(rows, cols))
+        fitted = self._fitted
+        return self._predicted(fitted, *self._places(fitted, rows, cols))
 
+    @allocating("predictions")
     def predict_row(self, row: object) -> Float:
         """Predict a whole row.
 
@@ -86,9 +109,11 @@ class FactorModel(SavedEstimator):
             determine.
         """
         check_is_fitted(self)
-        found: Float = self._state.predict_rows(self._known_rows([row], "row"), False, threads=1)[0]
+        fitted = self._fitted
+        found: Float = fitted.state.predict_rows(_known_rows(fitted, [row], "row"), False, threads=1)[0]
         return found
 
+    @allocating("predictions")
     def reconstruct(self) -> Float:
         """Return the whole matrix.
 
@@ -105,6 +130,74 @@ class FactorModel(SavedEstimator):
         check_is_fitted(self)
         return self._reconstructed(False)
 
+    def fit_transform(self, X: object, y: object = None, **kwargs: Any) -> Float:
+        """Fit the model and return its rows.
+
+        Parameters
+        ----------
+        X : tuple, frame, sparse matrix or array_like
+            As :meth:`fit` takes it.
+        y : ignored
+            For pipelines.
+        **kwargs
+            What else :meth:`fit` takes.
+
+        Returns
+        -------
+        ndarray of float64 of shape (n_rows, rank)
+            `U_`, in the order of `row_ids_`.
+        """
+        model: Any = self
+        rows: Float = model.fit(X, y, **kwargs).U_.astype(np.float64)
+        return rows
+
+    @allocating("predictions")
+    def inverse_transform(self, U: object, bias: object = None) -> Float:
+        """Predict whole rows that need not have been in the fit.
+
+        Parameters
+        ----------
+        U : array_like of shape (n_samples, rank)
+            Rows of the model, as :meth:`transform` gives them.
+        bias : array_like of shape (n_samples,), optional
+            Biases of the rows, as :meth:`transform` gives them for ``return_bias=True``, of a model that has
+            any.
+
+        Returns
+        -------
+        ndarray of float64 of shape (n_samples, n_cols)
+            Predictions, for the columns in the order of `col_ids_`; NaN for columns that an exact fit does
+            not determine.
+
+        Raises
+        ------
+        InvalidInputError
+            If there are no biases of the rows, but of the columns.
+        """
+        check_is_fitted(self)
+        state = self._fitted.state
+        _, V, _, col_bias = state.factors()
+        rows = as_float(as_array(U, "U"), "U", np.float64)
+        if rows.ndim != 2 or rows.shape[1] != V.shape[1]:
+            raise ShapeError(f"has shape {rows.shape}, expected (n_samples, {V.shape[1]})", argument="U")
+        found: Float = rows @ V.T.astype(np.float64)
+        found += col_bias + state.mean
+        if bias is not None:
+            own = as_float(as_array(bias, "bias"), "bias", np.float64)
+            if own.shape != (len(rows),):
+                raise ShapeError(f"has shape {own.shape}, expected ({len(rows)},)", argument="bias")
+            found += own[:, np.newaxis]
+        elif col_bias.any():
+            raise InvalidInputError(
+                "is None, expected biases of the rows, as transform(X, return_bias=True) gives them",
+                argument="bias",
+            )
+        parts = state.parts()
+        if parts is not None:
+            found[:, parts[1] < 0] = np.nan
+        return found
+
+    @allocating("predictions")
     def top_n(
         self, rows: object, n: int = 10, *, exclude_observed: bool = True
     ) -> tuple[npt.NDArray[Any], Float]:
@@ -123,59 +216,65 @@ class FactorModel(SavedEstimator):
         -------
         cols : ndarray of shape (n_rows, n)
             Names of the columns, the one with the largest prediction first. Where fewer are left, or
-            determined, the predictions are NaN, and the names mean nothing.
+            determined, the predictions are NaN, and the names -1, NaT, an empty string or None, whichever
+            the dtype has.
         scores : ndarray of float64 of shape (n_rows, n)
             Predictions.
         """
         check_is_fitted(self)
         check_bool(exclude_observed, "exclude_observed")
         most = check_int(n, "n", at_least=1)
-        number = self._known_rows(rows, "rows")
-        found, scores = self._state.top_n(
+        fitted = self._fitted
+        number, width = _known_rows(fitted, rows, "rows"), fitted.state.shape[1]
+        found, scores = fitted.state.top_n(
             number,
-            min(most, max(1, self._state.shape[1])),
+            min(most, max(1, width)),
             exclude_observed=exclude_observed,
-            threads=resolve_threads(self.n_jobs, len(number) * self.V_.size),
+            threads=resolve_threads(self.n_jobs, len(number) * width * fitted.state.rank),
         )
-        return (found if self._col_ids is None else self._col_ids[found]), scores
+        return (found if fitted.col_ids is None else fitted.col_ids.names(found)), scores
 
-    def _places(self, rows: object, cols: object) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def _places(
+        self, fitted: Fitted, rows: object, cols: object
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Return numbers of rows and columns, -1 for those that are not known."""
-        m, n = self._state.shape
-        row = positions(rows, self._row_ids, m, "rows")
-        col = positions(cols, self._col_ids, n, "cols")
-        if len(row) != len(col):
-            raise ShapeError(f"has {len(col)} entries, expected {len(row)}, as `rows`", argument="cols")
+        names = [as_ids(ids, name) for ids, name in ((rows, "rows"), (cols, "cols"))]
+        if len(names[0]) != len(names[1]):
+            raise ShapeError(
+                f"has {len(names[1])} entries, expected {len(names[0])}, as `rows`", argument="cols"
+            )
+        threads = resolve_threads(self.n_jobs, 100 * len(names[0]))
+        sides = zip(names, fitted.ids, fitted.state.shape, ("rows", "cols"), strict=True)
+        row, col = (positions(ids, known, count, name, threads) for ids, known, count, name in sides)
         return row, col
 
-    def _score(self, entries: Entries) -> float:
+    def _score(self, entries: Entries, duplicates: str) -> float:
         """Return the root mean square error on entries, times -1."""
-        rows, cols, values = listed(entries)
-        if not len(values):
+        fitted, entries = self._fitted, merged(entries, duplicates)
+        if not entries.count:
             raise InvalidInputError("has no observed entries, expected at least one", argument="X")
-        error = self.predict(rows, cols) - values
+        threads = resolve_threads(self.n_jobs, 100 * entries.count)
+        row, col, values = placed(entries, fitted.ids, fitted.state.shape, threads)
+        error = self._predicted(fitted, row, col) - values
         return -float(np.sqrt(np.average(error * error, weights=entries.weights)))
 
     def _predicted(
-        self, row: npt.NDArray[np.int64], col: npt.NDArray[np.int64], minimum_norm: bool = False
+        self,
+        fitted: Fitted,
+        row: npt.NDArray[np.int64],
+        col: npt.NDArray[np.int64],
+        minimum_norm: bool = False,
     ) -> Float:
-        threads = resolve_threads(self.n_jobs, len(row) * self.U_.shape[1])
-        found: Float = self._state.predict(row, col, minimum_norm, threads=threads)
+        threads = resolve_threads(self.n_jobs, len(row) * fitted.state.rank)
+        found: Float = fitted.state.predict(row, col, minimum_norm, threads=threads)
         return found
 
     def _reconstructed(self, minimum_norm: bool) -> Float:
-        m, n = self._state.shape
+        state = self._fitted.state
+        m, n = state.shape
         rows = np.arange(m, dtype=np.int64)
         threads = resolve_threads(self.n_jobs, m * n)
-        found: Float = self._state.predict_rows(rows, minimum_norm, threads=threads)
-        return found
-
-    def _known_rows(self, rows: object, name: str) -> npt.NDArray[np.int64]:
-        found = positions(rows, self._row_ids, self._state.shape[0], name)
-        unknown = np.flatnonzero(found < 0)
-        if unknown.size:
-            wrong = np.asarray(rows)[unknown[0]]
-            raise InvalidInputError(f"holds {wrong}, expected rows of the fit", argument=name)
+        found: Float = state.predict_rows(rows, minimum_norm, threads=threads)
         return found
 
     def _single(self) -> bool:
@@ -185,17 +284,46 @@ class FactorModel(SavedEstimator):
     def _unfitted() -> Any:
         return _core.MatrixCompletionModel()
 
-    def _words(self) -> dict[str, Any]:
-        return {
-            "figures": self._figures,
-            "row_ids": _written(self._row_ids),
-            "col_ids": _written(self._col_ids),
-        }
+    @property
+    def _state(self) -> Any:
+        return self._fitted.state
+
+    @property
+    def _figures(self) -> dict[str, Any]:
+        return self._fitted.figures
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_fitted")
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def copy(self) -> Self:
+        """Return an independent copy."""
+        twin = type(self)(**self.get_params(deep=False))
+        if self.__sklearn_is_fitted__():
+            twin._adopt(*self._fitted)
+        twin.__dict__.update(self._beside())
+        return twin
+
+    def _bytes(self, words: dict[str, Any]) -> bytes:
+        fitted: Fitted | None = getattr(self, "_fitted", None)
+        state, of_fit = self._unfitted(), None
+        if fitted is not None:
+            ids = {"row_ids": fitted.row_ids, "col_ids": fitted.col_ids}
+            written = {name: None if known is None else known.written() for name, known in ids.items()}
+            state, of_fit = fitted.state, {"figures": fitted.figures, **written}
+        data: bytes = state.to_bytes(json.dumps({**words, "fitted": of_fit}))
+        return data
 
     def _resume(self, state: Any, words: dict[str, Any]) -> None:
-        ids = [_read(words[name]) for name in ("row_ids", "col_ids")]
+        written = (words["row_ids"], words["col_ids"])
+        ids = [None if known is None else Ids.read(known) for known in written]
         for known, count in zip(ids, state.shape, strict=True):
-            if known is not None and known.shape != (count,):
+            if known is not None and len(known) != count:
                 raise ValueError("other identities than rows and columns")
         self._adopt(state, words["figures"], *ids)
 
@@ -210,27 +338,19 @@ class FactorModel(SavedEstimator):
                 estimator._single()
             if words["fitted"] is not None:
                 estimator._resume(state, words["fitted"])
-        except (ValueError, TypeError, KeyError, IndexError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever words make of what is said to be a figure
             raise StateError(f"cannot restore the state: its words do not make sense ({error})") from None
         return estimator
 
 
-def _written(ids: npt.NDArray[Any] | None) -> dict[str, Any] | None:
-    """Return identities as JSON can hold them."""
-    if ids is None:
-        return None
-    values = ids.tolist()
-    if ids.dtype.kind not in "biufUO" or not all(isinstance(value, int | float | str) for value in values):
-        raise StateError(
-            f"cannot write the state: identities are of dtype {ids.dtype}, expected numbers or strings"
-        )
-    return {"dtype": ids.dtype.str if ids.dtype.kind != "O" else "O", "values": values}
-
-
-def _read(written: dict[str, Any] | None) -> npt.NDArray[Any] | None:
-    if written is None:
-        return None
-    dtype = np.dtype(str(written["dtype"]))
-    if dtype.kind not in "biufUO":
-        raise InvalidTypeError(f"identities are of dtype {dtype}")
-    return np.array(written["values"], dtype=dtype)
+def _known_rows(fitted: Fitted, rows: object, name: str) -> npt.NDArray[np.int64]:
+    """Return numbers of rows all of which are known."""
+    ids = as_ids(rows, name)
+    found = positions(ids, fitted.row_ids, fitted.state.shape[0], name)
+    unknown = np.flatnonzero(found < 0)
+    if unknown.size:
+        wrong = shown(ids.values[unknown[0]])
+        raise InvalidInputError(f"holds {wrong}, expected rows of the fit", argument=name)
+    return found

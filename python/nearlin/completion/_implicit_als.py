@@ -7,24 +7,37 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from nearlin import _core
 from nearlin._certificate import Certificate
 from nearlin._config import Progress, resolve_progress, resolve_threads
 from nearlin._frames import is_frame, ndim
-from nearlin._sparse import check_indices, is_sparse
-from nearlin._validation import Float, as_matrix, as_seed, check_int
+from nearlin._sparse import is_sparse
+from nearlin._validation import Float, allocating, as_matrix, as_seed, check_int
 from nearlin.exceptions import InvalidInputError, ShapeError
 
-from ._entries import Entries, as_entries, listed, positions, unweighted
-from ._factor_model import FactorModel
+from ._entries import (
+    Entries,
+    as_entries,
+    as_rows,
+    coordinates,
+    merged,
+    placed,
+    refuse_list,
+    unweighted,
+)
+from ._factor_model import FactorModel, Fitted
+from ._ids import Ids
 from ._implicit_options import Options
 
 __all__ = ["ImplicitALS"]
 
 FAMILY = ("confidence", "alpha", "unobserved_weight", "reg", "reg_exponent", "risk")
 """Options that say what is minimised, which rows that are folded in have to know."""
+BLOCK = 1 << 16
+"""Entries that are looked up in rankings before an interrupt is heard."""
 
 
 class ImplicitALS(FactorModel):
@@ -204,16 +217,17 @@ class ImplicitALS(FactorModel):
         self.random_state = random_state
         self.n_jobs = n_jobs
 
+    @allocating("what a fit takes")
     def fit(self, X: object, y: object = None, *, progress: bool | Progress = False) -> Self:
         """Fit the model to confidences.
 
         Parameters
         ----------
         X : tuple, frame, sparse matrix or array_like
-            Confidences: ``(rows, cols)`` or ``(rows, cols, confidences)``, where rows and columns may be
-            called anything that can be sorted; a frame of pandas or polars with these columns in this order;
-            the stored entries of a sparse matrix; or those of a dense array that are not zero. Without
-            confidences each counts as one; those for one place are added up.
+            Confidences: a tuple ``(rows, cols)`` or ``(rows, cols, confidences)``, where rows and columns may
+            be called anything that :meth:`MatrixCompletion.fit` takes; a frame of pandas or polars with these
+            columns in this order; the stored entries of a sparse matrix; or those of a dense array that are
+            not zero. Without confidences each counts as one; those for one place are added up.
         y : ignored
             For pipelines.
         progress : bool or callable, default=False
@@ -245,6 +259,7 @@ class ImplicitALS(FactorModel):
         self._adopt(state, {**figures, "family": family}, entries.row_ids, entries.col_ids)
         return self
 
+    @allocating("rows of the model")
     def transform(self, X: object) -> Float:
         """Return rows of the model for rows that need not have been in the fit, the columns as they are.
 
@@ -260,23 +275,21 @@ class ImplicitALS(FactorModel):
             The exact solutions.
         """
         check_is_fitted(self)
-        matrix = _matrix(X)
-        if matrix.shape[1] != len(self.V_):
-            raise ShapeError(
-                f"has {matrix.shape[1]} columns, expected {len(self.V_)}, as in the fit", argument="X"
-            )
+        state, figures, *_ = self._fitted
+        rows = as_rows(_stored(X), state.shape[1])
         options = self._options(0)
-        for name, value in self._figures["family"].items():
+        for name, value in figures["family"].items():
             setattr(options, name, value)
         factor = _core.implicit_fold_in(
-            self._state,
-            matrix,
+            state,
+            rows.kept,
             options,
-            self._figures["mean_entries"],
-            resolve_threads(self.n_jobs, (matrix.nnz + len(self.V_)) * self.V_.shape[1] * 20),
+            figures["mean_entries"],
+            resolve_threads(self.n_jobs, (rows.count + state.shape[1]) * state.rank * 20),
         )
         return np.ascontiguousarray(factor)
 
+    @allocating("predictions")
     def score(self, X: object, y: object = None, *, n: int = 20) -> float:
         """Return the mean recall of the `n` columns with the largest predictions, those of the fit left out.
 
@@ -297,23 +310,28 @@ class ImplicitALS(FactorModel):
         """
         check_is_fitted(self)
         most = check_int(n, "n", at_least=1)
-        rows, cols, values = listed(_entries(X))
+        fitted, entries = self._fitted, merged(_entries(X), "sum")
+        shape = fitted.state.shape
+        rows, _, values = coordinates(entries)
         chosen = np.asarray(values) > 0
         if not chosen.any():
             raise InvalidInputError("has no positive entries, expected at least one", argument="X")
-        m, width = self._state.shape
-        ids, row = np.unique(rows[chosen], return_inverse=True)
-        col = positions(cols[chosen], self._col_ids, width, "X")
-        place = positions(ids, self._row_ids, m, "X")
-        best = np.full((len(ids), min(most, width)), -1)
+        place, col, _ = placed(entries, fitted.ids, shape, resolve_threads(self.n_jobs, 100 * entries.count))
+        _, first, row = np.unique(rows[chosen], return_index=True, return_inverse=True)
+        place, col = place[chosen][first], col[chosen]
+        best = np.full((len(first), min(most, shape[1])), -1)
         known = np.flatnonzero(place >= 0)
-        best[known], _ = self._state.top_n(
+        best[known], _ = fitted.state.top_n(
             place[known],
-            min(most, width),
+            min(most, shape[1]),
             exclude_observed=True,
-            threads=resolve_threads(self.n_jobs, len(known) * self.V_.size),
+            threads=resolve_threads(self.n_jobs, len(known) * shape[1] * fitted.state.rank),
         )
-        hits = np.bincount(row, (best[row] == col[:, np.newaxis]).any(axis=1) & (col >= 0), len(ids))
+        hits = np.zeros(len(first))
+        for start in range(0, len(row), BLOCK):
+            part = slice(start, start + BLOCK)
+            is_hit = (best[row[part]] == col[part, np.newaxis]).any(axis=1) & (col[part] >= 0)
+            hits += np.bincount(row[part], is_hit, len(first))
         return float(np.mean(hits / np.minimum(np.bincount(row), most)))
 
     def explain(self) -> str:
@@ -325,8 +343,8 @@ class ImplicitALS(FactorModel):
             A few lines.
         """
         check_is_fitted(self)
-        (m, n), details = self._state.shape, self.certificate_.details
-        family = self._figures["family"]
+        state, figures, *_ = self._fitted
+        (m, n), details, family = state.shape, self.certificate_.details, figures["family"]
         end = f"{self.history_[-1]:.4f} of the objective of zeros"
         if self.tail_ is not None:
             end = f"a mean of {self.tail_['mean']:.4f} in the tail"
@@ -359,22 +377,24 @@ class ImplicitALS(FactorModel):
             seed=seed,
         )
 
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = False
+        return tags
+
     def _adopt(
         self,
         state: Any,
         figures: Any,
-        row_ids: npt.NDArray[Any] | None,
-        col_ids: npt.NDArray[Any] | None,
+        row_ids: Ids | None,
+        col_ids: Ids | None,
     ) -> None:
         U, V, _, _ = state.factors()
         history = [float(value) for value in figures["objective"]]
         tail = figures["tail"]
         # At once: an interrupt in between would leave parts of two models.
         self.__dict__.update(
-            _state=state,
-            _figures=figures,
-            _row_ids=row_ids,
-            _col_ids=col_ids,
+            _fitted=Fitted(state, figures, row_ids, col_ids),
             U_=np.ascontiguousarray(U),
             V_=np.ascontiguousarray(V),
             history_=history,
@@ -385,22 +405,19 @@ class ImplicitALS(FactorModel):
         )
 
 
-def _matrix(X: object) -> Any:
-    """Return a matrix whose stored entries are confidences, each place once."""
-    matrix = as_matrix(X, "X", allow_empty=True)
-    if not is_sparse(matrix):
-        from scipy.sparse import csr_array
+def _stored(X: object) -> Any:
+    """Return a matrix whose stored entries are confidences: those of an array that are not zero."""
+    matrix: Any = X if is_sparse(X) else as_matrix(X, "X", allow_empty=True)
+    if is_sparse(matrix):
+        return matrix
+    from scipy.sparse import csr_array
 
-        return csr_array(matrix)
-    check_indices(matrix, "X")
-    if not matrix.has_canonical_format:
-        matrix = matrix.copy()
-        matrix.sum_duplicates()
-    return matrix
+    return csr_array(matrix)
 
 
 def _entries(X: object) -> Entries:
     """Return confidences in any form."""
+    refuse_list(X, (2, 3))
     if is_frame(X) and ndim(X) == 2:
         frame: Any = X
         X = tuple(frame[name] for name in frame.columns) if frame.shape[1] == 2 else X
@@ -412,7 +429,7 @@ def _entries(X: object) -> Entries:
                 f"is a tuple of {len(X)}, expected (rows, cols) or (rows, cols, confidences)", argument="X"
             )
         return as_entries(X)
-    return unweighted(as_entries(X if is_sparse(X) or is_frame(X) else _matrix(X)))
+    return unweighted(as_entries(X if is_frame(X) else _stored(X)))
 
 
 def _certificate(

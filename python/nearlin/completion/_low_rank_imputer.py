@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.impute import MissingIndicator
 from sklearn.utils import Tags
@@ -17,10 +18,10 @@ from nearlin._certificate import Certificate
 from nearlin._estimator import samples
 from nearlin._frames import is_frame, string_names
 from nearlin._sparse import is_sparse
-from nearlin._validation import Float, as_seed, check_bool, check_int, check_real, optional
+from nearlin._validation import Float, allocating, as_seed, check_bool, check_int, check_real, optional
 from nearlin.exceptions import AccuracyWarning, InvalidInputError, InvalidTypeError
 
-from ._entries import sparse_rows
+from ._entries import as_rows
 from ._matrix_completion import MatrixCompletion
 from ._rank_search import Tried, search
 
@@ -32,6 +33,19 @@ FEW_SWEEPS = 12
 """Most of a fit by which rank and penalty are chosen."""
 HELD_OUT = 2000
 """Entries that choose well."""
+
+
+class Fitted(NamedTuple):
+    """What fills a table: whoever takes it has all of one fit, whatever is fitted meanwhile."""
+
+    model: MatrixCompletion
+    mean: npt.NDArray[np.float64]
+    scale: npt.NDArray[np.float64]
+    indicator: Any
+    observed: npt.NDArray[np.bool_]
+    """Of each column, whether there was any value."""
+    varies: npt.NDArray[np.bool_]
+    """And whether there were different ones."""
 
 
 class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -136,10 +150,7 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     indicator_: Any
     certificate_: Certificate
     n_features_in_: int
-    _observed: npt.NDArray[np.bool_]
-    """Of each column, whether there was any value."""
-    _varies: npt.NDArray[np.bool_]
-    """And whether there were different ones."""
+    _fitted: Fitted
 
     def __init__(
         self,
@@ -168,6 +179,7 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.random_state = random_state
         self.n_jobs = n_jobs
 
+    @allocating("what a fit takes")
     def fit(self, X: object, y: object = None) -> Self:
         """Fit the model to the values that are there.
 
@@ -205,9 +217,7 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             raise InvalidInputError("has no values but missing ones, expected at least one", argument="X")
         mean, deviation = _moments(matrix, missing)
         scale = np.where(deviation > 0.0, deviation, 1.0) if self.standardize else np.ones(len(mean))
-        rows = sparse_rows(
-            _standard(matrix, missing, mean, scale)[:, observed], int(np.count_nonzero(observed))
-        )
+        rows = _stored(_standard(matrix, missing, mean, scale)[:, observed])
         model, path = self._completed(rows, seed)
         indicator = None
         if self.add_indicator:
@@ -217,14 +227,21 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         names = string_names(X) if is_frame(X) else None
         if names is not None:
             self.feature_names_in_ = np.asarray(names, dtype=object)
-        self.model_, self.path_, self.indicator_ = model, path, indicator
-        self.rank_, self.reg_, self.n_iter_ = model.U_.shape[1], model.reg_, model.n_iter_
-        self.mean_, self.scale_ = mean, scale
-        self._observed = np.asarray(observed)
-        self._varies = np.asarray(deviation > 0.0)
-        self.certificate_ = _certificate(model.certificate_, chosen=len(path) > 1)
+        self.__dict__.update(
+            _fitted=Fitted(model, mean, scale, indicator, observed, deviation > 0.0),
+            model_=model,
+            path_=path,
+            indicator_=indicator,
+            rank_=model.U_.shape[1],
+            reg_=model.reg_,
+            n_iter_=model.n_iter_,
+            mean_=mean,
+            scale_=scale,
+            certificate_=_certificate(model.certificate_, chosen=len(path) > 1),
+        )
         return self
 
+    @allocating("a table without gaps")
     def transform(self, X: object) -> Any:
         """Fill missing values.
 
@@ -241,19 +258,20 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         matrix, missing = self._table(X, reset=False)
-        filled = matrix.copy()
-        filled[:, ~self._observed] = np.where(missing, 0.0, matrix)[:, ~self._observed]
-        affected = np.flatnonzero((missing & self._observed).any(axis=1))
+        fitted = self._fitted
+        observed, filled = fitted.observed, matrix.copy()
+        filled[:, ~observed] = np.where(missing, 0.0, matrix)[:, ~observed]
+        affected = np.flatnonzero((missing & observed).any(axis=1))
         step = max(1, BLOCK // matrix.shape[1])
         for start in range(0, len(affected), step):
             rows = affected[start : start + step]
             whole = filled[rows]
-            part = np.where(missing[rows], self._predicted(matrix[rows], missing[rows]), whole)
-            filled[rows] = np.where(self._observed, part, whole)
-        kept = filled if self.keep_empty_features else filled[:, self._observed]
-        if self.indicator_ is None:
+            part = np.where(missing[rows], _predicted(fitted, matrix[rows], missing[rows]), whole)
+            filled[rows] = np.where(observed, part, whole)
+        kept = filled if self.keep_empty_features else filled[:, observed]
+        if fitted.indicator is None:
             return kept
-        return np.hstack([kept, missing[:, self.indicator_.features_]])
+        return np.hstack([kept, missing[:, fitted.indicator.features_]])
 
     def get_feature_names_out(self, input_features: object = None) -> npt.NDArray[Any]:
         """Return the names of the columns that :meth:`transform` gives.
@@ -270,10 +288,11 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         names: npt.NDArray[Any] = super().get_feature_names_out(input_features)
-        kept = names if self.keep_empty_features else names[self._observed]
-        if self.indicator_ is None:
+        fitted = self._fitted
+        kept = names if self.keep_empty_features else names[fitted.observed]
+        if fitted.indicator is None:
             return kept
-        return np.concatenate([kept, self.indicator_.get_feature_names_out(names)])
+        return np.concatenate([kept, fitted.indicator.get_feature_names_out(names)])
 
     def explain(self) -> str:
         """Return in words how rank and penalty were found and what is known of the error.
@@ -352,18 +371,23 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             path = search(error, min(rows.shape), self.reg)
         return model(*path[-1][:2], self.max_iter), path
 
-    def _predicted(self, matrix: Float, missing: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-        """Return what the model makes of all columns of some rows, in units of the table."""
-        model, observed = self.model_, self._observed
-        rows = _standard(matrix, missing, self.mean_, self.scale_)[:, observed]
-        factor, bias = model.transform(rows, return_bias=True)
-        found = factor @ model.V_.T.astype(np.float64)
-        found += bias[:, np.newaxis] + (model.col_bias_ + model.mean_)
-        whole = np.zeros(matrix.shape)
-        # What has always been the same is expected to be that.
-        spread = np.where(self._varies, self.scale_, 0.0)[observed]
-        whole[:, observed] = found * spread + self.mean_[observed]
-        return whole
+
+def _predicted(fitted: Fitted, matrix: Float, missing: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Return what the model makes of all columns of some rows, in units of the table."""
+    observed = fitted.observed
+    rows = _standard(matrix, missing, fitted.mean, fitted.scale)[:, observed]
+    found = fitted.model.inverse_transform(*fitted.model.transform(rows, return_bias=True))
+    whole = np.zeros(matrix.shape)
+    # What has always been the same is expected to be that.
+    spread = np.where(fitted.varies, fitted.scale, 0.0)[observed]
+    whole[:, observed] = found * spread + fitted.mean[observed]
+    return whole
+
+
+def _stored(matrix: Float) -> Any:
+    """Return the values of a table that are not NaN as a sparse matrix."""
+    shape, rows, cols, values = as_rows(matrix, matrix.shape[1]).source
+    return csr_array((values, (rows, cols)), shape=shape)
 
 
 def _moments(

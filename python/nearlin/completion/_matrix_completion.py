@@ -11,14 +11,15 @@ from sklearn.utils.validation import check_is_fitted
 from nearlin import _core
 from nearlin._certificate import Certificate
 from nearlin._config import Progress, resolve_progress, resolve_threads
-from nearlin._validation import Float, as_float_dtype, as_seed, check_bool, check_int
+from nearlin._validation import Float, allocating, as_float_dtype, as_seed, check_bool, check_int
 from nearlin._warn import warn
 from nearlin.exceptions import AccuracyWarning, InvalidInputError
 
 from ._certificate import certificate_of
-from ._entries import as_entries, counted, joined, sparse_rows
+from ._entries import as_entries, as_rows, counted, joined
 from ._explanation import explanation
-from ._factor_model import FactorModel
+from ._factor_model import FactorModel, Fitted
+from ._ids import Ids
 from ._options import Options
 from ._status import count_undetermined, status_of_entries, status_of_lines, warn_of
 
@@ -137,8 +138,9 @@ class MatrixCompletion(FactorModel):
         or `rank` by. In ``mode="exact"`` 0.01, or nothing of fewer than 2,000, for the certificate only.
     duplicates : {"keep", "mean", "last", "error"}, default="keep"
         What several entries for one place are: observations of the same thing, each with its weight; one,
-        their mean (with weights a weighted one, which has the mean of these); the last of them; an error. Of
-        a SciPy matrix in COO form, too, where they are not added up.
+        their mean (with weights a weighted one, which has the mean of these); the last of them; an error. In
+        whatever form they come, a SciPy matrix in COO form too, and to whichever method: they are not added
+        up.
     dtype : {"float32", "float64"} or None, default=None
         Precision of the factors. Sums over entries and rows are made in float64.
     random_state : None, int or numpy.random.RandomState, optional
@@ -291,6 +293,7 @@ class MatrixCompletion(FactorModel):
         self.random_state = random_state
         self.n_jobs = n_jobs
 
+    @allocating("what a fit takes")
     def fit(
         self,
         X: object,
@@ -304,10 +307,13 @@ class MatrixCompletion(FactorModel):
         Parameters
         ----------
         X : tuple, frame, sparse matrix or array_like
-            Observed entries: ``(rows, cols, values)`` or ``(rows, cols, values, weights)``, where rows and
-            columns may be called anything that can be sorted; a frame of pandas or polars with these columns
-            in this order; the stored entries of a sparse matrix, zeros among them; or those of a dense array
-            that are not NaN.
+            Observed entries: a tuple ``(rows, cols, values)`` or ``(rows, cols, values, weights)``; a frame
+            of pandas or polars with these columns in this order; the stored entries of a sparse matrix, zeros
+            among them; or those of a dense array that are not NaN. Rows and columns may be called by
+            integers (floating-point numbers are taken for such if they are), strings, bytes, truth values,
+            dates and times of NumPy, pandas or Python, UUIDs, Decimals, and tuples of these; several kinds in
+            one column stay apart. 1 and "1" are never the same, and whoever asks for the one where the fit
+            had the other is told so.
         y : ignored
             For pipelines.
         sample_weight : array_like of shape (n_entries,), optional
@@ -326,7 +332,10 @@ class MatrixCompletion(FactorModel):
         Raises
         ------
         InvalidInputError
-            If nothing was observed, a value is infinite, or an identity is negative or missing.
+            If nothing was observed, a value is infinite, or an identity is negative, missing, or of a kind
+            that cannot be kept.
+        AllocationError
+            If there is no memory for it.
 
         Warns
         -----
@@ -374,6 +383,7 @@ class MatrixCompletion(FactorModel):
             )
         return self
 
+    @allocating("what a fit takes")
     def partial_fit(
         self, X: object, y: object = None, sample_weight: object = None, *, sweeps: int = 1
     ) -> Self:
@@ -422,19 +432,21 @@ class MatrixCompletion(FactorModel):
         entries = counted(as_entries(X, sample_weight))
         if not entries.count:
             return self
-        more, places = joined(entries, self._row_ids, self._col_ids, self._state.shape)
-        state = self._state.partial_fit(
+        fitted = self._fitted
+        more, places = joined(entries, fitted.ids, fitted.state.shape)
+        state = fitted.state.partial_fit(
             more.source,
             *places,
             weights=more.weights,
             duplicates=options.duplicates,
             sweeps=count,
-            threads=resolve_threads(self.n_jobs, more.count * self.U_.shape[1] * 100),
+            threads=resolve_threads(self.n_jobs, more.count * fitted.state.rank * 100),
         )
-        later = self._figures.get("later", 0) + more.count
-        self._adopt(state, {**self._figures, "later": later}, more.row_ids, more.col_ids)
+        later = fitted.figures.get("later", 0) + more.count
+        self._adopt(state, {**fitted.figures, "later": later}, more.row_ids, more.col_ids)
         return self
 
+    @allocating("predictions")
     def predict(
         self,
         rows: object,
@@ -472,13 +484,15 @@ class MatrixCompletion(FactorModel):
         check_bool(return_known, "return_known")
         check_bool(return_status, "return_status")
         check_bool(minimum_norm, "minimum_norm")
-        row, col = self._places(rows, cols)
-        found = self._predicted(row, col, minimum_norm)
+        fitted = self._fitted
+        row, col = self._places(fitted, rows, cols)
+        found = self._predicted(fitted, row, col, minimum_norm)
         if return_status:
-            parts, rank = self._state.parts(), self.U_.shape[1]
-            return found, status_of_entries(row, col, self._state.degrees(), parts, rank)
+            state = fitted.state
+            return found, status_of_entries(row, col, state.degrees(), state.parts(), state.rank)
         return (found, (row >= 0) & (col >= 0)) if return_known else found
 
+    @allocating("predictions")
     def reconstruct(self, *, minimum_norm: bool = False) -> Float:
         """Return the whole matrix.
 
@@ -502,6 +516,7 @@ class MatrixCompletion(FactorModel):
         check_bool(minimum_norm, "minimum_norm")
         return self._reconstructed(minimum_norm)
 
+    @allocating("rows of the model")
     def transform(self, X: object, *, return_bias: bool = False, return_std: bool = False) -> Any:
         """Return rows of the model for rows that need not have been in the fit, the columns as they are.
 
@@ -509,9 +524,9 @@ class MatrixCompletion(FactorModel):
         ----------
         X : sparse matrix or array_like of shape (n_samples, n_cols)
             Observed entries, in the columns of the fit in the order of `col_ids_`; NaN, or nothing stored,
-            where there are none. All zeros for a row without any. In ``mode="exact"`` entries in columns that
-            are not determined do not count, and a row with fewer entries than components is the shortest that
-            agrees with these.
+            where there are none; `duplicates` is what several for one place are. All zeros for a row without
+            any. In ``mode="exact"`` entries in columns that are not determined do not count, and a row with
+            fewer entries than components is the shortest that agrees with these.
         return_bias : bool, default=False
             Whether to return the biases of the rows too.
         return_std : bool, default=False
@@ -529,19 +544,24 @@ class MatrixCompletion(FactorModel):
         check_is_fitted(self)
         check_bool(return_bias, "return_bias")
         check_bool(return_std, "return_std")
-        matrix = sparse_rows(X, self._state.shape[1])
-        threads = resolve_threads(self.n_jobs, matrix.nnz * self.V_.shape[1] * 20)
-        factor, bias = self._state.fold_in(matrix, threads=threads)
+        fitted, duplicates = self._fitted, self._options(0).duplicates
+        state = fitted.state
+        rows = as_rows(X, state.shape[1])
+        threads = resolve_threads(self.n_jobs, rows.count * state.rank * 20)
+        factor, bias = state.fold_in(rows.kept, duplicates, threads=threads)
         found: list[Any] = [np.ascontiguousarray(factor)]
         if return_bias:
             found.append(bias)
         if return_std:
-            threads = resolve_threads(self.n_jobs, matrix.shape[0] * self.V_.size * self.V_.shape[1])
-            deviations = self._state.deviations(matrix, threads=threads)
-            deviations *= self._noise()
+            size = rows.shape[0] * rows.shape[1]
+            threads = resolve_threads(self.n_jobs, size * state.rank**2)
+            deviations = state.deviations(rows.kept, duplicates, threads=threads)
+            held_out = fitted.figures["held_out"]
+            deviations *= state.noise() if held_out is None else held_out[1]
             found.append(deviations)
         return found[0] if len(found) == 1 else tuple(found)
 
+    @allocating("predictions")
     def score(self, X: object, y: object = None, sample_weight: object = None) -> float:
         """Return the root mean square error on observed entries, times -1 so that more is better.
 
@@ -560,7 +580,7 @@ class MatrixCompletion(FactorModel):
             In the units of the values.
         """
         check_is_fitted(self)
-        return self._score(counted(as_entries(X, sample_weight)))
+        return self._score(counted(as_entries(X, sample_weight)), self._options(0).duplicates)
 
     def explain(self) -> str:
         """Return in words how the model was fitted and what is known of its error.
@@ -571,7 +591,8 @@ class MatrixCompletion(FactorModel):
             A few lines.
         """
         check_is_fitted(self)
-        return explanation(self._figures, self.certificate_, self._state.shape, self.U_.shape[1])
+        state, figures, *_ = self._fitted
+        return explanation(figures, self.certificate_, state.shape, state.rank)
 
     @property
     def row_status_(self) -> npt.NDArray[np.str_]:
@@ -585,20 +606,15 @@ class MatrixCompletion(FactorModel):
 
     def _status(self, side: int) -> npt.NDArray[np.str_]:
         check_is_fitted(self)
-        parts = self._state.parts()
+        state = self._fitted.state
+        parts = state.parts()
         part = None if parts is None else parts[side]
-        return status_of_lines(self._state.degrees()[side], part, self.U_.shape[1])
+        return status_of_lines(state.degrees()[side], part, state.rank)
 
     def _undetermined(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Return what rows and columns of an exact fit are called that are not determined."""
         rows, cols = self._state.parts()
         return self.row_ids_[rows < 0], self.col_ids_[cols < 0]
-
-    def _noise(self) -> float:
-        """Return the standard deviation of the errors of entries."""
-        held_out = self._figures["held_out"]
-        noise = self._state.noise() if held_out is None else held_out[1]
-        return float(noise)
 
     def _options(self, seed: int) -> Options:
         return Options.of(
@@ -633,17 +649,14 @@ class MatrixCompletion(FactorModel):
         self,
         state: Any,
         figures: dict[str, Any],
-        row_ids: npt.NDArray[Any] | None,
-        col_ids: npt.NDArray[Any] | None,
+        row_ids: Ids | None,
+        col_ids: Ids | None,
     ) -> None:
         U, V, row_bias, col_bias = state.factors()
         certificate = certificate_of(figures, state.degrees(), U.shape[1])
         # At once: an interrupt in between would leave parts of two models.
         self.__dict__.update(
-            _state=state,
-            _figures=figures,
-            _row_ids=row_ids,
-            _col_ids=col_ids,
+            _fitted=Fitted(state, figures, row_ids, col_ids),
             U_=np.ascontiguousarray(U),
             V_=np.ascontiguousarray(V),
             row_bias_=row_bias,

@@ -13,12 +13,22 @@ from sklearn.utils.validation import check_is_fitted
 from nearlin import _core
 from nearlin._certificate import Certificate
 from nearlin._config import Progress, resolve_progress, resolve_threads
-from nearlin._validation import Float, as_seed, check_bool, check_choice, check_int, check_real, optional
+from nearlin._validation import (
+    Float,
+    allocating,
+    as_seed,
+    check_bool,
+    check_choice,
+    check_int,
+    check_real,
+    optional,
+)
 from nearlin._warn import warn
 from nearlin.exceptions import AccuracyWarning, InvalidInputError
 
-from ._entries import as_entries, sparse_rows, unweighted
-from ._factor_model import FactorModel
+from ._entries import as_entries, as_rows, unweighted
+from ._factor_model import FactorModel, Fitted
+from ._ids import Ids
 
 __all__ = ["SoftImpute"]
 
@@ -203,6 +213,7 @@ class SoftImpute(FactorModel):
         self.random_state = random_state
         self.n_jobs = n_jobs
 
+    @allocating("what a fit takes")
     def fit(self, X: object, y: object = None, *, progress: bool | Progress = False) -> Self:
         """Fit the model to observed entries.
 
@@ -251,6 +262,7 @@ class SoftImpute(FactorModel):
             )
         return self
 
+    @allocating("rows of the model")
     def transform(self, X: object) -> Float:
         """Return rows of the model for rows that need not have been in the fit, the columns as they are.
 
@@ -258,7 +270,7 @@ class SoftImpute(FactorModel):
         ----------
         X : sparse matrix or array_like of shape (n_samples, n_cols)
             Observed entries, in the columns of the fit in the order of `col_ids_`; NaN, or nothing stored,
-            where there are none. All zeros for a row without any.
+            where there are none; several for one place are averaged. All zeros for a row without any.
 
         Returns
         -------
@@ -267,10 +279,12 @@ class SoftImpute(FactorModel):
             fit are themselves as far as its objective is the least.
         """
         check_is_fitted(self)
-        matrix = sparse_rows(X, self._state.shape[1])
-        threads = resolve_threads(self.n_jobs, matrix.nnz * self.V_.shape[1] * 20)
-        return np.ascontiguousarray(self._state.fold_in(matrix, threads=threads)[0])
+        state = self._fitted.state
+        rows = as_rows(X, state.shape[1])
+        threads = resolve_threads(self.n_jobs, rows.count * state.rank * 20)
+        return np.ascontiguousarray(state.fold_in(rows.kept, "mean", threads=threads)[0])
 
+    @allocating("predictions")
     def score(self, X: object, y: object = None) -> float:
         """Return the root mean square error on observed entries, times -1 so that more is better.
 
@@ -287,7 +301,7 @@ class SoftImpute(FactorModel):
             In the units of the values.
         """
         check_is_fitted(self)
-        return self._score(unweighted(as_entries(X)))
+        return self._score(unweighted(as_entries(X)), "mean")
 
     def explain(self) -> str:
         """Return in words what was found and how far it is from the best.
@@ -327,8 +341,8 @@ class SoftImpute(FactorModel):
         self,
         state: Any,
         figures: Any,
-        row_ids: npt.NDArray[Any] | None,
-        col_ids: npt.NDArray[Any] | None,
+        row_ids: Ids | None,
+        col_ids: Ids | None,
     ) -> None:
         U, V, _, _ = state.factors()
         path = [
@@ -336,10 +350,7 @@ class SoftImpute(FactorModel):
         ]
         # At once: an interrupt in between would leave parts of two models.
         self.__dict__.update(
-            _state=state,
-            _figures=figures,
-            _row_ids=row_ids,
-            _col_ids=col_ids,
+            _fitted=Fitted(state, figures, row_ids, col_ids),
             U_=np.ascontiguousarray(U),
             V_=np.ascontiguousarray(V),
             singular_values_=np.array(figures["values"], dtype=np.float64),

@@ -9,9 +9,8 @@ use crate::completion::half::Penalty;
 use crate::completion::model::Model;
 use crate::completion::observations::{Lines, Observations, Part};
 use crate::completion::start::at_random;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::linalg::Scalar;
-use crate::matrix::Sparse;
 use crate::memory::{collected, filled, push};
 use crate::parallel::Context;
 
@@ -84,21 +83,17 @@ pub fn fit<T: Scalar>(
 
 /// Rows with these confidences, solved for exactly in double precision with the columns as they are; losses of rows are
 /// of interest where the mean number of `entries` of a row is told.
-pub fn fold_in<T: Scalar, V: Scalar>(
+pub fn fold_in<T: Scalar>(
     context: &Context,
     columns: &Factor<T>,
-    matrix: &Sparse<'_, V>,
+    lines: &Lines<f64>,
     terms: Terms,
     entries: Option<f64>,
 ) -> Result<Factor<f64>> {
-    if matrix.ncols() != columns.count {
-        let found = format!("{} columns", matrix.ncols());
-        return Err(Error::shape("X", found, format!("{}, as in the fit", columns.count)));
-    }
-    let lines = Lines::in_units(context, "X", matrix, 0.0, 1.0)?;
+    lines.check_width(columns.count)?;
     let mut rows = Factor::zeros(lines.count(), columns.rank)?;
-    let sides = Sides::of_rows(&lines, columns.count, terms, entries)?;
-    sides.half(&lines, terms, 1.0).solve(context, &mut rows, &columns.widened()?, Way::Exact)?;
+    let sides = Sides::of_rows(lines, columns.count, terms, entries)?;
+    sides.half(lines, terms, 1.0).solve(context, &mut rows, &columns.widened()?, Way::Exact)?;
     Ok(rows)
 }
 
@@ -313,7 +308,10 @@ fn penalty_of<T: Scalar>(factor: &Factor<T>, penalties: &[f64]) -> f64 {
 mod tests {
     use super::*;
     use crate::completion::implicit::Confidence;
+    use crate::completion::observations::ByRows;
     use crate::completion::testing::Cells;
+    use crate::error::Error;
+    use crate::matrix::{Axis, Indices, Repeated, Triplets};
     use crate::parallel::Host;
     use std::cell::Cell;
 
@@ -346,14 +344,14 @@ mod tests {
     }
 
     fn stored<T: Scalar>(context: &Context) -> Observations<T> {
-        use crate::matrix::{Indices, Repeated, Triplets};
         let cells = chosen();
         let rows: Vec<i64> = cells.iter().map(|cell| cell.0 as i64).collect();
         let columns: Vec<i64> = cells.iter().map(|cell| cell.1 as i64).collect();
         let values: Vec<f64> = cells.iter().map(|cell| cell.2).collect();
         let (rows, columns) = (Indices::I64(&rows), Indices::I64(&columns));
         let entries = Triplets { argument: "X", shape: SHAPE, rows, columns, values: &values };
-        Observations::of_triplets(context, &entries, Repeated::Sum, false).unwrap()
+        let rows = ByRows::of_triplets(context, &entries, Repeated::Sum, false).unwrap();
+        Observations::of(context, rows).unwrap()
     }
 
     const RISK: Risk = Risk { share: 0.3, bandwidth: 0.02 };
@@ -391,15 +389,18 @@ mod tests {
             let observed = stored::<f64>(&context);
             let unit = observed.scale;
             let values: Vec<f64> = observed.rows.matrix().values().iter().map(|value| value * unit).collect();
-            let matrix = observed.rows.matrix().with_values(&values);
+            let lines = Lines::in_units(&context, "X", &values, (0.0, 1.0), |values| {
+                observed.rows.matrix().with_values(values).along(&context, Axis::Rows)
+            });
+            let lines = lines.unwrap();
             let entries = risk.map(|_| output.entries);
-            let rows = fold_in(&context, &output.model.columns, &matrix, params.terms, entries).unwrap();
+            let rows = fold_in(&context, &output.model.columns, &lines, params.terms, entries).unwrap();
             for i in 0..SHAPE.0 {
                 for (folded, fitted) in rows.row(i).iter().zip(output.model.rows.row(i)) {
                     assert!((folded - fitted).abs() < 1e-10, "{confidence:?} {risk:?} row {i}");
                 }
             }
-            assert!(fold_in(&context, &output.model.rows, &matrix, params.terms, entries).is_err());
+            assert!(fold_in(&context, &output.model.rows, &lines, params.terms, entries).is_err());
         }
     }
 

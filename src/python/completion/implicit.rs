@@ -1,13 +1,13 @@
 //! Bindings of implicit feedback.
 
-use super::{Entries, MatrixCompletionModel, Precision};
+use super::{Entries, MatrixCompletionModel, Precision, in_single};
 use crate::completion::Observations;
 use crate::completion::implicit::{Confidence, Output, Params, Risk, Terms, Way, fit, fold_in};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::linalg::{Scalar, make_workspace};
 use crate::matrix::{Mat, Repeated};
 use crate::parallel::Context;
-use crate::python::convert::{is_single as is_single_array, named, to_numpy};
+use crate::python::convert::{named, to_numpy};
 use crate::python::enter::enter;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -92,14 +92,11 @@ pub fn implicit_fold_in<'py>(
     threads: usize,
 ) -> PyResult<Bound<'py, PyAny>> {
     let factor = either_entries!(entries, |entries| {
-        let Entries::Sparse(arrays) = &entries else {
-            return Err(Error::value("X", "a list of entries", "a sparse matrix").into());
-        };
         either!(model, |model| enter(py, threads, None, |context| {
             make_workspace()?;
+            let rows = entries.lines(context, Repeated::Sum, (0.0, 1.0))?;
             let entries = options.risk.map(|_| mean_entries);
-            let matrix = arrays.unchecked().check(context)?;
-            let rows = fold_in(context, &model.columns, &matrix, options.terms, entries)?;
+            let rows = fold_in(context, &model.columns, &rows, options.terms, entries)?;
             Mat::from_fn(rows.count, rows.rank, |i, k| rows.row(i)[k])
         }))?
     });

@@ -1,23 +1,21 @@
 //! Bindings of matrix completion.
 
 use crate::completion::{
-    Continuation, Factor, Loss, Model, More, Observations, Output, Params, Preconditioner, Solver, Status,
-    fit, fit_exactly, is_single,
+    ByRows, Continuation, Factor, Lines, Loss, Model, More, Observations, Output, Params, Preconditioner,
+    Solver, Status, fit, fit_exactly, is_single as is_single_model,
 };
 use crate::error::{Error, Result};
 use crate::linalg::{Scalar, make_workspace};
-use crate::matrix::{Indices, Mat, Repeated, Triplets};
+use crate::matrix::{Axis, Mat, Repeated, Sparse, Triplets};
 use crate::memory::{collected, copied, gathered};
 use crate::parallel::Context;
-use crate::python::convert::{
-    Arrays, Vector, is_single as is_single_array, named, to_array, to_numpy, to_vector,
-};
+use crate::python::convert::{Arrays, IndexVector, Vector, is_single, named, to_array, to_numpy, to_vector};
 use crate::python::enter::enter;
 use crate::python::sketch::new_bytes;
 use numpy::{IntoPyArray, PyArray1, PyArrayMethods};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
 /// The options of a fit; see `nearlin.completion._options.Options`.
 impl<'py> FromPyObject<'_, 'py> for Params {
@@ -74,7 +72,8 @@ impl<'py> FromPyObject<'_, 'py> for Params {
 }
 
 /// What becomes of several entries for one place.
-const RULES: [(&str, Repeated); 4] = [
+const RULES: [(&str, Repeated); 5] = [
+    ("sum", Repeated::Sum),
     ("keep", Repeated::Keep),
     ("mean", Repeated::Mean),
     ("last", Repeated::Last),
@@ -84,67 +83,100 @@ const RULES: [(&str, Repeated); 4] = [
 /// Observed entries as they come from Python.
 enum Entries<V: 'static> {
     Sparse(Arrays<V>),
-    Triplets { shape: (usize, usize), rows: Vector<i64>, columns: Vector<i64>, values: Vector<V> },
+    Triplets { shape: (usize, usize), rows: IndexVector, columns: IndexVector, values: Vector<V> },
 }
 
 impl<V: Scalar + numpy::Element> Entries<V> {
-    /// A SciPy matrix in CSR or CSC form, or a tuple of shape, rows, columns and values.
+    /// A SciPy matrix in CSR or CSC form, or shape, rows, columns and values: a tuple, or a list, which is empty afterwards.
     fn extract(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         type Parts<'py> = ((usize, usize), Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>);
-        if let Ok((shape, rows, columns, values)) = object.extract::<Parts<'_>>() {
-            return Ok(Self::Triplets {
-                shape,
-                rows: Vector::extract(&rows, "rows")?,
-                columns: Vector::extract(&columns, "cols")?,
-                values: Vector::extract(&values, "values")?,
-            });
+        let list = object.cast::<PyList>().ok();
+        let parts = list.map_or_else(|| object.clone(), |list| list.to_tuple().into_any());
+        let Ok((shape, rows, columns, values)) = parts.extract::<Parts<'_>>() else {
+            return Arrays::extract(object, "X").map(Self::Sparse);
+        };
+        let entries = Self::Triplets {
+            shape,
+            rows: IndexVector::extract(&rows, "rows")?,
+            columns: IndexVector::extract(&columns, "cols")?,
+            values: Vector::extract(&values, "values")?,
+        };
+        list.map_or(Ok(()), |list| list.del_slice(0, list.len()))?;
+        Ok(entries)
+    }
+
+    /// What there is, called `argument` in errors.
+    fn given(&self, context: &Context, argument: &'static str) -> Result<Given<'_, V>> {
+        match self {
+            Self::Sparse(arrays) => arrays.unchecked().check(context).map(Given::Sparse),
+            Self::Triplets { shape, rows, columns, values } => {
+                let (shape, rows, columns) = (*shape, rows.indices(), columns.indices());
+                Ok(Given::Triplets(Triplets { argument, shape, rows, columns, values: values.as_slice() }))
+            }
         }
-        Arrays::extract(object, "X").map(Self::Sparse)
     }
 
     fn observations<T: Scalar>(
-        &self,
+        self,
         context: &Context,
         weights: Option<&Vector<V>>,
         repeated: Repeated,
         center: bool,
     ) -> Result<Observations<T>> {
-        match self {
-            Self::Sparse(_) if weights.is_some() => {
+        let rows = match (self.given(context, "values")?, weights) {
+            (Given::Sparse(_), Some(_)) => {
                 Err(Error::value("weights", "those of a sparse matrix", "those of a list of entries"))
             }
-            Self::Sparse(arrays) => {
-                let matrix = arrays.unchecked().check(context)?;
-                Observations::of_sparse(context, "X", &matrix, repeated, center)
+            (Given::Sparse(matrix), None) => ByRows::of_sparse(context, "X", &matrix, repeated, center),
+            (Given::Triplets(entries), None) => ByRows::of_triplets(context, &entries, repeated, center),
+            (Given::Triplets(entries), Some(weights)) => {
+                ByRows::of_weighted(context, &entries, weights.as_slice(), repeated, center)
             }
-            Self::Triplets { shape, rows, columns, values } => {
-                let entries = Triplets {
-                    argument: "values",
-                    shape: *shape,
-                    rows: Indices::I64(rows.as_slice()),
-                    columns: Indices::I64(columns.as_slice()),
-                    values: values.as_slice(),
-                };
-                match weights {
-                    None => Observations::of_triplets(context, &entries, repeated, center),
-                    Some(weights) => {
-                        Observations::of_weighted(context, &entries, weights.as_slice(), repeated, center)
-                    }
-                }
+        }?;
+        // Numbers of rows and columns may have been made for this call: they go before as much again is made.
+        Python::attach(|_| drop(self));
+        Observations::of(context, rows)
+    }
+
+    /// By rows, in the units of a model.
+    fn lines(&self, context: &Context, repeated: Repeated, units: (f64, f64)) -> Result<Lines<f64>> {
+        let (argument, axis) = ("X", Axis::Rows);
+        match self.given(context, argument)? {
+            Given::Sparse(matrix) => {
+                let stored = &matrix.values()[..matrix.nnz()];
+                Lines::in_units(context, argument, stored, units, |values| {
+                    matrix.with_values(values).along_as(context, argument, axis, repeated)
+                })
+            }
+            Given::Triplets(Triplets { shape, rows, columns, values, .. }) => {
+                Lines::in_units(context, argument, values, units, |values| {
+                    Triplets { argument, shape, rows, columns, values }.compressed_as(context, axis, repeated)
+                })
             }
         }
     }
 }
 
+/// A view of [`Entries`].
+enum Given<'a, V> {
+    Sparse(Sparse<'a, V>),
+    Triplets(Triplets<'a, V>),
+}
+
+/// Whether entries are in single precision.
+fn in_single(entries: &Bound<'_, PyAny>) -> PyResult<bool> {
+    // Nothing is asked of a sparse matrix before its indices are checked.
+    let values = match entries.hasattr(intern!(entries.py(), "format"))? {
+        true => entries.getattr(intern!(entries.py(), "data"))?,
+        false => entries.get_item(3)?,
+    };
+    is_single(&values, "X")
+}
+
 /// The same code for entries of either precision.
 macro_rules! either_entries {
     ($object:expr, |$entries:ident| $work:expr) => {{
-        // Nothing is asked of a sparse matrix before its indices are checked.
-        let values = match $object.hasattr(intern!($object.py(), "format"))? {
-            true => $object.getattr(intern!($object.py(), "data"))?,
-            false => $object.get_item(3)?,
-        };
-        if is_single_array(&values, "X")? {
+        if in_single($object)? {
             let $entries = Entries::<f32>::extract($object)?;
             $work
         } else {
@@ -184,6 +216,7 @@ macro_rules! either {
     };
 }
 
+pub mod ids;
 pub mod implicit;
 pub mod soft;
 
@@ -246,15 +279,8 @@ impl MatrixCompletionModel {
         let places = [row_places.as_slice(), column_places.as_slice()];
         either_entries!(entries, |entries| {
             let weights = weights.map(|weights| Vector::extract(&weights, "weights")).transpose()?;
-            let Entries::Triplets { shape, rows, columns, values } = &entries else {
+            let Given::Triplets(entries) = entries.given(&Context::new(1), "values")? else {
                 return Err(Error::value("X", "a sparse matrix", "a list of entries").into());
-            };
-            let entries = Triplets {
-                argument: "values",
-                shape: *shape,
-                rows: Indices::I64(rows.as_slice()),
-                columns: Indices::I64(columns.as_slice()),
-                values: values.as_slice(),
             };
             let weights = weights.as_ref().map(|weights: &Vector<_>| weights.as_slice());
             let more = More { entries, weights, places, repeated };
@@ -287,6 +313,12 @@ impl MatrixCompletionModel {
     #[getter]
     fn shape(&self) -> (usize, usize) {
         either!(self, |model| (model.rows.count, model.columns.count))
+    }
+
+    /// Components.
+    #[getter]
+    fn rank(&self) -> usize {
+        either!(self, |model| model.rows.rank)
     }
 
     /// What is subtracted from all values.
@@ -379,15 +411,15 @@ impl MatrixCompletionModel {
         &self,
         py: Python<'py>,
         entries: &Bound<'py, PyAny>,
+        duplicates: &str,
         threads: usize,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyArray1<f64>>)> {
+        let repeated = named("duplicates", duplicates, &RULES)?;
         let (factor, bias) = either_entries!(entries, |entries| {
-            let Entries::Sparse(arrays) = &entries else {
-                return Err(Error::value("X", "a list of entries", "a sparse matrix").into());
-            };
             either!(self, |model| enter(py, threads, None, |context| {
                 make_workspace()?;
-                let rows = model.fold_in(context, &arrays.unchecked().check(context)?)?;
+                let rows = entries.lines(context, repeated, (model.mean, model.scale))?;
+                let rows = model.fold_in(context, rows)?;
                 let root = model.scale.sqrt();
                 let factor = Mat::from_fn(rows.count, rows.rank, |i, k| rows.row(i)[k] * root)?;
                 let bias = rows.bias.iter().map(|bias| bias * model.scale);
@@ -402,16 +434,15 @@ impl MatrixCompletionModel {
         &self,
         py: Python<'py>,
         entries: &Bound<'py, PyAny>,
+        duplicates: &str,
         threads: usize,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let repeated = named("duplicates", duplicates, &RULES)?;
         let (found, count) = either_entries!(entries, |entries| {
-            let Entries::Sparse(arrays) = &entries else {
-                return Err(Error::value("X", "a list of entries", "a sparse matrix").into());
-            };
             either!(self, |model| enter(py, threads, None, |context| {
                 make_workspace()?;
-                let matrix = arrays.unchecked().check(context)?;
-                Ok((model.deviations(context, &matrix)?, matrix.nrows()))
+                let rows = entries.lines(context, repeated, (model.mean, model.scale))?;
+                Ok((model.deviations(context, &rows)?, rows.count()))
             }))?
         });
         Ok(to_vector(py, found)?.reshape((count, self.shape().1))?.into_any())
@@ -436,7 +467,7 @@ impl MatrixCompletionModel {
 
     #[staticmethod]
     fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<(Self, String)> {
-        if is_single(data) {
+        if is_single_model(data) {
             let (model, words) = enter(py, 1, None, |context| Model::from_bytes(context, data))?;
             return Ok((Self { model: Precision::Single(model) }, words));
         }

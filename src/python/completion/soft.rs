@@ -1,6 +1,6 @@
 //! Bindings of soft thresholding.
 
-use super::{Entries, MatrixCompletionModel, Precision};
+use super::{Entries, MatrixCompletionModel, Precision, in_single};
 use crate::completion::Observations;
 use crate::completion::soft::{Denoised, Output, Params, denoise, fit};
 use crate::error::Result;
@@ -8,7 +8,7 @@ use crate::linalg::make_workspace;
 use crate::matrix::Repeated;
 use crate::memory::collected;
 use crate::parallel::Context;
-use crate::python::convert::{is_single as is_single_array, named, owned, to_array};
+use crate::python::convert::{named, owned, to_array};
 use crate::python::enter::enter;
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::intern;

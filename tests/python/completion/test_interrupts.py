@@ -1,10 +1,12 @@
 """Ctrl-C in the middle of a fit: heard within two seconds, and the former model stays."""
 
 import signal
+import threading
+import time
 
 import numpy as np
 import pytest
-from reference.signals import heard_by_a_copy
+from reference.signals import heard, heard_by_a_copy
 
 from nearlin import ImplicitALS, MatrixCompletion
 
@@ -38,3 +40,39 @@ def test_a_fit_to_choices_that_is_interrupted_leaves_the_former_model(risk):
     seconds, interrupted = heard_by_a_copy(model, lambda model: model.fit((rows, cols)))
     assert seconds < 2.0
     assert np.array_equal(interrupted.U_, before)
+
+
+@pytest.mark.filterwarnings("ignore::nearlin.exceptions.AccuracyWarning")
+@pytest.mark.parametrize("kind", ["numbers", "text", "objects"])
+def test_whoever_looks_for_many_names_can_be_interrupted_and_lets_others_work(kind):
+    rng = np.random.default_rng(0)
+    rows, cols = rng.integers(0, 200_000, 1_500_000), rng.integers(0, 1000, 1_500_000)
+    if kind == "numbers":
+        rows, cols = rows * 10**9, cols * 10**9
+    else:
+        names = np.array([f"user {k:06d}" for k in rng.permutation(200_000)])
+        names = names.astype(object) if kind == "objects" else names
+        rows, cols = names[rows], names[cols]
+    values = rng.standard_normal(len(rows))
+    model = MatrixCompletion(2, reg=0.3, max_iter=1, random_state=0).fit((rows, cols, values))
+    for work in (
+        lambda: model.predict(rows, cols),
+        lambda: model.score((rows, cols, values)),
+        lambda: model.copy().fit((rows, cols, values)),
+    ):
+        assert heard(work) < 2.0
+    # Another thread has its turn again and again while one looks for names.
+    late, done = [], threading.Event()
+
+    def wait():
+        while not done.is_set():
+            start = time.perf_counter()
+            time.sleep(0.001)
+            late.append(time.perf_counter() - start)
+
+    other = threading.Thread(target=wait)
+    other.start()
+    model.predict(rows, cols)
+    done.set()
+    other.join()
+    assert len(late) > 3
