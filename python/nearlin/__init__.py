@@ -12,7 +12,7 @@ from ._core import __version__
 from ._lazy import loaded_when_used
 
 if TYPE_CHECKING:
-    from . import completion, coreset, data, exceptions, regression, sketch, streaming, svd
+    from . import completion, coreset, data, distributed, exceptions, regression, sketch, streaming, svd
     from ._certificate import Certificate
     from .completion import (
         EntrySplit,
@@ -88,6 +88,7 @@ __all__ = [
     "config_context",
     "coreset",
     "data",
+    "distributed",
     "exceptions",
     "get_config",
     "leverage_scores",
@@ -158,5 +159,15 @@ __getattr__, __dir__ = loaded_when_used(
         "streaming": ("StreamingPCA", "TopEigenvectorResult", "top_eigenvector"),
         "svd": ("SVDResult", "TruncatedSVD", "svds"),
     },
-    modules=("completion", "coreset", "data", "exceptions", "regression", "sketch", "streaming", "svd"),
+    modules=(
+        "completion",
+        "coreset",
+        "data",
+        "distributed",
+        "exceptions",
+        "regression",
+        "sketch",
+        "streaming",
+        "svd",
+    ),
 )

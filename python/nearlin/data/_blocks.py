@@ -1,16 +1,20 @@
 """One noun for rows that are not in memory at once: where they come from, and what of them is read."""
 
 import os
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from nearlin._config import resolve_threads
 from nearlin._frames import is_frame
 from nearlin._listing import listing
 from nearlin._sparse import is_sparse
 from nearlin._validation import Matrix, as_float_dtype, check_choice, check_int, shown
+from nearlin.distributed import merge_tree
 from nearlin.exceptions import InvalidInputError, InvalidTypeError
 
 from ._arrays import ArraySource
@@ -18,6 +22,8 @@ from ._items import ItemSource
 from ._tables import TableSource, is_table, parquet
 
 __all__ = ["Block", "RowBlocks", "blocks"]
+
+T = TypeVar("T")
 
 
 class Block(NamedTuple):
@@ -109,6 +115,56 @@ class RowBlocks:
         for X, y, sample_weight in self._source.read(self.block_rows):
             yield Block(X, y, sample_weight, start)
             start += X.shape[0]
+
+    def map_reduce(
+        self, leaf: Callable[[Block], T], merge: Callable[[list[T]], T], *, n_jobs: int | None = None
+    ) -> T:
+        """Make something of every block, and merge it all in a fixed tree.
+
+        Parameters
+        ----------
+        leaf : callable
+            Takes a :class:`Block`; on several threads, if there are, so that it should spend its time in
+            nearlin or NumPy.
+        merge : callable
+            Takes a list of two to four of what leaves are, in their order; returns what they are together.
+        n_jobs : int, optional
+            Number of threads; see :func:`nearlin.set_config` for the default. It changes no bit.
+
+        Returns
+        -------
+        object
+            What all blocks are together.
+
+        Raises
+        ------
+        InvalidInputError
+            If there are no rows, and whatever is wrong with one of them.
+
+        Notes
+        -----
+        The tree is that of :func:`nearlin.distributed.merge_tree`. Memory is that of two blocks a thread, and
+        of some leaves: three for each level of the tree.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nearlin
+        >>> from nearlin.data import blocks
+        >>> A = np.random.default_rng(0).standard_normal((10_000, 3))
+        >>> def leaf(block):
+        ...     stream = nearlin.StreamingLeastSquares(rng=0)
+        ...     return stream.partial_fit(block.X, block.y, row_offset=block.start)
+        >>> def merge(streams):
+        ...     return [streams[0].merge(stream) for stream in streams[1:]][-1]
+        >>> blocks(A, target=A @ [1.0, 2.0, 3.0], block_bytes=1 << 16).map_reduce(leaf, merge).covered
+        (range(0, 10000),)
+        """
+        threads = resolve_threads(n_jobs)
+        if threads == 1:
+            return merge_tree(map(leaf, self), merge)
+        with ThreadPoolExecutor(threads) as pool:
+            return merge_tree(_ahead(pool, leaf, self, 2 * threads), merge)
 
     def __repr__(self) -> str:
         names = self.feature_names
@@ -234,6 +290,21 @@ def blocks(
         "with an Arrow stream, or an iterator of blocks",
         argument="source",
     )
+
+
+def _ahead(pool: ThreadPoolExecutor, leaf: Callable[[Block], T], rows: RowBlocks, most: int) -> Iterator[T]:
+    """Give what is made of blocks, in their order, while so many are being worked on."""
+    waiting: deque[Future[T]] = deque()
+    try:
+        for block in rows:
+            waiting.append(pool.submit(leaf, block))
+            if len(waiting) == most:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 def _roles(
