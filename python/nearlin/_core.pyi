@@ -84,6 +84,7 @@ class CompletionFigures(TypedDict):
 class ImplicitFigures(TypedDict):
     objective: list[float]
     converged: bool
+    risen: bool
     mean_entries: float
     tail: list[float] | None
 

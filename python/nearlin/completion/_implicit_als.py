@@ -16,7 +16,8 @@ from nearlin._config import Progress, resolve_progress, resolve_threads
 from nearlin._frames import is_frame, ndim
 from nearlin._sparse import is_sparse
 from nearlin._validation import Float, allocating, as_matrix, as_seed, check_int
-from nearlin.exceptions import InvalidInputError, ShapeError
+from nearlin._warn import warn
+from nearlin.exceptions import AccuracyWarning, InvalidInputError, ShapeError
 
 from ._entries import (
     Entries,
@@ -36,6 +37,7 @@ __all__ = ["ImplicitALS"]
 
 FAMILY = ("confidence", "alpha", "unobserved_weight", "reg", "reg_exponent", "risk")
 """Options that say what is minimised, which rows that are folded in have to know."""
+ADVICE = "use reg > 0, or solver='cholesky'"
 BLOCK = 1 << 16
 """Entries that are looked up in rankings before an interrupt is heard."""
 
@@ -242,6 +244,12 @@ class ImplicitALS(FactorModel):
         ------
         InvalidInputError
             If nothing is stored, a confidence is not finite, or an identity is negative or missing.
+
+        Warns
+        -----
+        AccuracyWarning
+            If the objective rose by more than a thousandth, which ends the sweeps: confidences are too large
+            for the precision, or nothing holds factors back.
         """
         options = self._options(as_seed(self.random_state, "random_state"))
         single = self._single()
@@ -257,6 +265,12 @@ class ImplicitALS(FactorModel):
         )
         family = {name: getattr(options, name) for name in FAMILY}
         self._adopt(state, {**figures, "family": family}, entries.row_ids, entries.col_ids)
+        if figures["risen"]:
+            warn(
+                "the objective rose in the last sweep, or is no number any more: "
+                + ("float32 is not enough for these confidences; use dtype='float64'" if single else ADVICE),
+                AccuracyWarning,
+            )
         return self
 
     @allocating("rows of the model")
@@ -401,7 +415,7 @@ class ImplicitALS(FactorModel):
             n_iter_=len(history),
             converged_=bool(figures["converged"]),
             tail_=None if tail is None else dict(zip(("threshold", "mean", "weight"), tail, strict=True)),
-            certificate_=_certificate(history, state.degrees()),
+            certificate_=_certificate(history, state.degrees(), risen=bool(figures.get("risen"))),
         )
 
 
@@ -433,7 +447,7 @@ def _entries(X: object) -> Entries:
 
 
 def _certificate(
-    history: list[float], degrees: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+    history: list[float], degrees: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]], *, risen: bool
 ) -> Certificate:
     """Return how much the objective still fell, and numbers of entries."""
     rows, cols = degrees
@@ -447,8 +461,8 @@ def _certificate(
     }
     details = {name: {"value": value, "kind": "proven"} for name, value in numbers.items()}
     quantity = "relative decrease of the objective in the last sweep"
-    if len(history) < 2:
-        note = "there was only one sweep: see `max_iter`"
+    if len(history) < 2 or risen:
+        note = "the objective rose" if risen else "there was only one sweep: see `max_iter`"
         return Certificate(quantity, math.nan, math.nan, None, "not measured", note=note, details=details)
     fall = max(0.0, (history[-2] - history[-1]) / abs(history[-1])) if history[-1] else 0.0
     note = "other stationary points may be lower, and what is chosen tomorrow is another matter: see score()"

@@ -34,6 +34,8 @@ __all__ = ["SoftImpute"]
 
 RATIO = 0.7
 """Of one penalty of a path over the one before."""
+FAR = 0.1
+"""How far above the least an objective is that has too few components, relative."""
 STEPS = 24
 """Most penalties of an open path, the last of which is 0.0003 of the first."""
 DEVIATIONS = 1.96
@@ -145,8 +147,8 @@ class SoftImpute(FactorModel):
     converged_ : bool
         Whether sweeps ended by `tol` for the last one.
     certificate_ : Certificate
-        How much the objective may be above the least, relative to it, by the dual problem: ``float`` of it is
-        a bound that holds with a probability of 0.999, for the norm of what is left is found by Lanczos'
+        How much the objective may be above the least, relative to that, by the dual problem: ``float`` of it
+        is a bound that holds with a probability of 0.999, for the norm of what is left is found by Lanczos'
         method from a random start. ``details`` has the error on held-out entries and its interval.
 
     See Also
@@ -239,7 +241,8 @@ class SoftImpute(FactorModel):
         Warns
         -----
         AccuracyWarning
-            If sweeps for the last penalty were ended by `max_iter`.
+            If sweeps for the last penalty were ended by `max_iter`, or if there are too few components for
+            the least of the objective.
         """
         options = self._options(as_seed(self.random_state, "random_state"))
         entries = unweighted(as_entries(X))
@@ -258,6 +261,12 @@ class SoftImpute(FactorModel):
             warn(
                 f"max_iter={self.max_iter} sweeps left the objective {self.certificate_.estimate:.1e} above "
                 "the least",
+                AccuracyWarning,
+            )
+        elif self.U_.shape[1] == self.rank and self.certificate_.estimate > FAR:
+            warn(
+                f"rank={self.rank} components leave the objective {self.certificate_.estimate:.1e} above the "
+                "least, relative to it; more components or a larger penalty bring it down",
                 AccuracyWarning,
             )
         return self
@@ -366,7 +375,7 @@ class SoftImpute(FactorModel):
 
 def _certificate(figures: Any, shape: tuple[int, int], count: int) -> Certificate:
     """Return how far the objective is from the least, and the error on what was held out."""
-    estimate, bound = figures["gap"]
+    estimate, bound = (_above_the_least(share) for share in figures["gap"])
     details: dict[str, Any] = {
         "n_observed": {"value": count, "kind": "proven"},
         "observed_share": {"value": count / max(1, shape[0] * shape[1]), "kind": "proven"},
@@ -381,10 +390,15 @@ def _certificate(figures: Any, shape: tuple[int, int], count: int) -> Certificat
         }
     return Certificate(
         "objective above the least, relative",
-        float(estimate),
-        float(bound),
+        estimate,
+        bound,
         0.999,
         "by the dual problem, from what is left of the entries, whose norm is by Lanczos' method",
         note="of the convex problem: what it says of entries to come is another matter",
         details=details,
     )
+
+
+def _above_the_least(share: float) -> float:
+    """Return how far an objective is above the least, relative to that, from the same relative to itself."""
+    return share / (1.0 - share) if share < 1.0 else math.inf

@@ -14,6 +14,10 @@ use crate::linalg::Scalar;
 use crate::memory::{collected, filled, push};
 use crate::parallel::Context;
 
+/// Growth of the objective, relative to itself, that is more than rounding; and what that is of the first one, in units of
+/// the precision.
+const RISE: f64 = 1e-3;
+const NOISE: f64 = 10.0;
 /// Rows of the factor of the columns have about this length in the beginning.
 const START: f64 = 0.1;
 /// Steps of conjugate gradients that begin at zero.
@@ -52,6 +56,8 @@ pub struct Output<T> {
     pub objective: Vec<f64>,
     /// Whether sweeps ended by themselves.
     pub converged: bool,
+    /// Whether they ended because the objective rose, or is none: the precision is too low for what is asked.
+    pub risen: bool,
     /// Mean number of entries of a row that has any.
     pub entries: f64,
     /// Where the tail of the losses begins, its mean, and the mean of the weights, if there is one.
@@ -74,11 +80,12 @@ pub fn fit<T: Scalar>(
     if params.polish {
         run.rows(&mut rows, &columns, Way::Exact)?;
     }
-    let converged = objective.len() < params.max_iter;
+    let risen = run.has_risen(&objective);
+    let converged = objective.len() < params.max_iter && !risen;
     let entries = run.entries;
     let Terms { reg, exponent, .. } = params.terms;
     let model = Model::new(context, observed, rows, columns, Penalty { factor: reg, bias: None, exponent })?;
-    Ok(Output { model, objective, converged, entries, tail })
+    Ok(Output { model, objective, converged, risen, entries, tail })
 }
 
 /// Rows with these confidences, solved for exactly in double precision with the columns as they are; losses of rows are
@@ -203,11 +210,24 @@ impl<'a, T: Scalar> Run<'a, T> {
             let before = history.last().copied();
             push(&mut history, value, "the history of a fit")?;
             self.context.progress(sweep + 1, max_iter, &[("objective", value)])?;
-            if before.is_some_and(|before| before - value < tol * value) {
+            if self.has_risen(&history) || before.is_some_and(|before| before - value < tol * value) {
                 break;
             }
         }
         Ok((history, tail))
+    }
+
+    /// Whether the last objective is one that no sweep has in exact arithmetic: larger than the one before by more than
+    /// what rounding does to sums, or no sum of squares.
+    fn has_risen(&self, history: &[f64]) -> bool {
+        let Some(&value) = history.last() else { return false };
+        let noise = NOISE * T::UNIT_ROUNDOFF;
+        let least = if self.params.risk.is_some() { f64::NEG_INFINITY } else { -noise };
+        let most = match history {
+            [.., before, _] => before + RISE * before.abs() + noise,
+            _ => f64::INFINITY,
+        };
+        !(value >= least && value <= most)
     }
 
     /// Solves for the columns; the objective, relative.

@@ -112,6 +112,7 @@ fn figures<'py, T: Scalar>(py: Python<'py>, output: &Output<T>) -> PyResult<Boun
     let dict = PyDict::new(py);
     dict.set_item("objective", &output.objective)?;
     dict.set_item("converged", output.converged)?;
+    dict.set_item("risen", output.risen)?;
     dict.set_item("mean_entries", output.entries)?;
     dict.set_item("tail", output.tail)?;
     Ok(dict)

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from reference.implicit import half, instance, losses, objective, penalties, wei
 from sklearn.base import clone
 
 from nearlin import ImplicitALS, MatrixCompletion
-from nearlin.exceptions import InvalidInputError, NearlinError, StateError
+from nearlin.exceptions import AccuracyWarning, InvalidInputError, NearlinError, StateError
 
 SHAPE = (90, 70)
 R = instance(SHAPE)
@@ -363,3 +364,36 @@ def test_very_little_gives_a_finite_model(X, reg, options):
             assert np.isfinite(model.U_).all()
             assert np.isfinite(model.V_).all()
             assert np.isfinite(model.history_).all()
+
+
+def test_an_objective_that_rises_ends_the_fit_with_a_warning():
+    risen = 0
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        X = np.where(rng.random((31, 25)) < 0.3, rng.integers(1, 9, (31, 25)) * 1e6, 0.0)
+        model = ImplicitALS(6, alpha=40.0, reg=1.0, solver="cholesky", max_iter=60, tol=0.0, random_state=0)
+        exact = clone(model).set_params(dtype="float64").fit(X)
+        assert np.all(np.diff(exact.history_) <= 1e-9 * np.array(exact.history_[:-1]))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model.fit(X)
+        rose = model.history_[-1] > 1.001 * model.history_[-2] + 10 * 2.0**-24
+        risen += rose
+        assert [warning.category for warning in caught] == [AccuracyWarning] * rose
+        assert all(np.diff(model.history_)[:-1] <= 1e-3 * np.array(model.history_[:-2]) + 10 * 2.0**-24)
+        if rose:
+            assert not model.converged_
+            assert np.isnan(model.certificate_.bound)
+            assert "dtype='float64'" in str(caught[0].message)
+    assert risen
+
+
+def test_a_sum_of_squares_below_zero_is_no_objective():
+    rng = np.random.default_rng(4)
+    X = (rng.random((9, 24)) < 0.3) * 1.0
+    model = ImplicitALS(
+        6, unobserved_weight=0.0, reg=0.0, solver="cg", dtype="float64", max_iter=30, tol=0.0, random_state=0
+    )
+    with pytest.warns(AccuracyWarning, match="reg > 0"):
+        model.fit(X)
+    assert not model.converged_

@@ -72,16 +72,30 @@ def test_the_gap_is_no_smaller_than_what_is_left_to_gain():
         model = SoftImpute(reg=0.2, **EXACT | {"max_iter": max_iter}).fit(X)
         excess = objective(model) / objective(best) - 1.0
         gap = model.certificate_.estimate
-        assert excess - 1e-9 <= gap / (1.0 - gap)
+        assert excess - 1e-9 <= gap
     assert gap < 1.0
 
 
 def test_a_rank_that_is_too_small_for_the_answer_shows_in_the_gap():
     free = SoftImpute(reg=0.03, random_state=0).fit(X)
     assert len(free.singular_values_) > 3
-    bound = SoftImpute(3, reg=0.03, random_state=0).fit(X)
+    with pytest.warns(AccuracyWarning, match="rank=3 components leave the objective"):
+        bound = SoftImpute(3, reg=0.03, random_state=0).fit(X)
     assert len(bound.singular_values_) == 3
     assert bound.certificate_.estimate > 10.0 * free.certificate_.estimate
+
+
+def test_the_gap_is_relative_to_the_least_and_may_be_many_times_that():
+    A = np.random.default_rng(0).standard_normal((12, 8))
+    with pytest.warns(AccuracyWarning, match="more components or a larger penalty"):
+        model = SoftImpute(2, reg=1e-3, center=False, random_state=0).fit(A)
+    penalty = model.reg_ * model.largest_reg_
+    objective = 0.5 * np.sum((A - model.reconstruct()) ** 2) + penalty * model.singular_values_.sum()
+    U, s, Vt = np.linalg.svd(A, full_matrices=False)
+    kept = np.maximum(s - penalty, 0.0)
+    least = 0.5 * np.sum((A - (U * kept) @ Vt) ** 2) + penalty * kept.sum()
+    assert objective > 100.0 * least
+    assert model.certificate_.estimate >= objective / least - 1.0
 
 
 @quiet
