@@ -201,7 +201,7 @@ def lp_regression(
     -----
     AccuracyWarning
         If the certificate, for a callable that of the fit of the sample, does not reach `tol`: `max_iter`
-        came first, or p is so close to 1 that Newton's method crawls.
+        came first, or rounding allows no more.
 
     See Also
     --------

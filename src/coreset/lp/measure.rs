@@ -5,10 +5,10 @@
 //! residual there is rounded by no more than some units of |b_i| + |a_i||x|, where |x| is what coefficients were added up from.
 
 use super::design::{Design, Returned};
-use super::newton::magnitude;
+use super::norm::Norm;
 use super::tiles::{Buffers, Entries, PURPOSE, Tiles, blocks, height, read};
 use crate::error::Result;
-use crate::matrix::{Real, keep_larger};
+use crate::matrix::Real;
 use crate::memory::{push, resize, zeros};
 use crate::parallel::Context;
 use std::ops::Range;
@@ -81,49 +81,6 @@ pub(super) fn measure<T: Real>(
         norm.value(power)
     });
     Ok(Measured { objective, rounding })
-}
-
-/// A p-norm that neither overflows nor vanishes on the way.
-#[derive(Clone, Copy, Default)]
-struct Norm {
-    largest: f64,
-    /// Sum of powers beside the largest, but for p = infinity.
-    sum: f64,
-}
-
-impl Norm {
-    fn raise(&mut self, largest: f64, p: f64) {
-        if largest > self.largest {
-            self.sum *= if p.is_finite() { magnitude(self.largest / largest, p) } else { 1.0 };
-            self.largest = largest;
-        }
-    }
-
-    fn add(&mut self, values: &[f64], p: f64) {
-        let mut largest = 0.0;
-        values.iter().for_each(|value| keep_larger(&mut largest, value.abs()));
-        self.raise(largest, p);
-        let unit = if self.largest > 0.0 { self.largest } else { 1.0 };
-        // Whatever p is, what is not finite stays so.
-        self.sum += match p.is_finite() {
-            true => values.iter().map(|value| magnitude(value / unit, p)).sum::<f64>(),
-            false => values.iter().map(|value| value * 0.0).sum::<f64>(),
-        };
-    }
-
-    fn join(&mut self, other: &Self, p: f64) {
-        self.raise(other.largest, p);
-        let share = if other.largest < self.largest && p.is_finite() {
-            magnitude(other.largest / self.largest, p)
-        } else {
-            1.0
-        };
-        self.sum += other.sum * share;
-    }
-
-    fn value(&self, p: f64) -> f64 {
-        if p.is_finite() { self.largest * self.sum.powf(p.recip()) } else { self.largest + self.sum }
-    }
 }
 
 /// A design in the columns of the caller.

@@ -13,6 +13,7 @@
 //! | `glob` | the same from a fraction of the rows, the others being summed up |
 //! | `sample` | the sample that tells which |
 //! | `newton` | 1 < p < infinity |
+//! | `norm` | norms and powers |
 //! | `chebyshev` | p = infinity |
 //! | `huber` | squares of small residuals, magnitudes of large ones |
 //! | `gap` | what an answer is worth, from multipliers |
@@ -40,6 +41,7 @@ mod glob;
 mod huber;
 mod measure;
 mod newton;
+mod norm;
 mod sample;
 #[cfg(test)]
 mod testing;
