@@ -12,10 +12,11 @@
 //! ever cut off: at condition 1e6 that would drop directions which are there.
 
 use super::design::{Design, OUTSIDE};
+use super::span::{PROBES, spanning};
 use crate::error::{Error, Result};
 use crate::linalg::{
-    self, Pivoted, Qr, cholesky, condition_of_upper, cut_off, invert_upper, matmul, norm, pivoted_cholesky,
-    product, rank_of, solve_upper, solve_upper_transposed, svd_apart, tsqr,
+    self, Qr, cholesky, condition_of_upper, cut_off, invert_upper, matmul, norm, product, rank_of, svd_apart,
+    tsqr,
 };
 use crate::matrix::{Mat, Products, Real, power_of_two_below};
 use crate::memory::collected;
@@ -23,20 +24,16 @@ use crate::parallel::Context;
 use crate::random::Stream;
 use crate::simd::axpy;
 use crate::sketch::{Kind, Operand, Sketch};
+use std::array;
 
 /// Up to this condition the triangle of A'A is as good as another.
 const MILD: f64 = 1e4;
 /// Up to this condition one step mends what the triangle of A'A lost.
 const MENDABLE: f64 = 1e7;
-/// Squared distance from the span of the others, relative to its norm, below which a column may belong to it.
-const DEPENDENT: f64 = 1e-12;
 /// Rows of a sketch for each column, entries of a column of it, and how far from the cut-off its condition has to be.
 const SKETCHED: usize = 16;
 const ZETA: usize = 4;
 const SURE: f64 = 30.0;
-/// Combinations that are looked at, and steps that take from them what is in the span.
-const PROBES: usize = 4;
-const STEPS: usize = 3;
 /// How much more than rounding it is that a row has outside the range.
 const SURELY: f64 = 1e3;
 /// Of the random combinations.
@@ -165,65 +162,23 @@ fn from_independent<T: Real>(
     gram: &Mat<f64>,
     units: &[f64],
 ) -> Result<Option<Rough>> {
-    let d = units.len();
-    let roots = collected(
-        (0..d).map(|j| if units[j] == 0.0 { 1.0 } else { gram[(j, j)].sqrt() }),
-        "units of columns",
-    )?;
-    let unit = Mat::from_fn(d, d, |i, j| gram[(i, j)] / roots[i] / roots[j])?;
-    let Some(found) = pivoted_cholesky(&unit, DEPENDENT)? else { return Ok(None) };
-    let rank = found.rows.nrows();
-    let triangle = Mat::from_fn(rank, rank, |i, j| found.rows[(i, j)] * roots[found.order[j]])?;
-    let condition = condition_of_upper(triangle.as_ref())?;
-    if rank == 0 || condition > MILD || !are_in_span(context, design, &found, &triangle, units, &roots)? {
-        return Ok(None);
-    }
-    let inverse = invert_upper(triangle.as_ref())?;
+    let (n, d) = (design.nrows(), units.len());
+    let mut image = Mat::zeros(n, PROBES)?;
+    let look = |y: &Mat<f64>| {
+        let mut slope = Mat::from_fn(d, PROBES, |i, k| units[i] * y[(i, k)])?;
+        design.rows.product(context, slope.as_ref(), image.as_mut())?;
+        design.rows.transposed_product(context, image.as_ref(), slope.as_mut())?;
+        let slope = Mat::from_fn(d, PROBES, |i, k| units[i] * slope[(i, k)])?;
+        Ok((array::from_fn(|k| norm(image.col(k))), slope))
+    };
+    let tolerance = 4.0 * cut_off(n, d, T::UNIT_ROUNDOFF);
+    let Some(found) = spanning(gram, MILD, tolerance, look)? else { return Ok(None) };
+    let (rank, inverse) = (found.columns.len(), invert_upper(found.triangle.as_ref())?);
     let mut whitener = Mat::zeros(d, rank)?;
     for (i, j) in (0..rank).flat_map(|i| (i..rank).map(move |j| (i, j))) {
-        whitener[(found.order[i], j)] = inverse[(i, j)];
+        whitener[(found.columns[i], j)] = inverse[(i, j)];
     }
-    Ok(Some(Rough { whitener, condition }))
-}
-
-/// Whether random combinations of the other columns, less what the first ones have of them, are zero to rounding.
-fn are_in_span<T: Real>(
-    context: &Context,
-    design: &Design<'_, T>,
-    found: &Pivoted,
-    triangle: &Mat<f64>,
-    units: &[f64],
-    roots: &[f64],
-) -> Result<bool> {
-    let (n, d, rank) = (design.nrows(), units.len(), triangle.nrows());
-    let stream = Stream::new(0, 0, PROBE);
-    let mut y = Mat::zeros(d, PROBES)?;
-    for (j, &column) in found.order.iter().enumerate().skip(rank) {
-        // In units of their norms all columns have a say.
-        let size = if units[column] == 0.0 { 0.0 } else { roots[column].recip() };
-        (0..PROBES).for_each(|k| y[(column, k)] = stream.normal(j as u64, k as u64) * size);
-    }
-    let in_units = |y: &Mat<f64>| Mat::from_fn(d, PROBES, |i, k| units[i] * y[(i, k)]);
-    let (mut image, mut slope) = (Mat::zeros(n, PROBES)?, Mat::zeros(d, PROBES)?);
-    for step in 0..=STEPS {
-        design.rows.product(context, in_units(&y)?.as_ref(), image.as_mut())?;
-        if step == STEPS {
-            break;
-        }
-        design.rows.transposed_product(context, image.as_ref(), slope.as_mut())?;
-        let of_basis = |i: usize, k: usize| slope[(found.order[i], k)] * units[found.order[i]];
-        let mut inside = Mat::from_fn(rank, PROBES, of_basis)?;
-        solve_upper_transposed(triangle.as_ref(), inside.as_mut());
-        solve_upper(triangle.as_ref(), inside.as_mut());
-        for (i, k) in (0..rank).flat_map(|i| (0..PROBES).map(move |k| (i, k))) {
-            y[(found.order[i], k)] -= inside[(i, k)];
-        }
-    }
-    let tolerance = 4.0 * cut_off(n, d, T::UNIT_ROUNDOFF);
-    Ok((0..PROBES).all(|k| {
-        let size = (0..d).map(|i| (roots[i] * y[(i, k)]).powi(2)).sum::<f64>().sqrt();
-        norm(image.col(k)) <= tolerance * size
-    }))
+    Ok(Some(Rough { whitener, condition: found.condition }))
 }
 
 /// By a sketch, if there are rows enough and its condition is far from where the rank is in doubt.

@@ -17,6 +17,7 @@
 //! |---|---|
 //! | `design` | the rows: weighted, in units in which squares are numbers, dense or sparse |
 //! | `basis` | coordinates in which the columns are orthonormal |
+//! | `span` | columns that span all others |
 //! | `leverage` | leverage scores, exact and in random directions |
 //! | `lewis` | Lewis weights |
 //! | `sensitivity` | sensitivities between bounds, their sum and the largest |
@@ -39,6 +40,7 @@ mod lewis;
 pub mod lp;
 mod sample;
 mod sensitivity;
+mod span;
 mod streaming;
 #[cfg(test)]
 mod testing;

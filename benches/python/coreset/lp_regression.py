@@ -64,6 +64,7 @@ def main():
             levels(name, rows, n, d, rounds)
         powers(n, d, rounds)
         one_hot(*((1 << 10, 20) if options.smoke else (50_000, 200)), rounds)
+        factors(*((1 << 10, (10, 10)) if options.smoke else (1 << 14, (100, 60))), rounds)
         huber(min(n, 1 << 17), d, rounds)
 
 
@@ -130,6 +131,32 @@ def one_hot(n, d, rounds):
         "scikit-learn": lambda: model.fit(A, b).coef_,
     }
     report(f"median, one-hot rows, {n} x {d}", contenders, rounds, lambda x: np.abs(b - A @ x).sum())
+
+
+def factors(n, levels, rounds):
+    """One-hot columns of two factors, by columns, beside an intercept that they add up to."""
+    rng = np.random.default_rng(1)
+    codes = [rng.integers(0, count, n) for count in levels]
+    blocks = [
+        scipy.sparse.csc_array((np.ones(n), (np.arange(n), code)), shape=(n, count))
+        for code, count in zip(codes, levels, strict=True)
+    ]
+    A = scipy.sparse.hstack(blocks, format="csc")
+    b = codes[0] % 7 - codes[1] % 5 + rng.laplace(size=n)
+    ours = nearlin.QuantileRegressor(random_state=0, n_jobs=1)
+    theirs = QuantileRegressor(alpha=0.0, solver="highs")
+
+    def answer(model):
+        model.fit(A, b)
+        return np.r_[model.coef_, model.intercept_]
+
+    contenders = {"nearlin": lambda: answer(ours), "scikit-learn": lambda: answer(theirs)}
+
+    def objective(x):
+        return np.abs(b - A @ x[:-1] - x[-1]).sum()
+
+    shape = f"{n} x {' + '.join(map(str, levels))}"
+    report(f"median, one-hot factors with an intercept, {shape}", contenders, rounds, objective)
 
 
 def huber(n, d, rounds):

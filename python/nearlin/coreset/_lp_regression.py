@@ -49,7 +49,8 @@ class LpResult(NotATuple):
     ----------
     x : ndarray of shape (d,) or (d, k)
         Minimiser, in the dtype of ``A``; for k quantiles a column for each. Where ``A`` is rank-deficient
-        it is one of many, without coefficients in directions that ``A`` does not see.
+        it is one of many, without coefficients in directions that ``A`` does not see or, of sparse rows
+        with few entries, with zeros for columns that others make.
     objective : float or ndarray of shape (k,)
         What was made least: the p-norm of b - A x, weighted, or the sum of weighted losses of a quantile.
     method : str
@@ -133,10 +134,11 @@ def lp_regression(
     Parameters
     ----------
     A : array_like or sparse matrix of shape (n, d)
-        float32 or float64 in any memory layout, or SciPy CSR or CSC, none of which is copied. Rows of CSR
-        with few entries stay sparse: in place of n d^2, time grows with the squares of their lengths. Others
-        of sparse matrices are made dense a few at a time, as are all where columns depend on each other or
-        are far from zero beside an intercept.
+        float32 or float64 in any memory layout, or SciPy CSR or CSC. Sparse rows with few entries stay
+        sparse: in place of n d^2, time grows with the squares of their lengths. CSC is copied by rows for
+        that, nothing else is copied. Other sparse rows are made dense a few at a time, as are all whose
+        columns nearly depend on each other; those that do to rounding, as one-hot columns of several
+        factors, are left out.
     b : array_like of shape (n,), or callable
         Targets, taken in the dtype of `A`. A callable is given numbers of rows, in increasing order, and
         returns their targets: it is called once, for the rows of a sample and no others, whose number

@@ -50,7 +50,7 @@ pub fn check_quantiles<T: Real>(
     x: &[Vec<f64>],
     params: &CheckParams<'_>,
 ) -> Result<Vec<Output>> {
-    let prepared = Prepared::new(context, problem, 1.0, true)?;
+    let prepared = Prepared::new(context, problem, 1.0, false)?;
     let widths = widths(params.scores)?;
     let outputs = levels.iter().zip(x).map(|(&level, x)| {
         let answer = smoothed(context, &prepared, prepared.near(x)?, level, &widths, params)?;
@@ -67,7 +67,7 @@ pub fn check_p_norm<T: Real>(
     x: &[f64],
     params: &CheckParams<'_>,
 ) -> Result<Output> {
-    let prepared = Prepared::new(context, problem, p, true)?;
+    let prepared = Prepared::new(context, problem, p, false)?;
     let CheckParams { resolution, max_iter, .. } = *params;
     let answer = newton(context, &prepared, prepared.near(x)?, p, SMOOTH * resolution, max_iter)?;
     output(context, &prepared, prepared.stated(x)?, answer, Loss::Power(p))

@@ -2,14 +2,15 @@
 //! in which the columns are independent and squares are numbers.
 
 use super::few::FewBuf;
+use super::sparse::SparseRows;
 use super::tiles::{
     Buffers, Entries, Normal, PURPOSE, Stored, Sums, Taken, Tiles, blocks, blocks_by_cost, height, read,
 };
+use crate::coreset::span::{PROBES, spanning};
 use crate::error::{Error, Result};
-use crate::linalg::{condition_of_upper, cut_off, rank_of, svd, tsqr};
+use crate::linalg::{Qr, condition_of_upper, cut_off, rank_of, svd, tsqr};
 use crate::matrix::{
-    Axis, Buffer, Dense, Mat, Matrix, Real, Rows, even_blocks, first_non_finite, keep_larger,
-    power_of_two_below,
+    Buffer, Dense, Mat, Matrix, Real, Rows, even_blocks, first_non_finite, keep_larger, power_of_two_below,
 };
 use crate::memory::{collected, copied, extend, push, resize, room_for, zeros};
 use crate::parallel::Context;
@@ -38,13 +39,15 @@ pub(super) struct Design<'a, T> {
     fit_intercept: bool,
     /// The entry of a penalty's rows, of which there are two for each coefficient; none for zero.
     penalty: f64,
-    /// What coefficients are made of, where columns are not as they come.
+    /// What coefficients are made of, where columns are not as they come,
     map: Option<Mat<f64>>,
+    /// and how many of its columns the rows see: A times any other is zero.
+    seen: usize,
     target: Buffer<f64>,
     /// What columns of the matrix are less than they come, as the intercept makes up for it.
     shift: Vec<f64>,
-    /// What A'A costs where rows have few entries and columns are as they come; none elsewhere.
-    few: Option<usize>,
+    /// The rows of the matrix where they have few entries; none where they are read as tiles.
+    sparse: Option<SparseRows<'a, T>>,
 }
 
 /// A design with its normal equations.
@@ -100,38 +103,32 @@ impl Scale {
 const LARGEST_SQUARE: f64 = 1e200;
 /// Means beside what columns have about them, from which on columns are centred.
 const FAR: f64 = 8.0;
-/// A multiply-add of an entry that is looked up, in those of a tile.
-const GATHERED: usize = 4;
-/// Condition of the triangle up to which a Gram matrix tells enough of its columns.
+/// Condition of the triangle up to which a Gram matrix tells enough of its columns, and of combinations of them.
 const WELL_CONDITIONED: f64 = 1e5;
+const WELL_ENOUGH: f64 = 1e3;
 
 impl<'a, T: Real> Prepared<'a, T> {
     /// Reads the rows once, or a few times where they are far from one or depend on each other. `power` is that of
-    /// residuals; columns that a ridge takes care of need not be made independent.
-    pub fn new(
-        context: &Context,
-        problem: &Problem<'a, T>,
-        power: f64,
-        make_independent: bool,
-    ) -> Result<Self> {
+    /// residuals; with a ridge there are coordinates of what rows do not see, too.
+    pub fn new(context: &Context, problem: &Problem<'a, T>, power: f64, has_ridge: bool) -> Result<Self> {
         let (mut design, unit, heaviest) = Design::new(context, problem, power)?;
         let (mut gram, mut gradient, mut target) = design.products(context)?;
-        let square = |gram: &Mat<f64>, j: usize| gram[(j, j)];
-        let is_plain = |square: f64| (LARGEST_SQUARE.recip()..=LARGEST_SQUARE).contains(&square);
-        if !(0..design.ncols()).all(|j| is_plain(square(&gram, j))) {
-            (design.map, design.few) = (Some(design.units(context)?), None);
+        if let Some(units) = design.units(context, &gram)? {
+            (design.map, design.sparse) = (Some(units), None);
             (gram, gradient, target) = design.products(context)?;
         } else if design.centre(&gram)? {
             (gram, gradient, target) = design.products(context)?;
         }
-        if make_independent && !design.is_independent(&gram)? {
-            (design.map, design.few) = (Some(design.independent(context, &gram)?), None);
+        if !design.is_independent(&gram)? {
+            if !design.leave_out(context, &gram, has_ridge)? {
+                design.make_independent(context, &gram, has_ridge)?;
+            }
             (gram, gradient, target) = design.products(context)?;
         }
         let normal = Normal::new(&gram)?;
         let normal = normal.ok_or_else(|| Error::Internal("independent columns without a factor".into()))?;
         let start = normal.solve(&gradient)?;
-        let columns = collected((0..design.ncols()).map(|j| square(&gram, j).sqrt()), PURPOSE)?;
+        let columns = collected((0..design.ncols()).map(|j| gram[(j, j)].sqrt()), PURPOSE)?;
         Ok(Self { design, normal, start, unit, heaviest, scale: Scale { target, columns } })
     }
 
@@ -226,9 +223,9 @@ impl<'a, T: Real> Design<'a, T> {
         }
         let shift = zeros(matrix.ncols(), PURPOSE)?;
         let fit_intercept = problem.fit_intercept;
-        let mut design =
-            Self { matrix, factors, fit_intercept, penalty, map: None, target, shift, few: None };
-        design.few = design.cost_of_few(context)?;
+        let sparse = SparseRows::new(context, &matrix, fit_intercept)?;
+        let seen = matrix.ncols() + usize::from(fit_intercept);
+        let design = Self { matrix, factors, fit_intercept, penalty, map: None, seen, target, shift, sparse };
         Ok((design, unit, heaviest))
     }
 
@@ -244,8 +241,11 @@ impl<'a, T: Real> Design<'a, T> {
             let of_mean = mean * mean * rows;
             if mean.is_finite() && of_mean > FAR * FAR * (gram[(j, j)] - of_mean) {
                 self.shift[j] = mean;
-                (is_moved, self.few) = (true, None);
+                is_moved = true;
             }
+        }
+        if is_moved && let Some(sparse) = self.sparse.take() {
+            self.sparse = sparse.centred(&self.shift, self.fit_intercept)?;
         }
         Ok(is_moved)
     }
@@ -266,21 +266,22 @@ impl<'a, T: Real> Design<'a, T> {
     }
 
     /// The same with rows times their factors once more.
-    pub fn weighted_again(&self) -> Result<Self> {
+    pub fn weighted_again(&self) -> Result<Design<'_, T>> {
         let mut target = Buffer::copy_of(&self.target, "the targets")?;
         let factors = self.factors.as_ref().map(|factors| {
             target.iter_mut().zip(factors).for_each(|(b, factor)| *b *= factor);
             collected(factors.iter().map(|factor| factor * factor), "weights of rows")
         });
-        Ok(Self {
+        Ok(Design {
             matrix: self.matrix,
             factors: factors.transpose()?,
             fit_intercept: self.fit_intercept,
             penalty: self.penalty,
             map: self.map.as_ref().map(Mat::copy).transpose()?,
+            seen: self.seen,
             target,
             shift: copied(&self.shift, PURPOSE)?,
-            few: self.few,
+            sparse: self.sparse.as_ref().map(SparseRows::again).transpose()?,
         })
     }
 
@@ -310,18 +311,24 @@ impl<'a, T: Real> Design<'a, T> {
         let factor = |at: usize| factors.map_or(1.0, |factors| factors[at]);
         let target = rows.iter().enumerate().map(|(at, &row)| self.target[row] * factor(at));
         let target = collected(target, PURPOSE)?;
-        let stored = match self.is_few() {
-            true => Stored::Few(self.gather_few(context, rows, factor)?),
-            false => Stored::Dense(self.gather_all(context, rows, factor)?),
+        let stored = match &self.sparse {
+            Some(sparse) => Stored::Few(self.gather_few(context, sparse, rows, factor)?),
+            None => Stored::Dense(self.gather_all(context, rows, factor)?),
         };
         Ok(Taken::new(self.ncols(), stored, target))
     }
 
-    fn gather_few(&self, context: &Context, rows: &[usize], factor: impl Fn(usize) -> f64) -> Result<FewBuf> {
+    fn gather_few(
+        &self,
+        context: &Context,
+        sparse: &SparseRows<'_, T>,
+        rows: &[usize],
+        factor: impl Fn(usize) -> f64,
+    ) -> Result<FewBuf> {
         let mut few = FewBuf::default();
         for piece in context.pieces(0..rows.len()) {
             for at in piece? {
-                self.push_few(rows[at], &mut few)?;
+                self.push_few(sparse, rows[at], false, &mut few)?;
                 few.scale(factor(at));
                 few.end()?;
             }
@@ -370,7 +377,7 @@ impl<'a, T: Real> Design<'a, T> {
     }
 
     /// A'A, A'b and the sum of |b|.
-    fn products(&self, context: &Context) -> Result<(Mat<f64>, Vec<f64>, f64)> {
+    pub fn products(&self, context: &Context) -> Result<(Mat<f64>, Vec<f64>, f64)> {
         let d = self.ncols();
         let begin = || Ok((Sums::new(d, true, 1)?, 0.0, Vec::new()));
         let parts = read(context, self, begin, |(sums, sum, b), tile| {
@@ -393,8 +400,13 @@ impl<'a, T: Real> Design<'a, T> {
         Ok(condition_of_upper(normal.triangle().as_ref())? <= WELL_CONDITIONED)
     }
 
-    /// Powers of two that bring columns to one, or the error that names what is not finite.
-    fn units(&self, context: &Context) -> Result<Mat<f64>> {
+    /// Powers of two that bring columns to one, where squares of some are far from it, or the error that names what is not
+    /// finite.
+    fn units(&self, context: &Context, gram: &Mat<f64>) -> Result<Option<Mat<f64>>> {
+        let is_plain = |j: usize| (LARGEST_SQUARE.recip()..=LARGEST_SQUARE).contains(&gram[(j, j)]);
+        if (0..self.ncols()).all(is_plain) {
+            return Ok(None);
+        }
         if let Some((row, column, value)) = self.first_non_finite(context)? {
             return Err(Error::non_finite("A", value, format!("[{row}, {column}]")));
         }
@@ -421,12 +433,43 @@ impl<'a, T: Real> Design<'a, T> {
             },
         )?;
         let largest = |j: usize| parts.iter().map(|part| part[j]).fold(0.0, f64::max);
+        if (0..d).all(|j| is_plain(j) || largest(j) == 0.0) {
+            return Ok(None);
+        }
         let unit = |j: usize| power_of_two_below(largest(j)).recip();
-        Mat::from_fn(d, d, |i, j| if i == j { unit(j) } else { 0.0 })
+        Mat::from_fn(d, d, |i, j| if i == j { unit(j) } else { 0.0 }).map(Some)
     }
 
-    /// Coordinates in which columns that depend on each other, or nearly, are orthonormal.
-    fn independent(&self, context: &Context, gram: &Mat<f64>) -> Result<Mat<f64>> {
+    /// Leaves out columns that others make, of sparse rows or where it `keeps_unseen` coordinates of combinations that no
+    /// row sees in place of them, if it is beyond doubt that they do; says whether it has.
+    fn leave_out(&mut self, context: &Context, gram: &Mat<f64>, keeps_unseen: bool) -> Result<bool> {
+        let d = self.ncols();
+        if !(self.is_few() || keeps_unseen && self.map.is_none()) || self.penalty > 0.0 {
+            return Ok(false);
+        }
+        let units = T::UNIT_ROUNDOFF.min(f64::UNIT_ROUNDOFF);
+        let tolerance = 4.0 * cut_off(self.nrows(), d, units);
+        let look = |y: &Mat<f64>| self.images(context, y);
+        let largest = if keeps_unseen { WELL_ENOUGH } else { WELL_CONDITIONED };
+        let Some(found) = spanning(gram, largest, tolerance, look)? else { return Ok(false) };
+        let unseen = if keeps_unseen { found.null()? } else { Mat::zeros(d, 0)? };
+        let mut kept = found.columns;
+        kept.sort_unstable();
+        if let Some(sparse) = self.sparse.take() {
+            self.sparse = Some(sparse.with_columns(&kept, d)?);
+        }
+        self.seen = kept.len();
+        self.map =
+            Some(Mat::from_fn(d, self.seen + unseen.ncols(), |i, j| match j.checked_sub(self.seen) {
+                None => f64::from(i == kept[j]),
+                Some(j) => unseen[(i, j)],
+            })?);
+        Ok(true)
+    }
+
+    /// Coordinates in which columns that depend on each other, or nearly, are orthonormal, and if so asked of what is
+    /// orthogonal to them.
+    fn make_independent(&mut self, context: &Context, gram: &Mat<f64>, keeps_unseen: bool) -> Result<()> {
         let d = self.ncols();
         let root = |j: usize| power_of_two_below(gram[(j, j)].sqrt()).recip();
         let mut r = tsqr(context, &AsRows(self))?;
@@ -439,11 +482,24 @@ impl<'a, T: Real> Design<'a, T> {
         }
         let found = svd(r.as_ref())?;
         let rank = rank_of(&found.s, cut_off(self.nrows(), d, T::UNIT_ROUNDOFF.min(f64::UNIT_ROUNDOFF)));
-        let here = Mat::from_fn(d, rank, |i, j| root(i) * found.v[(i, j)] / found.s[j])?;
-        match &self.map {
-            None => Ok(here),
-            Some(map) => crate::linalg::product(map.as_ref(), here.as_ref()),
+        let order = if keeps_unseen { d } else { rank };
+        let mut all = Mat::from_fn(d, order, |i, j| f64::from(i == j))?;
+        if order > rank {
+            // Householder's Q has the complement of what it is of.
+            Qr::new(Mat::from_fn(d, rank, |i, j| found.v[(i, j)])?)?.apply_q(&mut all)?;
         }
+        for j in 0..rank {
+            all.col_mut(j).iter_mut().zip(found.v.col(j)).for_each(|(all, v)| *all = v / found.s[j]);
+        }
+        for j in 0..order {
+            all.col_mut(j).iter_mut().enumerate().for_each(|(i, value)| *value *= root(i));
+        }
+        let map = match &self.map {
+            None => all,
+            Some(map) => crate::linalg::product(map.as_ref(), all.as_ref())?,
+        };
+        (self.map, self.seen, self.sparse) = (Some(map), rank, None);
+        Ok(())
     }
 
     fn first_non_finite(&self, context: &Context) -> Result<Option<(usize, usize, f64)>> {
@@ -453,44 +509,83 @@ impl<'a, T: Real> Design<'a, T> {
         }
     }
 
+    /// Norms of A y and A'A y for a few y.
+    fn images(&self, context: &Context, y: &Mat<f64>) -> Result<([f64; PROBES], Mat<f64>)> {
+        let d = self.ncols();
+        let begin = || Ok((Sums::new(d, false, PROBES)?, [0.0; PROBES], Vec::new()));
+        let parts = read(context, self, begin, |(sums, squares, image), tile| {
+            for (k, square) in squares.iter_mut().enumerate() {
+                tile.change(y.col(k), image)?;
+                *square += image.iter().map(|value| value * value).sum::<f64>();
+                sums.add_vector(tile, k, image);
+            }
+            Ok(())
+        })?;
+        let norm = |k: usize| parts.iter().map(|(_, squares, _)| squares[k]).sum::<f64>().sqrt();
+        let slopes = Sums::total(d, parts.iter().map(|(sums, ..)| sums))?.1;
+        // Changes are what products are less.
+        Ok((std::array::from_fn(norm), Mat::from_fn(d, PROBES, |j, k| -slopes[k][j])?))
+    }
+
     /// Whether rows are given by their entries.
     pub fn is_few(&self) -> bool {
-        self.few.is_some()
+        self.sparse.is_some()
     }
 
-    /// What A'A costs, if that is less than with all zeros.
-    fn cost_of_few(&self, context: &Context) -> Result<Option<usize>> {
-        let Matrix::Sparse(a) = &self.matrix else { return Ok(None) };
-        if a.axis() != Axis::Rows {
-            return Ok(None);
-        }
-        let beside = if self.fit_intercept { 2 * a.nnz() + a.nrows() } else { 0 };
-        let cost = a.squared_row_lengths(context)?.saturating_add(beside);
-        let full = a.nrows().saturating_mul(self.width()).saturating_mul(self.width());
-        Ok((cost.saturating_mul(GATHERED) < full).then_some(cost))
-    }
-
-    /// The entries of a row.
-    fn push_few(&self, row: usize, few: &mut FewBuf) -> Result<()> {
+    /// The entries of a row, as they were stated or as solvers see them.
+    fn push_few(
+        &self,
+        sparse: &SparseRows<'_, T>,
+        row: usize,
+        is_stated: bool,
+        few: &mut FewBuf,
+    ) -> Result<()> {
         let (n, d) = (self.matrix.nrows(), self.matrix.ncols());
         if row >= n {
             let sign = if (row - n).is_multiple_of(2) { 1.0 } else { -1.0 };
             return few.push((row - n) / 2, sign * self.penalty);
         }
-        let (factor, mut outcome) = (self.factor(row), Ok(()));
+        let factor = self.factor(row);
         // Whatever the entries are.
         if factor == 0.0 {
             return Ok(());
         }
-        if let Matrix::Sparse(a) = &self.matrix {
-            a.visit_line(row, |j, value| {
-                if outcome.is_ok() {
-                    outcome = few.push(j, value.to_f64() * factor);
-                }
-            });
+        sparse.push(row, (!is_stated).then_some(&self.shift), few)?;
+        if self.fit_intercept {
+            sparse.push_at(d, 1.0, !is_stated, few)?;
         }
-        outcome?;
-        if self.fit_intercept { few.push(d, factor) } else { Ok(()) }
+        few.scale(factor);
+        Ok(())
+    }
+
+    /// The entries of some rows, likewise.
+    fn put_few<'b>(
+        &self,
+        sparse: &SparseRows<'_, T>,
+        rows: Range<usize>,
+        is_stated: bool,
+        few: &'b mut FewBuf,
+    ) -> Result<Entries<'b>> {
+        few.clear();
+        for row in rows {
+            self.push_few(sparse, row, is_stated, few)?;
+            few.end()?;
+        }
+        Ok(Entries::Few(few.all()))
+    }
+
+    /// Some rows as they were stated, `shift` being zeros.
+    pub fn stated_entries<'b>(
+        &'b self,
+        rows: Range<usize>,
+        shift: &[f64],
+        buffers: &'b mut Buffers,
+    ) -> Result<Entries<'b>> {
+        if let Some(sparse) = &self.sparse {
+            return self.put_few(sparse, rows, true, &mut buffers.few);
+        }
+        self.put_columns(rows, shift, buffers, height(self.width()))?;
+        Ok(Entries::Columns(&buffers.columns))
     }
 
     /// Columns of some rows, [`height`] numbers from one to the next.
@@ -501,7 +596,7 @@ impl<'a, T: Real> Design<'a, T> {
         buffers.mapped.clear();
         resize(&mut buffers.mapped, map.ncols() * height, 0.0, PURPOSE)?;
         let mut coefficients = zeros(map.nrows(), PURPOSE)?;
-        for (j, column) in buffers.mapped.chunks_exact_mut(height).enumerate() {
+        for (j, column) in buffers.mapped.chunks_exact_mut(height).enumerate().take(self.seen) {
             coefficients.iter_mut().zip(map.col(j)).for_each(|(c, value)| *c = -value);
             subtract_product_of_columns(&buffers.columns, height, &coefficients, &mut column[..depth]);
         }
@@ -509,7 +604,7 @@ impl<'a, T: Real> Design<'a, T> {
     }
 
     /// Columns of the matrix less their shifts, of the intercept, in a buffer.
-    pub fn put_columns(
+    fn put_columns(
         &self,
         rows: Range<usize>,
         shift: &[f64],
@@ -577,15 +672,10 @@ impl<T: Real> Tiles for Design<'_, T> {
     }
 
     fn entries<'b>(&'b self, rows: Range<usize>, buffers: &'b mut Buffers) -> Result<Entries<'b>> {
-        if !self.is_few() {
-            return Ok(Entries::Columns(self.columns(rows, buffers)?));
+        match &self.sparse {
+            Some(sparse) => self.put_few(sparse, rows, false, &mut buffers.few),
+            None => Ok(Entries::Columns(self.columns(rows, buffers)?)),
         }
-        buffers.few.clear();
-        for row in rows {
-            self.push_few(row, &mut buffers.few)?;
-            buffers.few.end()?;
-        }
-        Ok(Entries::Few(buffers.few.all()))
     }
 
     fn idle(&self) -> usize {
@@ -595,8 +685,8 @@ impl<T: Real> Tiles for Design<'_, T> {
     /// The rows of a penalty are blocks of their own.
     fn blocks(&self) -> Result<Vec<Range<usize>>> {
         let (n, d) = (self.matrix.nrows(), self.ncols());
-        let mut all = match self.few {
-            Some(cost) => blocks_by_cost(n, d, cost)?,
+        let mut all = match &self.sparse {
+            Some(sparse) => blocks_by_cost(n, d, sparse.cost())?,
             None => blocks(n, d)?,
         };
         for rows in blocks(self.nrows() - n, d)? {

@@ -77,7 +77,7 @@ pub fn quantiles<T: Real>(
     levels: &[f64],
     params: &Params,
 ) -> Result<Vec<Output>> {
-    let prepared = Prepared::new(context, problem, 1.0, true)?;
+    let prepared = Prepared::new(context, problem, 1.0, false)?;
     let globbing = match params.method {
         Method::Exact => Globbing::new(context, &prepared, params.seed)?,
         Method::Full => None,
@@ -148,7 +148,7 @@ pub fn p_norm<T: Real>(
     p: f64,
     params: &Params,
 ) -> Result<Output> {
-    let prepared = Prepared::new(context, problem, p, true)?;
+    let prepared = Prepared::new(context, problem, p, false)?;
     let Params { tolerance, max_iter, .. } = *params;
     let answer = match p.is_finite() {
         true => newton(context, &prepared, copied(&prepared.start, PURPOSE)?, p, tolerance, max_iter)?,

@@ -128,7 +128,7 @@ pub fn huber<T: Real>(
     problem: &Problem<'_, T>,
     params: &HuberParams,
 ) -> Result<HuberOutput> {
-    let prepared = Prepared::new(context, problem, 2.0, params.alpha == 0.0)?;
+    let prepared = Prepared::new(context, problem, 2.0, params.alpha > 0.0)?;
     let design = &prepared.design;
     let (unit, heaviest) = (prepared.unit, prepared.heaviest);
     let units = Units {

@@ -6,7 +6,7 @@
 
 use super::design::{Design, Returned};
 use super::norm::Norm;
-use super::tiles::{Buffers, Entries, PURPOSE, Tiles, blocks, height, read};
+use super::tiles::{Buffers, Entries, PURPOSE, Tiles, blocks, read};
 use crate::error::Result;
 use crate::matrix::Real;
 use crate::memory::{push, resize, zeros};
@@ -104,11 +104,7 @@ impl<T: Real> Tiles for AsStated<'_, '_, T> {
     }
 
     fn entries<'b>(&'b self, rows: Range<usize>, buffers: &'b mut Buffers) -> Result<Entries<'b>> {
-        if self.design.is_few() {
-            return self.design.entries(rows, buffers);
-        }
-        self.design.put_columns(rows, &self.shift, buffers, height(self.ncols()))?;
-        Ok(Entries::Columns(&buffers.columns))
+        self.design.stated_entries(rows, &self.shift, buffers)
     }
 
     fn blocks(&self) -> Result<Vec<Range<usize>>> {

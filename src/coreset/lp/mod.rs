@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `tiles` | rows as tiles of columns, passes over them, weighted Gram matrices, their factors |
 //! | `few` | rows of few entries |
+//! | `sparse` | those of a sparse matrix |
 //! | `design` | the rows with weights, intercept and penalty, in coordinates in which columns are independent |
 //! | `frisch_newton` | p = 1 and quantiles: a primal-dual method on all rows |
 //! | `vertex` | its optimum exactly, from multipliers near it |
@@ -43,6 +44,7 @@ mod measure;
 mod newton;
 mod norm;
 mod sample;
+mod sparse;
 #[cfg(test)]
 mod testing;
 mod tiles;

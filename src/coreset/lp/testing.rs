@@ -64,7 +64,7 @@ impl Instance {
 }
 
 pub(super) fn prepared<'a>(problem: &Problem<'a, f64>, power: f64) -> Prepared<'a, f64> {
-    Prepared::new(&Context::new(2), problem, power, true).unwrap()
+    Prepared::new(&Context::new(2), problem, power, false).unwrap()
 }
 
 /// Σ w ρ(b - A x - c) + penalty |x|.

@@ -193,15 +193,16 @@ def test_edge_shapes(shape, p):
         np.testing.assert_allclose(A @ found.x, b, atol=1e-8 * np.abs(b).max())
 
 
+@pytest.mark.parametrize("wrap", [np.asarray, sp.csr_array, sp.csc_array])
 @pytest.mark.parametrize("p", [1.0, 1.5, 3.0, math.inf])
-def test_columns_that_depend_on_others(p):
+def test_columns_that_depend_on_others(p, wrap):
     levels = np.random.default_rng(0).integers(0, 5, 2000)
     one_hot = np.eye(5)[levels]
     rng = np.random.default_rng(1)
     x = rng.standard_normal(2000)
     A = np.c_[np.ones(2000), one_hot, x, x, np.zeros(2000)]
     b = 3.0 * x + levels + rng.laplace(size=2000)
-    found = lp_regression(A, b, p=p, rng=0)
+    found = lp_regression(wrap(A), b, p=p, rng=0)
     assert found.rank == 6
     assert small(found)
     independent = lp_regression(A[:, 1:7], b, p=p, rng=0)
