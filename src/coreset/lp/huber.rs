@@ -24,7 +24,7 @@ use super::frisch_newton::{Ask, frisch_newton};
 use super::measure::{Loss, Measured, measure};
 use super::tiles::{Normal, PURPOSE, Sums, Tiles, read};
 use crate::error::Result;
-use crate::matrix::{Mat, Real, keep_larger};
+use crate::matrix::{Mat, Real};
 use crate::memory::{collected, copied, extend, push, resize, zeros};
 use crate::parallel::Context;
 
@@ -117,9 +117,25 @@ struct Units {
     /// α and what it is a penalty of.
     alpha: f64,
     penalty: Mat<f64>,
+    /// A'A
+    gram: Mat<f64>,
     /// Sum of all weights, and the root of the least that is not zero.
     total: f64,
     lightest: f64,
+}
+
+impl Units {
+    /// Half the slope of the ridge.
+    fn image(&self, x: &[f64]) -> Result<Vec<f64>> {
+        let row = |i: usize| x.iter().enumerate().map(|(j, x)| self.penalty[(i, j)] * x).sum::<f64>();
+        collected((0..x.len()).map(|i| self.alpha * row(i)), PURPOSE)
+    }
+
+    /// A Gram matrix and λ.
+    fn with_ridge(&self, gram: &Mat<f64>, scale: f64) -> Result<Mat<f64>> {
+        let d = gram.ncols();
+        Mat::from_fn(d, d, |i, j| gram[(i, j)] + self.alpha * scale * self.penalty[(i, j)])
+    }
 }
 
 /// Solves a Huber regression.
@@ -138,6 +154,7 @@ pub fn huber<T: Real>(
             true => design.coefficient_products()?,
             false => Mat::zeros(prepared.start.len(), prepared.start.len())?,
         },
+        gram: design.products(context)?.0,
         total: design.total_weight(2.0),
         lightest: design.least_factor(),
     };
@@ -374,7 +391,7 @@ fn step(
     let mut t = if of_scale > 0.0 { (SHARE * at.scale / of_scale).min(1.0) } else { 1.0 };
     for _ in 0..HALVINGS {
         let x = collected(at.x.iter().zip(direction).map(|(x, d)| x - t * d), PURPOSE)?;
-        let next = look(x, (at.scale - t * of_scale).max(LEAST))?;
+        let next = look(x, if is_free { (at.scale - t * of_scale).max(LEAST) } else { at.scale })?;
         if next.value <= at.value - DECREASE * t * promise {
             return Ok(Some(next));
         }
@@ -394,7 +411,7 @@ fn last_step<T: Real>(
 ) -> Result<Option<At>> {
     let of_scale = if is_free { direction[at.x.len()] } else { 0.0 };
     let x = collected(at.x.iter().zip(direction).map(|(x, d)| x - d), PURPOSE)?;
-    let next = look(x, (at.scale - of_scale).max(LEAST))?;
+    let next = look(x, if is_free { (at.scale - of_scale).max(LEAST) } else { at.scale })?;
     let left = |at: &At| -> Result<f64> {
         let of_x = prepared.normal.dual_norm(&at.slope)? / (at.scale * units.total.sqrt());
         let of_scale = if is_free { at.gradient[at.x.len()].abs() / units.total } else { 0.0 };
@@ -457,10 +474,9 @@ fn look<T: Real>(
     let beyond = vectors.pop().unwrap_or_default();
     let within = vectors.pop().unwrap_or_default();
     let [squares, _, magnitudes, weight] = sums;
-    let image =
-        collected((0..d).map(|i| (0..d).map(|j| units.penalty[(i, j)] * x[j]).sum::<f64>()), PURPOSE)?;
-    let ridge = units.alpha * image.iter().zip(&x).map(|(a, b)| a * b).sum::<f64>();
-    let slope = (0..d).map(|j| within[j] + k * beyond[j] - units.alpha * scale * image[j]);
+    let image = units.image(&x)?;
+    let ridge = image.iter().zip(&x).map(|(a, b)| a * b).sum::<f64>();
+    let slope = (0..d).map(|j| within[j] + k * beyond[j] - scale * image[j]);
     let slope = collected(slope, PURPOSE)?;
     let mut gradient = collected(slope.iter().map(|slope| -2.0 / scale * slope), PURPOSE)?;
     if is_free {
@@ -520,7 +536,11 @@ fn output<T: Real>(
     })
 }
 
-/// What no objective is below, by scores as they are or as a step of Newton's would have them.
+/// Steps on the scores, and what of a gap the next one has to close to be worth while.
+const MENDS: usize = 8;
+const CLOSED: f64 = 0.5;
+
+/// What no objective is below, by scores as they are and as Newton's method would have them.
 fn bound<T: Real>(
     context: &Context,
     prepared: &Prepared<'_, T>,
@@ -528,14 +548,31 @@ fn bound<T: Real>(
     params: &HuberParams,
     at: &At,
 ) -> Result<f64> {
-    let d = at.x.len();
-    let plain = proof(context, prepared, units, params, at, &zeros(d, PURPOSE)?)?;
-    let curvature = Mat::from_fn(d, d, |i, j| 0.5 * at.scale * at.curvature[(i, j)])?;
-    let Some(normal) = Normal::new(&curvature)? else { return Ok(plain) };
-    Ok(plain.max(proof(context, prepared, units, params, at, &normal.solve(&at.slope)?)?))
+    let (mut c, mut best) = (zeros(at.x.len(), PURPOSE)?, f64::NEG_INFINITY);
+    let all = units.with_ridge(&units.gram, at.scale)?;
+    let Some(all) = Normal::new(&all)? else { return Ok(best) };
+    for _ in 0..MENDS {
+        let Proof { least, left, within } = proof(context, prepared, units, params, at, &c, &all)?;
+        let is_closed = at.value - least <= NOTHING * at.value;
+        let closes = at.value - least < CLOSED * (at.value - best);
+        best = least.max(best);
+        if is_closed || !closes {
+            break;
+        }
+        let Some(normal) = Normal::new(&units.with_ridge(&within, at.scale)?)? else { break };
+        c.iter_mut().zip(normal.solve(&left)?).for_each(|(c, more)| *c += more);
+    }
+    Ok(best)
 }
 
-/// The same whatever the coefficients and, where it is chosen, the scale: by scores less A c within.
+/// What scores prove, what they leave of A'z - λ (x + c), and A'A of the rows within.
+struct Proof {
+    least: f64,
+    left: Vec<f64>,
+    within: Mat<f64>,
+}
+
+/// By r - A c cut off, `all` being A'A + λ: whatever the coefficients and, where it is chosen, the scale.
 fn proof<T: Real>(
     context: &Context,
     prepared: &Prepared<'_, T>,
@@ -543,48 +580,49 @@ fn proof<T: Real>(
     params: &HuberParams,
     at: &At,
     c: &[f64],
-) -> Result<f64> {
+    all: &Normal,
+) -> Result<Proof> {
     let (design, d, scale) = (&prepared.design, at.x.len(), at.scale);
     let k = params.epsilon * scale;
-    let begin = || Ok((Sums::new(d, false, 1)?, [0.0; 2], 1.0f64, [const { Vec::new() }; 2]));
-    let parts = read(context, design, begin, |(sums, parts, furthest, [r, change]), tile| {
+    let begin = || Ok((Sums::new(d, true, 2)?, [0.0; 2], [const { Vec::new() }; 3]));
+    let parts = read(context, design, begin, |(sums, parts, [r, z, within]), tile| {
         tile.residual(&at.x, r)?;
-        tile.change(c, change)?;
-        for (row, (r, change)) in tile.rows.clone().zip(r.iter_mut().zip(&*change)) {
-            let most = k * design.factor(row);
-            let z = if r.abs() <= most { *r + change } else { most * r.signum() };
-            if most > 0.0 {
-                keep_larger(furthest, z.abs() / most);
-            }
-            parts[0] += z * *r;
-            parts[1] += z * z;
-            *r = z;
+        tile.change(c, z)?;
+        resize(within, tile.depth(), 0.0, PURPOSE)?;
+        for (at, (z, r)) in z.iter_mut().zip(&*r).enumerate() {
+            let most = if at < tile.rows.len() { k * design.factor(tile.rows.start + at) } else { 0.0 };
+            *z += r;
+            within[at] = if z.abs() <= most { 1.0 } else { 0.0 };
+            *z = z.clamp(-most, most);
+            parts[0] += *z * r;
+            parts[1] += *z * *z;
         }
-        sums.add_vector(tile, 0, r);
-        Ok(())
+        sums.add_vector(tile, 1, z);
+        sums.add_weighted_rows(tile, within, z)
     })?;
-    let [product, squares] = [0, 1].map(|at| parts.iter().map(|(_, sums, ..)| sums[at]).sum::<f64>());
-    let furthest =
-        parts.iter().fold(1.0, |most, (_, _, furthest, _)| if *furthest <= most { most } else { *furthest });
-    let mut slope = Sums::total(d, parts.iter().map(|(sums, ..)| sums))?.1.pop().unwrap_or_default();
-    let ridge =
-        |i: usize| (0..d).map(|j| units.penalty[(i, j)] * (at.x[j] + c[j])).sum::<f64>() * units.alpha;
-    let image = collected((0..d).map(ridge), PURPOSE)?;
-    slope.iter_mut().zip(&image).for_each(|(slope, ridge)| *slope -= scale * ridge);
-    let off = prepared.normal.dual_norm(&slope)?;
+    let [product, squares] = [0, 1].map(|at| parts.iter().map(|(_, sums, _)| sums[at]).sum::<f64>());
+    let (within, mut vectors) = Sums::total(d, parts.iter().map(|(sums, ..)| sums))?;
+    let mut left = vectors.pop().unwrap_or_default();
+    let both = collected(at.x.iter().zip(c).map(|(x, c)| x + c), PURPOSE)?;
+    let image = units.image(&both)?;
+    left.iter_mut().zip(&image).for_each(|(left, ridge)| *left -= scale * ridge);
+    let off = all.dual_norm(&left)?;
     let length = squares.sqrt() + off;
-    let mut t = 1.0 / (furthest + off / (k * units.lightest));
+    let mut t = 1.0 / (1.0 + off / (k * units.lightest));
     if params.scale.is_none() && length > 0.0 {
         t = t.min(units.total.sqrt() * scale / length);
     }
-    let of = |x: &dyn Fn(usize) -> f64| (0..d).map(|j| image[j] * x(j)).sum::<f64>();
-    let (of_x, of_both) = (of(&|j| at.x[j]), of(&|j| at.x[j] + c[j]));
+    let of = |image: &[f64], x: &[f64]| image.iter().zip(x).map(|(a, x)| a * x).sum::<f64>();
+    let own = of(&units.image(&at.x)?, &at.x).max(0.0).sqrt();
+    let off_ridge = if units.alpha > 0.0 { off / scale.sqrt() } else { 0.0 };
     let product = product - off * at.sums[1].sqrt();
-    let mut least = 2.0 * t * (product / scale + of_x) - t * t * of_both;
+    let of_ridge = of(&image, &at.x) - off_ridge * own;
+    let of_both = (of(&image, &both).max(0.0).sqrt() + off_ridge).powi(2);
+    let mut least = 2.0 * t * (product / scale + of_ridge) - t * t * of_both;
     if params.scale.is_some() {
         least += scale * units.total - t * t * length * length / scale;
     }
-    Ok(if least.is_nan() { f64::NEG_INFINITY } else { least })
+    Ok(Proof { least: if least.is_nan() { f64::NEG_INFINITY } else { least }, left, within })
 }
 
 #[cfg(test)]

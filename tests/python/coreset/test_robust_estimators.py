@@ -433,6 +433,7 @@ def test_samples_of_few_features_have_the_fits_of_their_dense_copies(E):
         lambda: QuantileRegressor(alpha=0.002, method="full"),
         lambda: LpRegressor(1.3),
         lambda: LpRegressor(math.inf),
+        lambda: HuberRegressor(),
         lambda: HuberRegressor(alpha=0.0),
     ],
 )
@@ -487,6 +488,30 @@ def test_huber_of_samples_that_most_are_fitted_exactly(form, weighted):
         assert model.certificate_.met
         np.testing.assert_allclose(model.coef_, [1.0, 2.0, 3.0, 4.0], atol=1e-6)
         assert model.outliers_[:30].all()
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("alpha", [1e-8, 1e-4])
+def test_huber_with_a_ridge_of_columns_that_depend_on_others_is_proved(alpha, form):
+    """All columns of a factor beside an intercept, also where most targets of every level are the same."""
+    rng = np.random.default_rng(7)
+    for seed in range(12):
+        n = int(rng.integers(60, 300))
+        one_hot = np.eye(6)[np.minimum(rng.zipf(1.6, n) - 1, 5)]
+        X = np.c_[one_hot, rng.standard_normal(n) * (rng.random(n) < 0.3)]
+        y = (rng.poisson(0.4, n) * 1.0, (rng.random(n) < 0.3) * 1.0, X @ np.arange(7.0) + rng.laplace(size=n))
+        assert HuberRegressor(alpha=alpha).fit(FORMATS[form](X), y[seed % 3]).certificate_.met, seed
+
+
+def test_a_given_scale_is_taken_however_small():
+    X, y = data(100)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AccuracyWarning)
+        model = HuberRegressor(scale=1e-3, alpha=0.0).fit(X, 1e20 * y)
+    assert model.scale_ == 1e-3
+    least = 2.7 * lp_regression(np.c_[X, np.ones(100)], 1e20 * y).objective
+    assert least <= model.objective_ * (1.0 + 1e-9)
+    assert model.objective_ * (1.0 - model.certificate_.bound) <= least * (1.0 + 1e-9)
 
 
 def test_huber_of_fewer_samples_than_features():
