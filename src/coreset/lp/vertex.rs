@@ -6,17 +6,16 @@
 
 use super::tiles::{Buffers, PURPOSE, Sums, Tiles, in_blocks, pass};
 use crate::error::Result;
-use crate::linalg::{Qr, norm, solve_upper, solve_upper_transposed};
+use crate::linalg::{Qr, solve_upper, solve_upper_transposed};
 use crate::matrix::{Buffer, Mat};
 use crate::memory::{collected, copied, extend, push};
 use crate::parallel::Context;
-use crate::simd::{axpy, dot};
 
 /// So many times as many rows as there are columns may be candidates.
 pub(super) const FEW: f64 = 3.0;
 /// Multipliers of candidates are as far from both ends; less where these are too few.
 const BETWEEN: [f64; 4] = [1e-3, 1e-5, 1e-7, 1e-9];
-/// What a row has to have beside the span of others to be no combination of them.
+/// What is left of a row, beside its largest entry, that is no combination of others.
 const INDEPENDENT: f64 = 1e-9;
 /// Rounding of a residual, beside what it is the difference of.
 const ROUNDING: f64 = 1e-13;
@@ -115,7 +114,7 @@ pub(super) fn independent(
 ) -> Result<Option<Basis>> {
     let d = tiles.ncols() + usize::from(border.is_some());
     let (mut rows, mut kept, mut buffers) = (Vec::new(), Mat::zeros(d, d)?, Buffers::default());
-    let mut orthonormal = Mat::zeros(d, d)?;
+    let mut echelon = Echelon::default();
     for &row in candidates {
         context.tick()?;
         if rows.len() == d {
@@ -123,22 +122,8 @@ pub(super) fn independent(
         }
         let mut entries = tiles.row(row, &mut buffers)?;
         extend(&mut entries, border.map(|border| border[row]), PURPOSE)?;
-        let length = norm(&entries);
-        if !(length > 0.0 && length.is_finite()) {
-            continue;
-        }
-        let mut rest = collected(entries.iter().map(|entry| entry / length), PURPOSE)?;
-        for _ in 0..2 {
-            for k in 0..rows.len() {
-                let share = dot(orthonormal.col(k), &rest);
-                axpy(-share, orthonormal.col(k), &mut rest);
-            }
-        }
-        let left = norm(&rest);
-        if left > INDEPENDENT {
-            let k = rows.len();
-            orthonormal.col_mut(k).iter_mut().zip(&rest).for_each(|(q, rest)| *q = rest / left);
-            (0..d).for_each(|j| kept[(k, j)] = entries[j]);
+        if echelon.take(&entries)? {
+            (0..d).for_each(|j| kept[(rows.len(), j)] = entries[j]);
             push(&mut rows, row, PURPOSE)?;
         }
     }
@@ -146,6 +131,45 @@ pub(super) fn independent(
         return Ok(None);
     }
     Ok(Some(Basis { rows, factor: Qr::new(kept)? }))
+}
+
+/// Independent rows, each less what those before it have of it: zero where these have their pivots. Entries that are zero
+/// are left out, as most are of rows that have few.
+#[derive(Default)]
+struct Echelon {
+    lines: Vec<Line>,
+}
+
+/// The entries beside the pivot, which is one.
+struct Line {
+    pivot: usize,
+    columns: Vec<u32>,
+    values: Vec<f64>,
+}
+
+impl Echelon {
+    /// Takes a row in, unless it is a combination of those that are there.
+    fn take(&mut self, row: &[f64]) -> Result<bool> {
+        let largest = row.iter().fold(0.0, |largest: f64, entry| largest.max(entry.abs()));
+        if !(largest > 0.0 && row.iter().all(|entry| entry.is_finite())) {
+            return Ok(false);
+        }
+        let mut rest = collected(row.iter().map(|entry| entry / largest), PURPOSE)?;
+        for Line { pivot, columns, values } in &self.lines {
+            let share = std::mem::take(&mut rest[*pivot]);
+            if share != 0.0 {
+                columns.iter().zip(values).for_each(|(&j, value)| rest[j as usize] -= share * value);
+            }
+        }
+        let largest = (0..rest.len()).max_by(|&i, &j| rest[i].abs().total_cmp(&rest[j].abs()));
+        let Some(pivot) = largest.filter(|&j| rest[j].abs() > INDEPENDENT) else { return Ok(false) };
+        let unit = std::mem::take(&mut rest[pivot]);
+        let others = (0..rest.len()).filter(|&j| rest[j] != 0.0);
+        let columns = collected(others.clone().map(|j| j as u32), PURPOSE)?;
+        let values = collected(others.map(|j| rest[j] / unit), PURPOSE)?;
+        push(&mut self.lines, Line { pivot, columns, values }, PURPOSE)?;
+        Ok(true)
+    }
 }
 
 /// The multipliers that the signs of residuals say, zero for those of the basis, and A'y for them. Where a residual is
@@ -190,6 +214,25 @@ mod tests {
     use super::super::frisch_newton::{Ask, frisch_newton};
     use super::super::testing::{Instance, prepared};
     use super::*;
+
+    #[test]
+    fn rows_are_taken_unless_others_make_them() {
+        let rows = [
+            [2.0, 0.0, 0.0, 4.0],
+            [0.0, 0.0, 0.0, 0.0],
+            [0.0, 1e-8, 0.0, 1.0],
+            [1.0, 0.0, 0.0, 2.0],
+            [1.0, 1e-8, 0.0, 3.0],
+            [0.0, 0.0, 1e20, 0.0],
+            [3.0, 3e-8, 7.0, 9.0],
+            [0.0, f64::NAN, 0.0, 1.0],
+            [1.0, -1.0, 1.0, -1.0],
+        ];
+        let mut echelon = Echelon::default();
+        let taken = rows.map(|row| echelon.take(&row).unwrap());
+        assert_eq!(taken, [true, false, true, false, false, true, false, false, true]);
+        assert!(echelon.lines.iter().all(|line| line.columns.len() <= 2));
+    }
 
     #[test]
     fn rough_multipliers_do_and_wrong_ones_do_not() {
