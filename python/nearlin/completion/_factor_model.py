@@ -82,12 +82,18 @@ class FactorModel(SavedEstimator):
         Parameters
         ----------
         rows, cols : array_like of shape (n,)
-            Rows and columns, called as in the fit. Of what the model does not know, it has no factor.
+            Rows and columns, called by things of the same kind as in the fit. Of what the model does not
+            know, it has no factor.
 
         Returns
         -------
         ndarray of float64 of shape (n,)
             Predictions.
+
+        Raises
+        ------
+        InvalidTypeError
+            If rows or columns are called by things of another kind than in the fit.
         """
         check_is_fitted(self)
         fitted = self._fitted

@@ -331,9 +331,11 @@ class ImplicitALS(FactorModel):
         if not chosen.any():
             raise InvalidInputError("has no positive entries, expected at least one", argument="X")
         place, col, _ = placed(entries, fitted.ids, shape, resolve_threads(self.n_jobs, 100 * entries.count))
-        _, first, row = np.unique(rows[chosen], return_index=True, return_inverse=True)
-        place, col = place[chosen][first], col[chosen]
-        best = np.full((len(first), min(most, shape[1])), -1)
+        lines, row = Ids(rows[chosen], ("int",)).numbered("X")
+        of_line = np.empty(len(lines), dtype=np.int64)
+        of_line[row] = place[chosen]
+        place, col = of_line, col[chosen]
+        best = np.full((len(lines), min(most, shape[1])), -1)
         known = np.flatnonzero(place >= 0)
         best[known], _ = fitted.state.top_n(
             place[known],
@@ -341,11 +343,11 @@ class ImplicitALS(FactorModel):
             exclude_observed=True,
             threads=resolve_threads(self.n_jobs, len(known) * shape[1] * fitted.state.rank),
         )
-        hits = np.zeros(len(first))
+        hits = np.zeros(len(lines))
         for start in range(0, len(row), BLOCK):
             part = slice(start, start + BLOCK)
             is_hit = (best[row[part]] == col[part, np.newaxis]).any(axis=1) & (col[part] >= 0)
-            hits += np.bincount(row[part], is_hit, len(first))
+            hits += np.bincount(row[part], is_hit, len(lines))
         return float(np.mean(hits / np.minimum(np.bincount(row), most)))
 
     def explain(self) -> str:

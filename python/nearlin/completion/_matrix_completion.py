@@ -199,8 +199,8 @@ class MatrixCompletion(FactorModel):
     -----
     A sweep takes :math:`O(|\Omega| k)` by conjugate gradients, :math:`O(|\Omega| k^2 + (m + n) k^3)` by
     Cholesky's factorisation. Results do not depend on the order of the entries; an interrupted fit leaves the
-    former model as it was. Memory beside input and factors: 16 bytes an entry once they are sorted, some
-    20 while they are, in float32.
+    former model as it was, and whoever predicts meanwhile has one of both. Memory beside input and factors:
+    at most 20 bytes an entry in float32, more where rows and columns are called by other things than numbers.
 
     References
     ----------
@@ -461,8 +461,8 @@ class MatrixCompletion(FactorModel):
         Parameters
         ----------
         rows, cols : array_like of shape (n,)
-            Rows and columns, called as in the fit. Of what the model does not know, it has no factor and no
-            bias.
+            Rows and columns, called by things of the same kind as in the fit. Of what the model does not
+            know, it has no factor and no bias.
         return_known : bool, default=False
             Whether to tell of which entries row and column are known.
         return_status : bool, default=False
@@ -479,6 +479,11 @@ class MatrixCompletion(FactorModel):
         ndarray of float64 of shape (n,)
             Predictions; with `return_known` these and an array of truth values, with `return_status` these
             and an array of str.
+
+        Raises
+        ------
+        InvalidTypeError
+            If rows or columns are called by things of another kind than in the fit.
         """
         check_is_fitted(self)
         check_bool(return_known, "return_known")
