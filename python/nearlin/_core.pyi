@@ -72,6 +72,7 @@ class CompletionFigures(TypedDict):
     rank_path: list[tuple[int, float]]
     residual: tuple[float, float] | None
     parts: int
+    free: bool
     gradient: float
     incoherence: list[float]
     leverage: list[float]

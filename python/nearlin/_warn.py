@@ -5,7 +5,7 @@ import warnings
 
 __all__ = ["warn"]
 
-WRAPPERS = frozenset({"nearlin", "sklearn", "joblib"})
+WRAPPERS = frozenset({"nearlin", "sklearn", "joblib", "contextlib"})
 """Packages whose frames lie between a user's line and a warning: a pipeline or a search, for example."""
 
 

@@ -6,7 +6,10 @@
 //! which has its own basis. What is left may be determined, and is for almost all matrices of that rank unless parts hang
 //! together by a few lines only.
 
+use super::factors::Factor;
+use super::freedom::{Freedom, Parts};
 use crate::error::Result;
+use crate::linalg::Scalar;
 use crate::memory::{collected, copied, push, zeros};
 use crate::parallel::Context;
 
@@ -29,6 +32,8 @@ pub struct Determined {
     pub columns: Vec<i32>,
     /// How many parts there are.
     pub parts: usize,
+    /// What is free within parts, where that was looked for and found.
+    pub free: Option<Freedom>,
 }
 
 impl Determined {
@@ -45,12 +50,25 @@ impl Determined {
         let parts = graph.number_parts(context, rank, &mut marks)?;
         let columns = copied(&marks[graph.rows..], GRAPH)?;
         marks.truncate(graph.rows);
-        Ok(Self { rows: marks, columns, parts })
+        Ok(Self { rows: marks, columns, parts, free: None })
+    }
+
+    /// Looks for what is free at factors of that rank, beside entries of rows between `ends`.
+    pub fn look<T: Scalar>(
+        &mut self,
+        context: &Context,
+        entries: (&[u64], &[u32]),
+        factors: (&Factor<T>, &Factor<T>),
+    ) -> Result<()> {
+        let parts = Parts { rows: &self.rows, columns: &self.columns, count: self.parts };
+        self.free = Freedom::of(context, entries, &parts, factors)?;
+        Ok(())
     }
 
     /// True of an entry that is determined.
     pub fn holds(&self, i: usize, j: usize) -> bool {
-        self.rows[i] >= 0 && self.rows[i] == self.columns[j]
+        let connected = self.rows[i] >= 0 && self.rows[i] == self.columns[j];
+        connected && self.free.as_ref().is_none_or(|free| !free.moves(i, j))
     }
 }
 

@@ -77,7 +77,7 @@ pub fn fit_exactly<T: Scalar>(
         held_out = Some((errors_on(&observed, &fit, tested), observed.scale));
         first = Some(fit);
     }
-    let determined = core(params.rank, &|_, _| true)?;
+    let mut determined = core(params.rank, &|_, _| true)?;
     observed.keep(context, |i, j| determined.holds(i, j))?;
     let run = Run::new(context, &observed, &params)?;
     let mut fit = match first {
@@ -92,6 +92,9 @@ pub fn fit_exactly<T: Scalar>(
     let diagnosis = diagnose(context, &observed, Part::Training, (&fit.rows, &fit.columns), penalty)?;
     if diagnosis.size > GROWTH && fit.status != Status::Converged {
         fit.status = Status::Diverged;
+    }
+    if fit.status != Status::Diverged {
+        determined.look(context, (&seen.ends, &seen.columns), (&fit.rows, &fit.columns))?;
     }
     let mut residual = (left, run.rounding(&fit));
     if determined.parts == 0 {

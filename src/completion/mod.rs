@@ -27,7 +27,7 @@
 //! | `scaled` | a step of both sides at once |
 //! | `diagnosis` | what is measured of a fit beside its error |
 //! | `fit` | the driver, [`fit()`] |
-//! | `determined`, `least_norm` | what entries determine without a penalty, and what is made of the rest |
+//! | `determined`, `freedom`, `least_norm` | what entries determine without a penalty, and what is made of the rest |
 //! | `exact` | the driver without noise, [`fit_exactly`] |
 //! | `model` | predictions, rows folded in, rankings |
 //! | `deviations` | how far entries of rows that are folded in may be off |
@@ -46,6 +46,7 @@ mod errors;
 mod exact;
 mod factors;
 mod fit;
+mod freedom;
 mod half;
 pub mod ids;
 pub mod implicit;

@@ -53,6 +53,8 @@ struct Saved<'a, T> {
     delta: Option<f64>,
     /// Whether what is not determined is told.
     exact: bool,
+    /// Whether some of it is in the midst of what is.
+    free: bool,
 }
 
 impl<T: Scalar + Stored> Model<T> {
@@ -76,6 +78,7 @@ impl<T: Scalar + Stored> Model<T> {
             nonnegative: self.nonnegative,
             delta: self.delta,
             exact: self.determined.is_some(),
+            free: self.determined.as_ref().is_some_and(|determined| determined.free.is_some()),
         };
         state::to_bytes(context, kind::<T>(), VERSION, &saved)
     }
@@ -108,12 +111,14 @@ impl<T: Scalar + Stored> Model<T> {
         }
         let penalty = Penalty { factor, bias: saved.bias_penalty, exponent };
         let seen = Seen { ends: saved.ends, columns: saved.seen };
-        let determined = match saved.exact {
-            true => {
-                Some(Determined::of(context, (&seen.ends, &seen.columns), columns.count, rank, |_, _| true)?)
-            }
-            false => None,
-        };
+        let graph = (&seen.ends[..], &seen.columns[..]);
+        let mut determined = saved
+            .exact
+            .then(|| Determined::of(context, graph, columns.count, rank, |_, _| true))
+            .transpose()?;
+        if let Some(determined) = determined.as_mut().filter(|_| saved.free) {
+            determined.look(context, graph, (&rows, &columns))?;
+        }
         let (nonnegative, delta) = (saved.nonnegative, saved.delta.filter(|delta| *delta > 0.0));
         let model = Self {
             rows,

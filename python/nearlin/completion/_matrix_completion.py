@@ -468,8 +468,9 @@ class MatrixCompletion(FactorModel):
         return_status : bool, default=False
             Whether to tell, instead, of each entry that it is "determined", or why it is not without a
             penalty: "unknown row", "empty row", "undetermined row", the same of a "column", or "other
-            component" where row and column are determined, but not with each other. In
-            ``mode="statistical"`` fewer entries than components are what makes a line undetermined.
+            component" where row and column are determined, but not with each other, or "undetermined entry"
+            where they are in one component and hang together by too few entries. In ``mode="statistical"``
+            fewer entries than components are what makes a line undetermined.
         minimum_norm : bool, default=False
             Whether to predict in ``mode="exact"`` what is not determined too, by the shortest rows that agree
             with the entries, rather than NaN.
@@ -494,7 +495,9 @@ class MatrixCompletion(FactorModel):
         found = self._predicted(fitted, row, col, minimum_norm)
         if return_status:
             state = fitted.state
-            return found, status_of_entries(row, col, state.degrees(), state.parts(), state.rank)
+            words = status_of_entries(row, col, state.degrees(), state.parts(), state.rank)
+            free = np.isnan(self._predicted(fitted, row, col, False)) & (words == "determined")
+            return found, np.where(free, "undetermined entry", words)
         return (found, (row >= 0) & (col >= 0)) if return_known else found
 
     @allocating("predictions")

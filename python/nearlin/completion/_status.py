@@ -95,6 +95,12 @@ def warn_of(
             "nothing is known of entries between them",
             GuaranteeWarning,
         )
+    if figures["free"]:
+        warn(
+            "some entries are not determined although their rows and columns are, as these hang together by "
+            "too few others: predictions of them are NaN",
+            GuaranteeWarning,
+        )
     if is_coherent(figures):
         warn(
             f"few rows or columns carry the matrix (largest leverage {max(figures['leverage']):.2f}, "

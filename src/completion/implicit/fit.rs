@@ -14,10 +14,12 @@ use crate::linalg::Scalar;
 use crate::memory::{collected, filled, push};
 use crate::parallel::Context;
 
-/// Growth of the objective, relative to itself, that is more than rounding; and what that is of the first one, in units of
-/// the precision.
+/// Growth of the objective, relative to itself, that is more than rounding; and relative to that of zeros, in units of the
+/// precision.
 const RISE: f64 = 1e-3;
 const NOISE: f64 = 10.0;
+/// An objective that is so much less than zero, in roots of these units, is none.
+const BELOW: f64 = 0.1;
 /// Rows of the factor of the columns have about this length in the beginning.
 const START: f64 = 0.1;
 /// Steps of conjugate gradients that begin at zero.
@@ -221,10 +223,10 @@ impl<'a, T: Scalar> Run<'a, T> {
     /// what rounding does to sums, or no sum of squares.
     fn has_risen(&self, history: &[f64]) -> bool {
         let Some(&value) = history.last() else { return false };
-        let noise = NOISE * T::UNIT_ROUNDOFF;
-        let least = if self.params.risk.is_some() { f64::NEG_INFINITY } else { -noise };
+        let least =
+            if self.params.risk.is_some() { f64::NEG_INFINITY } else { -BELOW * T::UNIT_ROUNDOFF.sqrt() };
         let most = match history {
-            [.., before, _] => before + RISE * before.abs() + noise,
+            [.., before, _] => before + RISE * before.abs() + NOISE * T::UNIT_ROUNDOFF,
             _ => f64::INFINITY,
         };
         !(value >= least && value <= most)

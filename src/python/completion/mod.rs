@@ -528,6 +528,10 @@ fn figures<'py, T: Scalar>(py: Python<'py>, output: &Output<T>) -> PyResult<Boun
     dict.set_item("rank_path", &output.rank_path)?;
     dict.set_item("residual", output.residual)?;
     dict.set_item("parts", output.parts)?;
+    dict.set_item(
+        "free",
+        output.model.determined.as_ref().is_some_and(|determined| determined.free.is_some()),
+    )?;
     let found = &output.diagnosis;
     dict.set_item("gradient", found.gradient)?;
     dict.set_item("incoherence", found.incoherence)?;

@@ -290,3 +290,37 @@ def test_weights_change_nothing_without_noise():
     model = MatrixCompletion(K, mode="exact", random_state=0).fit(tuple(ENTRIES[:3]), sample_weight=weights)
     assert model.status_ == "CONVERGED"
     assert error(model) < 1e-8
+
+
+@not_accurate  # where much is free, sweeps are many
+@pytest.mark.parametrize("seed", range(6))
+def test_parts_that_hang_together_by_too_few_entries_are_not_determined_with_each_other(seed):
+    rng = np.random.default_rng(seed)
+    k, half = 3, 10
+    truth = rng.standard_normal((20, k)) @ rng.standard_normal((k, 20))
+    own = np.zeros((20, 20), dtype=bool)
+    own[:half, : half + 1 + seed % 2] = True
+    own[half:, half:] = True
+    X = np.where(own, truth, np.nan)
+    with pytest.warns(GuaranteeWarning, match="hang together by too few"):
+        model = MatrixCompletion(k, mode="exact", random_state=0).fit(X)
+    found = model.reconstruct()
+    np.testing.assert_array_equal(np.isnan(found), ~own)
+    np.testing.assert_allclose(found[own], truth[own], atol=1e-2)
+    assert np.isfinite(model.reconstruct(minimum_norm=True)).all()
+    assert model.certificate_.details["undetermined_entries"]["value"]
+    _, words = model.predict([0, 0, 19], [0, 19, 0], return_status=True)
+    assert words.tolist() == ["determined", "undetermined entry", "undetermined entry"]
+    for twin in (model.copy(), pickle.loads(pickle.dumps(model))):
+        np.testing.assert_array_equal(twin.reconstruct(), found)
+
+
+def test_what_hangs_together_by_enough_entries_is_determined():
+    rng = np.random.default_rng(1)
+    truth = rng.standard_normal((40, 3)) @ rng.standard_normal((3, 30))
+    X = np.where(rng.random(truth.shape) < 0.4, truth, np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", GuaranteeWarning)
+        model = MatrixCompletion(3, mode="exact", random_state=0).fit(X)
+    np.testing.assert_allclose(model.reconstruct(), truth, atol=1e-7)
+    assert not model.certificate_.details["undetermined_entries"]["value"]
