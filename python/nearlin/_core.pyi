@@ -62,6 +62,8 @@ _Result = TypeVar("_Result", covariant=True)
 _Vector: TypeAlias = npt.NDArray[np.float64]
 _Matrix: TypeAlias = npt.NDArray[np.floating[Any]]
 
+_HeldOut: TypeAlias = tuple[int, float, float, float, list[tuple[int, float]]]
+
 @type_check_only
 class CompletionFigures(TypedDict):
     reg: float
@@ -79,7 +81,7 @@ class CompletionFigures(TypedDict):
     condition: float
     numerical_rank: int
     norm: float
-    held_out: tuple[int, float, float] | None
+    held_out: _HeldOut | None
 
 @type_check_only
 class ImplicitFigures(TypedDict):
@@ -97,7 +99,7 @@ class SoftFigures(TypedDict):
     reg: float
     converged: bool
     gap: list[float]
-    held_out: tuple[int, float, float] | None
+    held_out: _HeldOut | None
 
 @type_check_only
 class LpSolution(TypedDict):

@@ -15,6 +15,9 @@ use crate::simd::norm_sq;
 /// Singular values below so much of the largest do not count for the rank.
 const NEGLIGIBLE: f64 = 1e-6;
 
+/// Size of what is predicted, over that of what was observed, that no sound fit has.
+pub const TOO_LARGE: f64 = 10.0;
+
 /// What is measured of a fit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Diagnosis {
@@ -77,7 +80,7 @@ fn slope_of<T: Scalar>(
     penalty: Penalty,
 ) -> Result<f64> {
     let mut pull = Factor::with_room(own.count, own.rank, own.stride)?;
-    pulls(context, lines, part, (own, other), &mut pull)?;
+    pulls(context, lines, part, (own, other), |error| error, &mut pull)?;
     let of_line = |i: usize| {
         let ridge = penalty.of(lines.degree(i, part));
         let slope = |pull: T, x: T, ridge: f64| (pull.to_f64() - ridge * x.to_f64()).powi(2);

@@ -7,8 +7,8 @@
 //! entry by entry, is small enough, does not fall any more, or grows.
 
 use super::determined::Determined;
-use super::diagnosis::diagnose;
-use super::errors::{Errors, errors};
+use super::diagnosis::{TOO_LARGE, diagnose};
+use super::errors::{errors, held_out_errors};
 use super::factors::Factor;
 use super::fit::{Continuation, Output, Params, Solver, Status};
 use super::half::{Method, Penalty, half_sweep};
@@ -38,7 +38,7 @@ const SETTLED: f64 = 1e-6;
 const FALLING: f64 = 0.9;
 /// Most sweeps before one is.
 const MOST_FOR_A_COMPONENT: usize = 60;
-/// Growth of the residual, and size of what is predicted beside what was observed, that no sound fit has.
+/// Growth of the residual that no sound fit has.
 const GROWTH: f64 = 10.0;
 /// What memory is for.
 const HISTORY: &str = "the history of a fit";
@@ -74,7 +74,8 @@ pub fn fit_exactly<T: Scalar>(
         let run = Run::new(context, &observed, &params)?;
         let fit = run.fit()?;
         let tested = |i, j| !kept(i, j) && core.holds(i, j);
-        held_out = Some((errors_on(&observed, &fit, tested), observed.scale));
+        let factors = (&fit.rows, &fit.columns);
+        held_out = Some(held_out_errors(context, &observed, factors, tested)?.times(observed.scale));
         first = Some(fit);
     }
     let mut determined = core(params.rank, &|_, _| true)?;
@@ -88,9 +89,12 @@ pub fn fit_exactly<T: Scalar>(
     if params.polish {
         run.half(&mut fit, true, penalty, Method::Exact)?;
     }
+    if fit.rows.keep_finite() | fit.columns.keep_finite() {
+        fit.status = Status::Diverged;
+    }
     let left = run.residual(&fit)?;
     let diagnosis = diagnose(context, &observed, Part::Training, (&fit.rows, &fit.columns), penalty)?;
-    if diagnosis.size > GROWTH && fit.status != Status::Converged {
+    if diagnosis.size > TOO_LARGE && fit.status != Status::Converged {
         fit.status = Status::Diverged;
     }
     if fit.status != Status::Diverged {
@@ -165,28 +169,6 @@ fn find_rank<T: Scalar>(
         fit = Some(grown);
     }
     Ok(best.1)
-}
-
-/// Errors on some of the entries that are held out.
-fn errors_on<T: Scalar>(
-    observed: &Observations<T>,
-    fit: &Fit<T>,
-    which: impl Fn(usize, usize) -> bool,
-) -> Errors {
-    let mut sums = Errors::default();
-    for i in 0..observed.rows.count() {
-        let (mut squares, mut count) = (0.0, 0.0);
-        observed.rows.visit(i, Part::HeldOut, |j, value, weight| {
-            if which(i, j) {
-                let pairs = fit.rows.row(i).iter().zip(fit.columns.row(j));
-                let product: f64 = pairs.map(|(u, v)| u.to_f64() * v.to_f64()).sum();
-                squares += weight * (value - product).powi(2);
-                count += weight;
-            }
-        });
-        sums.add(&Errors::of_line(squares, count));
-    }
-    sums
 }
 
 struct Run<'a, T> {
@@ -407,8 +389,8 @@ mod tests {
         let params = Params { rank: 12, rank_auto: true, validation_fraction: 0.02, ..exact() };
         let one = run(1, &cells, &params);
         assert_eq!((one.model.rows.rank, one.status), (RANK, Status::Converged));
-        let (errors, scale) = one.held_out.unwrap();
-        assert!(errors.count > 50.0 && errors.rmse() * scale < 1e-8);
+        let held_out = one.held_out.unwrap();
+        assert!(held_out.entries > 50 && held_out.rmse < 1e-8);
         let other = run(3, &cells, &params);
         assert_eq!(one.objective, other.objective);
         assert_eq!(*one.model.rows.rows, *other.model.rows.rows);

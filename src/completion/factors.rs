@@ -6,6 +6,8 @@ use crate::linalg::Scalar;
 use crate::matrix::{Buffer, Indices};
 use crate::memory::{collected, copied, zeros};
 
+/// In single and in double precision, numbers of which products that are made in it are in range, as are sums of these.
+const LARGEST: [f64; 2] = [1e15, 1e70];
 /// What memory is for.
 const FACTORS: &str = "the factors";
 
@@ -74,6 +76,20 @@ impl<T: Scalar> Factor<T> {
     pub fn copy_from(&mut self, other: &Self) {
         self.rows.copy_from_slice(&other.rows);
         self.bias.copy_from_slice(&other.bias);
+    }
+
+    /// Has rows with numbers whose products are out of range be zero; whether there were any.
+    pub fn keep_finite(&mut self) -> bool {
+        let (mut left_out, largest) = (false, LARGEST[usize::from(T::as_f64(&[]).is_some())]);
+        for (row, bias) in self.rows.chunks_exact_mut(self.stride).zip(&mut self.bias) {
+            // NaN is none of these.
+            if !row.iter().chain(std::iter::once(&*bias)).all(|x| x.to_f64().abs() < largest) {
+                row.fill(T::default());
+                *bias = T::default();
+                left_out = true;
+            }
+        }
+        left_out
     }
 
     /// The same in double precision.

@@ -2,16 +2,17 @@
 
 use super::choose::{FIRST, Path, walk};
 use super::determined::count_parts;
-use super::diagnosis::{Diagnosis, diagnose};
-use super::errors::{Errors, errors, squares_of_lines};
+use super::diagnosis::{Diagnosis, TOO_LARGE, diagnose};
+use super::errors::{Errors, HeldOut, errors, held_out_errors, squares_of_lines};
 use super::factors::Factor;
 use super::half::{Method, Penalty, Preconditioner, half_sweep};
 use super::model::Model;
 use super::observations::{Observations, Part};
 use super::ranks::{RankPath, walk_ranks};
-use super::robust::reweigh;
+use super::robust::{DEVIATIONS, reweigh, reweigh_by_size};
 use super::scaled::scaled_step;
 use super::start::{Search, at_random, grow, set_biases, spectral};
+use super::subgradient::{Steps, descend};
 use crate::error::Result;
 use crate::linalg::Scalar;
 use crate::memory::{collected, push};
@@ -36,6 +37,8 @@ const FALLING: f64 = 0.99;
 const PATIENCE: usize = 2;
 /// What is an improvement, relative to what was.
 const IMPROVEMENT: f64 = 1e-4;
+/// What no sweep makes an objective grow to, over the least before: rounding has won.
+const GROWTH: f64 = 1.5;
 /// Up to this rank Cholesky's factorisation is never slower than conjugate gradients.
 const SMALL_RANK: usize = 24;
 /// Steps of conjugate gradients that begin at zero, and their tolerance.
@@ -85,6 +88,8 @@ pub enum Loss {
     Squared,
     /// Less than these where they are large: see `robust`.
     Huber,
+    /// Their magnitudes: see `subgradient`.
+    Absolute,
 }
 
 /// What is asked for.
@@ -160,7 +165,7 @@ pub struct Output<T> {
     /// Error on what is held out after each sweep of the fit that saw it, in units of the values.
     pub validation: Vec<f64>,
     /// What the best of these left of what was held out, in units of the values.
-    pub held_out: Option<(Errors, f64)>,
+    pub held_out: Option<HeldOut>,
     /// How sweeps ended.
     pub status: Status,
     /// Of a fit without noise: the residual on the entries that are determined, relative to them, and what rounding may
@@ -179,8 +184,28 @@ struct Fit<T> {
     penalty: Penalty,
     objective: Vec<f64>,
     validation: Vec<f64>,
-    held_out: Option<Errors>,
-    converged: bool,
+    held_out: Option<HeldOut>,
+    status: Status,
+}
+
+impl<T: Scalar> Fit<T> {
+    fn new(rows: Factor<T>, columns: Factor<T>, penalty: Penalty) -> Self {
+        let (objective, validation) = (Vec::new(), Vec::new());
+        Self { rows, columns, penalty, objective, validation, held_out: None, status: Status::MaxIter }
+    }
+
+    /// With what another one has seen of entries that are held out, and its end, unless this one has come to a worse one.
+    fn after(self, (validation, held_out, status): (Vec<f64>, Option<HeldOut>, Status)) -> Self {
+        let status = if self.status == Status::Diverged { Status::Diverged } else { status };
+        Self { validation, held_out, status, ..self }
+    }
+
+    /// Has lines with numbers out of range be zero, which is no end that is good.
+    fn keep_finite(&mut self) {
+        if self.rows.keep_finite() | self.columns.keep_finite() {
+            self.status = Status::Diverged;
+        }
+    }
 }
 
 /// Fits a model to what was observed.
@@ -193,10 +218,13 @@ pub fn fit<T: Scalar>(
     if params.validation_fraction > 0.0 {
         held_out = observed.hold_out(context, params.validation_fraction, params.seed)?;
     }
+    if params.loss == Loss::Absolute {
+        let fit = by_magnitudes(context, &mut observed, params, held_out)?;
+        let delta = reweigh(context, &mut observed, (&fit.rows, &fit.columns))?;
+        return finished(context, observed, params, fit, Found { delta: Some(delta), ..Found::default() });
+    }
     if params.loss == Loss::Huber {
-        // What nothing is known of is judged by its size.
-        let nothing = (Factor::zeros(observed.rows.count(), 1)?, Factor::zeros(observed.columns.count(), 1)?);
-        reweigh(context, &mut observed, (&nothing.0, &nothing.1))?;
+        reweigh_by_size(context, &mut observed)?;
     }
     let run = Run { context, observed: &observed, params, held_out };
     let mut rank_path = Vec::new();
@@ -221,17 +249,40 @@ pub fn fit<T: Scalar>(
         let exactly = if params.nonnegative { Method::NonNegative } else { Method::Exact };
         run.half(&mut fit, true, Part::All, exactly)?;
     }
+    finished(context, observed, params, fit, Found { reg, reg_path, rank_path, delta })
+}
+
+/// What was chosen on the way to a fit.
+#[derive(Default)]
+struct Found {
+    reg: f64,
+    reg_path: Path,
+    rank_path: RankPath,
+    delta: Option<f64>,
+}
+
+/// The model of a fit, and what is measured of it.
+fn finished<T: Scalar>(
+    context: &Context,
+    observed: Observations<T>,
+    params: &Params,
+    mut fit: Fit<T>,
+    found: Found,
+) -> Result<Output<T>> {
+    fit.keep_finite();
     let scale = observed.scale;
-    fit.validation.iter_mut().for_each(|rmse| *rmse *= scale);
-    let held_out = fit.held_out.map(|errors| (errors, scale));
-    let Fit { rows, columns, penalty, objective, validation, converged, .. } = fit;
+    let Fit { rows, columns, penalty, objective, mut validation, held_out, mut status } = fit;
+    let Found { reg, mut reg_path, mut rank_path, delta } = found;
     let diagnosis = diagnose(context, &observed, Part::All, (&rows, &columns), penalty)?;
+    if diagnosis.size > TOO_LARGE {
+        status = Status::Diverged;
+    }
     let model = Model::new(context, observed, rows, columns, penalty)?;
     let model = Model { nonnegative: params.nonnegative, delta, ..model };
     let parts = count_parts(context, (&model.seen.ends, &model.seen.columns), model.columns.count)?;
+    validation.iter_mut().for_each(|rmse| *rmse *= scale);
     reg_path.iter_mut().for_each(|(_, rmse)| *rmse *= scale);
     rank_path.iter_mut().for_each(|(_, rmse)| *rmse *= scale);
-    let status = if converged { Status::Converged } else { Status::MaxIter };
     Ok(Output {
         model,
         reg,
@@ -239,12 +290,43 @@ pub fn fit<T: Scalar>(
         rank_path,
         objective,
         validation,
-        held_out,
+        held_out: held_out.map(|held_out| held_out.times(scale)),
         status,
         residual: None,
         diagnosis,
         parts,
     })
+}
+
+/// Where absolute errors are least: of what is not held out, for the error on that, and then of all.
+fn by_magnitudes<T: Scalar>(
+    context: &Context,
+    observed: &mut Observations<T>,
+    params: &Params,
+    held_out: usize,
+) -> Result<Fit<T>> {
+    let fit_to = |observed: &mut Observations<T>, part: Part| {
+        let delta = reweigh_by_size(context, observed)?;
+        let run = Run { context, observed, params, held_out };
+        let mut fit = run.start(0.0, part)?;
+        fit.penalty.bias = params.bias.then_some(0.0);
+        observed.rows.count_by_given(context)?;
+        observed.columns.count_by_given(context)?;
+        let steps =
+            Steps { size: delta / DEVIATIONS, most: params.max_iter, tol: params.tol, bias: params.bias };
+        let factors = (&mut fit.rows, &mut fit.columns);
+        let converged;
+        (fit.objective, converged) = descend(context, observed, part, factors, steps)?;
+        fit.status = if converged { Status::Converged } else { Status::MaxIter };
+        Ok(fit)
+    };
+    if held_out == 0 {
+        return fit_to(observed, Part::All);
+    }
+    let watched = fit_to(observed, Part::Training)?;
+    reweigh_by_size(context, observed)?;
+    let left = held_out_errors(context, observed, (&watched.rows, &watched.columns), |_, _| true)?;
+    Ok(Fit { held_out: Some(left), ..fit_to(observed, Part::All)? })
 }
 
 /// Sweeps over all entries, each with the weights that Huber's loss gives them after the one before; the last of the errors
@@ -258,16 +340,21 @@ fn reweighted<T: Scalar>(
     let mut delta = reweigh(context, observed, (&fit.rows, &fit.columns))?;
     let total = Run { context, observed, params, held_out: 0 }.squares(Part::All)?;
     let mut before = f64::INFINITY;
-    fit.converged = false;
+    fit.status = Status::MaxIter;
     for sweep in 0..params.max_iter {
         let run = Run { context, observed, params, held_out: 0 };
         let value = run.sweep(fit, Part::All, false)? / total;
         push(&mut fit.objective, value, "the history of a fit")?;
         context.progress(sweep + 1, params.max_iter, &[("objective", value)])?;
+        if !value.is_finite() {
+            fit.status = Status::Diverged;
+            fit.keep_finite();
+            break;
+        }
         delta = reweigh(context, observed, (&fit.rows, &fit.columns))?;
         // As weights change, what is smaller need not become so at every step.
-        if (before - value).abs() < params.tol * value {
-            fit.converged = true;
+        if is_nothing::<T>(value) || (before - value).abs() < params.tol * value {
+            fit.status = Status::Converged;
             break;
         }
         before = value;
@@ -319,6 +406,7 @@ impl<T: Scalar> Run<'_, T> {
                 }
                 last = rmse;
             }
+            fit.keep_finite();
             context.progress(rank, params.rank, &[("rank", rank as f64)])?;
             squares_of_lines(context, &observed.rows, Part::HeldOut, (&fit.rows, &fit.columns))
         })
@@ -329,13 +417,15 @@ impl<T: Scalar> Run<'_, T> {
         if self.held_out == 0 {
             return self.sweeps(self.start(reg, Part::All)?, Part::All, self.params.max_iter, false);
         }
-        let fit =
-            self.sweeps(self.start(reg, Part::Training)?, Part::Training, self.params.max_iter, true)?;
-        let validation = (fit.validation, fit.held_out, fit.converged);
-        let all = Fit { validation: Vec::new(), held_out: None, ..fit };
-        let mut fit = self.sweeps(all, Part::All, LAST_SWEEPS, false)?;
-        (fit.validation, fit.held_out, fit.converged) = validation;
-        Ok(fit)
+        let start = self.start(reg, Part::Training)?;
+        let Fit { rows, columns, objective, validation, held_out, status, .. } =
+            self.sweeps(start, Part::Training, self.params.max_iter, true)?;
+        // Its unit is that of the entries that are fitted to.
+        let one = Params { rank: 1, ..self.params.clone() };
+        let penalty = Run { params: &one, ..*self }.biased(reg, Part::All)?.penalty;
+        let all = Fit { objective, ..Fit::new(rows, columns, penalty) };
+        let fit = self.sweeps(all, Part::All, LAST_SWEEPS, false)?;
+        Ok(fit.after((validation, held_out, status)))
     }
 
     /// With the best penalty on what is held out, each tried from its own start: from the factors of a larger one, which
@@ -347,7 +437,10 @@ impl<T: Scalar> Run<'_, T> {
         let mut tried = 0;
         let (reg, path) = walk(first, |reg| {
             let fit = self.sweeps(self.start(reg, Part::Training)?, Part::Training, most, true)?;
-            let rmse = fit.held_out.map_or(f64::NAN, |errors| errors.rmse());
+            let rmse = match fit.status {
+                Status::Diverged => f64::INFINITY,
+                _ => fit.validation.iter().copied().fold(f64::INFINITY, f64::min),
+            };
             tried += 1;
             self.context.progress(tried, tried + 1, &[("reg", reg), ("rmse", rmse * self.observed.scale)])?;
             if best.as_ref().is_none_or(|(least, _)| rmse < *least) {
@@ -358,7 +451,7 @@ impl<T: Scalar> Run<'_, T> {
         let sweeps = best.as_ref().map_or(most, |(_, fit)| fit.validation.len());
         let mut fit = self.sweeps(self.start(reg, Part::All)?, Part::All, sweeps, false)?;
         if let Some((_, best)) = best {
-            (fit.validation, fit.held_out, fit.converged) = (best.validation, best.held_out, best.converged);
+            fit = fit.after((best.validation, best.held_out, best.status));
         }
         self.context.progress(tried + 1, tried + 1, &[("reg", reg)])?;
         Ok((fit, reg, path))
@@ -368,54 +461,59 @@ impl<T: Scalar> Run<'_, T> {
         Search { iterations: 2, seed: self.params.seed }
     }
 
-    fn start(&self, reg: f64, part: Part) -> Result<Fit<T>> {
+    /// Biases, no factors, and the penalty in its unit.
+    fn biased(&self, reg: f64, part: Part) -> Result<Fit<T>> {
         let Self { context, observed, params, .. } = *self;
         let mut rows = Factor::zeros(observed.rows.count(), params.rank)?;
         let mut columns = Factor::zeros(observed.columns.count(), params.rank)?;
         let unit = set_biases(context, observed, part, (&mut rows, &mut columns), params.bias)?;
-        if params.spectral {
-            spectral(context, observed, part, &rows, &mut columns, None, self.search())?;
-        } else {
-            at_random(context, &mut columns, params.seed)?;
-        }
-        if params.nonnegative {
-            columns.rows.iter_mut().for_each(|x| *x = T::from_f64(x.to_f64().abs()));
-        }
         let penalty = Penalty {
             factor: reg * unit,
             bias: params.bias.then_some(BIAS_PENALTY),
             exponent: params.reg_exponent,
         };
-        Ok(Fit {
-            rows,
-            columns,
-            penalty,
-            objective: Vec::new(),
-            validation: Vec::new(),
-            held_out: None,
-            converged: false,
-        })
+        Ok(Fit::new(rows, columns, penalty))
+    }
+
+    fn start(&self, reg: f64, part: Part) -> Result<Fit<T>> {
+        let Self { context, observed, params, .. } = *self;
+        let mut fit = self.biased(reg, part)?;
+        if params.spectral {
+            spectral(context, observed, part, &fit.rows, &mut fit.columns, None, self.search())?;
+        } else {
+            at_random(context, &mut fit.columns, params.seed)?;
+        }
+        if params.nonnegative {
+            fit.columns.rows.iter_mut().for_each(|x| *x = T::from_f64(x.to_f64().abs()));
+        }
+        Ok(fit)
     }
 
     /// Sweeps until the objective, or what is held out if that is `watched`, gets no better; the best of them.
     fn sweeps(&self, mut fit: Fit<T>, part: Part, most: usize, watched: bool) -> Result<Fit<T>> {
         let mut best: Option<(Factor<T>, Factor<T>)> = None;
         let (mut least, mut since) = (f64::INFINITY, 0);
+        let (mut lowest, mut before) = (f64::INFINITY, f64::INFINITY);
         let total = self.squares(part)?;
-        let first = fit.objective.len();
-        fit.converged = false;
         for sweep in 0..most {
             let value = self.sweep(&mut fit, part, sweep == 0)? / total;
             push(&mut fit.objective, value, "the history of a fit")?;
+            fit.keep_finite();
+            if fit.status == Status::Diverged
+                || !value.is_finite()
+                || value > GROWTH * lowest + T::UNIT_ROUNDOFF
+            {
+                fit.status = Status::Diverged;
+                break;
+            }
             let mut figures = [("objective", value), ("rmse", f64::NAN)];
             if watched {
-                let found = self.errors(&fit, Part::HeldOut)?;
-                let rmse = found.rmse();
+                let rmse = self.errors(&fit, Part::HeldOut)?.rmse();
                 push(&mut fit.validation, rmse, "the history of a fit")?;
                 figures[1].1 = rmse * self.observed.scale;
                 since = if rmse < least * (1.0 - IMPROVEMENT) { 0 } else { since + 1 };
                 if rmse < least {
-                    (least, fit.held_out) = (rmse, Some(found));
+                    least = rmse;
                     match &mut best {
                         Some((rows, columns)) => {
                             rows.copy_from(&fit.rows);
@@ -428,15 +526,19 @@ impl<T: Scalar> Run<'_, T> {
             if self.params.reg.is_some() {
                 self.context.progress(sweep + 1, most, &figures[..1 + usize::from(watched)])?;
             }
-            let history = &fit.objective[first..];
-            let still = history.len() > 1 && history[history.len() - 2] - value < self.params.tol * value;
-            if since >= PATIENCE || still {
-                fit.converged = true;
+            if since >= PATIENCE || is_nothing::<T>(value) || before - value < self.params.tol * value {
+                fit.status = Status::Converged;
                 break;
             }
+            (lowest, before) = (lowest.min(value), value);
         }
         if let Some((rows, columns)) = best {
             (fit.rows, fit.columns) = (rows, columns);
+        }
+        fit.keep_finite();
+        if watched {
+            let factors = (&fit.rows, &fit.columns);
+            fit.held_out = Some(held_out_errors(self.context, self.observed, factors, |_, _| true)?);
         }
         Ok(fit)
     }
@@ -488,6 +590,11 @@ impl<T: Scalar> Run<'_, T> {
         let errors = errors(self.context, &self.observed.rows, part, (&rows, &columns))?;
         Ok(if errors.squares > 0.0 { errors.squares } else { 1.0 })
     }
+}
+
+/// Whether an objective, over the squares of the values, is the rounding of these.
+fn is_nothing<T: Scalar>(value: f64) -> bool {
+    value <= T::UNIT_ROUNDOFF.powi(2)
 }
 
 /// The penalties of a factor whose lines have these sums of weights.
@@ -585,8 +692,8 @@ mod tests {
         let best = errors.fold(f64::INFINITY, f64::min);
         assert!(test_error(&output, &test) < 1.02 * best, "{} {best}", test_error(&output, &test));
         assert!(output.reg_path.len() <= 8);
-        let (found, scale) = output.held_out.unwrap();
-        assert!((found.rmse() * scale - 0.55).abs() < 0.1);
+        let found = output.held_out.unwrap();
+        assert!((found.rmse - 0.55).abs() < 0.1 && found.entries > 500);
         for factor in [1e-3, 1e3] {
             let scaled: Cells = train.iter().map(|&(i, j, value)| (i, j, value * factor)).collect();
             let other = run::<f32>(2, &scaled, &chosen);

@@ -159,9 +159,9 @@ impl<T: Scalar> Half<'_, T> {
             let of_rows = rows.split_off_mut(..block.len() * stride).unwrap_or_default();
             (of_rows, biases.split_off_mut(..block.len()).unwrap_or_default())
         });
-        let work = |kept: &mut Option<Solver<T>>, block: usize, (rows, biases): (&mut [T], &mut [T])| {
+        let work = |kept: &mut Option<_>, block: usize, (rows, biases): (&mut [T], &mut [T])| {
             let mut solver = kept.take().map_or_else(|| Solver::new(&self.fixed), Ok)?;
-            let (mut value, rank) = (0.0, self.fixed.factor.rank);
+            let mut value = 0.0;
             for (number, line) in
                 blocks[block].clone().enumerate().filter(|&(_, line)| self.is_wanted(line, false))
             {
@@ -170,10 +170,10 @@ impl<T: Scalar> Half<'_, T> {
                     let solution = (&mut rows[number * stride..][..stride], &mut biases[number]);
                     value += solver.solve(&self.fixed, &line, ridge, self.way, solution, None)?;
                 } else if solver.wait(&self.fixed, &line, ridge, number)? {
-                    value += solver.settle(rank, rows, biases)?;
+                    value += solver.settle(&self.fixed, rows, biases)?;
                 }
             }
-            value += solver.settle(rank, rows, biases)?;
+            value += solver.settle(&self.fixed, rows, biases)?;
             *kept = Some(solver);
             Ok(value)
         };

@@ -10,13 +10,15 @@
 //! | not below zero | coordinates that are zero by descent, the others by Cholesky | n k² + k³ and more |
 //! | conjugate gradients | from the former x, b eliminated; no step makes the objective larger | 4 n k a step |
 //!
-//! Small normal equations wait until there are as many as a register has lanes, and are then solved side by side.
+//! Small normal equations wait until there are as many as a register has lanes, and are then solved side by side. Those
+//! whose pivots are lost in rounding are made and solved again in double precision: see `wide`.
 
 use super::kernels::combine;
 use super::nonnegative::NonNegative;
 use super::sketched::{solve, triangle};
 use super::sums::{BLOCK, Fixed, KEPT, Line, Part, Ridge, SCRATCH, Sums, Worker, sum_up};
-use crate::error::{Error, Result};
+use super::wide::{least_penalty, solve_wide};
+use crate::error::Result;
 use crate::linalg::{Scalar, Systems, solve_systems};
 use crate::matrix::Buffer;
 use crate::memory::{collected, push, reset, room_for, zeros};
@@ -43,23 +45,26 @@ pub enum Way<'a> {
     },
 }
 
+/// What rounding may take of a dual solution.
+const LOST: f64 = 1e-6;
+/// Growth of multipliers beyond which sums of rows are made in double precision.
+const GROWTH: f64 = 1e-3;
+
 /// A line whose normal equations wait to be solved.
-struct Waiting<T> {
-    line: usize,
+struct Waiting<'l, T> {
+    number: usize,
+    line: Line<'l, T>,
     ridge: Ridge,
-    /// Entries, and the sum of their weights.
-    count: usize,
-    weight: f64,
     part: Part<T>,
 }
 
 /// Memory in which lines are solved one after the other.
-pub struct Solver<T> {
+pub struct Solver<'l, T> {
     worker: Worker<T>,
     totals: Part<f64>,
     /// Where the order is small.
     systems: Option<Systems<T>>,
-    waiting: Vec<Waiting<T>>,
+    waiting: Vec<Waiting<'l, T>>,
     /// Parts that nobody waits in.
     free: Vec<Part<T>>,
     system: Vec<T>,
@@ -76,7 +81,7 @@ pub struct Solver<T> {
     single: Buffer<T>,
 }
 
-impl<T: Scalar> Solver<T> {
+impl<'l, T: Scalar> Solver<'l, T> {
     /// For a factor of that shape.
     pub fn new(fixed: &Fixed<'_, T>) -> Result<Self> {
         let (rank, stride, order) = (fixed.factor.rank, fixed.factor.stride, fixed.order());
@@ -142,35 +147,38 @@ impl<T: Scalar> Solver<T> {
     pub fn wait(
         &mut self,
         fixed: &Fixed<'_, T>,
-        line: &Line<'_, T>,
+        line: &Line<'l, T>,
         ridge: Ridge,
         number: usize,
     ) -> Result<bool> {
-        let (rank, weight) = (fixed.factor.rank, line.weight());
+        let rank = fixed.factor.rank;
         let new = || Part::new(rank, fixed.factor.stride);
         let free = self.free.pop().map_or_else(new, Ok)?;
         self.worker.sum_up(fixed, line, 0..line.count(), Sums::Normal, None);
         let part = std::mem::replace(&mut self.worker.part, free);
-        let waiting = Waiting { line: number, ridge, count: line.count(), weight, part };
-        push(&mut self.waiting, waiting, SCRATCH)?;
+        push(&mut self.waiting, Waiting { number, line: *line, ridge, part }, SCRATCH)?;
         Ok(self.waiting.len() == Systems::<T>::LANES)
     }
 
     /// Solves the lines that have waited, whose numbers count rows and biases; the objective there.
-    pub fn settle(&mut self, rank: usize, rows: &mut [T], biases: &mut [T]) -> Result<f64> {
-        let Self { waiting, free, systems, side, wide, wide_side, x: wide_x, .. } = self;
+    pub fn settle(&mut self, fixed: &Fixed<'_, T>, rows: &mut [T], biases: &mut [T]) -> Result<f64> {
+        let Self { waiting, free, systems, side, x: wide_x, .. } = self;
         let (Some(systems), false) = (systems, waiting.is_empty()) else { return Ok(0.0) };
-        for (lane, Waiting { ridge, weight, part, .. }) in waiting.iter().enumerate() {
-            part.put(systems, lane, rank, *ridge, *weight);
+        let rank = fixed.factor.rank;
+        for (lane, Waiting { line, ridge, part, .. }) in waiting.iter().enumerate() {
+            part.put(systems, lane, rank, *ridge, line.weight());
         }
         systems.solve();
         let mut value = 0.0;
-        for (lane, Waiting { line, ridge, count, weight, part }) in waiting.drain(..).enumerate() {
-            side.iter_mut().enumerate().for_each(|(j, side)| *side = systems.solution(lane, j));
-            let system = Normal { part: &part, rank, ridge, count, weight };
-            system.mend(systems.quality(lane), side, (wide, wide_side))?;
-            let x = &mut rows[line * wide_x.len()..][..wide_x.len()];
-            value += system.finish(side, (x, &mut biases[line]), wide_x);
+        for (lane, Waiting { number, line, ridge, part }) in waiting.drain(..).enumerate() {
+            let x = &mut rows[number * wide_x.len()..][..wide_x.len()];
+            let solution = (x, &mut biases[number]);
+            value += if is_resolved::<T>(systems.quality(lane)) {
+                side.iter_mut().enumerate().for_each(|(j, side)| *side = systems.solution(lane, j));
+                finish(&part, (rank, ridge, line.weight()), side, solution, wide_x)
+            } else {
+                solve_wide(fixed, &line, ridge, solution, None)?
+            };
             push(free, part, SCRATCH)?;
         }
         Ok(value)
@@ -184,7 +192,7 @@ impl<T: Scalar> Solver<T> {
         solution: (&mut [T], &mut T),
         spread: Option<&Context>,
     ) -> Result<f64> {
-        let Self { worker, totals, systems, system, side, wide, wide_side, x: wide_x, .. } = self;
+        let Self { worker, totals, systems, system, side, x: wide_x, .. } = self;
         sum_up(worker, totals, fixed, line, Sums::Normal, None, spread)?;
         let (rank, order, weight) = (fixed.factor.rank, fixed.order(), line.weight());
         let quality = if let Some(systems) = systems {
@@ -201,9 +209,10 @@ impl<T: Scalar> Solver<T> {
                 pivots.fold((f64::INFINITY, 0.0f64), |(a, b), pivot| (a.min(pivot), b.max(pivot)));
             if sound[0] { least / most } else { 0.0 }
         };
-        let system = Normal { part: totals, rank, ridge, count: line.count(), weight };
-        system.mend(quality, side, (wide, wide_side))?;
-        Ok(system.finish(side, solution, wide_x))
+        if !is_resolved::<T>(quality) {
+            return solve_wide(fixed, line, ridge, solution, spread);
+        }
+        Ok(finish(totals, (rank, ridge, weight), side, solution, wide_x))
     }
 
     fn nonnegative(
@@ -226,8 +235,7 @@ impl<T: Scalar> Solver<T> {
         problem.x.iter_mut().zip(before).for_each(|(wide, x)| *wide = x.to_f64());
         problem.solve(rank)?;
         side.iter_mut().zip(&problem.x).for_each(|(side, x)| *side = T::from_f64(*x));
-        let system = Normal { part: totals, rank, ridge, count: line.count(), weight };
-        Ok(system.finish(side, (x, bias), wide_x))
+        Ok(finish(totals, (rank, ridge, weight), side, (x, bias), wide_x))
     }
 
     fn dual(
@@ -238,19 +246,24 @@ impl<T: Scalar> Solver<T> {
         x: &mut [T],
         bias: &mut T,
     ) -> Result<f64> {
-        let Self { worker: Worker { tile, targets, products, .. }, wide, wide_side, .. } = self;
+        let Self { worker: Worker { tile, targets, products, .. }, wide, wide_side, x: wide_x, .. } = self;
         let (n, stride) = (line.count(), fixed.factor.stride);
         let (tile, targets, multipliers) = (&mut tile[..n * stride], &mut targets[..n], &mut products[..n]);
         fixed.gather(line, 0..n, tile);
         fixed.targets(line, 0..n, targets);
         reset(wide, n * n, SCRATCH)?;
         row_gram(&collected(tile.chunks_exact(stride), SCRATCH)?, wide);
+        let squares: f64 = wide.iter().step_by(n + 1).sum();
+        let l = ridge.factor.max(least_penalty::<T>(n, fixed.order(), squares));
+        if f64::EPSILON * squares > LOST * l {
+            return self.primal(fixed, line, ridge, (x, bias), None);
+        }
         let constant = ridge.bias.map_or(0.0, |penalty| 1.0 / penalty);
         let ones = fixed.constant(line, 0..n);
         for (k, entry) in wide.iter_mut().enumerate() {
             let (i, j) = (k / n, k % n);
             let of_bias = constant * ones[i].to_f64() * ones[j].to_f64();
-            *entry = *entry / ridge.factor + of_bias + if i == j { 1.0 } else { 0.0 };
+            *entry = *entry / l + of_bias + if i == j { 1.0 } else { 0.0 };
         }
         reset(wide_side, n, SCRATCH)?;
         wide_side.iter_mut().zip(&*targets).for_each(|(side, t)| *side = t.to_f64());
@@ -259,13 +272,23 @@ impl<T: Scalar> Solver<T> {
         if !sound[0] {
             return self.primal(fixed, line, ridge, (x, bias), None);
         }
-        for (out, multiplier) in multipliers.iter_mut().zip(&*wide_side) {
-            *out = T::from_f64(multiplier / ridge.factor);
-        }
         x.fill(T::default());
-        combine(tile, stride, multipliers, x);
+        let growth = squares / l * (norm_sq(wide_side) / norm_sq(targets)).sqrt();
+        if T::UNIT_ROUNDOFF * growth > GROWTH {
+            // They cancel each other, as those of entries for one place do.
+            wide_x.fill(0.0);
+            for (row, multiplier) in tile.chunks_exact(stride).zip(&*wide_side) {
+                axpy(multiplier / l, row, wide_x);
+            }
+            x.iter_mut().zip(&*wide_x).for_each(|(x, wide)| *x = T::from_f64(*wide));
+        } else {
+            for (out, multiplier) in multipliers.iter_mut().zip(&*wide_side) {
+                *out = T::from_f64(multiplier / l);
+            }
+            combine(tile, stride, multipliers, x);
+        }
         *bias = T::from_f64(dot(ones, wide_side) * constant);
-        Ok(dot(targets, wide_side))
+        Ok(dot(targets, wide_side) - (l - ridge.factor) * norm_sq(x))
     }
 
     fn iterate(
@@ -342,51 +365,23 @@ fn is_dual<T: Scalar>(fixed: &Fixed<'_, T>, line: &Line<'_, T>, ridge: Ridge) ->
     penalised && 4 * n <= 3 * fixed.factor.rank && n * fixed.factor.stride <= KEPT
 }
 
-/// The normal equations of a line.
-struct Normal<'a, N> {
-    part: &'a Part<N>,
-    rank: usize,
-    ridge: Ridge,
-    /// Entries, and the sum of their weights.
-    count: usize,
-    weight: f64,
+/// Whether a solution whose least pivot is so much of the largest is one to working precision.
+fn is_resolved<T: Scalar>(quality: f64) -> bool {
+    quality >= 16.0 * T::UNIT_ROUNDOFF
 }
 
-impl<N: Scalar> Normal<'_, N> {
-    /// Replaces a solution by one in double precision if the pivots that have led to it are lost in rounding.
-    fn mend<T: Scalar>(
-        &self,
-        quality: f64,
-        side: &mut [T],
-        (wide, wide_side): (&mut Vec<f64>, &mut Vec<f64>),
-    ) -> Result<()> {
-        if quality >= 16.0 * T::UNIT_ROUNDOFF {
-            return Ok(());
-        }
-        // Rounding has made the matrix indefinite by no more than this.
-        let (order, trace) = (side.len(), self.part.trace(self.rank));
-        let terms = (self.count as f64).sqrt() + order as f64;
-        let rounding = terms * T::UNIT_ROUNDOFF * trace + f64::MIN_POSITIVE;
-        let ridge = Ridge { factor: self.ridge.factor + rounding, ..self.ridge };
-        reset(wide, order * order, SCRATCH)?;
-        reset(wide_side, order, SCRATCH)?;
-        self.part.lay_out(self.rank, ridge, self.weight, wide, wide_side);
-        let mut sound = [false];
-        solve_systems(order, wide, wide_side, &mut sound);
-        if !sound[0] {
-            return Err(Error::Internal("normal equations with a ridge have no solution".into()));
-        }
-        side.iter_mut().zip(&*wide_side).for_each(|(x, wide)| *x = T::from_f64(*wide));
-        Ok(())
-    }
-
-    /// Hands a solution out; the objective there.
-    fn finish<T: Scalar>(&self, side: &[T], (x, bias): (&mut [T], &mut T), wide: &mut [f64]) -> f64 {
-        x[..self.rank].copy_from_slice(&side[..self.rank]);
-        *bias = side.get(self.rank).copied().unwrap_or_default();
-        wide.iter_mut().zip(&*x).for_each(|(wide, x)| *wide = x.to_f64());
-        self.part.objective(self.rank, self.ridge, self.weight, wide, bias.to_f64())
-    }
+/// Hands the solution of normal equations of that rank, with these penalties and that weight, out; the objective there.
+fn finish<N: Scalar, T: Scalar>(
+    part: &Part<N>,
+    (rank, ridge, weight): (usize, Ridge, f64),
+    side: &[T],
+    (x, bias): (&mut [T], &mut T),
+    wide: &mut [f64],
+) -> f64 {
+    x[..rank].copy_from_slice(&side[..rank]);
+    *bias = side.get(rank).copied().unwrap_or_default();
+    wide.iter_mut().zip(&*x).for_each(|(wide, x)| *wide = x.to_f64());
+    part.objective(rank, ridge, weight, wide, bias.to_f64())
 }
 
 #[cfg(test)]
@@ -539,11 +534,11 @@ mod tests {
             let line = line(20 + number);
             assert!(solver.may_wait(&fixed, &line, ridge, Way::Exact));
             if solver.wait(&fixed, &line, ridge, number).unwrap() {
-                value += solver.settle(rank, &mut rows, &mut biases).unwrap();
+                value += solver.settle(&fixed, &mut rows, &mut biases).unwrap();
             }
         }
-        value += solver.settle(rank, &mut rows, &mut biases).unwrap();
-        assert_eq!(solver.settle(rank, &mut rows, &mut biases).unwrap(), 0.0);
+        value += solver.settle(&fixed, &mut rows, &mut biases).unwrap();
+        assert_eq!(solver.settle(&fixed, &mut rows, &mut biases).unwrap(), 0.0);
         for number in 0..40 {
             let (mut x, mut bias) = (vec![0.0; stride], 0.0);
             let solution = (&mut x[..], &mut bias);
@@ -577,6 +572,37 @@ mod tests {
                     assert_eq!(solved::<f32>((n, 20), ridge, way, Some(threads)), alone[0], "{n}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn penalties_that_single_precision_does_not_resolve_find_the_least_all_the_same() {
+        // Most entries are for places that others are for too.
+        for (n, rank) in [(12, 30), (60, 30), (35, 38), (200, 12)] {
+            for exponent in [-14, -12, -10, -9, -8, -6, -4] {
+                for bias in [None, Some(0.5)] {
+                    let ridge = Ridge { factor: 10f64.powi(exponent), bias };
+                    let (x, _, value, _) = solved::<f32>((n, rank), ridge, Way::Exact, None);
+                    let least = solved::<f64>((n, rank), ridge, Way::Exact, None).2;
+                    assert!(value < least + 1e-3 * n as f64, "{n} {rank} {exponent}: {value} {least}");
+                    assert!(x.iter().all(|x| x.abs() < 1e4));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_whose_squares_are_out_of_range_have_a_solution() {
+        let ridge = Ridge { factor: 0.0, bias: Some(0.5) };
+        for size in [1e-30, 1e-38, 1e30] {
+            let mut factor = Factor::<f32>::zeros(3, 1).unwrap();
+            (0..3).for_each(|k| factor.rows[k * factor.stride] = size);
+            let fixed = Fixed::new(&factor, true).unwrap();
+            let line = Line { indices: Indices::I32(&[1]), values: &[1.0], roots: None };
+            let (mut x, mut bias) = (vec![0.0; factor.stride], 0.0);
+            let mut solver = Solver::new(&fixed).unwrap();
+            let value = solver.solve(&fixed, &line, ridge, Way::Exact, (&mut x, &mut bias), None).unwrap();
+            assert!(value.is_finite() && (x[0] * size + bias - 1.0).abs() < 0.7, "{size:e}: {value}");
         }
     }
 

@@ -17,6 +17,7 @@
 //! | `kernels` | rows gathered to a tile, and what is summed up over it |
 //! | `sums` | what is summed up over the observations of one line |
 //! | `line` | the ridge regression of one line: primal, dual, or by conjugate gradients |
+//! | `wide` | the same in double precision, where that of the factor does not do |
 //! | `nonnegative` | the same where no number may be below zero |
 //! | `half` | all lines of one side, light and heavy; the preconditioner that they share |
 //! | `sketched` | the preconditioner of the paper, one for each line |
@@ -24,6 +25,7 @@
 //! | `errors` | errors on observed entries, and their standard error |
 //! | `robust` | weights that make large errors cost less than their squares |
 //! | `choose`, `ranks` | the walks to a penalty, and to a rank |
+//! | `subgradient` | the least magnitudes of errors instead of squares |
 //! | `scaled` | a step of both sides at once |
 //! | `diagnosis` | what is measured of a fit beside its error |
 //! | `fit` | the driver, [`fit()`] |
@@ -63,14 +65,16 @@ mod scaled;
 mod sketched;
 pub mod soft;
 mod start;
+mod subgradient;
 mod sums;
 #[cfg(test)]
 mod testing;
 mod update;
+mod wide;
 
 pub use determined::{Determined, EMPTY, UNDETERMINED};
 pub use diagnosis::Diagnosis;
-pub use errors::Errors;
+pub use errors::HeldOut;
 pub use exact::fit_exactly;
 pub use factors::Factor;
 pub use fit::{Continuation, Loss, Output, Params, Solver, Status, fit};

@@ -173,11 +173,18 @@ impl<T: Scalar> Model<T> {
                     }
                     let row = i.map_or(0.0, |i| self.rows.bias[i].to_f64());
                     let column = j.map_or(0.0, |j| self.columns.bias[j].to_f64());
-                    *out = self.mean + self.scale * (row + column + product[0].to_f64());
+                    *out = self.in_values(row + column + product[0].to_f64());
                 }
             },
         )?;
         Ok(out)
+    }
+
+    /// What a number in units of the model is in those of the values.
+    fn in_values(&self, x: f64) -> f64 {
+        // Either term may be out of range where their sum is not.
+        let half = if self.scale > 1.0 { 0.5 } else { 1.0 };
+        (half * self.mean + half * self.scale * x) / half
     }
 
     /// Predictions for all columns of a row.
@@ -185,7 +192,7 @@ impl<T: Scalar> Model<T> {
         dots(&self.columns.rows, self.columns.stride, self.rows.row(i), products);
         let bias = self.rows.bias[i].to_f64();
         for ((out, product), column) in out.iter_mut().zip(products).zip(&self.columns.bias) {
-            *out = self.mean + self.scale * (bias + column.to_f64() + product.to_f64());
+            *out = self.in_values(bias + column.to_f64() + product.to_f64());
         }
         if let (Some(determined), false) = (&self.determined, all) {
             let gaps = out.iter_mut().enumerate().filter(|(j, _)| !determined.holds(i, *j));

@@ -1,8 +1,8 @@
 //! What was observed, by rows and by columns, and what of it is held out.
 //!
-//! Values are stored in units in which none is above one and then, once they are sorted, less their mean and over their
-//! standard deviation: nothing that follows sees the caller's units, nor the order in which the entries came. Entries that
-//! are held out lie behind the others of their line.
+//! Values are stored in units in which none is above two, less their mean, and then, once they are sorted, over their
+//! standard deviation: nothing that follows sees the caller's units, nor the order in which the entries came, nor an offset
+//! that the precision of the model would not bear. Entries that are held out lie behind the others of their line.
 //!
 //! An entry with a weight w is as good as w entries: sums of weights take the place of numbers of entries.
 
@@ -51,8 +51,12 @@ impl<T: Scalar> Lines<T> {
         sorted: impl FnOnce(&[T]) -> Result<SparseBuf<T>>,
     ) -> Result<Self> {
         check_finite(context, argument, values)?;
-        let values = collected(values.iter().map(|v| T::from_f64((v.to_f64() - mean) / scale)), VALUES)?;
-        Self::new(context, sorted(&values)?, None)
+        let own: Vec<T> =
+            collected(values.iter().map(|v| T::from_f64(in_units(v.to_f64(), mean, scale))), VALUES)?;
+        if let Some(k) = own.iter().position(|value| !value.to_f64().is_finite()) {
+            return Err(out_of_range(argument, values[k].to_f64(), k));
+        }
+        Self::new(context, sorted(&own)?, None)
     }
 
     fn new(context: &Context, matrix: SparseBuf<T>, given: Option<Vec<T>>) -> Result<Self> {
@@ -62,7 +66,8 @@ impl<T: Scalar> Lines<T> {
     }
 
     /// Has the entries count by the weights that were given.
-    fn count_by_given(&mut self, context: &Context) -> Result<()> {
+    pub fn count_by_given(&mut self, context: &Context) -> Result<()> {
+        self.roots = None;
         let Some(given) = &self.given else { return Ok(()) };
         let mut roots = zeros(given.len(), VALUES)?;
         for piece in context.pieces(0..given.len()) {
@@ -182,9 +187,9 @@ impl<T: Scalar> ByRows<T> {
         repeated: Repeated,
         center: bool,
     ) -> Result<Self> {
-        let unit = unit_of(context, entries.argument, entries.values)?;
-        let rows = entries.compressed_by(context, Axis::Rows, repeated, over(unit))?;
-        Self::standardised(context, rows, None, unit, center)
+        let units = Units::of::<V, V>(context, entries.argument, entries.values, None, center)?;
+        let rows = entries.compressed_by(context, Axis::Rows, repeated, |value| units.of_value(value))?;
+        Self::standardised(context, rows, None, units)
     }
 
     /// The same where entries have weights.
@@ -195,18 +200,18 @@ impl<T: Scalar> ByRows<T> {
         repeated: Repeated,
         center: bool,
     ) -> Result<Self> {
-        let unit = unit_of(context, entries.argument, entries.values)?;
-        let values: Vec<T> = collected(entries.values.iter().copied().map(over(unit)), VALUES)?;
         let given: Vec<T> = collected(weights.iter().map(|weight| T::from_f64(weight.to_f64())), VALUES)?;
         let good = |weight: &T| weight.to_f64() > 0.0 && weight.to_f64() < f64::INFINITY;
         if let Some(k) = given.iter().position(|weight| !good(weight)) {
             let found = format!("a list with {} at [{k}]", weights[k].to_f64());
             return Err(Error::value("weights", found, "positive numbers in the range of the precision"));
         }
-        let Triplets { argument, shape, rows, columns, .. } = *entries;
+        let Triplets { argument, shape, rows, columns, values } = *entries;
+        let units = Units::of(context, argument, values, Some(&given[..]), center)?;
+        let values: Vec<T> = collected(values.iter().map(|value| units.of_value(*value)), VALUES)?;
         let entries = Triplets { argument, shape, rows, columns, values: &values };
         let (rows, given) = entries.compressed_with_weights(context, Axis::Rows, repeated, &given)?;
-        Self::standardised(context, rows, Some(given), unit, center)
+        Self::standardised(context, rows, Some(given), units)
     }
 
     /// The stored entries of a sparse matrix, zeros among them.
@@ -217,29 +222,28 @@ impl<T: Scalar> ByRows<T> {
         repeated: Repeated,
         center: bool,
     ) -> Result<Self> {
-        let unit = unit_of(context, argument, &matrix.values()[..matrix.nnz()])?;
-        let rows = matrix.along_by(context, argument, Axis::Rows, repeated, over(unit))?;
-        Self::standardised(context, rows, None, unit, center)
+        let units = Units::of::<V, V>(context, argument, &matrix.values()[..matrix.nnz()], None, center)?;
+        let rows = matrix.along_by(context, argument, Axis::Rows, repeated, |value| units.of_value(value))?;
+        Self::standardised(context, rows, None, units)
     }
 
     fn standardised(
         context: &Context,
         mut rows: SparseBuf<T>,
         weights: Option<Vec<T>>,
-        unit: f64,
-        center: bool,
+        Units { unit, offset, rounding, center }: Units,
     ) -> Result<Self> {
         let moment =
             |f: &(dyn Fn(f64) -> f64 + Sync)| sum_of(context, rows.as_ref().values(), weights.as_deref(), f);
         let total = moment(&|_| 1.0)?;
         let mean = if center { moment(&|v| v)? / total } else { 0.0 };
         let deviation = (moment(&|v| (v - mean) * (v - mean))? / total).sqrt();
-        let deviation = if deviation > 4.0 * T::UNIT_ROUNDOFF * mean.abs() { deviation } else { 1.0 };
+        let deviation = if deviation > rounding { deviation } else { 1.0 };
         for values in rows.values_mut().chunks_mut(PIECE) {
             context.tick()?;
             values.iter_mut().for_each(|v| *v = T::from_f64((v.to_f64() - mean) / deviation));
         }
-        Ok(Self { matrix: rows, weights, units: (mean * unit, deviation * unit) })
+        Ok(Self { matrix: rows, weights, units: ((offset + mean) * unit, deviation * unit) })
     }
 }
 
@@ -313,9 +317,9 @@ fn hash(key: u64, number: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// The largest magnitude, or an error that tells where one is not finite.
-fn check_finite<V: Scalar>(context: &Context, argument: &'static str, values: &[V]) -> Result<f64> {
-    let mut largest = 0.0f64;
+/// The least and the largest value, or an error that tells where one is not finite.
+fn check_finite<V: Scalar>(context: &Context, argument: &'static str, values: &[V]) -> Result<(f64, f64)> {
+    let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
     for piece in context.pieces(0..values.len()) {
         let piece = piece?;
         for (k, value) in piece.clone().zip(&values[piece]) {
@@ -323,20 +327,77 @@ fn check_finite<V: Scalar>(context: &Context, argument: &'static str, values: &[
             if !value.is_finite() {
                 return Err(Error::non_finite(argument, value, format!("[{k}]")));
             }
-            largest = largest.max(value.abs());
+            (least, most) = (least.min(value), most.max(value));
         }
     }
-    Ok(largest)
+    Ok((least, most))
 }
 
-/// A power of two near the largest of values, which are checked.
-fn unit_of<V: Scalar>(context: &Context, argument: &'static str, values: &[V]) -> Result<f64> {
-    Ok(power_of_two_below(check_finite(context, argument, values)?))
+/// A value in the units of a model.
+pub fn in_units(value: f64, mean: f64, scale: f64) -> f64 {
+    // Differences of large numbers may be out of range that are not so in these units.
+    let half = if scale > 1.0 { 0.5 } else { 1.0 };
+    (half * value - half * mean) / (half * scale)
 }
 
-/// Values in that unit.
-fn over<V: Scalar, T: Scalar>(unit: f64) -> impl Fn(V) -> T + Sync {
-    move |value| T::from_f64(value.to_f64() / unit)
+/// That value number `k` is none that the model can hold.
+pub fn out_of_range(argument: &'static str, value: f64, k: usize) -> Error {
+    let expected = "values in the range of the precision of the model, in units of its standard deviation";
+    Error::value(argument, format!("a list with {value:e} at [{k}]"), expected)
+}
+
+/// What is made of values before they are rounded to the precision of the model.
+#[derive(Clone, Copy)]
+struct Units {
+    /// A power of two near the largest of them.
+    unit: f64,
+    /// In that unit, what is subtracted: their mean, or nothing.
+    offset: f64,
+    /// What deviations from it may be by the rounding of the values themselves.
+    rounding: f64,
+    /// Whether they are to have a mean of zero.
+    center: bool,
+}
+
+impl Units {
+    /// Of values, which are checked, with weights: the same bits in any order.
+    fn of<V: Scalar, W: Scalar>(
+        context: &Context,
+        argument: &'static str,
+        values: &[V],
+        weights: Option<&[W]>,
+        center: bool,
+    ) -> Result<Self> {
+        let (least, most) = check_finite(context, argument, values)?;
+        let unit = power_of_two_below(most.max(-least).max(0.0));
+        if !center {
+            return Ok(Self { unit, offset: 0.0, rounding: 0.0, center });
+        }
+        let largest = weights
+            .map_or(1.0, |weights| weights.iter().fold(0.0f64, |most, weight| most.max(weight.to_f64())));
+        // Sums of integers do not depend on an order.
+        let whole = |x: f64| (x * 2f64.powi(60)) as i64 as i128;
+        let sums = context.map(values.len().div_ceil(PIECE), |piece| {
+            let (mut total, mut weight) = (0, 0);
+            for k in piece * PIECE..values.len().min((piece + 1) * PIECE) {
+                let share = weights.map_or(1.0, |weights| weights[k].to_f64() / largest);
+                total += whole(share * (values[k].to_f64() / unit));
+                weight += whole(share);
+            }
+            (total, weight)
+        })?;
+        let (total, weight) =
+            sums.iter().fold((0, 0), |(total, weight), sum| (total + sum.0, weight + sum.1));
+        let mean = if weight > 0 { total as f64 / weight as f64 } else { 0.0 };
+        // In steps of their range, so that it is zero unless they are far from that, and the same for hardly other values.
+        let step = if least < most { power_of_two_below(most / unit - least / unit) } else { 0.0 };
+        let offset = if step > 0.0 { (mean / step).round() * step } else { mean };
+        Ok(Self { unit, offset, rounding: 8.0 * V::UNIT_ROUNDOFF * offset.abs(), center })
+    }
+
+    fn of_value<V: Scalar, T: Scalar>(&self, value: V) -> T {
+        T::from_f64(value.to_f64() / self.unit - self.offset)
+    }
 }
 
 /// The weighted sum of a function of values, piece by piece in their order.
@@ -413,6 +474,39 @@ mod tests {
             columns.sort_unstable();
             assert_eq!(rows, columns);
             assert_eq!(rows.len(), if part == Part::HeldOut { count } else { stored - count });
+        }
+    }
+
+    #[test]
+    fn an_offset_leaves_no_trace() {
+        // Halves, so that sums with the offset are exact.
+        let made = |offset: f64, weights: Option<&[f64]>| {
+            let (rows, columns): (Vec<i64>, Vec<i32>) = (0..40).map(|k| (k / 5, k as i32 % 5)).unzip();
+            let values: Vec<f64> = (0..40)
+                .map(|k| offset + ((7 * k * k) % 23) as f64 / 2.0 - 0.25 * f64::from(k == 3))
+                .collect();
+            let (rows, columns) = (Indices::I64(&rows), Indices::I32(&columns));
+            let entries = Triplets { argument: "values", shape: (8, 5), rows, columns, values: &values };
+            let context = Context::new(1);
+            match weights {
+                None => Observations::<f32>::of_triplets(&context, &entries, Repeated::Keep, true).unwrap(),
+                Some(weights) => {
+                    Observations::of_weighted(&context, &entries, weights, Repeated::Keep, true).unwrap()
+                }
+            }
+        };
+        let weights: Vec<f64> = (0..40).map(|k| f64::from(k % 4 + 1)).collect();
+        for weights in [None, Some(&weights[..])] {
+            let expected = made(0.0, weights);
+            for offset in [1e7, 1e12, -3e14] {
+                let found = made(offset, weights);
+                assert!((found.scale / expected.scale - 1.0).abs() < 1e-3 * (offset * 1e-14).abs() + 1e-6);
+                for (found, expected) in
+                    found.rows.matrix().values().iter().zip(expected.rows.matrix().values())
+                {
+                    assert!((found - expected).abs() < 1e-6 + 4e-15 * offset.abs() as f32, "{offset:e}");
+                }
+            }
         }
     }
 

@@ -14,8 +14,10 @@ use crate::memory::zeros;
 use crate::parallel::Context;
 use std::convert::identity;
 
+/// Standard deviations to δ.
+pub const DEVIATIONS: f64 = 1.345;
 /// Median magnitudes to δ.
-const TUNING: f64 = 1.345 * 1.4826;
+const TUNING: f64 = DEVIATIONS * 1.4826;
 /// Bits of a magnitude in single precision that make no difference to the median.
 const BLUR: u32 = 17;
 /// Magnitudes that are told apart.
@@ -24,6 +26,12 @@ const CLASSES: usize = 1 << (31 - BLUR);
 const COST: usize = 1 << 18;
 /// What memory is for.
 const WEIGHTS: &str = "weights of observed entries";
+
+/// The same with what nothing leaves of them: what nothing is known of is judged by its size.
+pub fn reweigh_by_size<T: Scalar>(context: &Context, observed: &mut Observations<T>) -> Result<f64> {
+    let nothing = (Factor::zeros(observed.rows.count(), 1)?, Factor::zeros(observed.columns.count(), 1)?);
+    reweigh(context, observed, (&nothing.0, &nothing.1))
+}
 
 /// Has the entries count as Huber's loss has it with what these factors leave of them; δ.
 pub fn reweigh<T: Scalar>(
@@ -76,7 +84,7 @@ impl<T: Scalar> Lines<T> {
 }
 
 /// The weighted median of the magnitudes of errors, to a hundredth of itself; those of entries that are held out do not count.
-fn median_magnitude<T: Scalar>(
+pub fn median_magnitude<T: Scalar>(
     context: &Context,
     lines: &Lines<T>,
     factors: (&Factor<T>, &Factor<T>),

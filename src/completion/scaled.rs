@@ -82,7 +82,7 @@ fn direction<T: Scalar>(
     let mean = spectrum.iter().sum::<f64>() / y.rank as f64;
     let damped = collected(spectrum.iter().map(|g| g.max(0.0) + DAMPING * left * mean), "a step")?;
     let mut out = Factor::with_room(x.count, x.rank, x.stride)?;
-    pulls(context, lines, part, (x, y), &mut out)?;
+    pulls(context, lines, part, (x, y), |error| error, &mut out)?;
     let stride = out.stride;
     for (i, row) in out.rows.chunks_exact_mut(stride).enumerate() {
         let n = lines.degree(i, part);

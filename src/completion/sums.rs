@@ -113,7 +113,8 @@ impl<N: Scalar> Part<N> {
         (self.total, self.squares) = (0.0, 0.0);
     }
 
-    fn add<T: Scalar>(&mut self, part: &Part<T>, sums: Sums<'_, T>) {
+    /// Adds the sums over other rows.
+    pub fn add<T: Scalar>(&mut self, part: &Part<T>, sums: Sums<'_, T>) {
         let add = |sums: &mut [N], part: &[T]| {
             sums.iter_mut().zip(part).for_each(|(s, p)| *s = N::from_f64(s.to_f64() + p.to_f64()));
         };

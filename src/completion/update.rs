@@ -3,7 +3,7 @@
 use super::factors::Factor;
 use super::half::{Method, solve_lines};
 use super::model::Model;
-use super::observations::Observations;
+use super::observations::{Observations, in_units, out_of_range};
 use crate::error::{Error, Result};
 use crate::linalg::Scalar;
 use crate::matrix::{Indices, Repeated, Triplets};
@@ -70,13 +70,17 @@ impl<T: Scalar> Model<T> {
         }
         for piece in context.pieces(0..values.len()) {
             for k in piece? {
-                let value = T::from_f64((values[k].to_f64() - self.mean) / self.scale);
-                if !value.to_f64().is_finite() {
-                    return Err(Error::non_finite(argument, values[k].to_f64(), format!("[{k}]")));
+                let value = values[k].to_f64();
+                if !value.is_finite() {
+                    return Err(Error::non_finite(argument, value, format!("[{k}]")));
+                }
+                let stored = T::from_f64(in_units(value, self.mean, self.scale));
+                if !stored.to_f64().is_finite() {
+                    return Err(out_of_range(argument, value, k));
                 }
                 push(&mut of_rows, rows.get(k) as i64, OBSERVED)?;
                 push(&mut of_columns, columns.get(k) as i64, OBSERVED)?;
-                push(&mut all, value, OBSERVED)?;
+                push(&mut all, stored, OBSERVED)?;
             }
         }
         let weights = self.weights_with(more)?;

@@ -9,12 +9,12 @@ import numpy.typing as npt
 
 from nearlin._certificate import Certificate
 
+from ._interval import CONFIDENCE, MEASURED, interval_of
+
 __all__ = ["certificate_of", "is_coherent"]
 
 QUANTITY = "RMSE on held-out entries"
 RESIDUAL = "relative residual on observed entries"
-DEVIATIONS = 1.96
-"""Of a normal distribution, that 97.5 % are below."""
 FAILURE = 0.01
 """Probability with which the contraction of a row may fail."""
 
@@ -30,10 +30,13 @@ def certificate_of(figures: dict[str, Any], degrees: Degrees, rank: int) -> Cert
     if held_out is None or not held_out[0]:
         note = "nothing was held out: see `validation_fraction`"
         return Certificate(QUANTITY, math.nan, math.nan, None, "not measured", note=note, details=details)
-    count, rmse, deviation = held_out
-    notes = [
+    interval, diverged = interval_of(held_out, _candidates(figures)), figures["status"] == "DIVERGED"
+    why = "the fit has diverged" if diverged else interval.why
+    notes = [] if why is None else [why]
+    notes += [
         "of the model before it was fitted to these entries too",
-        "entries to come may not be like those that were observed",
+        "entries to come may not be like those that were observed, and those that are hidden in groups, as "
+        "whole rows or times, are harder to predict",
     ]
     if figures["chosen"]:
         notes.insert(0, f"{figures['chosen']} and the number of sweeps were chosen by it")
@@ -41,11 +44,10 @@ def certificate_of(figures: dict[str, Any], degrees: Degrees, rank: int) -> Cert
         notes.insert(0, f"{figures['later']} entries have come since")
     return Certificate(
         QUANTITY,
-        rmse,
-        rmse + DEVIATIONS * deviation,
-        0.975,
-        f"on {count} entries chosen by a hash of row and column; the standard error by the delta method, "
-        "errors in one row being dependent",
+        held_out[1],
+        interval.high if why is None else math.nan,
+        CONFIDENCE if why is None else None,
+        f"on {held_out[0]} entries chosen by a hash of row and column; {MEASURED}",
         note="; ".join(notes),
         details=details,
     )
@@ -81,14 +83,22 @@ def _exact(figures: dict[str, Any], details: dict[str, Any]) -> Certificate:
 def _held_out(figures: dict[str, Any]) -> dict[str, Any]:
     if figures["held_out"] is None or not figures["held_out"][0]:
         return {}
-    count, rmse, deviation = figures["held_out"]
-    ends = [max(0.0, rmse - DEVIATIONS * deviation), rmse + DEVIATIONS * deviation]
-    return {
+    interval = interval_of(figures["held_out"], _candidates(figures))
+    count, rmse, _, _, spreads = figures["held_out"]
+    details = {
         "n_held_out": _item(count, "proven"),
         "held_out_rmse": _item(rmse, "statistical"),
-        "standard_error": _item(deviation, "statistical"),
-        "interval": _item(ends, "statistical"),
+        "standard_error": _item(interval.deviation, "statistical"),
+        "interval": _item([interval.low, interval.high], "statistical"),
     }
+    for name, (clusters, _) in zip(("rows", "cols"), spreads[1:], strict=True):
+        details[f"held_out_{name}"] = _item(clusters, "proven")
+    return details
+
+
+def _candidates(figures: dict[str, Any]) -> int:
+    """Return how many models were tried by the error on held-out entries."""
+    return max(1, len(figures["reg_path"]) + len(figures["rank_path"]))
 
 
 def _degrees(rows: npt.NDArray[np.int64], cols: npt.NDArray[np.int64], rank: int) -> dict[str, Any]:

@@ -261,8 +261,12 @@ class FactorModel(SavedEstimator):
             raise InvalidInputError("has no observed entries, expected at least one", argument="X")
         threads = resolve_threads(self.n_jobs, 100 * entries.count)
         row, col, values = placed(entries, fitted.ids, fitted.state.shape, threads)
-        error = self._predicted(fitted, row, col) - values
-        return -float(np.sqrt(np.average(error * error, weights=entries.weights)))
+        half = np.abs(0.5 * self._predicted(fitted, row, col) - 0.5 * values)
+        # In a unit in which no square is out of range.
+        unit = float(half.max())
+        if not 0.0 < unit < np.inf:
+            return -unit
+        return -2.0 * unit * float(np.sqrt(np.average((half / unit) ** 2, weights=entries.weights)))
 
     def _predicted(
         self,

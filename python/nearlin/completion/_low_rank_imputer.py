@@ -22,6 +22,7 @@ from nearlin._validation import Float, allocating, as_seed, check_bool, check_in
 from nearlin.exceptions import AccuracyWarning, InvalidInputError, InvalidTypeError
 
 from ._entries import as_rows
+from ._interval import interval_of
 from ._matrix_completion import MatrixCompletion
 from ._rank_search import Tried, search
 
@@ -237,7 +238,7 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             n_iter_=model.n_iter_,
             mean_=mean,
             scale_=scale,
-            certificate_=_certificate(model.certificate_, chosen=len(path) > 1),
+            certificate_=_certificate(model.certificate_, model._fitted.figures["held_out"], len(path)),
         )
         return self
 
@@ -414,9 +415,11 @@ def _standard(
     return np.where(missing, np.nan, (matrix - mean) / scale)
 
 
-def _certificate(certificate: Certificate, *, chosen: bool) -> Certificate:
-    """Return the certificate of a model in words for tables."""
-    note = certificate.note
-    if chosen and certificate.bound == certificate.bound:
+def _certificate(certificate: Certificate, held_out: Any, candidates: int) -> Certificate:
+    """Return the certificate of a model, one of so many that were tried, in words for tables."""
+    note, bound = certificate.note, certificate.bound
+    if candidates > 1 and bound == bound:
         note = f"`rank` and `reg` were chosen by it; {note}"
-    return replace(certificate, quantity="RMSE on held-out entries, in standard deviations", note=note)
+        bound = interval_of(held_out, candidates).high
+    quantity = "RMSE on held-out entries, in standard deviations"
+    return replace(certificate, quantity=quantity, bound=bound, note=note)

@@ -12,8 +12,7 @@ from nearlin import _core
 from nearlin._certificate import Certificate
 from nearlin._config import Progress, resolve_progress, resolve_threads
 from nearlin._validation import Float, allocating, as_float_dtype, as_seed, check_bool, check_int
-from nearlin._warn import warn
-from nearlin.exceptions import AccuracyWarning, InvalidInputError
+from nearlin.exceptions import InvalidInputError
 
 from ._certificate import certificate_of
 from ._entries import as_entries, as_rows, counted, joined
@@ -21,13 +20,9 @@ from ._explanation import explanation
 from ._factor_model import FactorModel, Fitted
 from ._ids import Ids
 from ._options import Options
-from ._status import count_undetermined, status_of_entries, status_of_lines, warn_of
+from ._status import count_undetermined, status_of_entries, status_of_lines, warn_of, warn_of_end
 
 __all__ = ["MatrixCompletion"]
-
-
-FALLING = 0.01
-"""A decrease of the objective in the last sweep that is worth a warning."""
 
 
 class MatrixCompletion(FactorModel):
@@ -83,12 +78,22 @@ class MatrixCompletion(FactorModel):
     center : bool, optional
         Whether the mean of all values is subtracted, which makes one component more of a matrix without
         noise.
-    loss : {"squared", "huber"}, default="squared"
-        What an error costs. ``"huber"`` charges errors beyond 1.345 standard deviations (of a normal
-        distribution, by their median magnitude) in proportion to their size, so that gross errors of as many
-        as three entries in ten do not spoil the model [6]_: up to `max_iter` more sweeps, each with the
-        weights that the errors before it give the entries. Errors on held-out entries count by such weights
-        too, those of the values themselves.
+    loss : {"squared", "huber", "l1"}, default="squared"
+        What an error costs, where gross ones among the entries must not spoil the model; of entries that are
+        held out errors count less then where the value itself is large.
+
+        - ``"huber"``: errors beyond 1.345 standard deviations (of a normal distribution, by their median
+          magnitude) in proportion to their size [6]_: up to `max_iter` more sweeps, each with the weights
+          that the errors before it give the entries. Gross errors of as many as three entries in ten do no
+          harm if these are random. Without a penalty, and with more components than the matrix has, those of
+          a pattern may be fitted.
+        - ``"l1"``: all errors in proportion to their size, by steps along the sub-gradient from a small
+          start, each 0.98 times as long as the one before [7]_. There is no penalty (`reg` is 0), and more
+          components may be asked for than the matrix has: those without which the median error is no larger
+          by a tenth become zero on the way. `max_iter` is 2000 by default, and `tol`, the length of the last
+          step over that of the first, 1e-6. With random gross errors among 30 % of the entries of a matrix of
+          rank 5, and 16 entries for each degree of freedom, 5 or 10 components find it to 1e-9, with 8 among
+          10 %; condition numbers from 10 on leave errors of 1e-3.
     nonnegative : bool, default=False
         Whether no number of `U_` and `V_` may be below zero. For a factorisation of values into parts, rows
         and columns have no biases then and no mean is subtracted: ``bias=False, center=False``. Regressions
@@ -168,15 +173,15 @@ class MatrixCompletion(FactorModel):
         Numbers of components that were tried, and the errors with them; empty if the rank was given.
     history_ : list of float
         The objective after each sweep of the last fit, relative to the sum of squares of the values; in
-        ``mode="exact"`` without penalties.
+        ``mode="exact"`` without penalties; with ``loss="l1"`` relative to what it was at the start.
     validation_history_ : list of float
         Root mean square error on held-out entries after each sweep.
     n_iter_ : int
         Sweeps of the last fit.
     status_ : {"CONVERGED", "STALLED", "DIVERGED", "MAX_ITER"}
         How sweeps ended: by `tol`, or by the error on held-out entries; in ``mode="exact"`` also because the
-        residual fell by less than a hundredth in each of 20 sweeps; because it grew tenfold, or predictions
-        are ten times as large as what was observed; or by their number.
+        residual fell by less than a hundredth in each of 20 sweeps; because it grew tenfold, or the objective
+        by half, or predictions are ten times as large as what was observed; or by their number.
     converged_ : bool
         Whether that is "CONVERGED".
     row_status_, col_status_ : ndarray of str of shape (n_rows,) and (n_cols,)
@@ -185,11 +190,16 @@ class MatrixCompletion(FactorModel):
         "determined".
     certificate_ : Certificate
         Root mean square error on the entries that were held out: ``float`` of it is the upper end of its
-        95 % interval, NaN if nothing was held out. In ``mode="exact"`` what is left of the observed entries,
-        relative to them. ``details`` tells what else was measured, each a value and whether it is proven,
-        statistical or heuristic: numbers of entries, what they do not determine, ``components`` of the graph
-        of rows and columns, ``gradient`` (over the norms of values and factors), ``rate`` of the last sweep,
-        ``incoherence_rows`` and ``_cols`` (largest leverage over the mean), ``condition`` and
+        95 % interval, of all candidates at once where `reg` or `rank` was chosen by it, and NaN if `status_`
+        is "DIVERGED" or fewer than ten were held out. The interval is that of a variance, by as many degrees
+        of freedom as its own variance tells, the largest of those of entries, of rows and of columns. It
+        holds in 93 to 98 of 100 cases where errors are normal, from 100 entries on, and in nine of ten where
+        they have the tails of Student's distribution with three degrees of freedom; of heavier tails, of few
+        entries with much of the error, it knows nothing. In ``mode="exact"`` what is left of the observed
+        entries, relative to them. ``details`` tells what else was measured, each a value and whether it is
+        proven, statistical or heuristic: numbers of entries, what they do not determine, ``components`` of
+        the graph of rows and columns, ``gradient`` (over the norms of values and factors), ``rate`` of the
+        last sweep, ``incoherence_rows`` and ``_cols`` (largest leverage over the mean), ``condition`` and
         ``numerical_rank`` of the matrix that was found, ``norm`` (root mean square of its entries over that
         of the observed ones), ``contracting_rows`` and ``_cols`` (the share with entries enough for the
         preconditioner's proof), and ``theorem_share``: the entries over those that the theorem of [2]_ asks
@@ -215,6 +225,8 @@ class MatrixCompletion(FactorModel):
            nonconvex matrix factorization", NeurIPS 2021.
     .. [6] P. W. Holland, R. E. Welsch, "Robust regression using iteratively reweighted least-squares",
            Communications in Statistics A6, 1977.
+    .. [7] J. Ma, S. Fattahi, "Global convergence of sub-gradient method for robust matrix recovery: small
+           initialization, noisy measurements, and over-parameterization", JMLR 24, 2023.
 
     Examples
     --------
@@ -340,8 +352,8 @@ class MatrixCompletion(FactorModel):
         Warns
         -----
         AccuracyWarning
-            If the last of `max_iter` sweeps made the objective smaller by more than a hundredth; in
-            ``mode="exact"`` if `status_` is not "CONVERGED".
+            If the last of `max_iter` sweeps made the objective smaller by more than a hundredth, or was the
+            only one, and if the fit has diverged; in ``mode="exact"`` if `status_` is not "CONVERGED".
         GuaranteeWarning
             In ``mode="exact"``, if there are rows or columns that the entries do not determine, several
             components, or few rows or columns that carry the matrix.
@@ -372,15 +384,10 @@ class MatrixCompletion(FactorModel):
             "tol": 0.0 if options.reg else options.tol,
         }
         self._adopt(state, figures, entries.row_ids, entries.col_ids)
-        before, last = [*figures["objective"], *figures["objective"]][-2:]
         if exact:
             warn_of(figures, self._undetermined(), options.max_iter)
-        elif not self.converged_ and options.reg is not None and last < (1.0 - FALLING) * before:
-            warn(
-                f"the last of max_iter={options.max_iter} sweeps made the objective smaller by "
-                f"{1.0 - last / before:.1%}",
-                AccuracyWarning,
-            )
+        else:
+            warn_of_end(figures, options)
         return self
 
     @allocating("what a fit takes")
@@ -427,7 +434,7 @@ class MatrixCompletion(FactorModel):
             )
         if options.loss != "squared":
             raise InvalidInputError(
-                "is 'huber', expected 'squared', for entries that come later", argument="loss"
+                f"is {options.loss!r}, expected 'squared', for entries that come later", argument="loss"
             )
         entries = counted(as_entries(X, sample_weight))
         if not entries.count:

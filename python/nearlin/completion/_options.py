@@ -37,6 +37,8 @@ MODES: dict[str, dict[str, Any]] = {
     },
 }
 """What None stands for."""
+MAGNITUDES: dict[str, Any] = {"reg": 0.0, "max_iter": 2000, "tol": 1e-6}
+"""The same for the sum of absolute errors."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -72,6 +74,8 @@ class Options:
         options = {name: MODES[mode].get(name) if value is None else value for name, value in asked.items()}
         if options.get("solver") == "scaledgd" and asked.get("max_iter") is None:
             options["max_iter"] = STEPS * MODES[mode]["max_iter"]
+        if options.get("loss") == "l1":
+            options |= {name: value for name, value in MAGNITUDES.items() if asked.get(name) is None}
         auto = isinstance(rank, str) and rank == "auto"
         return cls(mode=mode, rank=MOST if auto else rank, rank_auto=auto, **options)  # type: ignore[arg-type]
 
@@ -81,7 +85,7 @@ class Options:
         self.reg_exponent = check_real(self.reg_exponent, "reg_exponent", at_least=0.0, at_most=2.0)
         check_bool(self.bias, "bias")
         check_bool(self.center, "center")
-        check_choice(self.loss, "loss", ("squared", "huber"))
+        check_choice(self.loss, "loss", ("squared", "huber", "l1"))
         check_bool(self.nonnegative, "nonnegative")
         check_choice(self.solver, "solver", ("auto", "cholesky", "cg", "scaledgd"))
         check_choice(self.preconditioner, "preconditioner", ("auto", "none", "gram", "sketch"))
@@ -115,6 +119,17 @@ class Options:
             raise InvalidInputError(
                 f"is {self.continuation!r} in mode={self.mode!r}, expected None", argument="continuation"
             )
+        if self.loss == "l1":
+            asked = {"reg": self.reg, "nonnegative": self.nonnegative, "solver": self.solver}
+            defaults = {"reg": 0.0, "nonnegative": False, "solver": "auto"}
+            wrong = [name for name, value in asked.items() if value != defaults[name]]
+            if wrong or self.rank_auto:
+                name = wrong[0] if wrong else "rank"
+                raise InvalidInputError(
+                    f'is {asked.get(name, "auto")!r} with loss="l1", expected the default, or a number of '
+                    "components, for it has no penalty and one solver",
+                    argument=name,
+                )
         chosen = "reg" if self.reg is None else "rank" if self.rank_auto else None
         if self.validation_fraction == 0.0 and chosen is not None and not exact:
             raise InvalidInputError(

@@ -29,6 +29,7 @@ from nearlin.exceptions import AccuracyWarning, InvalidInputError
 from ._entries import as_entries, as_rows, unweighted
 from ._factor_model import FactorModel, Fitted
 from ._ids import Ids
+from ._interval import interval_of
 
 __all__ = ["SoftImpute"]
 
@@ -38,8 +39,6 @@ FAR = 0.1
 """How far above the least an objective is that has too few components, relative."""
 STEPS = 24
 """Most penalties of an open path, the last of which is 0.0003 of the first."""
-DEVIATIONS = 1.96
-"""Of a normal distribution, that 97.5 % are below."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -381,8 +380,8 @@ def _certificate(figures: Any, shape: tuple[int, int], count: int) -> Certificat
         "observed_share": {"value": count / max(1, shape[0] * shape[1]), "kind": "proven"},
     }
     if figures["held_out"] is not None and figures["held_out"][0]:
-        held_out, rmse, deviation = figures["held_out"]
-        interval = [max(0.0, rmse - DEVIATIONS * deviation), rmse + DEVIATIONS * deviation]
+        held_out, rmse, *_ = figures["held_out"]
+        interval = interval_of(figures["held_out"])[:2]
         details |= {
             "n_held_out": {"value": int(held_out), "kind": "proven"},
             "rmse_held_out": {"value": float(rmse), "kind": "statistical"},

@@ -9,8 +9,9 @@ from nearlin._warn import warn
 from nearlin.exceptions import AccuracyWarning, GuaranteeWarning
 
 from ._certificate import is_coherent
+from ._options import Options
 
-__all__ = ["count_undetermined", "status_of_entries", "status_of_lines", "warn_of"]
+__all__ = ["count_undetermined", "status_of_entries", "status_of_lines", "warn_of", "warn_of_end"]
 
 Words = npt.NDArray[np.str_]
 Parts = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]
@@ -18,6 +19,8 @@ EMPTY = -1
 """Mark of a row or column without entries; below are those that are not determined, from zero on parts."""
 NAMED = 5
 """Names in a warning."""
+FALLING = 0.01
+"""A decrease of the objective in the last sweep that is worth a warning."""
 
 
 def status_of_lines(degrees: npt.NDArray[np.int64], parts: npt.NDArray[np.int32] | None, rank: int) -> Words:
@@ -61,6 +64,32 @@ def count_undetermined(
     wrong = [part < EMPTY for part in parts]
     entries = sum(int(degree[bad].sum()) for degree, bad in zip(degrees, wrong, strict=True))
     return int(wrong[0].sum()), int(wrong[1].sum()), entries
+
+
+def warn_of_end(figures: dict[str, Any], options: Options) -> None:
+    """Warn of a fit to noisy entries that has not come to its end."""
+    history, max_iter = figures["objective"], options.max_iter
+    if figures["status"] == "DIVERGED":
+        warn(
+            f"the fit has diverged (predictions {figures['norm']:.2g} times as large as what was observed, "
+            f"the objective {history[-1]:.2g} after {min(history):.2g}): a larger `reg`, or fewer "
+            "components, would keep it from that",
+            AccuracyWarning,
+        )
+    elif figures["status"] == "MAX_ITER":
+        if options.loss == "l1":
+            warn(
+                f"max_iter={max_iter} steps were not enough: the last was longer than `tol` of the first",
+                AccuracyWarning,
+            )
+        elif max_iter == 1:
+            warn("max_iter=1 sweep does not tell whether more are needed", AccuracyWarning)
+        elif len(history) >= max_iter and history[-1] < (1.0 - FALLING) * history[-2]:
+            fall = 1.0 - history[-1] / history[-2]
+            warn(
+                f"the last of max_iter={max_iter} sweeps made the objective smaller by {fall:.1%}",
+                AccuracyWarning,
+            )
 
 
 def warn_of(

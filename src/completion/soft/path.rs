@@ -4,7 +4,7 @@ use super::alternating::{Patience, alternate};
 use super::gap::{Norm, gap, norm};
 use super::iterated::iterate;
 use super::solution::{Solution, residuals, values_of};
-use crate::completion::errors::{Errors, errors};
+use crate::completion::errors::{HeldOut, held_out_errors};
 use crate::completion::half::Penalty;
 use crate::completion::model::Model;
 use crate::completion::observations::{Observations, Part};
@@ -67,7 +67,7 @@ pub struct Output {
     /// What is left to gain, over the objective: estimate and bound.
     pub gap: [f64; 2],
     /// What the model left of what was held out, in units of the values, before it saw it.
-    pub held_out: Option<(Errors, f64)>,
+    pub held_out: Option<HeldOut>,
 }
 
 /// Fits a path to what was observed.
@@ -81,7 +81,7 @@ pub fn fit(context: &Context, mut observed: Observations<f64>, params: &Params) 
     if held_out > 0 {
         let watched = walk.along(Part::Training, wanted)?;
         let best = watched.best.filter(|_| params.is_open).unwrap_or(watched.path.len() - 1);
-        (wanted, found, path) = (best + 1, watched.errors[best], watched.path);
+        (wanted, found, path) = (best + 1, watched.held_out[best], watched.path);
     }
     let last = walk.along(Part::All, wanted)?;
     let (reg, converged) = (params.regs[wanted - 1], last.converged);
@@ -97,7 +97,7 @@ pub fn fit(context: &Context, mut observed: Observations<f64>, params: &Params) 
     path.iter_mut().for_each(|step| step.rmse *= scale);
     let penalty = Penalty { factor: lambda, bias: None, exponent: 0.0 };
     let model = Model::new(context, observed, rows, columns, penalty)?;
-    let held_out = found.map(|errors| (errors, scale));
+    let held_out = found.map(|held_out| held_out.times(scale));
     Ok(Output { model, values, largest: last.largest.bound * scale, reg, path, converged, gap, held_out })
 }
 
@@ -112,7 +112,7 @@ struct Walked {
     largest: Norm,
     solution: Solution,
     path: Vec<Step>,
-    errors: Vec<Option<Errors>>,
+    held_out: Vec<Option<HeldOut>>,
     /// The step with the smallest error on what is held out.
     best: Option<usize>,
     converged: bool,
@@ -133,20 +133,20 @@ impl Walk<'_> {
             right: empty(observed.columns.count())?,
         };
         let mut walked =
-            Walked { largest, solution, path: Vec::new(), errors: Vec::new(), best: None, converged: true };
+            Walked { largest, solution, path: Vec::new(), held_out: Vec::new(), best: None, converged: true };
         for (number, &reg) in params.regs.iter().take(count).enumerate() {
             let sweeps = self.step(&mut walked, reg, part)?;
             let (rank, mut rmse) = (walked.solution.values.len(), f64::NAN);
             let mut found = None;
             if part != Part::All {
                 let (rows, columns) = walked.solution.factors(params.rank)?;
-                let errors = errors(context, lines, Part::HeldOut, (&rows, &columns))?;
-                (rmse, found) = (errors.rmse(), Some(errors));
+                let left = held_out_errors(context, observed, (&rows, &columns), |_, _| true)?;
+                (rmse, found) = (left.rmse, Some(left));
                 let least = walked.best.map_or(f64::INFINITY, |best| walked.path[best].rmse);
                 walked.best = if rmse < least { Some(number) } else { walked.best };
             }
             push(&mut walked.path, Step { reg, rank, sweeps, rmse }, "a path of penalties")?;
-            push(&mut walked.errors, found, "a path of penalties")?;
+            push(&mut walked.held_out, found, "a path of penalties")?;
             context.progress(number + 1, count, &[("reg", reg), ("rmse", rmse * observed.scale)])?;
             if params.is_open && walked.best.is_some_and(|best| number >= best + ENOUGH) {
                 break;
@@ -255,7 +255,6 @@ mod tests {
         let least = one.path.iter().map(|step| step.rmse).fold(f64::INFINITY, f64::min);
         let chosen = one.path.iter().find(|step| step.reg == one.reg).unwrap();
         assert!(chosen.rmse == least && one.reg < 0.7 && one.path.len() < 12, "{:?}", one.path);
-        let (errors, scale) = one.held_out.unwrap();
-        assert!((errors.rmse() * scale / least - 1.0).abs() < 1e-12);
+        assert!((one.held_out.unwrap().rmse / least - 1.0).abs() < 1e-12);
     }
 }

@@ -39,7 +39,7 @@ impl<'py> FromPyObject<'_, 'py> for Params {
             ("sketch", Preconditioner::Sketch),
         ];
         let starts = [("spectral", true), ("random", false)];
-        let losses = [("squared", Loss::Squared), ("huber", Loss::Huber)];
+        let losses = [("squared", Loss::Squared), ("huber", Loss::Huber), ("l1", Loss::Absolute)];
         Ok(Self {
             rank: get(intern!(py, "rank"))?.extract()?,
             rank_auto: get(intern!(py, "rank_auto"))?.extract()?,
@@ -539,9 +539,8 @@ fn figures<'py, T: Scalar>(py: Python<'py>, output: &Output<T>) -> PyResult<Boun
     dict.set_item("condition", found.condition)?;
     dict.set_item("numerical_rank", found.numerical_rank)?;
     dict.set_item("norm", found.size)?;
-    let held_out = output.held_out.map(|(errors, scale)| {
-        (errors.count as usize, errors.rmse() * scale, errors.standard_error() * scale)
-    });
+    let held_out =
+        output.held_out.map(|left| (left.entries, left.rmse, left.median, left.effective, left.spreads));
     dict.set_item("held_out", held_out)?;
     Ok(dict)
 }

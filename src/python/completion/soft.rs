@@ -58,9 +58,8 @@ pub fn soft_impute<'py>(
     figures.set_item("reg", output.reg)?;
     figures.set_item("converged", output.converged)?;
     figures.set_item("gap", output.gap)?;
-    let held_out = output.held_out.map(|(errors, scale)| {
-        (errors.count as usize, errors.rmse() * scale, errors.standard_error() * scale)
-    });
+    let held_out =
+        output.held_out.map(|left| (left.entries, left.rmse, left.median, left.effective, left.spreads));
     figures.set_item("held_out", held_out)?;
     Ok((MatrixCompletionModel { model: Precision::Double(output.model) }, figures))
 }

@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from reference.completion import instance, noiseless
 
 from nearlin import MatrixCompletion
@@ -181,16 +182,90 @@ def test_the_chosen_penalty_is_near_the_best_at_every_scale(noise):
     assert len(chosen) == 1
 
 
-def test_intervals_of_held_out_errors_are_calibrated():
-    inside, runs = 0, 1000
+def is_held_out(share, seed, rows, cols):
+    """Return which entries are held out: by SplitMix64, of the seed and the row, then of the column."""
+    keys = np.full(len(rows), seed, np.uint64)
+    for number in (rows, cols):
+        z = keys + (number.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        keys = z ^ (z >> np.uint64(31))
+    return keys < np.uint64(share * (2**64 - 1))
+
+
+def covered(runs, shape, count, draw, variance, share, reg=0.3):
+    """Return how often interval and bound hold the error on entries that were not observed, and are told.
+
+    That of the model without what was held out; where `reg` is chosen, of the model.
+    """
+    inside, below, told = 0, 0, 0
     for seed in range(runs):
-        rows, cols, values, truth = instance((150, 100), 2, 0.4, seed=seed)
-        model = MatrixCompletion(2, reg=0.3, random_state=seed, validation_fraction=0.05)
-        model.fit((rows, cols, values))
-        hidden = np.ones(truth.shape, bool)
-        hidden[rows, cols] = False
-        # The interval is for the model without what was held out, which is hardly another one.
-        true = np.sqrt(np.mean((model.reconstruct() - truth)[hidden] ** 2) + 0.1**2)
+        rng = np.random.default_rng(10_000 + seed)
+        truth = rng.standard_normal((shape[0], 1)) @ rng.standard_normal((1, shape[1]))
+        cells = rng.permutation(truth.size)[:count]
+        rows, cols = np.divmod(cells, shape[1])
+        values = truth.ravel()[cells] + draw(rng, count)
+        entries = sp.coo_array((values, (rows, cols)), shape=shape)
+        model = MatrixCompletion(1, reg=reg, random_state=seed, validation_fraction=share).fit(entries)
         low, high = model.certificate_.details["interval"]["value"]
-        inside += low < true < high
-    assert 0.93 * runs <= inside <= 0.97 * runs
+        if np.isnan(high):
+            continue
+        told += 1
+        held_out = is_held_out(share, seed, rows, cols)
+        assert model.certificate_.details["n_held_out"]["value"] == held_out.sum()
+        if reg is not None:
+            seen = sp.coo_array((values[~held_out], (rows[~held_out], cols[~held_out])), shape=shape)
+            model = MatrixCompletion(1, reg=reg, random_state=seed, validation_fraction=0.0).fit(seen)
+        hidden = np.ones(truth.size, bool)
+        hidden[cells] = False
+        true = np.sqrt(np.mean((model.reconstruct() - truth).ravel()[hidden] ** 2) + variance)
+        inside += low <= true <= high
+        below += true <= high
+    return inside / told, below / told, told / runs
+
+
+def gaussian(rng, count):
+    return 0.5 * rng.standard_normal(count)
+
+
+SIZES = [((20, 15), 100, 0.2), ((30, 20), 300, 0.2), ((60, 50), 1000, 0.2), ((100, 80), 3000, 0.05)]
+
+
+@pytest.mark.parametrize(("shape", "count", "share"), SIZES)
+def test_intervals_of_held_out_errors_are_calibrated(shape, count, share):
+    inside, below, told = covered(1000, shape, count, gaussian, 0.25, share)
+    # The best of some sweeps on 20 entries looks a little better than it is; of more, the largest of three
+    # variances is a little too large.
+    assert 0.92 <= inside <= 0.98
+    assert below >= (0.925 if count == 100 else 0.965)
+    assert told > 0.98
+
+
+@pytest.mark.parametrize(("shape", "count", "share"), SIZES)
+def test_the_bound_holds_where_the_penalty_is_chosen_by_these_errors(shape, count, share):
+    _, below, _ = covered(500, shape, count, gaussian, 0.25, share, reg=None)
+    assert below >= (0.93 if count == 100 else 0.965)
+
+
+def test_tails_that_have_a_variance_are_covered_in_nine_of_ten_cases():
+    inside, below, _ = covered(
+        500, (100, 80), 3000, lambda rng, count: 0.5 * rng.standard_t(3, count), 0.75, 0.05
+    )
+    assert inside >= 0.9
+    assert below >= 0.9
+
+
+@pytest.mark.parametrize(
+    ("n", "rho", "rank", "share"), [(500, 16.0, 5, 0.3), (500, 16.0, 10, 0.3), (1000, 8.0, 10, 0.1)]
+)
+def test_least_magnitudes_find_the_matrix_behind_gross_errors(n, rho, rank, share):
+    for seed in SEEDS:
+        rows, cols, values, truth = noiseless(n, 5, rho, seed=seed)
+        rng = np.random.default_rng(seed)
+        gross = 10.0 * np.std(values) * rng.standard_normal(len(values))
+        model = MatrixCompletion(
+            rank, loss="l1", bias=False, center=False, dtype="float64", tol=1e-9, validation_fraction=0.0,
+            random_state=0,
+        ).fit((rows, cols, np.where(rng.random(len(values)) < share, values + gross, values)))  # fmt: skip
+        assert model.converged_
+        assert error(model, truth) < 1e-8

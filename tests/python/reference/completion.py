@@ -2,7 +2,8 @@
 
 import numpy as np
 
-__all__ = ["BIAS_PENALTY", "core", "fold_in", "instance", "noiseless", "objective", "sweep", "unit"]
+__all__ = ["BIAS_PENALTY", "core", "fold_in", "instance", "magnitude_step", "noiseless", "objective", "sweep"]
+__all__ += ["unit"]
 
 BIAS_PENALTY = 0.5
 DAMPING = 5.0
@@ -90,6 +91,23 @@ def sweep(rows, cols, values, V, col_bias, penalty, exponent=0.5, bias=True, sha
     U, b = regressions(rows, cols, values, V, col_bias, penalty, exponent, bias, m)
     V, c = regressions(cols, rows, values, U, b, penalty, exponent, bias, n)
     return U, V, b, c
+
+
+def magnitude_step(rows, cols, values, U, V, b, c, length, of_bias):
+    """Return factors and biases after a step along the slope of the sum of absolute errors.
+
+    Lines go along means over their entries, the two factors by a mean length and biases by `of_bias` at most.
+    """
+    signs = np.sign(values - b[rows] - c[cols] - np.einsum("ij,ij->i", U[rows], V[cols]))
+    moved = []
+    for index, others, X, own, Y in ((rows, cols, U, b, V), (cols, rows, V, c, U)):
+        number = np.bincount(index, minlength=len(X))
+        along = np.zeros_like(X)
+        np.add.at(along, index, signs[:, None] * Y[others])
+        along /= number[:, None]
+        along *= length * np.sqrt(len(X)) / np.linalg.norm(along)
+        moved += [X + along, own + of_bias * np.bincount(index, signs, minlength=len(X)) / number]
+    return moved[0], moved[2], moved[1], moved[3]
 
 
 def fold_in(cols, values, V, col_bias, penalty, exponent=0.5, bias=True):
