@@ -374,12 +374,14 @@ mod tests {
         let (core, tail, k) = (40, 12, 3);
         let holds = |i: usize, j: usize| match (i < core, j < core) {
             (true, true) => true,
-            (false, false) => (i + 2 * j) % tail < 3,
+            (false, false) => (i + 5 * j) % tail < 3,
             _ => false,
         };
         // The tail hangs on one entry of the core's first row.
         let joined = |i: usize, j: usize| holds(i, j) || (i == 0 && j == core);
         let one = freedom(1, (core + tail, core + tail, k), joined);
+        assert_eq!(one.0.parts, 1);
+        assert!(one.0.rows.iter().all(|part| *part == 0));
         let free = one.1.expect("something is free");
         assert!((0..core).all(|i| (0..core).all(|j| !free.moves(i, j))));
         assert!((core..core + tail).all(|i| (0..core).any(|j| free.moves(i, j))));

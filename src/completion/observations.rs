@@ -488,17 +488,16 @@ mod tests {
             let (rows, columns) = (Indices::I64(&rows), Indices::I32(&columns));
             let entries = Triplets { argument: "values", shape: (8, 5), rows, columns, values: &values };
             let context = Context::new(1);
-            match weights {
-                None => Observations::<f32>::of_triplets(&context, &entries, Repeated::Keep, true).unwrap(),
-                Some(weights) => {
-                    Observations::of_weighted(&context, &entries, weights, Repeated::Keep, true).unwrap()
-                }
-            }
+            let rows = match weights {
+                None => ByRows::<f32>::of_triplets(&context, &entries, Repeated::Keep, true),
+                Some(weights) => ByRows::of_weighted(&context, &entries, weights, Repeated::Keep, true),
+            };
+            Observations::of(&context, rows.unwrap()).unwrap()
         };
         let weights: Vec<f64> = (0..40).map(|k| f64::from(k % 4 + 1)).collect();
         for weights in [None, Some(&weights[..])] {
             let expected = made(0.0, weights);
-            for offset in [1e7, 1e12, -3e14] {
+            for offset in [1e7f64, 1e12, -3e14] {
                 let found = made(offset, weights);
                 assert!((found.scale / expected.scale - 1.0).abs() < 1e-3 * (offset * 1e-14).abs() + 1e-6);
                 for (found, expected) in

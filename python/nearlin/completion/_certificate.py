@@ -128,7 +128,7 @@ def _diagnosis(figures: dict[str, Any], degrees: Degrees, rank: int) -> dict[str
     """Return what was measured of the factors, and how far it is from what the theorem asks for."""
     details = {
         "components": _item(figures["parts"], "proven"),
-        "undetermined_entries": _item(figures["free"], "heuristic"),
+        "free_entries": _item(figures["free"], "heuristic"),
         "gradient": _item(figures["gradient"], "proven"),
         "rate": _item(_rate(figures), "heuristic"),
         "condition": _item(figures["condition"], "heuristic"),

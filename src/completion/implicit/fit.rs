@@ -15,11 +15,10 @@ use crate::memory::{collected, filled, push};
 use crate::parallel::Context;
 
 /// Growth of the objective, relative to itself, that is more than rounding; and relative to that of zeros, in units of the
-/// precision.
+/// precision, or without a penalty in roots of these.
 const RISE: f64 = 1e-3;
 const NOISE: f64 = 10.0;
-/// An objective that is so much less than zero, in roots of these units, is none.
-const BELOW: f64 = 0.1;
+const FREE_NOISE: f64 = 20.0;
 /// Rows of the factor of the columns have about this length in the beginning.
 const START: f64 = 0.1;
 /// Steps of conjugate gradients that begin at zero.
@@ -223,10 +222,15 @@ impl<'a, T: Scalar> Run<'a, T> {
     /// what rounding does to sums, or no sum of squares.
     fn has_risen(&self, history: &[f64]) -> bool {
         let Some(&value) = history.last() else { return false };
-        let least =
-            if self.params.risk.is_some() { f64::NEG_INFINITY } else { -BELOW * T::UNIT_ROUNDOFF.sqrt() };
+        // What nothing holds back may come to nothing, as the difference of large sums.
+        let noise = if self.params.terms.reg > 0.0 {
+            NOISE * T::UNIT_ROUNDOFF
+        } else {
+            FREE_NOISE * T::UNIT_ROUNDOFF.sqrt()
+        };
+        let least = if self.params.risk.is_some() { f64::NEG_INFINITY } else { -noise };
         let most = match history {
-            [.., before, _] => before + RISE * before.abs() + NOISE * T::UNIT_ROUNDOFF,
+            [.., before, _] => before + RISE * before.abs() + noise,
             _ => f64::INFINITY,
         };
         !(value >= least && value <= most)

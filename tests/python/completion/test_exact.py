@@ -308,7 +308,7 @@ def test_parts_that_hang_together_by_too_few_entries_are_not_determined_with_eac
     np.testing.assert_array_equal(np.isnan(found), ~own)
     np.testing.assert_allclose(found[own], truth[own], atol=1e-2)
     assert np.isfinite(model.reconstruct(minimum_norm=True)).all()
-    assert model.certificate_.details["undetermined_entries"]["value"]
+    assert model.certificate_.details["free_entries"]["value"]
     _, words = model.predict([0, 0, 19], [0, 19, 0], return_status=True)
     assert words.tolist() == ["determined", "undetermined entry", "undetermined entry"]
     for twin in (model.copy(), pickle.loads(pickle.dumps(model))):
@@ -323,4 +323,4 @@ def test_what_hangs_together_by_enough_entries_is_determined():
         warnings.simplefilter("error", GuaranteeWarning)
         model = MatrixCompletion(3, mode="exact", random_state=0).fit(X)
     np.testing.assert_allclose(model.reconstruct(), truth, atol=1e-7)
-    assert not model.certificate_.details["undetermined_entries"]["value"]
+    assert not model.certificate_.details["free_entries"]["value"]

@@ -23,7 +23,7 @@ def test_rows_of_the_fit_are_predicted_as_the_fit_does():
         model.inverse_transform(model.transform(X))
     plain = MatrixCompletion(2, reg=0.3, bias=False, dtype="float64", random_state=0).fit(X)
     assert np.abs(plain.inverse_transform(plain.transform(X)) - plain.reconstruct()).max() < 1e-9
-    soft = SoftImpute(3, reg=0.05, tol=1e-12, max_iter=2000, random_state=0).fit(X)
+    soft = SoftImpute(12, reg=0.2, tol=1e-12, max_iter=2000, random_state=0).fit(X)
     assert np.abs(soft.inverse_transform(soft.transform(X)) - soft.reconstruct()).max() < 1e-3
     counts = np.where(np.isnan(X), 0.0, np.abs(X))
     choices = ImplicitALS(3, dtype="float64", random_state=0).fit(counts)
@@ -56,7 +56,7 @@ def test_columns_that_are_not_determined_are_not_predicted():
 def test_a_fit_may_return_its_rows():
     for model, data in (
         (MatrixCompletion(2, reg=0.3, random_state=0), X),
-        (SoftImpute(2, reg=0.1, random_state=0), (ROWS, COLS, VALUES)),
+        (SoftImpute(12, reg=0.3, random_state=0), (ROWS, COLS, VALUES)),
         (ImplicitALS(2, random_state=0), (ROWS, COLS)),
     ):
         rows = model.fit_transform(data)
