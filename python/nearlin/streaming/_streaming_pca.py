@@ -338,7 +338,9 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
             What :meth:`transform` gives.
         """
         if is_iterator(X) or isinstance(X, RowBlocks):
-            raise InvalidInputError("comes in blocks, expected rows that are in memory: fit", argument="X")
+            raise InvalidInputError(
+                "is an iterator or RowBlocks, expected rows that can be read twice: fit", argument="X"
+            )
         return self.fit(X, sample_weight=sample_weight).transform(X)
 
     def partial_fit(self, X: object, y: object = None, *, sample_weight: object = None) -> Self:

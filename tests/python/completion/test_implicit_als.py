@@ -352,6 +352,8 @@ def test_calls_that_make_no_sense():
             call()
 
 
+# Without a penalty, conjugate gradients go on where nothing is left to do.
+@pytest.mark.filterwarnings("ignore:the objective rose:nearlin.exceptions.AccuracyWarning")
 @pytest.mark.parametrize("options", [{}, {"confidence": "ials"}, {"confidence": "ials", "risk": "cvar"}])
 @pytest.mark.parametrize("reg", [0.01, 0.0])
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Predictions for rows that were not in the fit."""
 
+import warnings
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -7,7 +9,7 @@ from reference.completion import instance, noiseless
 from sklearn.utils import get_tags
 
 from nearlin import ImplicitALS, MatrixCompletion, SoftImpute
-from nearlin.exceptions import InvalidInputError, ShapeError
+from nearlin.exceptions import AccuracyWarning, InvalidInputError, ShapeError
 
 SHAPE = (60, 40)
 ROWS, COLS, VALUES, TRUTH = instance(SHAPE, 2, 0.5)
@@ -78,4 +80,6 @@ def test_tags_say_what_is_taken():
     for model, allows_nan in ((MatrixCompletion(), True), (SoftImpute(), True), (ImplicitALS(), False)):
         tags = get_tags(model).input_tags
         assert (tags.sparse, tags.allow_nan) == (True, allows_nan)
-        model.set_params(rank=2).fit(sp.csr_array(np.abs(np.nan_to_num(X))))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AccuracyWarning)
+            model.set_params(rank=2).fit(sp.csr_array(np.abs(np.nan_to_num(X))))
