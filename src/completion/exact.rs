@@ -34,10 +34,6 @@ const STILL: f64 = 0.99;
 const PATIENCE: usize = 20;
 /// With a penalty in the end, a residual that changes by so little is that of the fit.
 const SETTLED: f64 = 1e-6;
-/// While the residual falls to so much of the one before, no component is added to find the rank.
-const FALLING: f64 = 0.9;
-/// Most sweeps before one is.
-const MOST_FOR_A_COMPONENT: usize = 60;
 /// Growth of the residual that no sound fit has.
 const GROWTH: f64 = 10.0;
 /// What memory is for.
@@ -87,7 +83,7 @@ pub fn fit_exactly<T: Scalar>(
     };
     let penalty = run.penalty(0.0);
     if params.polish {
-        run.half(&mut fit, true, penalty, Method::Exact)?;
+        run.polish(&mut fit, penalty)?;
     }
     if fit.rows.keep_finite() | fit.columns.keep_finite() {
         fit.status = Status::Diverged;
@@ -127,15 +123,14 @@ pub fn fit_exactly<T: Scalar>(
     })
 }
 
-/// The least rank with which entries are met, by adding components while they are not. Where none is, the one after which
-/// the residual has fallen most: with all of the matrix there, there is nothing for it to fall to but zero or noise.
+/// The least rank with which entries are met, by a fit of each. Where none is, the one with which the residual has fallen
+/// most: with all of the matrix there, there is nothing for it to fall to but zero or noise.
 fn find_rank<T: Scalar>(
     context: &Context,
     observed: &mut Observations<T>,
     params: &Params,
     core: impl Fn(usize) -> Result<Determined>,
 ) -> Result<usize> {
-    let mut fit: Option<Fit<T>> = None;
     let (mut before, mut best) = (1.0, (f64::INFINITY, 1));
     for rank in 1..=params.rank {
         let determined = core(rank)?;
@@ -143,30 +138,18 @@ fn find_rank<T: Scalar>(
             break;
         }
         observed.keep(context, |i, j| determined.holds(i, j))?;
-        let run = Run::new(context, observed, params)?;
-        let mut grown = match fit {
-            None => run.start(1)?,
-            Some(fit) => run.grown(fit)?,
-        };
-        let mut last = f64::INFINITY;
-        for sweep in 0..MOST_FOR_A_COMPONENT {
-            run.sweep(&mut grown, run.penalty(0.0), sweep == 0)?;
-            let residual = run.residual(&grown)?;
-            if residual <= params.tol {
-                return Ok(rank);
-            }
-            if sweep + 1 >= FOR_A_COMPONENT && residual > FALLING * last {
-                break;
-            }
-            last = residual;
+        let of_rank = Params { rank, ..params.clone() };
+        let run = Run::new(context, observed, &of_rank)?;
+        let fit = run.fit()?;
+        let residual = run.residual(&fit)?;
+        if run.is_met(&fit, residual) {
+            return Ok(rank);
         }
-        let residual = run.residual(&grown)?;
         context.progress(rank, params.rank, &[("residual", residual)])?;
         if residual / before < best.0 {
             best = (residual / before, rank);
         }
         before = residual;
-        fit = Some(grown);
     }
     Ok(best.1)
 }
@@ -242,7 +225,7 @@ impl<'a, T: Scalar> Run<'a, T> {
 
     /// Sweeps, the first `steps` of them with penalties that fall, until one of the ends is met.
     fn sweeps(&self, mut fit: Fit<T>, steps: usize) -> Result<Fit<T>> {
-        let Params { tol, max_iter, reg, .. } = *self.params;
+        let Params { max_iter, reg, .. } = *self.params;
         let mut larger = match steps {
             0 => 0.0,
             _ => {
@@ -266,7 +249,7 @@ impl<'a, T: Scalar> Run<'a, T> {
             still = if residual > STILL * last { still + 1 } else { 0 };
             let penalised = reg.is_some_and(|reg| reg > 0.0);
             let settled = (last - residual).abs() <= SETTLED * residual;
-            if residual <= tol || (penalised && settled) {
+            if self.is_met(&fit, residual) || (penalised && settled) {
                 fit.status = Status::Converged;
             } else if residual.is_nan() || residual > GROWTH * least {
                 fit.status = Status::Diverged;
@@ -299,6 +282,22 @@ impl<'a, T: Scalar> Run<'a, T> {
             false => (&self.observed.columns, columns, rows),
         };
         half_sweep(self.context, lines, Part::Training, (x, y), penalty, method).map(drop)
+    }
+
+    /// Solves for the rows exactly, if that leaves no more than what there was, or little.
+    fn polish(&self, fit: &mut Fit<T>, penalty: Penalty) -> Result<()> {
+        let (before, rows) = (self.residual(fit)?, fit.rows.copy()?);
+        self.half(fit, true, penalty, Method::Exact)?;
+        let left = self.residual(fit)?;
+        if left.is_nan() || (left > before && !self.is_met(fit, left) && penalty.factor == 0.0) {
+            fit.rows = rows;
+        }
+        Ok(())
+    }
+
+    /// Whether so little is left that it is enough, or nothing for the precision.
+    fn is_met(&self, fit: &Fit<T>, residual: f64) -> bool {
+        residual <= self.params.tol || residual <= self.rounding(fit)
     }
 
     /// The norm of what is left, relative to that of the values.

@@ -170,7 +170,8 @@ class MatrixCompletion(FactorModel):
     reg_path_ : list of (float, float)
         Penalties that were tried, and the errors with them; empty if it was given.
     rank_path_ : list of (int, float)
-        Numbers of components that were tried, and the errors with them; empty if the rank was given.
+        Numbers of components that were tried, and the errors with them; empty if the rank was given, and in
+        ``mode="exact"``.
     history_ : list of float
         The objective after each sweep of the last fit, relative to the sum of squares of the values; in
         ``mode="exact"`` without penalties; with ``loss="l1"`` relative to what it was at the start.
