@@ -18,10 +18,12 @@ except ImportError as error:
         "array or an iterator of arrays"
     ) from error
 
-__all__ = ["Batches", "batches_of", "chained", "dataset", "is_number", "is_single", "to_numpy"]
+__all__ = ["Batches", "as_numbers", "batches_of", "chained", "dataset", "is_number", "is_single"]
 
 ROWS = 1 << 17
 """Rows of a batch of what may be cut anywhere."""
+EXACT = 2**53
+"""Integers up to this size are float64 numbers."""
 
 
 class Batches(NamedTuple):
@@ -99,8 +101,21 @@ def is_single(kind: Any) -> bool:
     return bool(pa.types.is_float16(kind) or pa.types.is_float32(kind))
 
 
-def to_numpy(values: Any) -> npt.NDArray[Any]:
-    """Return the numbers of a column of a batch, missing ones as NaN."""
+def as_numbers(values: Any, name: str) -> npt.NDArray[Any]:
+    """Return the values of a column, missing ones as NaN."""
+    numbers = _to_numpy(values)
+    if numbers.dtype.kind in "iu" and numbers.dtype.itemsize == 8 and numbers.size:
+        least, largest = int(numbers.min()), int(numbers.max())
+        if max(-least, largest) > EXACT:
+            raise InvalidInputError(
+                f"column {name!r} has the integer {largest if largest > EXACT else least}, which is no "
+                "float64 number; scale it or leave it out",
+                argument="source",
+            )
+    return numbers
+
+
+def _to_numpy(values: Any) -> npt.NDArray[Any]:
     kind = values.type
     if pa.types.is_null(kind):
         return np.full(len(values), np.nan)

@@ -19,7 +19,7 @@ from nearlin.exceptions import InvalidInputError, InvalidTypeError
 
 from ._arrays import ArraySource
 from ._items import ItemSource
-from ._tables import TableSource, is_table, parquet
+from ._tables import Roles, TableSource, is_table, parquet
 
 __all__ = ["Block", "RowBlocks", "blocks"]
 
@@ -271,10 +271,10 @@ def blocks(
         return RowBlocks._of(ArraySource(source, target, sample_weight, kind), block_bytes)
     if is_table(source) or is_frame(source):
         roles = _roles(columns, target, sample_weight, exclude)
-        return RowBlocks._of(TableSource(source, *roles, nulls, kind), block_bytes)
+        return RowBlocks._of(TableSource(source, roles, nulls, kind), block_bytes)
     if isinstance(source, Iterator):
         roles = _roles(columns, target, sample_weight, exclude)
-        return RowBlocks._of(ItemSource.of(source, *roles, nulls, kind), block_bytes)
+        return RowBlocks._of(ItemSource.of(source, roles, nulls, kind), block_bytes)
     if hasattr(source, "__array__") or isinstance(source, list | tuple):
         return blocks(
             np.asarray(source),
@@ -309,8 +309,8 @@ def _ahead(pool: ThreadPoolExecutor, leaf: Callable[[Block], T], rows: RowBlocks
 
 def _roles(
     columns: Sequence[str] | None, target: object, sample_weight: object, exclude: Sequence[str]
-) -> tuple[list[str] | None, list[str], bool, str | None, list[str]]:
-    """Return the names of features, of targets and whether they are one alone, of weights, of the others."""
+) -> Roles:
+    """Return what was asked for, checked."""
     features = None if columns is None else _names(columns, "columns")
     single = isinstance(target, str)
     targets = [] if target is None else _names([target] if single else target, "target")
@@ -318,7 +318,7 @@ def _roles(
         raise InvalidTypeError(
             f"is {shown(sample_weight)}, expected the name of a column", argument="sample_weight"
         )
-    return features, targets, single, sample_weight, _names(exclude, "exclude")
+    return Roles(features, targets, single, sample_weight, _names(exclude, "exclude"))
 
 
 def _names(names: Any, argument: str) -> list[str]:

@@ -9,9 +9,11 @@ import numpy as np
 from nearlin._validation import Matrix, as_array, as_matrix, as_sample_weight
 from nearlin.exceptions import InvalidInputError, InvalidTypeError, ShapeError
 
-from ._tables import TableSource, is_table
+from ._tables import Roles, TableSource, is_table
 
 __all__ = ["ItemSource"]
+
+NO_ROLES = Roles(columns=None, target=[], single=False, sample_weight=None, exclude=[])
 
 
 class ItemSource:
@@ -23,14 +25,7 @@ class ItemSource:
 
     @staticmethod
     def of(
-        items: Iterator[Any],
-        columns: list[str] | None,
-        target: list[str],
-        single: bool,
-        sample_weight: str | None,
-        exclude: list[str],
-        nulls: str,
-        dtype: np.dtype[Any] | None,
+        items: Iterator[Any], roles: Roles, nulls: str, dtype: np.dtype[Any] | None
     ) -> "ItemSource | TableSource":
         """Return the blocks of an iterator, or one table if they are batches of it."""
         first = next(items, None)
@@ -39,9 +34,8 @@ class ItemSource:
         if is_table(first):
             from ._batches import chained
 
-            table = chained(chain([first], items))
-            return TableSource(table, columns, target, single, sample_weight, exclude, nulls, dtype)
-        if columns is not None or target or sample_weight is not None or exclude:
+            return TableSource(chained(chain([first], items)), roles, nulls, dtype)
+        if roles != NO_ROLES:
             raise InvalidInputError(
                 "gives blocks of arrays, whose columns have no names; let it give (X, y, sample_weight)",
                 argument="source",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from difflib import get_close_matches
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +11,7 @@ import numpy.typing as npt
 from nearlin._validation import Matrix
 from nearlin.exceptions import InvalidInputError
 
-__all__ = ["TableSource", "is_table", "parquet"]
-
-EXACT = 2**53
-"""Integers up to this size are float64 numbers."""
+__all__ = ["Roles", "TableSource", "is_table", "parquet"]
 
 
 def is_table(source: object) -> bool:
@@ -33,22 +30,25 @@ def parquet(path: str | bytes) -> Any:
     return dataset(path)
 
 
+class Roles(NamedTuple):
+    """What the columns of a table are to be, by their names."""
+
+    columns: list[str] | None
+    """Features; None for all that are nothing else."""
+    target: list[str]
+    single: bool
+    """Whether targets are a vector."""
+    sample_weight: str | None
+    exclude: list[str]
+
+
 class TableSource:
     """Some columns of a table: features, targets and weights."""
 
-    def __init__(
-        self,
-        table: Any,
-        columns: list[str] | None,
-        target: list[str],
-        single: bool,
-        sample_weight: str | None,
-        exclude: list[str],
-        nulls: str,
-        dtype: np.dtype[Any] | None,
-    ) -> None:
+    def __init__(self, table: Any, roles: Roles, nulls: str, dtype: np.dtype[Any] | None) -> None:
         from ._batches import batches_of, is_number, is_single
 
+        columns, target, single, sample_weight, exclude = roles
         self._batches = batches_of(table)
         kinds = self._batches.kinds
         weights = [] if sample_weight is None else [sample_weight]
@@ -86,6 +86,8 @@ class TableSource:
 
     def read(self, rows: int) -> Iterator[tuple[Matrix, Any, Any]]:
         """Give features, targets and weights of so many rows at a time, in order."""
+        from ._batches import as_numbers
+
         rows = rows if self.n_rows is None else max(1, min(rows, self.n_rows))
         names = [*(self.feature_names or []), *self._target, *self._weights]
         block, filled, before = self._empty(rows), 0, 0
@@ -139,22 +141,6 @@ class TableSource:
                 argument="source",
             )
         return columns if bad is None else [values[~bad] for values in columns]
-
-
-def as_numbers(values: Any, name: str) -> npt.NDArray[Any]:
-    """Return the values of a column, missing ones as NaN."""
-    from ._batches import to_numpy
-
-    numbers = to_numpy(values)
-    if numbers.dtype.kind in "iu" and numbers.dtype.itemsize == 8 and numbers.size:
-        least, largest = int(numbers.min()), int(numbers.max())
-        if max(-least, largest) > EXACT:
-            raise InvalidInputError(
-                f"column {name!r} has the integer {largest if largest > EXACT else least}, which is no "
-                "float64 number; scale it or leave it out",
-                argument="source",
-            )
-    return numbers
 
 
 def check_column(name: str, names: list[str], argument: str) -> None:
