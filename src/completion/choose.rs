@@ -6,7 +6,7 @@ use crate::memory::push;
 /// Where the walk begins, in units of the standard deviation of what the biases leave.
 pub const FIRST: f64 = 1.2;
 /// What helps, relative to the error before.
-const IMPROVEMENT: f64 = 1e-3;
+const IMPROVEMENT: f64 = 5e-3;
 /// It goes no farther.
 const RANGE: [f64; 2] = [1e-4, 1e2];
 

@@ -1,5 +1,6 @@
 //! The driver: a start, sweeps until they change nothing that matters, and the penalty if it is not given.
 
+use super::balance::balance;
 use super::choose::{FIRST, Path, walk};
 use super::determined::count_parts;
 use super::diagnosis::{Diagnosis, TOO_LARGE, diagnose};
@@ -19,8 +20,9 @@ use crate::memory::{collected, push};
 use crate::parallel::Context;
 use crate::simd::norm_sq;
 
-/// Penalty of biases, in the units of that of the factors.
-const BIAS_PENALTY: f64 = 0.5;
+/// Penalties of biases, in the units of that of the factors: its own within these. Where noise is large, one that grows
+/// with it shrinks them away; where there is little, one that does not fall with it is the largest error left.
+const BIAS_PENALTY: [f64; 2] = [1e-3, 0.5];
 /// Most sweeps of a fit on the walk to a penalty.
 const WALK_SWEEPS: usize = 12;
 /// The same of steps of both sides at once.
@@ -469,7 +471,7 @@ impl<T: Scalar> Run<'_, T> {
         let unit = set_biases(context, observed, part, (&mut rows, &mut columns), params.bias)?;
         let penalty = Penalty {
             factor: reg * unit,
-            bias: params.bias.then_some(BIAS_PENALTY),
+            bias: params.bias.then(|| reg.clamp(BIAS_PENALTY[0], BIAS_PENALTY[1])),
             exponent: params.reg_exponent,
         };
         Ok(Fit::new(rows, columns, penalty))
@@ -550,6 +552,9 @@ impl<T: Scalar> Run<'_, T> {
             return scaled_step(self.context, self.observed, part, factors, fit.penalty);
         }
         let method = self.params.method(first);
+        if !first && fit.penalty.factor > 0.0 && !self.params.nonnegative {
+            balance(self.context, self.observed, part, (&mut fit.rows, &mut fit.columns), fit.penalty)?;
+        }
         self.half(fit, true, part, method)?;
         let of_columns = self.half(fit, false, part, method)?;
         let of_rows = self.penalty_of_rows(fit, part);

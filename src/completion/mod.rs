@@ -21,6 +21,7 @@
 //! | `nonnegative` | the same where no number may be below zero |
 //! | `half` | all lines of one side, light and heavy; the preconditioner that they share |
 //! | `sketched` | the preconditioner of the paper, one for each line |
+//! | `balance` | the least penalty of a product |
 //! | `start` | biases, and the leading singular vectors of what they leave |
 //! | `errors` | errors on observed entries, and their standard error |
 //! | `robust` | weights that make large errors cost less than their squares |
@@ -40,6 +41,7 @@
 //!
 //! Lines are cut into blocks by themselves and summed up in their order, so that no bit depends on the threads.
 
+mod balance;
 mod choose;
 mod determined;
 mod deviations;

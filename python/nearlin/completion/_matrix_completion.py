@@ -67,14 +67,15 @@ class MatrixCompletion(FactorModel):
     reg : float, optional
         Penalty :math:`\lambda`, in units of the standard deviation of what the biases leave of the values, so
         that results follow the values when these are scaled. None chooses it by the error on entries that are
-        held out: 1.2, 0.4 and on by factors of three while that helps by a thousandth, then by
+        held out: 1.2, 0.4 and on by factors of three while that helps by five thousandths, then by
         :math:`\sqrt 3` to either side of the best, each from its own start; six to nine fits in all.
     reg_exponent : float, optional
         Power of the number of entries of a row or column by which its penalties grow. 1 is the weighted
         penalty of [3]_.
     bias : bool, optional
-        Whether rows and columns have biases, whose penalty is :math:`\lambda_b = 0.5` in the same units. Not
-        in ``mode="exact"``, where they would be two more components.
+        Whether rows and columns have biases, whose penalty in the same units is that of the factors, but at
+        most 0.5, for a larger one would shrink them away, and at least 0.001. Not in ``mode="exact"``, where
+        they would be two more components.
     center : bool, optional
         Whether the mean of all values is subtracted, which makes one component more of a matrix without
         noise.

@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference.completion import fold_in, instance, objective, sweep, unit
+from reference.completion import balanced, bias_penalty, fold_in, instance, objective, sweep, unit
 from sklearn.base import clone
 
 import nearlin
@@ -63,13 +63,14 @@ def test_a_sweep_is_that_of_the_oracle(shape, rank, exponent, bias, center, seed
     before, after = (model_of((rows, cols, values), max_iter=count, **options) for count in (2, 3))
     i, j = (np.searchsorted(ids[side], index) for side, index in enumerate((rows, cols)))
     size = len(ids[0]), len(ids[1])
-    z, _, V, _, c = in_units(before, values)
+    z, U, V, _, c = in_units(before, values)
     penalty = 0.2 * unit(i, j, z, size, bias)
-    expected = sweep(i, j, z, V, c, penalty, exponent, bias, size)
+    of_biases = bias_penalty(0.2) if bias else 0.0
+    expected = sweep(i, j, z, balanced(i, j, U, V, exponent), c, penalty, exponent, of_biases, size)
     found = in_units(after, values)[1:]
     for mine, theirs in zip(found, expected, strict=True):
         assert np.abs(mine - theirs).max() <= 1e-9 * (1.0 + np.abs(theirs).max())
-    value = objective(i, j, z, *expected, penalty, exponent, bias)
+    value = objective(i, j, z, *expected, penalty, exponent, of_biases)
     assert after.history_[-1] == pytest.approx(value / (z @ z), rel=1e-9)
 
 
@@ -114,7 +115,7 @@ def test_rows_are_the_regressions_on_the_columns_and_so_are_those_that_come_late
     scale = np.std(values)
     for i in (0, 7, 79):
         at = rows == i
-        x, bias_of_row = fold_in(cols[at], z[at], V.astype(float), c, penalty, bias=bias)
+        x, bias_of_row = fold_in(cols[at], z[at], V.astype(float), c, penalty, bias=bias_penalty(0.3) * bias)
         assert np.abs(factor[i] / np.sqrt(scale) - x).max() < (3e-6 if dtype == "float32" else 1e-10)
         assert own[i] / scale == pytest.approx(bias_of_row, abs=3e-6 if dtype == "float32" else 1e-10)
     assert np.abs(factor - model.U_).max() < (1e-4 if dtype == "float32" else 1e-10)

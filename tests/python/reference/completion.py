@@ -2,10 +2,9 @@
 
 import numpy as np
 
-__all__ = ["BIAS_PENALTY", "core", "fold_in", "instance", "magnitude_step", "noiseless", "objective", "sweep"]
-__all__ += ["unit"]
+__all__ = ["balanced", "bias_penalty", "core", "fold_in", "instance", "magnitude_step", "noiseless"]
+__all__ += ["objective", "sweep", "unit"]
 
-BIAS_PENALTY = 0.5
 DAMPING = 5.0
 
 
@@ -62,8 +61,21 @@ def unit(rows, cols, values, shape, bias=True):
     return np.sqrt(np.mean(left**2))
 
 
+def bias_penalty(reg):
+    """Return the penalty of biases for that of factors, both in the same unit."""
+    return min(max(reg, 1e-3), 0.5)
+
+
+def balanced(rows, cols, U, V, exponent=0.5):
+    """Return V with components scaled so that they, and those of U the other way round, cost the same."""
+    of_rows, of_columns = (
+        np.bincount(index, minlength=len(X)) ** float(exponent) @ X**2 for index, X in ((rows, U), (cols, V))
+    )
+    return V * (of_rows / of_columns) ** 0.25
+
+
 def regressions(lines, others, values, Y, other_bias, penalty, exponent, bias, count):
-    """Return factor and biases of one side, the other side being Y and its biases."""
+    """Return factor and biases of one side, which cost `bias` or are none; Y and its biases are the other."""
     k = Y.shape[1]
     X, own = np.zeros((count, k)), np.zeros(count)
     for i in range(count):
@@ -75,7 +87,7 @@ def regressions(lines, others, values, Y, other_bias, penalty, exponent, bias, c
         ridge = np.full(k, penalty * n**exponent)
         if bias:
             A, t = np.hstack([A, np.ones((n, 1))]), t - other_bias[others[at]]
-            ridge = np.append(ridge, BIAS_PENALTY * n**exponent)
+            ridge = np.append(ridge, bias * n**exponent)
         x = np.linalg.lstsq(
             np.vstack([A, np.diag(np.sqrt(ridge))]), np.concatenate([t, np.zeros(len(ridge))]), rcond=None
         )[0]
@@ -85,7 +97,7 @@ def regressions(lines, others, values, Y, other_bias, penalty, exponent, bias, c
     return X, own
 
 
-def sweep(rows, cols, values, V, col_bias, penalty, exponent=0.5, bias=True, shape=None):
+def sweep(rows, cols, values, V, col_bias, penalty, exponent=0.5, bias=0.5, shape=None):
     """Return U, V and biases after an exact sweep from V, rows first; values less their mean, in any unit."""
     m, n = shape
     U, b = regressions(rows, cols, values, V, col_bias, penalty, exponent, bias, m)
@@ -110,13 +122,13 @@ def magnitude_step(rows, cols, values, U, V, b, c, length, of_bias):
     return moved[0], moved[2], moved[1], moved[3]
 
 
-def fold_in(cols, values, V, col_bias, penalty, exponent=0.5, bias=True):
+def fold_in(cols, values, V, col_bias, penalty, exponent=0.5, bias=0.5):
     """Return the factor and the bias of one row with these entries."""
     X, own = regressions(np.zeros(len(cols), int), cols, values, V, col_bias, penalty, exponent, bias, 1)
     return X[0], own[0]
 
 
-def objective(rows, cols, values, U, V, b, c, penalty, exponent=0.5, bias=True):
+def objective(rows, cols, values, U, V, b, c, penalty, exponent=0.5, bias=0.5):
     """Return what is minimised."""
     error = values - b[rows] - c[cols] - np.einsum("ij,ij->i", U[rows], V[cols])
     total = error @ error
@@ -126,5 +138,5 @@ def objective(rows, cols, values, U, V, b, c, penalty, exponent=0.5, bias=True):
         )
         total += penalty * power @ np.sum(X**2, axis=1)
         if bias:
-            total += BIAS_PENALTY * power @ own**2
+            total += bias * power @ own**2
     return total
