@@ -6,6 +6,7 @@ from nearlin._lazy import loaded_when_used
 
 if TYPE_CHECKING:
     from ._certificate import LstsqCertificate
+    from ._influence import Influence
     from ._kron import LstsqKronResult, lstsq_kron
     from ._linear_model import LinearRegression, Ridge
     from ._lstsq import LstsqResult, lstsq
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ._summary import RegressionSummary
 
 __all__ = [
+    "Influence",
     "LinearRegression",
     "LstsqCertificate",
     "LstsqKronResult",
@@ -34,6 +36,7 @@ __getattr__, __dir__ = loaded_when_used(
     __name__,
     {
         "_certificate": ("LstsqCertificate",),
+        "_influence": ("Influence",),
         "_kron": ("LstsqKronResult", "lstsq_kron"),
         "_linear_model": ("LinearRegression", "Ridge"),
         "_lstsq": ("LstsqResult", "lstsq"),

@@ -10,12 +10,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from nearlin import _core
 from nearlin._config import resolve_threads
-from nearlin._estimator import named_for_estimators
+from nearlin._estimator import named_for_estimators, samples
 from nearlin._validation import Float, Matrix, as_sample_weight, check_bool, check_choice, check_real
 from nearlin._warn import warn
 from nearlin.exceptions import InvalidInputError, LeverageWarning, ShapeError
 
 from ._estimator import LeastSquares
+from ._influence import Distances, Influence, influence_of
 from ._solve import Solution
 from ._summary import RegressionSummary
 
@@ -71,6 +72,127 @@ class Inference(LeastSquares):
         weights = as_sample_weight(sample_weight, matrix.shape[0])
         self._log_weight = 0.0 if weights is None else float(np.log(weights[weights > 0.0]).sum())
         return self
+
+    def predict(self, X: object, *, interval: float | None = None) -> Any:
+        """Predict targets, with the intervals in which they are to be expected if these are asked for.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (n_samples, n_features)
+            Samples.
+        interval : float, optional
+            Level of the intervals for a single new target of weight one in each row, such as 0.95: by
+            Student's t, for normal noise of the same variance as in the fit.
+
+        Returns
+        -------
+        predicted : ndarray of shape (n_samples,) or (n_samples, n_targets)
+            Predicted values.
+        low, high : ndarray of the same shape
+            With `interval`: its ends. NaN for rows of which X was blind to a direction, as its columns depend
+            on each other: another prediction would fit as well.
+
+        Raises
+        ------
+        InvalidInputError
+            If `interval` is asked of a fit with a penalty, which shifts predictions by an amount that nobody
+            knows, or of one that kept no factor (see the parameter `inference`).
+
+        Notes
+        -----
+        These are statsmodels' ``obs_ci_lower`` and ``obs_ci_upper``. With ``cov_params`` there are those of
+        the expected value too: the root of ``z @ model.cov_params() @ z`` is its standard error for
+        z = [1, x].
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from nearlin import LinearRegression
+        >>> X, y = np.array([[0.0], [1.0], [2.0], [3.0]]), [1.0, 1.0, 4.0, 4.0]
+        >>> predicted, low, high = LinearRegression().fit(X, y).predict([[1.5]], interval=0.95)
+        >>> predicted.round(2), low.round(2), high.round(2)
+        (array([2.5]), array([-2.06]), array([7.06]))
+        """
+        if interval is None:
+            return super().predict(X)
+        level = check_real(interval, "interval", above=0.0, below=1.0)
+        check_is_fitted(self)
+        matrix = samples(self, X, reset=False, finite=True)
+        kept = self._without_penalty("interval")
+        predicted = self._predicted(matrix)
+        sigma, freedom = self._noise(kept)
+        half = np.sqrt(1.0 + kept.distances().of(matrix))[:, np.newaxis] * sigma
+        half *= stdtrit(freedom, (1.0 + level) / 2.0)
+        half = half.reshape(predicted.shape).astype(predicted.dtype)
+        return predicted, predicted - half, predicted + half
+
+    def influence(self, X: object, y: object, sample_weight: object = None) -> Influence:
+        """Tell how much each row of the fit decides it: leverage, studentised residuals, Cook's distance.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (n_samples, n_features)
+            The samples of the fit.
+        y : array_like of shape (n_samples,) or (n_samples, n_targets)
+            The targets of the fit.
+        sample_weight : array_like of shape (n_samples,) or float, optional
+            The weights of the fit, if it had any.
+
+        Returns
+        -------
+        Influence
+            The figures, by row. :class:`nearlin.plot.LeverageDisplay` draws them.
+
+        Raises
+        ------
+        InvalidInputError
+            If the fit had a penalty, kept no factor, or left no degree of freedom.
+
+        Notes
+        -----
+        Cost: one read of X and n d^2 operations.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from nearlin import LinearRegression
+        >>> X, y = np.array([[0.0], [1.0], [2.0], [3.0], [20.0]]), [1.0, 1.0, 4.0, 4.0, 5.0]
+        >>> found = LinearRegression().fit(X, y).influence(X, y)
+        >>> found.leverage.round(2), int(found.cooks_distance.argmax())
+        (array([0.3 , 0.26, 0.24, 0.22, 0.99]), 4)
+        """
+        check_is_fitted(self)
+        kept = self._without_penalty("influence")
+        matrix, targets = self._data_of_fit("nonrobust", X, y)
+        sigma, freedom = self._noise(kept)
+        predicted = self._predicted(matrix).reshape(targets.shape)
+        found = influence_of(
+            kept.distances().of(matrix),
+            targets.astype(np.float64) - predicted.astype(np.float64),
+            as_sample_weight(sample_weight, matrix.shape[0]),
+            sigma,
+            freedom,
+            kept.rank,
+        )
+        return found if self.coef_.ndim == 2 else found.of_one_target()
+
+    def _without_penalty(self, asked: str) -> "_Kept":
+        """What a fit without a penalty kept."""
+        kept: _Kept | None = self._kept
+        if kept is None:
+            raise InvalidInputError(
+                f"`{asked}` needs a factor, and this fit kept none: fit with inference=True"
+            )
+        if any(kept.ridges):
+            raise InvalidInputError(
+                f"`{asked}` needs a fit without a penalty, which shifts predictions by what nobody knows"
+            )
+        return kept
+
+    def _noise(self, kept: "_Kept") -> tuple[Array, Array]:
+        """Standard errors of residuals of weight one, and their degrees of freedom, of every target."""
+        _, freedom, _ = self._covariances("nonrobust", None, None, None)
+        return kept.residual_norm / np.sqrt(freedom), freedom
 
     def cov_params(
         self,
@@ -245,7 +367,7 @@ class Inference(LeastSquares):
             left_out=left_out,
             **{name: values[0] if single else values for name, values in by_target.items()},
             n=kept.observations,
-            rank=len(kept.factors[0]) + (kept.means is not None),
+            rank=kept.rank,
             level=level,
             kind=kind,
             model=type(self).__name__,
@@ -334,6 +456,15 @@ class _Kept:
     def targets_of(self, group: int) -> npt.NDArray[np.intp]:
         """Targets that have a factor."""
         return np.flatnonzero(self.factor_of == group)
+
+    @property
+    def rank(self) -> int:
+        """Rank of X and its constant."""
+        return len(self.factors[0]) + (self.means is not None)
+
+    def distances(self) -> Distances:
+        """Distances of rows from those of a fit without a penalty, which has one factor."""
+        return Distances(self.factors[0], self.means, self.weight_norm)
 
     def covariance(self, group: int) -> Covariances:
         """Covariances for the targets of a factor, from their residual norms."""
