@@ -12,7 +12,7 @@ from ._core import __version__
 from ._lazy import loaded_when_used
 
 if TYPE_CHECKING:
-    from . import completion, coreset, data, distributed, exceptions, regression, sketch, streaming, svd
+    from . import completion, coreset, data, distributed, exceptions, plot, regression, sketch, streaming, svd
     from ._certificate import Certificate
     from .completion import (
         EntrySplit,
@@ -97,6 +97,7 @@ __all__ = [
     "lstsq",
     "lstsq_kron",
     "max_sensitivity",
+    "plot",
     "regression",
     "root_leverage_scores",
     "sample_rows",
@@ -165,6 +166,7 @@ __getattr__, __dir__ = loaded_when_used(
         "data",
         "distributed",
         "exceptions",
+        "plot",
         "regression",
         "sketch",
         "streaming",
