@@ -13,6 +13,7 @@ from ._lazy import loaded_when_used
 
 if TYPE_CHECKING:
     from . import completion, coreset, data, distributed, exceptions, plot, regression, sketch, streaming, svd
+    from ._callbacks import CertificateMonitor
     from ._certificate import Certificate
     from .completion import (
         EntrySplit,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Certificate",
+    "CertificateMonitor",
     "EntrySplit",
     "HuberRegressor",
     "ImplicitALS",
@@ -117,6 +119,7 @@ __all__ = [
 __getattr__, __dir__ = loaded_when_used(
     __name__,
     {
+        "_callbacks": ("CertificateMonitor",),
         "_certificate": ("Certificate",),
         "completion": (
             "EntrySplit",

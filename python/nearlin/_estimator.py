@@ -24,8 +24,8 @@ NAMES: dict[str | None, str] = {"A": "X", "b": "y", "ridge": "alpha"}
 """What scikit-learn calls the arguments of functions."""
 
 
-SETTINGS = ("_sklearn_output_config", "_metadata_request")
-"""What scikit-learn keeps beside parameters: the container of outputs, and what metadata are asked for."""
+SETTINGS = ("_sklearn_output_config", "_metadata_request", "_skl_callbacks")
+"""What scikit-learn keeps beside parameters: the container of outputs, metadata asked for, callbacks."""
 
 
 def settings_of(estimator: object) -> dict[str, Any]:

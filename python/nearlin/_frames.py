@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ._log import tell
 from .exceptions import InvalidInputError, InvalidTypeError, NearlinError, NonFiniteError
 
 __all__ = [
@@ -21,10 +22,15 @@ __all__ = [
     "naming_columns",
     "sparse_frame_values",
     "string_names",
+    "widened_by",
 ]
 
 NUMBERS = frozenset({"integer", "floating", "mixed-integer-float", "boolean", "decimal", "empty"})
 """What pandas calls columns of Python objects that are real numbers."""
+
+
+SINGLE = frozenset({"float16", "float32"})
+"""What columns are called whose numbers need no more than single precision."""
 
 
 def is_frame(A: object) -> bool:
@@ -92,6 +98,7 @@ def check_frame(frame: Any, name: str) -> None:
 
 def frame_values(frame: Any) -> npt.NDArray[Any]:
     """Return what a frame or series of numbers holds, missing values as NaN where there is a dtype for it."""
+    tell("frame", lambda: widened_by(frame) or "")
     values = np.asarray(frame.to_numpy())
     if values.dtype != object:
         return values
@@ -100,6 +107,17 @@ def frame_values(frame: Any) -> npt.NDArray[Any]:
         with suppress(TypeError, ValueError, OverflowError):
             return np.asarray(frame.to_numpy(dtype=np.float64, na_value=np.nan))
     return values
+
+
+def widened_by(frame: Any) -> str | None:
+    """Return which column makes others of single precision be copied to double; None if there is no such."""
+    if not is_frame(frame) or ndim(frame) != 2:
+        return None
+    kinds = (frame.schema if library_of(frame) == "polars" else frame.dtypes).items()
+    wide = [(name, kind) for name, kind in kinds if str(kind).lower() not in SINGLE]
+    if not wide or len(wide) == frame.shape[1]:
+        return None
+    return f"all columns are copied to float64, as column {wide[0][0]!r} is {wide[0][1]}"
 
 
 def sparse_frame_values(A: Any) -> Any:
@@ -126,7 +144,7 @@ def name_column(error: NearlinError, names: Sequence[str] | None) -> None:
         return
     found = re.search(r" at \[\d+, (\d+)\]", str(error))
     if found is not None:
-        error.args = (f"{error.args[0]} (column {names[int(found[1])]!r})",)
+        error.args = (f"{error.args[0]} (column {names[int(found[1])]!r}; missing values are NaN)",)
 
 
 def _columns(frame: Any) -> Iterable[tuple[object, Any, Any]]:

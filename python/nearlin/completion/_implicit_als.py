@@ -14,6 +14,7 @@ from nearlin import _core
 from nearlin._certificate import Certificate
 from nearlin._config import Progress, resolve_progress, resolve_threads
 from nearlin._frames import is_frame, ndim
+from nearlin._log import tell
 from nearlin._sparse import is_sparse
 from nearlin._validation import Float, allocating, as_matrix, as_seed, check_int
 from nearlin._warn import warn
@@ -265,6 +266,7 @@ class ImplicitALS(FactorModel):
         )
         family = {name: getattr(options, name) for name in FAMILY}
         self._adopt(state, {**figures, "family": family}, entries.row_ids, entries.col_ids)
+        tell("ImplicitALS", self.explain)
         if figures["risen"]:
             warn(
                 "the objective rose in the last sweep, or is no number any more: "

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from nearlin._certificate import Certificate
 from nearlin._estimator import samples
 from nearlin._frames import is_frame, string_names
+from nearlin._log import tell
 from nearlin._sparse import is_sparse
 from nearlin._validation import Float, allocating, as_seed, check_bool, check_int, check_real, optional
 from nearlin.exceptions import AccuracyWarning, InvalidInputError, InvalidTypeError
@@ -240,6 +241,7 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             scale_=scale,
             certificate_=_certificate(model.certificate_, model._fitted.figures["held_out"], len(path)),
         )
+        tell("LowRankImputer", self.explain)
         return self
 
     @allocating("a table without gaps")

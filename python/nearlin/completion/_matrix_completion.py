@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from nearlin import _core
 from nearlin._certificate import Certificate
 from nearlin._config import Progress, resolve_progress, resolve_threads
+from nearlin._log import tell
 from nearlin._validation import Float, allocating, as_float_dtype, as_seed, check_bool, check_int
 from nearlin.exceptions import InvalidInputError
 
@@ -386,6 +387,7 @@ class MatrixCompletion(FactorModel):
             "tol": 0.0 if options.reg else options.tol,
         }
         self._adopt(state, figures, entries.row_ids, entries.col_ids)
+        tell("MatrixCompletion", self.explain)
         if exact:
             warn_of(figures, self._undetermined(), options.max_iter)
         else:

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from nearlin import _core
 from nearlin._certificate import Certificate
 from nearlin._config import Progress, resolve_progress, resolve_threads
+from nearlin._log import tell
 from nearlin._validation import (
     Float,
     allocating,
@@ -256,6 +257,7 @@ class SoftImpute(FactorModel):
             progress=resolve_progress(progress),
         )
         self._adopt(state, figures, entries.row_ids, entries.col_ids)
+        tell("SoftImpute", self.explain)
         if not self.converged_:
             warn(
                 f"max_iter={self.max_iter} sweeps left the objective {self.certificate_.estimate:.1e} above "

@@ -15,6 +15,7 @@ from nearlin._certificate import Certificate
 from nearlin._config import Progress
 from nearlin._frames import column_names, naming_columns, string_names
 from nearlin._listing import NotATuple, listing
+from nearlin._log import tell
 from nearlin._validation import (
     LARGEST,
     Float,
@@ -309,7 +310,7 @@ def lp_regression(
     x = np.stack([solution["x"] for solution in solutions], axis=1).astype(matrix.dtype, copy=False)
     objective = np.array([solution["objective"] for solution in solutions])
     kept = np.array([solution["kept"] for solution in solutions], dtype=np.int64)
-    return LpResult(
+    result = LpResult(
         x=x if is_vector else x[:, 0],
         objective=objective if is_vector else float(objective[0]),
         method=used,
@@ -320,6 +321,8 @@ def lp_regression(
         sample=sample,
         seconds=perf_counter() - begin,
     )
+    tell("lp_regression", result.explain)
+    return result
 
 
 def _method(method: object, is_asked: bool, size: object, eps: object) -> str:

@@ -14,6 +14,7 @@ from nearlin._certificate import Certificate
 from nearlin._config import Progress, resolve_progress, resolve_threads
 from nearlin._frames import check_names, column_names, naming_columns, string_names
 from nearlin._listing import listing
+from nearlin._log import tell
 from nearlin._sparse import check_indices, is_sparse, without_ignored_entries
 from nearlin._validation import (
     LARGEST,
@@ -226,7 +227,9 @@ class RowSample:
     def _expected(self) -> str:
         # A stream knows the sum of its scores only where that is the rank, or where it draws once more.
         is_bound = self.rows is not None and self.rule == "root_leverage"
-        return ("no more than " if is_bound else "") + f"{self.expected_size:.6g}"
+        return ("no more than " if is_bound else "") + (
+            f"{self.expected_size:.6g}" if self.expected_size < 1e6 else f"{self.expected_size:.0f}"
+        )
 
     @property
     def _weights(self) -> str:
@@ -458,6 +461,7 @@ def sample_rows(
         rank=found["rank"],
         feature_names=string_names(A),
     )
+    tell("sample_rows", sample.explain)
     warn_of(found, len(sample), p, eps, is_asked=certify)
     return sample
 

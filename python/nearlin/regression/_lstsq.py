@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nearlin._config import Progress
-from nearlin._frames import column_names, naming_columns
+from nearlin._frames import column_names, naming_columns, widened_by
 from nearlin._listing import NotATuple, listing
 from nearlin._operator import Operator, is_operator
 from nearlin._validation import (
@@ -421,6 +421,7 @@ def lstsq(
     with NO_NAMES if plain else naming_columns(column_names(A)):
         solution = solve(matrix, columns, options, progress=progress, **penalty)
     second = verified(matrix, columns, solution, options, **penalty) if verify else None
+    copied = None if plain else widened_by(A)
     result = object.__new__(LstsqResult)
     result.__dict__.update(
         x=solution["x"][:, 0] if single else solution["x"],
@@ -429,7 +430,7 @@ def lstsq(
         method=solution["method"],
         n_iter=solution["n_iter"],
         sketch_size=solution["sketch_size"],
-        explanation=solution["explanation"],
+        explanation=solution["explanation"] + ("" if copied is None else f"; {copied}"),
         fallback_reason=solution["fallback_reason"],
         stages=(*solution["stages"], *([] if second is None else [second["stage"]])),
         size=int((matrix if isinstance(matrix, np.ndarray | Operator) else matrix.data).nbytes),

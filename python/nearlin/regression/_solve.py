@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from nearlin import _core
 from nearlin._config import Progress, resolve_progress, resolve_threads
+from nearlin._log import tell
 from nearlin._validation import (
     Float,
     Matrix,
@@ -132,9 +133,20 @@ def solve(
         threads=resolve_threads(n_jobs, n * d * (d + k)),
         progress=resolve_progress(progress),
     )
+    tell("lstsq", in_words, solution, A, b, options.method)
     if not solution["settled"] or solution["fallback_reason"] is not None:
         warn_of(solution, options.method)
     return solution
+
+
+def in_words(solution: Solution, A: Matrix, b: Float, method: str) -> str:
+    """Return which method gave the answer, and why."""
+    (n, d), k = A.shape, b.shape[1]
+    given_way = "" if solution["fallback_reason"] is None else f"; {solution['fallback_reason']}"
+    return (
+        f"{n} x {d} with {k} right-hand sides, method={method!r}: {solution['method']} after "
+        f"{solution['n_iter']} passes{given_way}; {solution['explanation']}"
+    )
 
 
 def warn_of(solution: Solution, method: str) -> None:

@@ -15,9 +15,11 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from nearlin import _core
+from nearlin._callbacks import OF_A_FIT, Watched, watched, with_callbacks
 from nearlin._certificate import Certificate
-from nearlin._config import resolve_threads
+from nearlin._config import Progress, resolve_progress, resolve_threads
 from nearlin._estimator import SavedEstimator, in_our_words, named_for_estimators, plain, samples
+from nearlin._log import tell
 from nearlin._sparse import check_indices, is_sparse
 from nearlin._validation import Float, Matrix, as_matrix
 from nearlin.data import RowBlocks
@@ -59,7 +61,7 @@ BEGINNING = threading.Lock()
 """Of threads that give an estimator its first rows at once, one begins the stream."""
 
 
-class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class StreamingPCA(Watched, SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     r"""Top eigenvectors of :math:`X^T X` from one pass over the rows; it does not centre by default.
 
     The state is of some dozens of rows, whatever number goes by, and what it says can be read at any time.
@@ -250,7 +252,15 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
 
     # ---------------------------------------------------------------- rows
 
-    def fit(self, X: object, y: object = None, *, sample_weight: object = None) -> Self:
+    @with_callbacks
+    def fit(
+        self,
+        X: object,
+        y: object = None,
+        *,
+        sample_weight: object = None,
+        progress: bool | Progress = False,
+    ) -> Self:
         """Forget what was before, and take rows in.
 
         Parameters
@@ -263,11 +273,16 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
         sample_weight : array_like of shape (n_samples,), optional
             Weights of the rows, not of blocks of an iterator: each counts as so many in :math:`X^T X` and the
             mean.
+        progress : bool or callable, default=False
+            True shows a bar, a callable is called after each block with (rows done, all rows or 0 as long as
+            that is not known, figures).
 
         Returns
         -------
         self
-            The fitted estimator.
+            The fitted estimator. Callbacks of scikit-learn 1.9 (``set_callbacks``) are told of each block,
+            with ``rows`` and ``certificate`` so far as `metadata`, and may end the fit:
+            :class:`nearlin.CertificateMonitor` does so at a target.
 
         Raises
         ------
@@ -287,9 +302,20 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
                     "is given beside rows in blocks, expected None: use partial_fit, or nearlin.data.blocks",
                     argument="sample_weight",
                 )
-            fresh._take_rows(X)
+            blocks: Any = X
+            n_rows = None
+            if isinstance(X, RowBlocks):
+                blocks, n_rows = ((block.X, block.sample_weight) for block in X), X.n_rows
+            else:
+                blocks = ((block, None) for block in blocks)
+            fresh._take_blocks(
+                watched(self, blocks, fresh, progress=resolve_progress(progress), n_rows=n_rows)
+            )
+            if isinstance(X, RowBlocks) and X.feature_names is not None:
+                fresh.feature_names_in_ = np.array(X.feature_names, dtype=object)
         else:
-            fresh._take(X, sample_weight, reset=True, accept_zero=False)
+            for rows in watched(self, [(X, sample_weight)], fresh, progress=resolve_progress(progress)):
+                fresh._take(*rows, reset=True, accept_zero=False)
         _ = fresh._answer  # which warns of rows in order
         self._become(fresh)
         return self
@@ -311,14 +337,6 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
                 raise
         if number < 0:
             raise InvalidInputError("gives no blocks, expected at least one", argument="X")
-
-    def _take_rows(self, rows: Any) -> None:
-        if not isinstance(rows, RowBlocks):
-            return self._take_blocks((block, None) for block in rows)
-        self._take_blocks((block.X, block.sample_weight) for block in rows)
-        if rows.feature_names is not None:
-            self.feature_names_in_ = np.array(rows.feature_names, dtype=object)
-        return None
 
     def fit_transform(self, X: object, y: object = None, *, sample_weight: object = None) -> Float:
         """Fit, and return the coordinates of the rows.
@@ -395,6 +413,8 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
         self._dtype, self._warned = np.dtype(matrix.dtype), False
         self._cache: dict[str, Any] = {}
         self._state = state
+        taken, rows = state.plan, matrix.shape[0]
+        tell("StreamingPCA", lambda: explained(taken, self.algorithm, rows, taken["algorithm"]))
 
     def _add(self, X: object, sample_weight: object) -> None:
         matrix = samples(self, X, reset=False, ensure_min_samples=0)
@@ -906,7 +926,7 @@ class StreamingPCA(SavedEstimator, ClassNamePrefixFeaturesOutMixin, TransformerM
 
     def _beside(self) -> dict[str, Any]:
         """Return what copies have that is not in the bytes: settings of scikit-learn, what is refined."""
-        known = {*self.get_params(deep=False), "_state", "_dtype", "_asked", "_warned", "_cache"}
+        known = {*self.get_params(deep=False), "_state", "_dtype", "_asked", "_warned", "_cache", *OF_A_FIT}
         beside = {name: value for name, value in self.__dict__.items() if name not in known}
         return beside | (
             {"_cache": dict(self._cache)} if "refined" in self.__dict__.get("_cache", {}) else {}

@@ -13,6 +13,7 @@ from nearlin import _core
 from nearlin._config import resolve_threads
 from nearlin._estimator import in_our_words, named_for_estimators, samples
 from nearlin._frames import is_frame, string_names
+from nearlin._log import tell
 from nearlin._validation import Matrix, as_matrix
 from nearlin._warn import warn
 from nearlin.exceptions import FallbackWarning, InvalidInputError, InvalidTypeError
@@ -137,6 +138,11 @@ class Appends(Model):
         with named_for_estimators(names):
             fell_back = state.append(
                 matrix, end=end, method=self.method, threads=resolve_threads(self.n_jobs)
+            )
+        if fell_back:
+            tell(
+                "TruncatedSVD",
+                lambda: "singular values spread over a factor of 200 and more: by 'qr', not 'gram'",
             )
         if fell_back and not getattr(self, "_warned", False):
             self._warned = True

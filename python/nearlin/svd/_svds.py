@@ -15,6 +15,7 @@ from nearlin import _core
 from nearlin._certificate import Certificate
 from nearlin._config import Progress, resolve_progress, resolve_threads
 from nearlin._listing import listing
+from nearlin._log import tell
 from nearlin._operator import Operator, is_operator
 from nearlin._validation import (
     Float,
@@ -94,7 +95,7 @@ class SVDResult:
         details = self.certificate.details
         lines = [
             f"{self.solver}: {len(self.s)} triplets by {self.n_products} products with A and as many with "
-            f"its transpose, in {self.n_iter} blocks and {self.seconds:.3f} seconds",
+            f"its transpose, in {self.n_iter} block{'s' * (self.n_iter != 1)} and {self.seconds:.3f} seconds",
             f"largest residual {details['largest_residual']:.1e} s_1, asked for {details['tol']:.1e}",
             *textwrap.wrap(str(self.certificate), 80, subsequent_indent="  "),
         ]
@@ -237,7 +238,7 @@ def svds(
             * "; or rmatvec is not the adjoint of matvec",
             AccuracyWarning,
         )
-    return SVDResult(
+    result = SVDResult(
         U=found["u"].astype(dtype, copy=False),
         s=s,
         Vt=found["v"].T.astype(dtype, copy=False),
@@ -247,6 +248,8 @@ def svds(
         n_products=found["n_products"],
         seconds=seconds,
     )
+    tell("svds", result.explain)
+    return result
 
 
 def _start(matrix: Any, v0: object) -> npt.NDArray[np.float64]:

@@ -11,6 +11,7 @@ from nearlin import _core
 from nearlin._config import Progress, resolve_progress, resolve_threads
 from nearlin._estimator import named_for_estimators, samples
 from nearlin._frames import is_frame, string_names
+from nearlin._log import tell
 from nearlin._validation import Float, Matrix
 from nearlin._warn import warn
 from nearlin.exceptions import AccuracyWarning, InvalidInputError
@@ -271,6 +272,13 @@ class TruncatedSVD(Bytes, Appends, Changes, Answers):
         values = state.values
         largest = float(np.max(fit["residuals"][:k], initial=0.0))
         relative = largest / values[0] if len(values) else largest
+        tell(
+            "TruncatedSVD",
+            lambda: (
+                f"{n} x {d}, solver={self.solver!r}: {fit['solver']} after {fit['n_iter']} blocks of "
+                f"products, residuals {relative:.1e} s_1"
+            ),
+        )
         if not relative <= max(tolerance, LEAST_RESIDUAL):
             warn(f"residuals are {relative:.1e} s_1, not {tolerance:.1e}", AccuracyWarning)
         return state, {"n_iter": fit["n_iter"], "solver": fit["solver"], "residual": relative}

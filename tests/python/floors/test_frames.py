@@ -107,8 +107,24 @@ def test_a_column_of_numbers_is_taken_whatever_holds_it(case):
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
 def test_a_missing_value_is_told_by_the_name_of_its_column(frame, taker):
     given = frame({"size": NUMBERS[:, 0], "odd one": [*NUMBERS[1:, 1], None]})
-    with pytest.raises(NonFiniteError, match=r"contains NaN at \[39, 1\].*column 'odd one'"):
+    with pytest.raises(
+        NonFiniteError, match=r"contains NaN at \[39, 1\].*column 'odd one'; missing values are NaN"
+    ):
         TAKERS[taker](given)
+
+
+@pytest.mark.parametrize("library", [pd, pl])
+def test_which_column_makes_others_be_copied_in_double_precision_is_told(library, caplog):
+    single = {"u": NUMBERS[:, 0].astype(np.float32), "v": NUMBERS[:, 1].astype(np.float32)}
+    number = {"n": np.arange(N, dtype=np.int16)}
+    words = "all columns are copied to float64, as column 'n' is int16"
+    with caplog.at_level("DEBUG", "nearlin"):
+        result = nearlin.lstsq(library.DataFrame({**single, **number}), Y, rng=0)
+        nearlin.LinearRegression().fit(library.DataFrame({**number, **single}), Y)
+    assert words.casefold() in result.explain().casefold()
+    assert sum(words.casefold() in line.casefold() for line in caplog.messages if "frame: " in line) >= 2
+    for columns in (single, number, {"x": NUMBERS[:, 0], **number}):
+        assert "copied" not in nearlin.lstsq(library.DataFrame(columns), Y, rng=0).explain()
 
 
 def test_columns_of_the_same_name_are_told_apart():
