@@ -5,6 +5,7 @@ from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse.csgraph import connected_components
 from scipy.special import fdtrc, stdtr, stdtrit
 from sklearn.utils.validation import check_is_fitted
 
@@ -31,6 +32,9 @@ KINDS = ("nonrobust", "HC0", "HC1", "HC2", "HC3")
 
 NARROW = 128
 """Matrices of fewer columns than this are not solved faster by a factor that is less than exact."""
+
+TOGETHER = 1e-6
+"""Directions that move two coefficients have a larger cosine; otherwise these are moved apart."""
 
 BLIND = 1e-8
 """A coefficient that changes by less than this along every direction that X is blind to is identified."""
@@ -338,7 +342,7 @@ class Inference(LeastSquares):
         if kept.means is not None:
             names = ["(intercept)" if "intercept" in names else "intercept", *names]
             coef = np.column_stack([np.atleast_1d(self.intercept_), coef])
-        identified = kept.identified()
+        identified, together = kept.identified()
         left_out = np.zeros_like(identified)
         left_out[self.constant_features_ + (kept.means is not None)] = True
         left_out &= ~identified
@@ -371,6 +375,7 @@ class Inference(LeastSquares):
             level=level,
             kind=kind,
             model=type(self).__name__,
+            together=tuple(tuple(names[column] for column in group) for group in together),
         )
 
     def _covariances(
@@ -480,22 +485,28 @@ class _Kept:
             X, y, self.factors[group], coef, norms, **options, **self._fit(group)
         )
 
-    def identified(self) -> npt.NDArray[np.bool_]:
-        """Which of the intercept and the coefficients no direction that X is blind to moves."""
+    def identified(self) -> tuple[npt.NDArray[np.bool_], list[list[int]]]:
+        """Which of the intercept and the coefficients no direction that X is blind to moves; which it moves
+        together.
+        """
         factor, constant = self.factors[0], self.means is not None
         if len(factor) == factor.shape[1]:
-            return np.ones(factor.shape[1] + constant, dtype=np.bool_)
+            return np.ones(factor.shape[1] + constant, dtype=np.bool_), []
         size = np.linalg.norm(factor, axis=0)
         left_out = size == 0.0
         size[left_out] = 1.0
         blind = np.linalg.svd(factor / size)[2][len(factor) :]
-        moved = np.linalg.norm(blind, axis=0)
         if self.means is not None:
             scaled = np.where(left_out, 0.0, self.means / size)
-            along = np.linalg.norm(blind @ scaled) / max(1.0, float(np.linalg.norm(scaled)))
-            moved = np.concatenate([[along], moved])
-        found: npt.NDArray[np.bool_] = moved <= BLIND
-        return found
+            along = blind @ scaled / max(1.0, float(np.linalg.norm(scaled)))
+            blind = np.column_stack([along, blind])
+        moved = np.linalg.norm(blind, axis=0)
+        found = moved <= BLIND
+        # Of columns that have nothing to do with each other no direction moves both.
+        cosines = (blind.T @ blind) / np.outer(np.where(found, np.inf, moved), np.where(found, np.inf, moved))
+        _, group = connected_components(np.abs(cosines) > TOGETHER, directed=False)
+        groups = [np.flatnonzero(group == number).tolist() for number in range(group.max() + 1)]
+        return found, [members for members in groups if len(members) > 1]
 
     def fit_statistics(self, freedom: Array, log_weight: float) -> dict[str, Array]:
         """What statsmodels says of the fit as a whole, for every target."""

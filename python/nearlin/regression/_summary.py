@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    import pandas
+from nearlin._validation import check_choice
 
 __all__ = ["RegressionSummary"]
 
@@ -74,6 +73,8 @@ class RegressionSummary:
         Kind of the covariance behind the standard errors.
     model : str
         Name of the estimator.
+    together : tuple of tuples of str, default=()
+        Columns that are determined only together, as they depend on each other.
     """
 
     names: tuple[str, ...]
@@ -99,6 +100,7 @@ class RegressionSummary:
     level: float
     kind: str
     model: str
+    together: tuple[tuple[str, ...], ...] = ()
 
     @property
     def params(self) -> dict[str, Any]:
@@ -130,26 +132,38 @@ class RegressionSummary:
         """
         return dict(zip(self.names, np.moveaxis(self.interval, -2, 0), strict=True))
 
-    def to_frame(self) -> "pandas.DataFrame":
-        """Return the table as a frame of pandas, which has to be installed.
+    def to_frame(self, library: str = "pandas") -> Any:
+        """Return the table as a frame of pandas or polars.
+
+        Parameters
+        ----------
+        library : {"pandas", "polars"}, default="pandas"
+            Whose frame; it has to be installed.
 
         Returns
         -------
         DataFrame
-            Indexed by `names`, or by (target, name) if y had columns, with the columns ``coef``,
-            ``std_err``, ``t``, ``p_value``, ``low``, ``high`` and ``identified``.
+            With the columns ``coef``, ``std_err``, ``t``, ``p_value``, ``low``, ``high`` and ``identified``.
+            One of pandas is indexed by `names`, or by (target, name) if y had columns; one of polars has
+            these as its first columns, ``target`` and ``name``.
         """
-        import pandas
-
+        check_choice(library, "library", ("pandas", "polars"))
         columns = {"coef": self.coef, "std_err": self.std_err, "t": self.t, "p_value": self.p_value}
         columns |= {"low": self.interval[..., 0], "high": self.interval[..., 1]}
         columns["identified"] = np.broadcast_to(self.identified, self.coef.shape)
+        table = {name: np.ravel(values) for name, values in columns.items()}
+        targets = len(np.atleast_2d(self.coef))
+        if library == "polars":
+            import polars
+
+            number = {} if self.coef.ndim == 1 else {"target": np.repeat(np.arange(targets), len(self.names))}
+            return polars.DataFrame({**number, "name": self.names * targets, **table})
+        import pandas
+
         index: Any = pandas.Index(self.names)
         if self.coef.ndim == 2:
-            index = pandas.MultiIndex.from_product(
-                [range(len(self.coef)), self.names], names=["target", None]
-            )
-        return pandas.DataFrame({name: np.ravel(values) for name, values in columns.items()}, index=index)
+            index = pandas.MultiIndex.from_product([range(targets), self.names], names=["target", None])
+        return pandas.DataFrame(table, index=index)
 
     def __str__(self) -> str:
         return "\n\n".join(self._table(target) for target in self._targets())
@@ -176,12 +190,12 @@ class RegressionSummary:
 
         title = self.model if target is ... else f"{self.model}, target {target}"
         return [
-            f"{title}: {self.n} samples, rank {self.rank}, {figure('df_resid'):.6g} degrees of freedom",
+            f"{title}: {self.n} samples, rank {self.rank}, {_figure(figure('df_resid'))} degrees of freedom",
             f"R squared {figure('r_squared'):.4f}, adjusted {figure('r_squared_adj'):.4f}, "
             f"sigma {_decimal(figure('sigma'))}, covariance {self.kind}",
             f"F {_decimal(figure('f_value'))} (p {figure('f_p_value'):.3g}), "
-            f"log-likelihood {figure('log_likelihood'):.6g}, "
-            f"AIC {figure('aic'):.6g}, BIC {figure('bic'):.6g}",
+            f"log-likelihood {_figure(figure('log_likelihood'))}, "
+            f"AIC {_figure(figure('aic'))}, BIC {_figure(figure('bic'))}",
         ]
 
     def _rows(self, target: Any) -> list[list[str]]:
@@ -202,7 +216,8 @@ class RegressionSummary:
             "-: not identified, columns of X depend on each other": dependent,
             "-: constant, left out for the intercept": self.left_out,
         }
-        return [reason for reason, rows in reasons.items() if rows.any()]
+        lines = [reason for reason, rows in reasons.items() if rows.any()]
+        return [*lines, *(f"determined only together: {', '.join(names)}" for names in self.together)]
 
     def _table(self, target: Any) -> str:
         rows = self._rows(target)
@@ -226,6 +241,11 @@ class RegressionSummary:
             f"<table><caption>{caption}</caption><thead><tr>{top}</tr></thead>"
             f"<tbody>{''.join(lines)}</tbody></table>{foot}"
         )
+
+
+def _figure(value: float) -> str:
+    """A number as heads of tables print it: six digits, and all of those before the point."""
+    return f"{value:.6g}" if not abs(value) >= 1e6 else f"{value:.0f}"
 
 
 def _decimal(value: float, digits: int = 3) -> str:

@@ -1,5 +1,6 @@
 """The table of a fit against statsmodels, and what it looks like."""
 
+import dataclasses
 import warnings
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from nearlin import LinearRegression, Ridge
+from nearlin.exceptions import InvalidInputError
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -77,7 +79,28 @@ def test_dependent_columns_leave_the_fit_as_it_is_and_are_named(fit_intercept):
     assert line.split()[2:] == ["-"] * 5
     assert "not identified" in str(ours)
     assert "not identified" in ours._repr_html_()
-    assert "not identified" not in str(LinearRegression().fit(X[:, :4], y).summary())
+    assert ours.together == (("x1", "x3", "x4"),)
+    assert "determined only together: x1, x3, x4" in str(ours)
+    assert "determined only together: x1, x3, x4" in ours._repr_html_()
+    alone = LinearRegression().fit(X[:, :4], y).summary()
+    assert "not identified" not in str(alone)
+    assert alone.together == ()
+
+
+def test_columns_that_depend_on_each_other_are_told_apart_from_others_that_do():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((80, 4)) * [1.0, 1e6, 1e-6, 1.0]
+    groups = np.eye(3)[np.arange(80) % 3]
+    X = np.column_stack([X, 2.0 * X[:, 0], 1e-6 * X[:, 1] + 1e6 * X[:, 2], np.full(80, 3.0), groups])
+    y = rng.standard_normal(80)
+    expected = (("x0", "x4"), ("x1", "x2", "x5"))
+    assert set(LinearRegression().fit(X, y).summary().together) == {
+        *expected,
+        ("intercept", "x7", "x8", "x9"),
+    }
+    through_zero = LinearRegression(fit_intercept=False).fit(X, y).summary()
+    assert set(through_zero.together) == {*expected, ("x6", "x7", "x8", "x9")}
+    assert through_zero.identified.tolist() == [name == "x3" for name in through_zero.names]
 
 
 def test_one_hot_columns_leave_the_intercept_open_but_not_the_rest():
@@ -148,6 +171,32 @@ def test_frames_have_a_row_for_each_coefficient():
     assert table.params["x0"].tolist() == table.coef[:, 1].tolist()
     assert table.aic.shape == (2,)
     assert table._repr_html_().count("<table>") == 2
+
+
+def test_frames_of_polars_have_the_names_as_a_column():
+    X, y, _ = problem()
+    table = LinearRegression().fit(X, y).summary()
+    frame = table.to_frame("polars")
+    assert frame.columns == ["name", "coef", "std_err", "t", "p_value", "low", "high", "identified"]
+    assert frame["name"].to_list() == list(table.names)
+    assert frame["coef"].to_list() == table.coef.tolist()
+    two = LinearRegression().fit(X, np.column_stack([y, -y])).summary()
+    both = two.to_frame("polars")
+    assert both["target"].to_list() == [0] * 5 + [1] * 5
+    assert both["t"].to_list() == two.t.ravel().tolist()
+    with pytest.raises(InvalidInputError, match="`library` is 'arrow'"):
+        table.to_frame("arrow")
+
+
+def test_figures_of_many_rows_keep_all_digits_before_the_point():
+    X, y, _ = problem()
+    table = LinearRegression().fit(X, y).summary()
+    many = dataclasses.replace(
+        table, df_resid=4_999_980.0, log_likelihood=-7_094_692.3, aic=14_189_426.6, bic=1e9
+    )
+    assert "4999980 degrees of freedom" in str(many)
+    assert "log-likelihood -7094692, AIC 14189427, BIC 1000000000" in str(many)
+    assert "75 degrees of freedom" in str(table)
 
 
 def test_samples_that_weigh_nothing_are_not_there():
