@@ -79,6 +79,42 @@ class LinearRegression(Inference):
     lstsq : The function behind it.
     sklearn.linear_model.LinearRegression : The same model by singular values or, if sparse, LSQR.
 
+    Notes
+    -----
+    For those who come from statsmodels, with ``model = LinearRegression().fit(X, y)`` and
+    ``table = model.summary()``:
+
+    =============================================== ========================================================
+    statsmodels                                     here
+    =============================================== ========================================================
+    ``OLS(y, add_constant(X)).fit()``               ``model``
+    ``OLS(y, X).fit()``                             ``LinearRegression(fit_intercept=False).fit(X, y)``
+    ``WLS(y, add_constant(X), weights=w).fit()``    ``LinearRegression().fit(X, y, w)``
+    ``summary()``                                   ``table``, which prints; ``table.to_frame()``
+    ``params``, ``bse``, ``tvalues``, ``pvalues``   of the same names, dicts, in ``table``
+    ``conf_int(alpha=0.1)``                         ``model.summary(level=0.9).conf_int()``
+    ``rsquared``, ``rsquared_adj``                  ``table.r_squared``, ``table.r_squared_adj``
+    ``fvalue``, ``f_pvalue``                        ``table.f_value``, ``table.f_p_value``
+    ``llf``, ``aic``, ``bic``                       ``table.log_likelihood``, ``table.aic``, ``table.bic``
+    ``df_resid``, ``df_model``                      of the same names in ``table``
+    ``mse_resid``                                   ``table.sigma ** 2``
+    ``cov_params()``                                ``model.cov_params()``
+    ``get_robustcov_results("HC3", use_t=True)``    ``model.summary("HC3", X, y)``
+    ``predict()``, ``resid``                        ``model.predict(X)``, ``y - model.predict(X)``
+    ``get_prediction(Z).summary_frame(alpha=0.1)``  ``model.predict(Z, interval=0.9)`` for ``obs_ci_*``
+    ``get_influence()``                             ``model.influence(X, y)``
+    ``ols("y ~ x + C(z)", frame).fit()``            formulaic's matrices, as below
+    the row ``const``                               the row ``intercept``
+    =============================================== ========================================================
+
+    Clustered and autocorrelated covariances, tests of hypotheses and analysis of variance are not there.
+    Where columns depend on each other statsmodels prints numbers for them all; here their rows are empty.
+    Formulas are read by formulaic:
+
+    >>> from formulaic import model_matrix  # doctest: +SKIP
+    >>> y, X = model_matrix("y ~ x + C(z)", frame)  # doctest: +SKIP
+    >>> model = LinearRegression().fit(X.drop(columns="Intercept"), y["y"])  # doctest: +SKIP
+
     Examples
     --------
     >>> import numpy as np
