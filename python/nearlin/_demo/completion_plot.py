@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nearlin._demo.completion import COMPLETION, HIDDEN, RANKS, Holed, completed, error, picture
+from nearlin.plot import CompletionDisplay
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,15 +23,12 @@ def draw(figure: Figure, *, quick: bool) -> None:
     errors = {rank: error(judged, answer) for rank, answer in answers.items()}
     best = min(errors, key=lambda rank: errors[rank])
     top, bottom = figure.subplots(2, 2)
-    pictures = {
-        f"{HIDDEN:.0%} of the pixels hidden": np.nan_to_num(data.seen),
-        f"completed, rank {best}": np.where(data.hidden, answers[best]["found"], data.truth),
-        "as it was": data.truth,
-    }
-    for axes, (title, matrix) in zip([*top, bottom[0]], pictures.items(), strict=True):
-        axes.imshow(picture(matrix), interpolation="nearest")
-        axes.set_title(title, fontsize=10)
-        axes.set_axis_off()
+    CompletionDisplay(
+        observed=picture(data.seen),
+        filled=picture(np.where(data.hidden, answers[best]["found"], data.truth)),
+        truth=picture(data.truth),
+        titles=(f"{HIDDEN:.0%} of the pixels hidden", f"completed, rank {best}", "as it was"),
+    ).plot([*top, bottom[0]])
     axes = bottom[1]
     axes.plot(list(errors), list(errors.values()), marker="o", color="#1b7837")
     axes.set(xscale="log", xlabel="rank", ylabel="error of what was hidden")
