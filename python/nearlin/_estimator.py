@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import _core
 from ._config import resolve_threads
-from ._frames import is_frame, name_column
+from ._frames import column_names, is_frame, name_column, naming_columns
 from ._sparse import is_sparse
 from ._stream import Saved
 from ._validation import Float, Matrix, as_rhs, as_sample_weight, as_samples, check_finite, copying
@@ -179,7 +179,7 @@ def samples(
 ) -> Matrix:
     """Return X, its features being those of the fit unless they are `reset`; None leaves that open.
 
-    `finite` is what scikit-learn calls `ensure_all_finite`.
+    `finite` is what scikit-learn calls `ensure_all_finite`, but that an error names the column.
     """
     with in_our_words("X"):
         values = as_samples(X, "X")
@@ -187,7 +187,7 @@ def samples(
             values,
             accept_sparse=("csr", "csc"),
             dtype=[np.float64, np.float32],
-            ensure_all_finite=not is_sparse(values) and finite,  # the core sees it as it multiplies
+            ensure_all_finite=False if finite is True or is_sparse(values) else finite,
             input_name="X",
             estimator=estimator,
             **more,
@@ -195,6 +195,9 @@ def samples(
         if reset is not None:
             named = X if is_frame(X) else matrix
             validate_data(estimator, named, "no_validation", reset=reset, skip_check_array=True)
+    if finite is True and not is_sparse(matrix):  # of which the core sees it as it multiplies
+        with naming_columns(column_names(X)):
+            check_finite(matrix, "X")
     return matrix
 
 

@@ -213,7 +213,7 @@ def test_works_in_pipelines_searches_and_pickles():
         ({"rank": "all"}, X, "`rank`"),
         ({"reg": -1.0}, X, "`reg`"),
         ({"missing_values": "?"}, X, "`missing_values`"),
-        ({"missing_values": 0.0}, X, "`X`: Input X contains NaN"),
+        ({"missing_values": 0.0}, X, "`X` contains NaN"),
         ({"add_indicator": 1}, X, "`add_indicator`"),
         ({"validation_fraction": 0.0, "rank": "auto"}, X, "`validation_fraction`"),
         ({"max_iter": 0}, X, "`max_iter`"),

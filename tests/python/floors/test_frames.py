@@ -113,6 +113,19 @@ def test_a_missing_value_is_told_by_the_name_of_its_column(frame, taker):
         TAKERS[taker](given)
 
 
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_a_missing_value_among_new_rows_is_told_by_the_name_of_its_column(frame):
+    known = frame({"size": NUMBERS[:, 0], "odd one": NUMBERS[:, 1]})
+    given = frame({"size": NUMBERS[:, 0], "odd one": [*NUMBERS[1:, 1], None]})
+    for ask in (
+        nearlin.LinearRegression().fit(known, Y).predict,
+        nearlin.QuantileRegressor().fit(known, Y).predict,
+        nearlin.StreamingPCA(random_state=0).fit(known).transform,
+    ):
+        with pytest.raises(NonFiniteError, match=r"`X` contains NaN at \[39, 1\].*column 'odd one'"):
+            ask(given)
+
+
 @pytest.mark.parametrize("library", [pd, pl])
 def test_which_column_makes_others_be_copied_in_double_precision_is_told(library, caplog):
     single = {"u": NUMBERS[:, 0].astype(np.float32), "v": NUMBERS[:, 1].astype(np.float32)}
