@@ -22,7 +22,11 @@ __all__ = [
 ]
 
 Progress = Callable[[int, int, Mapping[str, float]], object]
-"""Called with the steps done, the steps in all, and figures worth showing."""
+"""Called with the steps done, the most that there may be, and figures worth showing.
+
+Neither number falls. The last call has both the same, except that rows which a stream wants no more are not
+counted as done. As long as the steps in all are not known they are 0.
+"""
 
 MOST_THREADS = 1024
 """More threads than this are never used, whatever is asked for."""

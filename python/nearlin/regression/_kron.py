@@ -117,7 +117,8 @@ def lstsq_kron(
         Number of threads; see :func:`nearlin.set_config` for the default. It does not change a bit of
         the answer.
     progress : bool or callable, default=False
-        True for a tqdm bar, or a function that is called with (steps done, steps in all, figures).
+        True for a tqdm bar, or a function that is called with (steps done, the most that there may be,
+        figures).
 
     Returns
     -------

@@ -162,8 +162,9 @@ impl<'p> Driver<'p> {
                     self.ledger.explain(format!("{}: would need {needed} reads", candidate.describe()));
                 }
                 Outcome::Slow { made, needed } => self.ledger.explain(format!(
-                    "{}: given up after {made} reads, as it would need {needed}",
-                    candidate.describe()
+                    "{}: given up after {}, as it would need {needed}",
+                    candidate.describe(),
+                    counted(made, "read", "reads")
                 )),
                 Outcome::Inadmissible(condition) => self.ledger.explain(format!(
                     "{}: a factor of condition {condition:.1e} is not admissible",
@@ -232,8 +233,12 @@ fn refusal(candidate: Candidate, refined: &Refined, condition: f64) -> String {
 /// What is said of answers.
 pub(crate) fn summary(refined: &Refined) -> String {
     let error = worst(refined);
-    let passes = if refined.passes == 1 { "pass" } else { "passes" };
-    format!("backward error {error:.1e} after {} {passes}", refined.passes)
+    format!("backward error {error:.1e} after {}", counted(refined.passes, "pass", "passes"))
+}
+
+/// A number and what it counts.
+pub(crate) fn counted(count: usize, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
 }
 
 #[cfg(test)]
