@@ -2,6 +2,7 @@
 
 import math
 import os
+import warnings
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -33,6 +34,9 @@ MOST_THREADS = 1024
 
 FEW_OPERATIONS = 2e6
 """A fraction of a millisecond on one core."""
+
+INSTRUCTION_SETS = ("portable", "avx2", "avx512")
+"""What kernels are compiled for, from the narrowest on."""
 
 _process_wide: dict[str, int | None] = {"num_threads": None}
 _in_this_context: ContextVar[dict[str, int | None] | None] = ContextVar("nearlin_config", default=None)
@@ -115,11 +119,12 @@ def config_context(*, num_threads: int | None) -> Generator[None]:
 
 
 def show_config() -> None:
-    """Print what the answers of this process are computed with: worth a line in a report of a bug.
+    """Print what the answers of this process are computed with: what a report of a bug should have in it.
 
-    ``instructions`` is the widest instruction set of this machine that the kernels know, or the widest up to
-    the one that the environment variable ``NEARLIN_SIMD`` named when the first of them ran: ``portable``,
-    ``avx2`` or ``avx512``. It changes how long they take, and not one bit of what they give.
+    ``instructions`` is the widest instruction set of this machine that the kernels know, or the one that the
+    environment variable ``NEARLIN_ISA`` named when nearlin was imported: ``portable``, ``avx2`` or
+    ``avx512``. It changes how long kernels take, and not one bit of what they give. ``wheel`` is the tag of
+    what was installed.
 
     See Also
     --------
@@ -130,12 +135,53 @@ def show_config() -> None:
     >>> import nearlin
     >>> nearlin.show_config()  # doctest: +ELLIPSIS
     nearlin      ...
+    wheel        ...
     instructions ...
     threads      ...
+    python       ...
+    numpy        ...
+    scipy        ...
+    scikit-learn ...
+    platform     ...
     """
-    print(f"nearlin      {_core.__version__}")
-    print(f"instructions {_core.instruction_set()}")
-    print(f"threads      {resolve_threads(None)}")
+    import platform
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    def installed(name: str) -> str:
+        try:
+            return distribution(name).version
+        except PackageNotFoundError:
+            return "not installed"
+
+    def wheel() -> str:
+        try:
+            lines = (distribution("nearlin").read_text("WHEEL") or "").splitlines()
+        except PackageNotFoundError:
+            lines = []
+        return " ".join(line.removeprefix("Tag: ") for line in lines if line.startswith("Tag: ")) or "none"
+
+    shown = {
+        "nearlin": _core.__version__,
+        "wheel": wheel(),
+        "instructions": _core.instruction_set(),
+        "threads": resolve_threads(None),
+        "python": platform.python_version(),
+        **{name: installed(name) for name in ("numpy", "scipy", "scikit-learn")},
+        "platform": platform.platform(),
+    }
+    for name, value in shown.items():
+        print(f"{name:12} {value}")
+
+
+def check_instruction_set() -> None:
+    """Refuse a ``NEARLIN_ISA`` that is no name, and warn of one that this machine has not."""
+    asked = os.environ.get("NEARLIN_ISA", "")
+    if asked not in ("", *INSTRUCTION_SETS):
+        raise InvalidInputError(f"NEARLIN_ISA is {asked!r}, expected 'portable', 'avx2' or 'avx512'")
+    used = _core.instruction_set()
+    if asked not in ("", used):
+        message = f"NEARLIN_ISA is {asked!r}, which this machine has not: kernels use {used!r}"
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
 
 
 def resolve_threads(n_jobs: int | None, operations: float = math.inf) -> int:
@@ -219,3 +265,6 @@ class _Bar:
         if 0 < total <= done:
             self._bar.close()
             self._bar = None
+
+
+check_instruction_set()

@@ -116,12 +116,12 @@ impl InstructionSet {
     }
 }
 
-/// The widest instruction set of this machine, or the widest up to the one that the environment names as
-/// `NEARLIN_SIMD` when the first kernel runs.
+/// The widest instruction set of this machine, or the widest up to the one that the environment named as
+/// `NEARLIN_ISA` when it was first asked for: when the Python package was imported, which refuses other words.
 #[inline]
 pub fn instruction_set() -> InstructionSet {
     static CHOSEN: LazyLock<InstructionSet> =
-        LazyLock::new(|| InstructionSet::widest(std::env::var("NEARLIN_SIMD").ok().as_deref()));
+        LazyLock::new(|| InstructionSet::widest(std::env::var("NEARLIN_ISA").ok().as_deref()));
     #[cfg(test)]
     if let Some(forced) = testing::FORCED.get() {
         return forced;

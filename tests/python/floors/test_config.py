@@ -1,10 +1,13 @@
 """Who decides on the number of threads, and where progress goes."""
 
 import os
+import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
+import sklearn
 
 import nearlin
 from nearlin import _config as config
@@ -91,9 +94,39 @@ def test_a_context_is_of_its_own_thread():
 def test_what_answers_are_computed_with_is_shown(capsys):
     with nearlin.config_context(num_threads=3):
         nearlin.show_config()
-    instructions = nearlin._core.instruction_set()
-    shown = ["nearlin", nearlin.__version__, "instructions", instructions, "threads", "3"]
-    assert capsys.readouterr().out.split() == shown
+    shown = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert shown["nearlin"] == nearlin.__version__
+    assert shown["instructions"] == nearlin._core.instruction_set()
+    assert shown["threads"] == "3"
+    assert shown["numpy"] == np.__version__
+    assert shown["scikit-learn"] == sklearn.__version__
+    assert {"wheel", "python", "scipy", "platform"} < set(shown)
+
+
+def imported_with(instructions):
+    """What Python says and how it ends that imports nearlin with this ``NEARLIN_ISA``."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import nearlin; print(nearlin._core.instruction_set())"],
+        env={**os.environ, "NEARLIN_ISA": instructions},
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode, done.stdout.strip(), done.stderr
+
+
+def test_an_instruction_set_is_one_of_those_that_there_are():
+    assert imported_with("portable")[:2] == (0, "portable")
+    assert imported_with("")[:2] == (0, nearlin._core.instruction_set())
+    status, _, said = imported_with("sse2")
+    assert status == 1
+    assert "InvalidInputError: NEARLIN_ISA is 'sse2', expected 'portable', 'avx2' or 'avx512'" in said
+
+
+def test_an_instruction_set_that_is_not_there_is_warned_of(monkeypatch):
+    monkeypatch.setenv("NEARLIN_ISA", "avx2")
+    monkeypatch.setattr(config._core, "instruction_set", lambda: "portable")
+    with pytest.warns(RuntimeWarning, match="which this machine has not: kernels use 'portable'"):
+        config.check_instruction_set()
 
 
 def test_progress_is_a_callable_or_nothing():

@@ -68,7 +68,7 @@ def test_ctrl_c_interrupts_and_the_process_goes_on():
     )
     waited, rank = done.stdout.split()
     # Blocks of rows take a second where multiply-adds are emulated, the whole of them minutes.
-    assert float(waited) < (20.0 if os.environ.get("NEARLIN_SIMD") == "portable" else 2.0)
+    assert float(waited) < (20.0 if os.environ.get("NEARLIN_ISA") == "portable" else 2.0)
     assert rank == "5"
 
 
