@@ -1,5 +1,5 @@
 # Everything that a contributor needs; `.ci/run` is all of it from a clean clone.
-.PHONY: build test fresh guarantee fuzz peers lint bench docs
+.PHONY: build test fresh guarantee fuzz peers lint bench docs rustdoc
 
 PYTHON ?= python
 
@@ -31,5 +31,9 @@ bench: build
 	for bench in benches/python/*/*.py; do $(PYTHON) $$bench || exit 1; done
 	cargo bench --locked
 
-docs:
+docs:  ## the site, in docs/_build/html; needs no network once its tools are installed
+	$(PYTHON) -m pip install --editable '.[docs]'
+	sphinx-build -n -W --keep-going -b html docs docs/_build/html
+
+rustdoc:  ## the documentation of the crate, private items included
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items --features python

@@ -24,9 +24,9 @@ class Certificate:
     Parameters
     ----------
     quantity : str
-        What is bounded, with its unit: "backward error / |A|_F". Where directions
+        What is bounded, with its unit: ``"backward error / |A|_F"``. Where directions
         of A were cut off it is said to be "of the truncated problem", and
-        ``details["cut"]`` is the size of what was cut, relative to |A|_F: the
+        ``details["cut"]`` is the size of what was cut, relative to ``|A|_F``: the
         bound and the cut together bound the error for A itself.
     estimate : float
         Best estimate of the quantity.

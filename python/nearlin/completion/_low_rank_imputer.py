@@ -102,13 +102,13 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         both were given.
     n_iter_ : int
         Sweeps of the last fit.
-    mean_, scale_ : ndarray of shape (n_features_in_,)
+    mean_, scale_ : ndarray of shape (n_features,)
         Means and standard deviations of the columns, 0 and 1 where nothing was observed.
     indicator_ : sklearn.impute.MissingIndicator or None
         Which columns have missing values.
     n_features_in_ : int
         Number of columns.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, if all are strings.
     certificate_ : Certificate
         Root mean square error on held-out entries, in standard deviations of their columns: ``float`` of it

@@ -72,7 +72,7 @@ class HuberRegressor(RobustLinear):
         the scores (residuals cut off at `epsilon` times the scale, less the penalty), relative to theirs.
     n_features_in_ : int
         Number of features seen during fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the features, if X had any.
 
     See Also

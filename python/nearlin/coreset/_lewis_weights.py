@@ -22,7 +22,7 @@ LARGEST_POWER = 30.0
 
 @dataclass(frozen=True, repr=False)
 class LewisInfo:
-    r"""How :func:`nearlin.coreset.lewis_weights` came to its answer.
+    r"""How :func:`nearlin.lewis_weights` came to its answer.
 
     Attributes
     ----------

@@ -46,7 +46,7 @@ class LpRegressor(LpEstimator):
         How far the objective is above its minimum at most, relative to it.
     n_features_in_ : int
         Number of features seen during fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the features, if X had any.
 
     See Also

@@ -380,6 +380,8 @@ def sample_rows(
     .. [4] D. Woodruff, T. Yasuda, "Sharper bounds for l_p sensitivity sampling", ICML 2023.
     .. [5] A. Munteanu, S. Omlor, "Optimal bounds for l_p sensitivity sampling via l_2 augmentation", ICML
            2024.
+    .. [6] M. Dereziński, M. K. Warmuth, D. Hsu, "Leveraged volume sampling for linear regression", NeurIPS
+           2018.
 
     Examples
     --------

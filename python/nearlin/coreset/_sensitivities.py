@@ -306,8 +306,8 @@ def approximate_sensitivities(
     Notes
     -----
     Random combinations, with signs, of the rows of each random bucket are measured as by
-    :func:`sensitivity_bounds` [1]_. Of more than 4096 rows a sample of 4096 by Lewis weights stands for all
-    in :math:`\|A x\|_p`. For sampling :func:`lewis_weights` do as well, in less time.
+    :func:`nearlin.sensitivity_bounds` [1]_. Of more than 4096 rows a sample of 4096 by Lewis weights stands
+    for all in :math:`\|A x\|_p`. For sampling :func:`nearlin.lewis_weights` do as well, in less time.
 
     References
     ----------

@@ -61,7 +61,9 @@ class Source(Protocol):
 
 
 class RowBlocks:
-    """Rows in blocks, from :func:`blocks`. Iterating reads them, from the first one on, as :class:`Block`.
+    """Rows in blocks, from :func:`nearlin.data.blocks`.
+
+    Iterating reads them, from the first one on, as :class:`Block`.
 
     Attributes
     ----------

@@ -71,7 +71,7 @@ class LinearRegression(Inference):
         Backward error of the fit, the worst of all targets.
     n_features_in_ : int
         Number of features seen during fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the features, if X had any.
 
     See Also
@@ -222,7 +222,7 @@ class Ridge(Inference):
         Backward error of the fit, the worst of all targets.
     n_features_in_ : int
         Number of features seen during fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the features, if X had any.
 
     See Also

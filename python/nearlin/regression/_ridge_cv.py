@@ -111,7 +111,7 @@ class RidgeCV(LeastSquares):
         Backward error of the final fit, the worst of all targets.
     n_features_in_ : int
         Number of features seen during fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the features, if X had any.
 
     See Also

@@ -53,7 +53,7 @@ def sketch_and_solve(
         ``"linf"``: errors of single coefficients are asked for, and sketches that cannot bound them are
         refused. None: any sketch will do; of sparse ones there are no intervals then.
     eps : float, default=0.5
-        The largest error asked for, in units of |b - A x*| |A^+| / sqrt(d), x* being the exact answer.
+        The largest error asked for, in units of ``|b - A x*| |A^+| / sqrt(d)``, x* being the exact answer.
     delta : float, default=0.01
         Probability with which the largest error, of one right-hand side, may be above `eps`.
     level : float, default=0.95

@@ -55,7 +55,7 @@ class SketchAndSolveResult(NotATuple):
         The probability of both.
     eps : float
         The eps of the theorem that this answer attains: its simultaneous intervals in units of
-        |b - A x*| |A^+| / sqrt(d). Both norms are taken from the sketch of m rows, and |A^+| as
+        ``|b - A x*| |A^+| / sqrt(d)``. Both norms are taken from the sketch of m rows, and ``|A^+|`` as
         1 - sqrt(d / m) of what it is there, the least that it can be. 0 if no sketch was drawn.
     residual_norm : float or ndarray of shape (k,)
         Estimate of the norm of b - A x*.
@@ -164,7 +164,7 @@ class StreamingLeastSquares(RowStream):
     guarantee : {"linf", None}, default="linf"
         As in :func:`sketch_and_solve`, like all that follow but `n`.
     eps : float, default=0.5
-        The largest error asked for, in units of |b - A x*| |A^+| / sqrt(d).
+        The largest error asked for, in units of ``|b - A x*| |A^+| / sqrt(d)``.
     delta : float, default=0.01
         Probability with which it may be larger.
     level : float, default=0.95

@@ -151,8 +151,7 @@ class PHT(Sketch):
     References
     ----------
     .. [1] O. Balabanov, M. Beaupère, L. Grigori, V. Lederer, "Block subsampled randomized Hadamard
-    transform for
-       low-rank approximation on distributed architectures", ICML 2023.
+       transform for low-rank approximation on distributed architectures", ICML 2023.
 
     Examples
     --------
@@ -269,7 +268,7 @@ class Gaussian(Sketch):
     References
     ----------
     .. [1] N. Halko, P.-G. Martinsson, J. A. Tropp, "Finding structure with randomness", SIAM Review 53
-    (2011).
+       (2011).
 
     Examples
     --------

@@ -488,7 +488,7 @@ class Accumulator(RowStream):
         Returns
         -------
         ndarray of shape (m, d)
-            A copy, in :attr:`dtype`; the stream may go on.
+            A copy, in ``dtype``; the stream may go on.
 
         Examples
         --------

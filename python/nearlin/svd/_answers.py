@@ -93,7 +93,7 @@ class Answers(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Model):
 
         Returns
         -------
-        ndarray of shape (n_samples_seen_, n_components) or (count, n_components)
+        ndarray of shape (n_samples, n_components) or (count, n_components)
             The rows.
         """
         check_is_fitted(self)

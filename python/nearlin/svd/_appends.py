@@ -98,7 +98,7 @@ class Appends(Model):
 
         Parameters
         ----------
-        F : array_like, sparse matrix or frame of shape (n_samples_seen_, columns)
+        F : array_like, sparse matrix or frame of shape (n_samples, columns)
             What the rows so far have in the new columns.
 
         Returns

@@ -26,9 +26,9 @@ class Changes(Model):
 
         Parameters
         ----------
-        D : array_like or sparse matrix of shape (n_samples_seen_, s)
+        D : array_like or sparse matrix of shape (n_samples, s)
             Left factor.
-        E : array_like or sparse matrix of shape (n_features_in_, s)
+        E : array_like or sparse matrix of shape (n_features, s)
             Right factor.
 
         Returns
@@ -125,7 +125,7 @@ class Changes(Model):
         ----------
         ids : array_like of int of shape (count,)
             Positions, no row twice.
-        values : array_like or sparse matrix of shape (count, n_features_in_), optional
+        values : array_like or sparse matrix of shape (count, n_features), optional
             What these rows are. Without them ``energy_`` and the mean are not known afterwards; with
             ``center=True`` they are needed.
 
@@ -144,7 +144,7 @@ class Changes(Model):
         ----------
         ids : array_like of int of shape (count,)
             Positions, no column twice.
-        values : array_like or sparse matrix of shape (n_samples_seen_, count), optional
+        values : array_like or sparse matrix of shape (n_samples, count), optional
             What these columns are. Without them ``energy_`` is not known afterwards; with ``center=True``
             they are needed.
 
@@ -265,7 +265,7 @@ class Changes(Model):
 
         Parameters
         ----------
-        A : array_like or sparse matrix of shape (n_samples_seen_, n_features_in_)
+        A : array_like or sparse matrix of shape (n_samples, n_features)
             All of the matrix.
         passes : int, default=1
             Products with it and its transpose, each with as many vectors as triplets are kept.
