@@ -2,7 +2,7 @@
 Rows of a Parquet file that go by once
 ======================================
 
-Coefficients with intervals after every block of a file, from a state of fixed size. Features and target are
+Coefficients with intervals after every block of a file, from a sketch of a thousand rows. Features and target are
 columns by name.
 """
 
@@ -32,7 +32,7 @@ pq.write_table(pa.table(columns), file)
 
 rows = blocks(file, target="fare", block_bytes=1 << 19)
 print(rows)
-stream = nearlin.StreamingLeastSquares(rng=0)
+stream = nearlin.StreamingLeastSquares(sketch_size=1000, rng=0)
 seen, low, high = [], [], []
 for block in rows:
     stream.partial_fit(block.X, block.y, row_offset=block.start)
