@@ -2,8 +2,8 @@
 Rows of a Parquet file that go by once
 ======================================
 
-Coefficients with intervals after every block of a file, from a sketch of a thousand rows. Features and target are
-columns by name.
+Coefficients with intervals after every block of a file, from a sketch of a thousand rows. Features and target
+are columns by name.
 """
 
 import tempfile

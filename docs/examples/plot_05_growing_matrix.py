@@ -57,7 +57,7 @@ names = np.array(sorted(known, key=known.get))
 for component in svd.components_[1:4]:
     print(" ".join(names[np.argsort(-component)[:8]]), "|", " ".join(names[np.argsort(component)[:8]]))
 
-figure, (first, second) = plt.subplots(1, 2, figsize=(9.0, 3.5))
+figure, (first, second) = plt.subplots(1, 2, figsize=(9.0, 3.5), layout="constrained")
 first.plot(seen, words)
 first.set_xlabel("files so far")
 first.set_ylabel("words so far")

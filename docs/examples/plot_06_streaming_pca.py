@@ -31,7 +31,7 @@ exact = PCA(8).fit(patches)
 agreement = np.linalg.svd(pca.components_ @ exact.components_.T, compute_uv=False)
 print("cosines of the angles between both subspaces:", agreement.round(4))
 
-figure, axes = plt.subplots(2, 8, figsize=(9.0, 2.6))
+figure, axes = plt.subplots(2, 8, figsize=(9.0, 2.6), layout="constrained")
 for row, components in zip(axes, (pca.components_, exact.components_), strict=True):
     for axis, component in zip(row, components, strict=True):
         axis.imshow(component.reshape(8, 8) * np.sign(component[np.argmax(abs(component))]), cmap="RdBu")

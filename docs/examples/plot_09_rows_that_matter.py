@@ -23,8 +23,8 @@ everything = LinearRegression(fit_intercept=False).fit(X, y)
 least = np.sum((y - everything.predict(X)) ** 2)
 
 # %%
-# What it costs on all rows to have fitted on few, for ten seeds each. Uniform samples lose directions, of which
-# one is warned.
+# What it costs on all rows to have fitted on few, for ten seeds each. Uniform samples lose directions, of
+# which one is warned.
 
 warnings.simplefilter("ignore", nearlin.exceptions.GuaranteeWarning)
 sizes = [100, 200, 400, 800, 1600, 3200]

@@ -24,7 +24,7 @@ print(f"rank {model.U_.shape[1]}, {model.certificate_}")
 
 filled = model.reconstruct()
 print(f"true error on unseen pixels {np.sqrt(np.mean((filled - image)[unseen] ** 2)):.4f}")
-figure, axes = plt.subplots(1, 3, figsize=(10.0, 2.8))
+figure, axes = plt.subplots(1, 3, figsize=(10.0, 2.8), layout="constrained")
 pictures = {"what is left": holed, "filled": filled, "the truth": image}
 for axis, (title, picture) in zip(axes, pictures.items(), strict=True):
     axis.imshow(picture, cmap="gray", vmin=0.0, vmax=1.0)
