@@ -49,6 +49,7 @@ numpydoc_class_members_toctree = False
 
 # ---- other projects, by what they list; kept here, so that no build asks for it
 PROJECTS = {
+    "matplotlib": "https://matplotlib.org/stable/",
     "python": "https://docs.python.org/3/",
     "numpy": "https://numpy.org/doc/stable/",
     "scipy": "https://docs.scipy.org/doc/scipy/",
