@@ -40,6 +40,7 @@ import nearlin
 from nearlin._demo.process import memory_probe
 
 SWEEPS = (1, 2, 3, 5, 8, 12, 20, 30)
+RANK = 10
 GRID = [1.2 * 3 ** (k / 2 - 4) for k in range(13)]
 
 
@@ -50,12 +51,13 @@ def main():
     parser.add_argument("--ratings", help="a file of ratings")
     parser.add_argument("--delimiter", help="between fields")
     parser.add_argument("--columns", nargs=3, help="names in a Parquet file: user, item, rating")
-    parser.add_argument("--rank", type=int, default=16)
+    parser.add_argument("--rank", type=int, help="of the fits; 16 of ratings, 10 as theirs of synthetic sets")
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--grid", action="store_true", help="fit with 13 penalties too")
     parser.add_argument("--smoke", action="store_true", help="toy sizes")
     options = parser.parse_args()
+    options.rank = options.rank or (16 if options.ratings else RANK)
     sweeps = SWEEPS[:3] if options.smoke else SWEEPS
     contenders = {name: make for name, make in CONTENDERS.items() if installed(name)}
     with threadpool_limits(options.threads), warnings.catch_warnings():
@@ -77,12 +79,12 @@ def sets(options):
         yield f"{options.ratings}: {len(entries[2])} ratings", list(parts)
         return
     small = options.smoke
-    for title, side, count, rank, noise in (
-        ("2e6 entries of 10,000 x 10,000, noise 0.1", 10_000, 2_000_000, 10, 0.1),
-        ("1e6 entries of 10,000 x 10,000, noise 1", 10_000, 1_000_000, 10, 1.0),
+    for title, side, count, noise in (
+        ("2e6 entries of 10,000 x 10,000, noise 0.1", 10_000, 2_000_000, 0.1),
+        ("1e6 entries of 10,000 x 10,000, noise 1", 10_000, 1_000_000, 1.0),
     ):
         side, count = (300, 10_000) if small else (side, count)
-        yield title, [instance(side, count, rank, noise)]
+        yield title, [instance(side, count, RANK, noise)]
 
 
 def instance(side, count, rank, noise):

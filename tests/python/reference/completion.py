@@ -67,11 +67,17 @@ def bias_penalty(reg):
 
 
 def balanced(rows, cols, U, V, exponent=0.5):
-    """Return V with components scaled so that they, and those of U the other way round, cost the same."""
-    of_rows, of_columns = (
-        np.bincount(index, minlength=len(X)) ** float(exponent) @ X**2 for index, X in ((rows, U), (cols, V))
-    )
-    return V * (of_rows / of_columns) ** 0.25
+    """Return V mapped so that, with U mapped the other way round, both have one diagonal weighted Gram matrix."""
+
+    def roots(gram):
+        values, vectors = np.linalg.eigh(gram)
+        return np.sqrt(np.maximum(values, 2.0**-26.5 * values[-1])), vectors
+
+    powers = (np.bincount(index, minlength=len(X)) ** float(exponent) for index, X in ((rows, U), (cols, V)))
+    G, H = ((X.T * power) @ X for X, power in zip((U, V), powers, strict=True))
+    d, E = roots(G)
+    s, Q = roots(d[:, None] * (E.T @ H @ E) * d)
+    return V @ (E * d) @ (Q / np.sqrt(s))
 
 
 def regressions(lines, others, values, Y, other_bias, penalty, exponent, bias, count):
