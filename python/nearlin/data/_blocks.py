@@ -4,12 +4,12 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from nearlin._config import resolve_threads
+from nearlin._config import Progress, resolve_progress, resolve_threads
 from nearlin._frames import is_frame
 from nearlin._listing import listing
 from nearlin._sparse import is_sparse
@@ -89,6 +89,7 @@ class RowBlocks:
     once: bool
     _source: Source
     _read: bool
+    _progress: bool | Progress = False
 
     @classmethod
     def _of(cls, source: Source, block_bytes: int) -> "RowBlocks":
@@ -113,10 +114,44 @@ class RowBlocks:
         return self._blocks()
 
     def _blocks(self) -> Iterator[Block]:
-        start = 0
+        start, listener = 0, resolve_progress(self._progress)
         for X, y, sample_weight in self._source.read(self.block_rows):
             yield Block(X, y, sample_weight, start)
             start += X.shape[0]
+            if listener is not None:
+                listener(start, 0 if self.n_rows is None else max(start, self.n_rows), {})
+        if listener is not None and self.n_rows is None and start:
+            listener(start, start, {})
+
+    def with_progress(self, progress: bool | Progress = True) -> Self:
+        """Tell how many rows were read, from now on and in every pass, whoever reads them.
+
+        Parameters
+        ----------
+        progress : bool or callable, default=True
+            True shows a bar, a callable is called after each block with (rows done, all rows or 0 as long as
+            that is not known, figures); False ends it. An exception that it raises ends the reading.
+
+        Returns
+        -------
+        RowBlocks
+            This one.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nearlin
+        >>> from nearlin.data import blocks
+        >>> rows = blocks(np.eye(500, 2), block_bytes=4096).with_progress(
+        ...     lambda done, total, _: print(done, "of", total)
+        ... )
+        >>> pca = nearlin.StreamingPCA(random_state=0).fit(rows)
+        256 of 500
+        500 of 500
+        """
+        resolve_progress(progress)  # so that what is wrong with it is told here
+        self._progress = progress
+        return self
 
     def map_reduce(
         self, leaf: Callable[[Block], T], merge: Callable[[list[T]], T], *, n_jobs: int | None = None

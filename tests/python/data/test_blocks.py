@@ -254,3 +254,37 @@ def test_blocks_are_the_rows_whatever_batches_they_come_in(cuts, d, block_bytes,
     assert np.array_equal(np.vstack([block.X for block in found] or [X[:0]]), X[kept])
     assert all(block.X.shape[0] == rows.block_rows for block in found[:-1])
     assert [block.start for block in found] == [rows.block_rows * k for k in range(len(found))]
+
+
+def test_every_pass_tells_how_many_rows_were_read():
+    told = []
+    X = np.arange(40.0).reshape(20, 2)
+    rows = blocks(X, block_bytes=16 * 8).with_progress(lambda *step: told.append(step))
+    for _ in range(2):
+        assert [block.start for block in rows] == [0, 8, 16]
+        assert told == [(8, 20, {}), (16, 20, {}), (20, 20, {})]
+        told.clear()
+    nearlin.StreamingPCA(random_state=0).fit(rows)
+    rows.map_reduce(lambda block: block.X.sum(), sum, n_jobs=2)
+    assert [step[:2] for step in told] == [(8, 20), (16, 20), (20, 20)] * 2
+    told.clear()
+    list(rows.with_progress(False))
+    assert told == []
+
+
+def test_of_rows_without_a_number_the_total_is_known_in_the_end():
+    told = []
+    parts = iter([np.ones((3, 2)), np.ones((4, 2))])
+    list(blocks(parts).with_progress(lambda *step: told.append(step[:2])))
+    assert told == [(3, 0), (7, 0), (7, 7)]
+
+
+def test_progress_may_end_the_reading():
+    def stop(*_):
+        raise LookupError("enough")
+
+    rows = blocks(np.ones((20, 2)), block_bytes=16 * 8).with_progress(stop)
+    with pytest.raises(LookupError, match="enough"):
+        list(rows)
+    with pytest.raises(InvalidTypeError, match="`progress` is of type int"):
+        rows.with_progress(3)
