@@ -2,7 +2,6 @@
 
 import math
 import os
-import warnings
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -10,6 +9,7 @@ from operator import index
 from typing import Any
 
 from . import _core
+from ._warn import warn
 from .exceptions import InvalidInputError, InvalidTypeError
 
 __all__ = [
@@ -181,7 +181,7 @@ def check_instruction_set() -> None:
     used = _core.instruction_set()
     if asked not in ("", used):
         message = f"NEARLIN_ISA is {asked!r}, which this machine has not: kernels use {used!r}"
-        warnings.warn(message, RuntimeWarning, stacklevel=2)
+        warn(message, RuntimeWarning)
 
 
 def resolve_threads(n_jobs: int | None, operations: float = math.inf) -> int:

@@ -67,7 +67,7 @@ def bias_penalty(reg):
 
 
 def balanced(rows, cols, U, V, exponent=0.5):
-    """Return V mapped so that it and U, mapped the other way round, have one diagonal weighted Gram matrix."""
+    """Return V mapped so that it and U, mapped the other way round, have a diagonal weighted Gram matrix."""
 
     def roots(gram):
         values, vectors = np.linalg.eigh(gram)
