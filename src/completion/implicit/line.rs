@@ -17,7 +17,7 @@ use crate::completion::sums::{BLOCK, KEPT, SCRATCH, rows_of_tile};
 use crate::error::{Error, Result};
 use crate::linalg::{Scalar, solve_systems};
 use crate::matrix::{Buffer, Indices};
-use crate::memory::{reset, zeros};
+use crate::memory::{collected, reset, zeros};
 use crate::parallel::Context;
 use crate::simd::{axpy, dot, norm_sq};
 use std::ops::Range;
@@ -60,6 +60,8 @@ pub struct Fixed<'a, T> {
     /// G, both triangles, as rows of `stride` numbers.
     gram: &'a [f64],
     single: Buffer<T>,
+    /// The sum of the squares of each row of the factor.
+    squares: Vec<f64>,
 }
 
 impl<'a, T: Scalar> Fixed<'a, T> {
@@ -72,7 +74,8 @@ impl<'a, T: Scalar> Fixed<'a, T> {
     ) -> Result<Self> {
         let mut single = Buffer::zeros(factor.rank * factor.stride, SCRATCH)?;
         single.iter_mut().zip(gram).for_each(|(out, g)| *out = T::from_f64(*g));
-        Ok(Self { factor, terms, unit, weights, gram, single })
+        let squares = collected(factor.rows.chunks_exact(factor.stride).map(norm_sq), SCRATCH)?;
+        Ok(Self { factor, terms, unit, weights, gram, single, squares })
     }
 
     /// a and t of some entries of a line; the sum of their constants.
@@ -86,6 +89,16 @@ impl<'a, T: Scalar> Fixed<'a, T> {
             constant += weight * added.target;
         }
         constant
+    }
+
+    /// a |y|², summed up over some entries of a line.
+    fn size(&self, line: &Line<'_, T>, rows: Range<usize>, extra: &[T]) -> f64 {
+        rows.zip(extra).map(|(k, a)| a.to_f64().abs() * self.squares[line.indices.get(k)]).sum()
+    }
+
+    /// The sum of the diagonal of G.
+    fn trace(&self) -> f64 {
+        (0..self.factor.rank).map(|i| self.gram[i * (self.factor.stride + 1)]).sum()
     }
 
     /// G x + l x, and x'G x + l x'x.
@@ -104,7 +117,7 @@ impl<'a, T: Scalar> Fixed<'a, T> {
 enum Sums<'a, T> {
     /// a y y' and t y.
     Normal,
-    /// (t - a y'x) y, and (a y'x - 2 t) y'x.
+    /// (t - a y'x) y, (a y'x - 2 t) y'x, and the size of a |y|².
     Residual(&'a [T]),
     /// a (y'p) y.
     Product(&'a [T]),
@@ -121,13 +134,14 @@ struct Part<T> {
     weighted: Buffer<T>,
     constant: f64,
     value: f64,
+    size: f64,
 }
 
 impl<T: Scalar> Part<T> {
     fn new(rank: usize, stride: usize) -> Result<Self> {
         let square = || Buffer::zeros(rank.next_multiple_of(8) * stride, SCRATCH);
         let (gram, lessened, weighted) = (square()?, square()?, Buffer::zeros(stride, SCRATCH)?);
-        Ok(Self { gram, lessened, is_lessened: false, weighted, constant: 0.0, value: 0.0 })
+        Ok(Self { gram, lessened, is_lessened: false, weighted, constant: 0.0, value: 0.0, size: 0.0 })
     }
 
     fn clear(&mut self, with_gram: bool) {
@@ -139,7 +153,7 @@ impl<T: Scalar> Part<T> {
         }
         self.is_lessened = false;
         self.weighted.fill(T::default());
-        (self.constant, self.value) = (0.0, 0.0);
+        (self.constant, self.value, self.size) = (0.0, 0.0, 0.0);
     }
 
     /// Adds a y y' for the rows of a tile, which is gone afterwards; `again` brings it back.
@@ -172,12 +186,13 @@ struct Totals {
     weighted: Vec<f64>,
     constant: f64,
     value: f64,
+    size: f64,
 }
 
 impl Totals {
     fn clear(&mut self) {
         [&mut self.gram, &mut self.weighted].into_iter().for_each(|sums| sums.fill(0.0));
-        (self.constant, self.value) = (0.0, 0.0);
+        (self.constant, self.value, self.size) = (0.0, 0.0, 0.0);
     }
 
     fn add<T: Scalar>(&mut self, part: &Part<T>, with_gram: bool) {
@@ -193,6 +208,7 @@ impl Totals {
         add(&mut self.weighted, &part.weighted, 1.0);
         self.constant += part.constant;
         self.value += part.value;
+        self.size += part.size;
     }
 }
 
@@ -258,6 +274,7 @@ impl<T: Scalar> Worker<T> {
                     combine(tile, stride, found, &mut part.weighted);
                 }
                 Sums::Residual(x) => {
+                    part.size += fixed.size(line, rows.clone(), extra);
                     dots(tile, stride, x, found);
                     part.value += residual(extra, target, found);
                     combine(tile, stride, found, &mut part.weighted);
@@ -326,6 +343,7 @@ impl<T: Scalar> Solver<T> {
                 weighted: vector()?,
                 constant: 0.0,
                 value: 0.0,
+                size: 0.0,
             },
             system: zeros(rank * rank, SCRATCH)?,
             side: zeros(rank, SCRATCH)?,
@@ -418,6 +436,10 @@ impl<T: Scalar> Solver<T> {
         r.copy_from_slice(&totals.weighted);
         axpy(-1.0, q, r);
         p.copy_from_slice(r);
+        // What rounding may take of the curvature along a direction, over its square: where there is no more of it, a step has no
+        // length that is known.
+        let terms = (line.values.len() as f64).sqrt() + fixed.factor.rank as f64;
+        let doubt = terms * T::UNIT_ROUNDOFF * (totals.size + fixed.trace());
         let mut size = norm_sq(r);
         for _ in 0..steps {
             single.iter_mut().zip(&*p).for_each(|(single, p)| *single = T::from_f64(*p));
@@ -425,7 +447,7 @@ impl<T: Scalar> Solver<T> {
             fixed.shared(p, line.penalty, q, scratch);
             axpy(1.0, &totals.weighted, q);
             let curvature = dot(p, q);
-            if !(curvature > 0.0 && size > f64::MIN_POSITIVE) {
+            if !(curvature > doubt * norm_sq(p) && size > f64::MIN_POSITIVE) {
                 break;
             }
             let step = size / curvature;

@@ -390,12 +390,22 @@ def test_an_objective_that_rises_ends_the_fit_with_a_warning():
     assert risen
 
 
-def test_a_sum_of_squares_below_zero_is_no_objective():
-    rng = np.random.default_rng(4)
-    X = (rng.random((9, 24)) < 0.3) * 1.0
-    model = ImplicitALS(
-        6, unobserved_weight=0.0, reg=0.0, solver="cg", dtype="float64", max_iter=30, tol=0.0, random_state=0
-    )
-    with pytest.warns(AccuracyWarning, match="reg > 0"):
-        model.fit(X)
-    assert not model.converged_
+@pytest.mark.parametrize("solver", ["cg", "cholesky", "subspace"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("unobserved_weight", [0.0, 1.0])
+def test_without_anything_that_holds_factors_back_sums_of_squares_are_such(solver, dtype, unobserved_weight):
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        model = ImplicitALS(
+            6, unobserved_weight=unobserved_weight, reg=0.0, solver=solver, block=2, dtype=dtype, max_iter=30,
+            tol=0.0, random_state=0, polish=False,
+        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AccuracyWarning)
+            model.fit(sp.csr_array((rng.random((9, 24)) < 0.3) * 1.0))
+        rounding = 20.0 * np.sqrt(np.finfo(dtype).eps)
+        history = np.array(model.history_)
+        assert np.all(history >= -rounding)
+        assert np.all(np.diff(history) <= 1e-3 * history[:-1] + rounding)
+        assert np.abs(model.U_).max() < 1e6
+        assert np.abs(model.V_).max() < 1e6
