@@ -10,8 +10,12 @@ from nearlin._validation import as_seed, check_int, check_real
 from nearlin.exceptions import InvalidInputError
 
 from ._entries import as_entries, coordinates
+from ._ids import Ids
 
 __all__ = ["EntrySplit"]
+
+BLOCK = 1 << 20
+"""Places among which as many are held out as their share: an interrupt is heard before the next ones."""
 
 
 class EntrySplit:
@@ -75,7 +79,7 @@ class EntrySplit:
         """
         rows, cols, _ = coordinates(as_entries(X))
         place = _places(rows, cols)
-        count = len(rows) if place is None else int(place.max()) + 1
+        count = len(rows) if place is None else int(place.max(initial=-1)) + 1
         splits = check_int(self.n_splits, "n_splits", at_least=1)
         size = check_real(self.test_size, "test_size", above=0.0, below=1.0)
         held_out = round(size * count)
@@ -86,13 +90,9 @@ class EntrySplit:
             )
         rng = np.random.default_rng(as_seed(self.random_state, "random_state"))
         for _ in range(splits):
-            order: Any = rng.permutation(count)
-            if place is None:
-                yield np.sort(order[held_out:]), np.sort(order[:held_out])
-                continue
-            out = np.zeros(count, dtype=bool)
-            out[order[:held_out]] = True
-            yield np.flatnonzero(~out[place]), np.flatnonzero(out[place])
+            out = _drawn(rng, count, held_out)
+            out = out if place is None else out[place]
+            yield np.flatnonzero(~out), np.flatnonzero(out)
 
     def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:
         """Return the number of splits.
@@ -116,14 +116,21 @@ class EntrySplit:
         )
 
 
-def _places(rows: npt.NDArray[Any], cols: npt.NDArray[Any]) -> npt.NDArray[np.int64] | None:
-    """Return the number of each entry's place among those that come before others; None if all differ."""
-    numbers = [np.unique(ids, return_inverse=True)[1] for ids in (rows, cols)]
-    code = numbers[0].astype(np.int64) * (int(numbers[1].max(initial=0)) + 1) + numbers[1]
-    _, first, place = np.unique(code, return_index=True, return_inverse=True)
-    if len(first) == len(code):
-        return None
-    order = np.empty(len(first), dtype=np.int64)
-    order[np.argsort(first)] = np.arange(len(first))
-    found: npt.NDArray[np.int64] = order[place]
-    return found
+def _drawn(rng: np.random.Generator, count: int, held_out: int) -> npt.NDArray[np.bool_]:
+    """Return which of so many places are held out."""
+    out = np.zeros(count, dtype=bool)
+    for start in range(0, count, BLOCK):
+        end = min(start + BLOCK, count)
+        share = held_out * end // count - held_out * start // count
+        out[start + rng.permutation(end - start)[:share]] = True
+    return out
+
+
+def _places(rows: npt.NDArray[Any], cols: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
+    """Return the number of each entry's place, row after row; None if all differ."""
+    rows, cols = (Ids(numbers, ("int",)).numbered("X")[1] for numbers in (rows, cols))
+    width = int(cols.max(initial=0)) + 1
+    code = rows.astype(np.int64) * width
+    code += cols
+    ids, place = Ids(code, ("int",)).numbered("X")
+    return None if len(ids) == len(code) else place

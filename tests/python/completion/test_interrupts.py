@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from reference.signals import heard, heard_by_a_copy
 
-from nearlin import ImplicitALS, MatrixCompletion
+from nearlin import EntrySplit, ImplicitALS, MatrixCompletion
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs an interval timer")
 
@@ -76,3 +76,10 @@ def test_whoever_looks_for_many_names_can_be_interrupted_and_lets_others_work(ki
     done.set()
     other.join()
     assert len(late) > 3
+
+
+def test_splits_of_many_entries_can_be_interrupted():
+    rng = np.random.default_rng(0)
+    rows, cols = rng.integers(0, 4000, 6_000_000), rng.integers(0, 3000, 6_000_000)
+    values = np.zeros(len(rows))
+    assert heard(lambda: list(EntrySplit(50).split((rows, cols, values)))) < 2.0
