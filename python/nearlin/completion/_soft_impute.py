@@ -145,7 +145,7 @@ class SoftImpute(FactorModel):
     n_iter_ : int
         Sweeps for all of them.
     converged_ : bool
-        Whether sweeps ended by `tol` for the last one.
+        Whether sweeps ended by `tol` for the last one, or the objective is no farther above the least.
     certificate_ : Certificate
         How much the objective may be above the least, relative to that, by the dual problem: ``float`` of it
         is a bound that holds with a probability of 0.999, for the norm of what is left is found by Lanczos'

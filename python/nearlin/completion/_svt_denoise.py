@@ -53,28 +53,30 @@ def svt_denoise(
     X : array_like of shape (m, n)
         The matrix, NaN where an entry is missing.
     tau : float, optional
-        The threshold. By default, with :math:`n` the larger side and :math:`\beta` the smaller one over it:
-
-        - of a whole matrix the one with the smallest error in the worst case [1]_: :math:`4/\sqrt3 \sqrt n
-          \sigma` of a square one, more of others, or :math:`(1 + \sqrt\beta) \sqrt n \sigma` if it is soft;
-          `sigma` is that of the median singular value if it is not given;
-        - where a share p of the entries is there, :math:`2.1 \sqrt{n p}` times half their range [2]_.
+        The threshold. By default the one with the smallest error in the worst case [1]_, with :math:`n` the
+        larger side and :math:`\beta` the smaller one over it: :math:`4/\sqrt3 \sqrt n \sigma` of a square
+        matrix, more of others, or :math:`(1 + \sqrt\beta) \sqrt n \sigma` if it is soft. For distances
+        between individuals, and whatever else wants the guarantee of [2]_ where a share p of the entries is
+        there, :math:`2.1 \sqrt{n p}` times half their range.
     kind : {"hard", "soft"}, default="hard"
         Whether singular values above the threshold stay, or are made smaller by it.
     sigma : float, optional
-        Standard deviation of the noise, for a whole matrix.
+        Standard deviation of the noise of an entry. By default that of the median singular value, which takes
+        for granted that far more than half of the singular values are those of noise: of a matrix without
+        noise, or of hardly smaller rank than order, that leaves nothing but a few of the largest.
 
     Returns
     -------
     SVTResult
-        The matrix, its rank, the threshold and the singular values. Where entries are missing, what is
-        thresholded is the matrix less the middle of the range, zeros for what is missing, and the result is
-        divided by p and cut to the range.
+        The matrix, its rank, the threshold and the singular values. Where only a share p of the entries is
+        there, what is thresholded is the matrix less their mean, zeros for what is missing, and the result is
+        divided by p and cut to the range of the entries. What gaps take counts as noise, of variance
+        :math:`p \sigma^2` and p (1 - p) times the mean square of the matrix; gaps are to be at random.
 
     Raises
     ------
     InvalidInputError
-        If there are no entries, or `sigma` is given where some are missing.
+        If there are no entries, or one row or column and neither `tau` nor `sigma`.
 
     See Also
     --------
@@ -116,8 +118,12 @@ def svt_denoise(
         position = [int(i) for i in np.argwhere(np.isinf(matrix))[0]]
         raise NonFiniteError(f"contains infinity at {position}; every entry must be finite", argument="X")
     noise = optional(check_real, sigma, "sigma", at_least=0.0)
-    if noise is not None and missing.any():
-        raise InvalidInputError("is given for a matrix with missing entries, expected None", argument="sigma")
+    if min(matrix.shape) == 1 and tau is None and noise is None:
+        raise InvalidInputError(
+            "has one row or column, whose only singular value does not tell what of it is noise: expected "
+            "`sigma` or `tau` beside it",
+            argument="X",
+        )
     found: Any = _core.svt_denoise(
         np.asarray(matrix, dtype=np.float64),
         threshold=optional(check_real, tau, "tau", at_least=0.0),

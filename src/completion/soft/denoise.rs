@@ -4,20 +4,20 @@
 //! |---|---|---|
 //! | all, noise of deviation σ, hard | σ √n (2 (β + 1) + 8 β / (β + 1 + √(β² + 14 β + 1)))^½ | Gavish and Donoho (2014) |
 //! | the same, soft | σ √n (1 + √β) | the same |
-//! | a share p of all, within a range | 2.1 √(n p) times half the range | Chatterjee (2015), USVT |
 //!
 //! σ is that of the median singular value if it is not known; for a square matrix the first one is 4/√3 √n σ.
-//! n is the larger side and β the smaller one over it. With gaps, what is observed less the middle of the range stands among
-//! zeros, and what is left of it is divided by p and cut to the range.
+//! n is the larger side and β the smaller one over it. Where a share p of the entries is observed at random, these, less their
+//! mean, stand among zeros: that is p times the matrix and noise, for what a gap takes from an entry m is nothing in the mean
+//! and p (1 - p) m² in the mean square. As m is larger in some lines than in others, so is the noise: its norm is about the
+//! root of the largest sum of variances of a row and that of a column (Bandeira and van Handel, Ann. Probab. 44, 2016), and
+//! the threshold is no lower. Chatterjee's (2015), 2.1 √(n p) times half the range, is for the worst of all such noise. What
+//! is left is divided by p and cut to the range.
 
 use crate::error::{Error, Result};
 use crate::linalg::{product, svd_apart};
 use crate::matrix::Mat;
 use crate::memory::collected;
 use crate::parallel::Context;
-
-/// Over what 2 √(n p) would be.
-const BEYOND: f64 = 1.05;
 
 /// A matrix without its small singular values.
 pub struct Denoised {
@@ -48,14 +48,15 @@ pub fn denoise(
         return Err(Error::value("X", "without any entries", "at least one entry that is not NaN"));
     }
     let whole = count == m * n;
-    let (share, half) = (count as f64 / (m * n) as f64, 0.5 * high - 0.5 * low);
-    let middle = if whole { 0.0 } else { low + half };
+    let share = count as f64 / (m * n) as f64;
+    // Halves, for the sum of two numbers may be out of range.
+    let middle =
+        if whole { 0.0 } else { 2.0 * observed().map(|value| 0.5 * value / count as f64).sum::<f64>() };
     x.as_mut_slice().iter_mut().for_each(|x| *x = if x.is_nan() { 0.0 } else { *x - middle });
+    let of_gaps = if whole { 0.0 } else { norm_of_gaps(&x, share, noise.unwrap_or(0.0)) };
+    let noise = noise.map(|noise| share.sqrt() * noise);
     let svd = svd_apart(context, x)?;
-    let threshold = threshold.unwrap_or_else(|| match whole {
-        true => noise_threshold((m, n), noise, &svd.s, soft),
-        false => 2.0 * BEYOND * (m.max(n) as f64 * share).sqrt() * half,
-    });
+    let threshold = threshold.unwrap_or_else(|| noise_threshold((m, n), noise, &svd.s, soft).max(of_gaps));
     let rank = svd.s.iter().take_while(|&&value| value >= threshold && value > 0.0).count();
     let less = if soft { threshold } else { 0.0 };
     let scaled = Mat::from_fn(m, rank, |i, c| svd.u[(i, c)] * (svd.s[c] - less) / share)?;
@@ -66,7 +67,20 @@ pub fn denoise(
     Ok(Denoised { matrix, threshold, values: collected(svd.s, "singular values")?, rank })
 }
 
-/// The threshold for a whole matrix with noise.
+/// The norm of noise of this deviation, and of what gaps make of the matrix behind it, where it stands among zeros.
+fn norm_of_gaps(x: &Mat<f64>, share: f64, noise: f64) -> f64 {
+    let (m, n) = (x.nrows(), x.ncols());
+    // In a unit in which no square is out of range.
+    let unit = x.as_slice().iter().fold(noise, |most, x| most.max(x.abs())).max(f64::MIN_POSITIVE);
+    let largest = |lines: usize, others: usize, at: &dyn Fn(usize, usize) -> f64| {
+        let squares = |i: usize| (0..others).map(|j| (at(i, j) / unit).powi(2)).sum::<f64>();
+        let most = (0..lines).map(squares).fold(0.0, f64::max);
+        ((1.0 - share) * most + (share * noise / unit).powi(2) * others as f64).sqrt()
+    };
+    unit * (largest(m, n, &|i, j| x[(i, j)]) + largest(n, m, &|j, i| x[(i, j)]))
+}
+
+/// The threshold for a matrix with noise of this deviation, or one that is not known.
 fn noise_threshold((m, n): (usize, usize), noise: Option<f64>, values: &[f64], soft: bool) -> f64 {
     let larger = m.max(n) as f64;
     let beta = m.min(n) as f64 / larger;
@@ -139,6 +153,25 @@ mod tests {
     }
 
     #[test]
+    fn the_rank_is_found_beside_gaps_too() {
+        for share in [0.3, 0.5] {
+            let (truth, with) = noisy(150, 120);
+            let stream = Stream::new(8, 0, 1);
+            let gap = |i: usize, j: usize| stream.uniform(i as u64, j as u64) < share;
+            let holed =
+                || Mat::from_fn(150, 120, |i, j| if gap(i, j) { f64::NAN } else { with[(i, j)] }).unwrap();
+            for noise in [Some(1.0), None] {
+                let found = denoise(&Context::new(1), holed(), None, noise, false).unwrap();
+                assert_eq!(found.rank, 3, "{share} {noise:?}: {} {:?}", found.threshold, &found.values[..5]);
+                assert!(error(&truth, &found.matrix) < error(&truth, &with));
+            }
+            // By so much more as the noise is larger, and what it takes from the entries smaller.
+            let of = |noise| denoise(&Context::new(1), holed(), None, Some(noise), false).unwrap().threshold;
+            assert!(of(0.5) < of(1.0));
+        }
+    }
+
+    #[test]
     fn gaps_are_filled_within_the_range_and_better_than_by_the_mean() {
         let (truth, mut with) = noisy(150, 120);
         let stream = Stream::new(8, 0, 1);
@@ -148,7 +181,6 @@ mod tests {
             let x = &mut with.as_mut_slice()[k];
             *x = if stream.uniform(k as u64, 0) < 0.3 { f64::NAN } else { (*x / size).signum() + 3.0 };
         }
-        // Signs of the entries: bounded, as the threshold wants them.
         let found = denoise(&Context::new(1), with, None, None, false).unwrap();
         assert!(found.matrix.as_slice().iter().all(|x| (2.0..=4.0).contains(x)));
         assert!((1..=6).contains(&found.rank), "{}", found.rank);

@@ -62,7 +62,7 @@ pub struct Output {
     pub reg: f64,
     /// All that were tried, errors in units of the values.
     pub path: Vec<Step>,
-    /// Whether sweeps ended by themselves.
+    /// Whether sweeps ended by themselves, or no more is left to gain than they would leave.
     pub converged: bool,
     /// What is left to gain, over the objective: estimate and bound.
     pub gap: [f64; 2],
@@ -84,12 +84,14 @@ pub fn fit(context: &Context, mut observed: Observations<f64>, params: &Params) 
         (wanted, found, path) = (best + 1, watched.held_out[best], watched.path);
     }
     let last = walk.along(Part::All, wanted)?;
-    let (reg, converged) = (params.regs[wanted - 1], last.converged);
+    let reg = params.regs[wanted - 1];
     if path.is_empty() {
         path = last.path;
     }
     let lambda = reg * last.largest.bound;
     let gap = walk.gap(&last.solution, lambda)?;
+    // However few sweeps there were.
+    let converged = last.converged || gap[0] <= params.tol;
     let rank = last.solution.values.len().max(1);
     let (rows, columns) = last.solution.factors(rank)?;
     let (scale, mut values) = (observed.scale, last.solution.values);
