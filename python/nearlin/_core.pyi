@@ -67,11 +67,11 @@ _HeldOut: TypeAlias = tuple[int, float, float, float, list[tuple[int, float]]]
 @type_check_only
 class CompletionFigures(TypedDict):
     reg: float
-    reg_path: list[tuple[float, float]]
+    bias: bool
+    path: list[tuple[int, float, bool, float]]
     objective: list[float]
     validation: list[float]
     status: str
-    rank_path: list[tuple[int, float]]
     residual: tuple[float, float] | None
     parts: int
     free: bool

@@ -1,7 +1,6 @@
 //! The walk to a penalty: by factors of three while that helps, then by the root of three to either side of the best.
 
 use crate::error::Result;
-use crate::memory::push;
 
 /// Where the walk begins, in units of the standard deviation of what the biases leave.
 pub const FIRST: f64 = 1.2;
@@ -10,18 +9,13 @@ const IMPROVEMENT: f64 = 5e-3;
 /// It goes no farther.
 const RANGE: [f64; 2] = [1e-4, 1e2];
 
-/// Penalties, and the errors with them.
-pub type Path = Vec<(f64, f64)>;
-
-/// The penalty with the smallest error that is met on the walk, and all that were tried, with their errors.
-pub fn walk(first: f64, mut error: impl FnMut(f64) -> Result<f64>) -> Result<(f64, Path)> {
+/// The penalty with the smallest error that is met on the walk.
+pub fn walk(first: f64, mut error: impl FnMut(f64) -> Result<f64>) -> Result<f64> {
     let within = |reg: &f64| (RANGE[0]..=RANGE[1]).contains(reg);
-    let mut path = Vec::new();
     let mut visit = |reg: f64| {
         let found = error(reg)?;
         // What is no number is worse than any.
-        push(&mut path, (reg, if found.is_nan() { f64::INFINITY } else { found }), "the walk to a penalty")?;
-        Ok(path[path.len() - 1].1)
+        Ok(if found.is_nan() { f64::INFINITY } else { found })
     };
     let mut best = (first, visit(first)?);
     let below = (first / 3.0, visit(first / 3.0)?);
@@ -51,7 +45,7 @@ pub fn walk(first: f64, mut error: impl FnMut(f64) -> Result<f64>) -> Result<(f6
             best = (next, found);
         }
     }
-    Ok((best.0, path))
+    Ok(best.0)
 }
 
 #[cfg(test)]
@@ -62,21 +56,30 @@ mod tests {
     fn the_walk_ends_near_the_best_wherever_it_begins() {
         for best in [1e-3, 0.05, 0.4, 1.0, 7.0, 60.0] {
             for first in [0.3, 0.7, FIRST, 2.1, 5.0] {
-                let (found, path) = walk(first, |reg| Ok((reg / best).ln().powi(2))).unwrap();
+                let mut path = Vec::new();
+                let found = walk(first, |reg| {
+                    path.push(reg);
+                    Ok((reg / best).ln().powi(2))
+                })
+                .unwrap();
                 assert!(
                     (found / best).ln().abs() <= 3f64.ln() / 4.0 + 1e-9,
                     "{found} for {best} from {first}"
                 );
-                assert!(path.len() <= 14 && path.iter().all(|&(reg, _)| (1e-4..=1e2).contains(&reg)));
+                assert!(path.len() <= 14 && path.iter().all(|reg| (1e-4..=1e2).contains(reg)));
             }
         }
     }
 
     #[test]
     fn an_error_that_only_falls_or_is_none_ends_the_walk() {
-        assert!(walk(FIRST, Ok).unwrap().0 <= 3e-4);
-        assert!(walk(FIRST, |reg| Ok(-reg)).unwrap().0 >= 30.0);
-        let (found, path) = walk(FIRST, |_| Ok(f64::NAN)).unwrap();
-        assert!(found == FIRST && path.len() == 5);
+        assert!(walk(FIRST, Ok).unwrap() <= 3e-4);
+        assert!(walk(FIRST, |reg| Ok(-reg)).unwrap() >= 30.0);
+        let mut count = 0;
+        let nothing = |_| {
+            count += 1;
+            Ok(f64::NAN)
+        };
+        assert_eq!((walk(FIRST, nothing).unwrap(), count), (FIRST, 5));
     }
 }

@@ -111,8 +111,7 @@ pub fn fit_exactly<T: Scalar>(
     Ok(Output {
         model,
         reg: params.reg.unwrap_or(0.0),
-        reg_path: Vec::new(),
-        rank_path: Vec::new(),
+        path: Vec::new(),
         objective: history,
         validation: Vec::new(),
         held_out,

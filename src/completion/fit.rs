@@ -1,22 +1,22 @@
 //! The driver: a start, sweeps until they change nothing that matters, and the penalty if it is not given.
 
 use super::balance::balance;
-use super::choose::{FIRST, Path, walk};
+use super::choose::{FIRST, walk};
 use super::determined::count_parts;
 use super::diagnosis::{Diagnosis, TOO_LARGE, diagnose};
-use super::errors::{Errors, HeldOut, errors, held_out_errors, squares_of_lines};
+use super::errors::{Errors, HeldOut, errors, held_out_errors};
 use super::factors::Factor;
 use super::half::{Method, Penalty, Preconditioner, half_sweep};
 use super::model::Model;
 use super::observations::{Observations, Part};
-use super::ranks::{RankPath, walk_ranks};
+use super::ranks::{Tried, search};
 use super::robust::{DEVIATIONS, reweigh, reweigh_by_size};
 use super::scaled::scaled_step;
-use super::start::{Search, at_random, grow, set_biases, spectral};
+use super::start::{Search, at_random, set_biases, spectral};
 use super::subgradient::{Steps, descend};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::linalg::Scalar;
-use crate::memory::{collected, push};
+use crate::memory::push;
 use crate::parallel::Context;
 use crate::simd::norm_sq;
 
@@ -29,14 +29,10 @@ const WALK_SWEEPS: usize = 12;
 const WALK_STEPS: usize = 60;
 /// Sweeps over all entries, from what was found without those that are held out.
 const LAST_SWEEPS: usize = 2;
-/// Sweeps for each component that is added.
-const FOR_A_COMPONENT: usize = 5;
-/// As many while the error on what is held out falls to so much of what it was.
-const MOST_FOR_A_COMPONENT: usize = 20;
-/// The same.
-const FALLING: f64 = 0.99;
 /// Sweeps in a row that do not improve on what is held out, before the end.
 const PATIENCE: usize = 2;
+/// How often rank and penalty are chosen once more by what errors say of entries, where first their sizes did.
+const ROUNDS: usize = 3;
 /// What is an improvement, relative to what was.
 const IMPROVEMENT: f64 = 1e-4;
 /// What no sweep makes an objective grow to, over the least before: rounding has won.
@@ -45,6 +41,8 @@ const GROWTH: f64 = 1.5;
 const SMALL_RANK: usize = 24;
 /// Steps of conjugate gradients that begin at zero, and their tolerance.
 const FROM_ZERO: (usize, f64) = (8, 1e-2);
+/// What memory is for.
+const WALK: &str = "what was tried";
 
 /// How lines are solved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +105,8 @@ pub struct Params {
     pub reg_exponent: f64,
     /// Whether rows and columns have biases.
     pub bias: bool,
+    /// Whether it may be otherwise.
+    pub bias_auto: bool,
     /// How lines are solved.
     pub solver: Solver,
     /// When lines are preconditioned.
@@ -158,10 +158,8 @@ pub struct Output<T> {
     pub model: Model<T>,
     /// The penalty.
     pub reg: f64,
-    /// Penalties that were tried, and their errors on what was held out, in units of the values.
-    pub reg_path: Path,
-    /// Numbers of components that were tried, and the same errors.
-    pub rank_path: RankPath,
+    /// What was tried, and its errors on what was held out, in units of the values.
+    pub path: Vec<Tried>,
     /// Objective after each sweep of the last fit, over the sum of squares of the values.
     pub objective: Vec<f64>,
     /// Error on what is held out after each sweep of the fit that saw it, in units of the values.
@@ -202,6 +200,14 @@ impl<T: Scalar> Fit<T> {
         Self { validation, held_out, status, ..self }
     }
 
+    /// The smallest error on what is held out; infinite if there is none that counts.
+    fn least_error(&self) -> f64 {
+        match self.status {
+            Status::Diverged => f64::INFINITY,
+            _ => self.validation.iter().copied().fold(f64::INFINITY, f64::min),
+        }
+    }
+
     /// Has lines with numbers out of range be zero, which is no end that is good.
     fn keep_finite(&mut self) {
         if self.rows.keep_finite() | self.columns.keep_finite() {
@@ -222,59 +228,51 @@ pub fn fit<T: Scalar>(
     }
     if params.loss == Loss::Absolute {
         let fit = by_magnitudes(context, &mut observed, params, held_out)?;
-        let delta = reweigh(context, &mut observed, (&fit.rows, &fit.columns))?;
-        return finished(context, observed, params, fit, Found { delta: Some(delta), ..Found::default() });
+        let delta = reweigh(context, &mut observed, Part::All, (&fit.rows, &fit.columns))?;
+        let params = params.clone();
+        let chosen = Chosen { params, fit, reg: 0.0, path: Vec::new(), delta: Some(delta) };
+        return finished(context, observed, chosen);
     }
     if params.loss == Loss::Huber {
-        reweigh_by_size(context, &mut observed)?;
+        reweigh_by_size(context, &mut observed, Part::Training)?;
     }
-    let run = Run { context, observed: &observed, params, held_out };
-    let mut rank_path = Vec::new();
-    let mut of_rank = params.clone();
-    if params.rank_auto {
-        (of_rank.rank, rank_path) = run.ranks(params.reg.unwrap_or(FIRST / 3.0))?;
-    }
-    let (mut fit, mut reg, mut reg_path) = Run { params: &of_rank, ..run }.penalised()?;
-    if params.rank_auto && params.reg.is_none() && (reg * 3.0 / FIRST).ln().abs() > 1.0 {
-        let rank = of_rank.rank;
-        (of_rank.rank, rank_path) = run.ranks(reg)?;
-        if of_rank.rank != rank {
-            (fit, reg, reg_path) = Run { params: &of_rank, ..run }.penalised()?;
+    let mut chosen = Run { context, observed: &observed, params, held_out }.choose()?;
+    if params.loss == Loss::Huber {
+        // Gross errors that the sizes of entries hide ask for a larger penalty than those that remain in the end.
+        for _ in 0..if chosen.path.is_empty() { 0 } else { ROUNDS } {
+            let before = (chosen.params.rank, chosen.reg, chosen.params.bias);
+            reweighted(context, &mut observed, &chosen.params, &mut chosen.fit, Part::Training)?;
+            chosen = Run { context, observed: &observed, params, held_out }.choose()?;
+            if (chosen.params.rank, chosen.reg, chosen.params.bias) == before {
+                break;
+            }
         }
+        chosen.delta = Some(reweighted(context, &mut observed, &chosen.params, &mut chosen.fit, Part::All)?);
     }
-    let mut delta = None;
-    if params.loss == Loss::Huber {
-        delta = Some(reweighted(context, &mut observed, &of_rank, &mut fit)?);
-    }
-    let run = Run { context, observed: &observed, params: &of_rank, held_out };
     if params.polish {
+        let run = Run { context, observed: &observed, params: &chosen.params, held_out };
         let exactly = if params.nonnegative { Method::NonNegative } else { Method::Exact };
-        run.half(&mut fit, true, Part::All, exactly)?;
+        run.half(&mut chosen.fit, true, Part::All, exactly)?;
     }
-    finished(context, observed, params, fit, Found { reg, reg_path, rank_path, delta })
+    finished(context, observed, chosen)
 }
 
-/// What was chosen on the way to a fit.
-#[derive(Default)]
-struct Found {
+/// A fit, and what was chosen on the way to it.
+struct Chosen<T> {
+    /// With the rank and the biases.
+    params: Params,
+    fit: Fit<T>,
     reg: f64,
-    reg_path: Path,
-    rank_path: RankPath,
+    path: Vec<Tried>,
     delta: Option<f64>,
 }
 
 /// The model of a fit, and what is measured of it.
-fn finished<T: Scalar>(
-    context: &Context,
-    observed: Observations<T>,
-    params: &Params,
-    mut fit: Fit<T>,
-    found: Found,
-) -> Result<Output<T>> {
+fn finished<T: Scalar>(context: &Context, observed: Observations<T>, chosen: Chosen<T>) -> Result<Output<T>> {
+    let Chosen { params, mut fit, reg, mut path, delta } = chosen;
     fit.keep_finite();
     let scale = observed.scale;
     let Fit { rows, columns, penalty, objective, mut validation, held_out, mut status } = fit;
-    let Found { reg, mut reg_path, mut rank_path, delta } = found;
     let diagnosis = diagnose(context, &observed, Part::All, (&rows, &columns), penalty)?;
     if diagnosis.size > TOO_LARGE {
         status = Status::Diverged;
@@ -283,13 +281,11 @@ fn finished<T: Scalar>(
     let model = Model { nonnegative: params.nonnegative, delta, ..model };
     let parts = count_parts(context, (&model.seen.ends, &model.seen.columns), model.columns.count)?;
     validation.iter_mut().for_each(|rmse| *rmse *= scale);
-    reg_path.iter_mut().for_each(|(_, rmse)| *rmse *= scale);
-    rank_path.iter_mut().for_each(|(_, rmse)| *rmse *= scale);
+    path.iter_mut().for_each(|tried| tried.rmse *= scale);
     Ok(Output {
         model,
         reg,
-        reg_path,
-        rank_path,
+        path,
         objective,
         validation,
         held_out: held_out.map(|held_out| held_out.times(scale)),
@@ -308,7 +304,7 @@ fn by_magnitudes<T: Scalar>(
     held_out: usize,
 ) -> Result<Fit<T>> {
     let fit_to = |observed: &mut Observations<T>, part: Part| {
-        let delta = reweigh_by_size(context, observed)?;
+        let delta = reweigh_by_size(context, observed, part)?;
         let run = Run { context, observed, params, held_out };
         let mut fit = run.start(0.0, part)?;
         fit.penalty.bias = params.bias.then_some(0.0);
@@ -326,26 +322,27 @@ fn by_magnitudes<T: Scalar>(
         return fit_to(observed, Part::All);
     }
     let watched = fit_to(observed, Part::Training)?;
-    reweigh_by_size(context, observed)?;
+    reweigh(context, observed, Part::Training, (&watched.rows, &watched.columns))?;
     let left = held_out_errors(context, observed, (&watched.rows, &watched.columns), |_, _| true)?;
     Ok(Fit { held_out: Some(left), ..fit_to(observed, Part::All)? })
 }
 
-/// Sweeps over all entries, each with the weights that Huber's loss gives them after the one before; the last of the errors
-/// beyond which these are below one.
+/// Sweeps over a part of the entries, each with the weights that Huber's loss gives them after the one before; the last of the
+/// errors beyond which these are below one.
 fn reweighted<T: Scalar>(
     context: &Context,
     observed: &mut Observations<T>,
     params: &Params,
     fit: &mut Fit<T>,
+    part: Part,
 ) -> Result<f64> {
-    let mut delta = reweigh(context, observed, (&fit.rows, &fit.columns))?;
-    let total = Run { context, observed, params, held_out: 0 }.squares(Part::All)?;
+    let mut delta = reweigh(context, observed, part, (&fit.rows, &fit.columns))?;
+    let total = Run { context, observed, params, held_out: 0 }.squares(part)?;
     let mut before = f64::INFINITY;
     fit.status = Status::MaxIter;
     for sweep in 0..params.max_iter {
         let run = Run { context, observed, params, held_out: 0 };
-        let value = run.sweep(fit, Part::All, false)? / total;
+        let value = run.sweep(fit, part, false)? / total;
         push(&mut fit.objective, value, "the history of a fit")?;
         context.progress(sweep + 1, params.max_iter, &[("objective", value)])?;
         if !value.is_finite() {
@@ -353,7 +350,7 @@ fn reweighted<T: Scalar>(
             fit.keep_finite();
             break;
         }
-        delta = reweigh(context, observed, (&fit.rows, &fit.columns))?;
+        delta = reweigh(context, observed, part, (&fit.rows, &fit.columns))?;
         // As weights change, what is smaller need not become so at every step.
         if is_nothing::<T>(value) || (before - value).abs() < params.tol * value {
             fit.status = Status::Converged;
@@ -374,44 +371,70 @@ struct Run<'a, T> {
 }
 
 impl<T: Scalar> Run<'_, T> {
-    /// With the penalty that is given, or the best.
-    fn penalised(&self) -> Result<(Fit<T>, f64, Path)> {
-        match self.params.reg {
-            Some(reg) => Ok((self.given(reg)?, reg, Vec::new())),
-            None => self.chosen(FIRST),
+    /// With rank, penalty and biases as they are given, or the best.
+    fn choose(&self) -> Result<Chosen<T>> {
+        let (mut path, mut best): (_, Option<Chosen<T>>) = (Vec::new(), None);
+        let Params { bias, bias_auto, .. } = *self.params;
+        for bias in [bias, !bias].into_iter().take(if bias_auto { 2 } else { 1 }) {
+            let params = Params { bias, ..self.params.clone() };
+            let former = best.as_ref().map(|best| (best.params.rank, best.reg));
+            let found = Run { params: &params, ..*self }.with_biases(former, &mut path)?;
+            if best.as_ref().is_none_or(|best| found.fit.least_error() < best.fit.least_error()) {
+                best = Some(found);
+            }
         }
+        let best = best.ok_or_else(|| Error::Internal("nothing was tried".into()))?;
+        Ok(Chosen { path, ..best })
     }
 
-    /// The rank by what is held out, components being added one by one.
-    fn ranks(&self, reg: f64) -> Result<(usize, RankPath)> {
-        let Self { context, observed, params, .. } = *self;
-        let one = Params { rank: 1, ..params.clone() };
-        let mut fit = Run { params: &one, ..*self }.start(reg, Part::Training)?;
-        let count = |i| observed.rows.degree(i, Part::HeldOut);
-        let counts = collected((0..observed.rows.count()).map(count), "the walk to a rank")?;
-        fit.rows = Factor::with_room(fit.rows.count, 1, params.rank)?.filled_from(fit.rows);
-        fit.columns = Factor::with_room(fit.columns.count, 1, params.rank)?.filled_from(fit.columns);
-        walk_ranks(params.rank, &counts, |rank| {
-            if rank > 1 {
-                let factors = (&mut fit.rows, &mut fit.columns);
-                grow(context, observed, Part::Training, factors, self.search())?;
+    /// With these biases, or without any.
+    fn with_biases(&self, former: Option<(usize, f64)>, path: &mut Vec<Tried>) -> Result<Chosen<T>> {
+        let mut params = self.params.clone();
+        let (fit, reg) = match (params.rank_auto, params.reg) {
+            (true, _) => {
+                let reg;
+                (params.rank, reg) = self.searched(former, path)?;
+                (Run { params: &params, ..*self }.given(reg)?, reg)
             }
-            let mut last = f64::INFINITY;
-            for sweep in 1..=MOST_FOR_A_COMPONENT {
-                self.sweep(&mut fit, Part::Training, sweep == 1)?;
-                if sweep < FOR_A_COMPONENT {
-                    continue;
+            (false, Some(reg)) => {
+                let fit = self.given(reg)?;
+                if params.bias_auto {
+                    let Params { rank, bias, .. } = params;
+                    push(path, Tried { rank, reg, bias, rmse: fit.least_error() }, WALK)?;
                 }
-                let rmse = self.errors(&fit, Part::HeldOut)?.rmse();
-                if rmse.is_nan() || rmse > FALLING * last {
-                    break;
-                }
-                last = rmse;
+                (fit, reg)
             }
-            fit.keep_finite();
-            context.progress(rank, params.rank, &[("rank", rank as f64)])?;
-            squares_of_lines(context, &observed.rows, Part::HeldOut, (&fit.rows, &fit.columns))
+            (false, None) => self.chosen(former.map_or(FIRST, |(_, reg)| 3.0 * reg), path)?,
+        };
+        Ok(Chosen { params, fit, reg, path: Vec::new(), delta: None })
+    }
+
+    /// Rank and penalty with which what is held out is met best, from those of a `former` search; what was tried goes to `path`.
+    fn searched(&self, former: Option<(usize, f64)>, path: &mut Vec<Tried>) -> Result<(usize, f64)> {
+        let Params { rank: most, reg, bias, .. } = *self.params;
+        search(most, reg, former, |rank, reg| {
+            let params = Params { rank, ..self.params.clone() };
+            let run = Run { params: &params, ..*self };
+            let fit =
+                run.sweeps(run.start(reg, Part::Training)?, Part::Training, run.most_on_walk(), true)?;
+            let rmse = fit.least_error();
+            push(path, Tried { rank, reg, bias, rmse }, WALK)?;
+            self.tell(path)?;
+            Ok(rmse)
         })
+    }
+
+    /// Most sweeps of a fit by which something is chosen.
+    fn most_on_walk(&self) -> usize {
+        let sweeps = if self.params.solver == Solver::ScaledGd { WALK_STEPS } else { WALK_SWEEPS };
+        self.params.max_iter.min(sweeps)
+    }
+
+    /// Tells of the last fit that was tried.
+    fn tell(&self, path: &[Tried]) -> Result<()> {
+        let Some(Tried { rank, reg, rmse, .. }) = path.last() else { return Ok(()) };
+        let figures = [("rank", *rank as f64), ("reg", *reg), ("rmse", rmse * self.observed.scale)];
+        self.context.progress(path.len(), path.len() + 1, &figures)
     }
 
     /// With this penalty: to what is not held out, if anything is, until that gets no better, and then to all.
@@ -432,19 +455,15 @@ impl<T: Scalar> Run<'_, T> {
 
     /// With the best penalty on what is held out, each tried from its own start: from the factors of a larger one, which
     /// have collapsed, sweeps do not come back.
-    fn chosen(&self, first: f64) -> Result<(Fit<T>, f64, Path)> {
-        let sweeps = if self.params.solver == Solver::ScaledGd { WALK_STEPS } else { WALK_SWEEPS };
-        let most = self.params.max_iter.min(sweeps);
+    fn chosen(&self, first: f64, path: &mut Vec<Tried>) -> Result<(Fit<T>, f64)> {
+        let most = self.most_on_walk();
+        let Params { rank, bias, .. } = *self.params;
         let mut best: Option<(f64, Fit<T>)> = None;
-        let mut tried = 0;
-        let (reg, path) = walk(first, |reg| {
+        let reg = walk(first, |reg| {
             let fit = self.sweeps(self.start(reg, Part::Training)?, Part::Training, most, true)?;
-            let rmse = match fit.status {
-                Status::Diverged => f64::INFINITY,
-                _ => fit.validation.iter().copied().fold(f64::INFINITY, f64::min),
-            };
-            tried += 1;
-            self.context.progress(tried, tried + 1, &[("reg", reg), ("rmse", rmse * self.observed.scale)])?;
+            let rmse = fit.least_error();
+            push(path, Tried { rank, reg, bias, rmse }, WALK)?;
+            self.tell(path)?;
             if best.as_ref().is_none_or(|(least, _)| rmse < *least) {
                 best = Some((rmse, fit));
             }
@@ -455,8 +474,8 @@ impl<T: Scalar> Run<'_, T> {
         if let Some((_, best)) = best {
             fit = fit.after((best.validation, best.held_out, best.status));
         }
-        self.context.progress(tried + 1, tried + 1, &[("reg", reg)])?;
-        Ok((fit, reg, path))
+        self.context.progress(path.len() + 1, path.len() + 1, &[("reg", reg)])?;
+        Ok((fit, reg))
     }
 
     fn search(&self) -> Search {
@@ -615,7 +634,6 @@ fn penalty_of<T: Scalar>(factor: &Factor<T>, penalty: Penalty, degree: impl Fn(u
 mod tests {
     use super::*;
     use crate::completion::testing::{Cells, low_rank, observed, params};
-    use crate::error::Error;
     use crate::parallel::Host;
     use crate::random::Stream;
     use std::cell::Cell;
@@ -696,7 +714,7 @@ mod tests {
             grid.map(|reg| test_error(&run::<f32>(2, &train, &Params { reg: Some(reg), ..params() }), &test));
         let best = errors.fold(f64::INFINITY, f64::min);
         assert!(test_error(&output, &test) < 1.02 * best, "{} {best}", test_error(&output, &test));
-        assert!(output.reg_path.len() <= 8);
+        assert!(output.path.len() <= 8);
         let found = output.held_out.unwrap();
         assert!((found.rmse - 0.55).abs() < 0.1 && found.entries > 500);
         for factor in [1e-3, 1e3] {
@@ -732,7 +750,8 @@ mod tests {
         let walker = Run { context: &context, observed: &observed, params: &params, held_out };
         let mut errors = Vec::new();
         for first in [0.3, 0.7, FIRST, 2.1, 5.0] {
-            let (_, reg, path) = walker.chosen(first).unwrap();
+            let mut path = Vec::new();
+            let (_, reg) = walker.chosen(first, &mut path).unwrap();
             assert!(path.len() <= 9, "from {first}: {}", path.len());
             let found = run::<f32>(2, &train, &Params { reg: Some(reg), validation_fraction: 0.0, ..params });
             errors.push(test_error(&found, &test));
@@ -747,10 +766,9 @@ mod tests {
         for reg in [Some(0.3), None] {
             let params = Params { rank: 20, rank_auto: true, reg, validation_fraction: 0.1, ..params() };
             let output = run::<f32>(2, &train, &params);
-            // Where the penalty is as small as it may be, two more make up for that of the biases.
-            let most = if reg.is_some() { 3 } else { 5 };
-            assert!((3..=most).contains(&output.model.rows.rank), "{reg:?}: {:?}", output.rank_path);
-            assert!(output.rank_path.len() < 12);
+            // Two more make up for the penalty of the biases.
+            assert!((3..=5).contains(&output.model.rows.rank), "{reg:?}: {:?}", output.path);
+            assert!(output.path.len() < if reg.is_some() { 12 } else { 25 });
             assert!(test_error(&output, &test) < 0.15);
         }
     }

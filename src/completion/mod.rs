@@ -25,7 +25,7 @@
 //! | `start` | biases, and the leading singular vectors of what they leave |
 //! | `errors` | errors on observed entries, and their standard error |
 //! | `robust` | weights that make large errors cost less than their squares |
-//! | `choose`, `ranks` | the walks to a penalty, and to a rank |
+//! | `choose`, `ranks` | the walk to a penalty, and the search for a rank with one |
 //! | `subgradient` | the least magnitudes of errors instead of squares |
 //! | `scaled` | a step of both sides at once |
 //! | `diagnosis` | what is measured of a fit beside its error |
@@ -85,3 +85,4 @@ pub use model::{Model, Seen};
 pub use observations::{ByRows, Lines, Observations, Part};
 pub use saved::is_single;
 pub use update::More;
+pub use ranks::Tried;

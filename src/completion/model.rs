@@ -278,7 +278,7 @@ impl<T: Scalar> Model<T> {
         let method = if self.nonnegative { Method::NonNegative } else { Method::Exact };
         if let Some(delta) = self.delta {
             for _ in 0..REWEIGHTED {
-                lines.count_less(context, delta, (&rows, &columns))?;
+                lines.count_less(context, delta, Part::All, (&rows, &columns))?;
                 half_sweep(context, &lines, Part::All, (&mut rows, &mut columns), self.penalty, method)?;
             }
             return Ok(rows);

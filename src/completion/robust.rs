@@ -3,6 +3,9 @@
 //! Σ ρ(e), where ρ(e) is e² up to |e| = δ and 2 δ |e| - δ² beyond, is touched from above by Σ w e² + constant with the
 //! weights w = min(1, δ / |e|) of the present errors: a sweep with these weights makes it smaller (Holland and Welsch, 1977).
 //! δ is 1.345 standard deviations of errors from a normal distribution, by their median magnitude.
+//!
+//! Entries that are held out count by w², so that what is judged by them is the mean of the lesser of e² and δ²: with w alone
+//! gross errors, in proportion to their size, would still be most of it.
 
 use super::errors::Tile;
 use super::factors::Factor;
@@ -28,30 +31,37 @@ const COST: usize = 1 << 18;
 const WEIGHTS: &str = "weights of observed entries";
 
 /// The same with what nothing leaves of them: what nothing is known of is judged by its size.
-pub fn reweigh_by_size<T: Scalar>(context: &Context, observed: &mut Observations<T>) -> Result<f64> {
+pub fn reweigh_by_size<T: Scalar>(
+    context: &Context,
+    observed: &mut Observations<T>,
+    fitted: Part,
+) -> Result<f64> {
     let nothing = (Factor::zeros(observed.rows.count(), 1)?, Factor::zeros(observed.columns.count(), 1)?);
-    reweigh(context, observed, (&nothing.0, &nothing.1))
+    reweigh(context, observed, fitted, (&nothing.0, &nothing.1))
 }
 
-/// Has the entries count as Huber's loss has it with what these factors leave of them; δ.
+/// Has the entries count as Huber's loss has it with what these factors leave of them, but for those that are not to be
+/// `fitted` to; δ.
 pub fn reweigh<T: Scalar>(
     context: &Context,
     observed: &mut Observations<T>,
+    fitted: Part,
     (rows, columns): (&Factor<T>, &Factor<T>),
 ) -> Result<f64> {
     let median = median_magnitude(context, &observed.rows, (rows, columns))?;
     let delta = TUNING * median.max(4.0 * T::UNIT_ROUNDOFF);
-    observed.rows.count_less(context, delta, (rows, columns))?;
-    observed.columns.count_less(context, delta, (columns, rows))?;
+    observed.rows.count_less(context, delta, fitted, (rows, columns))?;
+    observed.columns.count_less(context, delta, fitted, (columns, rows))?;
     Ok(delta)
 }
 
 impl<T: Scalar> Lines<T> {
-    /// Has entries whose error is above `delta` count by its share in that.
+    /// Has entries whose error is above `delta` count by its share in that, or the square of it if they are not `fitted` to.
     pub fn count_less(
         &mut self,
         context: &Context,
         delta: f64,
+        fitted: Part,
         factors: (&Factor<T>, &Factor<T>),
     ) -> Result<()> {
         let blocks = blocks_by_cost(self.matrix().ends(), COST)?;
@@ -66,10 +76,12 @@ impl<T: Scalar> Lines<T> {
             let mut at = self.line(blocks[block].start, Part::All).start;
             let first = at;
             for line in blocks[block].clone() {
+                let judges = self.line(line, fitted).end;
                 own.visit(self, line, Part::All, factors, |_, errors| {
                     for error in errors {
                         let share = (delta / error.to_f64().abs()).min(1.0);
-                        out[at - first] = T::from_f64((self.given(at) * share).sqrt());
+                        let weight = if at < judges { share } else { share * share };
+                        out[at - first] = T::from_f64((self.given(at) * weight).sqrt());
                         at += 1;
                     }
                 });
@@ -134,7 +146,7 @@ mod tests {
         cells.iter_mut().step_by(10).for_each(|cell| cell.2 *= 100.0);
         let mut all = observed::<f64>(&context, shape, &cells);
         let (rows, columns) = (Factor::zeros(70, 3).unwrap(), Factor::zeros(50, 3).unwrap());
-        let delta = reweigh(&context, &mut all, (&rows, &columns)).unwrap();
+        let delta = reweigh(&context, &mut all, Part::All, (&rows, &columns)).unwrap();
         let mut sizes: Vec<f64> = all.rows.matrix().values().iter().map(|value| value.abs()).collect();
         sizes.sort_by(f64::total_cmp);
         let median = sizes[sizes.len() / 2];
@@ -149,8 +161,20 @@ mod tests {
             assert_eq!(lines.degree(3, Part::All), lines.line(3, Part::All).len() as f64);
         }
         let mut other = observed::<f64>(&Context::new(1), shape, &cells);
-        reweigh(&Context::new(1), &mut other, (&rows, &columns)).unwrap();
+        reweigh(&Context::new(1), &mut other, Part::All, (&rows, &columns)).unwrap();
         let count = all.rows.matrix().nnz();
         assert_eq!(all.rows.roots(0..count), other.rows.roots(0..count));
+        // What is held out, behind the others of its line, counts by the square.
+        other.hold_out(&context, 0.3, 1).unwrap();
+        let delta = reweigh(&context, &mut other, Part::Training, (&rows, &columns)).unwrap();
+        for lines in [&other.rows, &other.columns] {
+            for line in 0..lines.count() {
+                for (part, power) in [(Part::Training, 1), (Part::HeldOut, 2)] {
+                    lines.visit(line, part, |_, value, weight| {
+                        assert!((weight - (delta / value.abs()).min(1.0).powi(power)).abs() < 1e-12);
+                    });
+                }
+            }
+        }
     }
 }

@@ -37,6 +37,7 @@ pub fn params() -> Params {
         reg: Some(0.3),
         reg_exponent: 0.5,
         bias: true,
+        bias_auto: false,
         solver: Solver::Auto,
         preconditioner: Preconditioner::Auto,
         spectral: true,

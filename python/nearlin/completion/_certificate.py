@@ -98,7 +98,7 @@ def _held_out(figures: dict[str, Any]) -> dict[str, Any]:
 
 def _candidates(figures: dict[str, Any]) -> int:
     """Return how many models were tried by the error on held-out entries."""
-    return max(1, len(figures["reg_path"]) + len(figures["rank_path"]))
+    return max(1, len(figures["path"]))
 
 
 def _degrees(rows: npt.NDArray[np.int64], cols: npt.NDArray[np.int64], rank: int) -> dict[str, Any]:

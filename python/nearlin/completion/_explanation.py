@@ -11,9 +11,9 @@ def explanation(figures: dict[str, Any], certificate: Certificate, shape: tuple[
     """Return a few lines on how a model was fitted, and on what is known of its error."""
     found = {name: item["value"] for name, item in certificate.details.items()}
     exact = figures["residual"] is not None
-    regs, ranks = len(figures["reg_path"]), len(figures["rank_path"])
-    chosen = f", the best of {ranks} on held-out entries" if ranks else ""
-    of_reg = f"the best of {regs} on held-out entries" if regs else "as given"
+    tried = [len(set(one)) for one in zip(*(entry[:2] for entry in figures["path"]), strict=True)] or [1, 1]
+    chosen, of_reg = (f"the best of {count} on held-out entries" if count > 1 else "" for count in tried)
+    chosen, of_reg = chosen and f", {chosen}", of_reg or "as given"
     lines = [
         f"{found['n_observed']} entries of a {shape[0]} x {shape[1]} matrix, {found['oversampling']:.1f} for "
         f"each of the {found['degrees_of_freedom']} degrees of freedom at rank {rank}{chosen}",

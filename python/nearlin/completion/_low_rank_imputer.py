@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from typing import Any, NamedTuple, Self
 
@@ -20,19 +19,15 @@ from nearlin._frames import is_frame, string_names
 from nearlin._log import tell
 from nearlin._sparse import is_sparse
 from nearlin._validation import Float, allocating, as_seed, check_bool, check_int, check_real, optional
-from nearlin.exceptions import AccuracyWarning, InvalidInputError, InvalidTypeError
+from nearlin.exceptions import InvalidInputError, InvalidTypeError
 
 from ._entries import as_rows
-from ._interval import interval_of
 from ._matrix_completion import MatrixCompletion
-from ._rank_search import Tried, search
 
 __all__ = ["LowRankImputer"]
 
 BLOCK = 2**22
 """Entries that are filled at a time."""
-FEW_SWEEPS = 12
-"""Most of a fit by which rank and penalty are chosen."""
 HELD_OUT = 2000
 """Entries that choose well."""
 
@@ -48,6 +43,8 @@ class Fitted(NamedTuple):
     """Of each column, whether there was any value."""
     varies: npt.NDArray[np.bool_]
     """And whether there were different ones."""
+    modelled: npt.NDArray[np.bool_]
+    """And whether it is in the model, to which those that do not vary have nothing to tell."""
 
 
 class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -63,9 +60,11 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     rank : int or "auto", default="auto"
         Number of components. ``"auto"`` takes the one with the smallest error on entries that are held out.
     reg : float, optional
-        Penalty, in units of the standard deviation. None chooses it by the error on held-out entries,
-        together with the rank if that is open too: from rank 8 and 0.4, by factors of two and of three as
-        long as that helps, then by their roots; some fifteen fits.
+        Penalty, in units of the standard deviation. None chooses it by the error on held-out entries, as
+        :class:`nearlin.MatrixCompletion` does.
+    bias : bool or "auto", default="auto"
+        Whether rows and columns have biases, which help where rows are above or below the mean in all
+        columns. ``"auto"`` takes what has the smaller error on held-out entries.
     standardize : bool, default=True
         Whether columns are divided by their standard deviation. Their means are subtracted either way.
     missing_values : float, None or pandas.NA, default=numpy.nan
@@ -81,9 +80,9 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     tol : float, default=1e-4
         Sweeps end when one decreases the objective by no more, relative to it.
     validation_fraction : float, optional
-        The part of the entries that is held out to choose `rank` and `reg` by, in [0, 0.5]; the model is
+        The part of the entries that is held out to choose what is open by, in [0, 0.5]; the model is
         fitted to all entries in the end. By default 0.05, or more, up to 0.2, for 2,000 of them; nothing if
-        both are given and there are few entries.
+        `rank`, `reg` and `bias` are given and there are few entries.
     random_state : None, int or numpy.random.RandomState, optional
         Of the start, and of what is held out.
     n_jobs : int, optional
@@ -92,14 +91,16 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     Attributes
     ----------
     model_ : MatrixCompletion
-        Of the columns that have values, less `mean_` and over `scale_`.
+        Of the columns whose values vary, less `mean_` and over `scale_`; of all that have values if none do.
     rank_ : int
         Number of components.
     reg_ : float
         The penalty.
-    path_ : list of (int, float, float)
-        Ranks and penalties that were tried and the root mean square errors with them, the best last; empty if
-        both were given.
+    bias_ : bool
+        Whether there are biases.
+    path_ : list of (int, float, bool, float)
+        Ranks, penalties and biases that were tried and the root mean square errors with them, the best last;
+        empty if all were given.
     n_iter_ : int
         Sweeps of the last fit.
     mean_, scale_ : ndarray of shape (n_features,)
@@ -111,9 +112,10 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     feature_names_in_ : ndarray of shape (n_features,)
         Their names, if all are strings.
     certificate_ : Certificate
-        Root mean square error on held-out entries, in standard deviations of their columns: ``float`` of it
-        is the upper end of its 95 % interval, NaN if nothing was held out. It is that of values that are
-        missing for no reason; where whether a value is missing depends on what it is, it says nothing.
+        Root mean square error on held-out entries, in standard deviations of their columns, which vary:
+        ``float`` of it is a bound that holds in 95 of 100 cases, NaN if nothing was held out; the model in
+        the end has seen these entries too, so that its error is mostly smaller. It is that of values that
+        are missing for no reason; where whether a value is missing depends on what it is, it says nothing.
 
     See Also
     --------
@@ -121,8 +123,9 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    A fit takes :math:`O(|\Omega| k^2)` for each of twelve sweeps of some fifteen fits, where there are
-    :math:`|\Omega|` values and k components; :meth:`transform` takes as long as half a sweep. The rows of the
+    A fit takes :math:`O(|\Omega| k^2)` for each of twelve sweeps of some thirty fits, where there are
+    :math:`|\Omega|` values and k components; :meth:`transform` takes as long as half a sweep. Columns without
+    values, or with one value only, are not in the model: they change nothing of the others. The rows of the
     fit are filled by the same regressions as any others: ``fit_transform(X)`` is ``fit(X).transform(X)``.
 
     References
@@ -145,7 +148,8 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     model_: MatrixCompletion
     rank_: int
     reg_: float
-    path_: Tried
+    bias_: bool
+    path_: list[tuple[int, float, bool, float]]
     n_iter_: int
     mean_: npt.NDArray[np.float64]
     scale_: npt.NDArray[np.float64]
@@ -159,6 +163,7 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         rank: int | str = "auto",
         *,
         reg: float | None = None,
+        bias: bool | str = "auto",
         standardize: bool = True,
         missing_values: object = np.nan,
         add_indicator: bool = False,
@@ -171,6 +176,7 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     ) -> None:
         self.rank = rank
         self.reg = reg
+        self.bias = bias
         self.standardize = standardize
         self.missing_values = missing_values
         self.add_indicator = add_indicator
@@ -210,6 +216,8 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if self.rank != "auto":
             check_int(self.rank, "rank", at_least=1)
         optional(check_real, self.reg, "reg", at_least=0.0)
+        if self.bias != "auto":
+            check_bool(self.bias, "bias")
         for name in ("standardize", "add_indicator", "keep_empty_features"):
             check_bool(getattr(self, name), name)
         seed = as_seed(self.random_state, "random_state")
@@ -218,9 +226,12 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if not observed.any():
             raise InvalidInputError("has no values but missing ones, expected at least one", argument="X")
         mean, deviation = _moments(matrix, missing)
-        scale = np.where(deviation > 0.0, deviation, 1.0) if self.standardize else np.ones(len(mean))
-        rows = _stored(_standard(matrix, missing, mean, scale)[:, observed])
-        model, path = self._completed(rows, seed)
+        varies = deviation > 0.0
+        modelled = varies if varies.any() else observed
+        scale = np.where(varies, deviation, 1.0) if self.standardize else np.ones(len(mean))
+        model = self._completed(_stored(_standard(matrix, missing, mean, scale)[:, modelled]), seed)
+        figures = model._fitted.figures
+        path = sorted(figures["path"], key=lambda entry: -entry[-1])
         indicator = None
         if self.add_indicator:
             indicator = MissingIndicator(missing_values=self._marker(), error_on_new=False).fit(matrix)
@@ -230,16 +241,17 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if names is not None:
             self.feature_names_in_ = np.asarray(names, dtype=object)
         self.__dict__.update(
-            _fitted=Fitted(model, mean, scale, indicator, observed, deviation > 0.0),
+            _fitted=Fitted(model, mean, scale, indicator, observed, varies, modelled),
             model_=model,
-            path_=path,
+            bias_=bool(figures["bias"]),
+            path_=[(int(rank), float(reg), bool(bias), float(error)) for rank, reg, bias, error in path],
             indicator_=indicator,
             rank_=model.U_.shape[1],
             reg_=model.reg_,
             n_iter_=model.n_iter_,
             mean_=mean,
             scale_=scale,
-            certificate_=_certificate(model.certificate_, model._fitted.figures["held_out"], len(path)),
+            certificate_=_certificate(model.certificate_),
         )
         tell("LowRankImputer", self.explain)
         return self
@@ -306,9 +318,9 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             A few lines.
         """
         check_is_fitted(self)
-        found = f"rank {self.rank_}, reg {self.reg_:.3g}, "
-        tried = max(len(self.path_), len(self.model_.reg_path_))
-        found += f"the best of {tried} pairs on held-out entries" if tried else "as given"
+        found = f"rank {self.rank_}, reg {self.reg_:.3g}, {'with' if self.bias_ else 'without'} biases, "
+        tried = len(self.path_)
+        found += f"the best of {tried} models on held-out entries" if tried else "as given"
         return "\n".join([found, *self.model_.explain().splitlines()[:1], str(self.certificate_)])
 
     def __sklearn_tags__(self) -> Tags:
@@ -340,50 +352,37 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         matrix = np.ascontiguousarray(matrix)
         return matrix, np.isnan(matrix) if np.isnan(marker) else matrix == marker
 
-    def _completed(self, rows: Any, seed: int) -> tuple[MatrixCompletion, Tried]:
-        """Return the model of the standardised entries, and what was tried."""
-        open_ = self.rank == "auto" or self.reg is None
+    def _completed(self, rows: Any, seed: int) -> MatrixCompletion:
+        """Return the model of the standardised entries."""
+        open_ = self.rank == "auto" or self.reg is None or self.bias == "auto"
         fraction = self.validation_fraction
         if fraction is None and open_:
             fraction = min(0.2, max(0.05, HELD_OUT / rows.nnz))
         elif fraction == 0.0 and open_:
             raise InvalidInputError(
-                "is 0, expected entries by which to choose what is open of `rank` and `reg`",
+                "is 0, expected entries by which to choose what is open of `rank`, `reg` and `bias`",
                 argument="validation_fraction",
             )
-
-        def model(rank: int, reg: float | None, sweeps: int) -> MatrixCompletion:
-            return MatrixCompletion(
-                rank,
-                reg=reg,
-                max_iter=sweeps,
-                tol=self.tol,
-                validation_fraction=fraction,
-                random_state=seed,
-                n_jobs=self.n_jobs,
-            ).fit(rows)
-
-        def error(rank: int, reg: float) -> float:
-            return model(rank, reg, min(FEW_SWEEPS, self.max_iter)).certificate_.estimate
-
-        if isinstance(self.rank, int | np.integer):
-            return model(int(self.rank), self.reg, self.max_iter), []
-        with warnings.catch_warnings():
-            # Of fits that are cut short on purpose.
-            warnings.simplefilter("ignore", AccuracyWarning)
-            path = search(error, min(rows.shape), self.reg)
-        return model(*path[-1][:2], self.max_iter), path
+        return MatrixCompletion(
+            self.rank,
+            reg=self.reg,
+            bias=self.bias,
+            max_iter=self.max_iter,
+            tol=self.tol,
+            validation_fraction=fraction,
+            random_state=seed,
+            n_jobs=self.n_jobs,
+        ).fit(rows)
 
 
 def _predicted(fitted: Fitted, matrix: Float, missing: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     """Return what the model makes of all columns of some rows, in units of the table."""
-    observed = fitted.observed
-    rows = _standard(matrix, missing, fitted.mean, fitted.scale)[:, observed]
+    modelled = fitted.modelled
+    rows = _standard(matrix, missing, fitted.mean, fitted.scale)[:, modelled]
     found = fitted.model.inverse_transform(*fitted.model.transform(rows, return_bias=True))
-    whole = np.zeros(matrix.shape)
     # What has always been the same is expected to be that.
-    spread = np.where(fitted.varies, fitted.scale, 0.0)[observed]
-    whole[:, observed] = found * spread + fitted.mean[observed]
+    whole = np.repeat(fitted.mean[np.newaxis], len(matrix), axis=0)
+    whole[:, modelled] += found * np.where(fitted.varies, fitted.scale, 0.0)[modelled]
     return whole
 
 
@@ -417,11 +416,8 @@ def _standard(
     return np.where(missing, np.nan, (matrix - mean) / scale)
 
 
-def _certificate(certificate: Certificate, held_out: Any, candidates: int) -> Certificate:
-    """Return the certificate of a model, one of so many that were tried, in words for tables."""
-    note, bound = certificate.note, certificate.bound
-    if candidates > 1 and bound == bound:
-        note = f"`rank` and `reg` were chosen by it; {note}"
-        bound = interval_of(held_out, candidates).high
-    quantity = "RMSE on held-out entries, in standard deviations"
-    return replace(certificate, quantity=quantity, bound=bound, note=note)
+def _certificate(certificate: Certificate) -> Certificate:
+    """Return the certificate of a model in words for tables."""
+    # The model has been fitted to what was held out since: of its error that is no lower bound.
+    details = {name: item for name, item in certificate.details.items() if name != "interval"}
+    return replace(certificate, quantity="RMSE on held-out entries, in standard deviations", details=details)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Self
 
 import numpy as np
@@ -46,9 +47,10 @@ class MatrixCompletion(FactorModel):
     Parameters
     ----------
     rank : int or "auto", default=10
-        Number of components. "auto" adds one after the other, each from the leading singular vector of what
-        is left, and takes the least number whose error on held-out entries is within a standard error of the
-        best; in ``mode="exact"`` the least with which the entries are met.
+        Number of components. "auto" takes the one with the smallest error on held-out entries, together with
+        the penalty if that is open: from rank 8 and 0.4, by factors of two and of three as long as that
+        helps, then by their roots, and by the fourth root of two; twenty fits or so. In ``mode="exact"`` it
+        is the least with which the entries are met.
     mode : {"statistical", "exact"}, default="statistical"
         What None stands for in other parameters, by mode:
 
@@ -69,26 +71,32 @@ class MatrixCompletion(FactorModel):
         Penalty :math:`\lambda`, in units of the standard deviation of what the biases leave of the values, so
         that results follow the values when these are scaled. None chooses it by the error on entries that are
         held out: 1.2, 0.4 and on by factors of three while that helps by five thousandths, then by
-        :math:`\sqrt 3` to either side of the best, each from its own start; six to nine fits in all.
+        :math:`\sqrt 3` to either side of the best, each from its own start; six to nine fits in all, where
+        the rank is given.
     reg_exponent : float, optional
         Power of the number of entries of a row or column by which its penalties grow. 1 is the weighted
         penalty of [3]_.
-    bias : bool, optional
+    bias : bool or "auto", optional
         Whether rows and columns have biases, whose penalty in the same units is that of the factors, but at
-        most 0.5, for a larger one would shrink them away, and at least 0.001. Not in ``mode="exact"``, where
-        they would be two more components.
+        most 0.5, for a larger one would shrink them away, and at least 0.001. "auto" takes what has the
+        smaller error on held-out entries: fits twice as many, or half as many more where the rank is open.
+        Not in ``mode="exact"``, where they would be two more components.
     center : bool, optional
         Whether the mean of all values is subtracted, which makes one component more of a matrix without
         noise.
     loss : {"squared", "huber", "l1"}, default="squared"
         What an error costs, where gross ones among the entries must not spoil the model; of entries that are
-        held out errors count less then where the value itself is large.
+        held out errors count less then where they are large, or with "huber" and all else given where the
+        value itself is.
 
         - ``"huber"``: errors beyond 1.345 standard deviations (of a normal distribution, by their median
           magnitude) in proportion to their size [6]_: up to `max_iter` more sweeps, each with the weights
-          that the errors before it give the entries. Gross errors of as many as three entries in ten do no
-          harm if these are random. Without a penalty, and with more components than the matrix has, those of
-          a pattern may be fitted.
+          that the errors before it give the entries; what is open of rank, penalty and biases is chosen with
+          such weights too, by errors that count as no more than the 1.345 deviations. Gross errors of as many
+          as three entries in ten do no harm if these are random: a matrix of rank 3 of which 30 % are
+          observed, with noise of .029 of its standard deviation, is found to .009, .010, .011, .014 and .022
+          of that with gross ones of ten times its size in 0, 5, 10, 20 and 30 % of these. Without a penalty,
+          and with more components than the matrix has, those of a pattern may be fitted.
         - ``"l1"``: all errors in proportion to their size, by steps along the sub-gradient from a small
           start, each 0.98 times as long as the one before [7]_. There is no penalty (`reg` is 0), and more
           components may be asked for than the matrix has: those without which the median error is no larger
@@ -170,10 +178,10 @@ class MatrixCompletion(FactorModel):
     reg_ : float
         The penalty.
     reg_path_ : list of (float, float)
-        Penalties that were tried, and the errors with them; empty if it was given.
+        Penalties that were tried, and the least errors with them; empty if it was given.
     rank_path_ : list of (int, float)
-        Numbers of components that were tried, and the errors with them; empty if the rank was given, and in
-        ``mode="exact"``.
+        Numbers of components that were tried, and the least errors with them; empty if the rank was given,
+        and in ``mode="exact"``.
     history_ : list of float
         The objective after each sweep of the last fit, relative to the sum of squares of the values; in
         ``mode="exact"`` without penalties; with ``loss="l1"`` relative to what it was at the start.
@@ -266,7 +274,7 @@ class MatrixCompletion(FactorModel):
         mode: str = "statistical",
         reg: float | None = None,
         reg_exponent: float | None = None,
-        bias: bool | None = None,
+        bias: bool | str | None = None,
         center: bool | None = None,
         loss: str = "squared",
         nonnegative: bool = False,
@@ -367,8 +375,7 @@ class MatrixCompletion(FactorModel):
         if not entries.count:
             raise InvalidInputError("has no observed entries, expected at least one", argument="X")
         chosen = [] if options.reg is not None or exact else ["`reg`"]
-        if options.rank_auto:
-            chosen.append("`rank`")
+        chosen += [f"`{name}`" for name in ("rank", "bias") if getattr(options, f"{name}_auto")]
         state, found = _core.MatrixCompletionModel.fit(
             entries.source,
             options.for_entries(entries.count, entries.shape),
@@ -382,7 +389,7 @@ class MatrixCompletion(FactorModel):
         )
         figures: dict[str, Any] = {
             **found,
-            "chosen": " and ".join(chosen),
+            "chosen": ", ".join(chosen[:-1]) + " and " * (len(chosen) > 1) + "".join(chosen[-1:]),
             "undetermined": count_undetermined(state.degrees(), state.parts()),
             "tol": 0.0 if options.reg else options.tol,
         }
@@ -682,8 +689,8 @@ class MatrixCompletion(FactorModel):
             col_bias_=col_bias,
             mean_=state.mean,
             reg_=float(figures["reg"]),
-            reg_path_=[(float(reg), float(rmse)) for reg, rmse in figures["reg_path"]],
-            rank_path_=[(int(rank), float(rmse)) for rank, rmse in figures["rank_path"]],
+            reg_path_=_least((reg, rmse) for _, reg, _, rmse in figures["path"]),
+            rank_path_=_least((rank, rmse) for rank, _, _, rmse in figures["path"]),
             history_=[float(value) for value in figures["objective"]],
             validation_history_=[float(value) for value in figures["validation"]],
             n_iter_=len(figures["objective"]),
@@ -691,3 +698,11 @@ class MatrixCompletion(FactorModel):
             converged_=figures["status"] == "CONVERGED",
             certificate_=certificate,
         )
+
+
+def _least(tried: Iterable[tuple[Any, float]]) -> list[tuple[Any, float]]:
+    """Return what was tried and the least error with each, if it was more than one thing."""
+    found: dict[Any, float] = {}
+    for value, error in tried:
+        found[value] = min(error, found.get(value, error))
+    return list(found.items()) if len(found) > 1 else []

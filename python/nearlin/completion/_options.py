@@ -10,7 +10,7 @@ __all__ = ["Options"]
 
 ENOUGH = 2000
 """Entries of which a few may be held out unasked."""
-MOST = 128
+MOST = {"statistical": 1024, "exact": 128}
 """Components that are tried to find out how many there are."""
 STEPS = 5
 """Steps of both sides at once that go as far as a sweep, about."""
@@ -50,6 +50,7 @@ class Options:
     reg: float | None
     reg_exponent: float
     bias: bool
+    bias_auto: bool
     center: bool
     loss: str
     nonnegative: bool
@@ -77,7 +78,9 @@ class Options:
         if options.get("loss") == "l1":
             options |= {name: value for name, value in MAGNITUDES.items() if asked.get(name) is None}
         auto = isinstance(rank, str) and rank == "auto"
-        return cls(mode=mode, rank=MOST if auto else rank, rank_auto=auto, **options)  # type: ignore[arg-type]
+        options["bias_auto"] = isinstance(options["bias"], str) and options["bias"] == "auto"
+        options["bias"] = options["bias_auto"] or options["bias"]
+        return cls(mode=mode, rank=MOST[mode] if auto else rank, rank_auto=auto, **options)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
         self.rank = check_int(self.rank, "rank", at_least=1, at_most=2**20)
@@ -121,7 +124,8 @@ class Options:
             )
         if self.loss == "l1":
             asked = {"reg": self.reg, "nonnegative": self.nonnegative, "solver": self.solver}
-            defaults = {"reg": 0.0, "nonnegative": False, "solver": "auto"}
+            asked["bias"] = "auto" if self.bias_auto else True
+            defaults = {"reg": 0.0, "nonnegative": False, "solver": "auto", "bias": True}
             wrong = [name for name, value in asked.items() if value != defaults[name]]
             if wrong or self.rank_auto:
                 name = wrong[0] if wrong else "rank"
@@ -131,6 +135,7 @@ class Options:
                     argument=name,
                 )
         chosen = "reg" if self.reg is None else "rank" if self.rank_auto else None
+        chosen = "bias" if chosen is None and self.bias_auto else chosen
         if self.validation_fraction == 0.0 and chosen is not None and not exact:
             raise InvalidInputError(
                 f"is 0 while `{chosen}` is to be chosen, expected entries by which to choose it, or a number "
@@ -141,12 +146,13 @@ class Options:
     def for_entries(self, count: int, shape: tuple[int, int]) -> "Options":
         """Return the options with the part that is held out, and the largest rank, for so many entries."""
         if self.rank_auto:
-            # With more there are fewer entries than unknowns.
-            self.rank = max(1, min(MOST, *shape, count // sum(shape)))
+            # With more there are fewer entries than unknowns, which a penalty makes up for.
+            enough = count // sum(shape) if self.mode == "exact" else count
+            self.rank = max(1, min(MOST[self.mode], *shape, enough))
         if self.validation_fraction is None:
             if self.mode == "exact":
                 self.validation_fraction = 0.01 if count >= ENOUGH else 0.0
             else:
-                few = 0.0 if self.reg is not None and not self.rank_auto else 0.2
+                few = 0.0 if self.reg is not None and not (self.rank_auto or self.bias_auto) else 0.2
                 self.validation_fraction = 0.05 if count >= ENOUGH else few
         return self

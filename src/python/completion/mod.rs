@@ -2,7 +2,7 @@
 
 use crate::completion::{
     ByRows, Continuation, Factor, Lines, Loss, Model, More, Observations, Output, Params, Preconditioner,
-    Solver, Status, fit, fit_exactly, is_single as is_single_model,
+    Solver, Status, Tried, fit, fit_exactly, is_single as is_single_model,
 };
 use crate::error::{Error, Result};
 use crate::linalg::{Scalar, make_workspace};
@@ -46,6 +46,7 @@ impl<'py> FromPyObject<'_, 'py> for Params {
             reg: get(intern!(py, "reg"))?.extract()?,
             reg_exponent: get(intern!(py, "reg_exponent"))?.extract()?,
             bias: get(intern!(py, "bias"))?.extract()?,
+            bias_auto: get(intern!(py, "bias_auto"))?.extract()?,
             solver: named("solver", get(intern!(py, "solver"))?.extract()?, &solvers)?,
             preconditioner: named(
                 "preconditioner",
@@ -515,7 +516,9 @@ fn biases<'py, T: Scalar>(py: Python<'py>, factor: &Factor<T>, unit: f64) -> PyR
 fn figures<'py, T: Scalar>(py: Python<'py>, output: &Output<T>) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("reg", output.reg)?;
-    dict.set_item("reg_path", &output.reg_path)?;
+    dict.set_item("bias", output.model.penalty.bias.is_some())?;
+    let path = output.path.iter().map(|&Tried { rank, reg, bias, rmse }| (rank, reg, bias, rmse));
+    dict.set_item("path", collected(path, "what was tried")?)?;
     dict.set_item("objective", &output.objective)?;
     dict.set_item("validation", &output.validation)?;
     let status = match output.status {
@@ -525,7 +528,6 @@ fn figures<'py, T: Scalar>(py: Python<'py>, output: &Output<T>) -> PyResult<Boun
         Status::MaxIter => "MAX_ITER",
     };
     dict.set_item("status", status)?;
-    dict.set_item("rank_path", &output.rank_path)?;
     dict.set_item("residual", output.residual)?;
     dict.set_item("parts", output.parts)?;
     dict.set_item(
