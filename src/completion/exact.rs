@@ -3,23 +3,26 @@
 //! Lines that are not determined are left out, and solved for in the end. Sweeps begin with a penalty that falls by a constant
 //! factor and is zero from some sweep on: directions with small singular values come in one after the other, which without
 //! it are not found where the matrix is ill-conditioned or entries are hardly more than unknowns. Or components are added one
-//! by one, each the leading singular vector of what the others leave. The end is where the residual, which is measured
-//! entry by entry, is small enough, does not fall any more, or grows.
+//! by one, each the leading singular vector of what the others leave. Where sweeps without a penalty are slow, Gauss-Newton
+//! steps take their place as long as they make the residual much smaller. The end is where that, which is measured entry by
+//! entry, is small enough, does not fall any more, or grows.
 
-use super::determined::Determined;
+use super::determined::{Determined, UNDETERMINED};
 use super::diagnosis::{TOO_LARGE, diagnose};
 use super::errors::{errors, held_out_errors};
 use super::factors::Factor;
 use super::fit::{Continuation, Output, Params, Solver, Status};
-use super::half::{Method, Penalty, half_sweep};
+use super::freedom::Parts;
+use super::half::{Method, Penalty, half_sweep, solve_lines};
 use super::least_norm::least_norm;
 use super::model::{Model, Seen};
-use super::observations::{Observations, Part, is_held_out};
+use super::newton::newton_step;
+use super::observations::{Lines, Observations, Part, is_held_out};
 use super::scaled::scaled_step;
 use super::start::{Search, at_random, grow, largest_singular_value, spectral};
 use crate::error::Result;
 use crate::linalg::Scalar;
-use crate::memory::push;
+use crate::memory::{collected, push};
 use crate::parallel::Context;
 
 /// The first penalty, over the largest singular value of the entries.
@@ -32,6 +35,12 @@ const FOR_A_COMPONENT: usize = 5;
 const STILL: f64 = 0.99;
 /// It may do so in as many sweeps.
 const PATIENCE: usize = 20;
+/// One that has fallen by less, in as many sweeps in a row, falls slowly.
+const SLOW: (f64, usize) = (0.9, 10);
+/// The first damping of Gauss-Newton steps, what it is divided by after a good one and multiplied by after another.
+const DAMPING: (f64, f64) = (1e-2, 10.0);
+/// What a good one leaves of the residual at most, and how many others may be.
+const GOOD: (f64, usize) = (0.9, 3);
 /// With a penalty in the end, a residual that changes by so little is that of the fit.
 const SETTLED: f64 = 1e-6;
 /// Growth of the residual that no sound fit has.
@@ -54,6 +63,10 @@ pub fn fit_exactly<T: Scalar>(
     params: &Params,
 ) -> Result<Output<T>> {
     let seen = Seen::of(context, &observed.rows)?;
+    if params.reg.unwrap_or(0.0) == 0.0 {
+        // Without noise the answer does not depend on them; how far sweeps come in double precision does.
+        observed.count_alike();
+    }
     let width = observed.columns.count();
     let core = |rank: usize, kept: &dyn Fn(usize, usize) -> bool| {
         Determined::of(context, (&seen.ends, &seen.columns), width, rank, kept)
@@ -67,7 +80,7 @@ pub fn fit_exactly<T: Scalar>(
         let kept = |i: usize, j: usize| !is_held_out(params.validation_fraction, params.seed, i, j);
         let core = core(params.rank, &kept)?;
         observed.keep(context, |i, j| kept(i, j) && core.holds(i, j))?;
-        let run = Run::new(context, &observed, &params)?;
+        let run = Run::new(context, &observed, &params, &core)?;
         let fit = run.fit()?;
         let tested = |i, j| !kept(i, j) && core.holds(i, j);
         let factors = (&fit.rows, &fit.columns);
@@ -76,7 +89,7 @@ pub fn fit_exactly<T: Scalar>(
     }
     let mut determined = core(params.rank, &|_, _| true)?;
     observed.keep(context, |i, j| determined.holds(i, j))?;
-    let run = Run::new(context, &observed, &params)?;
+    let run = Run::new(context, &observed, &params, &determined)?;
     let mut fit = match first {
         Some(fit) if fit.status == Status::Converged => run.sweeps(fit, 0)?,
         _ => run.fit()?,
@@ -88,7 +101,7 @@ pub fn fit_exactly<T: Scalar>(
     if fit.rows.keep_finite() | fit.columns.keep_finite() {
         fit.status = Status::Diverged;
     }
-    let left = run.residual(&fit)?;
+    let mut residual = (run.residual(&fit)?, run.rounding(&fit));
     let diagnosis = diagnose(context, &observed, Part::Training, (&fit.rows, &fit.columns), penalty)?;
     if diagnosis.size > TOO_LARGE && fit.status != Status::Converged {
         fit.status = Status::Diverged;
@@ -96,15 +109,17 @@ pub fn fit_exactly<T: Scalar>(
     if fit.status != Status::Diverged {
         determined.look(context, (&seen.ends, &seen.columns), (&fit.rows, &fit.columns))?;
     }
-    let mut residual = (left, run.rounding(&fit));
     if determined.parts == 0 {
         (fit.status, residual) = (Status::Stalled, (f64::NAN, f64::NAN));
     }
     let Fit { mut rows, mut columns, history, status } = fit;
     let others = columns.copy()?;
     let marks = (&determined.columns[..], &determined.rows[..]);
-    least_norm(context, &observed.columns, marks, (&mut columns, &rows))?;
-    least_norm(context, &observed.rows, (marks.1, marks.0), (&mut rows, &others))?;
+    undetermined(context, &observed.columns, marks, (&mut columns, &rows), penalty)?;
+    undetermined(context, &observed.rows, (marks.1, marks.0), (&mut rows, &others), penalty)?;
+    // Rows that agree with few entries may have to be very long for that.
+    rows.keep_finite();
+    columns.keep_finite();
     let parts = determined.parts;
     let mut model = Model::new(context, observed, rows, columns, penalty)?;
     model.determined = Some(determined);
@@ -120,6 +135,23 @@ pub fn fit_exactly<T: Scalar>(
         diagnosis,
         parts,
     })
+}
+
+/// Sets the rows of x that entries do not determine, by those of their entries whose other line is: to the shortest that agree
+/// with these, or to what the penalty makes of them.
+fn undetermined<T: Scalar>(
+    context: &Context,
+    lines: &Lines<T>,
+    (own, other): (&[i32], &[i32]),
+    (x, y): (&mut Factor<T>, &Factor<T>),
+    penalty: Penalty,
+) -> Result<()> {
+    if penalty.factor == 0.0 {
+        return least_norm(context, lines, (own, other), (x, y));
+    }
+    // Rows of y that are not determined are zero, so that entries in them tell nothing.
+    let wanted = collected(own.iter().map(|mark| *mark == UNDETERMINED), "lines that are not determined")?;
+    solve_lines(context, lines, (x, y), penalty, Method::Exact, &wanted)
 }
 
 /// The least rank with which entries are met, by a fit of each. Where none is, the one with which the residual has fallen
@@ -138,7 +170,7 @@ fn find_rank<T: Scalar>(
         }
         observed.keep(context, |i, j| determined.holds(i, j))?;
         let of_rank = Params { rank, ..params.clone() };
-        let run = Run::new(context, observed, &of_rank)?;
+        let run = Run::new(context, observed, &of_rank, &determined)?;
         let fit = run.fit()?;
         let residual = run.residual(&fit)?;
         if run.is_met(&fit, residual) {
@@ -157,15 +189,21 @@ struct Run<'a, T> {
     context: &'a Context<'a>,
     observed: &'a Observations<T>,
     params: &'a Params,
+    core: &'a Determined,
     /// The sum of squares of the values.
     total: f64,
 }
 
 impl<'a, T: Scalar> Run<'a, T> {
-    fn new(context: &'a Context<'a>, observed: &'a Observations<T>, params: &'a Params) -> Result<Self> {
+    fn new(
+        context: &'a Context<'a>,
+        observed: &'a Observations<T>,
+        params: &'a Params,
+        core: &'a Determined,
+    ) -> Result<Self> {
         let none = (Factor::zeros(observed.rows.count(), 1)?, Factor::zeros(observed.columns.count(), 1)?);
         let total = errors(context, &observed.rows, Part::Training, (&none.0, &none.1))?.squares;
-        Ok(Self { context, observed, params, total: if total > 0.0 { total } else { 1.0 } })
+        Ok(Self { context, observed, params, core, total: if total > 0.0 { total } else { 1.0 } })
     }
 
     /// From the start to the end.
@@ -231,22 +269,32 @@ impl<'a, T: Scalar> Run<'a, T> {
                 FIRST * largest_singular_value(self.context, self.observed, Part::Training, self.params.seed)?
             }
         };
-        let (mut least, mut before, mut still) = (f64::INFINITY, f64::INFINITY, 0);
+        let (mut least, mut before, mut still, mut slow) = (f64::INFINITY, f64::INFINITY, 0, 0);
+        let penalised = reg.is_some_and(|reg| reg > 0.0);
         fit.status = Status::MaxIter;
-        for sweep in 0..max_iter {
+        let first = fit.history.len();
+        for sweep in 0.. {
+            if fit.history.len() - first >= max_iter {
+                break;
+            }
             let led = sweep < steps;
             let penalty = self.penalty(if led { larger } else { 0.0 });
             larger *= DECAY;
             self.sweep(&mut fit, penalty, sweep == 0)?;
             let residual = self.record(&mut fit)?;
-            self.context.progress(sweep + 1, max_iter, &[("residual", residual)])?;
+            self.context.progress(fit.history.len() - first, max_iter, &[("residual", residual)])?;
             if led {
                 continue;
             }
             let last = before;
+            slow = if residual > SLOW.0 * last && slow < SLOW.1 { slow + 1 } else { 0 };
+            let residual = if slow == SLOW.1 && !penalised && self.params.solver != Solver::ScaledGd {
+                self.newton(&mut fit, residual, first + max_iter)?
+            } else {
+                residual
+            };
             before = residual;
             still = if residual > STILL * last { still + 1 } else { 0 };
-            let penalised = reg.is_some_and(|reg| reg > 0.0);
             let settled = (last - residual).abs() <= SETTLED * residual;
             if self.is_met(&fit, residual) || (penalised && settled) {
                 fit.status = Status::Converged;
@@ -261,6 +309,30 @@ impl<'a, T: Scalar> Run<'a, T> {
             least = least.min(residual);
         }
         Ok(fit)
+    }
+
+    /// Gauss-Newton steps as long as these are good, and the history is not longer than that; the residual.
+    fn newton(&self, fit: &mut Fit<T>, mut residual: f64, most: usize) -> Result<f64> {
+        let Determined { rows, columns, parts: count, .. } = self.core;
+        let parts = Parts { rows, columns, count: *count };
+        let (mut damping, mut others) = (DAMPING.0, 0);
+        while others < GOOD.1 && fit.history.len() < most && !self.is_met(fit, residual) {
+            let factors = (&fit.rows, &fit.columns);
+            let Some((rows, columns)) = newton_step(self.context, self.observed, &parts, factors, damping)?
+            else {
+                break;
+            };
+            let next = Fit { rows, columns, history: Vec::new(), status: fit.status };
+            let left = self.residual(&next)?;
+            let good = left < GOOD.0 * residual;
+            (damping, others) =
+                if good { (damping / DAMPING.1, 0) } else { (damping * DAMPING.1, others + 1) };
+            if left < residual {
+                (fit.rows, fit.columns, residual) = (next.rows, next.columns, left);
+                push(&mut fit.history, left * left, HISTORY)?;
+            }
+        }
+        Ok(residual)
     }
 
     fn sweep(&self, fit: &mut Fit<T>, penalty: Penalty, first: bool) -> Result<()> {
@@ -327,7 +399,6 @@ impl<'a, T: Scalar> Run<'a, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::completion::determined::UNDETERMINED;
     use crate::completion::testing::{Cells, low_rank, observed, params};
 
     const SHAPE: (usize, usize) = (120, 90);

@@ -81,19 +81,21 @@ impl Freedom {
 }
 
 /// The directions at a matrix, and what is seen of them.
-struct Tangent {
-    k: usize,
+pub struct Tangent {
+    /// The rank.
+    pub k: usize,
     /// Bases of columns and of rows, a row of k numbers for each row and each column of the matrix, zeros for those that are
     /// in no part.
-    q: Vec<f64>,
-    p: Vec<f64>,
+    pub q: Vec<f64>,
+    /// The latter.
+    pub p: Vec<f64>,
     /// Of rows: the part of each.
     parts: Vec<i32>,
     count: usize,
     of_rows: Pattern,
     of_columns: Pattern,
     /// How many entries have row and column in one part.
-    cells: f64,
+    pub cells: f64,
 }
 
 /// Places that are seen, line by line.
@@ -124,8 +126,8 @@ impl Pattern {
 }
 
 impl Tangent {
-    /// None if a factor has fewer directions than numbers.
-    fn of<T: Scalar>(
+    /// At the product of these factors; none if one has fewer directions than numbers.
+    pub fn of<T: Scalar>(
         context: &Context,
         (ends, indices): (&[u64], &[u32]),
         parts: &Parts<'_>,
@@ -217,7 +219,7 @@ impl Tangent {
     }
 
     /// What is seen of a direction, back in the space of these; and its square.
-    fn gradient(&self, context: &Context, direction: &[f64], out: &mut [f64]) -> Result<f64> {
+    pub fn gradient(&self, context: &Context, direction: &[f64], out: &mut [f64]) -> Result<f64> {
         let (k, rows) = (self.k, self.q.len());
         let (y, x) = direction.split_at(rows);
         let (of_y, of_x) = out.split_at_mut(rows);
@@ -251,7 +253,7 @@ impl Tangent {
     }
 
     /// Takes off Y what is along Q.
-    fn project(&self, y: &mut [f64]) -> Result<()> {
+    pub fn project(&self, y: &mut [f64]) -> Result<()> {
         let k = self.k;
         let mut along: Vec<f64> = zeros(self.count * k * k, DIRECTIONS)?;
         let lines = || self.parts.iter().zip(self.q.chunks_exact(k)).filter(|(part, _)| **part >= 0);

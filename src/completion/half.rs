@@ -206,6 +206,10 @@ fn rotated<T: Scalar>(
 ) -> Result<Option<Vec<f64>>> {
     let (gram, mean) = gram_of(context, y)?;
     let (rank, count) = (y.rank, y.count as f64);
+    // Of numbers beyond measure there is none: what they make of x is found out afterwards.
+    if !(0..rank).all(|i| gram[i * (y.stride + 1)].is_finite()) {
+        return Ok(None);
+    }
     let centred = |i: usize, j: usize| {
         let product = if penalty.bias.is_some() { mean[i] * mean[j] } else { 0.0 };
         gram[i.min(j) * y.stride + i.max(j)] / count - product
@@ -215,7 +219,10 @@ fn rotated<T: Scalar>(
     let n = lines.weight() / lines.count() as f64;
     let l = penalty.of(n).factor;
     let largest = spectrum.last().copied().unwrap_or(0.0);
-    if spectrum.iter().any(|value| n * value + l <= T::UNIT_ROUNDOFF * n * largest) {
+    // Nor is there one of a factor whose squares have come to nothing.
+    if spectrum.iter().any(|value| n * value + l <= T::UNIT_ROUNDOFF * n * largest)
+        || largest < f64::MIN_POSITIVE
+    {
         return Ok(None);
     }
     let condition = (n * largest + l) / (n * spectrum[0] + l);

@@ -31,6 +31,7 @@
 //! | `diagnosis` | what is measured of a fit beside its error |
 //! | `fit` | the driver, [`fit()`] |
 //! | `determined`, `freedom`, `least_norm` | what entries determine without a penalty, and what is made of the rest |
+//! | `newton` | steps of both sides at once where sweeps get nowhere without noise |
 //! | `exact` | the driver without noise, [`fit_exactly`] |
 //! | `model` | predictions, rows folded in, rankings |
 //! | `deviations` | how far entries of rows that are folded in may be off |
@@ -58,6 +59,7 @@ mod kernels;
 mod least_norm;
 mod line;
 mod model;
+mod newton;
 mod nonnegative;
 mod observations;
 mod ranks;
@@ -83,6 +85,6 @@ pub use fit::{Continuation, Loss, Output, Params, Solver, Status, fit};
 pub use half::{Penalty, Preconditioner};
 pub use model::{Model, Seen};
 pub use observations::{ByRows, Lines, Observations, Part};
+pub use ranks::Tried;
 pub use saved::is_single;
 pub use update::More;
-pub use ranks::Tried;

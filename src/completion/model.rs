@@ -295,6 +295,9 @@ impl<T: Scalar> Model<T> {
             row.fill(0.0);
         }
         half_sweep(context, &lines, Part::All, (&mut rows, &mut columns), self.penalty, method)?;
+        if self.penalty.factor > 0.0 {
+            return Ok(rows);
+        }
         let mark = |i: usize| {
             let mut count = 0;
             lines.matrix().visit(lines.line(i, Part::All), |j, _| {

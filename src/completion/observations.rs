@@ -291,6 +291,13 @@ impl<T: Scalar> Observations<T> {
         Ok(Self { rows, columns, mean, scale })
     }
 
+    /// Forgets weights: each entry is as good as any other.
+    pub fn count_alike(&mut self) {
+        for lines in [&mut self.rows, &mut self.columns] {
+            (lines.given, lines.roots) = (None, None);
+        }
+    }
+
     /// Holds out about so large a part of the entries, by a hash of seed, row and column; how many these are.
     pub fn hold_out(&mut self, context: &Context, fraction: f64, seed: u64) -> Result<usize> {
         self.keep(context, |i, j| !is_held_out(fraction, seed, i, j))?;

@@ -66,8 +66,10 @@ def _exact(figures: dict[str, Any], details: dict[str, Any]) -> Certificate:
         notes.append("the entries determine nothing")
     elif details["undetermined_entries"]["value"]:
         notes.append("entries of rows and columns that are not determined aside")
-    if not figures["tol"]:
+    if figures["tol"] is None:
         notes.append("`reg` is not zero")
+    elif figures["status"] == "CONVERGED" and residual > figures["tol"]:
+        notes.append("`tol` is less than what rounding leaves")
     return Certificate(
         RESIDUAL,
         residual,

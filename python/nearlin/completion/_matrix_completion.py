@@ -145,7 +145,8 @@ class MatrixCompletion(FactorModel):
         `reg` is chosen, or 60 of such.
     tol : float, optional
         Sweeps end when one decreases the objective by no more, relative to it; in ``mode="exact"`` when the
-        norm of what is left of the entries is no larger, relative to that of these.
+        norm of what is left of the entries is no larger, relative to that of these, or no larger than what
+        rounding may hide of it.
     validation_fraction : float, optional
         The part of the entries that is held out, in [0, 0.5]: sweeps end, too, when the error on these does
         not fall in two of them, and the best is taken; then the model is fitted to all entries. The error is
@@ -343,7 +344,8 @@ class MatrixCompletion(FactorModel):
             Weights of the entries in the order in which `X` has them: as they are stored, or row by row of a
             dense array. An entry of weight w is as good as w entries with its value: sums of weights take the
             place of numbers of entries, in penalties, means and errors. One of weight 0 is as if it were not
-            there.
+            there. In ``mode="exact"`` without a penalty that is all they tell: where entries have no noise,
+            none is better than another.
         progress : bool or callable, default=False
             True shows a bar, a callable is called with (sweeps or fits done, most, figures).
 
@@ -391,7 +393,7 @@ class MatrixCompletion(FactorModel):
             **found,
             "chosen": ", ".join(chosen[:-1]) + " and " * (len(chosen) > 1) + "".join(chosen[-1:]),
             "undetermined": count_undetermined(state.degrees(), state.parts()),
-            "tol": 0.0 if options.reg else options.tol,
+            "tol": None if options.reg else options.tol,
         }
         self._adopt(state, figures, entries.row_ids, entries.col_ids)
         tell("MatrixCompletion", self.explain)

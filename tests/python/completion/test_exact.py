@@ -285,11 +285,69 @@ def test_entries_that_come_later_are_not_for_matrices_without_noise():
         exact().partial_fit(tuple(ENTRIES[:3]))
 
 
-def test_weights_change_nothing_without_noise():
-    weights = np.random.default_rng(0).uniform(0.5, 2.0, len(ENTRIES[0]))
+@pytest.mark.parametrize("range_", [0.3, 3.0, 12.0, 150.0])
+def test_weights_change_nothing_without_noise(range_):
+    weights = 10.0 ** np.random.default_rng(0).uniform(-range_, range_, len(ENTRIES[0]))
     model = MatrixCompletion(K, mode="exact", random_state=0).fit(tuple(ENTRIES[:3]), sample_weight=weights)
     assert model.status_ == "CONVERGED"
+    assert model.n_iter_ == exact().n_iter_
     assert error(model) < 1e-8
+
+
+@not_guaranteed
+def test_weights_of_any_size_go_with_a_penalty_that_grows_with_them():
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        weights = rng.choice((1e-8, 1.0, 1e8), 64)
+        for X in (np.full((4, 16), 5.0), rng.standard_normal((4, 16))):
+            for reg in (None, 0.1):
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", AccuracyWarning)
+                    model = MatrixCompletion(1, mode="exact", reg=reg, reg_exponent=2.0, random_state=0)
+                    model.fit(X, sample_weight=weights)
+                assert np.isfinite(model.U_).all()
+                assert np.isfinite(model.V_).all()
+
+
+@not_guaranteed
+@not_accurate
+@pytest.mark.parametrize("solver", ["cg", "cholesky"])
+def test_a_penalty_that_leaves_nothing_leaves_zeros(solver):
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        X = np.where(rng.random((13, 5)) < 0.7, rng.standard_normal((13, 5)), np.nan)
+        for reg in (100.0, 1000.0):
+            model = MatrixCompletion(3, mode="exact", reg=reg, solver=solver, random_state=0).fit(X)
+            assert np.abs(model.reconstruct(minimum_norm=True)).max() < 1e-100
+            assert np.abs(model.transform(X)).max() < 1e-100
+            for twin in (model.copy(), pickle.loads(pickle.dumps(model))):
+                assert np.array_equal(twin.U_, model.U_)
+
+
+@not_guaranteed
+def test_with_a_penalty_rows_with_few_entries_are_its_regressions():
+    X = np.full((N, N), np.nan)
+    X[ENTRIES[0], ENTRIES[1]] = ENTRIES[2]
+    few = np.flatnonzero(~np.isnan(X[7]))[K - 1 :]
+    X[7, few] = np.nan
+    model = MatrixCompletion(K, mode="exact", reg=0.5, max_iter=2000, random_state=0).fit(X)
+    assert model.row_status_[7] == "undetermined"
+    seen = ~np.isnan(X[7])
+    V = model.V_[seen]
+    unit = np.sqrt(np.nanmean(X**2))
+    expected = np.linalg.solve(V.T @ V + 0.5 * unit * np.eye(K), V.T @ X[7, seen])
+    np.testing.assert_allclose(model.U_[7], expected, rtol=1e-8)
+    np.testing.assert_allclose(model.transform(X[7:8])[0], expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("tol", [0.0, 1e-16])
+def test_what_rounding_leaves_is_an_end(tol):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = exact(tol=tol)
+    assert model.status_ == "CONVERGED"
+    assert model.certificate_.estimate < 1e-14
+    assert "less than what rounding leaves" in model.certificate_.note
 
 
 @not_accurate  # where much is free, sweeps are many
