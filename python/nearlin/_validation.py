@@ -406,7 +406,8 @@ def float_dtype(dtype: np.dtype[Any], name: str) -> np.dtype[Any]:
 def _check_ndim(shape: tuple[int, ...], name: str) -> None:
     if len(shape) == 1:
         raise ShapeError(
-            "has 1 dimension, expected 2; reshape(-1, 1) makes it a column, reshape(1, -1) a row",
+            "has 1 dimension, expected 2. Reshape your data: reshape(-1, 1) makes it a column, "
+            "reshape(1, -1) a row",
             argument=name,
         )
     if len(shape) != 2:

@@ -24,6 +24,7 @@ __all__ = [
     "merged",
     "placed",
     "refuse_list",
+    "refuse_nothing",
     "unweighted",
 ]
 
@@ -77,12 +78,16 @@ def as_entries(X: object, sample_weight: object = None) -> Entries:
     )
 
 
-def as_rows(X: object, width: int) -> Entries:
-    """Return the observed entries of rows of a matrix: those that are stored, or not NaN."""
+def as_rows(X: object, width: int, reader: object = None) -> Entries:
+    """Return the observed entries of rows of a matrix for a model: those that are stored, or not NaN."""
     matrix = X if is_sparse(X) else as_matrix(X, "X", allow_empty=True)
     entries = _of_sparse(matrix) if is_sparse(matrix) else _of_dense(matrix)
     if entries.shape[1] != width:
-        raise ShapeError(f"has {entries.shape[1]} columns, expected {width}, as in the fit", argument="X")
+        # In the words of scikit-learn.
+        raise ShapeError(
+            f"`X`: X has {entries.shape[1]} features, but {type(reader).__name__} is expecting {width} "
+            "features as input"
+        )
     return entries
 
 
@@ -97,6 +102,17 @@ def refuse_list(X: object, lengths: tuple[int, ...]) -> None:
             "rows: expected a tuple, tuple(X), for the former, an array, numpy.array(X), for the latter",
             argument="X",
         )
+
+
+def refuse_nothing(entries: Entries, what: str = "observed") -> None:
+    """Raise if there are no entries; of a matrix without columns in the words of scikit-learn."""
+    if entries.count:
+        return
+    if entries.row_ids is None and not entries.shape[1]:
+        raise ShapeError(
+            f"has 0 feature(s) (shape={entries.shape}) while a minimum of 1 is required.", argument="X"
+        )
+    raise InvalidInputError(f"has no {what} entries, expected at least one", argument="X")
 
 
 def coordinates(entries: Entries) -> tuple[Array, Array, Array]:

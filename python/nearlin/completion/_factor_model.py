@@ -7,12 +7,15 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
+from sklearn import get_config
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from nearlin import _core
 from nearlin._config import resolve_threads
 from nearlin._estimator import SavedEstimator
+from nearlin._frames import is_frame
 from nearlin._validation import (
     Float,
     allocating,
@@ -25,7 +28,7 @@ from nearlin._validation import (
 )
 from nearlin.exceptions import InvalidInputError, ShapeError, StateError
 
-from ._entries import Entries, merged, placed
+from ._entries import Entries, merged, placed, refuse_nothing
 from ._ids import Ids, as_ids, positions
 
 __all__ = ["FactorModel", "Fitted"]
@@ -46,8 +49,8 @@ class Fitted(NamedTuple):
         return self.row_ids, self.col_ids
 
 
-class FactorModel(SavedEstimator):
-    """An estimator around a model in the core."""
+class FactorModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEstimator):
+    """An estimator around a model in the core; a transformer of rows of a matrix to those of the model."""
 
     n_jobs: int | None
     U_: Float
@@ -62,6 +65,18 @@ class FactorModel(SavedEstimator):
     def _adopt(self, state: Any, figures: Any, row_ids: Ids | None, col_ids: Ids | None) -> None:
         """Take a model and what was measured, all at once."""
         raise NotImplementedError
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of columns."""
+        columns: int = self._fitted.state.shape[1]
+        return columns
+
+    @property
+    def _n_features_out(self) -> int:
+        """Number of components, for the names that scikit-learn gives them."""
+        rank: int = self._fitted.state.rank
+        return rank
 
     @property
     def row_ids_(self) -> npt.NDArray[Any]:
@@ -136,7 +151,7 @@ class FactorModel(SavedEstimator):
         check_is_fitted(self)
         return self._reconstructed(False)
 
-    def fit_transform(self, X: object, y: object = None, **kwargs: Any) -> Float:
+    def fit_transform(self, X: object, y: object = None, **kwargs: Any) -> Any:
         """Fit the model and return its rows.
 
         Parameters
@@ -151,10 +166,18 @@ class FactorModel(SavedEstimator):
         Returns
         -------
         ndarray of float64 of shape (n_rows, rank)
-            `U_`, in the order of `row_ids_`.
+            `U_`, in the order of `row_ids_`; a frame after :meth:`set_output`.
         """
         model: Any = self
-        rows: Float = model.fit(X, y, **kwargs).U_.astype(np.float64)
+        rows: Any = model.fit(X, y, **kwargs).U_.astype(np.float64)
+        container = getattr(self, "_sklearn_output_config", {}).get(
+            "transform", get_config()["transform_output"]
+        )
+        if container == "pandas" and is_frame(X):
+            # It would be called by the entries else, each of which has a row of its own in X.
+            import pandas as pd
+
+            rows = pd.DataFrame(rows, index=self.row_ids_)
         return rows
 
     @allocating("predictions")
@@ -257,8 +280,7 @@ class FactorModel(SavedEstimator):
     def _score(self, entries: Entries, duplicates: str) -> float:
         """Return the root mean square error on entries, times -1."""
         fitted, entries = self._fitted, merged(entries, duplicates)
-        if not entries.count:
-            raise InvalidInputError("has no observed entries, expected at least one", argument="X")
+        refuse_nothing(entries)
         threads = resolve_threads(self.n_jobs, 100 * entries.count)
         row, col, values = placed(entries, fitted.ids, fitted.state.shape, threads)
         half = np.abs(0.5 * self._predicted(fitted, row, col) - 0.5 * values)

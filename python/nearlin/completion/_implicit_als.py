@@ -28,6 +28,7 @@ from ._entries import (
     merged,
     placed,
     refuse_list,
+    refuse_nothing,
     unweighted,
 )
 from ._factor_model import FactorModel, Fitted
@@ -255,8 +256,7 @@ class ImplicitALS(FactorModel):
         options = self._options(as_seed(self.random_state, "random_state"))
         single = self._single()
         entries = _entries(X)
-        if not entries.count:
-            raise InvalidInputError("has no stored entries, expected at least one", argument="X")
+        refuse_nothing(entries, "stored")
         state, figures = _core.implicit_als(
             entries.source,
             options,
@@ -292,7 +292,7 @@ class ImplicitALS(FactorModel):
         """
         check_is_fitted(self)
         state, figures, *_ = self._fitted
-        rows = as_rows(_stored(X), state.shape[1])
+        rows = as_rows(_stored(X), state.shape[1], self)
         options = self._options(0)
         for name, value in figures["family"].items():
             setattr(options, name, value)

@@ -17,7 +17,7 @@ from nearlin._validation import Float, allocating, as_float_dtype, as_seed, chec
 from nearlin.exceptions import InvalidInputError
 
 from ._certificate import certificate_of
-from ._entries import as_entries, as_rows, counted, joined
+from ._entries import as_entries, as_rows, counted, joined, refuse_nothing
 from ._explanation import explanation
 from ._factor_model import FactorModel, Fitted
 from ._ids import Ids
@@ -374,8 +374,7 @@ class MatrixCompletion(FactorModel):
         options = self._options(as_seed(self.random_state, "random_state"))
         exact, single = options.mode == "exact", self._single()
         entries = counted(as_entries(X, sample_weight))
-        if not entries.count:
-            raise InvalidInputError("has no observed entries, expected at least one", argument="X")
+        refuse_nothing(entries)
         chosen = [] if options.reg is not None or exact else ["`reg`"]
         chosen += [f"`{name}`" for name in ("rank", "bias") if getattr(options, f"{name}_auto")]
         state, found = _core.MatrixCompletionModel.fit(
@@ -574,7 +573,7 @@ class MatrixCompletion(FactorModel):
         check_bool(return_std, "return_std")
         fitted, duplicates = self._fitted, self._options(0).duplicates
         state = fitted.state
-        rows = as_rows(X, state.shape[1])
+        rows = as_rows(X, state.shape[1], self)
         threads = resolve_threads(self.n_jobs, rows.count * state.rank * 20)
         factor, bias = state.fold_in(rows.kept, duplicates, threads=threads)
         found: list[Any] = [np.ascontiguousarray(factor)]

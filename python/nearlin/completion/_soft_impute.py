@@ -27,7 +27,7 @@ from nearlin._validation import (
 from nearlin._warn import warn
 from nearlin.exceptions import AccuracyWarning, InvalidInputError
 
-from ._entries import as_entries, as_rows, unweighted
+from ._entries import as_entries, as_rows, refuse_nothing, unweighted
 from ._factor_model import FactorModel, Fitted
 from ._ids import Ids
 from ._interval import interval_of
@@ -246,8 +246,7 @@ class SoftImpute(FactorModel):
         """
         options = self._options(as_seed(self.random_state, "random_state"))
         entries = unweighted(as_entries(X))
-        if not entries.count:
-            raise InvalidInputError("has no observed entries, expected at least one", argument="X")
+        refuse_nothing(entries)
         options.rank = min(options.rank, *entries.shape)
         state, figures = _core.soft_impute(
             entries.source,
@@ -290,7 +289,7 @@ class SoftImpute(FactorModel):
         """
         check_is_fitted(self)
         state = self._fitted.state
-        rows = as_rows(X, state.shape[1])
+        rows = as_rows(X, state.shape[1], self)
         threads = resolve_threads(self.n_jobs, rows.count * state.rank * 20)
         return np.ascontiguousarray(state.fold_in(rows.kept, "mean", threads=threads)[0])
 
