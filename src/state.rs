@@ -13,7 +13,7 @@
 //! sense. Nothing is allocated that the bytes at hand do not fill.
 
 use crate::error::{Error, Result};
-use crate::matrix::Real;
+use crate::matrix::{Mat, Real};
 use crate::memory::{push, zeros};
 use crate::parallel::Context;
 use postcard::ser_flavors::Flavor;
@@ -286,6 +286,47 @@ impl<'de: 'a, 'a, T: Stored> Deserialize<'de> for Floats<'a, T> {
             return Err(D::Error::custom("a number is cut off"));
         }
         Ok(Self::Bytes(bytes))
+    }
+}
+
+/// For `#[serde(with = "run")]`: numbers of one's own as one run of bytes.
+pub mod run {
+    use super::{Context, Deserialize, Deserializer, Floats, Serialize, Serializer, carried, zeros};
+    use serde::de::Error as _;
+
+    /// Writes them.
+    pub fn serialize<S: Serializer>(numbers: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
+        Floats::Numbers(numbers).serialize(serializer)
+    }
+
+    /// Reads them.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+        let saved = Floats::<f64>::deserialize(deserializer)?;
+        let mut numbers = zeros(saved.len(), "numbers of a state").map_err(carried)?;
+        saved.copy_to(&Context::new(1), &mut numbers).map_err(D::Error::custom)?;
+        Ok(numbers)
+    }
+}
+
+/// For `#[serde(with = "matrix")]`: its shape and its numbers.
+pub mod matrix {
+    use super::{Context, Deserialize, Deserializer, Floats, Mat, Serialize, Serializer, carried};
+    use serde::de::Error as _;
+
+    /// Writes it.
+    pub fn serialize<S: Serializer>(a: &Mat<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+        (a.nrows(), a.ncols(), Floats::Numbers(a.as_slice())).serialize(serializer)
+    }
+
+    /// Reads it.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Mat<f64>, D::Error> {
+        let (nrows, ncols, saved): (usize, usize, Floats<'de>) = Deserialize::deserialize(deserializer)?;
+        if nrows.checked_mul(ncols) != Some(saved.len()) {
+            return Err(D::Error::custom("a matrix is cut off"));
+        }
+        let mut a = Mat::zeros(nrows, ncols).map_err(carried)?;
+        saved.copy_to(&Context::new(1), a.as_mut_slice()).map_err(D::Error::custom)?;
+        Ok(a)
     }
 }
 

@@ -237,6 +237,8 @@ class LstsqSolution(TypedDict):
     redraws: int
     forward: ForwardError | None
     inference: LstsqFit | None
+    rows: NotRequired[int]  # of rows in parts
+    log_weight: NotRequired[float]
 
 @type_check_only
 class ForwardError(TypedDict):
@@ -859,6 +861,15 @@ def svds(
     threads: int,
     progress: Callable[[int, int, dict[str, float]], object] | None,
 ) -> SVDSolution: ...
+def lstsq_by_parts(
+    ask: Callable[[bytes], bytes],
+    options: Any,
+    *,
+    ridge: _Vector,
+    fit_intercept: bool,
+    single: bool,
+    progress: Callable[[int, int, dict[str, float]], object] | None,
+) -> LstsqSolution: ...
 def lstsq_kron(
     factors: list[Any],
     b: Any,
@@ -874,6 +885,8 @@ def lstsq_kron(
     threads: int,
     progress: Callable[[int, int, dict[str, float]], object] | None,
 ) -> KronSolution: ...
+def lstsq_merged_sums(sums: list[bytes]) -> bytes: ...
+def lstsq_sums_of_part(question: bytes, a: Any, b: Any, *, sample_weight: _Vector | None) -> bytes: ...
 def lstsq_verify(
     a: Any,
     b: Any,
@@ -899,6 +912,15 @@ def ridge_cv(
     sample_weight: _Vector | None,
     fit_intercept: bool,
     threads: int,
+) -> tuple[npt.NDArray[np.float64], list[int], LstsqSolution]: ...
+def ridge_cv_by_parts(
+    ask: Callable[[bytes], bytes],
+    options: Any,
+    *,
+    apart: bool,
+    alphas: _Vector,
+    fit_intercept: bool,
+    single: bool,
 ) -> tuple[npt.NDArray[np.float64], list[int], LstsqSolution]: ...
 
 # For all of `alphas`: leave-one-out residuals times root weights, (n, targets alphas); coefficients,

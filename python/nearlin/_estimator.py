@@ -18,7 +18,15 @@ from ._stream import Saved
 from ._validation import Float, Matrix, as_rhs, as_sample_weight, as_samples, check_finite, copying
 from .exceptions import InvalidInputError, InvalidTypeError, NearlinError, StateError
 
-__all__ = ["LinearModel", "SavedEstimator", "in_our_words", "named_for_estimators", "plain", "samples"]
+__all__ = [
+    "LinearModel",
+    "SavedEstimator",
+    "adopt_features",
+    "in_our_words",
+    "named_for_estimators",
+    "plain",
+    "samples",
+]
 
 NAMES: dict[str | None, str] = {"A": "X", "b": "y", "ridge": "alpha"}
 """What scikit-learn calls the arguments of functions."""
@@ -199,6 +207,15 @@ def samples(
         with naming_columns(column_names(X)):
             check_finite(matrix, "X")
     return matrix
+
+
+def adopt_features(estimator: Any, rows: Any) -> None:
+    """Take the features of rows in blocks for those of a fit."""
+    estimator.n_features_in_ = rows.n_features
+    if rows.feature_names is not None:
+        estimator.feature_names_in_ = np.array(rows.feature_names, dtype=object)
+    else:
+        vars(estimator).pop("feature_names_in_", None)
 
 
 class named_for_estimators:

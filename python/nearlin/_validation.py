@@ -49,6 +49,7 @@ __all__ = [
     "check_real",
     "copying",
     "float_dtype",
+    "is_blocks",
     "is_plain",
     "optional",
     "shown",
@@ -99,6 +100,11 @@ def as_matrix(A: object, name: str = "A", *, accept_sparse: bool = True, allow_e
 def is_plain(A: object) -> TypeGuard[npt.NDArray[np.float64]]:
     """Tell whether ``A`` is an array that the core takes as it is."""
     return type(A) is np.ndarray and A.dtype is DOUBLE
+
+
+def is_blocks(rows: object) -> bool:
+    """Tell whether these are rows in blocks, of :func:`nearlin.data.blocks`."""
+    return hasattr(type(rows), "map_reduce")
 
 
 def as_samples(X: object, name: str) -> Matrix:
@@ -319,6 +325,7 @@ def check_finite(array: Float, name: str) -> None:
 
 def as_array(A: object, name: str) -> npt.NDArray[Any]:
     """Return what ``A`` holds as an array of any dtype."""
+    refuse_elsewhere(A, name)
     if isinstance(A, np.ma.MaskedArray) and A.dtype.names is None and np.ma.is_masked(A):
         raise InvalidInputError("has masked entries, expected a value in every entry", argument=name)
     try:
@@ -338,6 +345,36 @@ def as_array(A: object, name: str) -> npt.NDArray[Any]:
     if array.ndim == 0:
         raise InvalidTypeError(f"is of type {type(A).__name__}, expected an array", argument=name)
     return array if array.dtype != object else _numbers(array, name)
+
+
+def refuse_elsewhere(A: object, name: str) -> None:
+    """Refuse rows that are not in memory, and say who takes them."""
+    if isinstance(A, np.ndarray):
+        return
+    if is_blocks(A):
+        raise InvalidTypeError(
+            "is rows in blocks, which are not taken here, expected an array; lstsq and `fit` of "
+            "LinearRegression, Ridge, RidgeCV, StreamingLeastSquares, StreamingPCA, StreamingCoreset and "
+            "TruncatedSVD take them, and iterating gives arrays",
+            argument=name,
+        )
+    home, kind = type(A).__module__.partition(".")[0].strip("_"), type(A).__name__
+    if (home, kind) in ELSEWHERE:
+        raise InvalidTypeError(
+            f"is a {kind} of {home}, expected an array; nearlin.data.blocks(...) makes rows of it "
+            f"that lstsq and `fit` take a block at a time, and {ELSEWHERE[home, kind]} has it in memory",
+            argument=name,
+        )
+
+
+ELSEWHERE = {
+    ("dask", "Array"): "compute()",
+    ("dask", "DataFrame"): "compute()",
+    ("dask", "Series"): "compute()",
+    ("duckdb", "DuckDBPyRelation"): "df()",
+    ("polars", "LazyFrame"): "collect()",
+}
+"""What is not in memory, and how to have it there."""
 
 
 def _numbers(array: npt.NDArray[Any], name: str) -> npt.NDArray[np.float64]:

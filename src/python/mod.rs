@@ -64,6 +64,10 @@ mod _core {
     #[pymodule_export]
     use super::regression::lstsq::{lstsq, lstsq_verify};
     #[pymodule_export]
+    use super::regression::parts::{
+        lstsq_by_parts, lstsq_merged_sums, lstsq_sums_of_part, ridge_cv_by_parts,
+    };
+    #[pymodule_export]
     use super::regression::ridge::{ridge_cv, ridge_left_out, ridge_path};
     #[pymodule_export]
     use super::regression::sketch_and_solve::{

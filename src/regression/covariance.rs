@@ -68,22 +68,39 @@ impl Inference {
         scaled: &Scaled,
         exact: bool,
     ) -> Result<()> {
-        let rows = scaled.factor.rows()?;
-        let kept = (0..rows.nrows()).filter(|row| !scaled.empty.contains(row));
-        let kept = collected(kept, "an order of columns")?;
-        let mut factor = Mat::from_fn(kept.len(), rows.ncols(), |i, j| rows[(kept[i], j)] * scaled.scale[j])?;
-        if !exact {
-            factor = exact_factor(group, &factor)?;
+        match exact {
+            true => self.keep_exact(group, scaled),
+            false => self.push(group, &exact_factor(group, &unscaled(scaled)?)?),
         }
+    }
+
+    /// The same of a factor that is exact to rounding.
+    pub(crate) fn keep_exact<T: Real, M: Source>(
+        &mut self,
+        group: &Group<'_, '_, T, M>,
+        scaled: &Scaled,
+    ) -> Result<()> {
+        self.push(group, &unscaled(scaled)?)
+    }
+
+    fn push<T: Real, M: Source>(&mut self, group: &Group<'_, '_, T, M>, factor: &Mat<f64>) -> Result<()> {
         let entry = |i: usize, j: usize| match group.design.column_scale(j) {
             // A constant column.
             0.0 => 0.0,
             scale => factor[(i, j)] / scale,
         };
         group.targets.iter().for_each(|&target| self.factor_of[target] = self.factors.len());
-        push(&mut self.factors, Mat::from_fn(kept.len(), rows.ncols(), entry)?, TARGETS)?;
+        push(&mut self.factors, Mat::from_fn(factor.nrows(), factor.ncols(), entry)?, TARGETS)?;
         push(&mut self.ridges, group.ridge, TARGETS)
     }
+}
+
+/// The rows of a factor without units for columns of zeros, in the units of the design.
+fn unscaled(scaled: &Scaled) -> Result<Mat<f64>> {
+    let rows = scaled.factor.rows()?;
+    let kept = (0..rows.nrows()).filter(|row| !scaled.empty.contains(row));
+    let kept = collected(kept, "an order of columns")?;
+    Mat::from_fn(kept.len(), rows.ncols(), |i, j| rows[(kept[i], j)] * scaled.scale[j])
 }
 
 /// One factor of an [`Inference`] with what goes with it.

@@ -30,6 +30,7 @@
 //! | `covariance` | covariance matrices of the coefficients |
 //! | `driver` | the methods in the order in which they are tried, and answers in the caller's units |
 //! | `loo` | ridge regression for many ridges from one factorisation, and by the one that leave-one-out errors choose |
+//! | `parts` | least squares of rows that come in parts, each of which is asked for sums |
 //! | `predict` | predictions for sparse samples |
 //! | `sketch_and_solve` | answers from a sketch alone, with intervals, at once and for rows that come in blocks |
 //! | `kron` | least squares with a Kronecker product, which is never formed |
@@ -43,6 +44,7 @@ mod driver;
 mod kron;
 mod loo;
 mod methods;
+mod parts;
 mod predict;
 mod problem;
 mod refine;
@@ -61,6 +63,7 @@ pub use driver::{lstsq, lstsq_by_products};
 pub use kron::{KronMethod, KronOutput, KronParams, KronProblem, lstsq_kron};
 pub use loo::{RidgeChoice, ridge_cv, ridge_left_out, ridge_path};
 pub use methods::sketched::Sketchable;
+pub use parts::{Parts, PartsOutput, lstsq_by_parts, merged_sums, ridge_cv_by_parts, sums_of_part};
 pub use predict::predict;
 pub use problem::{Preconditioner, Problem};
 pub use sketch_and_solve::answer::{Quantiles, SketchAnswer, sketch_and_solve};

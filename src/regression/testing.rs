@@ -8,6 +8,7 @@ use crate::regression::design::Design;
 use crate::regression::design::pass::Passes;
 use crate::regression::problem::Problem;
 use crate::regression::refine::{Group, Refined, Scaled};
+use std::ops::Range;
 
 /// A, half of it zeros, two targets, and weights, some of them zeros; A once more by rows.
 pub(crate) struct Instance {
@@ -60,6 +61,17 @@ impl Instance {
         })
         .unwrap();
         let weights = (0..n).map(|i| if i % 7 == 3 { 0.0 } else { 0.25 + (i % 5) as f64 }).collect();
+        Self::of(a, b, weights)
+    }
+
+    /// Some of the rows.
+    pub fn part(&self, rows: Range<usize>) -> Self {
+        let of = |m: &Mat<f64>| Mat::copy_of(m.as_ref().rows(rows.clone())).unwrap();
+        Self::of(of(&self.a), of(&self.b), self.weights[rows.clone()].to_vec())
+    }
+
+    fn of(a: Mat<f64>, b: Mat<f64>, weights: Vec<f64>) -> Self {
+        let (n, d) = (a.nrows(), a.ncols());
         let stored = |i: usize| (0..d).filter(|&j| a[(i, j)] != 0.0).collect::<Vec<_>>();
         let mut indptr = vec![0];
         let (mut indices, mut data) = (Vec::new(), Vec::new());

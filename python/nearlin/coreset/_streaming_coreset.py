@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -19,9 +19,10 @@ from nearlin._validation import (
     check_int,
     check_real,
     copying,
+    is_blocks,
     optional,
 )
-from nearlin.exceptions import InvalidInputError
+from nearlin.exceptions import InvalidInputError, InvalidTypeError
 
 from ._lewis_weights import LARGEST_POWER
 from ._sample_rows import RowSample, certificate_of, warn_of, with_targets
@@ -119,8 +120,9 @@ class StreamingCoreset(RowStream):
 
         Parameters
         ----------
-        A : array_like or sparse matrix of shape (rows, d)
-            The rows. There may be none. What is told is in double precision as soon as one block is.
+        A : array_like, sparse matrix or RowBlocks of shape (rows, d)
+            The rows. There may be none. What is told is in double precision as soon as one block is. Rows
+            that are not in memory come from :func:`nearlin.data.blocks`, with their targets and weights.
         y : array_like of shape (rows,) or (rows, k), optional
             Their targets, which count as further columns: in every block or in none.
         sample_weight : array_like of shape (rows,) or float, optional
@@ -149,6 +151,38 @@ class StreamingCoreset(RowStream):
         >>> nearlin.StreamingCoreset(5, rng=0).partial_fit(np.eye(7, 2)).covered
         (range(0, 7),)
         """
+        if is_blocks(A):
+            return self._add_blocks(A, {"y": y, "sample_weight": sample_weight}, row_offset, n_jobs)
+        names, named = column_names(A), string_names(A)
+        return self._add(A, y, sample_weight, row_offset, n_jobs, names=names, named=named)
+
+    def _add_blocks(
+        self, rows: Any, beside: dict[str, object], row_offset: int | None, n_jobs: int | None
+    ) -> Self:
+        """Add all rows of blocks or, after an error, none."""
+        for name, value in beside.items():
+            if value is not None:
+                raise InvalidTypeError(
+                    "is given beside rows in blocks, expected None: see nearlin.data.blocks", argument=name
+                )
+        twin, names = self.copy(), rows.feature_names
+        for X, y, weights, start in rows:
+            offset = None if row_offset is None else row_offset + start
+            twin._add(X, y, weights, offset, n_jobs, names=names, named=names)
+        self._state = twin._state
+        return self
+
+    def _add(
+        self,
+        A: object,
+        y: object,
+        sample_weight: object,
+        row_offset: int | None,
+        n_jobs: int | None,
+        *,
+        names: list[str] | None,
+        named: list[str] | None,
+    ) -> Self:
         matrix = as_matrix(A, allow_empty=True)
         weights = as_sample_weight(sample_weight, matrix.shape[0], accept_zero=True)
         targets, vector = 0, False
@@ -156,12 +190,12 @@ class StreamingCoreset(RowStream):
             d = matrix.shape[1]
             matrix, vector = with_targets(matrix, y, weights)
             targets = matrix.shape[1] - d
-        with naming_columns(column_names(A)):
+        with naming_columns(names):
             self._state.partial_fit(
                 matrix,
                 targets=targets,
                 vector=vector,
-                names=string_names(A),
+                names=named,
                 sample_weight=weights,
                 row_offset=optional(check_int, row_offset, "row_offset", at_least=0, at_most=LARGEST),
                 threads=resolve_threads(n_jobs),

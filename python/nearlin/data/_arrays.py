@@ -36,6 +36,7 @@ class ArraySource:
                     f"has shape {self._y.shape}, expected ({self.n_rows},) or ({self.n_rows}, n_targets)",
                     argument="target",
                 )
+        self.target_shape = None if self._y is None else self._y.shape[1:]
         self._sample_weight = as_sample_weight(sample_weight, self.n_rows)
 
     def read(self, rows: int) -> Iterator[tuple[Matrix, Any, Any]]:

@@ -53,6 +53,7 @@ class Source(Protocol):
     n_rows: int | None
     n_features: int
     feature_names: list[str] | None
+    target_shape: tuple[int, ...] | None
     dtype: np.dtype[Any]
     once: bool
 
@@ -73,6 +74,8 @@ class RowBlocks:
         Number of features.
     feature_names : list of str, or None
         Their names, where they have any.
+    target_shape : tuple of int, or None
+        Shape of the targets of a row: ``()`` of a vector of them, ``(n_targets,)`` of several; None without.
     dtype : numpy.dtype
         Of features: float32 or float64.
     block_rows : int
@@ -84,6 +87,7 @@ class RowBlocks:
     n_rows: int | None
     n_features: int
     feature_names: list[str] | None
+    target_shape: tuple[int, ...] | None
     dtype: np.dtype[Any]
     block_rows: int
     once: bool
@@ -99,6 +103,7 @@ class RowBlocks:
         rows.n_rows = source.n_rows
         rows.n_features = source.n_features
         rows.feature_names = source.feature_names
+        rows.target_shape = source.target_shape
         rows.dtype = source.dtype
         rows.once = source.once
         rows.block_rows = max(1, block_bytes // (source.dtype.itemsize * max(1, source.n_features)))

@@ -43,9 +43,10 @@ class ItemSource:
         return ItemSource(first, items, dtype)
 
     def __init__(self, first: object, others: Iterator[Any], dtype: np.dtype[Any] | None) -> None:
-        X, _, _ = _parts(first, 0)
+        X, y, _ = _parts(first, 0)
         self._items = chain([first], others)
         self.n_features = X.shape[1]
+        self.target_shape = None if y is None else y.shape[1:]
         self.dtype = X.dtype if dtype is None else dtype
 
     def read(self, _: int) -> Iterator[tuple[Matrix, Any, Any]]:

@@ -79,6 +79,8 @@ class TableSource:
         self.n_rows = None if nulls == "drop" else self._batches.n_rows
         self.n_features = len(features)
         self.feature_names: list[str] | None = features
+        shape: tuple[int, ...] = () if single else (len(target),)
+        self.target_shape = shape if target else None
         narrow = np.float32 if all(is_single(kinds[name]) for name in features) else np.float64
         self.dtype = np.dtype(narrow) if dtype is None else dtype
         self.once = self._batches.once

@@ -7,10 +7,11 @@ import numpy.typing as npt
 from sklearn.base import MultiOutputMixin
 from sklearn.utils.validation import check_is_fitted
 
-from nearlin._estimator import LinearModel, named_for_estimators, samples
+from nearlin._estimator import LinearModel, adopt_features, named_for_estimators, samples
 from nearlin._validation import Float, Matrix, as_rhs, as_seed, check_bool
 from nearlin.exceptions import InvalidTypeError
 
+from ._by_blocks import check_blocks, solve_blocks
 from ._certificate import LstsqCertificate
 from ._solve import Options, Solution, certificate_of, solve
 
@@ -43,18 +44,29 @@ class LeastSquares(MultiOutputMixin, LinearModel):
         return matrix, *as_rhs(y, matrix.shape[0], matrix.dtype, "y")
 
     def _solution(
-        self, X: Matrix, y: Float, *, ridge: npt.ArrayLike = 0.0, sample_weight: object = None, **more: Any
+        self,
+        X: Any,
+        y: Float | None,
+        *,
+        ridge: npt.ArrayLike = 0.0,
+        sample_weight: object = None,
+        **more: Any,
     ) -> Solution:
         """Solve for coefficients."""
         options = self._options(**more)
+        fit_intercept = check_bool(self.fit_intercept, "fit_intercept")
         with named_for_estimators(getattr(self, "feature_names_in_", None)):
+            if y is None:
+                check_blocks(X, options)
+                adopt_features(self, X)
+                return solve_blocks(X, options, ridge=ridge, fit_intercept=fit_intercept, n_jobs=self.n_jobs)
             return solve(
                 X,
                 y,
                 options,
                 sample_weight=sample_weight,
                 ridge=ridge,
-                fit_intercept=check_bool(self.fit_intercept, "fit_intercept"),
+                fit_intercept=fit_intercept,
                 n_jobs=self.n_jobs,
             )
 

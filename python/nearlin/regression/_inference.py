@@ -12,10 +12,19 @@ from sklearn.utils.validation import check_is_fitted
 from nearlin import _core
 from nearlin._config import resolve_threads
 from nearlin._estimator import named_for_estimators, samples
-from nearlin._validation import Float, Matrix, as_sample_weight, check_bool, check_choice, check_real
+from nearlin._validation import (
+    Float,
+    Matrix,
+    as_sample_weight,
+    check_bool,
+    check_choice,
+    check_real,
+    is_blocks,
+)
 from nearlin._warn import warn
 from nearlin.exceptions import InvalidInputError, LeverageWarning, ShapeError
 
+from ._by_blocks import refuse_beside
 from ._estimator import LeastSquares
 from ._influence import Distances, Influence, influence_of
 from ._solve import Solution
@@ -45,13 +54,14 @@ class Inference(LeastSquares):
 
     inference: bool | None
 
-    def fit(self, X: object, y: object, sample_weight: object = None) -> Self:
+    def fit(self, X: object, y: object = None, sample_weight: object = None) -> Self:
         """Fit the model.
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features)
-            Samples, not copied if float32 or float64; sparse ones as CSR or CSC.
+        X : array_like, sparse matrix or RowBlocks of shape (n_samples, n_features)
+            Samples, not copied if float32 or float64; sparse ones as CSR or CSC. Samples that are not in
+            memory come from :func:`nearlin.data.blocks`, with their targets and weights.
         y : array_like of shape (n_samples,) or (n_samples, n_targets)
             Targets, taken in the dtype of X. A single column stays one in `coef_` and predictions, as with
             scikit-learn's LinearRegression, where its Ridge and RidgeCV take it for a vector.
@@ -63,18 +73,24 @@ class Inference(LeastSquares):
         self
             The estimator itself.
         """
-        matrix, targets, single = self._validate(X, y)
-        keep = self.inference
-        if keep is None:
-            keep = isinstance(matrix, np.ndarray) and matrix.shape[1] < NARROW
-        solution = self._solution(
-            matrix, targets, sample_weight=sample_weight, keep_factor=check_bool(keep, "inference")
-        )
+        matrix: Any
+        targets: Float | None
+        if is_blocks(X):
+            refuse_beside(y=y, sample_weight=sample_weight)
+            matrix, targets = X, None
+            single, few = matrix.target_shape == (), matrix.n_features < NARROW
+        else:
+            matrix, targets, single = self._validate(X, y)
+            few = isinstance(matrix, np.ndarray) and matrix.shape[1] < NARROW
+        keep = check_bool(few if self.inference is None else self.inference, "inference")
+        solution = self._solution(matrix, targets, sample_weight=sample_weight, keep_factor=keep)
         self._adopt(solution, single)
         self._residual_norm = solution["residual_norm"]
         self._kept = _Kept.of(solution) if keep else None
-        weights = as_sample_weight(sample_weight, matrix.shape[0])
-        self._log_weight = 0.0 if weights is None else float(np.log(weights[weights > 0.0]).sum())
+        self._log_weight = solution.get("log_weight", 0.0)
+        if targets is not None and sample_weight is not None:
+            weights: Any = as_sample_weight(sample_weight, matrix.shape[0])
+            self._log_weight = float(np.log(weights[weights > 0.0]).sum())
         return self
 
     def predict(self, X: object, *, interval: float | None = None) -> Any:

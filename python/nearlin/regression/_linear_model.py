@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from nearlin._validation import Float, Matrix, check_bool, check_choice
+from nearlin._validation import Float, check_bool, check_choice
 from nearlin.exceptions import InvalidInputError
 
 from ._inference import Inference
@@ -155,7 +155,7 @@ class LinearRegression(Inference):
         self.random_state = random_state
         self.positive = positive
 
-    def _solution(self, X: Matrix, y: Float, **options: Any) -> Solution:
+    def _solution(self, X: Any, y: Float | None, **options: Any) -> Solution:
         check_bool(self.copy_X, "copy_X")
         refuse_signs(self.positive, "LinearRegression")
         options |= {"rcond": self.rcond, "sketch": self.sketch, "sketch_size": self.sketch_size}
@@ -266,7 +266,7 @@ class Ridge(Inference):
         self.solver = solver
         self.positive = positive
 
-    def _solution(self, X: Matrix, y: Float, **options: Any) -> Solution:
+    def _solution(self, X: Any, y: Float | None, **options: Any) -> Solution:
         check_bool(self.copy_X, "copy_X")
         refuse_signs(self.positive, "Ridge")
         if check_choice(self.solver, "solver", SOLVERS) != "auto":

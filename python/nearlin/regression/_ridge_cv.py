@@ -16,7 +16,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 
 from nearlin import _core
 from nearlin._config import resolve_threads
-from nearlin._estimator import named_for_estimators
+from nearlin._estimator import adopt_features, named_for_estimators
 from nearlin._validation import (
     Float,
     Matrix,
@@ -25,9 +25,11 @@ from nearlin._validation import (
     check_bool,
     check_choice,
     check_finite,
+    is_blocks,
 )
 from nearlin.exceptions import AllocationError, InvalidInputError
 
+from ._by_blocks import asker, check_blocks, refuse_beside
 from ._estimator import LeastSquares
 from ._linear_model import Ridge
 from ._solve import warn_of
@@ -159,13 +161,15 @@ class RidgeCV(LeastSquares):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def fit(self, X: object, y: object, sample_weight: object = None, **params: Any) -> Self:
+    def fit(self, X: object, y: object = None, sample_weight: object = None, **params: Any) -> Self:
         """Choose the penalty and fit the model.
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features)
-            Samples, not copied if float32 or float64; sparse ones as CSR or CSC.
+        X : array_like, sparse matrix or RowBlocks of shape (n_samples, n_features)
+            Samples, not copied if float32 or float64; sparse ones as CSR or CSC. Samples that are not in
+            memory come from :func:`nearlin.data.blocks`, with their targets and weights; they are left out
+            one at a time, with the default of `scoring`, in one pass more than Ridge makes.
         y : array_like of shape (n_samples,) or (n_samples, n_targets)
             Targets, taken in the dtype of X. A single column stays one in `coef_` and predictions, as with
             scikit-learn's LinearRegression, where its Ridge and RidgeCV take it for a vector.
@@ -188,6 +192,9 @@ class RidgeCV(LeastSquares):
             If there is no memory for a factor of X.
         """
         self._check_options()
+        if is_blocks(X):
+            refuse_beside(y=y, sample_weight=sample_weight)
+            return self._fit_blocks(X, params)
         matrix, targets, single = self._validate(X, y)
         alphas = self._alphas()
         weights = as_sample_weight(sample_weight, matrix.shape[0])
@@ -231,6 +238,38 @@ class RidgeCV(LeastSquares):
             self.loo_error_ = errors[:, 0] if single else errors
             if self.store_cv_results and results is not None:
                 self.cv_results_ = (results[:, 0] if single else results).astype(matrix.dtype)
+        return self
+
+    def _fit_blocks(self, rows: Any, params: dict[str, Any]) -> Self:
+        """Fit to rows in blocks."""
+        for name, plain in (("cv", None), ("scoring", None), ("store_cv_results", False)):
+            if getattr(self, name) != plain:
+                raise InvalidInputError(
+                    f"is {getattr(self, name)!r}, expected {plain} for rows in blocks, which are left out "
+                    "one at a time and not kept",
+                    argument=name,
+                )
+        options, alphas = self._options(), self._alphas()
+        self._routed(params, None)
+        single = rows.target_shape == ()
+        apart = bool(self.alpha_per_target) and not single
+        with named_for_estimators(rows.feature_names):
+            check_blocks(rows, options)
+            adopt_features(self, rows)
+            errors, best, solution = _core.ridge_cv_by_parts(
+                asker(rows, self.n_jobs),
+                options,
+                apart=apart,
+                alphas=alphas,
+                fit_intercept=check_bool(self.fit_intercept, "fit_intercept"),
+                single=rows.dtype.itemsize == 4,
+            )
+        warn_of(solution, self.method)
+        self._adopt(solution, single)
+        scores = -errors if apart else -errors.mean(axis=1)
+        self.alpha_ = alphas[best] if apart else float(alphas[best[0]])
+        self.best_score_ = np.nanmax(scores, axis=0) if apart else float(scores[best[0]])
+        self.loo_error_ = errors[:, 0] if single else errors
         return self
 
     def get_metadata_routing(self) -> MetadataRouter:

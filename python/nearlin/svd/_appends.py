@@ -14,7 +14,7 @@ from nearlin._config import resolve_threads
 from nearlin._estimator import in_our_words, named_for_estimators, samples
 from nearlin._frames import is_frame, string_names
 from nearlin._log import tell
-from nearlin._validation import Matrix, as_matrix
+from nearlin._validation import Matrix, as_matrix, is_blocks
 from nearlin._warn import warn
 from nearlin.exceptions import FallbackWarning, InvalidInputError, InvalidTypeError
 
@@ -31,9 +31,9 @@ class Appends(Model):
 
         Parameters
         ----------
-        X : array_like, sparse matrix or frame of shape (rows, n_features)
+        X : array_like, sparse matrix, frame or RowBlocks of shape (rows, n_features)
             Rows, of as many features as there are, or more: new features come behind the known ones, and the
-            rows so far have zeros there.
+            rows so far have zeros there. Rows that are not in memory come from :func:`nearlin.data.blocks`.
         y : ignored
             For pipelines.
 
@@ -52,11 +52,28 @@ class Appends(Model):
             self._check_may_change()
         else:
             self._check_parameters()
-        matrix = samples(self, X, reset=None)
-        names = self._names_with(X)
-        if fitted:
+        if is_blocks(X):
+            return self._append_blocks(X)
+        return self._append_samples(samples(self, X, reset=None), self._names_with(X))
+
+    def _append_blocks(self, rows: Any) -> Self:
+        """Append all rows of blocks or, after an error, none."""
+        twin, names = self.copy(), self._names_after(rows.feature_names)
+        for block in rows:
+            if block.sample_weight is not None:
+                raise InvalidInputError("are rows with weights, expected rows without", argument="X")
+            twin._append_samples(samples(self, block.X, reset=None), names)
+        if not twin.__sklearn_is_fitted__():
+            raise InvalidInputError("are no rows, expected at least one", argument="X")
+        self.__dict__.update(twin.__dict__)
+        return self
+
+    def _append_samples(self, matrix: Matrix, names: list[str] | None) -> Self:
+        if self.__sklearn_is_fitted__():
             self._check_width(matrix, or_wider=True)
-        if not fitted:
+            self._names = self._names if names is None else names
+            self._append(self._state, matrix, "rows", names)
+        else:
             if not isinstance(self.n_components, int | np.integer):
                 raise InvalidInputError(
                     f"is {self.n_components}, expected a number of triplets to start from nothing: fit first",
@@ -67,9 +84,6 @@ class Appends(Model):
             state = _core.TruncatedSVDState(self._kept(k), single=matrix.dtype == np.float32, **policy)
             self._append(state, matrix, "rows", names)
             self._adopt(state, {"n_iter": 0, "solver": "updates", "residual": math.nan}, k, names)
-        else:
-            self._names = self._names if names is None else names
-            self._append(self._state, matrix, "rows", names)
         return self
 
     def append_rows(self, X: object) -> Self:

@@ -162,6 +162,11 @@ class Model(SavedEstimator):
         known = getattr(self, "feature_names_in_", None)
         if known is not None and named is None and is_frame(X):
             named = [str(name) for name in X.columns]  # type: ignore[attr-defined]
+        return self._names_after(named)
+
+    def _names_after(self, named: list[str] | None) -> list[str] | None:
+        """Return the names of the features once rows of features of these names are in."""
+        known = getattr(self, "feature_names_in_", None)
         if known is None or named is None:
             return named if not self.__sklearn_is_fitted__() else None
         if list(named[: len(known)]) != list(known) and len(named) >= len(known):

@@ -12,7 +12,7 @@ from nearlin._config import Progress, resolve_progress, resolve_threads
 from nearlin._estimator import named_for_estimators, samples
 from nearlin._frames import is_frame, string_names
 from nearlin._log import tell
-from nearlin._validation import Float, Matrix
+from nearlin._validation import Float, Matrix, is_blocks
 from nearlin._warn import warn
 from nearlin.exceptions import AccuracyWarning, InvalidInputError
 
@@ -194,8 +194,9 @@ class TruncatedSVD(Bytes, Appends, Changes, Answers):
 
         Parameters
         ----------
-        X : array_like, sparse matrix or frame of shape (n_samples, n_features)
-            Never made dense, and never copied where it is float32 or float64 already.
+        X : array_like, sparse matrix, frame or RowBlocks of shape (n_samples, n_features)
+            Never made dense, and never copied where it is float32 or float64 already. Rows in blocks, of
+            :func:`nearlin.data.blocks`, are read once, as :meth:`partial_fit` does.
         y : ignored
             For pipelines.
         progress : bool or callable, default=False
@@ -217,6 +218,9 @@ class TruncatedSVD(Bytes, Appends, Changes, Answers):
             If a residual is above `tol` in the end.
         """
         self._check_parameters()
+        if is_blocks(X):
+            self.__dict__.update(type(self)(**self.get_params(deep=False)).partial_fit(X).__dict__)
+            return self
         matrix = samples(self, X, reset=None)
         names = string_names(X) if is_frame(X) else None
         d = matrix.shape[1]

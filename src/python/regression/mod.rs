@@ -3,6 +3,7 @@
 //! | file | what it binds |
 //! |---|---|
 //! | [`lstsq`] | least squares, and a second look at the answers |
+//! | [`parts`] | least squares of rows in parts |
 //! | [`ridge`] | ridge regression for many penalties |
 //! | [`linear_model`] | predictions |
 //! | [`covariance`] | covariances of the coefficients |
@@ -14,6 +15,7 @@ pub mod covariance;
 pub mod kron;
 pub mod linear_model;
 pub mod lstsq;
+pub mod parts;
 pub mod ridge;
 pub mod sketch_and_solve;
 pub mod words;

@@ -3,6 +3,7 @@
 pub(crate) mod centring;
 pub(crate) mod exact;
 pub(crate) mod narrow;
+pub(crate) mod parted;
 pub(crate) mod pass;
 pub(crate) mod products;
 pub(crate) mod sides;
@@ -130,25 +131,6 @@ impl<'a, 'm, T: Real> Design<'a, T, Matrix<'m, T>> {
         Ok(norms)
     }
 
-    /// True if the ridge alone, or columns of so large entries, may be out of the range of squares.
-    pub fn is_extreme(&self, largest: &[f64]) -> bool {
-        self.root_ridge > LARGEST_ROOT || largest.iter().any(|&value| extreme(value))
-    }
-
-    /// Multiplies columns whose largest magnitude is beyond 1e+-100 by a power of two from now on, but by none that
-    /// would bring the square of the ridge's root out of range.
-    pub fn equilibrate_columns(&mut self, largest: &[f64]) -> Result<()> {
-        if self.is_extreme(largest) {
-            let most = power_of_two_below(LARGEST_ROOT / self.root_ridge.max(f64::MIN_POSITIVE));
-            let equilibrate =
-                |&value: &f64| if extreme(value) { power_of_two_below(value).recip() } else { 1.0 };
-            let mut scale = collected(largest.iter().map(|value| equilibrate(value).min(most)), COLUMNS)?;
-            self.constant.iter().for_each(|&column| scale[column] = 0.0);
-            self.a.scale = Some(scale);
-        }
-        Ok(())
-    }
-
     /// The power of two that brings a column of this largest magnitude near one, or as near as leaves the ridge on it in
     /// the range of squares.
     pub fn equilibrating_power(&self, column: usize, largest: f64) -> f64 {
@@ -232,6 +214,25 @@ impl<'a, T: Real, M: Source> Design<'a, T, M> {
             first_read: None,
             row_gram: None,
         })
+    }
+
+    /// True if the ridge alone, or columns of so large entries, may be out of the range of squares.
+    pub fn is_extreme(&self, largest: &[f64]) -> bool {
+        self.root_ridge > LARGEST_ROOT || largest.iter().any(|&value| extreme(value))
+    }
+
+    /// Multiplies columns whose largest magnitude is beyond 1e+-100 by a power of two from now on, but by none that
+    /// would bring the square of the ridge's root out of range.
+    pub fn equilibrate_columns(&mut self, largest: &[f64]) -> Result<()> {
+        if self.is_extreme(largest) {
+            let most = power_of_two_below(LARGEST_ROOT / self.root_ridge.max(f64::MIN_POSITIVE));
+            let equilibrate =
+                |&value: &f64| if extreme(value) { power_of_two_below(value).recip() } else { 1.0 };
+            let mut scale = collected(largest.iter().map(|value| equilibrate(value).min(most)), COLUMNS)?;
+            self.constant.iter().for_each(|&column| scale[column] = 0.0);
+            self.a.scale = Some(scale);
+        }
+        Ok(())
     }
 
     /// Number of rows.

@@ -126,7 +126,18 @@ impl<'m, T: Real> Design<'_, T, Matrix<'m, T>> {
         let Matrix::Dense(a) = self.a.source else { return Ok(None) };
         let count = sides.of(x.ncols());
         let is_stored = self.a.is_untouched() && a.col_stride() == 1 && a.ncols() >= LONG_ROWS && count == 1;
-        if !is_narrow(&self.a.source, count) || self.a.scale.is_some() || is_stored {
+        if is_stored { Ok(None) } else { self.narrow_pass_in_any_order(context, x, sides) }
+    }
+
+    /// The same for all narrow rows, however they are stored.
+    pub(super) fn narrow_pass_in_any_order(
+        &self,
+        context: &Context,
+        x: &Mat<f64>,
+        sides: Sides<'_>,
+    ) -> Result<Option<Pass>> {
+        let Matrix::Dense(a) = self.a.source else { return Ok(None) };
+        if !is_narrow(&self.a.source, sides.of(x.ncols())) || self.a.scale.is_some() {
             return Ok(None);
         }
         pass_in_tiles(context, self, a, x, sides).map(Some)

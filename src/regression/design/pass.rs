@@ -48,12 +48,42 @@ fn dense_pass<T: Real>(
     if let Some(pass) = design.narrow_pass(context, x, sides)? {
         return Ok(pass);
     }
+    pass_by_rows(context, design, x, sides, true)
+}
+
+/// One read of rows whose layout changes no bit.
+pub(crate) fn pass_in_any_order<T: Real>(
+    context: &Context,
+    design: &Design<'_, T>,
+    x: &Mat<f64>,
+    sides: Sides<'_>,
+) -> Result<Pass> {
+    if let Matrix::Sparse(matrix) = &design.a.source {
+        return sparse_pass(context, design, matrix, x, sides);
+    }
+    match design.narrow_pass_in_any_order(context, x, sides)? {
+        Some(pass) => Ok(pass),
+        None => pass_by_rows(context, design, x, sides, false),
+    }
+}
+
+/// By the kernels made for how rows are stored, or by those for tiles alone.
+fn pass_by_rows<T: Real>(
+    context: &Context,
+    design: &Design<'_, T>,
+    x: &Mat<f64>,
+    sides: Sides<'_>,
+    as_stored: bool,
+) -> Result<Pass> {
     let (mut blocks, point) = (design.blocks()?, Point::new(x, sides)?);
     // Backwards: of the read before it, of a Gram matrix as a rule, the cache holds the end.
     blocks.reverse();
     let work = |buffer: &mut Vec<f64>, block: usize| {
         let mut sum = PassSum::new(design, &point)?;
-        sum.add_block(blocks[block].clone(), buffer)?;
+        match as_stored {
+            true => sum.add_block(blocks[block].clone(), buffer)?,
+            false => sum.add_tiles(blocks[block].clone(), buffer)?,
+        }
         Ok(sum.finish())
     };
     let mut total: Option<Pass> = None;
@@ -161,13 +191,17 @@ impl<'p, 'a, T: Real> PassSum<'p, 'a, T> {
                 Some(matrix) if one_side && matrix.row_stride() == 1 => {
                     self.add_columns(matrix.rows(part), start)
                 }
-                _ => {
-                    for start in part.clone().step_by(TILE_ROWS) {
-                        let tile = start..(start + TILE_ROWS).min(part.end);
-                        self.add_tile(self.design.a.tile(tile, 0..self.design.ncols(), buffer)?, start)?;
-                    }
-                }
+                _ => self.add_tiles(part, buffer)?,
             }
+        }
+        Ok(())
+    }
+
+    /// Adds rows, a tile at a time.
+    fn add_tiles(&mut self, rows: Range<usize>, buffer: &mut Vec<f64>) -> Result<()> {
+        for start in rows.clone().step_by(TILE_ROWS) {
+            let tile = start..(start + TILE_ROWS).min(rows.end);
+            self.add_tile(self.design.a.tile(tile, 0..self.design.ncols(), buffer)?, start)?;
         }
         Ok(())
     }

@@ -4,11 +4,15 @@ use crate::error::Result;
 use crate::matrix::{Mat, Real, Source};
 use crate::memory::zeros;
 use crate::regression::design::Design;
+use crate::state::matrix;
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// What one read of A gives for a number of right-hand sides.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Pass {
     /// A'(B - A X), d x k.
+    #[serde(with = "matrix")]
     pub gradient: Mat<f64>,
     /// |b - A x|^2 of every right-hand side.
     pub squares: Vec<f64>,
@@ -29,6 +33,15 @@ impl Pass {
             None => *total = Some(self),
             Some(total) => total.add(&self),
         }
+    }
+
+    /// True for that of other rows.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let shape = |pass: &Self| {
+            let Self { gradient, squares, totals } = pass;
+            (gradient.nrows(), gradient.ncols(), squares.len(), totals.len())
+        };
+        shape(self) == shape(other)
     }
 
     /// Adds that of other rows.
@@ -56,7 +69,7 @@ impl Sides<'_> {
     pub const ZEROS: Self = Self::Targets(&[]);
 
     /// These of the targets.
-    fn targets(&self) -> &[usize] {
+    pub fn targets(&self) -> &[usize] {
         let (Self::Targets(targets) | Self::Among(targets, _)) = self;
         targets
     }

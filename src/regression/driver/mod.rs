@@ -13,7 +13,6 @@ pub(crate) mod steps;
 
 use crate::error::{Error, Result};
 use crate::matrix::{LinearOperator, Matrix, Real};
-use crate::memory::copied;
 use crate::parallel::Context;
 use crate::regression::bounds::forward::ForwardError;
 use crate::regression::covariance::Inference;
@@ -124,16 +123,7 @@ fn solve_design<T: Real, M: Passes<T>, S: Steps<T, M>>(
         driver.ledger.explain("every target is zero".into());
         steps.rank_alone(&mut driver, &Group { max_passes: 0, ..group }, &mut output)?;
     }
-    if let Some(first) = design.constant().first() {
-        let count = design.constant().len();
-        driver
-            .ledger
-            .explain(format!("{count} constant columns, the first of them column {first}, are left out"));
-    }
-    output.finish(&design)?;
-    output.constant = copied(design.constant(), "constant columns")?;
-    output.explanation = driver.ledger.sentences.join("; ");
-    output.stages = driver.ledger.stages;
+    output.complete(&design, driver.ledger)?;
     context.progress(output.n_iter + 1, output.n_iter + 1, &[])?;
     Ok(output)
 }

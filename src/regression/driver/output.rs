@@ -4,12 +4,12 @@ use crate::certify::{ROUNDING, backward_error_of_image, floor_of, is_missed};
 use crate::error::{Error, Result};
 use crate::linalg::{exponent_of, norm, times_power_of_two};
 use crate::matrix::{Mat, Real, Source};
-use crate::memory::{collected, filled, zeros};
+use crate::memory::{collected, copied, filled, zeros};
 use crate::regression::bounds::forward::ForwardError;
 use crate::regression::covariance::Inference;
 use crate::regression::design::Design;
 use crate::regression::design::pass::Passes;
-use crate::regression::driver::ledger::Stage;
+use crate::regression::driver::ledger::{Ledger, Stage};
 use crate::regression::driver::plan::{Method, Params};
 use crate::regression::methods::outcome::{Factored, Unfactored};
 use crate::regression::refine::{Group, Refined, TARGETS};
@@ -247,6 +247,24 @@ impl Output {
             (times_power_of_two(*out, unit) - x[j] / scale[j]) * scale[j]
         };
         collected(self.x.col_mut(target).iter_mut().enumerate().map(change), "changes by rounding")
+    }
+
+    /// What is to be said of all targets, and what was done.
+    pub(crate) fn complete<T: Real, M: Source>(
+        &mut self,
+        design: &Design<'_, T, M>,
+        mut ledger: Ledger,
+    ) -> Result<()> {
+        if let Some(first) = design.constant().first() {
+            let count = design.constant().len();
+            ledger
+                .explain(format!("{count} constant columns, the first of them column {first}, are left out"));
+        }
+        self.finish(design)?;
+        self.constant = copied(design.constant(), "constant columns")?;
+        self.explanation = ledger.sentences.join("; ");
+        self.stages = ledger.stages;
+        Ok(())
     }
 
     /// The constants of the fits, and what is to be said of all targets.

@@ -8,12 +8,13 @@
 //! targets)) multiply-adds, of sparse rows d and n alphas (1 + targets) for every entry. The fit under the ridge that is
 //! chosen has A'A or A A' from there.
 
+pub(crate) mod left_out;
 mod of_rows;
 
 use crate::error::{Error, Result};
 use crate::linalg;
 use crate::linalg::{Precision, rank_of};
-use crate::matrix::{Mat, Matrix, Real, Rows, Sparse, TILE_ROWS, make_rows, row_blocks};
+use crate::matrix::{Mat, Matrix, Real, Rows, Source, Sparse, TILE_ROWS, make_rows, row_blocks};
 use crate::memory::{collected, filled, gathered, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
@@ -55,7 +56,9 @@ pub fn ridge_cv<T: Real + Sketchable>(
             (mean_squares(&design, alphas.len(), &residuals)?, is_dense.then_some(Products::OfRows(gram)))
         }
         None => Steps::with(context, &design, alphas, |mut steps| {
-            Ok((sums_of_squares(context, &steps)?, steps.products.take()))
+            let mut errors = sums_of_squares(context, &steps)?;
+            in_units_of_targets(&design, &mut errors);
+            Ok((errors, steps.products.take()))
         })?,
     };
     let chosen = least(&errors, apart)?;
@@ -77,7 +80,7 @@ pub fn ridge_cv<T: Real + Sketchable>(
 }
 
 /// Positions of the least error of all targets together, or of each.
-fn least(errors: &Mat<f64>, apart: bool) -> Result<Vec<usize>> {
+pub(crate) fn least(errors: &Mat<f64>, apart: bool) -> Result<Vec<usize>> {
     let position = |targets: Range<usize>| {
         let error = |alpha: usize| targets.clone().map(|target| errors[(alpha, target)]).sum::<f64>();
         let known = (0..errors.nrows()).filter(|&alpha| !error(alpha).is_nan());
@@ -91,6 +94,7 @@ fn least(errors: &Mat<f64>, apart: bool) -> Result<Vec<usize>> {
     }
 }
 
+/// Sums over the rows, in the units of the solvers.
 fn sums_of_squares<T: Real>(context: &Context, steps: &Steps<'_, '_, T>) -> Result<Mat<f64>> {
     let design = steps.design;
     let blocks = row_blocks(design.nrows(), design.ncols())?;
@@ -104,7 +108,6 @@ fn sums_of_squares<T: Real>(context: &Context, steps: &Steps<'_, '_, T>) -> Resu
         let partial: Vec<f64> = partial?;
         errors.as_mut_slice().iter_mut().zip(partial).for_each(|(sum, part)| *sum += part);
     }
-    in_units_of_targets(design, &mut errors);
     Ok(errors)
 }
 
@@ -119,7 +122,7 @@ fn mean_squares<T: Real>(design: &Design<'_, T>, alphas: usize, residuals: &Mat<
 }
 
 /// Sums over the rows become means.
-fn in_units_of_targets<T: Real>(design: &Design<'_, T>, errors: &mut Mat<f64>) {
+pub(crate) fn in_units_of_targets<T: Real, M: Source>(design: &Design<'_, T, M>, errors: &mut Mat<f64>) {
     for target in 0..design.ntargets() {
         let scale = design.target_scale(target).powi(2) * design.nrows() as f64;
         errors.col_mut(target).iter_mut().for_each(|error| *error /= scale);
@@ -412,10 +415,22 @@ impl<'s, 'a, T: Real> Steps<'s, 'a, T> {
         alphas: &[f64],
     ) -> Result<Self> {
         let spectrum = Spectrum::new(context, design, alphas)?;
-        let k = design.ntargets();
         let intercept = design.means().is_some();
-        let rows = design.rows_present();
-        let complete = spectrum.rank() + usize::from(intercept) >= rows;
+        let complete = spectrum.rank() + usize::from(intercept) >= design.rows_present();
+        let weight_norm = if intercept { design.weight_norm() } else { f64::INFINITY };
+        Self::of(design, sparse, alphas, spectrum, complete, weight_norm)
+    }
+
+    /// For rows of a design whose spectrum is known; in all there are no more than the rank if it is `complete`.
+    fn of(
+        design: &'s Design<'a, T>,
+        sparse: Option<&'s Sparse<'s, T>>,
+        alphas: &[f64],
+        spectrum: Spectrum,
+        complete: bool,
+        weight_norm: f64,
+    ) -> Result<Self> {
+        let k = design.ntargets();
         let shrink = |j: usize, alpha: f64| {
             if complete { -spectrum.lost(j, alpha) } else { spectrum.kept(j, alpha) }
         };
@@ -437,7 +452,7 @@ impl<'s, 'a, T: Real> Steps<'s, 'a, T> {
             shrunk,
             fits,
             identity: if complete { 0.0 } else { 1.0 },
-            weight_norm: if intercept { design.weight_norm() } else { f64::INFINITY },
+            weight_norm,
             products: spectrum.products,
         })
     }

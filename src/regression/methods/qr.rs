@@ -20,16 +20,32 @@ const PASSES: usize = 5;
 
 /// QR of [A, B] with the ridge below, singular values below `rcond` times the largest cut off.
 pub(crate) fn qr<T: Real>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Factored> {
-    let d = group.design.ncols();
-    let Solved { scaled, x, null_space, empty } = if group.design.nrows() < d && group.ridge == 0.0 {
-        wide(group, rcond)?
-    } else {
-        tall(group, rcond)?
-    };
+    if group.design.nrows() < group.design.ncols() && group.ridge == 0.0 {
+        return finished(group, wide(group, rcond)?);
+    }
+    let r_of_both = linalg::tsqr(
+        group.context,
+        &Stacked { design: group.design, targets: group.targets, ridge: group.ridge },
+    )?;
+    qr_of_triangle(group, &r_of_both, rcond)
+}
+
+/// The same, where R of [A, B] with the ridge below is there; its first rows will do, as many as A has columns.
+pub(crate) fn qr_of_triangle<T: Real, M: Passes<T>>(
+    group: &Group<'_, '_, T, M>,
+    r_of_both: &Mat<f64>,
+    rcond: f64,
+) -> Result<Factored> {
+    finished(group, tall(group, r_of_both, rcond)?)
+}
+
+/// Answers refined, and shortened where the rank leaves a choice.
+fn finished<T: Real, M: Passes<T>>(group: &Group<'_, '_, T, M>, solved: Solved) -> Result<Factored> {
+    let Solved { scaled, x, null_space, empty } = solved;
     let rank = scaled.factor.rank();
     let patient = Group { max_passes: PASSES, ..*group };
     let mut refined = patient.refine(&scaled, x, None, 0.9)?;
-    if rank < d {
+    if rank < group.design.ncols() {
         refined = shortened(group, refined, &scaled, null_space.as_ref(), &empty)?;
     }
     Ok(Factored { condition: scaled.factor.condition()?, refined, scaled })
@@ -81,12 +97,12 @@ struct Solved {
     empty: Vec<usize>,
 }
 
-fn tall<T: Real>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solved> {
+fn tall<T: Real, M: Passes<T>>(
+    group: &Group<'_, '_, T, M>,
+    r_of_both: &Mat<f64>,
+    rcond: f64,
+) -> Result<Solved> {
     let (d, k) = (group.design.ncols(), group.targets.len());
-    let r_of_both = linalg::tsqr(
-        group.context,
-        &Stacked { design: group.design, targets: group.targets, ridge: group.ridge },
-    )?;
     let mut r = Mat::from_fn(d, d, |i, j| if i <= j { r_of_both[(i, j)] } else { 0.0 })?;
     let mut x = Mat::from_fn(d, k, |i, j| r_of_both[(i, d + j)])?;
     let empty = collected(empty_columns(&r), COLUMNS)?;

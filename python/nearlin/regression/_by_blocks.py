@@ -1,0 +1,108 @@
+"""Least squares of rows in blocks: questions to every block, and sums of what they give, a pass at a time."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy.typing as npt
+
+from nearlin import _core
+from nearlin._config import Progress, resolve_progress
+from nearlin._frames import naming_columns
+from nearlin._validation import as_rhs, as_sample_weight
+from nearlin.exceptions import InvalidInputError, InvalidTypeError, NearlinError, ShapeError
+
+from ._solve import Options, Solution, as_penalties, warn_of
+
+__all__ = ["asker", "check_blocks", "refuse_beside", "solve_blocks"]
+
+UNUSED = ("sketch", "sketch_size", "dtype_work", "preconditioner")
+"""Options of methods that rows in blocks are not solved by."""
+
+
+def refuse_beside(**given: object) -> None:
+    """Raise if anything is given that comes along with the rows."""
+    for name, value in given.items():
+        if value is not None:
+            raise InvalidTypeError(
+                "is given beside rows in blocks, expected None: targets and weights come along with them, "
+                "see nearlin.data.blocks",
+                argument=name,
+            )
+
+
+def check_blocks(rows: Any, options: Options) -> None:
+    """Raise unless the rows have targets and can be read several times, and nothing is asked for in vain."""
+    if rows.target_shape is None:
+        raise InvalidInputError(
+            "are rows without targets: nearlin.data.blocks takes them as `target`", argument="A"
+        )
+    if rows.n_rows == 0:
+        raise ShapeError("are no rows, expected at least one", argument="A")
+    if rows.once:
+        raise InvalidInputError(
+            "are rows of a source that can be read only once, expected one that can be read again, as "
+            "arrays, files and frames can: answers are refined pass by pass; StreamingLeastSquares makes one",
+            argument="A",
+        )
+    if options.method not in ("auto", "qr"):
+        raise InvalidInputError(
+            f"is {options.method!r}, expected 'auto' or 'qr' for rows in blocks", argument="method"
+        )
+    for name in UNUSED:
+        if getattr(options, name) is not None:
+            raise InvalidInputError(
+                f"is {getattr(options, name)!r}, expected None for rows in blocks", argument=name
+            )
+    if options.certify:
+        raise InvalidInputError("is True, expected False for rows in blocks", argument="certify")
+
+
+def solve_blocks(
+    rows: Any,
+    options: Options,
+    *,
+    ridge: npt.ArrayLike = 0.0,
+    fit_intercept: bool = False,
+    n_jobs: int | None = None,
+    progress: bool | Progress = False,
+) -> Solution:
+    """Solve for rows that were checked, and warn of an answer that misses its target."""
+    solution = _core.lstsq_by_parts(
+        asker(rows, n_jobs),
+        options,
+        ridge=as_penalties(ridge, *(rows.target_shape or (1,))),
+        fit_intercept=fit_intercept,
+        single=rows.dtype.itemsize == 4,
+        progress=resolve_progress(progress),
+    )
+    if not solution["settled"]:
+        warn_of(solution, options.method)
+    return solution
+
+
+def asker(rows: Any, n_jobs: int | None) -> Callable[[bytes], bytes]:
+    """Return a function that makes a pass: from a question to the sums of all blocks."""
+
+    def ask(question: bytes) -> bytes:
+        sums: bytes = rows.map_reduce(partial(_answer, question, rows.feature_names), _merged, n_jobs=n_jobs)
+        return sums
+
+    return ask
+
+
+def _answer(question: bytes, names: Sequence[str] | None, block: Any) -> bytes:
+    """Return the sums of one block."""
+    n = block.X.shape[0]
+    try:
+        targets, _ = as_rhs(block.y, n, block.X.dtype, allow_empty=True)
+        weights = as_sample_weight(block.sample_weight, n, accept_zero=True)
+        with naming_columns(names):
+            return _core.lstsq_sums_of_part(question, block.X, targets, sample_weight=weights)
+    except NearlinError as error:
+        error.add_note(f"in the block that begins with row {block.start}")
+        raise
+
+
+def _merged(sums: list[bytes]) -> bytes:
+    return _core.lstsq_merged_sums(sums)

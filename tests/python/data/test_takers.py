@@ -1,0 +1,92 @@
+"""Who takes rows in blocks, and what the others say."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import nearlin
+from nearlin.data import blocks
+from nearlin.exceptions import InvalidInputError, InvalidTypeError
+
+pytest.importorskip("pyarrow")
+
+N, D = 2000, 6
+
+
+@pytest.fixture(scope="module")
+def X():
+    return np.random.default_rng(0).standard_normal((N, D)) * np.logspace(0, -2, D)
+
+
+def as_rows(X, **roles):
+    return blocks(pd.DataFrame(X, columns=list("abcdef")).assign(**roles), block_bytes=5000)
+
+
+def test_a_truncated_svd_appends_rows(X):
+    model = nearlin.TruncatedSVD(D, random_state=0)
+    assert model.fit(as_rows(X[:1500])) is model
+    assert model.n_samples_seen_ == 1500
+    model.partial_fit(as_rows(X[1500:]))
+    expected = np.linalg.svd(X, compute_uv=False)
+    np.testing.assert_allclose(model.singular_values_, expected, rtol=1e-12)
+    assert model.n_samples_seen_ == N
+    assert model.feature_names_in_.tolist() == list("abcdef")
+    before = model.to_bytes()
+    damaged = X.copy()
+    damaged[900, 2] = np.nan
+    with pytest.raises(InvalidInputError, match="NaN"):
+        model.partial_fit(blocks(damaged, block_bytes=5000))
+    assert model.to_bytes() == before
+    with pytest.raises(InvalidInputError, match="with weights"):
+        nearlin.TruncatedSVD(2).fit(blocks(X, sample_weight=np.ones(N)))
+    with pytest.raises(InvalidInputError, match="no rows"):
+        nearlin.TruncatedSVD(2).fit(blocks(X[:0]))
+    renamed = blocks(pd.DataFrame(X, columns=list("fedcba")))
+    with pytest.raises(InvalidInputError, match="feature names"):
+        model.partial_fit(renamed)
+
+
+def test_a_coreset_takes_rows_targets_and_weights(X):
+    y, w = X.sum(axis=1), np.linspace(0.5, 2.0, N)
+    rows = blocks(
+        pd.DataFrame(X, columns=list("abcdef")).assign(y=y, w=w),
+        target="y",
+        sample_weight="w",
+        block_bytes=5000,
+    )
+    stream = nearlin.StreamingCoreset(300, rng=0).partial_fit(rows)
+    whole = nearlin.StreamingCoreset(300, rng=0)
+    for start in range(0, N, rows.block_rows):
+        part = slice(start, start + rows.block_rows)
+        whole.partial_fit(
+            pd.DataFrame(X[part], columns=list("abcdef")), y[part], sample_weight=w[part], row_offset=start
+        )
+    assert stream.to_bytes() == whole.to_bytes()
+    with pytest.raises(InvalidInputError, match=r"of which 0\.\.2000 are in already"):
+        stream.partial_fit(rows, row_offset=0)
+    assert stream.to_bytes() == whole.to_bytes()
+    with pytest.raises(InvalidTypeError, match="`y` is given beside rows in blocks"):
+        stream.partial_fit(rows, y)
+
+
+REFUSING = {
+    "HuberRegressor": lambda rows, y: nearlin.HuberRegressor().fit(rows, y),
+    "ImplicitALS": lambda rows, y: nearlin.ImplicitALS().fit(rows),
+    "LowRankImputer": lambda rows, y: nearlin.LowRankImputer().fit(rows),
+    "LpRegressor": lambda rows, y: nearlin.LpRegressor().fit(rows, y),
+    "MatrixCompletion": lambda rows, y: nearlin.MatrixCompletion().fit(rows),
+    "QuantileRegressor": lambda rows, y: nearlin.QuantileRegressor().fit(rows, y),
+    "SoftImpute": lambda rows, y: nearlin.SoftImpute().fit(rows),
+    "leverage_scores": lambda rows, y: nearlin.leverage_scores(rows),
+    "lp_regression": lambda rows, y: nearlin.lp_regression(rows, y),
+    "sample_rows": lambda rows, y: nearlin.sample_rows(rows, 10),
+    "sketch_and_solve": lambda rows, y: nearlin.sketch_and_solve(rows, y),
+    "svds": lambda rows, y: nearlin.svds(rows, 2),
+    "transform": lambda rows, y: nearlin.TruncatedSVD(2).fit(y[:, np.newaxis] * [1, 2]).transform(rows),
+}
+
+
+@pytest.mark.parametrize("call", REFUSING.values(), ids=REFUSING)
+def test_others_say_who_does(call, X):
+    with pytest.raises(InvalidTypeError, match=r"rows in blocks, which are not taken here.*LinearRegression"):
+        call(blocks(X), X[:, 0])

@@ -1,0 +1,242 @@
+"""Least squares of rows in blocks: as exact as in memory, the same bits through every door."""
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import scipy.sparse as sp
+from reference import regression as reference
+
+import nearlin
+from nearlin import LinearRegression, Ridge, RidgeCV
+from nearlin.data import blocks
+from nearlin.exceptions import InvalidInputError, InvalidTypeError, NonFiniteError
+
+pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
+ds = pytest.importorskip("pyarrow.dataset")
+
+UNIT = np.finfo(float).eps / 2
+N, D = 3000, 6
+
+
+@pytest.mark.parametrize("kappa", [1e1, 1e6, 1e10, 1e13])
+@pytest.mark.parametrize("residual", [1e-12, 1.0])
+def test_backward_error_at_any_condition(kappa, residual):
+    A, left = reference.graded(4000, 24, kappa)
+    b = reference.right_hand_side(A, left, residual)
+    result = nearlin.lstsq(blocks(A, target=b, block_bytes=100_000))
+    assert reference.backward_error(A, b, result.x) <= 2 * UNIT
+    assert result.certificate.met
+    assert result.certificate.estimate <= 2 * UNIT
+    assert (result.rank, result.method) == (24, "qr")
+    assert result.size == A.nbytes
+    assert "reads of A" in result.explain()
+
+
+@pytest.fixture(scope="module")
+def parts():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((N, D)) * [1.0, 10.0, 1e-3, 1.0, 5.0, 2.0] + [0.0, 1e4, 1.0, -5.0, 0.0, 3.0]
+    Y = X @ rng.standard_normal((D, 2)) + 7.0 + rng.standard_normal((N, 2))
+    w = rng.uniform(0.5, 2.0, N)
+    w[::50] = 0.0
+    w[100:300] = 0.0
+    return X, Y, w
+
+
+def near(found, expected, rtol=1e-10):
+    np.testing.assert_allclose(found, expected, rtol=rtol, atol=1e-12 * np.abs(expected).max())
+
+
+MODELS = [
+    LinearRegression(),
+    LinearRegression(fit_intercept=False, inference=True),
+    Ridge(alpha=3.0),
+    Ridge(alpha=[0.1, 1e5], fit_intercept=False),
+]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=str)
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("kind", ["array", "csr", "vector"])
+def test_models_are_those_of_all_rows(model, weighted, kind, parts):
+    X, Y, w = parts
+    if kind == "vector":
+        Y = Y[:, 0]
+    w = w if weighted else None
+    if kind == "vector" and np.ndim(getattr(model, "alpha", 0)):
+        model = Ridge(alpha=1e5, fit_intercept=False)
+    matrix = sp.csr_array(np.where(abs(X - X.mean(axis=0)) > X.std(axis=0), X, 0.0)) if kind == "csr" else X
+    whole = type(model)(**model.get_params()).fit(matrix, Y, sample_weight=w)
+    rows = blocks(matrix, target=Y, sample_weight=w, block_bytes=5000)
+    found = type(model)(**model.get_params()).fit(rows)
+    near(found.coef_, whole.coef_)
+    near(found.intercept_, whole.intercept_)
+    assert found.coef_.shape == whole.coef_.shape
+    assert (found.rank_, found.n_features_in_, found.method_) == (whole.rank_, D, "qr")
+    assert found.certificate_.met
+    table, other = found.summary(), whole.summary(X=matrix, y=Y, sample_weight=w)
+    for name in ("std_err", "r_squared", "log_likelihood", "df_resid"):
+        near(getattr(table, name), getattr(other, name), rtol=1e-8)
+    assert table.n == other.n
+
+
+@pytest.mark.parametrize("options", [{}, {"fit_intercept": False}, {"alpha_per_target": True}])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_leave_one_out_chooses_what_it_chooses_of_all_rows(options, weighted, parts):
+    X, Y, w = parts
+    w = w if weighted else None
+    alphas = np.logspace(-3, 8, 12)
+    whole = RidgeCV(alphas, **options).fit(X, Y, sample_weight=w)
+    found = RidgeCV(alphas, **options).fit(blocks(X, target=Y, sample_weight=w, block_bytes=5000))
+    assert np.array_equal(found.alpha_, whole.alpha_)
+    near(found.loo_error_, whole.loo_error_)
+    near(found.best_score_, whole.best_score_)
+    near(found.coef_, whole.coef_)
+    single = RidgeCV(alphas, **options).fit(blocks(X, target=Y[:, 0], block_bytes=5000))
+    assert single.loo_error_.shape == (12,)
+    assert single.coef_.shape == (D,)
+
+
+def test_single_precision_and_deficient_ranks(parts):
+    X, Y, _ = parts
+    narrow = X.astype(np.float32)
+    result = nearlin.lstsq(blocks(narrow, target=Y[:, 0], block_bytes=5000))
+    whole = nearlin.lstsq(narrow, Y[:, 0])
+    assert result.x.dtype == np.float32
+    assert result.certificate.met
+    near(result.x, whole.x, rtol=1e-5)
+    twice = np.column_stack([X, X[:, 1], np.full(N, 0.1), np.zeros(N)])
+    whole, found = (
+        LinearRegression().fit(*data) for data in ((twice, Y), (blocks(twice, target=Y, block_bytes=5000),))
+    )
+    assert (found.rank_, found.constant_features_.tolist()) == (whole.rank_, [D + 1, D + 2])
+    near(found.coef_, whole.coef_, rtol=1e-8)
+    assert found.summary().identified.tolist() == whole.summary().identified.tolist()
+    few = nearlin.lstsq(blocks(X[:4], target=Y[:4, 0], block_bytes=100))
+    near(few.x, nearlin.lstsq(X[:4], Y[:4, 0]).x, rtol=1e-8)
+    assert few.rank == 4
+    zero = nearlin.lstsq(blocks(X, target=np.zeros(N), block_bytes=5000))
+    assert (zero.rank, zero.x.tolist()) == (D, [0.0] * D)
+
+
+def hashed(rows, **options):
+    """Return answer and certificate in short."""
+    result = nearlin.lstsq(rows, **options)
+    figures = [result.x, result.residual_norm, result.certificate.estimate]
+    return hashlib.sha256(b"".join(np.asarray(figure).tobytes() for figure in figures)).hexdigest()
+
+
+@pytest.mark.parametrize("block_bytes", [4096, 1 << 20])
+def test_every_door_and_any_threads_give_the_same_bits(parts, tmp_path, block_bytes):
+    X, Y, w = parts
+    X, y = X.astype(np.float32), Y[:, 0]
+    frame = pd.DataFrame(X, columns=list("abcdef")).assign(y=y, w=w)
+    pq.write_table(pa.Table.from_pandas(frame[: N // 3]), tmp_path / "1.parquet", row_group_size=100)
+    pq.write_table(pa.Table.from_pandas(frame[N // 3 :]), tmp_path / "2.parquet", row_group_size=777)
+    np.save(tmp_path / "X.npy", np.asfortranarray(X))
+    roles, arrays = {"target": "y", "sample_weight": "w"}, {"target": y, "sample_weight": w}
+    doors = [
+        (X, arrays),
+        (np.asfortranarray(X), arrays),
+        (tmp_path / "X.npy", arrays),
+        (frame, roles),
+        (pl.from_pandas(frame), roles),
+        (pl.scan_parquet(tmp_path / "*.parquet"), roles),
+        (pa.Table.from_pandas(frame), roles),
+        (ds.dataset([str(tmp_path / "1.parquet"), str(tmp_path / "2.parquet")]), roles),
+    ]
+    found = {
+        hashed(blocks(source, block_bytes=block_bytes, **more), n_jobs=n_jobs)
+        for source, more in doors
+        for n_jobs in (1, 3)
+    }
+    assert len(found) == 1
+
+
+def test_names_are_those_of_the_table(parts):
+    X, Y, _ = parts
+    frame = pd.DataFrame(X, columns=list("abcdef")).assign(y=Y[:, 0])
+    model = LinearRegression().fit(blocks(frame, target="y"))
+    assert model.feature_names_in_.tolist() == list("abcdef")
+    assert model.summary().names == ("intercept", *"abcdef")
+    near(model.predict(frame[list("abcdef")]), LinearRegression().fit(X, Y[:, 0]).predict(X))
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(frame[list("fedcba")])
+    assert not hasattr(model.fit(blocks(X, target=Y)), "feature_names_in_")
+
+
+def test_refusals(parts):
+    X, Y, w = parts
+    rows = blocks(X, target=Y[:, 0])
+    with pytest.raises(InvalidTypeError, match="`b` is given beside rows in blocks"):
+        nearlin.lstsq(rows, Y)
+    with pytest.raises(InvalidTypeError, match="`sample_weight` is given beside rows in blocks"):
+        nearlin.lstsq(rows, sample_weight=w)
+    for model in (LinearRegression(), Ridge(), RidgeCV()):
+        with pytest.raises(InvalidTypeError, match="`y` is given beside rows in blocks"):
+            model.fit(rows, Y)
+        with pytest.raises(InvalidTypeError, match="`sample_weight` is given beside rows in blocks"):
+            model.fit(rows, sample_weight=w)
+        with pytest.raises(InvalidInputError, match="`X` are rows without targets"):
+            model.fit(blocks(X))
+        with pytest.raises(InvalidInputError, match="`X` are rows of a source that can be read only once"):
+            model.fit(blocks(iter([(X, Y)])))
+    for option in ({"method": "gram"}, {"sketch": "srht"}, {"certify": True}, {"verify": True}):
+        with pytest.raises(InvalidInputError, match=f"`{next(iter(option))}` is .* for rows in blocks"):
+            nearlin.lstsq(rows, **option)
+    for option in ({"cv": 3}, {"scoring": "r2"}, {"store_cv_results": True}):
+        with pytest.raises(InvalidInputError, match=f"`{next(iter(option))}` is .* for rows in blocks"):
+            RidgeCV(**option).fit(rows)
+    with pytest.raises(InvalidInputError, match="no rows"):
+        nearlin.lstsq(blocks(X[:0], target=Y[:0]))
+    with pytest.raises(InvalidInputError, match="`b`"):
+        nearlin.lstsq(X)
+    with pytest.raises(InvalidTypeError, match="rows in blocks, which are not taken here"):
+        LinearRegression().fit(X, Y).predict(rows)
+
+
+def test_an_entry_that_is_not_finite_is_named_in_its_block(parts):
+    X, Y, _ = parts
+    X = X.copy()
+    X[1234, 2] = np.nan
+    frame = pd.DataFrame(X, columns=list("abcdef"))
+    for model in (LinearRegression(), Ridge(fit_intercept=False)):
+        with pytest.raises(NonFiniteError, match=r"`X` contains NaN at \[\d+, 2\]") as error:
+            model.fit(blocks(X, target=Y[:, 0], block_bytes=48 * 100))
+        assert error.value.__notes__ == ["in the block that begins with row 1200"]
+    with pytest.raises(NonFiniteError, match=r"\(column 'c'\)"):
+        LinearRegression().fit(blocks(frame.assign(y=Y[:, 0]), target="y", nulls="nan"))
+
+
+def test_what_the_rows_or_the_caller_raise_comes_through(parts):
+    X, Y, _ = parts
+
+    def stop(*_):
+        raise KeyError("half-way")
+
+    with pytest.raises(KeyError, match="half-way"):
+        nearlin.lstsq(blocks(X, target=Y, block_bytes=5000), progress=stop)
+    frame = pl.DataFrame({"x": [1.0, None], "y": [0.0, 1.0]})
+    with pytest.raises(InvalidInputError, match="column 'x' has a missing value in row 1"):
+        nearlin.lstsq(blocks(frame, target="y"))
+    seen = []
+    nearlin.lstsq(blocks(X, target=Y, block_bytes=5000), progress=lambda *steps: seen.append(steps))
+    assert seen[-1][0] == seen[-1][1]
+
+
+def test_lazy_frames_and_relations_are_told_where_to_go(parts):
+    X, Y, _ = parts
+    lazy = pl.DataFrame(X).lazy()
+    for call in (lambda: nearlin.lstsq(lazy, Y), lambda: LinearRegression().fit(lazy, Y)):
+        with pytest.raises(
+            InvalidTypeError, match=r"LazyFrame of polars, .*nearlin\.data\.blocks.*collect\(\)"
+        ):
+            call()
+    duckdb = pytest.importorskip("duckdb")
+    relation = duckdb.connect().sql("select 1.0 as a, 2.0 as b")
+    with pytest.raises(InvalidTypeError, match=r"of duckdb, .*nearlin\.data\.blocks"):
+        nearlin.lstsq(relation, [1.0])
