@@ -106,7 +106,9 @@ class RowBlocks:
         rows.target_shape = source.target_shape
         rows.dtype = source.dtype
         rows.once = source.once
-        rows.block_rows = max(1, block_bytes // (source.dtype.itemsize * max(1, source.n_features)))
+        rows.block_rows = getattr(source, "block_rows", None) or max(
+            1, block_bytes // (source.dtype.itemsize * max(1, source.n_features))
+        )
         return rows
 
     def __iter__(self) -> Iterator[Block]:
@@ -188,6 +190,11 @@ class RowBlocks:
         The tree is that of :func:`nearlin.distributed.merge_tree`. Memory is that of two blocks a thread, and
         of some leaves: three for each level of the tree.
 
+        Blocks of Dask's collections are worked on where they are: on the workers of the current
+        ``dask.distributed.Client``, else on Dask's threads. `leaf` and `merge` are sent there, so that they
+        have to be functions of a module, or a :func:`functools.partial` of one. A worker that is lost takes
+        no row with it: what it had is made again, with the same bits.
+
         Examples
         --------
         >>> import numpy as np
@@ -203,6 +210,10 @@ class RowBlocks:
         (range(0, 10000),)
         """
         threads = resolve_threads(n_jobs)
+        engine = getattr(self._source, "map_reduce", None)
+        if engine is not None:
+            made: T = engine(leaf, merge, Block, threads)
+            return made
         if threads == 1:
             return merge_tree(map(leaf, self), merge)
         with ThreadPoolExecutor(threads) as pool:
@@ -236,13 +247,13 @@ def blocks(
 
     Parameters
     ----------
-    source : array_like, sparse matrix, path, frame, object with an Arrow stream, or iterator
+    source : array_like, sparse matrix, path, frame, object with an Arrow stream, Dask collection, or iterator
         Arrays and memory maps are sliced, and not copied unless they are no floating-point numbers; CSR
         matrices give copies of their rows. A path leads to an array (``.npy``) or to Parquet: a file or a
         directory of such, in the order of their names. Frames of pandas and polars, lazy ones of polars,
         relations of DuckDB, tables, readers and datasets of pyarrow, and whatever else has an Arrow stream,
-        are tables with named columns. An iterator gives blocks of its own: ``X``, ``(X, y)``,
-        ``(X, y, sample_weight)``, or Arrow batches.
+        are tables with named columns. Arrays and frames of Dask stay where they are: a partition is a block.
+        An iterator gives blocks of its own: ``X``, ``(X, y)``, ``(X, y, sample_weight)``, or Arrow batches.
     columns : sequence of str, optional
         Features of a table. None means all columns that have no other role.
     target : str, sequence of str, or array_like, optional
@@ -258,7 +269,8 @@ def blocks(
         Of features. None means float32 if all of them are of at most this precision, otherwise float64.
     block_bytes : int, default=32 MiB
         Bytes of the features of a block: large enough for the cost of a block not to count, and small
-        enough for some of them to be in memory.
+        enough for some of them to be in memory. Dask's partitions are as large as they are: below 8 MiB the
+        scheduler takes more time than the rows.
 
     Returns
     -------
@@ -276,7 +288,8 @@ def blocks(
     Notes
     -----
     Tables need pyarrow (``pip install "nearlin[arrow]"``), arrays do not. Rows come in the order of the
-    source, and in the same blocks through every door, so that results have the same bits. Integers,
+    source, and in the same blocks through every door, so that results have the same bits. Lengths of Dask's
+    partitions are read at once; of a frame of files that takes one of its columns. Integers,
     booleans and decimal numbers become float64.
 
     Examples
@@ -306,11 +319,21 @@ def blocks(
         source = np.load(path, mmap_mode="r") if str(path).endswith(".npy") else parquet(path)
     if isinstance(source, RowBlocks):
         raise InvalidTypeError("are RowBlocks already, expected what they are of", argument="source")
-    if isinstance(source, np.ndarray) or is_sparse(source):
+    dask = dask_kind(source)
+    if isinstance(source, np.ndarray) or is_sparse(source) or dask == "Array":
         if columns is not None or len(exclude):
             given = "columns" if columns is not None else "exclude"
             raise InvalidInputError("names columns, and arrays have no names: slice them", argument=given)
+        if dask == "Array":
+            from ._dask import DaskArray
+
+            return RowBlocks._of(DaskArray(source, target, sample_weight, kind), block_bytes)
         return RowBlocks._of(ArraySource(source, target, sample_weight, kind), block_bytes)
+    if dask == "DataFrame":
+        from ._dask import DaskFrame
+
+        roles = _roles(columns, target, sample_weight, exclude)
+        return RowBlocks._of(DaskFrame(source, roles, nulls, kind), block_bytes)
     if is_table(source) or is_frame(source):
         roles = _roles(columns, target, sample_weight, exclude)
         return RowBlocks._of(TableSource(source, roles, nulls, kind), block_bytes)
@@ -329,9 +352,14 @@ def blocks(
         )
     raise InvalidTypeError(
         f"is of type {type(source).__name__}, expected an array, a sparse matrix, a path, a frame, something "
-        "with an Arrow stream, or an iterator of blocks",
+        "with an Arrow stream, a Dask collection, or an iterator of blocks",
         argument="source",
     )
+
+
+def dask_kind(source: object) -> str | None:
+    """Return what collection of Dask's this is, if it is one."""
+    return type(source).__name__ if type(source).__module__.partition(".")[0] == "dask" else None
 
 
 def _ahead(pool: ThreadPoolExecutor, leaf: Callable[[Block], T], rows: RowBlocks, most: int) -> Iterator[T]:
