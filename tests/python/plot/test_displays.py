@@ -489,7 +489,7 @@ class TestCompletionPath:
     def test_ranks_and_penalties_that_were_tried(self):
         model = nearlin.MatrixCompletion("auto", random_state=0).fit(self.noisy())
         display = plot.CompletionPathDisplay.from_estimator(model)
-        assert_allclose(display.line_.get_data(), np.transpose(model.rank_path_))
+        assert_allclose(display.line_.get_data(), np.transpose(sorted(model.rank_path_)))
         assert display.chosen_.get_xdata()[0] == model.U_.shape[1]
         assert_allclose(ends(display.interval_), [[model.certificate_.estimate, model.certificate_.bound]])
         display = plot.CompletionPathDisplay.from_estimator(model, name="reg")
