@@ -123,6 +123,19 @@ def test_single_precision_and_deficient_ranks(parts):
     assert (zero.rank, zero.x.tolist()) == (D, [0.0] * D)
 
 
+def test_magnitudes_far_from_one(parts):
+    X, Y, w = parts
+    X, Y = X * [1.0, 1e-170, 1.0, 1e150, 1e-3, 1.0] + [1e9, 0.0, 0.0, 0.0, 0.0, 0.0], Y * [1e100, 1e-50]
+    whole = LinearRegression().fit(X, Y, sample_weight=1e-20 * w)
+    found = LinearRegression().fit(blocks(X, target=Y, sample_weight=1e-20 * w, block_bytes=5000))
+    assert (found.rank_, found.constant_features_.tolist()) == (D, [])
+    # The rounding of a mean that is far above the spread is in the bound, as it is in memory.
+    assert found.certificate_.estimate <= 2 * UNIT
+    assert found.certificate_.met == whole.certificate_.met
+    for target in range(2):
+        near(found.coef_[target] / whole.coef_[target], np.ones(D), rtol=1e-6)
+
+
 def hashed(rows, **options):
     """Return answer and certificate in short."""
     result = nearlin.lstsq(rows, **options)
