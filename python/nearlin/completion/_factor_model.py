@@ -166,7 +166,7 @@ class FactorModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEstima
         Returns
         -------
         ndarray of float64 of shape (n_rows, rank)
-            `U_`, in the order of `row_ids_`; a frame after :meth:`set_output`.
+            `U_`, in the order of `row_ids_`; a frame after ``set_output``.
         """
         model: Any = self
         rows: Any = model.fit(X, y, **kwargs).U_.astype(np.float64)
