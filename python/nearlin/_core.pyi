@@ -16,6 +16,7 @@ __all__ = [
     "StreamingPCARefinement",
     "StreamingPCAState",
     "TensorSketch",
+    "TriangularStream",
     "TruncatedSVDState",
     "__version__",
     "approximate_sensitivities",
@@ -270,6 +271,15 @@ class LstsqFit(TypedDict):
     target_norm: _Vector
 
 @type_check_only
+class TriangularFactor(TypedDict):
+    """A triangular factor of weighted rows [A, B], centred where there are means."""
+
+    triangle: _Vector
+    means: _Vector | None
+    weight_norm: float | None
+    observations: int
+
+@type_check_only
 class LstsqVerification(TypedDict):
     """What a second look at answers finds."""
 
@@ -362,6 +372,42 @@ class CoresetStream:
     def to_bytes(self) -> bytes: ...
     @staticmethod
     def from_bytes(data: bytes) -> CoresetStream: ...
+
+@final
+class TriangularStream:
+    def __new__(cls, *, fit_intercept: bool) -> TriangularStream: ...
+    @property
+    def fit_intercept(self) -> bool: ...
+    @property
+    def is_closed(self) -> bool: ...
+    @property
+    def shape(self) -> tuple[int, int, bool, bool] | None: ...
+    @property
+    def names(self) -> list[str] | None: ...
+    @property
+    def changes(self) -> int: ...
+    @property
+    def covered(self) -> list[tuple[int, int]]: ...
+    def partial_fit(
+        self,
+        a: Any,
+        b: Any,
+        *,
+        sample_weight: _Vector | None,
+        vector: bool,
+        names: list[str] | None,
+        row_offset: int | None,
+        threads: int,
+    ) -> None: ...
+    def merge(self, others: list[TriangularStream], *, threads: int) -> None: ...
+    def close(self) -> None: ...
+    def solve(self, *, ridge: float, threads: int) -> tuple[LstsqSolution, float]: ...
+    def ridge_path(self, ridges: _Vector) -> tuple[_Vector, list[float]]: ...
+    def factor(self) -> TriangularFactor: ...
+    def copy(self) -> TriangularStream: ...
+    def to_bytes(self, words: str) -> bytes: ...
+    @staticmethod
+    def from_bytes(data: bytes) -> tuple[TriangularStream, str]: ...
 
 @final
 class Sketch:

@@ -24,6 +24,7 @@
 //! | [`sparse_gram`], [`gram_of_rows`], [`quadratic_forms`] | A'A, E E' and v'G v of sparse rows |
 //! | `sparse_products` | A'A of sparse rows as a sparse matrix, and what is made of it: [`SparseTriangle`] |
 //! | [`tsqr()`] | R of a matrix with many rows |
+//! | `Triangle` | R of rows that are appended block by block |
 //! | [`svd()`], [`eigh()`] | thin SVD, symmetric eigendecomposition |
 //! | [`svd_apart`], [`eigh_apart`], [`apart()`] | the same, and anything, on a thread of its own if that takes long |
 //! | [`svd_into`], [`eigh_into`] | the same of small matrices, `f32` too, in memory that the caller lends ([`Scratch`]) |
@@ -40,6 +41,7 @@
 //! where that is the buffer which faer's products keep for each thread, twice the last-level cache, it unwinds.
 
 mod apart;
+mod append;
 mod arrow;
 mod batch;
 mod cholesky;
@@ -72,7 +74,7 @@ mod sparse_cholesky;
 mod svd;
 mod systems;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod triangle;
 mod tridiagonal;
 mod tridiagonalise;
@@ -81,6 +83,7 @@ mod view;
 mod whiten;
 
 pub use apart::{apart, eigh_apart, svd_apart};
+pub(crate) use append::{Appending, Triangle};
 pub use arrow::{arrow_eigh_into, arrow_eigh_scratch};
 pub(crate) use batch::{
     BATCH_ROWS, Batch, SIDES, SUM_DEPTH, add_product, add_transposed_product, batch_rows, fit,
@@ -114,6 +117,7 @@ pub(crate) use sparse_cholesky::{SparseGram, SparseOrder, sparse_products};
 pub use svd::{Svd, svd, svd_into, svd_scratch};
 pub use systems::Systems;
 pub use triangle::{invert_upper, multiply_upper, solve_upper, solve_upper_transposed};
+pub(crate) use tsqr::block_rows;
 pub use tsqr::tsqr;
 pub(crate) use view::make_workspace;
 pub use view::{Scalar, Scratch, ScratchSize};

@@ -5,7 +5,7 @@ use crate::matrix::{Dense, Mat};
 use proptest::prelude::*;
 
 /// Numbers that look like a normal sample.
-pub(super) fn gaussian(m: usize, n: usize, seed: u64) -> Mat<f64> {
+pub(crate) fn gaussian(m: usize, n: usize, seed: u64) -> Mat<f64> {
     let state = std::cell::Cell::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
     let uniform = || {
         let mut x = state.get();

@@ -1,16 +1,15 @@
 //! QR of matrices with many rows.
 //!
-//! The rows are cut into slabs, a slab into blocks. A slab keeps one triangle; each block is stacked below
-//! it and the stack factorised anew, which needs 2 b d² flops for a block of b rows: the reflectors meet
-//! one row of the triangle each. The triangles of the slabs are then combined in pairs, in order.
+//! The rows are cut into slabs, a slab into blocks. A slab keeps one triangle, to which each block is appended
+//! ([`super::append`]). The triangles of the slabs are then combined in pairs, in order.
 //!
 //! Slabs and blocks depend on the shape of the matrix alone.
 
-use super::householder::{Factorisation, Shape, Workspace};
-use super::scaling::{SMALLEST, larger, largest_of, scale, unit_of};
+use super::append::{Appending, Triangle};
+use super::scaling::larger;
 use crate::error::Result;
 use crate::matrix::{Dense, Mat, Rows};
-use crate::memory::{collected, filled, gathered, zeros};
+use crate::memory::{collected, gathered, zeros};
 use crate::parallel::Context;
 use crate::simd::kernel;
 use std::convert::identity;
@@ -20,7 +19,7 @@ use std::ops::Range;
 const PURPOSE: &str = "a QR factorisation";
 
 /// Rows of a block: enough for the products to run at full speed, few enough for a block to stay in cache.
-fn block_rows(d: usize) -> usize {
+pub(crate) fn block_rows(d: usize) -> usize {
     if d <= 256 { 384 } else { 256 }
 }
 
@@ -37,52 +36,51 @@ pub fn tsqr(ctx: &Context, rows: &dyn Rows) -> Result<Mat<f64>> {
     let block = block_rows(d);
     let slabs = (n / (8 * d.max(block))).clamp(1, 32);
     let slab = |s| n * s / slabs..n * (s + 1) / slabs;
-    let mut triangles = gathered((0..slabs).map(|s| Triangle::new(d, slab(s))), PURPOSE)?;
+    let mut parts = gathered((0..slabs).map(|s| Slab::new(d, slab(s))), PURPOSE)?;
     let blocks = ROUND / (2.0 * block as f64 * d as f64 * d as f64);
     let round = block * blocks.clamp(1.0, 1e6) as usize;
     for _ in (0..n.div_ceil(slabs)).step_by(round) {
         let scratch = || Scratch::new(block.min(n), d);
-        let outcomes = ctx.map_parts(&mut triangles, scratch, |scratch, _, triangle| {
+        let outcomes = ctx.map_parts(&mut parts, scratch, |scratch, _, slab| {
             let scratch = scratch.as_mut().map_err(|error| error.clone())?;
-            triangle.append_rows(rows, round, scratch)
+            slab.append_rows(rows, round, scratch)
         })?;
         outcomes.into_iter().try_for_each(identity)?;
     }
-    combine(ctx, triangles)
+    combine(ctx, parts)
 }
 
 /// Combines neighbours until one is left.
-fn combine(ctx: &Context, mut triangles: Vec<Triangle>) -> Result<Mat<f64>> {
-    while triangles.len() > 1 {
-        let pairs = triangles.chunks_mut(2);
+fn combine(ctx: &Context, mut slabs: Vec<Slab>) -> Result<Mat<f64>> {
+    while slabs.len() > 1 {
+        let pairs = slabs.chunks_mut(2);
         let outcomes = ctx.map_parts(
             pairs,
             || (),
             |(), _, pair| match pair {
-                [first, second] => first.append_triangle(second),
+                [first, second] => {
+                    let second = std::mem::replace(&mut second.triangle, Triangle::new(0)?);
+                    first.triangle.append_triangle(&mut second.into_mat())
+                }
                 _ => Ok(()),
             },
         )?;
         outcomes.into_iter().try_for_each(identity)?;
-        triangles = collected(triangles.into_iter().step_by(2), PURPOSE)?;
+        slabs = collected(slabs.into_iter().step_by(2), PURPOSE)?;
     }
-    let mut last = triangles.swap_remove(0);
-    last.unscale();
-    Ok(last.r)
+    Ok(slabs.swap_remove(0).triangle.into_mat())
 }
 
-/// R of the rows so far, with its columns in units of their own.
-struct Triangle {
-    r: Mat<f64>,
-    units: Vec<f64>,
+/// R of the rows so far, and the rows that are left.
+struct Slab {
+    triangle: Triangle,
     left: Range<usize>,
 }
 
 /// What it takes to append a block of rows.
 struct Scratch {
     v: Mat<f64>,
-    t: Mat<f64>,
-    work: Workspace,
+    with: Appending,
     tile: Vec<f64>,
     largest: Vec<f64>,
 }
@@ -91,62 +89,31 @@ impl Scratch {
     fn new(rows: usize, d: usize) -> Result<Self> {
         Ok(Self {
             v: Mat::zeros(rows, d)?,
-            t: Factorisation::room_for_t(d)?,
-            work: Workspace::new(rows, d)?,
+            with: Appending::new(rows, d)?,
             tile: Vec::new(),
             largest: zeros(d, PURPOSE)?,
         })
     }
 }
 
-impl Triangle {
-    fn new(d: usize, rows: Range<usize>) -> Result<Self> {
-        let units = filled(SMALLEST, d, PURPOSE)?;
-        Ok(Self { r: Mat::zeros(d, d)?, units, left: rows })
+impl Slab {
+    fn new(d: usize, left: Range<usize>) -> Result<Self> {
+        Ok(Self { triangle: Triangle::new(d)?, left })
     }
 
     /// Appends the next `count` rows of the slab.
     fn append_rows(&mut self, rows: &dyn Rows, count: usize, scratch: &mut Scratch) -> Result<()> {
-        let Scratch { v, t, work, tile, largest } = scratch;
+        let Scratch { v, with, tile, largest } = scratch;
         let end = self.left.end.min(self.left.start + count);
         while self.left.start < end {
             let next = self.left.start..end.min(self.left.start + v.nrows());
             let block = rows.tile(next.clone(), 0..rows.ncols(), tile)?;
             largest_in_columns(block, largest);
-            self.make_room(largest);
-            transpose_and_scale(block, &self.units, v);
-            Factorisation { shape: Shape::Block(next.len()), r: &mut self.r, v, t, work }.run();
+            transpose_and_scale(block, self.triangle.make_room(largest), v);
+            self.triangle.append_scaled(v, next.len(), with);
             self.left.start = next.end;
         }
         Ok(())
-    }
-
-    fn append_triangle(&mut self, other: &mut Triangle) -> Result<()> {
-        other.unscale();
-        let v = &mut other.r;
-        let d = v.ncols();
-        let mut largest: Vec<f64> = zeros(d, "a QR factorisation")?;
-        largest.iter_mut().enumerate().for_each(|(j, largest)| *largest = largest_of(v.col(j)));
-        self.make_room(&largest);
-        (0..d).for_each(|j| scale(v.col_mut(j), self.units[j].recip()));
-        let (mut t, mut work) = (Factorisation::room_for_t(d)?, Workspace::new(d, d)?);
-        Factorisation { shape: Shape::Triangle, r: &mut self.r, v, t: &mut t, work: &mut work }.run();
-        Ok(())
-    }
-
-    /// Raises the units to those of columns with these largest magnitudes.
-    fn make_room(&mut self, largest: &[f64]) {
-        for (j, unit) in self.units.iter_mut().enumerate() {
-            let raised = unit_of(largest[j]).max(*unit);
-            scale(self.r.col_mut(j), *unit / raised);
-            *unit = raised;
-        }
-    }
-
-    fn unscale(&mut self) {
-        for (j, unit) in self.units.iter_mut().enumerate() {
-            scale(self.r.col_mut(j), std::mem::replace(unit, 1.0));
-        }
     }
 }
 

@@ -74,6 +74,8 @@ mod _core {
         LeastSquaresStream, sketch_and_solve_eps, sketch_and_solve_rows,
     };
     #[pymodule_export]
+    use super::regression::triangular::TriangularStream;
+    #[pymodule_export]
     use super::sketch::tensor::TensorSketch;
     #[pymodule_export]
     use super::sketch::{Sketch, SketchAccumulator};

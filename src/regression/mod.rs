@@ -23,6 +23,7 @@
 //! | room | what is in it |
 //! |---|---|
 //! | `problem` | what is asked |
+//! | `block` | some rows of it, of a stream |
 //! | `design` | the problem as it is solved: weights, centring, magnitudes, and what one read of it gives |
 //! | `refine` | refinement by a factor, its stopping rules |
 //! | `methods` | the ways to a factor, and to an answer without one |
@@ -33,10 +34,12 @@
 //! | `parts` | least squares of rows that come in parts, each of which is asked for sums |
 //! | `predict` | predictions for sparse samples |
 //! | `sketch_and_solve` | answers from a sketch alone, with intervals, at once and for rows that come in blocks |
+//! | `triangular` | exact answers for rows that come in blocks, from their triangular factor |
 //! | `kron` | least squares with a Kronecker product, which is never formed |
 //!
 //! A room uses those above it.
 
+mod block;
 mod bounds;
 mod covariance;
 mod design;
@@ -51,8 +54,10 @@ mod refine;
 mod sketch_and_solve;
 #[cfg(test)]
 mod testing;
+mod triangular;
 
 pub use crate::linalg::Precision;
+pub use block::{StreamBlock, StreamShape};
 pub use bounds::forward::ForwardError;
 pub use bounds::verify::{Verification, verify};
 pub use covariance::{Covariance, CovarianceFit, Inference, Robust, covariance, robust_covariance};
@@ -68,4 +73,6 @@ pub use predict::predict;
 pub use problem::{Preconditioner, Problem};
 pub use sketch_and_solve::answer::{Quantiles, SketchAnswer, sketch_and_solve};
 pub use sketch_and_solve::row_count::{eps_of_rows, row_count};
-pub use sketch_and_solve::stream::{LeastSquaresStream, StreamBlock, StreamOptions, StreamShape};
+pub use sketch_and_solve::stream::{LeastSquaresStream, StreamOptions};
+pub use triangular::answer::CentredFactor;
+pub use triangular::stream::TriangularStream;

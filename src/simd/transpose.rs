@@ -17,7 +17,8 @@ kernel! {
         width: usize,
     ) {
         let (nrows, ncols) = shape;
-        assert!(ncols <= width && out.len() >= nrows * width);
+        let end = if nrows * ncols > 0 { (nrows - 1) * width + ncols } else { 0 };
+        assert!(ncols <= width && out.len() >= end);
         for first in (0..ncols / 8 * 8).step_by(8) {
             let lines = Lines::<T, 8>::new(&data[first * stride..], stride, nrows);
             for chunk in 0..nrows / 8 {

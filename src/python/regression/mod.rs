@@ -9,6 +9,7 @@
 //! | [`covariance`] | covariances of the coefficients |
 //! | [`kron`] | least squares with a Kronecker product |
 //! | [`sketch_and_solve`] | answers from a sketch alone, of a stream |
+//! | [`triangular`] | the triangular factor of a stream, and its answers |
 //! | [`words`] | the words that callers type |
 
 pub mod covariance;
@@ -18,6 +19,7 @@ pub mod lstsq;
 pub mod parts;
 pub mod ridge;
 pub mod sketch_and_solve;
+pub mod triangular;
 pub mod words;
 
 use super::convert::{Input, Vector};

@@ -7,6 +7,7 @@ use crate::linalg::{
 };
 use crate::matrix::{Mat, Real, Rows, Source};
 use crate::memory::collected;
+use crate::parallel::Context;
 use crate::regression::design::Design;
 use crate::regression::design::pass::Passes;
 use crate::regression::design::stacked::{Stacked, Targets};
@@ -61,7 +62,7 @@ pub(crate) fn shortened<T: Real, M: Passes<T>>(
 ) -> Result<Refined> {
     let all = collected(0..group.targets.len(), TARGETS)?;
     let shortest = |x: Mat<f64>| {
-        let mut x = shortest(group, x, scaled, null_space)?;
+        let mut x = shortest(group.context, x, scaled, null_space, &units(group.design, &scaled.scale)?)?;
         for &column in empty {
             (0..x.ncols()).for_each(|target| x[(column, target)] = 0.0);
         }
@@ -88,13 +89,13 @@ pub(crate) fn shortened<T: Real, M: Passes<T>>(
 }
 
 /// A first answer, in scaled units.
-struct Solved {
-    scaled: Scaled,
-    x: Mat<f64>,
+pub(crate) struct Solved {
+    pub scaled: Scaled,
+    pub x: Mat<f64>,
     /// Right singular vectors that were cut off, where they are at hand.
-    null_space: Option<Mat<f64>>,
+    pub null_space: Option<Mat<f64>>,
     /// Columns of zeros.
-    empty: Vec<usize>,
+    pub empty: Vec<usize>,
 }
 
 fn tall<T: Real, M: Passes<T>>(
@@ -103,23 +104,35 @@ fn tall<T: Real, M: Passes<T>>(
     rcond: f64,
 ) -> Result<Solved> {
     let (d, k) = (group.design.ncols(), group.targets.len());
-    let mut r = Mat::from_fn(d, d, |i, j| if i <= j { r_of_both[(i, j)] } else { 0.0 })?;
-    let mut x = Mat::from_fn(d, k, |i, j| r_of_both[(i, d + j)])?;
+    let r = Mat::from_fn(d, d, |i, j| if i <= j { r_of_both[(i, j)] } else { 0.0 })?;
+    let x = Mat::from_fn(d, k, |i, j| r_of_both[(i, d + j)])?;
+    decided(r, x, rcond, group.most_rank(), |scale| group.design.left_by_centring(scale, rcond))
+}
+
+/// A first answer from an upper triangle R of A and `x` = Q'B, once the rank is decided, which is `most` at most; `left`
+/// tells what centring has left of the columns, as [`Design::left_by_centring`] does.
+pub(crate) fn decided(
+    mut r: Mat<f64>,
+    mut x: Mat<f64>,
+    rcond: f64,
+    most: usize,
+    left: impl Fn(&[f64]) -> Result<Option<Vec<f64>>>,
+) -> Result<Solved> {
     let empty = collected(empty_columns(&r), COLUMNS)?;
-    let most = group.most_rank();
-    let scale = normalise_columns(&mut r)?;
-    let mut scaled = Scaled { factor: Factor::Triangle(r), scale, empty: Vec::new(), cut: 0.0 };
+    let mut scale = normalise_columns(&mut r)?;
+    let left = left(&scale)?;
     // The estimate may be off by a small factor: near the threshold the SVD decides.
-    let doubt = doubt(group.design, &scaled, || scaled.factor.condition(), rcond)?;
-    let Factor::Triangle(mut r) = scaled.factor else { unreachable!("it has just been made") };
-    if doubt < 0.1 / rcond && most >= d {
+    let doubt = match &left {
+        Some(left) => condition_beside_constant(&r, |j| left[j])?,
+        None => linalg::condition_of_upper(r.as_ref())?,
+    };
+    if doubt < 0.1 / rcond && most >= r.ncols() {
         linalg::solve_upper(r.as_ref(), x.as_mut());
-        scaled.factor = Factor::Triangle(r);
+        let scaled = Scaled { factor: Factor::Triangle(r), scale, empty: Vec::new(), cut: 0.0 };
         return Ok(Solved { scaled, x, null_space: None, empty });
     }
-    let mut scale = scaled.scale;
     let mut least = 0.0;
-    if let Some(left) = group.design.left_by_centring(&scale, rcond)? {
+    if let Some(left) = left {
         least = 1.0;
         for (j, left) in left.iter().enumerate() {
             r.col_mut(j).iter_mut().for_each(|value| *value *= left);
@@ -174,34 +187,35 @@ fn wide<T: Real>(group: &Group<'_, '_, T>, rcond: f64) -> Result<Solved> {
 
 const COLUMNS: &str = "norms of columns";
 
-/// The answers (in scaled units) of the smallest norm in the caller's units that are as good as `x`.
-fn shortest<T: Real, M: Passes<T>>(
-    group: &Group<'_, '_, T, M>,
+/// The answers (in scaled units) of the smallest norm in the caller's units that are as good as `x`; `unit` is what
+/// coefficients are divided by for those of the caller, up to one factor for all.
+pub(crate) fn shortest(
+    context: &Context,
     x: Mat<f64>,
     scaled: &Scaled,
     null_space: Option<&Mat<f64>>,
+    unit: &[f64],
 ) -> Result<Mat<f64>> {
     let rank = scaled.factor.rank();
     if rank == scaled.factor.order() {
         return Ok(x);
     }
-    let unit = units(group.design, &scaled.scale)?;
     if let (Factor::Trapezoid(..) | Factor::Sparse(_), Some(null_space)) = (&scaled.factor, null_space)
-        && are_near(&unit, &scaled.empty)
+        && are_near(unit, &scaled.empty)
     {
-        return without(group, &x, null_space, &unit);
+        return without(context, &x, null_space, unit);
     }
     let factor = scaled.factor.rows()?;
-    if least_norm::is_steep(&factor, &unit) {
+    if least_norm::is_steep(&factor, unit) {
         let noise = RCOND * (rank as f64).sqrt() * scaled.factor.norm()?;
-        return least_norm::shortest(group.context, &factor, &unit, noise, &x);
+        return least_norm::shortest(context, &factor, unit, noise, &x);
     }
     match null_space {
-        Some(null_space) if null_space.ncols() <= rank => without(group, &x, null_space, &unit),
+        Some(null_space) if null_space.ncols() <= rank => without(context, &x, null_space, unit),
         _ => {
             let unscaled = Mat::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] / unit[i])?;
             let row_space = Mat::from_fn(factor.ncols(), rank, |i, j| factor[(j, i)] * unit[i])?;
-            let unscaled = project(&linalg::orthonormal(group.context, normalised(row_space)?)?, &unscaled)?;
+            let unscaled = project(&linalg::orthonormal(context, normalised(row_space)?)?, &unscaled)?;
             Mat::from_fn(x.nrows(), x.ncols(), |i, j| unscaled[(i, j)] * unit[i])
         }
     }
@@ -225,14 +239,9 @@ fn are_near(unit: &[f64], empty: &[usize]) -> bool {
 }
 
 /// x - N N'x in the caller's units: rows that no null vector touches stay as they are, to the last bit.
-fn without<T: Real, M: Passes<T>>(
-    group: &Group<'_, '_, T, M>,
-    x: &Mat<f64>,
-    null_space: &Mat<f64>,
-    unit: &[f64],
-) -> Result<Mat<f64>> {
+fn without(context: &Context, x: &Mat<f64>, null_space: &Mat<f64>, unit: &[f64]) -> Result<Mat<f64>> {
     let unscaled = |m: &Mat<f64>| Mat::from_fn(m.nrows(), m.ncols(), |i, j| m[(i, j)] / unit[i]);
-    let null = linalg::orthonormal(group.context, normalised(unscaled(null_space)?)?)?;
+    let null = linalg::orthonormal(context, normalised(unscaled(null_space)?)?)?;
     let excess = project(&null, &unscaled(x)?)?;
     Mat::from_fn(x.nrows(), x.ncols(), |i, j| (x[(i, j)] / unit[i] - excess[(i, j)]) * unit[i])
 }

@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::matrix::{Buffer, Dense, Matrix, Names, Real, Rows, TILE};
 use crate::memory::{extend, prepare};
 use crate::parallel::Context;
+use crate::regression::block::{StreamBlock, StreamShape};
 use crate::regression::sketch_and_solve::answer::{Quantiles, SketchAnswer, sketch_and_solve};
 use crate::regression::sketch_and_solve::row_count::row_count;
 use crate::sketch::{
@@ -36,20 +37,6 @@ pub struct StreamOptions {
     pub ridge: f64,
 }
 
-/// Rows of [A, B] with their weights.
-pub struct StreamBlock<'a, T> {
-    /// n x d.
-    pub design: Matrix<'a, T>,
-    /// n x k.
-    pub targets: Dense<'a, T>,
-    /// One non-negative weight for every row.
-    pub weights: Option<&'a [f64]>,
-    /// Whether the caller thinks of the targets as one vector.
-    pub vector: bool,
-    /// Names of the columns of the design, if they have any.
-    pub names: Names,
-}
-
 /// What a stream has come to.
 pub struct LeastSquaresStream {
     request: StreamOptions,
@@ -62,19 +49,6 @@ struct Seen {
     /// Of the columns of A, from the first block on that had names.
     names: Names,
     rows: Accumulator,
-}
-
-/// What the first block says of all.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StreamShape {
-    /// Columns of A.
-    pub d: usize,
-    /// Targets.
-    pub k: usize,
-    /// Whether they are one vector.
-    pub vector: bool,
-    /// Whether all numbers so far were of single precision, so that answers are.
-    pub single: bool,
 }
 
 impl LeastSquaresStream {
@@ -174,14 +148,9 @@ impl LeastSquaresStream {
         let seen = match (&self.seen, &other.seen) {
             (seen, None) | (None, seen) => seen.as_ref().map(|seen| seen.copy(context)).transpose()?,
             (Some(seen), Some(other)) => {
-                if (seen.shape.d, seen.shape.k) != (other.shape.d, other.shape.k) {
-                    let columns = |shape: StreamShape| format!("{} columns and {} targets", shape.d, shape.k);
-                    return Err(Error::shape("other", columns(other.shape), columns(seen.shape)));
-                }
+                let shape = seen.shape.joined(other.shape)?;
                 let names = seen.names.joined("other", &other.names)?;
-                let single = seen.shape.single && other.shape.single;
-                let rows = seen.rows.merged(context, &other.rows)?;
-                Some(Seen { shape: StreamShape { single, ..seen.shape }, names, rows })
+                Some(Seen { shape, names, rows: seen.rows.merged(context, &other.rows)? })
             }
         };
         Ok(Self { request: self.request.clone(), seen })
@@ -228,17 +197,9 @@ impl LeastSquaresStream {
 }
 
 impl Seen {
-    /// StreamShape and names once a block is in, if it fits those before.
+    /// Shape and names once a block is in, if it fits those before.
     fn with<T: Real>(&self, block: &StreamBlock<'_, T>) -> Result<(StreamShape, Names)> {
-        let (ours, theirs) = (self.shape, block.shape());
-        if theirs.d != ours.d {
-            return Err(Error::shape("A", format!("{} columns", theirs.d), ours.d));
-        }
-        if theirs.k != ours.k {
-            return Err(Error::shape("b", format!("{} columns", theirs.k), ours.k));
-        }
-        let names = self.names.joined("A", &block.names)?;
-        Ok((StreamShape { single: ours.single && theirs.single, ..ours }, names))
+        Ok((self.shape.with(block)?, self.names.joined("A", &block.names)?))
     }
 
     fn copy(&self, context: &Context) -> Result<Self> {
@@ -307,34 +268,6 @@ impl StreamOptions {
             None => row_count(d, self.eps, self.delta)?,
         };
         Sketch::new(self.kind, m, self.n, self.seed, 0)
-    }
-}
-
-impl<T: Real> StreamBlock<'_, T> {
-    /// Refuses what the sketch of [A, B] would not name rightly.
-    fn check(&self, context: &Context) -> Result<()> {
-        let (n, k) = (self.design.nrows(), self.targets.ncols());
-        if self.targets.nrows() != n {
-            return Err(Error::shape("b", format!("{} rows", self.targets.nrows()), n));
-        }
-        if let Some(weights) = self.weights.filter(|weights| weights.len() != n) {
-            return Err(Error::shape("sample_weight", format!("length {}", weights.len()), n));
-        }
-        self.names.check("A", self.design.ncols())?;
-        for rows in context.pieces(0..n) {
-            for (row, target) in rows?.flat_map(|row| (0..k).map(move |target| (row, target))) {
-                let value = self.targets.get(row, target).to_f64();
-                if !value.is_finite() {
-                    return Err(Error::non_finite("b", value, format!("[{row}, {target}]")));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn shape(&self) -> StreamShape {
-        let single = T::as_f64(&[]).is_none();
-        StreamShape { d: self.design.ncols(), k: self.targets.ncols(), vector: self.vector, single }
     }
 }
 
