@@ -257,6 +257,19 @@ fn parts_of_a_stream_merge_in_any_order() {
         assert!(merged.covered().eq(std::iter::once(0..n as u64)));
         assert!(distance(&merged.result(&ctx).unwrap(), &expected) <= 1e-13 * norm(&expected), "{kind:?}");
 
+        // Once a part is closed, nothing waits in it, and it still adds up with others.
+        let mut all = part(0).closed(&ctx).unwrap();
+        for k in 1..5 {
+            let next = if k % 2 == 0 { part(k).closed(&ctx).unwrap() } else { part(k) };
+            all = all.merged(&ctx, &next).unwrap();
+            all = Accumulator::from_bytes(&ctx, &all.to_bytes(&ctx).unwrap()).unwrap();
+        }
+        assert!(all.is_closed() && all.covered().eq(std::iter::once(0..n as u64)));
+        assert!(distance(&all.result(&ctx).unwrap(), &expected) <= 1e-13 * norm(&expected), "{kind:?}");
+        let late = rows(&a, d, 0, 5);
+        let refused = all.partial_fit(&ctx, &Operand::Dense(&late), None);
+        assert!(matches!(refused, Err(Error::Value { argument: "A", .. })));
+
         let before = merged.to_bytes(&Context::new(1)).unwrap();
         assert!(matches!(merged.merged(&ctx, &part(2)), Err(Error::Value { argument: "other", .. })));
         let other =

@@ -61,6 +61,26 @@ impl Cover {
         Ok(())
     }
 
+    /// Takes the rows of `range` out, all of which must be in it.
+    pub fn remove(&mut self, argument: &'static str, range: Range<u64>) -> Result<()> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let at = self.0.partition_point(|&(_, end)| end <= range.start);
+        let Some((start, end)) =
+            self.0.get(at).copied().filter(|&(start, end)| start <= range.start && range.end <= end)
+        else {
+            let found = format!("rows {}..{}, not all of which are in", range.start, range.end);
+            return Err(Error::value(argument, found, "rows that were seen"));
+        };
+        let left = [(start, range.start), (range.end, end)];
+        self.0
+            .try_reserve(1)
+            .map_err(|_| Error::Allocation { bytes: 16 * (self.0.len() as u128 + 1), purpose: RANGES })?;
+        self.0.splice(at..=at, left.into_iter().filter(|(start, end)| start < end));
+        Ok(())
+    }
+
     /// Whether the ranges are as the type says, which those of foreign bytes need not be.
     pub fn is_valid(&self) -> bool {
         self.0.iter().all(|(start, end)| start < end) && self.0.windows(2).all(|pair| pair[0].1 < pair[1].0)
@@ -87,6 +107,13 @@ mod tests {
         cover.insert("row_offset", 5..10).unwrap();
         cover.insert("row_offset", 25..30).unwrap();
         assert_eq!(cover, Cover(vec![(0, 40)]));
+        for range in [0..1, 39..41, 9..9] {
+            assert_eq!(cover.remove("row_offset", range.clone()).is_ok(), range.end <= 40, "{range:?}");
+        }
+        cover.remove("row_offset", 10..12).unwrap();
+        cover.remove("row_offset", 30..40).unwrap();
+        assert_eq!(cover, Cover(vec![(1, 10), (12, 30)]));
+        assert!(cover.remove("row_offset", 9..13).is_err());
         assert!(cover.is_valid());
         assert!(!Cover(vec![(0, 5), (5, 6)]).is_valid() && !Cover(vec![(3, 3)]).is_valid());
     }

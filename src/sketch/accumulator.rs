@@ -23,6 +23,8 @@ pub struct Accumulator {
     operator: Arc<dyn Operator>,
     sums: Tiles,
     chunks: Chunks,
+    /// Whether no more rows are to come, and no chunk is open.
+    is_closed: bool,
 }
 
 impl Sketch {
@@ -45,7 +47,7 @@ impl Accumulator {
         let operator = sketch.operator(ctx)?;
         let sums = Tiles::zeros(sketch.m(), d, operator.tile_width(d))?;
         let chunks = Chunks::new(operator.chunk(), d);
-        Ok(Self { sketch, operator, sums, chunks })
+        Ok(Self { sketch, operator, sums, chunks, is_closed: false })
     }
 
     /// The operator.
@@ -129,7 +131,19 @@ impl Accumulator {
         Ok(())
     }
 
-    /// This one with what another stream of the same operator has come to. All its rows must be new to this one.
+    /// This one with no rows waiting for others, and without more to come: what has not come of chunks counts as zeros. It
+    /// can still be merged, as sketches add up.
+    pub fn closed(&self, ctx: &Context) -> Result<Self> {
+        Ok(Self { is_closed: true, ..self.copy(ctx)?.close_all(ctx)? })
+    }
+
+    /// Whether no more rows are to come.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// This one with what another stream of the same operator has come to. All its rows must be new to this one. It is
+    /// closed if one of them is.
     pub fn merged(&self, ctx: &Context, other: &Self) -> Result<Self> {
         same_parameters(other.sketch.parameters(), self.sketch.parameters())?;
         if self.sketch != other.sketch {
@@ -137,6 +151,9 @@ impl Accumulator {
         }
         if self.d() != other.d() {
             return Err(Error::shape("other", format!("{} columns", other.d()), self.d()));
+        }
+        if self.is_closed != other.is_closed {
+            return self.closed(ctx)?.merged(ctx, &other.closed(ctx)?);
         }
         let mut merged = self.copy(ctx)?;
         let mut cover = self.chunks.cover().copy()?;
@@ -181,11 +198,15 @@ impl Accumulator {
             operator: Arc::clone(&self.operator),
             sums: self.sums.copy(ctx)?,
             chunks: self.chunks.copy(ctx)?,
+            is_closed: self.is_closed,
         })
     }
 
     /// The cover once the block is in, if it may come in.
     fn cover_with(&self, block: &Operand<'_>, first: u64) -> Result<Cover> {
+        if self.is_closed {
+            return Err(Error::value("A", "for a stream that was closed", "one that was not"));
+        }
         if block.ncols() != self.d() {
             return Err(Error::shape("A", format!("{} columns", block.ncols()), self.d()));
         }
@@ -254,13 +275,14 @@ const MUCH: u64 = 1 << 24;
 
 /// Kind and version of the byte form.
 const KIND: &str = "sketch";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// What is kept of an accumulator in a byte form, its own or that of a state which it is part of.
 #[derive(Serialize, Deserialize)]
 pub struct Saved<'a> {
     sketch: Sketch,
     d: usize,
+    is_closed: bool,
     cover: Cover,
     #[serde(borrow)]
     sums: Floats<'a>,
@@ -288,7 +310,8 @@ impl Accumulator {
         let open = self.chunks.opened().map(|(c, rows)| (c, Floats::Numbers(rows)));
         let open = collected(open, "a state")?;
         let (sketch, cover) = (self.sketch.clone(), self.chunks.cover().copy()?);
-        Ok(Saved { sketch, d: self.d(), cover, sums: Floats::Numbers(self.sums.as_slice()), open })
+        let sums = Floats::Numbers(self.sums.as_slice());
+        Ok(Saved { sketch, d: self.d(), is_closed: self.is_closed, cover, sums, open })
     }
 
     /// What [`Accumulator::save`] has kept, or [`Error::State`] if it makes no sense.
@@ -320,9 +343,11 @@ impl Accumulator {
             }
             rows.copy_to(ctx, restored.chunks.open(c)?)?;
         }
-        if restored.chunks.opened().len() != restored.chunks.count_open() || !restored.is_finite(ctx)? {
+        let open = if saved.is_closed { 0 } else { restored.chunks.count_open() };
+        if restored.chunks.opened().len() != open || !restored.is_finite(ctx)? {
             return Err(unsound());
         }
+        restored.is_closed = saved.is_closed;
         Ok(restored)
     }
 }

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from nearlin import _core
 from nearlin._config import resolve_threads
-from nearlin._estimator import named_for_estimators, samples
+from nearlin._estimator import LinearModel, named_for_estimators, samples
 from nearlin._validation import (
     Float,
     Matrix,
@@ -30,7 +30,7 @@ from ._influence import Distances, Influence, influence_of
 from ._solve import Solution
 from ._summary import RegressionSummary
 
-__all__ = ["Inference"]
+__all__ = ["Inference", "Kept", "tabulated"]
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -86,7 +86,7 @@ class Inference(LeastSquares):
         solution = self._solution(matrix, targets, sample_weight=sample_weight, keep_factor=keep)
         self._adopt(solution, single)
         self._residual_norm = solution["residual_norm"]
-        self._kept = _Kept.of(solution) if keep else None
+        self._kept = Kept.of(solution) if keep else None
         self._log_weight = solution.get("log_weight", 0.0)
         if targets is not None and sample_weight is not None:
             weights: Any = as_sample_weight(sample_weight, matrix.shape[0])
@@ -196,9 +196,9 @@ class Inference(LeastSquares):
         )
         return found if self.coef_.ndim == 2 else found.of_one_target()
 
-    def _without_penalty(self, asked: str) -> "_Kept":
+    def _without_penalty(self, asked: str) -> "Kept":
         """What a fit without a penalty kept."""
-        kept: _Kept | None = self._kept
+        kept: Kept | None = self._kept
         if kept is None:
             raise InvalidInputError(
                 f"`{asked}` needs a factor, and this fit kept none: fit with inference=True"
@@ -209,7 +209,7 @@ class Inference(LeastSquares):
             )
         return kept
 
-    def _noise(self, kept: "_Kept") -> tuple[Array, Array]:
+    def _noise(self, kept: "Kept") -> tuple[Array, Array]:
         """Standard errors of residuals of weight one, and their degrees of freedom, of every target."""
         _, freedom, _ = self._covariances("nonrobust", None, None, None)
         return kept.residual_norm / np.sqrt(freedom), freedom
@@ -351,79 +351,38 @@ class Inference(LeastSquares):
         """
         level = check_real(level, "level", above=0.0, below=1.0)
         matrices, freedom, kept = self._covariances(kind, X, y, sample_weight)
-        names = list(
-            map(str, getattr(self, "feature_names_in_", [f"x{j}" for j in range(self.n_features_in_)]))
-        )
-        coef = np.atleast_2d(self.coef_).astype(np.float64)
-        if kept.means is not None:
-            names = ["(intercept)" if "intercept" in names else "intercept", *names]
-            coef = np.column_stack([np.atleast_1d(self.intercept_), coef])
-        identified, together = kept.identified()
-        left_out = np.zeros_like(identified)
-        left_out[self.constant_features_ + (kept.means is not None)] = True
-        left_out &= ~identified
-        std_err = np.sqrt(np.diagonal(matrices, axis1=1, axis2=2))
-        std_err = np.where(identified, std_err, np.nan)
-        half = stdtrit(freedom, (1.0 + level) / 2.0)[:, np.newaxis] * std_err
-        with np.errstate(divide="ignore", invalid="ignore"):
-            t = coef / std_err
-        by_target = {
-            "coef": coef,
-            "std_err": std_err,
-            "t": t,
-            "p_value": 2.0 * stdtr(freedom[:, np.newaxis], -np.abs(t)),
-            "interval": np.stack([coef - half, coef + half], axis=-1),
-            "sigma": kept.residual_norm / np.sqrt(freedom),
-            **kept.fit_statistics(freedom, self._log_weight),
-        }
-        if kind != "nonrobust":
-            by_target["f_value"] = kept.wald(coef, matrices, by_target["df_model"])
-        f_value, df_model = by_target["f_value"], by_target["df_model"]
-        by_target["f_p_value"] = fdtrc(df_model, freedom, f_value)
-        single = self.coef_.ndim == 1
-        return RegressionSummary(
-            names=tuple(names),
-            identified=identified,
-            left_out=left_out,
-            **{name: values[0] if single else values for name, values in by_target.items()},
-            n=kept.observations,
-            rank=kept.rank,
-            level=level,
-            kind=kind,
-            model=type(self).__name__,
-            together=tuple(tuple(names[column] for column in group) for group in together),
-        )
+        log_weight = self._log_weight
+        return tabulated(self, kept, (matrices, freedom), kind=kind, level=level, log_weight=log_weight)
 
     def _covariances(
         self, kind: str, X: object, y: object, sample_weight: object
-    ) -> tuple[Array, Array, "_Kept"]:
+    ) -> tuple[Array, Array, "Kept"]:
         """Covariances and degrees of freedom for every target, and what the fit kept."""
         check_is_fitted(self)
         robust = check_choice(kind, "kind", KINDS) != "nonrobust"
-        kept: _Kept | None = self._kept
+        kept: Kept | None = self._kept
         if robust or kept is None:
             matrix, targets = self._data_of_fit(kind, X, y)
             weights = as_sample_weight(sample_weight, matrix.shape[0])
             kept = kept or self._kept_by_another_fit(matrix, targets, weights)
+        if not robust:
+            with named_for_estimators():
+                return *kept.covariances(), kept
         coefficients = np.atleast_2d(self.coef_).T.astype(np.float64)
-        p = len(coefficients) + (kept.means is not None)
-        matrices, freedom = np.empty((coefficients.shape[1], p, p)), np.empty(coefficients.shape[1])
+        matrices, freedom = kept.room()
         pinned: set[int] = set()
         for group in range(len(kept.factors)):
-            chosen = kept.targets_of(group)
             with named_for_estimators():
-                if robust:
-                    found = kept.robust_covariance(
-                        group,
-                        matrix,
-                        targets,
-                        coefficients,
-                        kind=kind,
-                        sample_weight=weights,
-                        threads=resolve_threads(self.n_jobs),
-                    )
-                else:
-                    found = kept.covariance(group)
+                found = kept.robust_covariance(
+                    group,
+                    matrix,
+                    targets,
+                    coefficients,
+                    kind=kind,
+                    sample_weight=weights,
+                    threads=resolve_threads(self.n_jobs),
+                )
+            chosen = kept.targets_of(group)
             matrices[chosen], freedom[chosen] = found[:2]
             pinned.update(found[2])
         if pinned:
@@ -447,8 +406,8 @@ class Inference(LeastSquares):
             )
         return matrix, targets
 
-    def _kept_by_another_fit(self, X: Matrix, y: Float, sample_weight: Array | None) -> "_Kept":
-        kept = _Kept.of(self._solution(X, y, sample_weight=sample_weight, keep_factor=True))
+    def _kept_by_another_fit(self, X: Matrix, y: Float, sample_weight: Array | None) -> "Kept":
+        kept = Kept.of(self._solution(X, y, sample_weight=sample_weight, keep_factor=True))
         if (np.abs(kept.residual_norm - self._residual_norm) > 1e-6 * kept.target_norm).any():
             raise InvalidInputError(
                 "and `y` leave other residuals than the fit had, expected its data", argument="X"
@@ -456,8 +415,65 @@ class Inference(LeastSquares):
         return kept
 
 
+def tabulated(
+    model: LinearModel,
+    kept: "Kept",
+    found: tuple[Array, Array] | None = None,
+    *,
+    kind: str = "nonrobust",
+    level: float,
+    log_weight: float,
+) -> RegressionSummary:
+    """Return the table of a fitted model, from covariances and degrees of freedom or those of `kept`."""
+    with named_for_estimators():
+        matrices, freedom = kept.covariances() if found is None else found
+    fitted: Any = model
+    names = list(
+        map(str, getattr(fitted, "feature_names_in_", [f"x{j}" for j in range(fitted.n_features_in_)]))
+    )
+    coef = np.atleast_2d(fitted.coef_).astype(np.float64)
+    if kept.means is not None:
+        names = ["(intercept)" if "intercept" in names else "intercept", *names]
+        coef = np.column_stack([np.atleast_1d(fitted.intercept_), coef])
+    identified, together = kept.identified()
+    left_out = np.zeros_like(identified)
+    left_out[fitted.constant_features_ + (kept.means is not None)] = True
+    left_out &= ~identified
+    std_err = np.sqrt(np.diagonal(matrices, axis1=1, axis2=2))
+    std_err = np.where(identified, std_err, np.nan)
+    half = stdtrit(freedom, (1.0 + level) / 2.0)[:, np.newaxis] * std_err
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = coef / std_err
+    by_target = {
+        "coef": coef,
+        "std_err": std_err,
+        "t": t,
+        "p_value": 2.0 * stdtr(freedom[:, np.newaxis], -np.abs(t)),
+        "interval": np.stack([coef - half, coef + half], axis=-1),
+        "sigma": kept.residual_norm / np.sqrt(freedom),
+        **kept.fit_statistics(freedom, log_weight),
+    }
+    if kind != "nonrobust":
+        by_target["f_value"] = kept.wald(coef, matrices, by_target["df_model"])
+    f_value, df_model = by_target["f_value"], by_target["df_model"]
+    by_target["f_p_value"] = fdtrc(df_model, freedom, f_value)
+    single = fitted.coef_.ndim == 1
+    return RegressionSummary(
+        names=tuple(names),
+        identified=identified,
+        left_out=left_out,
+        **{name: values[0] if single else values for name, values in by_target.items()},
+        n=kept.observations,
+        rank=kept.rank,
+        level=level,
+        kind=kind,
+        model=type(model).__name__,
+        together=tuple(tuple(names[column] for column in group) for group in together),
+    )
+
+
 @dataclass(frozen=True, eq=False)
-class _Kept:
+class Kept:
     """What a fit leaves behind for statistics; targets of the same penalty share a factor."""
 
     factors: list[Array]
@@ -487,10 +503,19 @@ class _Kept:
         """Distances of rows from those of a fit without a penalty, which has one factor."""
         return Distances(self.factors[0], self.means, self.weight_norm)
 
-    def covariance(self, group: int) -> Covariances:
-        """Covariances for the targets of a factor, from their residual norms."""
-        norms = self.residual_norm[self.targets_of(group)]
-        return _core.lstsq_covariance(self.factors[group], norms, **self._fit(group))
+    def room(self) -> tuple[Array, Array]:
+        """Room for covariances and degrees of freedom of every target."""
+        k, p = len(self.factor_of), self.factors[0].shape[1] + (self.means is not None)
+        return np.empty((k, p, p)), np.empty(k)
+
+    def covariances(self) -> tuple[Array, Array]:
+        """Covariances and degrees of freedom for every target, from residual norms."""
+        matrices, freedom = self.room()
+        for group, factor in enumerate(self.factors):
+            chosen = self.targets_of(group)
+            norms = self.residual_norm[chosen]
+            matrices[chosen], freedom[chosen], _ = _core.lstsq_covariance(factor, norms, **self._fit(group))
+        return matrices, freedom
 
     def robust_covariance(self, group: int, X: Matrix, y: Float, coef: Array, **options: Any) -> Covariances:
         """Covariances for the targets of a factor, from all their residuals."""

@@ -14,7 +14,7 @@ from nearlin._validation import (
 )
 
 from ._lstsq import lstsq
-from ._streaming import SketchAndSolveResult, StreamingLeastSquares
+from ._sketch_stream import SketchAndSolveResult, SketchStream
 
 __all__ = ["sketch_and_solve"]
 
@@ -99,7 +99,7 @@ def sketch_and_solve(
     See Also
     --------
     lstsq : Machine accuracy, in a few reads of the rows.
-    StreamingLeastSquares : The same for rows that arrive in blocks.
+    StreamingLeastSquares : Rows that arrive in blocks, exactly or, with ``method="sketch"``, the same.
 
     Notes
     -----
@@ -158,7 +158,7 @@ def sketch_and_solve(
     """
     matrix = as_matrix(A)
     n, d = matrix.shape
-    stream = StreamingLeastSquares(
+    stream = SketchStream(
         guarantee=guarantee,
         eps=eps,
         delta=delta,
@@ -176,14 +176,14 @@ def sketch_and_solve(
     weights = as_sample_weight(sample_weight, n)
     listener = resolve_progress(progress)
     with naming_columns(column_names(A)):
-        stream._add(matrix, columns, weights, vector, None, None, n_jobs, listener)
-    return stream._solve(n_jobs, listener)
+        stream.add(matrix, columns, weights, vector, None, None, n_jobs, listener)
+    return stream.solve(n_jobs, listener)
 
 
 def _exact(
     A: Matrix,
     b: object,
-    stream: StreamingLeastSquares,
+    stream: SketchStream,
     sample_weight: object,
     n_jobs: int | None,
     progress: bool | Progress,

@@ -1,18 +1,18 @@
-"""Least squares of rows that arrive in blocks, from their sketch, and an interval for each coefficient."""
+"""Least squares of rows that arrive in blocks and are read once."""
 
-import textwrap
-from dataclasses import dataclass, fields
+import json
+import threading
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.base import MultiOutputMixin
 
 from nearlin import _core
-from nearlin._certificate import Certificate
-from nearlin._config import Progress, resolve_threads
-from nearlin._frames import column_names, naming_columns, string_names
-from nearlin._listing import NotATuple, listing
-from nearlin._stream import RowStream
+from nearlin._estimator import LinearModel, named_for_estimators, plain, samples, settings_of
+from nearlin._frames import column_names, string_names
+from nearlin._stream import Saved
 from nearlin._validation import (
     LARGEST,
     Float,
@@ -21,294 +21,586 @@ from nearlin._validation import (
     as_rhs,
     as_sample_weight,
     as_seed,
+    as_vector,
+    check_bool,
     check_choice,
+    check_finite,
     check_int,
     check_real,
     optional,
 )
-from nearlin._warn import warn
-from nearlin.exceptions import GuaranteeWarning
+from nearlin.data import RowBlocks
+from nearlin.exceptions import InvalidInputError, InvalidTypeError, ShapeError, StateError
 
-__all__ = ["SketchAndSolveResult", "StreamingLeastSquares"]
+from ._certificate import LstsqCertificate
+from ._exact_stream import ExactStream, StreamedLstsqResult, certificate_of_factor
+from ._inference import Kept, tabulated
+from ._sketch_stream import SKETCH_OPTIONS, SketchAndSolveResult, SketchStream
+from ._solve import Solution
+from ._summary import RegressionSummary
 
-DENSE = ("pht", "pht_normals", "srht", "gaussian")
-SPARSE = ("sparse_sign", "count_sketch")
+__all__ = ["StreamingLeastSquares"]
 
-STATEMENT = "with probability {:.4g}, max |x - x*| <= {:.3g} / sqrt(d) |b - A x*| |A^+|"
+METHODS = ("auto", "qr", "sketch")
 
-
-@dataclass(frozen=True, eq=False, repr=False)
-class SketchAndSolveResult(NotATuple):
-    """Answer of :func:`sketch_and_solve` and of :meth:`StreamingLeastSquares.result`.
-
-    Attributes
-    ----------
-    x : ndarray of shape (d,) or (d, k)
-        The minimiser of the sketched problem, in the dtype of ``A``; the one of least norm if ``A`` is
-        rank-deficient.
-    half_width : ndarray of shape (d,) or (d, k)
-        ``x[j]`` is within ``half_width[j]`` of the coefficient that all rows would give, with probability
-        `level` over the sketch, for any one j. NaN if the sketch is too sparse for that.
-    simultaneous_half_width : ndarray of shape (d,) or (d, k)
-        The same for all coefficients at once, of all right-hand sides, by Bonferroni's inequality.
-    level : float
-        The probability of both.
-    eps : float
-        The eps of the theorem that this answer attains: its simultaneous intervals in units of
-        ``|b - A x*| |A^+| / sqrt(d)``. Both norms are taken from the sketch of m rows, and ``|A^+|`` as
-        1 - sqrt(d / m) of what it is there, the least that it can be. 0 if no sketch was drawn.
-    residual_norm : float or ndarray of shape (k,)
-        Estimate of the norm of b - A x*.
-    rank : int
-        Numerical rank of the sketch of ``A``, columns scaled to unit norm.
-    sketch : str or None
-        The kind of sketch, None if none was drawn.
-    sketch_size : int or None
-        Its rows.
-    guarantee : str
-        What is proved about this answer, and what is not.
-    certificate : Certificate
-        The largest error of all coefficients: its median and its bound with confidence `level`.
-    """
-
-    x: Float
-    half_width: Float
-    simultaneous_half_width: Float
-    level: float
-    eps: float
-    residual_norm: float | npt.NDArray[np.float64]
-    rank: int
-    sketch: str | None
-    sketch_size: int | None
-    guarantee: str
-    certificate: Certificate
-
-    def interval(self, *, simultaneous: bool = False) -> tuple[Float, Float]:
-        """Return the lower and the upper ends of the intervals.
-
-        Parameters
-        ----------
-        simultaneous : bool, default=False
-            Intervals that hold all at once with probability `level`, rather than each of them.
-
-        Returns
-        -------
-        low, high : ndarray of the shape of x
-            The ends.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> import nearlin
-        >>> rng = np.random.default_rng(0)
-        >>> A, b = rng.standard_normal((20_000, 5)), rng.standard_normal(20_000)
-        >>> low, high = nearlin.sketch_and_solve(A, b, rng=0).interval(simultaneous=True)
-        >>> exact = nearlin.lstsq(A, b, rng=0).x
-        >>> bool(np.all((low < exact) & (exact < high)))
-        True
-        """
-        half_width = self.simultaneous_half_width if simultaneous else self.half_width
-        return self.x - half_width, self.x + half_width
-
-    def explain(self) -> str:
-        """Tell what stood for the rows, what is proved about that, and how far coefficients may be off.
-
-        Returns
-        -------
-        str
-            A few lines, to be printed.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> import nearlin
-        >>> rng = np.random.default_rng(0)
-        >>> A, b = rng.standard_normal((20_000, 5)), rng.standard_normal(20_000)
-        >>> print(nearlin.sketch_and_solve(A, b, sketch="gaussian", rng=0).explain())  # doctest: +ELLIPSIS
-        a gaussian sketch of ... rows stood for all rows; its rank is 5
-        any one coefficient is within ... of that of all rows with confidence 0.95
-        all coefficients are within ... of those of all rows with confidence 0.95
-        proved: with probability 0.99, max |x - x*| <= ...
-        """
-        if self.sketch is None:
-            lines = [f"all rows were solved by lstsq; their rank is {self.rank}"]
-        else:
-            drawn = f"a {self.sketch} sketch of {self.sketch_size} rows"
-            lines = [f"{drawn} stood for all rows; its rank is {self.rank}"]
-            widest, together = np.max(self.half_width), np.max(self.simultaneous_half_width)
-            if self.certificate.confidence is not None:
-                lines += [
-                    f"any one coefficient is within {widest:.1e} of that of all rows "
-                    f"with confidence {self.level:g}",
-                    f"all coefficients are within {together:.1e} of those of all rows "
-                    f"with confidence {self.level:g}",
-                ]
-        return "\n".join([*lines, *textwrap.wrap(self.guarantee, 80, subsequent_indent="  ")])
-
-    def __repr__(self) -> str:
-        return listing({field.name: getattr(self, field.name) for field in fields(self)})
+BEGINNING = threading.Lock()
+"""Of threads that give an estimator its first rows at once, one begins the stream."""
 
 
-class StreamingLeastSquares(RowStream):
-    """Approximate least squares of rows that arrive in blocks, are read once, and are not kept.
+class StreamingLeastSquares(MultiOutputMixin, Saved, LinearModel):
+    r"""Least squares of rows that arrive in blocks, are read once, and are not kept.
 
-    The answer is that of :func:`sketch_and_solve` on all rows with the same `sketch_size`. Blocks that come
-    in order give the same bits as that call does, wherever the stream is cut.
-
-    A stream has a sketch of few rows, too, be it larger than they are. :func:`sketch_and_solve` knows the
-    number of rows beforehand: if `sketch_size` is left to it, it solves fewer than twice the rows of the
-    sketch by :func:`lstsq`, without an error of sampling.
+    What is kept is the triangular factor of the rows: answers are those of a Householder QR factorisation of
+    all of them, at any condition number, with standard errors. If asked for it is a sketch: answers of
+    :func:`sketch_and_solve`, with intervals.
 
     Parameters
     ----------
-    guarantee : {"linf", None}, default="linf"
-        As in :func:`sketch_and_solve`, like all that follow but `n`.
-    eps : float, default=0.5
-        The largest error asked for, in units of ``|b - A x*| |A^+| / sqrt(d)``.
-    delta : float, default=0.01
-        Probability with which it may be larger.
-    level : float, default=0.95
-        Confidence of the intervals.
-    sketch : {"pht", "pht_normals", "srht", "gaussian", "sparse_sign", "count_sketch"}, default="pht"
-        The kind of sketch.
-    sketch_size : int, optional
-        Its rows; the default is the row count by `eps`, `delta` and the number of columns.
+    method : {"auto", "qr", "sketch"}, default="auto"
+        What is kept of the rows.
+
+        - ``"qr"``: the triangular factor of [X, y], about :math:`d^2 / 2` numbers for d features, and some
+          hundred rows that wait for it. Exact, for :math:`2 d^2` operations a row.
+        - ``"sketch"``: a sketch of m rows, by default some 100 d; an approximation, for
+          :math:`d \log m` operations a row.
+        - ``"auto"``: ``"sketch"`` where one of its options is given, else ``"qr"``, whatever d: a sketch that
+          bounds single coefficients takes 200 times its memory, and pays in time alone, where rows are of
+          thousands of features and 100 d of them are few.
+    fit_intercept : bool, default=False
+        Whether to fit a constant term, by ``"qr"`` alone. Rows are centred about a running mean, so that
+        nothing is lost to large means. False unlike in :class:`LinearRegression`, as in :func:`lstsq`.
     ridge : float, default=0.0
-        The penalty lambda.
-    n : int, optional
-        A bound on the number of rows. Only ``"srht"`` needs it, and depends on it.
+        The penalty lambda; it may be changed between answers of ``"qr"``, see also :meth:`ridge_path`.
+    level : float, default=0.95
+        Confidence of intervals.
+    guarantee, eps, delta, sketch, sketch_size, n : optional
+        Of the sketch: see :func:`sketch_and_solve`. `n` is a bound on the number of rows, which only
+        ``sketch="srht"`` needs, and depends on. ``method="qr"`` refuses them.
     rng : None, int, numpy.random.Generator or what :func:`numpy.random.default_rng` takes, optional
-        Source of the seed. Streams that are to be merged need the same one.
+        Source of the seed of the sketch. Streams that are to be merged need the same one; ``"qr"`` has none.
+    n_jobs : int, optional
+        Number of threads; see :func:`nearlin.set_config` for the default. It does not change a bit of the
+        result.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
+        Coefficients from the rows so far; those of least norm if they are rank-deficient.
+    intercept_ : float or ndarray of shape (n_targets,)
+        Constant term, 0.0 if ``fit_intercept=False``.
+    rank_ : int
+        Numerical rank of the rows, centred if ``fit_intercept=True``.
+    constant_features_ : ndarray of int
+        Features that are constant but for rounding under an intercept: left out, with coefficient 0.
+    certificate_ : Certificate
+        Backward error of the fit for ``"qr"``, the largest error of a coefficient for ``"sketch"``.
+    method_ : {"qr", "sketch"}
+        What is kept.
+    covered : tuple of range
+        The rows so far.
+    n_rows_seen : int
+        Their number.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the features, if a block had any: blocks and samples that have others, or another order, are
+        refused.
 
     Raises
     ------
     InvalidInputError
-        If a parameter is out of its domain, or ``guarantee="linf"`` is asked of a sparse sketch.
+        With the first rows, if a parameter is out of its domain, ``guarantee="linf"`` is asked of a sparse
+        sketch, or an option of the sketch of ``method="qr"``.
 
     See Also
     --------
+    LinearRegression : Rows that are in memory.
     nearlin.sketch.Accumulator : The sketch of a stream itself.
 
     Notes
     -----
-    Memory: m (d + k) numbers for a sketch of m rows and, with dense sketches, the rows of one chunk that wait
-    for it to be complete. Threads may share a stream; they add to it one after the other.
+    Blocks that come in order give the same bits wherever the stream is cut, for any number of threads. Those
+    of a sketch are the bits of one call of :func:`sketch_and_solve`. Merges, and blocks in another order,
+    agree to rounding.
+
+    Rows go in tiles of some hundred on top of the triangle, by Householder's reflections; the factor is that
+    of rows which differ from those given by a few rounding errors of each column, times the root of the
+    number of leaves of about 2^18 numbers. That is in the bound of the certificate; its estimate was measured
+    on the answer and the factor. Threads may share a stream; they add to it one after the other.
 
     Examples
     --------
     >>> import numpy as np
     >>> import nearlin
     >>> rng = np.random.default_rng(0)
-    >>> A, b = rng.standard_normal((50_000, 10)), rng.standard_normal(50_000)
-    >>> here, there = (nearlin.StreamingLeastSquares(sketch_size=800, rng=0) for _ in range(2))
+    >>> X = rng.standard_normal((50_000, 10))
+    >>> y = X @ np.arange(10.0) + 3.0 + rng.standard_normal(50_000)
+    >>> here, there = (nearlin.StreamingLeastSquares(fit_intercept=True) for _ in range(2))
     >>> for start in range(0, 30_000, 7_000):
-    ...     _ = here.partial_fit(A[start : start + 7_000], b[start : start + 7_000])
+    ...     _ = here.partial_fit(X[start : start + 7_000], y[start : start + 7_000])
     >>> here.n_rows_seen
     35000
-    >>> _ = there.partial_fit(A[35_000:], b[35_000:], row_offset=35_000)
+    >>> _ = there.partial_fit(X[35_000:], y[35_000:], row_offset=35_000)
     >>> received = nearlin.StreamingLeastSquares.from_bytes(there.to_bytes())
-    >>> at_once = nearlin.sketch_and_solve(A, b, sketch_size=800, rng=0)
-    >>> np.allclose(here.merge(received).result().x, at_once.x)
+    >>> at_once = nearlin.LinearRegression().fit(X, y)
+    >>> np.allclose(here.merge(received).coef_, at_once.coef_, rtol=0.0, atol=1e-13)
+    True
+    >>> here.certificate_.met
     True
     """
-
-    __slots__ = ()
-    _state: _core.LeastSquaresStream
-    _State = _core.LeastSquaresStream
 
     def __init__(
         self,
         *,
+        method: str = "auto",
+        fit_intercept: bool = False,
+        ridge: float = 0.0,
+        level: float = 0.95,
         guarantee: str | None = "linf",
         eps: float = 0.5,
         delta: float = 0.01,
-        level: float = 0.95,
         sketch: str = "pht",
         sketch_size: int | None = None,
-        ridge: float = 0.0,
         n: int | None = None,
         rng: object = None,
-    ) -> None:
-        if guarantee is not None:
-            check_choice(guarantee, "guarantee", ("linf",))
-        self._state = _core.LeastSquaresStream(
-            check_choice(sketch, "sketch", (*DENSE, *SPARSE)),
-            sketch_size=optional(check_int, sketch_size, "sketch_size", at_least=1),
-            n=optional(check_int, n, "n", at_least=1, at_most=LARGEST),
-            seed=as_seed(rng),
-            eps=check_real(eps, "eps", above=0.0),
-            delta=check_real(delta, "delta", above=0.0, below=1.0),
-            level=check_real(level, "level", above=0.0, below=1.0),
-            coordinatewise=guarantee is not None,
-            ridge=check_real(ridge, "ridge", at_least=0.0),
-        )
-
-    def partial_fit(
-        self,
-        A: object,
-        b: object,
-        *,
-        sample_weight: object = None,
-        row_offset: int | None = None,
         n_jobs: int | None = None,
-    ) -> Self:
-        """Add a block of rows: all of it or, after an error or Ctrl-C, nothing.
+    ) -> None:
+        self.method = method
+        self.fit_intercept = fit_intercept
+        self.ridge = ridge
+        self.level = level
+        self.guarantee = guarantee
+        self.eps = eps
+        self.delta = delta
+        self.sketch = sketch
+        self.sketch_size = sketch_size
+        self.n = n
+        self.rng = rng
+        self.n_jobs = n_jobs
+
+    # ---------------------------------------------------------------- parameters
+
+    def _check_parameters(self) -> None:
+        check_choice(self.method, "method", METHODS)
+        check_bool(self.fit_intercept, "fit_intercept")
+        check_real(self.ridge, "ridge", at_least=0.0)
+        check_real(self.level, "level", above=0.0, below=1.0)
+        given = self._of_sketch()
+        if self.method == "qr" and given:
+            raise InvalidInputError(
+                f"is {getattr(self, given[0])!r}, expected {SKETCH_OPTIONS[given[0]]!r} with method='qr', "
+                "which has no sketch",
+                argument=given[0],
+            )
+        if self._is_sketch():
+            if self.fit_intercept:
+                raise InvalidInputError(
+                    "is True, expected False for a sketch: give a column of ones, or use method='qr'",
+                    argument="fit_intercept",
+                )
+            self._new_sketch(0)
+
+    def _of_sketch(self) -> list[str]:
+        """Return the options of the sketch that were given."""
+        values = {name: getattr(self, name) for name in SKETCH_OPTIONS}
+        return [
+            name
+            for name, default in SKETCH_OPTIONS.items()
+            if not (
+                values[name] is default or (isinstance(values[name], str | Real) and values[name] == default)
+            )
+        ]
+
+    def _is_sketch(self) -> bool:
+        """Tell whether a sketch is kept of the rows."""
+        method: object = self.method
+        named = isinstance(method, str) and method
+        return named == "sketch" or (named == "auto" and bool(self._of_sketch()))
+
+    def _new_sketch(self, seed: object) -> SketchStream:
+        options = {name: getattr(self, name) for name in SKETCH_OPTIONS}
+        return SketchStream(**options, ridge=self.ridge, level=self.level, rng=seed)
+
+    def _seed(self) -> int:
+        """Return the seed that the stream has or will have."""
+        with BEGINNING:
+            if "_drawn" not in self.__dict__:
+                self._drawn = as_seed(self.rng)
+            return self._drawn
+
+    def _begun(self) -> ExactStream | SketchStream:
+        """Return the stream, a new one if there is none."""
+        stream: ExactStream | SketchStream | None = self.__dict__.get("_stream")
+        if stream is not None:
+            if isinstance(stream, ExactStream) and stream._state.fit_intercept != self.fit_intercept:
+                raise InvalidInputError(
+                    f"was {stream._state.fit_intercept} when the stream began, expected no change",
+                    argument="fit_intercept",
+                )
+            return stream
+        self._check_parameters()
+        fresh = (
+            self._new_sketch(self._seed())
+            if self._is_sketch()
+            else ExactStream(fit_intercept=bool(self.fit_intercept))
+        )
+        with BEGINNING:
+            begun: ExactStream | SketchStream = self.__dict__.setdefault("_stream", fresh)
+        return begun
+
+    # ---------------------------------------------------------------- rows
+
+    def fit(self, X: object, y: object = None, sample_weight: object = None) -> Self:
+        """Forget what was before, and take rows in.
 
         Parameters
         ----------
-        A : array_like or sparse matrix of shape (rows, d)
-            As :func:`sketch_and_solve` takes it. There may be no rows.
-        b : array_like of shape (rows,) or (rows, k)
-            Their right-hand sides.
-        sample_weight : array_like of shape (rows,) or float, optional
-            Weight of each squared residual.
-        row_offset : int, optional
-            Which row of the stream the first row of `A` is; by default the one after the last row so far.
-        n_jobs : int, optional
-            Number of threads; see :func:`nearlin.set_config` for the default. It does not change a bit of the
-            result.
+        X : array_like or sparse matrix of shape (n_samples, n_features), or RowBlocks
+            All rows, or :func:`nearlin.data.blocks` of a file or of whatever else does not fit into memory,
+            with their targets and weights.
+        y : array_like of shape (n_samples,) or (n_samples, n_targets)
+            Targets, taken in the dtype of X; None with RowBlocks.
+        sample_weight : array_like of shape (n_samples,) or float, optional
+            Weight of each squared residual; None with RowBlocks.
 
         Returns
         -------
-        StreamingLeastSquares
-            This one.
+        self
+            The estimator itself.
+        """
+        fresh = type(self)(**self.get_params(deep=False))
+        if isinstance(X, RowBlocks):
+            fresh._take_blocks(X, y, sample_weight, None)
+        else:
+            fresh._take(X, y, sample_weight, None, None, accept_zero=False, ensure_min_samples=1)
+        fresh._settle()
+        self._become(fresh)
+        return self
+
+    def partial_fit(
+        self,
+        X: object,
+        y: object = None,
+        sample_weight: object = None,
+        row_offset: int | None = None,
+        *,
+        n_jobs: int | None = None,
+    ) -> Self:
+        """Add rows: all of them or, after an error or Ctrl-C, none.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (rows, n_features), or RowBlocks
+            float32 or float64 in any memory layout, or SciPy CSR or CSC, none of which is copied; data frames
+            give their values, and other numbers are rounded to float64. There may be no rows. RowBlocks of
+            :func:`nearlin.data.blocks` come with their targets and weights.
+        y : array_like of shape (rows,) or (rows, n_targets)
+            Their targets, taken in the dtype of X.
+        sample_weight : array_like of shape (rows,) or float, optional
+            Weight of each squared residual.
+        row_offset : int, optional
+            Which row of the stream the first row of X is; by default the one after the last row so far.
+        n_jobs : int, optional
+            Number of threads, in place of that of the estimator.
+
+        Returns
+        -------
+        self
+            The estimator itself.
 
         Raises
         ------
         InvalidInputError
-            If the block does not fit those before (the columns of a frame must be those of the first, in
-            their order), holds NaN or infinity, or has a row that was added before.
+            If the block does not fit those before (features must be those of the first one, in their order),
+            holds NaN or infinity, or has a row that was added before, or if the stream was closed.
 
         Examples
         --------
         >>> import numpy as np
         >>> import nearlin
-        >>> stream = nearlin.StreamingLeastSquares(sketch_size=50, rng=0)
-        >>> stream.partial_fit(np.eye(7, 2), np.ones(7)).covered
+        >>> nearlin.StreamingLeastSquares().partial_fit(np.eye(7, 2), np.ones(7)).covered
         (range(0, 7),)
         """
-        matrix = as_matrix(A, allow_empty=True)
-        columns, vector = as_rhs(b, matrix.shape[0], matrix.dtype)
-        weights = as_sample_weight(sample_weight, matrix.shape[0], accept_zero=True)
-        if row_offset is not None:
-            row_offset = check_int(row_offset, "row_offset", at_least=0, at_most=LARGEST)
-        with naming_columns(column_names(A)):
-            self._add(matrix, columns, weights, vector, string_names(A), row_offset, n_jobs, None)
+        row_offset = optional(check_int, row_offset, "row_offset", at_least=0, at_most=LARGEST)
+        if not isinstance(X, RowBlocks):
+            self._take(X, y, sample_weight, row_offset, n_jobs)
+            return self
+        more = self.copy()
+        more._take_blocks(X, y, sample_weight, row_offset, n_jobs)
+        self._become(more)
         return self
 
-    def result(self, *, n_jobs: int | None = None) -> SketchAndSolveResult:
-        """Return the answer from the rows so far; the stream may go on.
+    def _become(self, fresh: Self) -> None:
+        """Take on the rows of another one, at once: an interrupt comes before or after."""
+        ours = ("_stream", "_drawn", "_cache")
+        kept = {name: value for name, value in self.__dict__.items() if name not in ours}
+        self.__dict__ = kept | {name: fresh.__dict__[name] for name in ours if name in fresh.__dict__}
+
+    def _take_blocks(
+        self,
+        rows: RowBlocks,
+        y: object,
+        sample_weight: object,
+        row_offset: int | None,
+        n_jobs: int | None = None,
+    ) -> None:
+        for name, value in (("y", y), ("sample_weight", sample_weight)):
+            if value is not None:
+                raise InvalidInputError(
+                    "is given beside rows in blocks, expected None: nearlin.data.blocks has it", argument=name
+                )
+        covered = self.covered
+        first = (covered[-1].stop if covered else 0) if row_offset is None else row_offset
+        for block in rows:
+            self._take(block.X, block.y, block.sample_weight, first + block.start, n_jobs, rows.feature_names)
+
+    def _take(
+        self,
+        X: object,
+        y: object,
+        sample_weight: object,
+        row_offset: int | None,
+        n_jobs: int | None,
+        names: list[str] | None = None,
+        *,
+        accept_zero: bool = True,
+        ensure_min_samples: int = 0,
+    ) -> None:
+        matrix, targets, vector, weights = self._block(X, y, sample_weight, accept_zero, ensure_min_samples)
+        names = string_names(X) if names is None else names
+        threads = self.n_jobs if n_jobs is None else n_jobs
+        stream = self._begun()
+        with named_for_estimators(column_names(X) or names):
+            stream.add(matrix, targets, weights, vector, names, row_offset, threads, None)
+
+    def _block(
+        self, X: object, y: object, sample_weight: object, accept_zero: bool, ensure_min_samples: int
+    ) -> tuple[Matrix, Float, bool, npt.NDArray[np.float64] | None]:
+        """Return rows, targets as columns, whether these were a vector, and weights."""
+        matrix = self._matrix(X, ensure_min_samples)
+        if y is None:
+            raise InvalidTypeError(
+                f"is None: {type(self).__name__} requires y to be passed, but the target y is None",
+                argument="y",
+            )
+        weights = as_sample_weight(sample_weight, matrix.shape[0], accept_zero=accept_zero)
+        return matrix, *as_rhs(y, matrix.shape[0], matrix.dtype, "y"), weights
+
+    def _matrix(self, X: object, ensure_min_samples: int) -> Matrix:
+        """Return rows, checked as scikit-learn does where their features are not plainly those so far."""
+        known = self._shape
+        if known is not None and getattr(X, "shape", ())[1:] == known[:1] and string_names(X) is None:
+            return as_matrix(X, "X", allow_empty=True)
+        if isinstance(X, np.ndarray):
+            X = as_matrix(X, "X", allow_empty=True)  # which keeps single precision in any byte order
+        if known is None:
+            return samples(self, X, reset=None, ensure_min_samples=ensure_min_samples)
+        try:
+            return samples(self, X, reset=False, ensure_min_samples=ensure_min_samples)
+        except InvalidInputError as error:
+            if "features" in str(error):
+                raise ShapeError(str(error)) from error
+            raise
+
+    def remove(
+        self,
+        X: object,
+        y: object,
+        sample_weight: object = None,
+        row_offset: int | None = None,
+        *,
+        n_jobs: int | None = None,
+    ) -> Self:
+        """Take out rows that came in before, as if they never had: for windows that move.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (rows, n_features)
+            The rows, as they were.
+        y : array_like of shape (rows,) or (rows, n_targets)
+            Their targets, as they were.
+        sample_weight : array_like of shape (rows,) or float, optional
+            Their weights, as they were.
+        row_offset : int, optional
+            Which row of the stream the first of them is; by default the first of all so far.
+        n_jobs : int, optional
+            Number of threads, in place of that of the estimator.
+
+        Returns
+        -------
+        self
+            The estimator itself.
+
+        Raises
+        ------
+        InvalidInputError
+            If not all of them are in, if a sketch was kept, or if too little would be left: see below.
+
+        Notes
+        -----
+        What all rows say of a direction v is :math:`|A v|^2`, of which those that stay have some share.
+        Rounding of the factor grows by one over the smallest share of all directions, which is the smallest
+        eigenvalue of :math:`I - W^T W`, W being the rows that go in coordinates in which all are orthonormal.
+        That of all removals adds up, and rows that come afterwards make up for it. Growth by more than 1e6,
+        after which ten digits are left, is refused, so that no column may be left without rows that tell of
+        it; ``certificate_.bound`` has the factor. Cost: that of the rows, and :math:`O(d^3)`. That the rows
+        are the same as before is up to the caller: it cannot be seen.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nearlin
+        >>> X, y = np.random.default_rng(0).standard_normal((900, 3)), np.arange(900.0)
+        >>> stream = nearlin.StreamingLeastSquares().partial_fit(X, y).remove(X[:300], y[:300])
+        >>> stream.covered
+        (range(300, 900),)
+        >>> np.allclose(stream.coef_, nearlin.lstsq(X[300:], y[300:]).x, rtol=1e-10)
+        True
+        """
+        stream = self._exact("remove()")
+        row_offset = optional(check_int, row_offset, "row_offset", at_least=0, at_most=LARGEST)
+        matrix, targets, vector, weights = self._block(X, y, sample_weight, True, 0)
+        threads = self.n_jobs if n_jobs is None else n_jobs
+        with named_for_estimators(column_names(X)):
+            stream.remove(matrix, targets, weights, vector, string_names(X), row_offset, threads)
+        return self
+
+    def merge(self, other: Self, *, n_jobs: int | None = None) -> Self:
+        """Add the rows of another stream with the same parameters, none of which this one may have.
+
+        Parameters
+        ----------
+        other : StreamingLeastSquares
+            The other stream; it stays as it is.
+        n_jobs : int, optional
+            Number of threads, in place of that of the estimator.
+
+        Returns
+        -------
+        self
+            This one.
+
+        Raises
+        ------
+        InvalidInputError
+            If both have a row, or if parameters, seeds, shapes or names differ.
+
+        Notes
+        -----
+        Which rows are covered is exact. Results agree with those of one stream to rounding; the same merges
+        in the same order give the same bits.
+        """
+        if not isinstance(other, type(self)):
+            found, expected = type(other).__name__, type(self).__name__
+            raise InvalidTypeError(f"is of type {found}, expected {expected}", argument="other")
+        ours, theirs = self._begun(), other._begun()
+        threads = self.n_jobs if n_jobs is None else n_jobs
+        if isinstance(ours, SketchStream) and isinstance(theirs, SketchStream):
+            ours.merge(theirs, n_jobs=threads)
+        elif isinstance(ours, ExactStream) and isinstance(theirs, ExactStream):
+            self._check_alike(other)
+            ours.take([theirs], threads)
+        else:
+            kinds = {ExactStream: "qr", SketchStream: "sketch"}
+            raise InvalidInputError(
+                f"is a stream by method {kinds[type(theirs)]!r}, expected {kinds[type(ours)]!r}",
+                argument="other",
+            )
+        return self
+
+    def _check_alike(self, other: Self) -> None:
+        for name in ("ridge", "level"):
+            ours, theirs = getattr(self, name), getattr(other, name)
+            if ours != theirs:
+                raise InvalidInputError(f"has {name}={theirs!r}, expected {ours!r}", argument="other")
+
+    def close(self) -> Self:
+        """Take no more rows; of those so far, none waits for others any more.
+
+        Streams that see a part of the rows keep some as they are: up to some hundred by ``"qr"``, a chunk for
+        each end of their ranges by dense sketches. Once closed, they are as small as can be, and can still be
+        merged.
+
+        Returns
+        -------
+        self
+            This one.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nearlin
+        >>> stream = nearlin.StreamingLeastSquares().partial_fit(np.eye(300, 2), np.ones(300))
+        >>> before = len(stream.to_bytes())
+        >>> len(stream.close().to_bytes()) < before / 10
+        True
+        """
+        if self._shape is None:
+            raise InvalidInputError("is without rows so far, expected some rows first", argument="X")
+        self._begun()._state.close()
+        return self
+
+    # ---------------------------------------------------------------- what they say
+
+    @property
+    def covered(self) -> tuple[range, ...]:
+        """The rows so far, as ranges in increasing order."""
+        stream = self.__dict__.get("_stream")
+        return () if stream is None else stream.covered
+
+    @property
+    def n_rows_seen(self) -> int:
+        """Number of rows so far."""
+        return sum(map(len, self.covered))
+
+    @property
+    def _shape(self) -> tuple[int, int, bool] | None:
+        """Features, targets, and whether these are one vector; None before the first block."""
+        stream = self.__dict__.get("_stream")
+        if stream is None or stream._state.shape is None:
+            return None
+        if isinstance(stream, SketchStream):
+            d, k, _, vector = stream._state.shape
+        else:
+            d, k, vector, _ = stream._state.shape
+        return d, k, vector
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self.n_rows_seen > 0
+
+    @property
+    def method_(self) -> str:
+        """What is kept of the rows."""
+        return "sketch" if isinstance(self._begun(), SketchStream) else "qr"
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of features."""
+        if self._shape is None:
+            raise AttributeError("n_features_in_: there are no rows so far")
+        return self._shape[0]
+
+    @property
+    def feature_names_in_(self) -> npt.NDArray[np.object_]:
+        """Names of the features."""
+        stream = self.__dict__.get("_stream")
+        names = None if stream is None else stream._state.names
+        if names is None:
+            raise AttributeError("feature_names_in_: no block had names")
+        return np.array(names, dtype=object)
+
+    def result(self, *, n_jobs: int | None = None) -> StreamedLstsqResult | SketchAndSolveResult:
+        """Return the answer from the rows so far with its certificate; the stream may go on.
 
         Parameters
         ----------
         n_jobs : int, optional
-            Number of threads; see :func:`nearlin.set_config` for the default. It does not change a bit of the
-            result.
+            Number of threads, in place of that of the estimator.
 
         Returns
         -------
-        SketchAndSolveResult
-            As :func:`sketch_and_solve` gives it.
+        StreamedLstsqResult or SketchAndSolveResult
+            By ``"qr"`` the former, of a sketch the latter, as :func:`sketch_and_solve` gives it.
 
         Raises
         ------
@@ -324,135 +616,254 @@ class StreamingLeastSquares(RowStream):
         --------
         >>> import numpy as np
         >>> import nearlin
-        >>> stream = nearlin.StreamingLeastSquares(sketch_size=50, rng=0)
-        >>> A = np.eye(7, 2)
-        >>> stream.partial_fit(A, A @ [1.0, 2.0]).result().x.round(12)
+        >>> stream = nearlin.StreamingLeastSquares()
+        >>> X = np.eye(7, 2)
+        >>> stream.partial_fit(X, X @ [1.0, 2.0]).result().x
         array([1., 2.])
         """
-        return self._solve(n_jobs, None)
+        threads = self.n_jobs if n_jobs is None else n_jobs
+        stream = self._begun()
+        ridge = check_real(self.ridge, "ridge", at_least=0.0)
+        with named_for_estimators():
+            if isinstance(stream, SketchStream):
+                return stream.solve(threads, None)
+            return stream.result(ridge, threads)
 
-    def _add(
-        self,
-        A: Matrix,
-        b: Float,
-        weights: npt.NDArray[np.float64] | None,
-        vector: bool,
-        names: list[str] | None,
-        row_offset: int | None,
-        n_jobs: int | None,
-        progress: Progress | None,
-    ) -> None:
-        self._state.partial_fit(
-            A,
-            b,
-            sample_weight=weights,
-            vector=vector,
-            names=names,
-            row_offset=row_offset,
-            threads=resolve_threads(n_jobs),
-            progress=progress,
-        )
+    def _settle(self) -> dict[str, Any]:
+        """Return what is made of the rows so far, once for all who ask."""
+        stream = self._begun()
+        stamp = stream._state.changes, self.ridge
+        cache: dict[str, Any] = self.__dict__.get("_cache", {})
+        if cache.get("stamp") != stamp:
+            with named_for_estimators():
+                if isinstance(stream, SketchStream):
+                    found: Any = stream.solve(self.n_jobs, None)
+                    x, intercept = found.x, 0.0
+                    more = {"certificate": found.certificate, "rank": found.rank, "constant": []}
+                else:
+                    found, log_weight = stream.solve(
+                        check_real(self.ridge, "ridge", at_least=0.0), self.n_jobs
+                    )
+                    x, intercept, more = self._of_factor(found, stream)
+                    more["kept"], more["log_weight"] = Kept.of(found), log_weight
+            cache = {"stamp": stamp, "coef": np.ascontiguousarray(x.T), "intercept": intercept, **more}
+            self._cache = cache
+        return cache
 
-    def _solve(self, n_jobs: int | None, progress: Progress | None) -> SketchAndSolveResult:
-        parameters, shape = self._state.parameters, self._state.shape
-        # Without a block, any figures will do until the core refuses.
-        d, k, m, vector = shape or (1, 1, 2, True)
-        level, sparse = parameters["level"], parameters["sketch"] in SPARSE
-        answer = self._state.result(
-            **_quantiles(m - d, d * k, level), threads=resolve_threads(n_jobs), progress=progress
-        )
-        guarantee = _guarantee(parameters, answer, d, m)
-        if sparse:
-            warn(guarantee, GuaranteeWarning)
-            unknown = np.full(answer["half_width"].shape, np.nan)
-            answer.update({"half_width": unknown, "simultaneous": unknown, "estimate": np.nan, "eps": np.nan})
-        bound = float(np.max(answer["simultaneous"]))
-        # No sketch can help what rounding adds.
-        asked = parameters["eps"] * answer["unit"] + answer["rounding"]
-        certificate = Certificate(
-            quantity="largest error of a coefficient",
-            estimate=float(answer["estimate"]),
-            bound=bound,
-            confidence=None if sparse else level,
-            measured="Student's intervals from the residual and the triangular factor of the sketch",
-            target=asked if parameters["guarantee"] else None,
-            note=None if guarantee.startswith("proved") else _NOTES[sparse],
-            details={
-                "eps": float(answer["eps"]),
-                "eps_asked": parameters["eps"],
-                "delta": parameters["delta"],
-                "guarantee": guarantee,
-            },
-        )
-        first: Any = (slice(None), 0) if vector else ()
-        norms = answer["residual_norm"]
-        return SketchAndSolveResult(
-            x=answer["x"][first],
-            half_width=answer["half_width"][first],
-            simultaneous_half_width=answer["simultaneous"][first],
-            level=level,
-            eps=float(answer["eps"]),
-            residual_norm=float(norms[0]) if vector else norms,
-            rank=answer["rank"],
-            sketch=parameters["sketch"],
-            sketch_size=m,
-            guarantee=guarantee,
-            certificate=certificate,
-        )
-
-    def __repr__(self) -> str:
-        parameters = self._state.parameters
-        rows = f"{self.n_rows_seen} rows" + (
-            f" of {self._state.shape[0]} columns" if self._state.shape else ""
-        )
-        return f"<StreamingLeastSquares of {rows}, by {parameters['sketch']!r} with seed {parameters['rng']}>"
-
-
-_NOTES = {
-    False: "intervals are asymptotic",
-    True: "no intervals: errors of single coefficients may be far from normal with a sparse sketch",
-}
-
-
-def _quantiles(freedom: int, count: int, level: float) -> dict[str, float]:
-    """Student's quantiles for one coefficient, for all, and for the median of the largest of all."""
-    from scipy.special import stdtrit
-
-    above = {
-        "pointwise": (1.0 - level) / 2.0,
-        "simultaneous": (1.0 - level) / (2.0 * count),
-        "median": (1.0 - 0.5 ** (1.0 / count)) / 2.0,
-    }
-    return {name: -float(stdtrit(freedom, probability)) for name, probability in above.items()}
-
-
-def _guarantee(parameters: dict[str, Any], answer: "_core.SketchAndSolveSolution", d: int, m: int) -> str:
-    """What is proved about the largest error of a coefficient, and what is not."""
-    sketch, delta = parameters["sketch"], parameters["delta"]
-    if sketch in SPARSE:
+    def _of_factor(self, found: Solution, stream: ExactStream) -> tuple[Float, Any, dict[str, Any]]:
+        shape = self._shape
+        assert shape is not None
+        vector, constant = shape[2], stream._state.fit_intercept
+        x: Float = found["x"][:, 0] if vector else found["x"]
+        intercept = found["intercept"].astype(x.dtype)[0 if vector else ...] if constant else 0.0
+        certificate = certificate_of_factor(found, constant)
         return (
-            f"none for single coefficients: {sketch} embeds the columns of A, but an error can fall on few "
-            "coefficients"
+            x,
+            intercept,
+            {"certificate": certificate, "rank": found["rank"], "constant": found["constant"]},
         )
-    if parameters["ridge"] > 0.0:
-        return "empirical: the theorems are about problems without a ridge"
-    eps = _core.sketch_and_solve_eps(d, m, delta)
-    if not np.isfinite(eps):
-        return f"none: the theorem asks for more than {m} rows, whatever eps"
-    statement = STATEMENT.format(1.0 - delta, eps)
-    if sketch == "gaussian":
-        return f"proved: {statement}"
-    if sketch == "pht_normals" and answer["one_chunk"]:
-        pool, wanted = answer["chunk"] // m, d * (d + 1)
-        return (
-            "asymptotic: the error is of that order by Theorem 10.1 of Song and Zhang (2026), with constants "
-            f"that are not known; it asks for pools of order d (d + 1) = {wanted} rows, and they have {pool}"
-        )
-    reason = (
-        "the published proof for it has a gap, as the direction of the error depends on the sketch"
-        if sketch == "srht"
-        else "no proof covers it"
-    )
-    return (
-        f"empirical: {statement} held in experiments; proved is that S embeds the columns of A, but {reason}"
-    )
+
+    @property
+    def coef_(self) -> Float:  # type: ignore[override]
+        """Coefficients from the rows so far."""
+        coefficients: Float = self._fitted("coef")
+        return coefficients
+
+    @property
+    def intercept_(self) -> Any:
+        """Constant term."""
+        return self._fitted("intercept")
+
+    @property
+    def rank_(self) -> int:
+        """Numerical rank of the rows."""
+        rank: int = self._fitted("rank")
+        return rank
+
+    @property
+    def constant_features_(self) -> npt.NDArray[np.intp]:
+        """Features that are constant but for rounding under an intercept."""
+        return np.array(self._fitted("constant"), dtype=np.intp)
+
+    @property
+    def certificate_(self) -> LstsqCertificate:
+        """What is known of the error, and how."""
+        certificate: LstsqCertificate = self._fitted("certificate")
+        return certificate
+
+    def _fitted(self, name: str) -> Any:
+        if not self.__sklearn_is_fitted__():
+            raise AttributeError(f"{name}: there are no rows so far")
+        return self._settle()[name]
+
+    def _exact(self, what: str) -> ExactStream:
+        stream = self._begun()
+        if isinstance(stream, SketchStream):
+            raise InvalidInputError(
+                f"is {self.method!r}, expected 'qr' for {what}: a sketch was kept of the rows",
+                argument="method",
+            )
+        return stream
+
+    def summary(self, *, level: float | None = None) -> RegressionSummary:
+        """Tabulate coefficients with standard errors, t statistics and confidence intervals.
+
+        Parameters
+        ----------
+        level : float, optional
+            Level of the confidence intervals; that of the estimator by default.
+
+        Returns
+        -------
+        RegressionSummary
+            As of :meth:`LinearRegression.summary`, for noise of equal variance over the weights: robust
+            standard errors take another look at the rows.
+
+        Raises
+        ------
+        InvalidInputError
+            If there are no rows, no degree of freedom is left, or a sketch was kept.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nearlin
+        >>> rng = np.random.default_rng(0)
+        >>> X = rng.standard_normal((500, 2))
+        >>> y = X @ [1.0, 0.0] + 3.0 + rng.standard_normal(500)
+        >>> nearlin.StreamingLeastSquares(fit_intercept=True).fit(X, y).summary()
+        StreamingLeastSquares: 500 samples, rank 3, 497 degrees of freedom
+        R squared 0.5060, adjusted 0.5040, sigma 1.012, covariance nonrobust
+        F 254.498 (p 7.93e-77), log-likelihood -713.724, AIC 1433.45, BIC 1446.09
+        ----------------------------------------------------------
+                      coef  std err       t  P>|t|  [0.025  0.975]
+        ----------------------------------------------------------
+        intercept   3.0534    0.045  67.226  0.000   2.964   3.143
+        x0          1.0361    0.046  22.545  0.000   0.946   1.126
+        x1         -0.0465    0.047  -0.995  0.320  -0.138   0.045
+        ----------------------------------------------------------
+        """
+        self._exact("summary()")
+        level = check_real(self.level if level is None else level, "level", above=0.0, below=1.0)
+        found = self._settle()
+        return tabulated(self, found["kept"], level=level, log_weight=found["log_weight"])
+
+    def cov_params(self) -> npt.NDArray[np.float64]:
+        """Estimate the covariance matrix of the coefficients, for noise of equal variance over the weights.
+
+        Returns
+        -------
+        ndarray of shape (p, p) or (n_targets, p, p)
+            As of :meth:`LinearRegression.cov_params`: the intercept, if there is one, comes first.
+
+        Raises
+        ------
+        InvalidInputError
+            If there are no rows, no degree of freedom is left, or a sketch was kept.
+        """
+        self._exact("cov_params()")
+        with named_for_estimators():
+            matrices = self._settle()["kept"].covariances()[0]
+        return matrices if self.coef_.ndim == 2 else matrices[0]  # type: ignore[no-any-return]
+
+    def ridge_path(self, alphas: npt.ArrayLike) -> tuple[Float, npt.NDArray[np.float64]]:
+        """Return the fits for many penalties, from one decomposition of the factor.
+
+        Parameters
+        ----------
+        alphas : array_like of shape (n_alphas,)
+            Penalties, none negative.
+
+        Returns
+        -------
+        coef : ndarray of shape (n_alphas, n_features) or (n_alphas, n_targets, n_features)
+            Coefficients.
+        intercept : ndarray of shape (n_alphas,) or (n_alphas, n_targets)
+            Constant terms; zeros without one.
+
+        Raises
+        ------
+        InvalidInputError
+            If there are no rows, a penalty is negative, or a sketch was kept.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nearlin
+        >>> stream = nearlin.StreamingLeastSquares().partial_fit(np.eye(2), [1.0, 2.0])
+        >>> stream.ridge_path([0.0, 1.0])[0].round(12)
+        array([[1. , 2. ],
+               [0.5, 1. ]])
+        """
+        stream = self._exact("ridge_path()")
+        penalties = as_vector(alphas, "alphas")
+        check_finite(penalties, "alphas")
+        if penalties.size and penalties.min() < 0.0:
+            raise InvalidInputError(f"has {penalties.min()}, expected no negative penalty", argument="alphas")
+        with named_for_estimators():
+            x, intercepts = stream._state.ridge_path(penalties)  # type: ignore[arg-type]
+        shape = self._shape
+        assert shape is not None
+        d, k, vector = shape
+        coefficients = np.ascontiguousarray(x.T).reshape(len(penalties), k, d)
+        constants = np.array(intercepts).reshape(len(penalties), k)
+        return (coefficients[:, 0], constants[:, 0]) if vector else (coefficients, constants)
+
+    # ---------------------------------------------------------------- copies and bytes
+
+    def copy(self) -> Self:
+        """Return an independent copy."""
+        twin = type(self)(**self.get_params(deep=False))
+        if "_stream" in self.__dict__:
+            twin._stream = self._stream.copy()
+        elif self._is_sketch():
+            twin._drawn = self._seed()
+        twin.__dict__.update(settings_of(self))
+        return twin
+
+    _stream: ExactStream | SketchStream
+
+    def to_bytes(self) -> bytes:
+        """Return the state and the parameters as bytes, with version and checksum."""
+        stream = self._begun()
+        if isinstance(stream, SketchStream):
+            return stream.to_bytes()
+        parameters = {
+            "method": self.method,
+            "fit_intercept": bool(self.fit_intercept),
+            "ridge": float(self.ridge),
+            "level": float(self.level),
+            "n_jobs": plain(self.n_jobs),
+        }
+        return stream._state.to_bytes(json.dumps(parameters))
+
+    @classmethod
+    def _restored(cls, data: bytes, parameters: dict[str, Any] | None = None) -> Self:
+        # The name of its kind is where every state has it; whoever reads the bytes checks them all.
+        if data[8:24].rstrip(b"\0") == b"least squares":
+            sketch = SketchStream._restored(data)
+            of_sketch = sketch._state.parameters
+            restored = cls(**({"method": "sketch", **of_sketch} if parameters is None else parameters))
+            restored._stream = sketch
+            return restored
+        state, text = _core.TriangularStream.from_bytes(data)
+        try:
+            restored = cls(**(json.loads(text) if parameters is None else parameters))
+        except (ValueError, TypeError) as error:
+            raise StateError(f"cannot restore the state: its words do not make sense ({error})") from None
+        if state.fit_intercept != restored.fit_intercept:
+            raise StateError("cannot restore the state: its words are about another one")
+        if state.shape is not None:
+            restored._stream = ExactStream._wrap(state)
+        return restored
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self)._restored, (self.to_bytes(), self.get_params(deep=False)), settings_of(self) or None
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        rows = f"{self.n_rows_seen} rows" + (f" of {self._shape[0]} columns" if self._shape else "")
+        stream = self.__dict__.get("_stream")
+        if self._is_sketch() if stream is None else isinstance(stream, SketchStream):
+            seed = self._seed() if stream is None else stream._state.parameters["rng"]
+            return f"<StreamingLeastSquares of {rows}, by {self.sketch!r} with seed {seed}>"
+        return f"<StreamingLeastSquares of {rows}, by 'qr'>"

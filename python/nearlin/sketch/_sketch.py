@@ -477,6 +477,29 @@ class Accumulator(RowStream):
         self._state.partial_fit(block, row_offset=row_offset, threads=resolve_threads(n_jobs))
         return self
 
+    def close(self) -> Self:
+        """Take no more rows; of those so far, none waits for others any more.
+
+        Dense sketches keep the rows of a chunk as they are until it is complete. A part of a stream that is
+        to be merged with others is as small as can be once it is closed.
+
+        Returns
+        -------
+        Accumulator
+            This one.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from nearlin.sketch import PHT
+        >>> stream = PHT(9, rng=0).accumulate(2).partial_fit(np.ones((5, 2)))
+        >>> before = len(stream.to_bytes())
+        >>> len(stream.close().to_bytes()) < before / 10
+        True
+        """
+        self._state.close()
+        return self
+
     def result(self, *, n_jobs: int | None = None) -> Float:
         """Return the sketch of the rows so far; those that have not come count as zeros.
 

@@ -78,6 +78,19 @@ impl LeastSquaresStream {
         Ok(stream.shape().map(|(StreamShape { d, k, vector, .. }, sketch)| (d, k, sketch.m(), vector)))
     }
 
+    /// Names of the columns of A, if they have any.
+    #[getter]
+    fn names(&self, py: Python<'_>) -> PyResult<Option<Vec<String>>> {
+        let stream = self.snapshot(py)?;
+        Ok(stream.names().map(|names| collected(names.iter().cloned(), "names")).transpose()?)
+    }
+
+    /// How often rows came in.
+    #[getter]
+    fn changes(&self) -> u64 {
+        self.state.changes()
+    }
+
     /// The rows so far, as pairs of the first one and the one after the last.
     #[getter]
     fn covered(&self, py: Python<'_>) -> PyResult<Vec<(u64, u64)>> {
@@ -111,6 +124,13 @@ impl LeastSquaresStream {
         let other = other.snapshot(py)?;
         enter_and_commit(py, threads, None, |context| {
             self.state.change(context, |_| false, |_| Ok(()), |stream| stream.merged(context, &other))
+        })
+    }
+
+    /// Leaves no row waiting for others; none are to come.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        enter_and_commit(py, 1, None, |context| {
+            self.state.change(context, |_| false, |_| Ok(()), |stream| stream.closed(context))
         })
     }
 

@@ -86,6 +86,28 @@ impl TriangularStream {
         })
     }
 
+    /// Takes rows out that came in before.
+    #[pyo3(signature = (a, b, *, sample_weight, vector, names, row_offset, threads))]
+    fn remove(
+        &self,
+        py: Python<'_>,
+        a: &Bound<'_, PyAny>,
+        b: &Bound<'_, PyAny>,
+        sample_weight: Option<&Bound<'_, PyAny>>,
+        vector: bool,
+        names: Option<Vec<String>>,
+        row_offset: Option<u64>,
+        threads: usize,
+    ) -> PyResult<()> {
+        let weights = Vector::extract_optional(sample_weight, "sample_weight")?;
+        let weights = weights.as_ref().map(Vector::as_slice);
+        let arrived = Arrived { weights, vector, names: Names::new(names), row_offset };
+        either_precision!(AnyInput::extract(a, "A")?, |a| {
+            let b = Input::extract(b, "b")?;
+            enter_and_commit(py, threads, None, |context| arrived.remove_from(&self.state, context, &a, &b))
+        })
+    }
+
     /// Takes in the rows of others, in their order.
     #[pyo3(signature = (others, *, threads))]
     fn merge(&self, py: Python<'_>, others: Vec<PyRef<'_, Self>>, threads: usize) -> PyResult<()> {
@@ -195,5 +217,19 @@ impl Arrived<'_> {
             |stream| stream.add_short(&block, row_offset),
             |stream| stream.fitted(context, &block, row_offset),
         )
+    }
+
+    fn remove_from<'k, T: Real + numpy::Element>(
+        self,
+        stream: &'k Kept<regression::TriangularStream>,
+        context: &Context,
+        a: &Input<T>,
+        b: &Input<T>,
+    ) -> Result<Option<Pending<'k, regression::TriangularStream>>> {
+        let Self { weights, vector, names, row_offset } = self;
+        let targets = b.dense_view("b")?;
+        let block = StreamBlock { design: a.view(), targets, weights, vector, names };
+        let without = |stream: &regression::TriangularStream| stream.without(context, &block, row_offset);
+        stream.change(context, |_| false, |_| Ok(()), without)
     }
 }

@@ -228,6 +228,13 @@ impl SketchAccumulator {
         })
     }
 
+    /// Leaves no row waiting for others; none are to come.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        enter_and_commit(py, 1, None, |context| {
+            self.state.change(context, |_| false, |_| Ok(()), |state| state.closed(context))
+        })
+    }
+
     #[pyo3(signature = (*, threads))]
     fn result<'py>(&self, py: Python<'py>, threads: usize) -> PyResult<Bound<'py, PyAny>> {
         let state = self.snapshot(py)?;

@@ -156,6 +156,19 @@ impl LeastSquaresStream {
         Ok(Self { request: self.request.clone(), seen })
     }
 
+    /// This one with no rows waiting for others, and without more to come.
+    pub fn closed(&self, context: &Context) -> Result<Self> {
+        let of = |seen: &Seen| {
+            Ok(Seen { shape: seen.shape, names: seen.names.clone(), rows: seen.rows.closed(context)? })
+        };
+        Ok(Self { request: self.request.clone(), seen: self.seen.as_ref().map(of).transpose()? })
+    }
+
+    /// Names of the columns of A, from the first block on that had any.
+    pub fn names(&self) -> Option<&[String]> {
+        self.seen.as_ref().and_then(|seen| seen.names.as_slice())
+    }
+
     /// Rows that the sketch works on together, and whether all rows so far are in the first such chunk.
     pub fn chunk(&self) -> Option<(usize, bool)> {
         let rows = &self.seen.as_ref()?.rows;
@@ -337,7 +350,7 @@ impl<T: Real> Rows for Weighted<'_, '_, T> {
 
 /// Kind and version of the byte form.
 const KIND: &str = "least squares";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// What is kept of a stream in the byte form.
 #[derive(Serialize, Deserialize)]

@@ -16,8 +16,8 @@ use crate::regression::triangular::part::Part;
 use crate::regression::triangular::stream::{Seen, TriangularStream};
 use crate::simd::{Extended, axpy, dot};
 
-/// What rounding makes of a factor, in roundoffs and over the root of the steps in which it was made: of thousands of
-/// factors of rows of any kind, none was off by more.
+/// What rounding makes of a factor at most, in roundoffs and over the root of the steps in which it was made: some ten
+/// times what is measured of rows at any condition.
 const OF_FACTOR: f64 = 4.0;
 
 /// The triangle of [A, B], centred if there is a constant, and what goes with it.
@@ -32,8 +32,10 @@ pub struct CentredFactor {
     pub weight_norm: f64,
     /// What is known of the weights.
     pub weights: WeightsSeen,
-    /// Of how many blocks it was made one after the other, those of rows that were removed among them.
+    /// Of how many blocks it was made one after the other.
     steps: u64,
+    /// How much rounding has grown by removals.
+    lost: f64,
     d: usize,
 }
 
@@ -41,7 +43,9 @@ impl TriangularStream {
     /// The factor of all rows so far.
     pub fn factor(&self) -> Result<CentredFactor> {
         let Seen { shape, factor, .. } = self.seen()?;
-        CentredFactor::new(factor.total()?, factor.weights, shape.d)
+        let total = factor.total()?;
+        let lost = factor.lost(&total, shape.k)?;
+        CentredFactor::new(total, factor.weights, lost, shape.d)
     }
 
     /// The answers from the rows so far, with this penalty.
@@ -59,7 +63,7 @@ impl TriangularStream {
 }
 
 impl CentredFactor {
-    fn new(part: Part, weights: WeightsSeen, d: usize) -> Result<Self> {
+    fn new(part: Part, weights: WeightsSeen, lost: f64, d: usize) -> Result<Self> {
         let (all, units) = part.triangle.scaled();
         let (constant, order) = (usize::from(part.constant), units.len());
         let r = Mat::from_fn(order - constant, order - constant, |i, j| all[(i + constant, j + constant)])?;
@@ -72,6 +76,7 @@ impl CentredFactor {
             weight_norm: if part.constant { all[(0, 0)].abs() * units[0] } else { 1.0 },
             weights,
             steps: part.steps,
+            lost,
             d,
         })
     }
@@ -93,10 +98,14 @@ impl CentredFactor {
         collected((0..self.d).filter(is_constant), MEANS)
     }
 
-    /// What centring has left of the lengths of columns that are `lengths` long in their units.
-    fn left_by_centring(&self, lengths: &[f64]) -> Result<Option<Vec<f64>>> {
+    /// What centring has left of the lengths of columns that are `lengths` long in their units, but for those that it left
+    /// nothing of.
+    fn left_by_centring(&self, lengths: &[f64], constant: &[usize]) -> Result<Option<Vec<f64>>> {
         let Some(means) = &self.means else { return Ok(None) };
         let left = |(j, length): (usize, &f64)| {
+            if constant.binary_search(&j).is_ok() {
+                return 1.0;
+            }
             let removed = self.weight_norm * (means[j] / self.units[j]);
             (length / length.hypot(removed)).min(1.0)
         };
@@ -148,16 +157,21 @@ impl CentredFactor {
             true => d,
             false => self.observations().saturating_sub(usize::from(self.means.is_some())),
         };
-        let left = |lengths: &[f64]| if ridge > 0.0 { Ok(None) } else { self.left_by_centring(lengths) };
+        let left =
+            |lengths: &[f64]| if ridge > 0.0 { Ok(None) } else { self.left_by_centring(lengths, &constant) };
         let Solved { scaled, mut x, null_space, empty } = decided(r, images, rcond, most, left)?;
         if scaled.factor.rank() < d {
             let largest = units[..d].iter().copied().fold(0.0, f64::max);
-            let unit = |(j, scale): (usize, &f64)| scale * (units[j] / largest).max(1e-150);
+            // Columns of zeros, which have no unit, are out of the way.
+            let unit = |(j, scale): (usize, &f64)| match empty.binary_search(&j) {
+                Ok(_) => 1.0,
+                Err(_) => scale * (units[j] / largest).max(1e-150),
+            };
             let unit = collected(scaled.scale.iter().enumerate().map(unit), MEANS)?;
             x = shortest(context, x, &scaled, null_space.as_ref(), &unit)?;
             empty.iter().for_each(|&j| (0..k).for_each(|target| x[(j, target)] = 0.0));
         }
-        let rounding = OF_FACTOR * f64::UNIT_ROUNDOFF * (self.steps as f64).sqrt();
+        let rounding = OF_FACTOR * f64::UNIT_ROUNDOFF * (self.steps as f64).sqrt() * self.lost;
         let mut output = Output::empty::<T>(d, k, &Params { method: Method::Qr, ..Params::default() })?;
         output.floor += rounding;
         let normalised = Mat::from_fn(d, d, |i, j| all[(i, j)] / scaled.scale[j])?;

@@ -31,6 +31,8 @@ pub(crate) struct TriangularFactor {
     /// In the leaf.
     pub tiles: usize,
     pub weights: WeightsSeen,
+    /// All rows that were there when some were taken out, each time: what rounding has left of that is of their size.
+    pub removed: Option<Part>,
 }
 
 /// What statistics want to know of weights that are positive.
@@ -58,6 +60,7 @@ impl TriangularFactor {
             tail: Tile::new(block_rows(order), order)?,
             tiles: 0,
             weights: WeightsSeen::NONE,
+            removed: None,
         })
     }
 
@@ -168,7 +171,14 @@ impl TriangularFactor {
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         self.whole.merge(other.total()?)?;
         self.weights = self.weights.with(&other.weights);
-        Ok(())
+        match (&mut self.removed, &other.removed) {
+            (_, None) => Ok(()),
+            (Some(ours), Some(theirs)) => ours.merge(theirs.copy()?),
+            (ours, Some(theirs)) => {
+                *ours = Some(theirs.copy()?);
+                Ok(())
+            }
+        }
     }
 
     /// Appends the rows that wait for others. Rows that come begin a leaf.
@@ -192,7 +202,8 @@ impl TriangularFactor {
     /// An independent copy, as an error-returning `clone`.
     pub fn copy(&self) -> Result<Self> {
         let (whole, leaf, tail) = (self.whole.copy()?, self.leaf.copy()?, self.tail.copy()?);
-        Ok(Self { whole, leaf, tail, ..*self })
+        let removed = self.removed.as_ref().map(Part::copy).transpose()?;
+        Ok(Self { whole, leaf, tail, removed, ..*self })
     }
 }
 
@@ -228,6 +239,18 @@ impl WeightsSeen {
             mantissa: mantissa / power,
             exponent: self.exponent + other.exponent + i64::from(exponent_of(power)),
         }
+    }
+
+    /// Those that are left without others; none if there were not so many.
+    pub fn without(&self, other: &Self) -> Option<Self> {
+        let mantissa = self.mantissa / other.mantissa;
+        let power = power_of_two_below(mantissa);
+        Some(Self {
+            count: self.count.checked_sub(other.count)?,
+            mantissa: mantissa / power,
+            exponent: self.exponent - other.exponent + i64::from(exponent_of(power)),
+            ..*self
+        })
     }
 
     /// The logarithm of their product.

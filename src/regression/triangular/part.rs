@@ -69,7 +69,7 @@ impl Part {
     }
 
     /// Moves c to the mean, but for its rounding.
-    fn recentre(&mut self) {
+    pub fn recentre(&mut self) {
         if !self.constant {
             return;
         }
@@ -98,7 +98,7 @@ impl Part {
 }
 
 /// Moves the point of a triangle with a constant, its columns in their own units.
-fn move_centre(r: &mut Mat<f64>, from: &[f64], to: &[f64]) {
+pub(crate) fn move_centre(r: &mut Mat<f64>, from: &[f64], to: &[f64]) {
     for j in 1..r.ncols() {
         let mut moved = Extended::from(r[(0, j)]);
         moved.add_multiple(r[(0, 0)], difference(from[j], to[j]));

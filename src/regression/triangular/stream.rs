@@ -125,6 +125,29 @@ impl TriangularStream {
         outcome
     }
 
+    /// This one without the rows of a block, the first of which is row `row_offset` of the stream; by default the first
+    /// row of all so far.
+    pub fn without<T: Real>(
+        &self,
+        context: &Context,
+        block: &StreamBlock<'_, T>,
+        row_offset: Option<u64>,
+    ) -> Result<Self> {
+        block.check(context)?;
+        let mut seen = self.seen()?.copy()?;
+        let first = row_offset.or_else(|| seen.cover.ranges().next().map(|rows| rows.start)).unwrap_or(0);
+        let end = first.saturating_add(block.design.nrows() as u64);
+        let mut gone = Seen::new(seen.shape.with(block)?, self.fit_intercept)?;
+        seen.names.joined("A", &block.names)?;
+        seen.cover.remove("row_offset", first..end)?;
+        gone.factor.add(context, block)?;
+        if !gone.factor.is_finite() {
+            return Err(block.non_finite(context)?.unwrap_or_else(overflow));
+        }
+        seen.factor.remove(&gone.factor, seen.shape.k)?;
+        Ok(Self { seen: Some(seen), ..*self })
+    }
+
     /// This one with the rows of others, in their order, all of which must be new to it and to each other.
     pub fn merged(&self, context: &Context, others: &[&Self]) -> Result<Self> {
         let mut merged = self.copy()?;
@@ -213,7 +236,7 @@ fn overflow() -> Error {
 }
 
 /// Kind and version of the byte form.
-const KIND: &str = "triangular";
+const KIND: &str = "least squares QR";
 const VERSION: u32 = 1;
 
 /// What is kept of a stream in the byte form.
@@ -237,6 +260,8 @@ struct SavedSeen<'a> {
     whole: SavedPart<'a>,
     #[serde(borrow)]
     leaf: Option<SavedPart<'a>>,
+    #[serde(borrow)]
+    removed: Option<SavedPart<'a>>,
     tiles: usize,
     #[serde(borrow)]
     tail: Blocks<'a>,
@@ -294,7 +319,8 @@ impl SavedStream<'_> {
 
 impl Seen {
     fn save(&self) -> Result<SavedSeen<'_>> {
-        let TriangularFactor { whole, leaf, tail, tiles, weights } = &self.factor;
+        let TriangularFactor { whole, leaf, tail, tiles, weights, removed } = &self.factor;
+        let removed = removed.as_ref().map(Part::save).transpose()?;
         let columns = (0..self.factor.order()).map(|j| Floats::Numbers(&tail.values.col(j)[..tail.filled]));
         Ok(SavedSeen {
             shape: self.shape,
@@ -303,6 +329,7 @@ impl Seen {
             weights: *weights,
             whole: whole.save()?,
             leaf: if *tiles > 0 { Some(leaf.save()?) } else { None },
+            removed,
             tiles: *tiles,
             tail: Blocks(collected(columns, STATE)?),
             roots: Floats::Numbers(&tail.roots[..tail.filled]),
@@ -345,7 +372,8 @@ impl SavedSeen<'_> {
             && self.tail.0.iter().all(|column| column.len() == self.roots.len())
             && self.whole.fits(order)
             && self.leaf.as_ref().is_none_or(|leaf| leaf.fits(order))
-            && self.leaf.is_some() == (self.tiles > 0);
+            && self.leaf.is_some() == (self.tiles > 0)
+            && self.removed.as_ref().is_none_or(|removed| removed.fits(order));
         if !sound {
             return Err(unsound());
         }
@@ -358,6 +386,7 @@ impl SavedSeen<'_> {
         if let Some(leaf) = self.leaf {
             factor.leaf = leaf.restored(context, fit_intercept)?;
         }
+        factor.removed = self.removed.map(|part| part.restored(context, fit_intercept)).transpose()?;
         self.roots.copy_to(context, &mut factor.tail.roots[..self.roots.len()])?;
         for (j, column) in self.tail.0.iter().enumerate() {
             column.copy_to(context, &mut factor.tail.values.col_mut(j)[..column.len()])?;
@@ -508,7 +537,7 @@ mod tests {
         fn the_factor_multiplies_back(
             n in 1usize..3000, d in 1usize..12, constant: bool, parts in 1usize..5, decades in -150i32..150, seed: u64
         ) {
-            let power = |j: usize| 10f64.powi(if j % 2 == 0 { decades } else { -decades });
+            let power = |j: usize| 10f64.powi(if j.is_multiple_of(2) { decades } else { -decades });
             let (a, b) = (gaussian(n, d, seed), gaussian(n, 1, !seed));
             let a = Mat::from_fn(n, d, |i, j| a[(i, j)] * power(j) + if j == 1 { power(j) * 1e3 } else { 0.0 }).unwrap();
             let weights: Vec<f64> = (0..n).map(|i| (i % 4) as f64 * 0.5).collect();

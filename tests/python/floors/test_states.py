@@ -40,6 +40,10 @@ STREAMS = {
         lambda: nearlin.StreamingLeastSquares(sketch="gaussian", sketch_size=200, rng=1),
         lambda stream, rows, **options: stream.partial_fit(A[rows], b[rows], **options),
     ),
+    "exact least squares": (
+        lambda: nearlin.StreamingLeastSquares(method="qr"),
+        lambda stream, rows, **options: stream.partial_fit(A[rows], b[rows], **options),
+    ),
 }
 HEAD, ALL = slice(0, 900), slice(900, None)
 
@@ -211,7 +215,7 @@ def test_columns_in_another_order_are_refused_by_name():
     stream = nearlin.StreamingLeastSquares(sketch_size=50, rng=0).partial_fit(first, b[:100])
     received = type(stream).from_bytes(stream.to_bytes())
     for one in (stream, received, pickle.loads(pickle.dumps(stream)), stream.copy()):
-        with pytest.raises(InvalidInputError, match=r'`A`.*column 0 is "height", expected "age"'):
+        with pytest.raises(InvalidInputError, match="feature names should match"):
             one.partial_fit(first[["height", "age"]], b[:100])
         assert one.n_rows_seen == 100
     other = nearlin.StreamingLeastSquares(sketch_size=50, rng=0)

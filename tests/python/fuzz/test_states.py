@@ -72,6 +72,13 @@ def streams():
         )
         yield stream.copy()
         yield stream.partial_fit(g.standard_normal((50, 2)), g.standard_normal(50))
+    for intercept in (False, True):
+        stream = nearlin.StreamingLeastSquares(fit_intercept=intercept, ridge=0.25, method="qr")
+        yield stream.copy()
+        yield stream.partial_fit(g.standard_normal((50, 2)), g.standard_normal(50))
+        stream = stream.partial_fit(g.standard_normal((9000, 2)), g.standard_normal(9000)).copy()
+        rows = g.standard_normal((400, 2)), g.standard_normal(400)
+        yield stream.partial_fit(*rows, row_offset=10_000).remove(*rows, row_offset=10_000)
 
 
 def use(stream):
@@ -79,13 +86,14 @@ def use(stream):
     assert type(stream).from_bytes(stream.to_bytes()).to_bytes() == stream.to_bytes()
     assert repr(stream)
     tells = isinstance(stream, nearlin.StreamingLeastSquares)
-    shape = (stream._state.shape or (2, 1, 20)) if tells else (stream.d, 1, stream.sketch.m)
+    shape = (stream.d, 1, stream.sketch.m) if not tells else stream._begun()._state.shape or (2, 1, 20)
+    if tells and stream.method_ == "qr":
+        shape = (*shape[:2], 20)
     if shape[0] * shape[2] > 10**5:
         return
     if tells:
-        parameters = stream._state.parameters
-        assert 0 < parameters["level"] < 1
-        assert 0 < parameters["delta"] < 1
+        assert 0 < stream.level < 1
+        assert 0 < stream.delta < 1
     if stream.n_rows_seen:
         answer = stream.result()
         assert np.isfinite(answer.x if tells else answer).all()

@@ -47,7 +47,7 @@ problem = regression.problems(3000, 5, decades=-3.0)
 
 
 def stream(**options):
-    return StreamingLeastSquares(**{"sketch_size": 120, "rng": 7, **options})
+    return StreamingLeastSquares(**{"method": "sketch", "sketch_size": 120, "rng": 7, **options})
 
 
 def figures(result):
@@ -250,7 +250,7 @@ def test_sparse_sketches_are_refused_or_flagged(sketch):
     with pytest.raises(InvalidInputError, match="`sketch` is one that bounds no coordinate's error"):
         sketch_and_solve(A, b, sketch=sketch, sketch_size=200)
     with pytest.raises(InvalidInputError, match="guarantee=None"):
-        StreamingLeastSquares(sketch=sketch)
+        StreamingLeastSquares(sketch=sketch).partial_fit(A, b)
     with pytest.warns(GuaranteeWarning, match="an error can fall on few coefficients") as caught:
         result = sketch_and_solve(A, b, guarantee=None, sketch=sketch, sketch_size=200, rng=7)
     assert caught[0].filename == __file__
@@ -568,11 +568,11 @@ def test_streams_that_cannot_be_merged():
 
 
 def test_a_stream_without_rows_has_no_answer_and_srht_needs_a_bound():
-    with pytest.raises(InvalidInputError, match="`A` is without rows so far"):
+    with pytest.raises(InvalidInputError, match="`X` is without rows so far"):
         stream().result()
-    with pytest.raises(InvalidInputError, match="`A` is without rows so far"):
+    with pytest.raises(InvalidInputError, match="`X` is without rows so far"):
         stream().partial_fit(np.ones((0, 3)), np.ones(0)).result()
     with pytest.raises(InvalidInputError, match="`n` is unknown"):
-        stream(sketch="srht")
+        stream(sketch="srht").partial_fit(np.ones((11, 2)), np.ones(11))
     with pytest.raises(InvalidInputError, match="no row past n = 10"):
         stream(sketch="srht", n=10).partial_fit(np.ones((11, 2)), np.ones(11))
