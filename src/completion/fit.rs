@@ -766,9 +766,10 @@ mod tests {
         for reg in [Some(0.3), None] {
             let params = Params { rank: 20, rank_auto: true, reg, validation_fraction: 0.1, ..params() };
             let output = run::<f32>(2, &train, &params);
-            // Two more make up for the penalty of the biases.
-            assert!((3..=5).contains(&output.model.rows.rank), "{reg:?}: {:?}", output.path);
-            assert!(output.path.len() < if reg.is_some() { 12 } else { 25 });
+            // More make up for the penalty of the biases, and where that of the factors is given for what it takes of them.
+            let most = if reg.is_some() { 20 } else { 8 };
+            assert!((3..=most).contains(&output.model.rows.rank), "{reg:?}: {:?}", output.path);
+            assert!(output.path.len() < if reg.is_some() { 15 } else { 30 });
             assert!(test_error(&output, &test) < 0.15);
         }
     }
