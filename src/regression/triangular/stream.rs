@@ -290,7 +290,7 @@ impl TriangularStream {
         state::to_bytes(context, KIND, VERSION, &self.save(String::new())?)
     }
 
-    /// What is written, by [`SavedStream::size`] and [`SavedStream::write`].
+    /// What is written, by `SavedStream::size` and `SavedStream::write`.
     pub fn save(&self, words: String) -> Result<SavedStream<'_>> {
         let seen = self.seen.as_ref().map(Seen::save).transpose()?;
         Ok(SavedStream { words, fit_intercept: self.fit_intercept, is_closed: self.is_closed, seen })
