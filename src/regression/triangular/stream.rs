@@ -40,7 +40,7 @@ impl TriangularStream {
         self.fit_intercept
     }
 
-    /// Whether [`TriangularStream::close`] was called.
+    /// Whether [`TriangularStream::closed`] was called.
     pub fn is_closed(&self) -> bool {
         self.is_closed
     }
