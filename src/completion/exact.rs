@@ -318,10 +318,7 @@ impl<'a, T: Scalar> Run<'a, T> {
         let (mut damping, mut others) = (DAMPING.0, 0);
         while others < GOOD.1 && fit.history.len() < most && !self.is_met(fit, residual) {
             let factors = (&fit.rows, &fit.columns);
-            let Some((rows, columns)) = newton_step(self.context, self.observed, &parts, factors, damping)?
-            else {
-                break;
-            };
+            let (rows, columns) = newton_step(self.context, self.observed, &parts, factors, damping)?;
             let next = Fit { rows, columns, history: Vec::new(), status: fit.status };
             let left = self.residual(&next)?;
             let good = left < GOOD.0 * residual;

@@ -41,6 +41,8 @@ const GROWTH: f64 = 1.5;
 const SMALL_RANK: usize = 24;
 /// Steps of conjugate gradients that begin at zero, and their tolerance.
 const FROM_ZERO: (usize, f64) = (8, 1e-2);
+/// Mean weights that are numbers of entries.
+const COUNTS: std::ops::RangeInclusive<f64> = 1.0 / 32.0..=32.0;
 /// What memory is for.
 const WALK: &str = "what was tried";
 
@@ -404,7 +406,9 @@ impl<T: Scalar> Run<'_, T> {
                 }
                 (fit, reg)
             }
-            (false, None) => self.chosen(former.map_or(FIRST, |(_, reg)| 3.0 * reg), path)?,
+            (false, None) => {
+                self.chosen(former.map_or(FIRST, |(_, reg)| 3.0 * reg / self.unit_of_reg()), path)?
+            }
         };
         Ok(Chosen { params, fit, reg, path: Vec::new(), delta: None })
     }
@@ -412,7 +416,10 @@ impl<T: Scalar> Run<'_, T> {
     /// Rank and penalty with which what is held out is met best, from those of a `former` search; what was tried goes to `path`.
     fn searched(&self, former: Option<(usize, f64)>, path: &mut Vec<Tried>) -> Result<(usize, f64)> {
         let Params { rank: most, reg, bias, .. } = *self.params;
-        search(most, reg, former, |rank, reg| {
+        let unit = self.unit_of_reg();
+        let former = former.map(|(rank, reg)| (rank, reg / unit));
+        let (rank, times) = search(most, reg, former, |rank, times| {
+            let reg = reg.unwrap_or(times * unit);
             let params = Params { rank, ..self.params.clone() };
             let run = Run { params: &params, ..*self };
             let fit =
@@ -421,7 +428,17 @@ impl<T: Scalar> Run<'_, T> {
             push(path, Tried { rank, reg, bias, rmse }, WALK)?;
             self.tell(path)?;
             Ok(rmse)
-        })
+        })?;
+        Ok((rank, reg.unwrap_or(times * unit)))
+    }
+
+    /// What penalties that are tried are multiples of. Weights stand for numbers of entries; those of a mean far from one are
+    /// in other units, in which another penalty costs as much.
+    fn unit_of_reg(&self) -> f64 {
+        let rows = &self.observed.rows;
+        let mean = rows.weight() / (rows.matrix().nnz() as f64).max(1.0);
+        let unit = mean.powf(1.0 - self.params.reg_exponent);
+        if unit.is_normal() && !COUNTS.contains(&mean) { unit } else { 1.0 }
     }
 
     /// Most sweeps of a fit by which something is chosen.
@@ -458,8 +475,9 @@ impl<T: Scalar> Run<'_, T> {
     fn chosen(&self, first: f64, path: &mut Vec<Tried>) -> Result<(Fit<T>, f64)> {
         let most = self.most_on_walk();
         let Params { rank, bias, .. } = *self.params;
-        let mut best: Option<(f64, Fit<T>)> = None;
-        let reg = walk(first, |reg| {
+        let (mut best, unit): (Option<(f64, Fit<T>)>, _) = (None, self.unit_of_reg());
+        let times = walk(first, |times| {
+            let reg = times * unit;
             let fit = self.sweeps(self.start(reg, Part::Training)?, Part::Training, most, true)?;
             let rmse = fit.least_error();
             push(path, Tried { rank, reg, bias, rmse }, WALK)?;
@@ -469,6 +487,7 @@ impl<T: Scalar> Run<'_, T> {
             }
             Ok(rmse)
         })?;
+        let reg = times * unit;
         let sweeps = best.as_ref().map_or(most, |(_, fit)| fit.validation.len());
         let mut fit = self.sweeps(self.start(reg, Part::All)?, Part::All, sweeps, false)?;
         if let Some((_, best)) = best {
@@ -490,7 +509,10 @@ impl<T: Scalar> Run<'_, T> {
         let unit = set_biases(context, observed, part, (&mut rows, &mut columns), params.bias)?;
         let penalty = Penalty {
             factor: reg * unit,
-            bias: params.bias.then(|| reg.clamp(BIAS_PENALTY[0], BIAS_PENALTY[1])),
+            bias: params.bias.then(|| {
+                let [least, most] = BIAS_PENALTY.map(|penalty| penalty * self.unit_of_reg());
+                reg.clamp(least, most)
+            }),
             exponent: params.reg_exponent,
         };
         Ok(Fit::new(rows, columns, penalty))

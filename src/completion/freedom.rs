@@ -4,12 +4,13 @@
 //! rows. One of these that is zero where something was observed leads to other matrices that agree with all that is known,
 //! and tells which entries may be otherwise. Whether there is one, counting cannot tell: entries may be many in all and few
 //! where parts hang together. A random T less what conjugate gradients find of it that is seen, by the normal equations, is
-//! one, or nothing is left. The bases of parts that are not connected are their own.
+//! one, or nothing is left. The bases of parts that are not connected are their own; a part of a lower rank has no such bases
+//! and is left out.
 
 use super::factors::Factor;
 use crate::error::Result;
 use crate::linalg::{Scalar, cholesky_in_place};
-use crate::memory::{collected, copied, extend, zeros};
+use crate::memory::{collected, copied, extend, filled, zeros};
 use crate::parallel::Context;
 use crate::random::Stream;
 use crate::simd::{axpy, dot, norm_sq};
@@ -18,8 +19,9 @@ use crate::simd::{axpy, dot, norm_sq};
 const START: u8 = 0x72;
 /// Most steps of conjugate gradients.
 const STEPS: usize = 1000;
-/// Of the square of the start, over the number of unknowns, what is nothing.
-const NOTHING: f64 = 1e-3;
+/// Of the square of the start, over the number of unknowns, what is nothing: less than one start in ten thousand has so
+/// little along a single direction.
+const NOTHING: f64 = 1e-8;
 /// The mean square of the entries that are seen, over that of all, which shows that none need be seen; and the largest for
 /// which that may be said after all steps.
 const UNSEEN: [f64; 2] = [1e-20, 1e-10];
@@ -29,6 +31,8 @@ const MOVES: f64 = 1e3;
 const DEPENDENT: f64 = 1e-20;
 /// Lines that a thread takes at a time.
 const BLOCK: usize = 256;
+/// Mark of a line that is in no part.
+const NO_PART: i32 = -1;
 /// What memory is for.
 const DIRECTIONS: &str = "directions in which a matrix may go on";
 
@@ -58,7 +62,6 @@ impl Freedom {
         (rows, columns): (&Factor<T>, &Factor<T>),
     ) -> Result<Option<Self>> {
         let tangent = Tangent::of(context, (ends, indices), parts, (rows, columns))?;
-        let Some(tangent) = tangent else { return Ok(None) };
         let mut direction = tangent.at_random()?;
         let start = norm_sq(&direction);
         let Some(seen) = tangent.reduce(context, &mut direction, start)? else { return Ok(None) };
@@ -126,13 +129,13 @@ impl Pattern {
 }
 
 impl Tangent {
-    /// At the product of these factors; none if one has fewer directions than numbers.
+    /// At the product of these factors.
     pub fn of<T: Scalar>(
         context: &Context,
         (ends, indices): (&[u64], &[u32]),
         parts: &Parts<'_>,
         (rows, columns): (&Factor<T>, &Factor<T>),
-    ) -> Result<Option<Self>> {
+    ) -> Result<Self> {
         let k = rows.rank;
         let numbers = |factor: &Factor<T>| {
             let row = |i: usize| factor.row(i)[..k].iter().map(|x| x.to_f64());
@@ -140,32 +143,39 @@ impl Tangent {
         };
         let (mut q, mut p) = (numbers(rows)?, numbers(columns)?);
         let count = parts.count;
+        let mut marks = [copied(parts.rows, DIRECTIONS)?, copied(parts.columns, DIRECTIONS)?];
         // The second time for what rounding has done to the first.
         for _ in 0..2 {
-            if !orthonormalise(&mut q, parts.rows, count, k)?
-                || !orthonormalise(&mut p, parts.columns, count, k)?
-            {
-                return Ok(None);
+            let mut full: Vec<bool> = filled(true, count, DIRECTIONS)?;
+            orthonormalise(&mut q, &marks[0], &mut full, k)?;
+            orthonormalise(&mut p, &marks[1], &mut full, k)?;
+            for (marks, basis) in marks.iter_mut().zip([&mut q, &mut p]) {
+                for (mark, row) in marks.iter_mut().zip(basis.chunks_exact_mut(k)) {
+                    if *mark < 0 || !full[*mark as usize] {
+                        *mark = NO_PART;
+                        row.fill(0.0);
+                    }
+                }
             }
         }
+        let [parts, of_columns] = marks;
         let (mut own_ends, mut others) = (zeros(rows.count + 1, DIRECTIONS)?, Vec::new());
         for piece in context.pieces(0..rows.count) {
             for i in piece? {
                 let line = indices[ends[i] as usize..ends[i + 1] as usize].iter();
-                let connects = |j: &u32| parts.rows[i] >= 0 && parts.rows[i] == parts.columns[*j as usize];
+                let connects = |j: &u32| parts[i] >= 0 && parts[i] == of_columns[*j as usize];
                 extend(&mut others, line.copied().filter(connects), DIRECTIONS)?;
                 own_ends[i + 1] = others.len();
             }
         }
         let of_rows = Pattern { ends: own_ends, others };
-        let of_columns = of_rows.transposed(columns.count)?;
+        let by_columns = of_rows.transposed(columns.count)?;
         let (mut sides, mut cells) = ([zeros(count, DIRECTIONS)?, zeros(count, DIRECTIONS)?], 0.0);
-        for (side, marks) in sides.iter_mut().zip([parts.rows, parts.columns]) {
+        for (side, marks) in sides.iter_mut().zip([&parts, &of_columns]) {
             marks.iter().filter(|mark| **mark >= 0).for_each(|&mark| side[mark as usize] += 1.0);
         }
         sides[0].iter().zip(&sides[1]).for_each(|(m, n): (&f64, &f64)| cells += m * n);
-        let parts = copied(parts.rows, DIRECTIONS)?;
-        Ok(Some(Self { k, q, p, parts, count, of_rows, of_columns, cells }))
+        Ok(Self { k, q, p, parts, count, of_rows, of_columns: by_columns, cells })
     }
 
     /// Y and X, one after the other.
@@ -271,34 +281,32 @@ impl Tangent {
     }
 }
 
-/// Rows of k numbers become an orthonormal basis of the columns of each part, zeros in none; false if these are dependent.
-fn orthonormalise(rows: &mut [f64], marks: &[i32], parts: usize, k: usize) -> Result<bool> {
-    let mut grams: Vec<f64> = zeros(parts * k * k, DIRECTIONS)?;
+/// Rows of k numbers become an orthonormal basis of the columns of each part; a part of which these are dependent is not
+/// `full`, and its rows stay as they are.
+fn orthonormalise(rows: &mut [f64], marks: &[i32], full: &mut [bool], k: usize) -> Result<()> {
+    let mut grams: Vec<f64> = zeros(full.len() * k * k, DIRECTIONS)?;
     for (&mark, row) in marks.iter().zip(rows.chunks_exact(k)) {
         if mark >= 0 {
             let gram = &mut grams[mark as usize * k * k..][..k * k];
             (0..k).for_each(|a| (0..k).for_each(|b| gram[a * k + b] += row[a] * row[b]));
         }
     }
-    for gram in grams.chunks_exact_mut(k * k) {
+    for (gram, full) in grams.chunks_exact_mut(k * k).zip(&mut *full) {
         let squares = collected((0..k).map(|a| gram[a * k + a]), DIRECTIONS)?;
         // Column after column, it is the lower triangle; row after row, its transpose.
-        if !cholesky_in_place(k, gram) || (0..k).any(|a| gram[a * k + a].powi(2) <= DEPENDENT * squares[a]) {
-            return Ok(false);
-        }
+        let done = cholesky_in_place(k, gram);
+        *full &= done && (0..k).all(|a| gram[a * k + a].powi(2) > DEPENDENT * squares[a]);
     }
     for (&mark, row) in marks.iter().zip(rows.chunks_exact_mut(k)) {
-        if mark < 0 {
-            row.fill(0.0);
-            continue;
-        }
-        let triangle = &grams[mark as usize * k * k..][..k * k];
-        for a in 0..k {
-            let known: f64 = (0..a).map(|b| row[b] * triangle[b * k + a]).sum();
-            row[a] = (row[a] - known) / triangle[a * k + a];
+        if mark >= 0 && full[mark as usize] {
+            let triangle = &grams[mark as usize * k * k..][..k * k];
+            for a in 0..k {
+                let known: f64 = (0..a).map(|b| row[b] * triangle[b * k + a]).sum();
+                row[a] = (row[a] - known) / triangle[a * k + a];
+            }
         }
     }
-    Ok(true)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -389,5 +397,43 @@ mod tests {
         assert!((core..core + tail).all(|i| (0..core).any(|j| free.moves(i, j))));
         let other = freedom(3, (core + tail, core + tail, k), joined).1.unwrap();
         assert_eq!((free.rows, free.columns, free.least), (other.rows, other.columns, other.least));
+    }
+
+    #[test]
+    fn a_part_of_lower_rank_does_not_hide_what_is_free_in_others() {
+        let (half, k) = (10, 2);
+        // Two blocks that share one column, and a third that has nothing to do with them, the factors of which are zero.
+        let holds = |i: usize, j: usize| match (i < 2 * half, j < 2 * half) {
+            (true, true) => {
+                if i < half {
+                    j <= half
+                } else {
+                    j >= half
+                }
+            }
+            (false, false) => true,
+            _ => false,
+        };
+        let (context, n, random) = (Context::new(1), 3 * half, Stream::new(5, 0, 1));
+        let mut factors = [Factor::<f64>::zeros(n, k).unwrap(), Factor::zeros(n, k).unwrap()];
+        for (side, factor) in factors.iter_mut().enumerate() {
+            let stride = factor.stride;
+            for (i, row) in factor.rows.chunks_exact_mut(stride).take(2 * half).enumerate() {
+                random.normals_of_row((side * n + i) as u64, &mut row[..k]);
+            }
+        }
+        let (mut ends, mut columns) = (vec![0], Vec::new());
+        for i in 0..n {
+            columns.extend((0..n as u32).filter(|&j| holds(i, j as usize)));
+            ends.push(columns.len() as u64);
+        }
+        let determined = Determined::of(&context, (&ends, &columns), n, k, |_, _| true).unwrap();
+        let parts = Parts { rows: &determined.rows, columns: &determined.columns, count: determined.parts };
+        assert_eq!(parts.count, 2);
+        let found = Freedom::of(&context, (&ends, &columns), &parts, (&factors[0], &factors[1])).unwrap();
+        let free = found.expect("something is free");
+        for (i, j) in (0..n).flat_map(|i| (0..n).map(move |j| (i, j))) {
+            assert_eq!(free.moves(i, j), i < 2 * half && j < 2 * half && !holds(i, j), "{i} {j}");
+        }
     }
 }

@@ -22,15 +22,14 @@ const ENOUGH: f64 = 1e-3;
 /// What memory is for.
 const STEP: &str = "a Gauss-Newton step";
 
-/// The factors after a step, μ being `damping` times the share of entries that were observed; none if a factor has fewer
-/// directions than numbers.
+/// The factors after a step, μ being `damping` times the share of entries that were observed; parts of a lower rank stay.
 pub fn newton_step<T: Scalar>(
     context: &Context,
     observed: &Observations<T>,
     parts: &Parts<'_>,
     (rows, columns): (&Factor<T>, &Factor<T>),
     damping: f64,
-) -> Result<Option<(Factor<T>, Factor<T>)>> {
+) -> Result<(Factor<T>, Factor<T>)> {
     let (mut ends, mut indices, mut values) = (zeros(rows.count + 1, STEP)?, Vec::new(), Vec::new());
     for piece in context.pieces(0..rows.count) {
         for i in piece? {
@@ -44,7 +43,6 @@ pub fn newton_step<T: Scalar>(
         }
     }
     let tangent = Tangent::of(context, (&ends, &indices), parts, (rows, columns))?;
-    let Some(tangent) = tangent else { return Ok(None) };
     let (k, size) = (tangent.k, tangent.q.len());
     let mut left: Vec<f64> = zeros(size + tangent.p.len(), STEP)?;
     let (of_rows, of_columns) = left.split_at_mut(size);
@@ -64,7 +62,7 @@ pub fn newton_step<T: Scalar>(
     let (y, x) = found.split_at_mut(size);
     over_triangles(y, parts.rows, (&tangent.p, columns, parts.columns), parts.count)?;
     over_triangles(x, parts.columns, (&tangent.q, rows, parts.rows), parts.count)?;
-    Ok(Some((moved(rows, y)?, moved(columns, x)?)))
+    Ok((moved(rows, y)?, moved(columns, x)?))
 }
 
 /// The direction at which the slope `left`, which is that at zero, is gone, or most of it.
@@ -164,8 +162,7 @@ mod tests {
                     break;
                 }
                 let damping = 10f64.powi(-2 - step);
-                (rows, columns) =
-                    newton_step(&context, &observed, &parts, factors, damping).unwrap().unwrap();
+                (rows, columns) = newton_step(&context, &observed, &parts, factors, damping).unwrap();
             }
             (history, rows, columns)
         };
@@ -175,10 +172,11 @@ mod tests {
         assert!(last <= 8 && history[last] < 0.05 * history[last - 1], "{history:?}");
         let other = found(3);
         assert_eq!((history, &*rows.rows, &*columns.rows), (other.0, &*other.1.rows, &*other.2.rows));
-        // Columns that are dependent have no basis.
+        // Columns that are dependent have no basis: they stay.
         let observed = observed::<f64>(&Context::new(1), (m, n), &cells);
         let parts = Parts { rows: &vec![0; m], columns: &vec![0; n], count: 1 };
         let flat = Factor::<f64>::zeros(m, k).unwrap();
-        assert!(newton_step(&Context::new(1), &observed, &parts, (&flat, &columns), 1.0).unwrap().is_none());
+        let same = newton_step(&Context::new(1), &observed, &parts, (&flat, &columns), 1.0).unwrap();
+        assert_eq!((&*same.0.rows, &*same.1.rows), (&*flat.rows, &*columns.rows));
     }
 }

@@ -14,6 +14,7 @@ from ._interval import CONFIDENCE, MEASURED, interval_of
 __all__ = ["certificate_of", "is_coherent"]
 
 QUANTITY = "RMSE on held-out entries"
+CLIPPED = "RMSE on held-out entries, gross errors clipped"
 RESIDUAL = "relative residual on observed entries"
 FAILURE = 0.01
 """Probability with which the contraction of a row may fail."""
@@ -27,9 +28,11 @@ def certificate_of(figures: dict[str, Any], degrees: Degrees, rank: int) -> Cert
     if figures["residual"] is not None:
         return _exact(figures, details)
     held_out = figures["held_out"]
+    clipped = figures.get("loss", "squared") != "squared"
+    quantity = CLIPPED if clipped else QUANTITY
     if held_out is None or not held_out[0]:
         note = "nothing was held out: see `validation_fraction`"
-        return Certificate(QUANTITY, math.nan, math.nan, None, "not measured", note=note, details=details)
+        return Certificate(quantity, math.nan, math.nan, None, "not measured", note=note, details=details)
     interval, diverged = interval_of(held_out, _candidates(figures)), figures["status"] == "DIVERGED"
     why = "the fit has diverged" if diverged else interval.why
     notes = [] if why is None else [why]
@@ -38,12 +41,14 @@ def certificate_of(figures: dict[str, Any], degrees: Degrees, rank: int) -> Cert
         "entries to come may not be like those that were observed, and those that are hidden in groups, as "
         "whole rows or times, are harder to predict",
     ]
+    if clipped:
+        notes.insert(0, "errors that the loss takes for gross count as the largest that it does not")
     if figures["chosen"]:
         notes.insert(0, f"{figures['chosen']} and the number of sweeps were chosen by it")
     if figures.get("later"):
         notes.insert(0, f"{figures['later']} entries have come since")
     return Certificate(
-        QUANTITY,
+        quantity,
         held_out[1],
         interval.high if why is None else math.nan,
         CONFIDENCE if why is None else None,

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from nearlin import _core
 from nearlin._frames import is_frame, ndim
 from nearlin._sparse import check_indices, converting, is_sparse
-from nearlin._validation import as_array, as_float, as_matrix, copying
+from nearlin._validation import Float, as_array, as_float, as_matrix, copying
 from nearlin.exceptions import InvalidInputError, InvalidTypeError, NonFiniteError, ShapeError
 
 from ._ids import Ids, as_ids, positions
@@ -51,6 +51,10 @@ class Entries:
     def kept(self) -> Any:
         """The source for calls that leave it as it is."""
         return tuple(self.source) if isinstance(self.source, list) else self.source
+
+
+WEIGHTS = (1e-30, 1e30)
+"""The range of weights that products of them and squares of values are surely in, in single precision too."""
 
 
 def as_entries(X: object, sample_weight: object = None) -> Entries:
@@ -202,15 +206,24 @@ def _weighted(entries: Entries, weights: object, name: str) -> Entries:
         raise ShapeError(
             f"has shape {numbers.shape}, expected ({entries.count},), one for each entry", argument=name
         )
-    wrong = np.flatnonzero(~(np.isfinite(numbers) & (numbers >= 0)))
-    if wrong.size:
-        raise InvalidInputError(
-            f"contains {numbers[wrong[0]]} at [{wrong[0]}], expected finite numbers, none below 0",
-            argument=name,
-        )
+    _refuse(~(np.isfinite(numbers) & (numbers >= 0)), numbers, "finite numbers, none below 0", name)
     entries.source = [entries.shape, *coordinates(entries)]
     entries.weights = numbers.astype(entries.source[3].dtype, copy=False)
     return entries
+
+
+def check_weights(entries: Entries) -> None:
+    """Refuse weights of which products and sums may be out of range."""
+    if entries.weights is not None:
+        numbers, (least, most) = entries.weights, WEIGHTS
+        beyond = (numbers != 0) & ((numbers < least) | (numbers > most))
+        _refuse(beyond, numbers, f"0 or {least:g} to {most:g}", "sample_weight")
+
+
+def _refuse(wrong: npt.NDArray[np.bool_], numbers: Float, expected: str, name: str) -> None:
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        raise InvalidInputError(f"contains {numbers[at]} at [{at}], expected {expected}", argument=name)
 
 
 def counted(entries: Entries) -> Entries:

@@ -30,6 +30,7 @@ from nearlin.exceptions import InvalidInputError, ShapeError, StateError
 
 from ._entries import Entries, merged, placed, refuse_nothing
 from ._ids import Ids, as_ids, positions
+from ._status import warn_of_free
 
 __all__ = ["FactorModel", "Fitted"]
 
@@ -202,9 +203,15 @@ class FactorModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SavedEstima
         ------
         InvalidInputError
             If there are no biases of the rows, but of the columns.
+
+        Warns
+        -----
+        GuaranteeWarning
+            If an exact fit has not determined all entries of its rows and columns.
         """
         check_is_fitted(self)
         state = self._fitted.state
+        warn_of_free(self._fitted.figures)
         _, V, _, col_bias = state.factors()
         rows = as_float(as_array(U, "U"), "U", np.float64)
         if rows.ndim != 2 or rows.shape[1] != V.shape[1]:

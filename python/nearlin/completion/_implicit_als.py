@@ -407,6 +407,9 @@ class ImplicitALS(FactorModel):
         row_ids: Ids | None,
         col_ids: Ids | None,
     ) -> None:
+        numbers = [value for value in figures["family"].values() if isinstance(value, float)]
+        if not min(figures["mean_entries"], *numbers) >= 0.0:
+            raise ValueError("a confidence or a penalty below zero")
         U, V, _, _ = state.factors()
         history = [float(value) for value in figures["objective"]]
         tail = figures["tail"]

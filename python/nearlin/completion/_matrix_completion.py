@@ -17,12 +17,19 @@ from nearlin._validation import Float, allocating, as_float_dtype, as_seed, chec
 from nearlin.exceptions import InvalidInputError
 
 from ._certificate import certificate_of
-from ._entries import as_entries, as_rows, counted, joined, refuse_nothing
+from ._entries import as_entries, as_rows, check_weights, counted, joined, refuse_nothing
 from ._explanation import explanation
 from ._factor_model import FactorModel, Fitted
 from ._ids import Ids
 from ._options import Options
-from ._status import count_undetermined, status_of_entries, status_of_lines, warn_of, warn_of_end
+from ._status import (
+    count_undetermined,
+    status_of_entries,
+    status_of_lines,
+    warn_of,
+    warn_of_end,
+    warn_of_free,
+)
 
 __all__ = ["MatrixCompletion"]
 
@@ -375,6 +382,8 @@ class MatrixCompletion(FactorModel):
         exact, single = options.mode == "exact", self._single()
         entries = counted(as_entries(X, sample_weight))
         refuse_nothing(entries)
+        if not exact or options.reg:
+            check_weights(entries)
         chosen = [] if options.reg is not None or exact else ["`reg`"]
         chosen += [f"`{name}`" for name in ("rank", "bias") if getattr(options, f"{name}_auto")]
         state, found = _core.MatrixCompletionModel.fit(
@@ -392,6 +401,7 @@ class MatrixCompletion(FactorModel):
             **found,
             "chosen": ", ".join(chosen[:-1]) + " and " * (len(chosen) > 1) + "".join(chosen[-1:]),
             "undetermined": count_undetermined(state.degrees(), state.parts()),
+            "loss": options.loss,
             "tol": None if options.reg else options.tol,
         }
         self._adopt(state, figures, entries.row_ids, entries.col_ids)
@@ -451,6 +461,7 @@ class MatrixCompletion(FactorModel):
         entries = counted(as_entries(X, sample_weight))
         if not entries.count:
             return self
+        check_weights(entries)
         fitted = self._fitted
         more, places = joined(entries, fitted.ids, fitted.state.shape)
         state = fitted.state.partial_fit(
@@ -567,6 +578,11 @@ class MatrixCompletion(FactorModel):
         -------
         ndarray of float64 of shape (n_samples, rank)
             The exact solutions of the regressions, followed by what else was asked for.
+
+        Warns
+        -----
+        GuaranteeWarning
+            With `return_std`, if an exact fit has not determined all entries of its rows and columns.
         """
         check_is_fitted(self)
         check_bool(return_bias, "return_bias")
@@ -580,6 +596,7 @@ class MatrixCompletion(FactorModel):
         if return_bias:
             found.append(bias)
         if return_std:
+            warn_of_free(fitted.figures)
             size = rows.shape[0] * rows.shape[1]
             threads = resolve_threads(self.n_jobs, size * state.rank**2)
             deviations = state.deviations(rows.kept, duplicates, threads=threads)

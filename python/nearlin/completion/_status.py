@@ -11,7 +11,14 @@ from nearlin.exceptions import AccuracyWarning, GuaranteeWarning
 from ._certificate import is_coherent
 from ._options import Options
 
-__all__ = ["count_undetermined", "status_of_entries", "status_of_lines", "warn_of", "warn_of_end"]
+__all__ = [
+    "count_undetermined",
+    "status_of_entries",
+    "status_of_lines",
+    "warn_of",
+    "warn_of_end",
+    "warn_of_free",
+]
 
 Words = npt.NDArray[np.str_]
 Parts = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]
@@ -82,6 +89,8 @@ def warn_of_end(figures: dict[str, Any], options: Options) -> None:
                 f"max_iter={max_iter} steps were not enough: the last was longer than `tol` of the first",
                 AccuracyWarning,
             )
+        elif options.loss == "huber":
+            warn(f"max_iter={max_iter} sweeps were not enough for what counts as gross", AccuracyWarning)
         elif max_iter == 1:
             warn("max_iter=1 sweep does not tell whether more are needed", AccuracyWarning)
         elif len(history) >= max_iter and history[-1] < (1.0 - FALLING) * history[-2]:
@@ -90,6 +99,16 @@ def warn_of_end(figures: dict[str, Any], options: Options) -> None:
                 f"the last of max_iter={max_iter} sweeps made the objective smaller by {fall:.1%}",
                 AccuracyWarning,
             )
+
+
+def warn_of_free(figures: dict[str, Any]) -> None:
+    """Warn of rows of an exact model that are taken to all columns, where not all entries are determined."""
+    if figures.get("residual") is not None and (figures["parts"] > 1 or figures["free"]):
+        warn(
+            "those observed do not determine all entries: predict and reconstruct give NaN where "
+            "they are not, a row of the model alone does not tell where that is",
+            GuaranteeWarning,
+        )
 
 
 def warn_of(

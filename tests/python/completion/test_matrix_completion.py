@@ -309,7 +309,7 @@ def test_the_number_of_components_is_found(reg):
     model = model_of(entries, rank="auto", reg=reg, bias=False, center=False)
     errors = dict(model.rank_path_)
     rank = model.U_.shape[1]
-    assert errors[rank] == min(errors.values())
+    assert errors[rank] <= 1.002 * min(errors.values())
     # With a penalty that is given, more components than there are may help a little.
     assert rank >= 3 if reg else rank == 3 and errors[3] < 0.5 * errors[2]
     ranks = list(errors)

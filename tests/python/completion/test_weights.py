@@ -132,7 +132,7 @@ def test_without_weight_an_entry_is_not_there():
         ([1.0, np.inf, 2.0], r"`weights` contains inf at \[1\]"),
         ([0.0, 0.0, 0.0], "no observed entries"),
         (["a", "b", "c"], "`weights`"),
-        ([1e-60, 1.0, 1.0], "positive numbers in the range"),
+        ([1e-60, 1.0, 1.0], r"`sample_weight` contains 1e-60 at \[0\], expected 0 or 1e-30 to 1e\+30"),
     ],
 )
 def test_weights_that_are_none(weights, words):
@@ -143,3 +143,14 @@ def test_weights_that_are_none(weights, words):
         MatrixCompletion(2, reg=0.5).fit(X[:3], sample_weight=weights)
     with pytest.raises(NearlinError, match="`sample_weight` is given"):
         MatrixCompletion(2, reg=0.5).fit(X, sample_weight=[1.0, 1.0, 1.0])
+
+
+@pytest.mark.parametrize("unit", [1e-8, 1e-3, 1e5, 1e9])
+def test_the_unit_of_weights_does_not_matter_where_the_penalty_is_chosen(unit):
+    rows, cols, values, truth = instance((120, 80), 3, 0.4, noise=0.3, seed=4)
+    error = []
+    for factor in (1.0, unit):
+        weights = factor * np.ones(len(values))
+        model = MatrixCompletion(3, random_state=0, dtype="float64").fit((rows, cols, values, weights))
+        error.append(np.sqrt(np.mean((model.reconstruct() - truth) ** 2)))
+    assert error[1] < 1.1 * error[0]
