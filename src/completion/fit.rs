@@ -835,7 +835,8 @@ mod tests {
         for left in [0, 3, 6] {
             let host = After(Cell::new(left));
             let context = Context::with_host(1, &host);
-            let outcome = fit(&context, observed::<f32>(&Context::new(1), SHAPE, &train), &params());
+            let params = Params { tol: 0.0, max_iter: 30, ..params() };
+            let outcome = fit(&context, observed::<f32>(&Context::new(1), SHAPE, &train), &params);
             assert!(matches!(outcome, Err(Error::Interrupted)));
         }
     }
