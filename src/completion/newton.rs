@@ -86,7 +86,8 @@ fn solve(context: &Context, tangent: &Tangent, mut left: Vec<f64>, damping: f64)
     Ok(found)
 }
 
-/// Rows z B'^-1 in place of z, B being upper triangles, one for each part, with which a factor is its basis times that.
+/// Rows z B'^-1 in place of z, B being upper triangles, one for each part, with which a factor is its basis times that; zeros
+/// for a part without a basis.
 fn over_triangles<T: Scalar>(
     steps: &mut [f64],
     marks: &[i32],
@@ -105,7 +106,8 @@ fn over_triangles<T: Scalar>(
         let triangle = &triangles[mark as usize * k * k..][..k * k];
         for a in (0..k).rev() {
             let known: f64 = (a + 1..k).map(|b| step[b] * triangle[a * k + b]).sum();
-            step[a] = (step[a] - known) / triangle[a * k + a];
+            let pivot = triangle[a * k + a];
+            step[a] = if pivot == 0.0 { 0.0 } else { (step[a] - known) / pivot };
         }
     }
     Ok(())
