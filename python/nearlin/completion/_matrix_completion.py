@@ -56,8 +56,8 @@ class MatrixCompletion(FactorModel):
     rank : int or "auto", default=10
         Number of components. "auto" takes the one with the smallest error on held-out entries, together with
         the penalty if that is open: from rank 8 and 0.4, by factors of two and of three as long as that
-        helps, then by their roots, and by the fourth root of two; twenty fits or so. In ``mode="exact"`` it
-        is the least with which the entries are met.
+        helps by two thousandths, then by their roots, and by the fourth root of two; twenty fits or so. In
+        ``mode="exact"`` it is the least with which the entries are met.
     mode : {"statistical", "exact"}, default="statistical"
         What None stands for in other parameters, by mode:
 
@@ -100,10 +100,12 @@ class MatrixCompletion(FactorModel):
           magnitude) in proportion to their size [6]_: up to `max_iter` more sweeps, each with the weights
           that the errors before it give the entries; what is open of rank, penalty and biases is chosen with
           such weights too, by errors that count as no more than the 1.345 deviations. Gross errors of as many
-          as three entries in ten do no harm if these are random: a matrix of rank 3 of which 30 % are
-          observed, with noise of .029 of its standard deviation, is found to .009, .010, .011, .014 and .022
-          of that with gross ones of ten times its size in 0, 5, 10, 20 and 30 % of these. Without a penalty,
-          and with more components than the matrix has, those of a pattern may be fitted.
+          as three entries in ten do no harm if these are random and go to either side: a matrix of rank 3 of
+          which 30 % are observed, with noise of .029 of its standard deviation, is found to .009, .010, .011,
+          .015 and .023 of that with gross ones of ten times its size in 0, 5, 10, 20 and 30 % of these. Those
+          that all go to one side shift the mean that the fit begins with: a thousand times the size of the
+          values in one entry of twenty is too much. Without a penalty, and with more components than the
+          matrix has, those of a pattern may be fitted.
         - ``"l1"``: all errors in proportion to their size, by steps along the sub-gradient from a small
           start, each 0.98 times as long as the one before [7]_. There is no penalty (`reg` is 0), and more
           components may be asked for than the matrix has: those without which the median error is no larger
