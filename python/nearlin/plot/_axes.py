@@ -51,7 +51,7 @@ def style(given: dict[str, Any], **defaults: Any) -> dict[str, Any]:
     from matplotlib.cbook import normalize_kwargs
     from matplotlib.lines import Line2D
 
-    return defaults | normalize_kwargs(given, Line2D)
+    return normalize_kwargs(defaults, Line2D) | normalize_kwargs(given, Line2D)
 
 
 def as_floats(values: object) -> npt.NDArray[np.float64]:

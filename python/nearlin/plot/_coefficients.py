@@ -101,7 +101,8 @@ class CoefficientDisplay:
         ----------
         estimator : estimator
             Anything with `coef_`; with intervals if it has a method `summary`, as
-            :class:`nearlin.LinearRegression` and :class:`nearlin.Ridge` have.
+            :class:`nearlin.LinearRegression`, :class:`nearlin.Ridge` and
+            :class:`nearlin.StreamingLeastSquares` have.
         X, y, sample_weight : array_like, optional
             The data of the fit, where `summary` needs them.
         kind : str, default="nonrobust"
@@ -125,8 +126,11 @@ class CoefficientDisplay:
         InvalidInputError
             If `summary` needs data that are not given.
         """
-        data = {"kind": kind, "X": X, "y": y, "sample_weight": sample_weight, "level": level}
-        names, coef, interval = _described(estimator, intercept, data)
+        data = {"X": X, "y": y, "sample_weight": sample_weight}
+        asked = {name: value for name, value in data.items() if value is not None} | {"level": level}
+        if kind != "nonrobust":
+            asked["kind"] = kind
+        names, coef, interval = _described(estimator, intercept, asked)
         labels = None if len(coef) == 1 else [f"target {target}" for target in range(len(coef))]
         return cls(
             names=names, coef=coef, interval=interval, labels=labels, interval_name=_name(interval, level)

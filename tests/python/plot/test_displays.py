@@ -67,7 +67,21 @@ def test_axes_that_are_given_are_drawn_in_and_words_for_lines_go_on():
     assert display.lines_[0].get_linewidth() == 3.0
 
 
+@pytest.mark.parametrize("given", [{"linestyle": "-"}, {"ls": "-"}, {"markersize": 2.0}, {"ms": 2.0}])
+def test_words_for_lines_go_by_both_of_their_names(given):
+    X, y = regression()
+    plot.CoefficientDisplay.from_estimator(nearlin.LinearRegression().fit(X, y), **given)
+    line = plot.RidgePathDisplay.from_estimator(nearlin.RidgeCV().fit(X, y), **given).figure_.axes[0].lines[0]
+    assert (line.get_linestyle(), line.get_markersize()) == ("-", given.get("markersize", given.get("ms", 3.5)))
+
+
 class TestCoefficients:
+    def test_a_stream_has_the_intervals_of_its_table(self):
+        X, y = regression()
+        stream = nearlin.StreamingLeastSquares(fit_intercept=True).partial_fit(X, y)
+        (drawn,) = plot.CoefficientDisplay.from_estimator(stream, level=0.9).bars_
+        assert_array_equal(ends(drawn), stream.summary(level=0.9).interval[1:])
+
     def test_points_and_bars_are_those_of_the_table(self):
         X, y = regression()
         table = nearlin.LinearRegression().fit(X, y).summary(level=0.9)
