@@ -1,8 +1,9 @@
 """What all estimators have in common: samples as scikit-learn wants them, errors in its names, bytes."""
 
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -15,13 +16,24 @@ from ._config import resolve_threads
 from ._frames import column_names, is_frame, name_column, naming_columns
 from ._sparse import is_sparse
 from ._stream import Saved
-from ._validation import Float, Matrix, as_rhs, as_sample_weight, as_samples, check_finite, copying
-from .exceptions import InvalidInputError, InvalidTypeError, NearlinError, StateError
+from ._validation import (
+    Float,
+    Matrix,
+    as_rhs,
+    as_sample_weight,
+    as_samples,
+    check_finite,
+    copying,
+    is_blocks,
+    refuse_beside,
+)
+from .exceptions import InvalidInputError, InvalidTypeError, NearlinError, ShapeError, StateError
 
 __all__ = [
     "LinearModel",
     "SavedEstimator",
     "adopt_features",
+    "check_same_features",
     "in_our_words",
     "named_for_estimators",
     "plain",
@@ -58,7 +70,7 @@ class LinearModel(RegressorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features)
+        X : array_like, sparse matrix or RowBlocks of shape (n_samples, n_features)
             Samples.
 
         Returns
@@ -67,6 +79,9 @@ class LinearModel(RegressorMixin, BaseEstimator):
             Predicted values.
         """
         check_is_fitted(self)
+        if is_blocks(X):
+            predicted: Float = _block_by_block(_predictions, self, X)[0]
+            return predicted
         return self._predicted(samples(self, X, reset=False, finite=True))
 
     def _predicted(self, matrix: Matrix) -> Float:
@@ -85,17 +100,17 @@ class LinearModel(RegressorMixin, BaseEstimator):
             )
         return predicted if self.coef_.ndim == 2 else predicted[:, 0]
 
-    def score(self, X: object, y: object, sample_weight: object = None) -> float:
+    def score(self, X: object, y: object = None, sample_weight: object = None) -> float:
         """Return the coefficient of determination of the predictions, as scikit-learn defines it.
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features)
+        X : array_like, sparse matrix or RowBlocks of shape (n_samples, n_features)
             Samples.
         y : array_like of shape (n_samples,) or (n_samples, n_targets)
-            Their true targets.
+            Their true targets; None with RowBlocks, which bring them along.
         sample_weight : array_like of shape (n_samples,) or float, optional
-            Weight of each squared residual.
+            Weight of each squared residual; None with RowBlocks.
 
         Returns
         -------
@@ -104,17 +119,55 @@ class LinearModel(RegressorMixin, BaseEstimator):
         """
         from sklearn.metrics import r2_score  # which others than regressors do not wait for
 
-        predicted = self.predict(X)
-        targets = as_rhs(y, len(predicted), np.float64, "y")[0]
-        check_finite(targets, "y")
-        weights = as_sample_weight(sample_weight, len(predicted))
+        predicted, targets, weights = self._with_targets(X, y, sample_weight)
         with in_our_words("y"):
             return float(r2_score(targets, predicted, sample_weight=weights))
+
+    def _with_targets(self, X: object, y: object, sample_weight: object) -> tuple[Float, Float, Float | None]:
+        """Return predictions, the true targets, and weights."""
+        if is_blocks(X):
+            refuse_beside(y=y, sample_weight=sample_weight)
+            predicted, y, sample_weight = _block_by_block(_beside_targets, self, X)
+        else:
+            predicted = self.predict(X)
+        targets = as_rhs(y, len(predicted), np.float64, "y")[0]
+        check_finite(targets, "y")
+        return predicted, targets, as_sample_weight(sample_weight, len(predicted))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _block_by_block(function: Callable[..., tuple[Float, ...]], model: LinearModel, rows: Any) -> Any:
+    """Return what a function makes of a model and each block of rows, end to end."""
+    check_same_features(model, rows)
+    return rows.map_reduce(partial(function, model), _end_to_end, n_jobs=model.n_jobs)
+
+
+def _end_to_end(parts: list[tuple[Float, ...]]) -> tuple[Float, ...]:
+    return tuple(map(np.concatenate, zip(*parts, strict=True)))
+
+
+def _predictions(model: LinearModel, block: Any) -> tuple[Float, ...]:
+    """Return the predictions for a block."""
+    try:
+        with named_for_estimators(getattr(model, "feature_names_in_", None)):
+            return (model._predicted(samples(model, block.X, reset=None, finite=True, ensure_min_samples=0)),)
+    except NearlinError as error:
+        error.add_note(f"in the block that begins with row {block.start}")
+        raise
+
+
+def _beside_targets(model: LinearModel, block: Any) -> tuple[Float, ...]:
+    """Return the predictions for a block, its targets, and its weights."""
+    if block.y is None:
+        raise InvalidInputError(
+            "are rows without targets: nearlin.data.blocks takes them as `target`", argument="X"
+        )
+    weights = block.sample_weight
+    return *_predictions(model, block), block.y, np.ones(len(block.y)) if weights is None else weights
 
 
 class SavedEstimator(Saved, BaseEstimator):
@@ -216,6 +269,22 @@ def adopt_features(estimator: Any, rows: Any) -> None:
         estimator.feature_names_in_ = np.array(rows.feature_names, dtype=object)
     else:
         vars(estimator).pop("feature_names_in_", None)
+
+
+def check_same_features(estimator: Any, rows: Any) -> None:
+    """Raise unless rows in blocks have the features of the fit, by number and, if known, by name."""
+    found, expected = rows.n_features, estimator.n_features_in_
+    names = rows.feature_names
+    if found != expected:
+        raise ShapeError(
+            f"have {found} features, but {type(estimator).__name__} was fitted to {expected}", argument="X"
+        )
+    if names is not None and list(names) != list(getattr(estimator, "feature_names_in_", names)):
+        raise InvalidInputError(
+            f"have features {list(names)}, expected those of the fit in their order: "
+            f"{list(estimator.feature_names_in_)}",
+            argument="X",
+        )
 
 
 class named_for_estimators:

@@ -52,6 +52,7 @@ __all__ = [
     "is_blocks",
     "is_plain",
     "optional",
+    "refuse_beside",
     "shown",
 ]
 
@@ -105,6 +106,17 @@ def is_plain(A: object) -> TypeGuard[npt.NDArray[np.float64]]:
 def is_blocks(rows: object) -> bool:
     """Tell whether these are rows in blocks, of :func:`nearlin.data.blocks`."""
     return hasattr(type(rows), "map_reduce")
+
+
+def refuse_beside(**given: object) -> None:
+    """Raise if anything is given that comes along with the rows."""
+    for name, value in given.items():
+        if value is not None:
+            raise InvalidTypeError(
+                "is given beside rows in blocks, expected None: targets and weights come along with them, "
+                "see nearlin.data.blocks",
+                argument=name,
+            )
 
 
 def as_samples(X: object, name: str) -> Matrix:

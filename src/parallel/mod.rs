@@ -109,38 +109,24 @@ impl<'a> Context<'a> {
         scratch: impl Fn() -> S + Sync,
         work: impl Fn(&mut S, usize) -> T + Sync,
     ) -> Result<Vec<T>> {
-        let workers = self.threads.min(blocks);
-        if workers <= 1 || is_worker() {
-            return self.map_in_sequence(blocks, scratch, work);
-        }
-        // Waiting below ticks only during long loops; a long row of short ones is heard here.
-        self.tick()?;
-        let next = AtomicUsize::new(0);
-        let stop = AtomicBool::new(false);
-        let slots = collected((0..blocks).map(|_| Mutex::new(None)), RESULTS)?;
-        let body = || {
+        let slots = slots((0..blocks).map(|_| None))?;
+        let worker = |hand_out: &mut dyn FnMut() -> Option<usize>| {
             let mut scratch = scratch();
-            while !stop.load(Ordering::Relaxed) {
-                let block = next.fetch_add(1, Ordering::Relaxed);
-                if block >= blocks {
-                    break;
-                }
+            while let Some(block) = hand_out() {
                 let value = work(&mut scratch, block);
                 if let Ok(mut slot) = slots[block].lock() {
                     *slot = Some(value);
                 }
             }
         };
-        let outcome = self.on_workers(workers, &body, &stop);
+        let outcome = self.share_out(blocks, &worker);
         if matches!(outcome, Err(Error::Busy(_))) {
             // Workers that do not exist may have left a slot half-written.
             std::mem::forget(slots);
             return Err(FORKED);
         }
         outcome?;
-        let undone = || Error::Internal("a worker ended before its blocks were done".into());
-        let done = |slot: Mutex<Option<T>>| slot.into_inner().ok().flatten().ok_or_else(undone);
-        gathered(slots.into_iter().map(done), RESULTS)
+        contents(slots)
     }
 
     /// Hands `work(0), …, work(blocks - 1)` to `add` in block order, each as soon as it is its turn: for parts that would
@@ -161,9 +147,9 @@ impl<'a> Context<'a> {
                 Ok(())
             });
         }
-        let turns = Turns::new(2 * workers, add)?;
+        let turns = Turns::new(2 * workers, &mut add)?;
         let outcome = self.map_with(blocks, scratch, |scratch, block| {
-            turns.take(block, || work(scratch, block));
+            turns.take(block, &mut || work(scratch, block));
         });
         match outcome {
             Err(Error::Busy(_)) => {
@@ -173,6 +159,35 @@ impl<'a> Context<'a> {
             }
             outcome => outcome.and_then(|_| turns.outcome()),
         }
+    }
+
+    /// Hands out the numbers of blocks, in order, to a worker here or to several on the pool.
+    fn share_out(
+        &self,
+        blocks: usize,
+        worker: &(dyn Fn(&mut dyn FnMut() -> Option<usize>) + Sync),
+    ) -> Result<()> {
+        let workers = self.threads.min(blocks);
+        if workers <= 1 || is_worker() {
+            let (mut left, mut outcome) = (0..blocks, Ok(()));
+            worker(&mut || {
+                let block = left.next()?;
+                outcome = self.tick();
+                outcome.is_ok().then_some(block)
+            });
+            return outcome;
+        }
+        // Waiting below ticks only during long loops; a long row of short ones is heard here.
+        self.tick()?;
+        let next = AtomicUsize::new(0);
+        let stop = AtomicBool::new(false);
+        let body = || {
+            worker(&mut || {
+                let block = (!stop.load(Ordering::Relaxed)).then(|| next.fetch_add(1, Ordering::Relaxed));
+                block.filter(|&block| block < blocks)
+            });
+        };
+        self.on_workers(workers, &body, &stop)
     }
 
     /// `body` on so many workers at once, until all have returned. A panic in it goes on here.
@@ -216,13 +231,12 @@ impl<'a> Context<'a> {
         scratch: impl Fn() -> S + Sync,
         work: impl Fn(&mut S, usize, P) -> T + Sync,
     ) -> Result<Vec<T>> {
-        let parts = collected(parts.into_iter().map(|part| Mutex::new(Some(part))), RESULTS)?;
+        let parts = slots(parts.into_iter().map(Some))?;
         let outputs = self.map_with(parts.len(), scratch, |scratch, i| {
             let part = parts[i].lock().ok().and_then(|mut part| part.take());
-            let part = part.ok_or_else(|| Error::Internal("a part was taken twice".into()))?;
-            Ok(work(scratch, i, part))
+            part.map(|part| work(scratch, i, part))
         })?;
-        gathered(outputs, RESULTS)
+        contents(slots(outputs)?)
     }
 
     /// `work()`, of about so many flops: if they take long, on a thread of its own while this one looks after the host, so
@@ -256,20 +270,18 @@ impl<'a> Context<'a> {
             }
         }
     }
+}
 
-    fn map_in_sequence<S, T>(
-        &self,
-        blocks: usize,
-        scratch: impl Fn() -> S,
-        work: impl Fn(&mut S, usize) -> T,
-    ) -> Result<Vec<T>> {
-        let mut scratch = scratch();
-        let done = |block| {
-            self.tick()?;
-            Ok(work(&mut scratch, block))
-        };
-        gathered((0..blocks).map(done), RESULTS)
-    }
+/// Where each of several threads puts something, or takes it from.
+fn slots<T>(values: impl IntoIterator<Item = Option<T>>) -> Result<Vec<Mutex<Option<T>>>> {
+    collected(values.into_iter().map(Mutex::new), RESULTS)
+}
+
+/// What is in all of them.
+fn contents<T>(slots: Vec<Mutex<Option<T>>>) -> Result<Vec<T>> {
+    let undone = || Error::Internal("a worker ended before its blocks were done".into());
+    let content = |slot: Mutex<Option<T>>| slot.into_inner().ok().flatten().ok_or_else(undone);
+    gathered(slots.into_iter().map(content), RESULTS)
 }
 
 /// What memory is for.

@@ -6,11 +6,11 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Hands what blocks give to `add`, in block order. Blocks are taken in that order too, so that the one whose turn it is
 /// never waits.
-pub(super) struct Turns<T, A> {
+pub(super) struct Turns<'a, T> {
     alive: usize,
     line: Mutex<Line<T>>,
     moved: Condvar,
-    add: Mutex<A>,
+    add: Mutex<&'a mut (dyn FnMut(T) + Send)>,
 }
 
 struct Line<T> {
@@ -24,16 +24,16 @@ struct Line<T> {
     outcome: Result<()>,
 }
 
-impl<T, A: FnMut(T)> Turns<T, A> {
+impl<'a, T> Turns<'a, T> {
     /// For at most so many parts that exist at once.
-    pub fn new(alive: usize, add: A) -> Result<Self> {
+    pub fn new(alive: usize, add: &'a mut (dyn FnMut(T) + Send)) -> Result<Self> {
         let done = collected((0..alive).map(|_| None), "parts that wait for their turn")?;
         let line = Mutex::new(Line { turn: 0, done, adding: false, outcome: Ok(()) });
         Ok(Self { alive, line, moved: Condvar::new(), add: Mutex::new(add) })
     }
 
     /// Makes the part of a block as soon as there may be one more, and adds it as soon as it is its turn.
-    pub fn take(&self, block: usize, make: impl FnOnce() -> Result<T>) {
+    pub fn take(&self, block: usize, make: &mut dyn FnMut() -> Result<T>) {
         let _alarm = Alarm(self);
         let line = self.line();
         let may_begin =
@@ -83,9 +83,9 @@ impl<T, A: FnMut(T)> Turns<T, A> {
 }
 
 /// Wakes those who wait for a part that will never come.
-struct Alarm<'t, T, A: FnMut(T)>(&'t Turns<T, A>);
+struct Alarm<'t, 'a, T>(&'t Turns<'a, T>);
 
-impl<T, A: FnMut(T)> Drop for Alarm<'_, T, A> {
+impl<T> Drop for Alarm<'_, '_, T> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.line().outcome = Err(Error::Internal("a block panicked".into()));

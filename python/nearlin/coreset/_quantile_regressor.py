@@ -148,17 +148,17 @@ class QuantileRegressor(LpEstimator):
         self._certificate = certificate.to_dict()
         return self
 
-    def score(self, X: object, y: object, sample_weight: object = None) -> float:
+    def score(self, X: object, y: object = None, sample_weight: object = None) -> float:
         """Return the coefficient of determination of one level, as scikit-learn does, or D squared of levels.
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features)
+        X : array_like, sparse matrix or RowBlocks of shape (n_samples, n_features)
             Samples.
         y : array_like of shape (n_samples,)
-            Their true targets.
+            Their true targets; None with RowBlocks, which bring them along.
         sample_weight : array_like of shape (n_samples,) or float, optional
-            Weight of each residual.
+            Weight of each residual; None with RowBlocks.
 
         Returns
         -------
@@ -171,9 +171,9 @@ class QuantileRegressor(LpEstimator):
             return super().score(X, y, sample_weight)
         from sklearn.metrics import d2_pinball_score
 
-        fitted = self.predict(X).T
+        predicted, targets, weights = self._with_targets(X, y, sample_weight)
         scores = [
-            d2_pinball_score(y, of_level, alpha=level, sample_weight=sample_weight)
-            for level, of_level in zip(self._levels, fitted, strict=True)
+            d2_pinball_score(targets, of_level, alpha=level, sample_weight=weights)
+            for level, of_level in zip(self._levels, predicted.T, strict=True)
         ]
         return float(np.mean(scores))

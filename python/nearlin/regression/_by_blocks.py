@@ -10,25 +10,14 @@ from nearlin import _core
 from nearlin._config import Progress, resolve_progress
 from nearlin._frames import naming_columns
 from nearlin._validation import as_rhs, as_sample_weight
-from nearlin.exceptions import InvalidInputError, InvalidTypeError, NearlinError, ShapeError
+from nearlin.exceptions import InvalidInputError, NearlinError, ShapeError
 
 from ._solve import Options, Solution, as_penalties, warn_of
 
-__all__ = ["asker", "check_blocks", "refuse_beside", "solve_blocks"]
+__all__ = ["asker", "check_blocks", "solve_blocks"]
 
 UNUSED = ("sketch", "sketch_size", "dtype_work", "preconditioner")
 """Options of methods that rows in blocks are not solved by."""
-
-
-def refuse_beside(**given: object) -> None:
-    """Raise if anything is given that comes along with the rows."""
-    for name, value in given.items():
-        if value is not None:
-            raise InvalidTypeError(
-                "is given beside rows in blocks, expected None: targets and weights come along with them, "
-                "see nearlin.data.blocks",
-                argument=name,
-            )
 
 
 def check_blocks(rows: Any, options: Options) -> None:

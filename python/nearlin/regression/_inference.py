@@ -20,11 +20,11 @@ from nearlin._validation import (
     check_choice,
     check_real,
     is_blocks,
+    refuse_beside,
 )
 from nearlin._warn import warn
 from nearlin.exceptions import InvalidInputError, LeverageWarning, ShapeError
 
-from ._by_blocks import refuse_beside
 from ._estimator import LeastSquares
 from ._influence import Distances, Influence, influence_of
 from ._solve import Solution

@@ -22,12 +22,13 @@ from nearlin._validation import (
     check_bool,
     is_blocks,
     is_plain,
+    refuse_beside,
 )
 from nearlin.exceptions import (
     InvalidInputError,
 )
 
-from ._by_blocks import check_blocks, refuse_beside, solve_blocks
+from ._by_blocks import check_blocks, solve_blocks
 from ._certificate import LstsqCertificate
 from ._solve import Options, Solution, Verification, certificate_of, solve, verified
 

@@ -26,10 +26,11 @@ from nearlin._validation import (
     check_choice,
     check_finite,
     is_blocks,
+    refuse_beside,
 )
 from nearlin.exceptions import AllocationError, InvalidInputError
 
-from ._by_blocks import asker, check_blocks, refuse_beside
+from ._by_blocks import asker, check_blocks
 from ._estimator import LeastSquares
 from ._linear_model import Ridge
 from ._solve import warn_of

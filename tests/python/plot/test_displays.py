@@ -69,10 +69,10 @@ def test_axes_that_are_given_are_drawn_in_and_words_for_lines_go_on():
 
 @pytest.mark.parametrize("given", [{"linestyle": "-"}, {"ls": "-"}, {"markersize": 2.0}, {"ms": 2.0}])
 def test_words_for_lines_go_by_both_of_their_names(given):
-    X, y = regression()
-    plot.CoefficientDisplay.from_estimator(nearlin.LinearRegression().fit(X, y), **given)
-    line = plot.RidgePathDisplay.from_estimator(nearlin.RidgeCV().fit(X, y), **given).figure_.axes[0].lines[0]
-    assert (line.get_linestyle(), line.get_markersize()) == ("-", given.get("markersize", given.get("ms", 3.5)))
+    plot.CoefficientDisplay(names=["a"], coef=[1.0]).plot(**given)
+    (line,) = plot.RidgePathDisplay(alphas=[1.0, 2.0], error=[3.0, 4.0]).plot(**given).lines_
+    size = given.get("markersize", given.get("ms", 3.5))
+    assert (line.get_linestyle(), line.get_markersize()) == ("-", size)
 
 
 class TestCoefficients:

@@ -7,12 +7,13 @@ import pandas as pd
 import polars as pl
 import pytest
 import scipy.sparse as sp
+from numpy.testing import assert_allclose
 from reference import regression as reference
 
 import nearlin
 from nearlin import LinearRegression, Ridge, RidgeCV
 from nearlin.data import blocks
-from nearlin.exceptions import InvalidInputError, InvalidTypeError, NonFiniteError
+from nearlin.exceptions import InvalidInputError, InvalidTypeError, NonFiniteError, ShapeError
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -253,3 +254,48 @@ def test_lazy_frames_and_relations_are_told_where_to_go(parts):
     relation = duckdb.connect().sql("select 1.0 as a, 2.0 as b")
     with pytest.raises(InvalidTypeError, match=r"of duckdb, .*nearlin\.data\.blocks"):
         nearlin.lstsq(relation, [1.0])
+
+
+class TestPredictions:
+    @pytest.fixture(params=["table", "array", "sparse"])
+    def rows(self, request):
+        """Rows in blocks of 256, with X and y as they are in memory, the names of features and weights."""
+        rng = np.random.default_rng(5)
+        X, w = rng.standard_normal((1000, 3)), rng.uniform(1.0, 2.0, 1000)
+        y = X @ [1.0, 2.0, 3.0] + rng.standard_normal(1000)
+        if request.param == "table":
+            frame = pd.DataFrame(X, columns=list("abc")).assign(y=y, w=w)
+            return blocks(frame, target="y", sample_weight="w", block_bytes=6144), frame[list("abc")], y, w
+        X = sp.csr_matrix(X) if request.param == "sparse" else X
+        return blocks(X, target=y, sample_weight=w, block_bytes=6144), X, y, w
+
+    @pytest.mark.parametrize("make", [LinearRegression, Ridge, nearlin.StreamingLeastSquares])
+    def test_are_those_of_memory_end_to_end(self, rows, make):
+        in_blocks, X, y, w = rows
+        model = make().fit(X, y, w)
+        assert_allclose(model.predict(in_blocks), model.predict(X), rtol=1e-13, atol=1e-13)
+        assert model.score(in_blocks) == pytest.approx(model.score(X, y, w), rel=1e-12)
+
+    def test_of_other_features_are_refused(self):
+        frame = pd.DataFrame(np.eye(4, 3), columns=list("abc"))
+        model = LinearRegression().fit(frame, np.arange(4.0))
+        with pytest.raises(InvalidInputError, match=r"in their order: \['a', 'b', 'c'\]"):
+            model.predict(blocks(frame[list("cba")]))
+        with pytest.raises(ShapeError, match="have 2 features, but LinearRegression was fitted to 3"):
+            model.predict(blocks(frame[list("ab")]))
+
+    def test_without_targets_there_is_no_score_and_targets_come_along(self):
+        X, y = np.eye(4, 3), np.arange(4.0)
+        model = LinearRegression().fit(X, y)
+        with pytest.raises(InvalidInputError, match="are rows without targets"):
+            model.score(blocks(X))
+        with pytest.raises(InvalidTypeError, match="`y` is given beside rows in blocks"):
+            model.score(blocks(X, target=y), y)
+
+    def test_what_is_not_finite_is_named_with_its_block(self):
+        X = np.eye(600, 3)
+        model = LinearRegression().fit(X, np.arange(600.0))
+        X[400, 1] = np.nan
+        with pytest.raises(NonFiniteError) as caught:
+            model.predict(blocks(X, block_bytes=6144))
+        assert caught.value.__notes__ == ["in the block that begins with row 256"]
