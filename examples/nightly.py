@@ -30,11 +30,14 @@ def update(folder, state):
         svd.partial_fit(rows)
         coreset.partial_fit(rows)
     if files:
-        made = {"svd": f"svd-{files[-1]}", "coreset": f"coreset-{files[-1]}"}
+        made = {name: f"{name}-{len(known['files'] + files)}.bytes" for name in ("svd", "coreset")}
         for name, model in (("svd", svd), ("coreset", coreset)):
             (state / made[name]).write_bytes(model.to_bytes())
         (state / "new.json").write_text(json.dumps({"files": known["files"] + files, **made}))
         (state / "new.json").replace(kept)
+        for name in ("svd", "coreset"):
+            if known[name]:
+                (state / known[name]).unlink()
     return len(files)
 
 

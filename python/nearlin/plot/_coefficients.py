@@ -238,7 +238,8 @@ class CoefficientDisplay:
         Parameters
         ----------
         result : SketchAndSolveResult
-            As :func:`nearlin.sketch_and_solve` and :meth:`nearlin.StreamingLeastSquares.result` give it.
+            As :func:`nearlin.sketch_and_solve` gives it, and :meth:`nearlin.StreamingLeastSquares.result` of
+            ``method="sketch"``; an exact stream is itself for :meth:`from_estimator`.
         names : sequence of str, optional
             What coefficients are called; x0 and on by default.
         simultaneous : bool, default=False

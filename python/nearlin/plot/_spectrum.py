@@ -150,6 +150,7 @@ class SpectrumDisplay:
         self.cumulated_: Any = None
         if self.share is not None:
             self.share_ax_ = ax.twinx()
+            ax.figure.sca(ax)
             shares = np.cumsum(as_floats(self.share))
             label = f"{self.share_name}, cumulated"
             (self.cumulated_,) = self.share_ax_.plot(

@@ -95,8 +95,9 @@ def test_nightly(tmp_path):
         whole.append(X)
         assert nightly.update(folder, state) == 1
         assert nightly.update(folder, state) == 0
-    svd = nearlin.TruncatedSVD.from_bytes((state / "svd-2.parquet").read_bytes())
-    coreset = nearlin.StreamingCoreset.from_bytes((state / "coreset-2.parquet").read_bytes())
+    assert sorted(path.name for path in state.iterdir()) == ["coreset-3.bytes", "state.json", "svd-3.bytes"]
+    svd = nearlin.TruncatedSVD.from_bytes((state / "svd-3.bytes").read_bytes())
+    coreset = nearlin.StreamingCoreset.from_bytes((state / "coreset-3.bytes").read_bytes())
     exact = np.linalg.svd(np.vstack(whole), compute_uv=False)
     np.testing.assert_allclose(svd.singular_values_, exact[:10], rtol=1e-6)
     assert coreset.covered == (range(1500),)

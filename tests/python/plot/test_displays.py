@@ -324,6 +324,7 @@ class TestSpectrum:
         svd = nearlin.TruncatedSVD(4, random_state=0).fit(X[:150])
         svd.partial_fit(X[150:])
         display = plot.SpectrumDisplay.from_estimator(svd)
+        assert pyplot.gca() is display.ax_
         assert_allclose(display.values_.lines[0].get_ydata(), svd.singular_values_)
         assert_allclose(ends(display.values_), svd.certificate_.details["singular_value_bounds"])
         share = np.cumsum(svd.singular_values_**2) / np.sum(X**2)
