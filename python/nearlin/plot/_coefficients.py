@@ -328,7 +328,7 @@ class CoefficientDisplay:
         step = max(1, math.ceil(5.0 / room)) if room > 0.0 else 1
         rows = range(0, p, step)
         size = float(np.clip(0.8 * room * step, 4.0, 10.0))
-        ax.set_yticks(rows, [str(self.names[row]) for row in rows], fontsize=size)
+        ax.set_yticks(rows, [str(self.names[row]) for row in rows], fontsize=size, parse_math=False)
         ax.set_ylim(p - 0.4, -0.6)
 
 

@@ -18,6 +18,8 @@ MANY = 10_000
 """Rows from which they are counted in hexagons."""
 CONTOURS = (0.5, 1.0)
 """Cook's distances from which a row is worth a look, and from which it decides much."""
+PINNED = 1.0 - 1e-10
+"""Leverages from which nothing is left of a residual."""
 
 
 class LeverageDisplay:
@@ -173,7 +175,9 @@ class LeverageDisplay:
         ax.axhline(0.0, color=REFERENCE, lw=0.8, zorder=0)
         self._name_rows(ax, known, h, r)
         self._draw_contours(ax, h, r)
-        ax.set(xlabel="leverage", ylabel="standardised residual")
+        met = int(np.sum((leverage >= PINNED) & ~np.isfinite(residual)))
+        beside = f" (1 for {met} more, which the fit passes through)" if met else ""
+        ax.set(xlabel=f"leverage{beside}", ylabel="standardised residual")
         if self.contours_:
             ax.legend(frameon=False, fontsize=9, loc="best")
         return self
@@ -181,7 +185,7 @@ class LeverageDisplay:
     def _name_rows(self, ax: Axes, known: npt.NDArray[np.intp], h: Any, r: Any) -> None:
         with np.errstate(divide="ignore", invalid="ignore"):
             cook = r**2 * h / (1.0 - h) / self.n_parameters
-        first = np.argsort(-cook, kind="stable")[: self.top]
+        first = np.argsort(-cook, kind="stable")[: max(0, self.top)]
         names = np.arange(len(as_floats(self.leverage))) if self.labels is None else np.asarray(self.labels)
         ax.plot(h[first], r[first], "o", ms=4.5, mfc="none", mec=BOUND, zorder=4)
         self.names_ = [
@@ -192,6 +196,7 @@ class LeverageDisplay:
                 textcoords="offset points",
                 fontsize=9,
                 zorder=5,
+                parse_math=False,
             )
             for row in first
         ]

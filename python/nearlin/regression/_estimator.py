@@ -55,11 +55,13 @@ class LeastSquares(MultiOutputMixin, LinearModel):
         """Solve for coefficients."""
         options = self._options(**more)
         fit_intercept = check_bool(self.fit_intercept, "fit_intercept")
-        with named_for_estimators(getattr(self, "feature_names_in_", None)):
-            if y is None:
+        if y is None:
+            with named_for_estimators(X.feature_names):
                 check_blocks(X, options)
-                adopt_features(self, X)
-                return solve_blocks(X, options, ridge=ridge, fit_intercept=fit_intercept, n_jobs=self.n_jobs)
+                found = solve_blocks(X, options, ridge=ridge, fit_intercept=fit_intercept, n_jobs=self.n_jobs)
+            adopt_features(self, X)
+            return found
+        with named_for_estimators(getattr(self, "feature_names_in_", None)):
             return solve(
                 X,
                 y,

@@ -17,7 +17,9 @@ Array: TypeAlias = npt.NDArray[np.float64]
 ROWS = 4096
 """Rows that are spread out at a time."""
 BLIND = 1e-8
-"""A row is determined if no larger part of it lies in directions that X is blind to."""
+"""A row is determined if no larger part of it, less the mean, lies in directions that X is blind to."""
+ROUNDED = 1e-13
+"""The part of a row, mean and all, that may be there by rounding."""
 PINNED = 1.0 - 1e-10
 """Leverages above this leave no digit of the residual."""
 
@@ -93,7 +95,8 @@ class Distances:
             squares = np.square(centred @ self._into).sum(axis=1) + self._of_constant
             if self._blind.shape[1]:
                 whole = np.linalg.norm(rows / self._size, axis=1) + np.linalg.norm(shift / self._size)
-                squares[np.linalg.norm(centred @ self._blind, axis=1) > BLIND * whole] = np.nan
+                least = BLIND * np.linalg.norm(centred, axis=1) + ROUNDED * whole
+                squares[np.linalg.norm(centred @ self._blind, axis=1) > least] = np.nan
             found[start : start + ROWS] = squares
         return found
 

@@ -256,7 +256,6 @@ class RidgeCV(LeastSquares):
         apart = bool(self.alpha_per_target) and not single
         with named_for_estimators(rows.feature_names):
             check_blocks(rows, options)
-            adopt_features(self, rows)
             errors, best, solution = _core.ridge_cv_by_parts(
                 asker(rows, self.n_jobs),
                 options,
@@ -266,6 +265,7 @@ class RidgeCV(LeastSquares):
                 single=rows.dtype.itemsize == 4,
             )
         warn_of(solution, self.method)
+        adopt_features(self, rows)
         self._adopt(solution, single)
         scores = -errors if apart else -errors.mean(axis=1)
         self.alpha_ = alphas[best] if apart else float(alphas[best[0]])

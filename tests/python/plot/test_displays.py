@@ -238,6 +238,13 @@ class TestLeverage:
         ).plot()
         assert_array_equal(display.rows_.get_xdata(), [0.1, 0.3])
         assert [name.get_text() for name in display.names_] == ["2", "0"]
+        assert display.ax_.get_xlabel() == "leverage (1 for 1 more, which the fit passes through)"
+
+    def test_names_are_no_formulas(self):
+        row = {"leverage": [0.5], "residual": [1.0], "n_parameters": 1}
+        plot.LeverageDisplay(**row, labels=["x$^$"]).plot()
+        plot.CoefficientDisplay(names=["x$^$"], coef=[1.0]).plot()  # drawn at the end of the test
+        assert not plot.LeverageDisplay(**row, top=-1).plot().names_
 
 
 class TestCertificates:

@@ -7,7 +7,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import scipy.sparse as sp
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from reference import regression as reference
 
 import nearlin
@@ -254,6 +254,19 @@ def test_lazy_frames_and_relations_are_told_where_to_go(parts):
     relation = duckdb.connect().sql("select 1.0 as a, 2.0 as b")
     with pytest.raises(InvalidTypeError, match=r"of duckdb, .*nearlin\.data\.blocks"):
         nearlin.lstsq(relation, [1.0])
+
+
+@pytest.mark.parametrize("make", [LinearRegression, Ridge, RidgeCV])
+def test_a_fit_that_fails_leaves_the_one_before(make):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.standard_normal((100, 3)), columns=list("aby"))
+    model = make().fit(blocks(frame, target="y"))
+    before = model.predict(frame[["a", "b"]])
+    frame.loc[50, "a"] = np.nan
+    with pytest.raises(InvalidInputError, match="missing value"):
+        model.fit(blocks(frame[["b", "a", "y"]], target="y"))
+    assert_array_equal(model.feature_names_in_, ["a", "b"])
+    assert_array_equal(model.predict(frame[["a", "b"]].fillna(0.0))[:50], before[:50])
 
 
 class TestPredictions:

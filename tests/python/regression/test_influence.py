@@ -98,6 +98,17 @@ def test_where_x_was_blind_nothing_is_known():
     assert_array_equal(np.isnan(high), [False, True, True])
 
 
+@pytest.mark.parametrize("mean", [0.0, 1e8, 1.7e9, 1e12])
+def test_where_x_was_blind_nothing_is_known_far_from_the_origin_either(mean):
+    rng = np.random.default_rng(2)
+    t = mean + rng.uniform(0.0, 1e6, 500)
+    model = LinearRegression().fit(np.column_stack([t, t]), 1e-6 * (t - mean) + rng.standard_normal(500))
+    away = np.array([[0.0, 0.0], [0.0, 60.0], [1e4, -1e4]])
+    _, low, high = model.predict(mean + 5e5 + away, interval=0.95)
+    assert_array_equal(np.isnan(low), [False, True, True])
+    assert_array_equal(np.isnan(high), [False, True, True])
+
+
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_influence_is_that_of_statsmodels(fit_intercept):
     X, y, _ = problem()
