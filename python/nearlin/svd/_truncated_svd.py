@@ -196,7 +196,8 @@ class TruncatedSVD(Bytes, Appends, Changes, Answers):
         ----------
         X : array_like, sparse matrix, frame or RowBlocks of shape (n_samples, n_features)
             Never made dense, and never copied where it is float32 or float64 already. Rows in blocks, of
-            :func:`nearlin.data.blocks`, are read once, as :meth:`partial_fit` does.
+            :func:`nearlin.data.blocks`, are read once, as :meth:`partial_fit` does: how far that is from the
+            best triplets ``certificate_`` says, and `tol`, `solver` and `progress` have no part in it.
         y : ignored
             For pipelines.
         progress : bool or callable, default=False
@@ -219,8 +220,7 @@ class TruncatedSVD(Bytes, Appends, Changes, Answers):
         """
         self._check_parameters()
         if is_blocks(X):
-            self.__dict__.update(type(self)(**self.get_params(deep=False)).partial_fit(X).__dict__)
-            return self
+            return self._fit_blocks(X, progress)
         matrix = samples(self, X, reset=None)
         names = string_names(X) if is_frame(X) else None
         d = matrix.shape[1]
@@ -233,6 +233,28 @@ class TruncatedSVD(Bytes, Appends, Changes, Answers):
             )
         k = int(wanted)
         self._adopt(*self._factors(matrix, k, self._kept(k), names, progress), k, names)
+        return self
+
+    def _fit_blocks(self, rows: Any, progress: bool | Progress) -> Self:
+        """Take in rows in blocks from nothing."""
+        wanted = self.n_components
+        if not is_share(wanted) and wanted > rows.n_features:
+            raise InvalidInputError(
+                f"is {wanted}, expected at most n_features = {rows.n_features}", argument="n_components"
+            )
+        for name, given, plain in (("tol", self.tol, None), ("solver", self.solver, "auto")):
+            if given != plain:
+                raise InvalidInputError(
+                    f"is {given!r}, expected {plain!r} for rows in blocks, which are read once: the certificate "
+                    "says how exact that is, and more triplets make the first ones more exact",
+                    argument=name,
+                )
+        if progress is not False:
+            raise InvalidInputError(
+                "is given beside rows in blocks, expected False: their with_progress() tells it",
+                argument="progress",
+            )
+        self.__dict__.update(type(self)(**self.get_params(deep=False)).partial_fit(rows).__dict__)
         return self
 
     def fit_transform(self, X: object, y: object = None) -> Float:

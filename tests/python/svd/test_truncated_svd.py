@@ -21,6 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from nearlin import Certificate, TruncatedSVD
+from nearlin.data import blocks
 from nearlin.exceptions import (
     FallbackWarning,
     InvalidInputError,
@@ -329,3 +330,23 @@ def test_what_is_read_cannot_be_changed_behind_the_back_of_the_model():
     model = TruncatedSVD(2, random_state=0).fit(scattered())
     with pytest.raises(ValueError, match="read-only"):
         model.components_ *= -1.0
+
+
+def test_rows_in_blocks_are_read_once_and_say_how_exact_that_is():
+    A = with_spectrum(600, 40, 0.9 ** np.arange(40))
+    model = TruncatedSVD(3, random_state=0).fit(blocks(A, block_bytes=16_000))
+    truth = np.linalg.svd(A, compute_uv=False)[:3]
+    low, high = np.transpose(model.certificate_.details["singular_value_bounds"])
+    assert (low <= truth * (1 + 1e-12)).all()
+    assert (truth <= high * (1 + 1e-12)).all()
+
+
+@pytest.mark.parametrize("asked", [{"tol": 1e-12}, {"solver": "lanczos"}])
+def test_what_has_no_part_in_a_fit_by_blocks_is_refused(asked):
+    ((name, _),) = asked.items()
+    with pytest.raises(InvalidInputError, match=rf"`{name}` is .* for rows in blocks"):
+        TruncatedSVD(2, **asked).fit(blocks(np.eye(9, 5)))
+    with pytest.raises(InvalidInputError, match="`progress` is given beside rows in blocks"):
+        TruncatedSVD(2).fit(blocks(np.eye(9, 5)), progress=True)
+    with pytest.raises(InvalidInputError, match="expected at most n_features = 5"):
+        TruncatedSVD(6).fit(blocks(np.eye(9, 5)))
