@@ -24,11 +24,14 @@ COMPRESSED = ("csr", "csc")
 
 def is_sparse(A: object) -> bool:
     """Tell whether ``A`` is one of SciPy's sparse matrices or arrays."""
-    for base in type(A).__mro__:
-        home = base.__module__
-        if home.startswith("scipy.sparse") and not home.startswith("scipy.sparse.linalg"):
-            return True
-    return False
+    try:
+        # Not type(A): a proxy says whose class it stands for, as to isinstance.
+        homes = [base.__module__ for base in A.__class__.__mro__]
+    except Exception:  # whatever the code of the caller raises
+        return False
+    return any(
+        home.startswith("scipy.sparse") and not home.startswith("scipy.sparse.linalg") for home in homes
+    )
 
 
 def compressed(A: Any, dtype: np.dtype[Any], name: str) -> Any:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import scipy.sparse as sp
 from numpy.testing import assert_allclose
 
 import nearlin
@@ -187,6 +188,15 @@ def test_the_names_of_a_proxy_are_those_of_its_frame(library):
     stream = nearlin.StreamingLeastSquares(sketch_size=20).partial_fit(Proxy(frame), Y)
     with pytest.raises(InvalidInputError, match="same order"):
         stream.partial_fit(Proxy(frame[["v", "u"]]), Y)
+
+
+@pytest.mark.parametrize("made", [sp.csr_array, sp.csc_matrix])
+def test_a_proxy_of_a_sparse_matrix_is_one(made):
+    matrix = made(NUMBERS)
+    ours, plain = (nearlin.LinearRegression().fit(X, Y).coef_ for X in (Proxy(matrix), matrix))
+    np.testing.assert_array_equal(ours, plain)
+    ours, plain = (nearlin.lstsq(X, Y, rng=0).x for X in (Proxy(matrix), matrix))
+    np.testing.assert_array_equal(ours, plain)
 
 
 @pytest.mark.parametrize("name", ["__class__", "shape", "to_numpy", "dtypes"])
