@@ -30,12 +30,12 @@ extensions = [
 exclude_patterns = ["_build", "examples", "theory/*.py"]
 templates_path = ["_templates"]
 nitpicky = True
-nitpick_ignore_regex = [("py:obj", r".*_")]  # fitted attributes, which are described where they are named
+# Attributes, which are described where they are named.
+nitpick_ignore_regex = [("py:obj", r".*_|covered|n_rows_seen")]
 
 # ---- text
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
-suppress_warnings = ["myst.xref_missing"]  # of the README, parts of which are shown
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
@@ -87,6 +87,7 @@ sphinx_gallery_conf = {
 # ---- pages
 html_theme = "pydata_sphinx_theme"
 html_title = "nearlin"
+html_baseurl = "https://nearlin.github.io/nearlin/"
 html_static_path = ["_static"]
 html_css_files = ["nearlin.css"]
 html_show_sourcelink = False

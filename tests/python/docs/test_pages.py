@@ -3,10 +3,12 @@
 import ast
 import doctest
 import importlib
+import importlib.util
 import inspect
 import io
 import pkgutil
 import re
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,42 @@ def test_the_api_lists_every_public_name_once():
     }
     assert not [name for name, thing in public.items() if id(thing) not in shown]
     assert set(found(name) for name in names) <= set(public.values())
+
+
+def test_every_benchmark_is_on_the_page_of_benchmarks():
+    named = set(re.findall(r"^\| `(\S+\.py)` \|", (DOCS / "benchmarks.md").read_text(), re.MULTILINE))
+    there = {f"{path.parent.name}/{path.name}" for path in ROOT.glob("benches/python/*/*.py")}
+    assert named == there
+
+
+# ---- the look through the built site
+
+RIGHT = """<h1 id="here">A</h1><a href="#here">x</a><a href="b.html#there">y</a><img src="a.png" alt="a">
+<code>$\\alpha$</code><span class="math">\\(x\\)</span>
+<dl><dt class="sig py" id="f">f</dt><dd>says</dd></dl>"""
+WRONG = {
+    "no a gone.html": '<a href="gone.html">x</a>',
+    "no img gone.png": '<img src="gone.png" alt="gone">',
+    "no such place: b.html#nowhere": '<a href="b.html#nowhere">x</a>',
+    "a picture without words": '<img src="a.png">',
+    "raw markup: \\(": "<p>so \\(x^2\\) is</p>",
+    "raw markup: :func:": "<p>see :func:`f`</p>",
+    "nothing is said of g": '<dl><dt class="sig py" id="g">g</dt><dd></dd></dl>',
+    "printed: ": '<div class="sphx-glr-script-out"><pre>FutureWarning: old</pre></div>',
+}
+
+
+@pytest.mark.parametrize("complaint", [None, *WRONG])
+def test_a_look_through_a_site_finds_what_is_wrong(complaint, tmp_path):
+    loader = SourceFileLoader("look_through_pages", str(ROOT / ".ci/pages"))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    loader.exec_module(module)
+    (tmp_path / "a.png").touch()
+    (tmp_path / "a.html").write_text(RIGHT + WRONG.get(complaint, ""))
+    (tmp_path / "b.html").write_text('<h2 id="there">B</h2>')
+    found = list(module.Site(tmp_path.resolve()).complaints())
+    assert len(found) == (complaint is not None)
+    assert not found or found[0].startswith(f"a.html: {complaint}")
 
 
 # ---- tables of those who come from other packages
