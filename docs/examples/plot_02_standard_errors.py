@@ -34,6 +34,7 @@ for summary, shift, label in [(plain, -0.12, "plain"), (robust, 0.12, "HC3")]:
     )
 axis.axvline(0.0, color="black", linewidth=0.8)
 axis.set_yticks(places, data.feature_names)
+axis.set_title("coefficients with plain and with robust intervals")
 axis.set_xlabel("coefficient, with 95 % interval")
 axis.legend()
 plt.show()

@@ -2,8 +2,8 @@
 Rows of a Parquet file that go by once
 ======================================
 
-Coefficients with intervals after every block of a file, from a sketch of a thousand rows. Features and target
-are columns by name.
+Coefficients with confidence intervals after every block of a file, from a stream that keeps nothing but the
+triangular factor of its rows. Features and target are columns by name.
 """
 
 import tempfile
@@ -24,7 +24,7 @@ minutes = 3.0 * distance + rng.gamma(2.0, 2.0, n)
 night = (rng.random(n) < 0.2).astype(float)
 fare = 2.5 + 1.8 * distance + 0.35 * minutes + 1.0 * night + rng.standard_normal(n)
 file = Path(tempfile.mkdtemp()) / "trips.parquet"
-columns = {"one": np.ones(n), "distance": distance, "minutes": minutes, "night": night, "fare": fare}
+columns = {"distance": distance, "minutes": minutes, "night": night, "fare": fare}
 pq.write_table(pa.table(columns), file)
 
 # %%
@@ -32,23 +32,24 @@ pq.write_table(pa.table(columns), file)
 
 rows = blocks(file, target="fare", block_bytes=1 << 19)
 print(rows)
-stream = nearlin.StreamingLeastSquares(sketch_size=1000, rng=0)
-seen, low, high = [], [], []
+stream = nearlin.StreamingLeastSquares(fit_intercept=True)
+seen, intervals = [], []
 for block in rows:
     stream.partial_fit(block.X, block.y, row_offset=block.start)
-    ends = stream.result().interval()
     seen.append(stream.n_rows_seen)
-    low.append(ends[0])
-    high.append(ends[1])
+    intervals.append(stream.summary().interval)
+print(stream.summary())
 
 # %%
-# Intervals for what all rows so far would give, around the truth.
+# Intervals around the truth, which close as one over the square root of the rows.
 
 figure, axis = plt.subplots()
 for j, (name, truth) in enumerate([("distance", 1.8), ("minutes", 0.35), ("night", 1.0)], start=1):
-    band = axis.fill_between(seen, np.array(low)[:, j], np.array(high)[:, j], alpha=0.4, label=name)
-    axis.axhline(truth, color="black", linewidth=0.8)
+    low, high = np.array(intervals)[:, j].T - truth
+    axis.fill_between(seen, low, high, alpha=0.4, label=name)
+axis.axhline(0.0, color="black", linewidth=0.8)
+axis.set_title("intervals that close around the truth")
 axis.set_xlabel("rows so far")
-axis.set_ylabel("coefficient")
+axis.set_ylabel("coefficient less the truth")
 axis.legend()
 plt.show()

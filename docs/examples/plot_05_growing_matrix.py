@@ -58,9 +58,11 @@ for component in svd.components_[1:4]:
     print(" ".join(names[np.argsort(-component)[:8]]), "|", " ".join(names[np.argsort(component)[:8]]))
 
 figure, (first, second) = plt.subplots(1, 2, figsize=(9.0, 3.5), layout="constrained")
+first.set_title("columns that come with the rows")
 first.plot(seen, words)
 first.set_xlabel("files so far")
 first.set_ylabel("words so far")
+second.set_title("what the model leaves of all files")
 second.plot(seen, left, "o-", markersize=3)
 second.set_xlabel("files so far")
 second.set_ylabel("left of the matrix")

@@ -31,6 +31,7 @@ lines = model.predict(np.column_stack([grid, grid])) - grid[:, None]
 for level, line in zip(levels, lines.T, strict=True):
     axis.plot(grid, line, label=f"{level:g}")
 axis.set_ylim(-0.15, 0.15)
+axis.set_title("five quantiles of the next pixel")
 axis.set_xlabel("pixel before")
 axis.set_ylabel("next pixel less the one before")
 axis.legend(title="quantile", fontsize="small")

@@ -30,6 +30,7 @@ for name, model in models.items():
     model.fit(X, y)
     print(f"{name}: slope {model.coef_[0]:.3f}; {model.certificate_}")
     axis.plot([0, 10], model.predict([[0.0], [10.0]]), label=name)
+axis.set_title("lines through points some of which are wrong")
 axis.legend(fontsize="small")
 plt.show()
 

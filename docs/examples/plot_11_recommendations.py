@@ -47,6 +47,7 @@ for begin in (["sparse", "indptr", "indices"], ["pytest", "assert_allclose", "pa
 
 figure, axis = plt.subplots()
 axis.semilogy(range(1, len(model.history_) + 1), np.array(model.history_) - model.history_[-1] + 1e-6, "o-")
+axis.set_title("convergence of alternating least squares")
 axis.set_xlabel("sweep")
 axis.set_ylabel("objective above the last one")
 plt.show()

@@ -7,7 +7,7 @@ import numpy as np
 
 import nearlin
 
-m, n, draws = 150, 120, 8
+m, n, draws = 150, 120, 16
 rng = np.random.default_rng(0)
 figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 4.0))
 
@@ -21,7 +21,16 @@ def entries(k, count, noise):
     return truth, observed.reshape(m, n)
 
 
-ratios = np.array([0.9, 1.2, 1.5, 1.8, 2.2, 2.8])
+def core(seen, k):
+    """Rows and columns with more than k entries among themselves: nobody can find the others."""
+    rows, cols = np.ones(m, bool), np.ones(n, bool)
+    for _ in range(m + n):
+        rows = rows & (seen[:, cols].sum(axis=1) > k)
+        cols = cols & (seen[rows].sum(axis=0) > k)
+    return rows, cols
+
+
+ratios = np.array([0.9, 1.2, 1.5, 1.8, 2.2, 2.8, 3.5])
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     for k, style in [(2, "o-"), (5, "s-")]:
@@ -33,9 +42,8 @@ with warnings.catch_warnings():
                 truth, observed = entries(k, int(ratio * freedom), 0.0)
                 model = nearlin.MatrixCompletion(k, mode="exact", random_state=seed).fit(observed)
                 gap = np.nan_to_num(model.reconstruct(), nan=np.inf) - truth
-                # Rows and columns with fewer than k entries cannot be found by anybody.
-                rows, cols = (np.isfinite(observed).sum(axis=axis) > k for axis in (1, 0))
-                hits += bool(abs(gap[np.ix_(rows, cols)]).max() < 1e-6 * abs(truth).max())
+                inside = np.ix_(*core(np.isfinite(observed), k))
+                hits += bool(abs(gap[inside]).max(initial=0.0) < 1e-6 * abs(truth).max())
             found.append(hits / draws)
         left.plot(ratios, found, style, label=f"rank {k}")
 left.axvline(1.0, linestyle="--", color="black", linewidth=0.8)
