@@ -72,6 +72,9 @@ def logarithmic(axis: Axis, *values: npt.NDArray[np.float64]) -> None:
         def __call__(self, x: float, pos: int | None = None) -> str:
             text = super().__call__(x, pos)
             low, high = sorted(axis.get_view_interval())
+            # Of 2, 3, 4 and 6 the half, so that long numbers do not touch.
+            if high > 4.0 * low and f"{x:e}"[0] in "36":
+                return ""
             return f"{x:g}" if text and high < 100.0 * low else text
 
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})  # type: ignore[attr-defined]

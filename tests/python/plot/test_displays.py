@@ -294,6 +294,15 @@ class TestCertificates:
         assert len(set(texts)) == len(texts)
         assert all(0.01 <= float(text) <= 10.0 for text in texts)
 
+    def test_long_numbers_below_a_narrow_axis_do_not_touch(self):
+        _, ax = pyplot.subplots(figsize=(4.0, 3.8))
+        plot.CertificateDisplay(size=[3_300, 66_000], estimate=[0.2, 0.3], bound=[0.4, 0.5]).plot(ax)
+        ax.figure.canvas.draw()
+        labels = [label for label in ax.get_xticklabels(which="both") if label.get_text()]
+        boxes = sorted(label.get_window_extent().extents[::2].tolist() for label in labels)
+        assert len(boxes) > 1
+        assert all(left[1] < right[0] for left, right in pairwise(boxes))
+
 
 class TestStream:
     def test_blocks_are_followed_and_merges_marked(self):
