@@ -1,9 +1,10 @@
 """
-Standard errors that survive unequal noise
-==========================================
+Standard errors, plain and robust
+=================================
 
 Progression of diabetes against ten measurements. Plain standard errors suppose that all patients scatter
-alike; HC3 does not.
+alike; HC3 does not. Where both agree, as here, nothing speaks against the plain ones; where they differ, the
+robust ones are to be believed.
 """
 
 import matplotlib.pyplot as plt
@@ -12,17 +13,17 @@ from sklearn.datasets import load_diabetes
 
 import nearlin
 
-data = load_diabetes()
-model = nearlin.LinearRegression().fit(data.data, data.target)
+X, y = load_diabetes(return_X_y=True, as_frame=True)
+model = nearlin.LinearRegression().fit(X, y)
 plain = model.summary()
-robust = model.summary("HC3", data.data, data.target)
+robust = model.summary("HC3", X, y)
 print(robust)
 
 # %%
 # Intervals of both kinds, without the intercept.
 
 figure, axis = plt.subplots()
-places = np.arange(len(data.feature_names))
+places = np.arange(X.shape[1])
 for summary, shift, label in [(plain, -0.12, "plain"), (robust, 0.12, "HC3")]:
     low, high = summary.interval[1:].T
     axis.errorbar(
@@ -33,7 +34,7 @@ for summary, shift, label in [(plain, -0.12, "plain"), (robust, 0.12, "HC3")]:
         label=label,
     )
 axis.axvline(0.0, color="black", linewidth=0.8)
-axis.set_yticks(places, data.feature_names)
+axis.set_yticks(places, X.columns)
 axis.set_title("coefficients with plain and with robust intervals")
 axis.set_xlabel("coefficient, with 95 % interval")
 axis.legend()

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import nearlin
 from nearlin.data import blocks
 
-rng = np.random.default_rng(0)
+rng = np.random.default_rng(1)
 n = 200_000
 distance = rng.gamma(2.0, 2.0, n)
 minutes = 3.0 * distance + rng.gamma(2.0, 2.0, n)
@@ -41,7 +41,7 @@ for block in rows:
 print(stream.summary())
 
 # %%
-# Intervals around the truth, which close as one over the square root of the rows.
+# Intervals of 95 %, less the truth: they close as one over the square root of the rows.
 
 figure, axis = plt.subplots()
 for j, (name, truth) in enumerate([("distance", 1.8), ("minutes", 0.35), ("night", 1.0)], start=1):

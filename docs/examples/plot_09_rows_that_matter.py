@@ -50,7 +50,7 @@ plt.show()
 # Where the rows of high leverage are in the picture: edges.
 
 scores = nearlin.leverage_scores(X)
-figure, axis = plt.subplots(figsize=(7.0, 4.5))
+figure, axis = plt.subplots(figsize=(7.0, 4.2), layout="constrained")
 shape = image.shape[0] - 4, image.shape[1] - 5
 axis.imshow(np.log10(scores.reshape(shape)), cmap="magma", vmin=-6.0)
 axis.set_title("leverage of the patch at each pixel, in powers of ten")

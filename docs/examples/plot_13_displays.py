@@ -36,8 +36,8 @@ for axis, title in zip(axes, ["coefficients", "penalties", "rows"], strict=True)
 plt.show()
 
 # %%
-# Patches of a photograph: the error of a sketch against its rows, the first component as rows go by, and the
-# spectrum of what was kept of them.
+# Patches of a photograph: the error of a sketch against its rows, that of one sketch as rows go by, and the
+# spectrum of ten triplets.
 
 image = load_sample_image("china.jpg").mean(axis=2) / 255.0
 patches = np.lib.stride_tricks.sliding_window_view(image, (8, 8))[::2, ::2].reshape(-1, 64)
@@ -56,8 +56,9 @@ CertificateDisplay.from_certificates(
     size_name="rows of the sketch",
     ax=axes[0],
 )
-pca = nearlin.StreamingPCA(algorithm="frequent_directions", random_state=0)
-StreamDisplay.from_blocks(pca, np.array_split(patches, 20), ax=axes[1])
+stream = nearlin.StreamingLeastSquares(sketch_size=2000, rng=0)
+parts = zip(np.array_split(A, 20), np.array_split(b, 20), strict=True)
+StreamDisplay.from_blocks(stream, parts, ax=axes[1])
 SpectrumDisplay.from_estimator(svd, ax=axes[2])
 for axis, title in zip(axes, ["sketches", "a stream", "a spectrum"], strict=True):
     axis.set_title(title)

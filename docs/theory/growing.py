@@ -32,7 +32,7 @@ best = [np.sqrt(each[k:].sum() / each.sum()) for each in all_squares]
 left.plot(ends, best, "k-", linewidth=0.8, label=f"best of rank {k}")
 left.set_xlabel("rows so far")
 left.set_ylabel("left of the matrix, relative")
-left.legend(fontsize="small")
+left.legend(fontsize="small", loc="center right")
 
 squares = all_squares[-1]
 kept = [5, 10, 20, 40, 80]
@@ -50,4 +50,4 @@ right.set_xticks(kept, kept)
 right.minorticks_off()
 right.set_xlabel("triplets that are kept")
 right.set_ylabel("$|X^T X - M^T M|$, relative")
-right.legend(fontsize="small")
+right.legend(fontsize="small", loc="lower left")
