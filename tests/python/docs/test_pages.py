@@ -104,14 +104,16 @@ def test_a_look_through_a_site_finds_what_is_wrong(complaint, tmp_path):
 
 
 def tables():
-    """Of every section that is called like a callable of another package, its name and its parameters."""
+    """Of every section that is called like a callable of another package, its name, ours, and its rows."""
     for page in sorted(DOCS.glob("coming-from/*.md")):
         sections = re.split(r"^## ", page.read_text(), flags=re.MULTILINE)[1:]
         for section in sections:
             name, _, text = section.partition("\n")
             if re.fullmatch(r"[\w.]+\.\w+", name):
                 rows = re.search(r"^\| parameter \| here \|\n\|---\|---\|\n((?:\|.*\n)+)", text, re.MULTILINE)
-                yield pytest.param(name, re.findall(r"^\| `(\w+)` \|", rows[1], re.MULTILINE), id=name)
+                ours = re.search(r"^Here \{\w+\}`(nearlin\.[\w.]+)`", text, re.MULTILINE)
+                said = re.findall(r"^\| `(\w+)` \| (.*) \|$", rows[1], re.MULTILINE)
+                yield pytest.param(name, ours and ours[1], said, id=name)
 
 
 def peer(name):
@@ -131,15 +133,32 @@ def peer(name):
     raise AssertionError(f"no {name}")
 
 
-@pytest.mark.parametrize(("name", "documented"), list(tables()))
+@pytest.mark.parametrize(("name", "ours", "said"), list(tables()))
 @pytest.mark.filterwarnings("ignore")
-def test_tables_have_every_parameter_of_the_other_package(name, documented):
+def test_tables_have_every_parameter_of_the_other_package(name, ours, said):
+    documented = [parameter for parameter, _ in said]
     assert documented
     parameters = inspect.signature(peer(name)).parameters
     missing = set(parameters) - {"self", *documented}
     # Other versions have others, which tables may name: what one has lost is no complaint.
     assert not missing
     assert len(documented) == len(set(documented))
+    if ours is not None:
+        same = [parameter for parameter, here in said if here.startswith("the same")]
+        assert set(same) <= set(inspect.signature(found(ours)).parameters)
+
+
+@pytest.mark.parametrize(("name", "ours", "said"), list(tables()))
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_the_same_in_tables_has_the_same_default_or_says_so(name, ours, said):
+    theirs = inspect.signature(peer(name)).parameters
+    if ours is None:
+        return
+    here = inspect.signature(found(ours)).parameters
+    for parameter, words in said:
+        if words.startswith("the same") and "default" not in words and parameter in theirs:
+            defaults = {repr(signature[parameter].default) for signature in (theirs, here)}
+            assert len(defaults) == 1 or parameter == "b", parameter
 
 
 # ---- reStructuredText
