@@ -26,7 +26,7 @@ from nearlin._warn import warn
 from nearlin.exceptions import InvalidInputError, LeverageWarning, ShapeError
 
 from ._estimator import LeastSquares
-from ._influence import Distances, Influence, influence_of
+from ._influence import Distances, Influence, influence_of, residuals_of
 from ._solve import Solution
 from ._summary import RegressionSummary
 
@@ -185,11 +185,11 @@ class Inference(LeastSquares):
         kept = self._without_penalty("influence")
         matrix, targets = self._data_of_fit("nonrobust", X, y)
         sigma, freedom = self._noise(kept)
-        predicted = self._predicted(matrix).reshape(targets.shape)
+        weights = as_sample_weight(sample_weight, matrix.shape[0])
         found = influence_of(
             kept.distances().of(matrix),
-            targets.astype(np.float64) - predicted.astype(np.float64),
-            as_sample_weight(sample_weight, matrix.shape[0]),
+            residuals_of(matrix, targets, np.atleast_2d(self.coef_), weights, centred=kept.means is not None),
+            weights,
             sigma,
             freedom,
             kept.rank,

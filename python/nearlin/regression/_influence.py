@@ -1,5 +1,6 @@
 """How far rows are from those of a fit, and how much each of these decides it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -8,9 +9,9 @@ import numpy.typing as npt
 
 from nearlin._listing import listing
 from nearlin._sparse import is_sparse
-from nearlin._validation import Matrix
+from nearlin._validation import Float, Matrix
 
-__all__ = ["Distances", "Influence", "influence_of"]
+__all__ = ["Distances", "Influence", "influence_of", "residuals_of"]
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -87,9 +88,7 @@ class Distances:
     def of(self, X: Matrix) -> Array:
         """Return them for the rows of a matrix: NaN where the fit determines no prediction."""
         found = np.empty(X.shape[0])
-        for start in range(0, len(found), ROWS):
-            part: Any = X[start : start + ROWS]
-            rows = np.asarray(part.toarray() if is_sparse(part) else part, dtype=np.float64)
+        for start, rows in some_rows(X):
             shift = 0.0 if self._means is None else self._means
             centred = (rows - shift) / self._size
             squares = np.square(centred @ self._into).sum(axis=1) + self._of_constant
@@ -99,6 +98,23 @@ class Distances:
                 squares[np.linalg.norm(centred @ self._blind, axis=1) > least] = np.nan
             found[start : start + ROWS] = squares
         return found
+
+
+def some_rows(X: Matrix) -> Iterator[tuple[int, Array]]:
+    """Some rows of a matrix after the others, dense, and the number of the first of them."""
+    for start in range(0, X.shape[0], ROWS):
+        part: Any = X[start : start + ROWS]
+        yield start, np.asarray(part.toarray() if is_sparse(part) else part, dtype=np.float64)
+
+
+def residuals_of(X: Matrix, y: Float, coef: Float, weights: Array | None, *, centred: bool) -> Array:
+    """Return residuals (n x k) in float64, whatever the data are in; with a constant, those of mean zero."""
+    residuals = y.astype(np.float64)
+    for start, rows in some_rows(X):
+        residuals[start : start + ROWS] -= rows @ coef.T.astype(np.float64)
+    if centred:
+        residuals -= np.average(residuals, axis=0, weights=weights)
+    return residuals
 
 
 def influence_of(

@@ -245,8 +245,8 @@ class TruncatedSVD(Bytes, Appends, Changes, Answers):
         for name, given, plain in (("tol", self.tol, None), ("solver", self.solver, "auto")):
             if given != plain:
                 raise InvalidInputError(
-                    f"is {given!r}, expected {plain!r} for rows in blocks, which are read once: the certificate "
-                    "says how exact that is, and more triplets make the first ones more exact",
+                    f"is {given!r}, expected {plain!r} for rows in blocks, which are read once: the "
+                    "certificate says how exact that is, and more triplets make the first ones more exact",
                     argument=name,
                 )
         if progress is not False:

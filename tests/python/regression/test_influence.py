@@ -166,3 +166,15 @@ def test_what_cannot_be_said_is_refused():
         LinearRegression().fit(X[:4], y[:4]).predict(X, interval=0.9)
     with pytest.raises(InvalidInputError, match="more rows than that"):
         LinearRegression().fit(X[:4], y[:4]).influence(X[:4], y[:4])
+
+
+def test_single_precision_of_the_data_is_none_of_the_residuals():
+    rng = np.random.default_rng(4)
+    X = (rng.standard_normal((400, 3)) + 1e3).astype(np.float32)
+    y = (X.astype(float) @ [1.0, 2.0, 3.0] + 1e-2 * rng.standard_normal(400)).astype(np.float32)
+    found, exact = (
+        LinearRegression().fit(X.astype(dtype), y.astype(dtype)).influence(X.astype(dtype), y.astype(dtype))
+        for dtype in (np.float32, np.float64)
+    )
+    assert_allclose(found.standardized, exact.standardized, atol=1e-3)
+    assert found.cooks_distance.argmax() == exact.cooks_distance.argmax()
