@@ -8,9 +8,12 @@ import numpy.typing as npt
 
 from nearlin._sparse import is_sparse, sparse_dtype
 from nearlin._validation import Matrix, as_array, as_matrix, as_sample_weight, float_dtype
-from nearlin.exceptions import ShapeError
+from nearlin.exceptions import InvalidInputError, ShapeError
 
-__all__ = ["ArraySource"]
+__all__ = ["ArraySource", "as_block", "check_exact"]
+
+EXACT = 2**53
+"""Integers up to this size are float64 numbers."""
 
 
 class ArraySource:
@@ -43,9 +46,29 @@ class ArraySource:
         """Give features, targets and weights of so many rows at a time, in order."""
         for start in range(0, self.n_rows, rows):
             part = slice(start, min(start + rows, self.n_rows))
-            X = as_matrix(self._X[part], "source")
             yield (
-                X if X.dtype == self.dtype else X.astype(self.dtype),
+                as_block(self._X[part], self.dtype),
                 None if self._y is None else self._y[part],
                 None if self._sample_weight is None else self._sample_weight[part],
+            )
+
+
+def as_block(X: Any, dtype: np.dtype[Any] | None = None) -> Matrix:
+    """Return features in this dtype, by default in that of the core, raising if an integer is neither's."""
+    entries = X.data if is_sparse(X) else X
+    if isinstance(entries, np.ndarray):
+        check_exact(entries, "has")
+    matrix = as_matrix(X, "source", allow_empty=True)
+    return matrix if dtype is None or matrix.dtype == dtype else matrix.astype(dtype)
+
+
+def check_exact(numbers: npt.NDArray[Any], has: str) -> None:
+    """Raise if there is an integer that float64 rounds."""
+    if numbers.dtype.kind in "iu" and numbers.dtype.itemsize == 8 and numbers.size:
+        least, largest = int(numbers.min()), int(numbers.max())
+        if max(-least, largest) > EXACT:
+            raise InvalidInputError(
+                f"{has} the integer {largest if largest > EXACT else least}, which is no float64 number; "
+                "scale it or leave it out",
+                argument="source",
             )

@@ -1,197 +1,170 @@
-"""Batches of Arrow from whatever holds a table. All that is known of pyarrow is here."""
+"""Batches of Arrow from whatever holds a table."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterator
+from contextlib import contextmanager
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+from nearlin._frames import library_of, ndim
+from nearlin.exceptions import InvalidInputError, InvalidTypeError, NearlinError
 
-from nearlin.exceptions import InvalidInputError
+from ._columns import ROWS, Batches, Columns, some, unplaced
+from ._datasets import of_dataset
+from ._pyarrow import ds, pa
 
-try:
-    import pyarrow as pa
-    import pyarrow.dataset
-except ImportError as error:
-    raise ImportError(
-        "nearlin.data reads tables by pyarrow, which is not installed; run `pip install pyarrow`, or give an "
-        "array or an iterator of arrays"
-    ) from error
-
-__all__ = ["Batches", "as_numbers", "batches_of", "chained", "dataset", "is_number", "is_single"]
-
-ROWS = 1 << 17
-"""Rows of a batch of what may be cut anywhere."""
-EXACT = 2**53
-"""Integers up to this size are float64 numbers."""
-
-
-class Batches(NamedTuple):
-    """Columns of a table by name, with their types, and how to read some of them."""
-
-    kinds: "Columns"
-    read: Callable[[list[str]], Iterator[Any]]
-    n_rows: int | None
-    once: bool
-
-
-class Columns(dict[str, Any]):
-    """Types of columns by name; iterating gives a name as often as there are columns of it."""
-
-    def __init__(self, schema: Any) -> None:
-        super().__init__(zip(schema.names, schema.types, strict=True))
-        self._names = list(schema.names)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+__all__ = ["batches_of", "chained"]
 
 
 def batches_of(table: Any) -> Batches:
-    """Return the batches of a table."""
-    home, kind = type(table).__module__.partition(".")[0], type(table).__name__
-    if isinstance(table, pa.dataset.Dataset):
-        return _of_dataset(table)
+    """Return the batches of a table. What is wrong with it is raised in our words, then and as it is read."""
+    if isinstance(table, Batches):
+        return table
+    with _in_our_words():
+        found = _batches_of(table)
+
+    def read(names: Collection[str]) -> Iterator[tuple[str, Any]]:
+        with _in_our_words():
+            yield from found.read(names)
+
+    return found._replace(read=read)
+
+
+def chained(items: Iterator[Any]) -> Batches:
+    """Return the batches of all tables of an iterator, of which the first one says what there is."""
+    first = batches_of(next(items))
+
+    def read(names: Collection[str]) -> Iterator[tuple[str, Any]]:
+        for number, item in enumerate(chain([first], items)):
+            place = f"chunk {number}: "
+            with _at(place):
+                part = batches_of(item)
+                part.kinds.check(names)
+                for _, batch in part.read(names):
+                    yield place, batch
+
+    return Batches(first.kinds, read, None, True)
+
+
+def _batches_of(table: Any) -> Batches:
+    home, kind = type(table).__module__.partition(".")[0].strip("_"), type(table).__name__
+    if isinstance(table, ds.Dataset):
+        return of_dataset(table)
+    if isinstance(table, ds.Scanner):
+        table = table.to_reader()
     if isinstance(table, pa.RecordBatch):
         table = pa.Table.from_batches([table])
     if isinstance(table, pa.Table):
-        return Batches(
-            Columns(table.schema),
-            lambda names: iter(table.select(names).to_batches(max_chunksize=ROWS)),
-            table.num_rows,
-            False,
-        )
-    if isinstance(table, pa.RecordBatchReader):
-        return Batches(Columns(table.schema), lambda names: _some(table, names), None, True)
+        return _of_table(table)
     if (home, kind) == ("polars", "LazyFrame"):
         return _of_lazy_frame(table)
-    if home == "pandas":
+    if library_of(table) is not None and ndim(table) == 1:
+        raise InvalidTypeError("is a series, expected a frame: its to_frame() makes one", argument="source")
+    if library_of(table) == "pandas":
         return _of_pandas(table)
+    if home == "duckdb":
+        return _of_relation(table)
     return _of_stream(table)
 
 
-def dataset(path: str | bytes) -> Any:
-    """Return a file or directory of Parquet as a dataset."""
-    try:
-        return pa.dataset.dataset(path, format="parquet", partitioning="hive")
-    except pa.ArrowInvalid as error:
-        raise InvalidInputError(f"is no Parquet: {error}", argument="source") from error
+def _of_table(table: Any) -> Batches:
+    def read(names: Collection[str]) -> Iterator[tuple[str, Any]]:
+        return unplaced(some(table, names).to_batches(max_chunksize=ROWS))
 
-
-def chained(items: Iterable[Any]) -> Any:
-    """Return one reader of all batches, tables or frames of an iterable."""
-    readers = (_reader(item) for item in items)
-    first = next(readers)
-    return pa.RecordBatchReader.from_batches(first.schema, chain.from_iterable(chain([first], readers)))
-
-
-def is_number(kind: Any) -> bool:
-    """Tell whether columns of this type hold real numbers."""
-    types = pa.types
-    return bool(
-        types.is_integer(kind)
-        or types.is_floating(kind)
-        or types.is_boolean(kind)
-        or types.is_decimal(kind)
-        or types.is_null(kind)
-    )
-
-
-def is_single(kind: Any) -> bool:
-    """Tell whether float32 holds whatever is in such columns."""
-    return bool(pa.types.is_float16(kind) or pa.types.is_float32(kind))
-
-
-def as_numbers(values: Any, name: str) -> npt.NDArray[Any]:
-    """Return the values of a column, missing ones as NaN."""
-    numbers = _to_numpy(values)
-    if numbers.dtype.kind in "iu" and numbers.dtype.itemsize == 8 and numbers.size:
-        least, largest = int(numbers.min()), int(numbers.max())
-        if max(-least, largest) > EXACT:
-            raise InvalidInputError(
-                f"column {name!r} has the integer {largest if largest > EXACT else least}, which is no "
-                "float64 number; scale it or leave it out",
-                argument="source",
-            )
-    return numbers
-
-
-def _to_numpy(values: Any) -> npt.NDArray[Any]:
-    kind = values.type
-    if pa.types.is_null(kind):
-        return np.full(len(values), np.nan)
-    if pa.types.is_decimal(kind) or (values.null_count and not pa.types.is_floating(kind)):
-        if values.null_count and pa.types.is_boolean(kind):
-            values = values.cast(pa.int8())
-        try:
-            values = values.cast(pa.float64())
-        except pa.ArrowInvalid as error:
-            raise InvalidInputError(f"has what is no float64 number: {error}", argument="source") from error
-    numbers: npt.NDArray[Any] = values.to_numpy(zero_copy_only=False)
-    return numbers
-
-
-def _of_dataset(table: Any) -> Batches:
-    # Defaults read far ahead: hundreds of megabytes more, and not faster.
-    reading = (
-        pa.dataset.ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True)
-        if isinstance(getattr(table, "format", None), pa.dataset.ParquetFileFormat)
-        else None
-    )
-
-    def read(names: list[str]) -> Iterator[Any]:
-        return iter(
-            table.to_batches(
-                columns=names,
-                batch_size=ROWS,
-                batch_readahead=1,
-                fragment_readahead=1,
-                fragment_scan_options=reading,
-            )
-        )
-
-    return Batches(Columns(table.schema), read, table.count_rows(), False)
+    return Batches(Columns(table.schema), read, table.num_rows, False)
 
 
 def _of_lazy_frame(frame: Any) -> Batches:
-    def read(names: list[str]) -> Iterator[Any]:
+    def read(names: Collection[str]) -> Iterator[tuple[str, Any]]:
         parts = frame.select(names).collect_batches(chunk_size=ROWS, maintain_order=True)
-        return (batch for part in parts for batch in _reader(part))
+        return unplaced(batch for part in parts for batch in _reader(part))
 
     return Batches(Columns(_reader(frame.head(0).collect()).schema), read, None, False)
 
 
 def _of_pandas(frame: Any) -> Batches:
     # Not by its Arrow stream, which is of a copy of all columns, and has the index among them.
-    def read(names: list[str]) -> Iterator[Any]:
-        some = frame[names]
+    def read(names: Collection[str]) -> Iterator[tuple[str, Any]]:
+        chosen = frame.loc[:, [name in names for name in frame.columns]]
         for start in range(0, len(frame), ROWS):
-            yield pa.RecordBatch.from_pandas(some.iloc[start : start + ROWS], preserve_index=False)
+            yield from unplaced(_of_rows(chosen.iloc[start : start + ROWS]))
 
     if not all(isinstance(name, str) for name in frame.columns):
         raise InvalidInputError("is a frame whose columns have names that are no strings", argument="source")
+    return Batches(_columns_of_pandas(frame), read, len(frame), False)
+
+
+def _of_rows(frame: Any) -> list[Any]:
+    """Return batches of rows, in which a column of objects may hold what it did not before."""
     try:
-        schema = pa.Schema.from_pandas(frame, preserve_index=False)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        # Columns of Arrow's own may be in several pieces.
+        found: list[Any] = pa.Table.from_pandas(frame, preserve_index=False).to_batches()
+        return found
+    except Exception as error:  # whatever the code of the caller raises
         raise InvalidInputError(f"has a column of several kinds: {error}", argument="source") from error
-    return Batches(Columns(schema), read, len(frame), False)
+
+
+def _columns_of_pandas(frame: Any) -> Columns:
+    """Return the columns of a frame, among which there may be some that Arrow has no type for."""
+    try:
+        return Columns(pa.Schema.from_pandas(frame, preserve_index=False))
+    except Exception:  # as whatever pandas and Arrow raise: below it is known for which column
+        columns = Columns(pa.schema([]))
+    for j, name in enumerate(frame.columns):
+        try:
+            columns.add(name, pa.Schema.from_pandas(frame.iloc[:, [j]], preserve_index=False).types[0])
+        except Exception as error:
+            columns.add(name, pa.null())
+            columns.faults[name] = f"cannot be read: {error}"
+    return columns
+
+
+def _of_relation(relation: Any) -> Batches:
+    # A connection has but one result open at a time: what tells the columns is read to its end.
+    def read(names: Collection[str]) -> Iterator[tuple[str, Any]]:
+        return unplaced(some(batch, names) for batch in _reader(relation))
+
+    return Batches(Columns(_reader(relation.limit(0)).read_all().schema), read, None, False)
 
 
 def _of_stream(table: Any) -> Batches:
+    once = isinstance(table, pa.RecordBatchReader)
     # Some have but one result open at a time: the reader that told the columns is the first to be read.
     readers = [_reader(table)]
 
-    def read(names: list[str]) -> Iterator[Any]:
-        return _some(readers.pop() if readers else _reader(table), names)
+    def read(names: Collection[str]) -> Iterator[tuple[str, Any]]:
+        return unplaced(some(batch, names) for batch in (readers.pop() if readers else _reader(table)))
 
-    known = len(table) if type(table).__module__.startswith("polars") else None
-    return Batches(Columns(readers[0].schema), read, known, False)
+    known = len(table) if library_of(table) == "polars" else None
+    return Batches(Columns(readers[0].schema), read, known, once)
 
 
 def _reader(table: Any) -> Any:
-    if isinstance(table, pa.RecordBatch):
-        return pa.RecordBatchReader.from_batches(table.schema, [table])
-    return pa.RecordBatchReader.from_stream(table)
+    return table if isinstance(table, pa.RecordBatchReader) else pa.RecordBatchReader.from_stream(table)
 
 
-def _some(batches: Iterable[Any], names: list[str]) -> Iterator[Any]:
-    return (batch.select(names) for batch in batches)
+@contextmanager
+def _in_our_words() -> Generator[None]:
+    """Raise as errors of nearlin what Arrow and DuckDB find wrong."""
+    try:
+        yield
+    except (NearlinError, MemoryError):
+        raise
+    except pa.ArrowException as error:
+        raise InvalidInputError(f"cannot be read: {error}", argument="source") from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0].strip("_") != "duckdb":
+            raise
+        raise InvalidInputError(
+            f"cannot be read: {error}; a connection gives one result at a time, its cursor() is another one",
+            argument="source",
+        ) from error
+
+
+@contextmanager
+def _at(place: str) -> Generator[None]:
+    """Begin errors of nearlin by where it was."""
+    try:
+        yield
+    except NearlinError as error:
+        error.args = (f"{place}{error.args[0]}",)
+        raise

@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from nearlin._config import Progress, resolve_progress, resolve_threads
-from nearlin._frames import is_frame
 from nearlin._listing import listing
 from nearlin._sparse import is_sparse
 from nearlin._validation import Matrix, as_float_dtype, check_choice, check_int, shown
@@ -93,6 +92,8 @@ class RowBlocks:
     once: bool
     _source: Source
     _read: bool
+    _counted: int | None
+    """Rows, as soon as they are known."""
     _progress: bool | Progress = False
 
     @classmethod
@@ -100,7 +101,7 @@ class RowBlocks:
         rows = cls()
         rows._source = source
         rows._read = False
-        rows.n_rows = source.n_rows
+        rows.n_rows = rows._counted = source.n_rows
         rows.n_features = source.n_features
         rows.feature_names = source.feature_names
         rows.target_shape = source.target_shape
@@ -127,6 +128,12 @@ class RowBlocks:
             start += X.shape[0]
             if listener is not None:
                 listener(start, 0 if self.n_rows is None else max(start, self.n_rows), {})
+        if self._counted not in (None, start):
+            raise InvalidInputError(
+                f"gave {start} rows where {self._counted} were counted, expected the same rows in every pass",
+                argument="source",
+            )
+        self._counted = start
         if listener is not None and self.n_rows is None and start:
             listener(start, start, {})
 
@@ -253,9 +260,11 @@ def blocks(
         directory of such, in the order of their names. Frames of pandas and polars, lazy ones of polars,
         relations of DuckDB, tables, readers and datasets of pyarrow, and whatever else has an Arrow stream,
         are tables with named columns. Arrays and frames of Dask stay where they are: a partition is a block.
-        An iterator gives blocks of its own: ``X``, ``(X, y)``, ``(X, y, sample_weight)``, or Arrow batches.
+        An iterator gives blocks of its own, ``X``, ``(X, y)``, ``(X, y, sample_weight)``, or tables, which
+        are the chunks of one.
     columns : sequence of str, optional
-        Features of a table. None means all columns that have no other role.
+        Features of a table. None means all columns that have no other role; what pandas has written its index
+        to is among them only if it is named here.
     target : str, sequence of str, or array_like, optional
         Columns of a table, or an array with as many rows as the one that is the source.
     sample_weight : str or array_like, optional
@@ -266,7 +275,9 @@ def blocks(
         What to do with missing values of a table, among which NaN counts: raise, leave the row out, or pass
         NaN on, which is for features alone.
     dtype : {numpy.float32, numpy.float64}, optional
-        Of features. None means float32 if all of them are of at most this precision, otherwise float64.
+        Of features. None means float32 if all of them are of at most this precision, otherwise float64. Of an
+        iterator and of Dask's collections that is what begins; more digits that come later are then an error,
+        and not rounded.
     block_bytes : int, default=32 MiB
         Bytes of the features of a block: large enough for the cost of a block not to count, and small
         enough for some of them to be in memory. Dask's partitions are as large as they are: below 8 MiB the
@@ -280,17 +291,24 @@ def blocks(
     Raises
     ------
     InvalidInputError
-        If a column is missing, is twice there, or does not hold numbers, and while rows are read, if a value
-        is missing or an integer has more than 53 bits.
+        If a column is missing, is twice there, does not hold numbers, or is not in all files, and while rows
+        are read, if a value is missing, an integer has more than 53 bits, a chunk or partition has other
+        columns or types than the first, or rows are not as many as were counted.
     InvalidTypeError
         If the source is nothing of the above.
 
     Notes
     -----
     Tables need pyarrow (``pip install "nearlin[arrow]"``), arrays do not. Rows come in the order of the
-    source, and in the same blocks through every door, so that results have the same bits. Lengths of Dask's
-    partitions are read at once; of a frame of files that takes one of its columns. Integers,
-    booleans and decimal numbers become float64.
+    source, and in the same blocks through every door, so that results have the same bits. Integers, booleans
+    and decimal numbers become float64.
+
+    Files of a directory or dataset are compared by their footers before any row is read. A column that holds
+    numbers of several types is float64 throughout, or float32 if none has more digits. Refused are columns
+    that hold numbers in some files and truth values, text or dates in others, and those that some files do
+    not have, unless they are left out.
+
+    Partitions of Dask's frames are counted at once, by the very graph that gives the rows: that takes a pass.
 
     Examples
     --------
@@ -334,7 +352,7 @@ def blocks(
 
         roles = _roles(columns, target, sample_weight, exclude)
         return RowBlocks._of(DaskFrame(source, roles, nulls, kind), block_bytes)
-    if is_table(source) or is_frame(source):
+    if is_table(source):
         roles = _roles(columns, target, sample_weight, exclude)
         return RowBlocks._of(TableSource(source, roles, nulls, kind), block_bytes)
     if isinstance(source, Iterator):
@@ -392,8 +410,9 @@ def _roles(
 
 
 def _names(names: Any, argument: str) -> list[str]:
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+    listed: list[Any] = list(names) if isinstance(names, Iterable) and not isinstance(names, str) else [None]
+    if not all(isinstance(name, str) for name in listed):
         raise InvalidTypeError(f"is {shown(names)}, expected names of columns", argument=argument)
-    if len(set(names)) < len(names):
+    if len(set(listed)) < len(listed):
         raise InvalidInputError(f"is {shown(names)}, expected each name once", argument=argument)
-    return list(names)
+    return listed

@@ -8,11 +8,13 @@ import dask
 import numpy as np
 from dask import delayed
 
-from nearlin._validation import Matrix, as_array, as_matrix, as_sample_weight, float_dtype
+from nearlin._validation import Matrix, as_array, as_sample_weight, float_dtype
 from nearlin.distributed import merge_tree
-from nearlin.exceptions import ShapeError
+from nearlin.exceptions import InvalidInputError, ShapeError
 
-from ._tables import Roles, TableSource
+from ._arrays import as_block
+from ._batches import batches_of
+from ._tables import Layout, Roles, TableSource
 
 __all__ = ["DaskArray", "DaskFrame"]
 
@@ -31,13 +33,14 @@ class Partitions:
         self.n_rows = sum(lengths)
         self.block_rows = max(lengths, default=0)
         self._tasks = [tasks[k] for k in kept]
+        self._lengths = [lengths[k] for k in kept]
         self._starts = list(accumulate((lengths[k] for k in kept), initial=0))[:-1]
 
     def read(self, _: int) -> Iterator[tuple[Matrix, Any, Any]]:
         """Give features, targets and weights of one part after the other."""
-        for task in self._tasks:
+        for task, rows in zip(self._tasks, self._lengths, strict=True):
             (parts,) = dask.compute(task)
-            yield parts
+            yield _of_length(parts, rows)
 
     def map_reduce(
         self, leaf: Callable[..., T], merge: Callable[[list[T]], T], block: type, threads: int
@@ -46,9 +49,8 @@ class Partitions:
         # Functions are values of their own, sent once however many tasks have use for them.
         of_part, of_several = (delayed(function, pure=False, traverse=False) for function in (leaf, merge))
         make, put_together = delayed(_made, pure=False), delayed(_merged, pure=False)
-        leaves = [
-            make(of_part, block, task, start) for task, start in zip(self._tasks, self._starts, strict=True)
-        ]
+        tasks = zip(self._tasks, self._starts, self._lengths, strict=True)
+        leaves = [make(of_part, block, task, start, rows) for task, start, rows in tasks]
         whole = merge_tree(leaves, lambda parts: put_together(of_several, *parts))
         made: T = whole.compute(num_workers=threads)
         return made
@@ -84,15 +86,13 @@ class DaskFrame(Partitions):
         like = TableSource(frame._meta, roles, nulls, dtype)
         self.n_features, self.feature_names = like.n_features, like.feature_names
         self.target_shape, self.dtype = like.target_shape, like.dtype
-        features = list(like.feature_names or [])
-        used = [*features, *roles.target, *([] if roles.sample_weight is None else [roles.sample_weight])]
-        roles = roles._replace(columns=features, exclude=[])
-        make = delayed(_of_frame, pure=False)
-        tasks = [make(part, roles, nulls, self.dtype) for part in frame[used].to_delayed()]
-        # One column of a file is read for the lengths, unless rows are left out by what is in all of them.
-        parts = [delayed(_rows)(task) for task in tasks] if nulls == "drop" else None
-        parts = parts or [delayed(len)(part) for part in frame[used[:1]].to_delayed()]
-        self._begin(tasks, list(dask.compute(*parts)))
+        used = [*like.layout.feature_names, *roles.target, *roles.others["sample_weight"]]
+        # One graph for lengths and rows: Dask cuts files otherwise if other columns of them are read.
+        parts = frame[used].optimize().to_delayed(optimize_graph=False)
+        make, layout = delayed(_of_frame, pure=False), delayed(like.layout, pure=False, traverse=False)
+        tasks = [make(part, layout, number) for number, part in enumerate(parts)]
+        counted = [delayed(_rows)(task) for task in tasks] if nulls == "drop" else map(delayed(len), parts)
+        self._begin(tasks, list(dask.compute(*counted)))
 
 
 def _known(chunks: tuple[Any, ...]) -> list[int] | None:
@@ -116,7 +116,8 @@ def _cut(values: Any, lengths: list[int], name: str) -> tuple[Any, list[Any]] | 
         values = values.rechunk((tuple(lengths), *[-1] * (values.ndim - 1)))
     if values.numblocks[0] != len(lengths):
         raise ShapeError(
-            f"has {values.numblocks[0]} chunks of unknown lengths, expected {len(lengths)}, as the rows have",
+            f"has {values.numblocks[0]} chunks of unknown lengths, expected {len(lengths)}, as the rows "
+            "have; columns of one frame go together by their names: blocks(frame, target=...)",
             argument=name,
         )
     return values, list(values.rechunk({k: -1 for k in range(1, values.ndim)}).to_delayed().reshape(-1))
@@ -124,30 +125,44 @@ def _cut(values: Any, lengths: list[int], name: str) -> tuple[Any, list[Any]] | 
 
 def _of_arrays(X: Any, y: Any, weights: Any, dtype: np.dtype[Any]) -> tuple[Matrix, Any, Any]:
     """Return what a chunk holds."""
-    matrix = as_matrix(X, "source", allow_empty=True)
+    matrix = as_block(X, dtype)
     n = matrix.shape[0]
     for values, name in ((y, "target"), (weights, "sample_weight")):
         if values is not None and len(values) != n:
             raise ShapeError(f"has {len(values)} rows in a chunk of {n}", argument=name)
     return (
-        matrix if matrix.dtype == dtype else matrix.astype(dtype),
+        matrix,
         None if y is None else as_array(y, "target"),
         as_sample_weight(weights, n, accept_zero=True),
     )
 
 
-def _of_frame(frame: Any, roles: Roles, nulls: str, dtype: np.dtype[Any]) -> tuple[Matrix, Any, Any]:
+def _of_frame(frame: Any, layout: Layout, number: int) -> tuple[Matrix, Any, Any]:
     """Return what a partition holds, no rows where none are left."""
-    rows = TableSource(frame, roles, nulls, dtype).read(max(1, len(frame)))
-    return next(rows, (np.empty((0, 0), dtype), None, None))
+    try:
+        rows = layout.read(batches_of(frame), max(1, len(frame)))
+        return next(rows, (np.empty((0, 0), layout.dtype), None, None))
+    except InvalidInputError as error:
+        error.add_note(f"in partition {number}")
+        raise
 
 
 def _rows(parts: tuple[Matrix, Any, Any]) -> int:
     return int(parts[0].shape[0])
 
 
-def _made(leaf: Callable[..., T], block: type, parts: tuple[Matrix, Any, Any], start: int) -> T:
-    return leaf(block(*parts, start))
+def _of_length(parts: tuple[Matrix, Any, Any], rows: int) -> tuple[Matrix, Any, Any]:
+    """Return a part, raising unless it has as many rows as were counted at first."""
+    if _rows(parts) != rows:
+        raise InvalidInputError(
+            f"gives {_rows(parts)} rows where {rows} were counted, expected the same rows in every pass",
+            argument="source",
+        )
+    return parts
+
+
+def _made(leaf: Callable[..., T], block: type, parts: tuple[Matrix, Any, Any], start: int, rows: int) -> T:
+    return leaf(block(*_of_length(parts, rows), start))
 
 
 def _merged(merge: Callable[[list[T]], T], *parts: T) -> T:

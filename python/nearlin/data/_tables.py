@@ -1,31 +1,36 @@
 """Rows of tables: which columns are read, what is refused, and blocks of one size from batches of any."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from difflib import get_close_matches
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from nearlin._frames import is_frame
 from nearlin._validation import Matrix
 from nearlin.exceptions import InvalidInputError
 
-__all__ = ["Roles", "TableSource", "is_table", "parquet"]
+if TYPE_CHECKING:
+    from ._columns import Batches, Columns
+
+__all__ = ["Layout", "Roles", "TableSource", "is_table", "parquet"]
 
 
 def is_table(source: object) -> bool:
-    """Tell whether columns have names: of what has an Arrow stream, and of lazy frames and datasets."""
+    """Tell whether columns have names: of frames, lazy ones, datasets, and what has an Arrow stream."""
     home = type(source).__module__.partition(".")[0]
     lazy = (home, type(source).__name__) in (("polars", "LazyFrame"), ("pyarrow", "RecordBatch"))
-    return (
-        lazy or hasattr(source, "__arrow_c_stream__") or (home == "pyarrow" and hasattr(source, "to_batches"))
-    )
+    is_stream = hasattr(source, "__arrow_c_stream__")
+    return lazy or is_stream or (home == "pyarrow" and hasattr(source, "to_batches")) or is_frame(source)
 
 
 def parquet(path: str | bytes) -> Any:
     """Return the dataset of a file or directory of Parquet."""
-    from ._batches import dataset
+    from ._datasets import dataset
 
     return dataset(path)
 
@@ -41,34 +46,47 @@ class Roles(NamedTuple):
     sample_weight: str | None
     exclude: list[str]
 
+    @property
+    def others(self) -> dict[str, list[str]]:
+        """What are no features, by argument."""
+        weights = [] if self.sample_weight is None else [self.sample_weight]
+        return {"target": self.target, "sample_weight": weights, "exclude": self.exclude}
+
 
 class TableSource:
     """Some columns of a table: features, targets and weights."""
 
     def __init__(self, table: Any, roles: Roles, nulls: str, dtype: np.dtype[Any] | None) -> None:
-        from ._batches import batches_of, is_number, is_single
+        from ._batches import batches_of
 
-        columns, target, single, sample_weight, exclude = roles
         self._batches = batches_of(table)
-        kinds = self._batches.kinds
-        weights = [] if sample_weight is None else [sample_weight]
-        given = {"columns": columns or [], "target": target, "sample_weight": weights, "exclude": exclude}
-        for argument, names in given.items():
-            for name in names:
-                check_column(name, list(kinds), argument)
-        others = {*target, *weights, *exclude}
-        features = (
-            [name for name in dict.fromkeys(kinds) if name not in others] if columns is None else columns
-        )
-        for name in features:
-            if name in others:
-                raise InvalidInputError(f"has {name!r}, which has another role", argument="columns")
-        if not features:
-            raise InvalidInputError("has no columns that are features", argument="source")
-        used = [*features, *target, *weights]
+        self.layout = Layout(self._batches.kinds, roles, nulls, dtype)
+        self.n_rows = None if nulls == "drop" else self._batches.n_rows
+        self.n_features, self.dtype = self.layout.n_features, self.layout.dtype
+        self.feature_names: list[str] | None = self.layout.feature_names
+        self.target_shape = self.layout.target_shape
+        self.once = self._batches.once
+
+    def read(self, rows: int) -> Iterator[tuple[Matrix, Any, Any]]:
+        """Give features, targets and weights of so many rows at a time, in order."""
+        rows = rows if self.n_rows is None else max(1, min(rows, self.n_rows))
+        return self.layout.read(self._batches, rows)
+
+
+class Layout:
+    """What is read of a table: its features, targets and weights, of which types, in which dtype."""
+
+    def __init__(self, kinds: Columns, roles: Roles, nulls: str, dtype: np.dtype[Any] | None) -> None:
+        from ._columns import is_number, is_single
+
+        self.feature_names = _features(kinds, roles)
+        self._target, self._single, self._nulls = roles.target, roles.single, nulls
+        self._weights = roles.others["sample_weight"]
+        used = [*self.feature_names, *self._target, *self._weights]
         for name in used:
             if list(kinds).count(name) > 1:
                 raise InvalidInputError(f"has two columns of the name {name!r}", argument="source")
+        kinds.check(used)
         strangers = [f"{name!r} ({kinds[name]})" for name in used if not is_number(kinds[name])]
         if strangers:
             raise InvalidInputError(
@@ -76,33 +94,31 @@ class TableSource:
                 "or encode them first",
                 argument="source",
             )
-        self.n_rows = None if nulls == "drop" else self._batches.n_rows
-        self.n_features = len(features)
-        self.feature_names: list[str] | None = features
-        shape: tuple[int, ...] = () if single else (len(target),)
-        self.target_shape = shape if target else None
-        narrow = np.float32 if all(is_single(kinds[name]) for name in features) else np.float64
-        self.dtype = np.dtype(narrow) if dtype is None else dtype
-        self.once = self._batches.once
-        self._target, self._single, self._weights, self._nulls = target, single, weights, nulls
+        self._kinds = {name: kinds[name] for name in used}
+        self.n_features = len(self.feature_names)
+        shape: tuple[int, ...] = () if self._single else (len(self._target),)
+        self.target_shape = shape if self._target else None
+        narrow = all(is_single(kinds[name]) for name in self.feature_names)
+        self.dtype = np.dtype(np.float32 if narrow else np.float64) if dtype is None else dtype
+        self._narrow = frozenset(self.feature_names if narrow and dtype is None else ())
 
-    def read(self, rows: int) -> Iterator[tuple[Matrix, Any, Any]]:
+    def read(self, batches: Batches, rows: int) -> Iterator[tuple[Matrix, Any, Any]]:
         """Give features, targets and weights of so many rows at a time, in order."""
-        from ._batches import as_numbers
+        from ._columns import as_numbers, columns_of
 
-        rows = rows if self.n_rows is None else max(1, min(rows, self.n_rows))
-        names = [*(self.feature_names or []), *self._target, *self._weights]
+        names = list(self._kinds)
         block, filled, before = self._empty(rows), 0, 0
-        for batch in self._batches.read(names):
-            columns = [as_numbers(values, name) for values, name in zip(batch.columns, names, strict=True)]
+        for place, batch in batches.read(names):
+            found = columns_of(batch, self._kinds, self._narrow, place)
+            columns = [as_numbers(values, name) for values, name in zip(found, names, strict=True)]
             columns = self._without_missing(columns, names, before)
             before += batch.num_rows
             first, count = 0, len(columns[0])
             while first < count:
                 last = min(count, first + rows - filled)
                 to = filled + last - first
-                for place, values in zip(chain.from_iterable(block), columns, strict=True):
-                    place[filled:to] = values[first:last]
+                for room, values in zip(chain.from_iterable(block), columns, strict=True):
+                    room[filled:to] = values[first:last]
                 filled, first = to, last
                 if filled == rows:
                     yield self._parts(block, rows)
@@ -145,7 +161,28 @@ class TableSource:
         return columns if bad is None else [values[~bad] for values in columns]
 
 
-def check_column(name: str, names: list[str], argument: str) -> None:
+def _features(kinds: Columns, roles: Roles) -> list[str]:
+    """Return the columns that are features, raising unless all columns that were named have one role."""
+    role: dict[str, str] = {}
+    for argument, names in roles.others.items():
+        for name in names:
+            _check_column(name, list(kinds), argument)
+            if name in role:
+                raise InvalidInputError(f"has {name!r}, which is {role[name]!r} too", argument=argument)
+            role[name] = argument
+    for name in roles.columns or []:
+        _check_column(name, list(kinds), "columns")
+        if name in role:
+            raise InvalidInputError(f"has {name!r}, which has another role", argument="columns")
+    # The index of a frame numbers rows, and is no feature unless it is asked for.
+    every = [name for name in dict.fromkeys(kinds) if name not in role and name not in kinds.index]
+    features = every if roles.columns is None else roles.columns
+    if not features:
+        raise InvalidInputError("has no columns that are features", argument="source")
+    return features
+
+
+def _check_column(name: str, names: list[str], argument: str) -> None:
     """Raise unless there is a column of that name, and say which it might be."""
     if name in names:
         return

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from nearlin.exceptions import InvalidInputError, InvalidTypeError, ShapeError
 
 da = pytest.importorskip("dask.array")
 dd = pytest.importorskip("dask.dataframe")
+dask = pytest.importorskip("dask")
 
 N, D = 6000, 5
 
@@ -77,6 +79,102 @@ def test_frames(parts, tmp_path):
     assert hashed(rows) == hashed(blocks(holes, target="y", sample_weight="w", nulls="drop"))
     with pytest.raises(InvalidInputError, match="column 'a' has a missing value in row 0"):
         nearlin.lstsq(blocks(source, target="y"))
+
+
+PIPELINES = {
+    "fillna": lambda frame: frame.fillna(0),
+    "astype": lambda frame: frame.astype(float),
+    "sum": lambda frame: frame + 0,
+    "rename": lambda frame: frame.rename(columns={"x1": "z1"}),
+    "clip": lambda frame: frame.clip(-1e9, 1e9),
+    "filter": lambda frame: frame[frame.x0 > -99],
+    "filter of some": lambda frame: frame[frame.x1 > 0.0],
+    "concatenation": lambda frame: dd.concat([frame, frame]),
+    "some partitions": lambda frame: frame.partitions[:9],
+    "by size": lambda frame: frame.repartition(partition_size="10kB"),
+    "other order": lambda frame: frame[["x3", "x2", "y"]],
+    "assign": lambda frame: frame.assign(s=frame.x1 + frame.x2),
+    "persisted": lambda frame: frame.persist(),
+}
+
+
+@pytest.fixture(scope="module")
+def many_files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("many")
+    rng = np.random.default_rng(0)
+    for k in range(16):
+        frame = pd.DataFrame(rng.standard_normal((100, 25)), columns=[f"x{j}" for j in range(25)])
+        frame.assign(y=frame.x0 * (1 + k) + rng.standard_normal(100)).to_parquet(folder / f"{k:03d}.parquet")
+    return folder
+
+
+@pytest.mark.parametrize("options", [{}, {"exclude": ["x2"]}, {"columns": ["x3", "x2"]}], ids=str)
+@pytest.mark.parametrize("pipeline", PIPELINES.values(), ids=PIPELINES)
+def test_all_rows_that_are_announced_are_read(many_files, pipeline, options):
+    made = pipeline(dd.read_parquet(many_files))
+    rows, whole = blocks(made, target="y", **options), made.compute()
+    X = np.vstack([block.X for block in rows])
+    assert np.array_equal(X, whole[rows.feature_names].to_numpy())
+    assert np.array_equal(np.concatenate([block.y for block in rows]), whole.y)
+    assert rows.n_rows == len(whole)
+    seen = rows.map_reduce(lambda block: [(block.start, len(block.y))], lambda parts: [*chain(*parts)])
+    assert [start for start, _ in seen] == np.cumsum([0, *(n for _, n in seen)])[:-1].tolist()
+    model = nearlin.LinearRegression().fit(rows)
+    expected = nearlin.LinearRegression().fit(whole[rows.feature_names], whole.y)
+    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-9, atol=1e-12)
+
+
+def rows_of_a_part(lengths):
+    """Return rows, and other ones the next time."""
+    n = lengths.pop(0)
+    return pd.DataFrame({"a": np.arange(float(n)), "y": 1.0})
+
+
+def test_a_partition_that_gives_other_rows_than_were_counted_is_told():
+    for read in (list, lambda rows: rows.map_reduce(leaf_of_length, sum)):
+        frame = dd.from_delayed(
+            [dask.delayed(rows_of_a_part)(lengths) for lengths in ([5, 5], [5, 4])],
+            meta=pd.DataFrame({"a": [0.0], "y": [0.0]}),
+            verify_meta=False,
+        )
+        rows = blocks(frame, target="y")
+        assert rows.n_rows == 10
+        with pytest.raises(InvalidInputError, match="gives 4 rows where 5 were counted"):
+            read(rows)
+    short = da.from_delayed(dask.delayed(np.ones)((3, 2)), (4, 2), float)
+    with pytest.raises(InvalidInputError, match="gives 3 rows where 4 were counted"):
+        list(blocks(short))
+
+
+def leaf_of_length(block):
+    return len(block.y)
+
+
+LATE = {
+    "text": ({"a": ["1", "2"], "y": [1.0, 2.0]}, "column 'a' is (large_)?string, expected float"),
+    "wider": ({"a": [16777217.0, 1e-50], "y": [1.0, 2.0]}, "column 'a' is double, and float32 was announced"),
+    "truth": ({"a": [True, False], "y": [1.0, 2.0]}, "column 'a' is bool, expected float"),
+}
+
+
+@pytest.mark.parametrize(("late", "message"), LATE.values(), ids=LATE)
+def test_a_partition_of_another_type_than_was_announced_is_told(late, message):
+    first = pd.DataFrame({"a": np.ones(2, np.float32), "y": np.ones(2)})
+    parts = [dask.delayed(first), dask.delayed(pd.DataFrame(late))]
+    rows = blocks(dd.from_delayed(parts, meta=first[:0], verify_meta=False), target="y")
+    with pytest.raises(InvalidInputError, match=message) as caught:
+        list(rows)
+    assert caught.value.__notes__ == ["in partition 1"]
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # Dask, with the newest pandas
+def test_dask_knows_no_index_either(tmp_path):
+    frame = pd.DataFrame({"a": [1.0, 2.0, 3.0, 4.0], "y": [1.0, 2.0, 3.0, 5.0]}, index=[5, 6, 8, 9])
+    for name in (None, "id"):
+        written = tmp_path / str(name)
+        dd.from_pandas(frame.rename_axis(name), npartitions=2).to_parquet(written)
+        for source in (dd.read_parquet(written), written):
+            assert blocks(source, target="y").feature_names == ["a"]
 
 
 def test_refusals(parts):
