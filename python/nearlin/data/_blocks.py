@@ -277,7 +277,8 @@ def blocks(
     dtype : {numpy.float32, numpy.float64}, optional
         Of features. None means float32 if all of them are of at most this precision, otherwise float64. Of an
         iterator and of Dask's collections that is what begins; more digits that come later are then an error,
-        and not rounded.
+        and not rounded. Estimators take targets in the dtype of features: of float64 targets that are large
+        beside their spread, as times are, ``numpy.float64`` keeps the digits.
     block_bytes : int, default=32 MiB
         Bytes of the features of a block: large enough for the cost of a block not to count, and small
         enough for some of them to be in memory. Dask's partitions are as large as they are: below 8 MiB the
