@@ -109,6 +109,9 @@ class CertificateMonitor:
         self.rows_: list[int] = []
         self.certificates_: list[Certificate] = []
 
+    def __repr__(self) -> str:
+        return f"<CertificateMonitor(target={self.target!r}) of {len(self.rows_)} blocks>"
+
     def setup(self, estimator: Any, context: Any) -> None:
         """Forget the last fit.
 

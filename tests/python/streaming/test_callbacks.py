@@ -108,6 +108,7 @@ def test_monitors_keep_certificates_and_stop_at_a_target():
     every = CertificateMonitor()
     StreamingPCA(random_state=0).set_callbacks(every).fit(blocks(X, **ROWS))
     assert every.rows_ == [1000, 2000, 3000, 4000, 5000]
+    assert repr(every) == "<CertificateMonitor(target=None) of 5 blocks>"
     bounds = [certificate.bound for certificate in every.certificates_]
     target = sorted(bounds)[1]
     monitor = CertificateMonitor(target)
