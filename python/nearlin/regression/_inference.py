@@ -45,6 +45,9 @@ NARROW = 128
 TOGETHER = 1e-6
 """Directions that move two coefficients have a larger cosine; otherwise these are moved apart."""
 
+STRANGE = 0.1
+"""Leverages whose sum is as far from the rank, relatively, are not those of the fit."""
+
 BLIND = 1e-8
 """A coefficient that changes by less than this along every direction that X is blind to is identified."""
 
@@ -166,7 +169,8 @@ class Inference(LeastSquares):
         Raises
         ------
         InvalidInputError
-            If the fit had a penalty, kept no factor, or left no degree of freedom.
+            If the fit had a penalty, kept no factor, or left no degree of freedom, or if the data are not
+            those of the fit: their weights, the sum of their leverages or their residuals are others.
 
         Notes
         -----
@@ -185,15 +189,11 @@ class Inference(LeastSquares):
         kept = self._without_penalty("influence")
         matrix, targets = self._data_of_fit("nonrobust", X, y)
         sigma, freedom = self._noise(kept)
-        weights = as_sample_weight(sample_weight, matrix.shape[0])
-        found = influence_of(
-            kept.distances().of(matrix),
-            residuals_of(matrix, targets, np.atleast_2d(self.coef_), weights, centred=kept.means is not None),
-            weights,
-            sigma,
-            freedom,
-            kept.rank,
-        )
+        weights, distances = as_sample_weight(sample_weight, matrix.shape[0]), kept.distances().of(matrix)
+        coef, constant = np.atleast_2d(self.coef_), kept.means is not None
+        residuals = residuals_of(matrix, targets, coef, weights, centred=constant)
+        kept.recognise(distances, residuals, weights, coef, self.intercept_)
+        found = influence_of(distances, residuals, weights, sigma, freedom, kept.rank)
         return found if self.coef_.ndim == 2 else found.of_one_target()
 
     def _without_penalty(self, asked: str) -> "Kept":
@@ -502,6 +502,35 @@ class Kept:
     def distances(self) -> Distances:
         """Distances of rows from those of a fit without a penalty, which has one factor."""
         return Distances(self.factors[0], self.means, self.weight_norm)
+
+    def recognise(
+        self, distances: Array, residuals: Array, weights: Array | None, coef: Float, intercept: Any
+    ) -> None:
+        """Raise unless rows of these distances and residuals are those of the fit."""
+        fitted = "the data of the fit, with its `sample_weight`"
+        weight = np.ones(len(distances)) if weights is None else weights
+        kept = weight > 0.0
+        same_weight = abs(np.linalg.norm(np.sqrt(weight)) - self.weight_norm) <= 1e-6 * self.weight_norm
+        leverages = weight[kept] * distances[kept]
+        known = ~np.isnan(leverages)
+        trace = leverages[known].sum()
+        same_leverage = trace <= (1.0 + STRANGE) * self.rank and (
+            not known.all() or trace >= (1.0 - STRANGE) * self.rank
+        )
+        if kept.sum() != self.observations or not same_weight or not same_leverage:
+            raise InvalidInputError(f"is not what was fitted, expected {fitted}", argument="X")
+        # What rounding may have made of residuals, from the sizes of what they are the differences of.
+        size = np.linalg.norm(self.factors[0], axis=0)
+        if self.means is not None:
+            size = size + self.weight_norm * np.abs(self.means)
+        unit = (8.0 + len(size)) * np.finfo(coef.dtype).eps
+        rounding = np.abs(coef).astype(np.float64) @ size + self.weight_norm * np.abs(np.float64(intercept))
+        norms = np.linalg.norm(np.sqrt(weight)[:, np.newaxis] * residuals, axis=0)
+        if (np.abs(norms - self.residual_norm) > 1e-6 * self.target_norm + unit * rounding).any():
+            raise InvalidInputError(
+                f"is not what was fitted: it leaves other residuals than the fit had, expected {fitted}",
+                argument="y",
+            )
 
     def room(self) -> tuple[Array, Array]:
         """Room for covariances and degrees of freedom of every target."""

@@ -149,6 +149,39 @@ def test_a_row_that_the_fit_passes_through_has_no_residual():
     assert found.standardized.shape == (60, 2)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_data_of_another_fit_are_refused(dtype, fit_intercept):
+    X, y, w = problem()
+    X, y = X.astype(dtype) + dtype(100.0), y.astype(dtype)
+    w[3] = 0.0
+    weighted = LinearRegression(fit_intercept=fit_intercept).fit(X, y, w)
+    plain = LinearRegression(fit_intercept=fit_intercept).fit(X, y)
+    two = LinearRegression(fit_intercept=fit_intercept).fit(X, np.column_stack([y, -y]))
+    order = np.random.default_rng(1).permutation(len(X))
+    for scale in (1.0, 1e-200, 1e200):
+        scaled = LinearRegression(fit_intercept=fit_intercept).fit(X, y, scale * w)
+        assert_allclose(scaled.influence(X, y, scale * w).leverage.sum(), 3 + fit_intercept, rtol=1e-3)
+    assert_allclose(
+        weighted.influence(X[order], y[order], w[order]).cooks_distance,
+        weighted.influence(X, y, w).cooks_distance[order],
+        rtol=1e-3,
+    )
+    assert_allclose(plain.influence(sp.csr_array(X), y).leverage, plain.influence(X, y).leverage, rtol=1e-3)
+    fitted = "is not what was fitted.* expected the data of the fit, with its `sample_weight`"
+    for data in [(X, y), (X, y, 2.0 * w), (X[:50], y[:50], w[:50]), (X[:, ::-1], y, w), (X**2, y, w)]:
+        with pytest.raises(InvalidInputError, match=fitted):
+            weighted.influence(*data)
+    for data in [(X, y, w), (X[:50], y[:50]), (np.vstack([X, X]), np.hstack([y, y])), (X + 1.0, y)]:
+        with pytest.raises(InvalidInputError, match=fitted):
+            plain.influence(*data)
+    for targets in (y[order], 2.0 * y, y + dtype(1.0)):
+        with pytest.raises(InvalidInputError, match=f"`y` {fitted}"):
+            plain.influence(X, targets)
+    with pytest.raises(InvalidInputError, match=f"`y` {fitted}"):
+        two.influence(X, np.column_stack([y, y]))
+
+
 def test_what_cannot_be_said_is_refused():
     X, y, _ = problem()
     for call in (lambda model: model.predict(X, interval=0.9), lambda model: model.influence(X, y)):
