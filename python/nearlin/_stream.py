@@ -1,11 +1,39 @@
 """What is kept between calls as a state in the core: copies, bytes, and streams of rows."""
 
-from typing import Any, ClassVar, Self
+import os
+import threading
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ClassVar, Self, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 from ._config import resolve_threads
 from .exceptions import InvalidTypeError, StateError
 
-__all__ = ["RowStream", "Saved"]
+__all__ = ["RowStream", "Saved", "in_turn"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+TURNS: WeakKeyDictionary[object, threading.RLock] = WeakKeyDictionary()
+"""Whose threads wait for each other, and by which lock."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=TURNS.clear)  # threads that had theirs are not in the child
+
+
+def in_turn(change: F) -> F:
+    """Return a method that changes an object, after those that other threads have called before.
+
+    A state in the core keeps threads apart by itself. This is for changes that are made to a copy first, and
+    take its place when all has gone well: what others did meanwhile would be lost.
+    """
+
+    @wraps(change)
+    def waiting(self: object, *args: Any, **options: Any) -> Any:
+        with TURNS.setdefault(self, threading.RLock()):
+            return change(self, *args, **options)
+
+    return cast(F, waiting)
 
 
 class Saved:

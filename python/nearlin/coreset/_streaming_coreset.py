@@ -9,7 +9,7 @@ import numpy as np
 from nearlin import _core
 from nearlin._config import resolve_threads
 from nearlin._frames import column_names, naming_columns, string_names
-from nearlin._stream import RowStream
+from nearlin._stream import RowStream, in_turn
 from nearlin._validation import (
     LARGEST,
     as_matrix,
@@ -85,7 +85,7 @@ class StreamingCoreset(RowStream):
     True
     """
 
-    __slots__ = ()
+    __slots__ = ("__weakref__",)  # for `in_turn`
     _state: _core.CoresetStream
     _State = _core.CoresetStream
 
@@ -107,6 +107,7 @@ class StreamingCoreset(RowStream):
             seed=as_seed(rng),
         )
 
+    @in_turn
     def partial_fit(
         self,
         A: object,
@@ -155,6 +156,8 @@ class StreamingCoreset(RowStream):
             return self._add_blocks(A, {"y": y, "sample_weight": sample_weight}, row_offset, n_jobs)
         names, named = column_names(A), string_names(A)
         return self._add(A, y, sample_weight, row_offset, n_jobs, names=names, named=named)
+
+    merge = in_turn(RowStream.merge)
 
     def _add_blocks(
         self, rows: Any, beside: dict[str, object], row_offset: int | None, n_jobs: int | None

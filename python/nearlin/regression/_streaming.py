@@ -12,7 +12,7 @@ from sklearn.base import MultiOutputMixin
 from nearlin import _core
 from nearlin._estimator import LinearModel, named_for_estimators, plain, samples, settings_of
 from nearlin._frames import column_names, string_names
-from nearlin._stream import Saved
+from nearlin._stream import Saved, in_turn
 from nearlin._validation import (
     LARGEST,
     Float,
@@ -250,6 +250,7 @@ class StreamingLeastSquares(MultiOutputMixin, Saved, LinearModel):
 
     # ---------------------------------------------------------------- rows
 
+    @in_turn
     def fit(self, X: object, y: object = None, sample_weight: object = None) -> Self:
         """Forget what was before, and take rows in.
 
@@ -277,6 +278,7 @@ class StreamingLeastSquares(MultiOutputMixin, Saved, LinearModel):
         self._become(fresh)
         return self
 
+    @in_turn
     def partial_fit(
         self,
         X: object,
@@ -402,6 +404,7 @@ class StreamingLeastSquares(MultiOutputMixin, Saved, LinearModel):
                 raise ShapeError(str(error)) from error
             raise
 
+    @in_turn
     def remove(
         self,
         X: object,
@@ -465,6 +468,7 @@ class StreamingLeastSquares(MultiOutputMixin, Saved, LinearModel):
             stream.remove(matrix, targets, weights, vector, string_names(X), row_offset, threads)
         return self
 
+    @in_turn
     def merge(self, other: Self, *, n_jobs: int | None = None) -> Self:
         """Add the rows of another stream with the same parameters, none of which this one may have.
 
@@ -514,6 +518,7 @@ class StreamingLeastSquares(MultiOutputMixin, Saved, LinearModel):
             if ours != theirs:
                 raise InvalidInputError(f"has {name}={theirs!r}, expected {ours!r}", argument="other")
 
+    @in_turn
     def close(self) -> Self:
         """Take no more rows; of those so far, none waits for others any more.
 

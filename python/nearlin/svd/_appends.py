@@ -14,6 +14,7 @@ from nearlin._config import resolve_threads
 from nearlin._estimator import in_our_words, named_for_estimators, samples
 from nearlin._frames import is_frame, string_names
 from nearlin._log import tell
+from nearlin._stream import in_turn
 from nearlin._validation import Matrix, as_matrix, is_blocks
 from nearlin._warn import warn
 from nearlin.exceptions import FallbackWarning, InvalidInputError, InvalidTypeError
@@ -26,6 +27,7 @@ __all__ = ["Appends"]
 class Appends(Model):
     """Changes that make the matrix larger."""
 
+    @in_turn
     def partial_fit(self, X: object, y: object = None) -> Self:
         """Append rows; the first ones if there are none.
 
@@ -86,6 +88,7 @@ class Appends(Model):
             self._adopt(state, {"n_iter": 0, "solver": "updates", "residual": math.nan}, k, names)
         return self
 
+    @in_turn
     def append_rows(self, X: object) -> Self:
         """Append rows, as :meth:`partial_fit` does without scikit-learn's validation: for one row at a time.
 
@@ -107,6 +110,7 @@ class Appends(Model):
         self._append(self._state, matrix, "rows", None)
         return self
 
+    @in_turn
     def append_columns(self, F: object) -> Self:
         """Append features.
 
@@ -166,6 +170,7 @@ class Appends(Model):
                 FallbackWarning,
             )
 
+    @in_turn
     def merge(self, other: Self, *, n_jobs: int | None = None) -> Self:
         """Put the rows of another model below those of this one.
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from nearlin._config import Progress, resolve_progress, resolve_threads
 from nearlin._estimator import named_for_estimators
 from nearlin._sparse import is_sparse
+from nearlin._stream import in_turn
 from nearlin._validation import Matrix, as_matrix, as_vector, check_finite, check_int, check_real
 from nearlin.exceptions import InvalidInputError, ShapeError
 
@@ -21,6 +22,7 @@ __all__ = ["Changes"]
 class Changes(Model):
     """Changes that do not make the matrix larger."""
 
+    @in_turn
     def update(self, D: object, E: object) -> Self:
         """Add D E^T to the matrix.
 
@@ -55,6 +57,7 @@ class Changes(Model):
             self._state.add_product(left, right, threads=resolve_threads(self.n_jobs))
         return self
 
+    @in_turn
     def add_entries(self, rows: object, cols: object, deltas: object) -> Self:
         """Add to single entries.
 
@@ -77,6 +80,7 @@ class Changes(Model):
         self._check_may_change()
         return self._add(rows, cols, self._numbers(deltas, "deltas"), None)
 
+    @in_turn
     def set_entries(self, rows: object, cols: object, new: object, old: object) -> Self:
         """Replace single entries.
 
@@ -118,6 +122,7 @@ class Changes(Model):
         check_finite(vector, name)
         return vector
 
+    @in_turn
     def delete_rows(self, ids: object, values: object = None) -> Self:
         """Delete rows; those behind them move up, as in :func:`numpy.delete`.
 
@@ -137,6 +142,7 @@ class Changes(Model):
         self._check_may_change()
         return self._delete(self._ids(ids, "ids"), "rows", values)
 
+    @in_turn
     def delete_columns(self, ids: object, values: object = None) -> Self:
         """Delete features; those behind them move up, as in :func:`numpy.delete`.
 
@@ -168,6 +174,7 @@ class Changes(Model):
             self._state.delete(ids, end=end, values=known, threads=resolve_threads(self.n_jobs))
         return self
 
+    @in_turn
     def slide(self, X: object, values: object = None) -> Self:
         """Append rows, and delete as many of the oldest ones.
 
@@ -218,6 +225,7 @@ class Changes(Model):
         check_finite(matrix.data if is_sparse(matrix) else matrix, "values")
         return matrix
 
+    @in_turn
     def decay(self, factor: float) -> Self:
         """Multiply the matrix so far by a number: old rows count less and less.
 
@@ -236,6 +244,7 @@ class Changes(Model):
         self._state.decay(gamma, threads=1)
         return self
 
+    @in_turn
     def truncate(self, k: int) -> Self:
         """Show no more than `k` triplets from now on, and keep as many fewer beside them.
 
@@ -260,6 +269,7 @@ class Changes(Model):
                 self._k = k
         return self
 
+    @in_turn
     def refresh(self, A: object, passes: int = 1, *, progress: bool | Progress = False) -> Self:
         """Come closer to the matrix, where it is at hand: subspace iteration from the model.
 

@@ -12,6 +12,7 @@ from nearlin._config import Progress, resolve_progress, resolve_threads
 from nearlin._estimator import named_for_estimators, samples
 from nearlin._frames import is_frame, string_names
 from nearlin._log import tell
+from nearlin._stream import in_turn
 from nearlin._validation import Float, Matrix, is_blocks
 from nearlin._warn import warn
 from nearlin.exceptions import AccuracyWarning, InvalidInputError
@@ -189,6 +190,7 @@ class TruncatedSVD(Bytes, Appends, Changes, Answers):
         self.random_state = random_state
         self.n_jobs = n_jobs
 
+    @in_turn
     def fit(self, X: object, y: object = None, *, progress: bool | Progress = False) -> Self:
         """Decompose a matrix.
 

@@ -1,8 +1,11 @@
 """Who takes rows in blocks, and what the others say."""
 
+import threading
+
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn.base
 
 import nearlin
 from nearlin.data import blocks
@@ -67,6 +70,79 @@ def test_a_coreset_takes_rows_targets_and_weights(X):
     assert stream.to_bytes() == whole.to_bytes()
     with pytest.raises(InvalidTypeError, match="`y` is given beside rows in blocks"):
         stream.partial_fit(rows, y)
+
+
+STREAMS = {
+    "exact": lambda: nearlin.StreamingLeastSquares(rng=0),
+    "sketch": lambda: nearlin.StreamingLeastSquares(sketch="gaussian", rng=0),
+    "coreset": lambda: nearlin.StreamingCoreset(50, rng=0),
+    "svd": lambda: nearlin.TruncatedSVD(3, random_state=0),
+}
+MEANWHILE = {
+    "rows": lambda stream, X, y: stream.partial_fit(X, *y),
+    "blocks": lambda stream, X, y: stream.partial_fit(blocks(X, target=y[0] if y else None)),
+    "merge": lambda stream, X, y: stream.merge(
+        fresh(stream).partial_fit(X, *y, **({"row_offset": 10**6} if y else {}))
+    ),
+}
+
+
+def fresh(stream):
+    return (
+        STREAMS["coreset"]() if isinstance(stream, nearlin.StreamingCoreset) else sklearn.base.clone(stream)
+    )
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("meanwhile", MEANWHILE.values(), ids=MEANWHILE)
+@pytest.mark.parametrize("kind", STREAMS)
+def test_threads_add_to_a_stream_one_after_the_other(X, kind, meanwhile, fails):
+    stream, y = STREAMS[kind](), () if kind == "svd" else (X.sum(axis=1),)
+    stream.partial_fit(X[:100], *(targets[:100] for targets in y))
+    errors = []
+
+    def add():
+        try:
+            meanwhile(stream, X[:300], [targets[:300] for targets in y])
+        except Exception as error:
+            errors.append(error)
+
+    other = threading.Thread(target=add)
+
+    def rows():
+        yield (X[:200], *(targets[:200] for targets in y))
+        other.start()
+        other.join(0.5)  # which has to wait until these rows are in
+        yield (X[200:500], *(targets[200:500] for targets in y))
+        if fails:
+            raise OSError("the disk is gone")
+
+    if fails:
+        with pytest.raises(OSError, match="the disk is gone"):
+            stream.partial_fit(blocks(rows()))
+    else:
+        stream.partial_fit(blocks(rows()))
+    other.join()
+    assert errors == []
+    seen = stream.n_samples_seen_ if kind == "svd" else stream.n_rows_seen
+    assert seen == 100 + 300 + (0 if fails else 500)
+
+
+def test_a_stream_that_was_closed_meanwhile_has_the_rows_before(X):
+    stream = nearlin.StreamingLeastSquares().partial_fit(X[:100], X[:100, 0])
+    other = threading.Thread(target=stream.close)
+
+    def rows():
+        yield X[:200], X[:200, 0]
+        other.start()
+        other.join(0.5)
+        yield X[200:500], X[200:500, 0]
+
+    stream.partial_fit(blocks(rows()))
+    other.join()
+    assert stream.n_rows_seen == 600
+    with pytest.raises(InvalidInputError, match="closed"):
+        stream.partial_fit(X, X[:, 0])
 
 
 REFUSING = {

@@ -18,6 +18,7 @@ from reference.signals import interrupted
 
 import nearlin
 from nearlin import sketch
+from nearlin.data import blocks
 
 rng = np.random.default_rng(5)
 A = rng.standard_normal((20_000, 30))
@@ -233,3 +234,29 @@ def test_answers_have_the_same_bits_with_every_instruction_set():
     assert len(said[0]) > 20
     assert not [line for line in said[0] if line.endswith("missed")]
     assert said[0] == said[1] == said[2]
+
+
+@pytest.mark.fork
+@pytest.mark.timeout(60)
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_child_does_not_wait_for_a_thread_of_its_parent():
+    stream = nearlin.StreamingLeastSquares().partial_fit(A[:100], A[:100, 0])
+    inside, over = threading.Event(), threading.Event()
+
+    def rows():
+        yield A[:200], A[:200, 0]
+        inside.set()
+        over.wait()
+
+    other = threading.Thread(target=lambda: stream.partial_fit(blocks(rows())))
+    other.start()
+    inside.wait()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        os._exit(int(stream.partial_fit(A, A[:, 0]).n_rows_seen != 100 + len(A)))
+    over.set()
+    other.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert stream.n_rows_seen == 300
