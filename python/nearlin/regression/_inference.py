@@ -190,9 +190,11 @@ class Inference(LeastSquares):
         matrix, targets = self._data_of_fit("nonrobust", X, y)
         sigma, freedom = self._noise(kept)
         weights, distances = as_sample_weight(sample_weight, matrix.shape[0]), kept.distances().of(matrix)
-        coef, constant = np.atleast_2d(self.coef_), kept.means is not None
-        residuals = residuals_of(matrix, targets, coef, weights, centred=constant)
+        coef = np.atleast_2d(self.coef_)
+        residuals = residuals_of(matrix, targets, coef, self.intercept_)
         kept.recognise(distances, residuals, weights, coef, self.intercept_)
+        if kept.means is not None:
+            residuals -= np.average(residuals, axis=0, weights=weights)  # an intercept is rounded
         found = influence_of(distances, residuals, weights, sigma, freedom, kept.rank)
         return found if self.coef_.ndim == 2 else found.of_one_target()
 

@@ -107,13 +107,11 @@ def some_rows(X: Matrix) -> Iterator[tuple[int, Array]]:
         yield start, np.asarray(part.toarray() if is_sparse(part) else part, dtype=np.float64)
 
 
-def residuals_of(X: Matrix, y: Float, coef: Float, weights: Array | None, *, centred: bool) -> Array:
-    """Return residuals (n x k) in float64, whatever the data are in; with a constant, those of mean zero."""
-    residuals = y.astype(np.float64)
+def residuals_of(X: Matrix, y: Float, coef: Float, intercept: Any) -> Array:
+    """Return residuals (n x k) in float64, whatever the data are in."""
+    residuals = y.astype(np.float64) - np.asarray(intercept, dtype=np.float64)
     for start, rows in some_rows(X):
         residuals[start : start + ROWS] -= rows @ coef.T.astype(np.float64)
-    if centred:
-        residuals -= np.average(residuals, axis=0, weights=weights)
     return residuals
 
 
