@@ -3,7 +3,9 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
+from zlib import crc32
 
+import numpy as np
 import numpy.typing as npt
 
 from nearlin import _core
@@ -72,26 +74,38 @@ def solve_blocks(
 
 def asker(rows: Any, n_jobs: int | None) -> Callable[[bytes], bytes]:
     """Return a function that makes a pass: from a question to the sums of all blocks."""
+    first: list[int] = []
 
     def ask(question: bytes) -> bytes:
-        sums: bytes = rows.map_reduce(partial(_answer, question, rows.feature_names), _merged, n_jobs=n_jobs)
-        return sums
+        leaf = partial(_answer, question, rows.feature_names)
+        sums, seen = rows.map_reduce(leaf, _merged, n_jobs=n_jobs)
+        if first and seen != first[0]:
+            raise InvalidInputError(
+                "gave other targets or weights than in the pass before, expected the same rows in every pass",
+                argument="A",
+            )
+        first.append(seen)
+        return bytes(sums)
 
     return ask
 
 
-def _answer(question: bytes, names: Sequence[str] | None, block: Any) -> bytes:
-    """Return the sums of one block."""
+def _answer(question: bytes, names: Sequence[str] | None, block: Any) -> tuple[bytes, int]:
+    """Return the sums of one block, and a checksum of its targets and weights."""
     n = block.X.shape[0]
     try:
         targets, _ = as_rhs(block.y, n, block.X.dtype, allow_empty=True)
         weights = as_sample_weight(block.sample_weight, n, accept_zero=True)
+        seen = crc32(np.ascontiguousarray(targets).data, block.start & 0xFFFFFFFF)
+        if weights is not None:
+            seen = crc32(np.ascontiguousarray(weights).data, seen)
         with naming_columns(names):
-            return _core.lstsq_sums_of_part(question, block.X, targets, sample_weight=weights)
+            return _core.lstsq_sums_of_part(question, block.X, targets, sample_weight=weights), seen
     except NearlinError as error:
         error.add_note(f"in the block that begins with row {block.start}")
         raise
 
 
-def _merged(sums: list[bytes]) -> bytes:
-    return _core.lstsq_merged_sums(sums)
+def _merged(answers: list[tuple[bytes, int]]) -> tuple[bytes, int]:
+    sums, seen = zip(*answers, strict=True)
+    return _core.lstsq_merged_sums(list(sums)), sum(seen)

@@ -210,7 +210,7 @@ def test_refusals(parts):
     with pytest.raises(InvalidInputError, match="`b`"):
         nearlin.lstsq(X)
     with pytest.raises(InvalidTypeError, match="rows in blocks, which are not taken here"):
-        LinearRegression().fit(X, Y).predict(rows)
+        LinearRegression().fit(X, Y).predict(rows, interval=0.9)
 
 
 def test_an_entry_that_is_not_finite_is_named_in_its_block(parts):
@@ -267,6 +267,28 @@ def test_a_fit_that_fails_leaves_the_one_before(make):
         model.fit(blocks(frame[["b", "a", "y"]], target="y"))
     assert_array_equal(model.feature_names_in_, ["a", "b"])
     assert_array_equal(model.predict(frame[["a", "b"]].fillna(0.0))[:50], before[:50])
+
+
+class Changing:
+    """An Arrow stream that gives one table at first, and another one from then on."""
+
+    def __init__(self, first, later):
+        self._tables = [first]
+        self._later = later
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        table = self._tables.pop() if self._tables else self._later
+        return table.__arrow_c_stream__(requested_schema)
+
+
+@pytest.mark.parametrize("changed", ["y", "w"])
+def test_targets_and_weights_that_change_between_passes_are_told(changed):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.uniform(1.0, 2.0, (500, 4)), columns=list("abyw"))
+    later = table.assign(**{changed: table[changed] * 3.0})
+    source = Changing(*(pa.Table.from_pandas(frame, preserve_index=False) for frame in (table, later)))
+    with pytest.raises(InvalidInputError, match="expected the same rows in every pass"):
+        LinearRegression().fit(blocks(source, target="y", sample_weight="w"))
 
 
 class TestPredictions:
