@@ -46,7 +46,8 @@ for begin in (["sparse", "indptr", "indices"], ["pytest", "assert_allclose", "pa
 # How fast it gets there.
 
 figure, axis = plt.subplots()
-axis.semilogy(range(1, len(model.history_) + 1), np.array(model.history_) - model.history_[-1] + 1e-6, "o-")
+*history, last = model.history_
+axis.semilogy(range(1, len(history) + 1), np.array(history) - last, "o-")
 axis.set_title("convergence of alternating least squares")
 axis.set_xlabel("sweep")
 axis.set_ylabel("objective above the last one")
