@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nearlin._sparse import is_sparse, sparse_dtype
+from nearlin._sparse import check_indices, is_sparse, sparse_dtype
 from nearlin._validation import Matrix, as_array, as_matrix, as_sample_weight, float_dtype
 from nearlin.exceptions import InvalidInputError, ShapeError
 
@@ -23,8 +23,9 @@ class ArraySource:
     once = False
 
     def __init__(self, X: Any, target: object, sample_weight: object, dtype: np.dtype[Any] | None) -> None:
-        if is_sparse(X) and X.format != "csr":
-            X = as_matrix(X, "source", allow_empty=True).tocsr()
+        if is_sparse(X):
+            check_indices(X, "source")  # SciPy trusts them when it slices
+            X = X if X.format == "csr" else as_matrix(X, "source", allow_empty=True).tocsr()
         if len(X.shape) != 2:
             raise ShapeError(f"has shape {X.shape}, expected two dimensions", argument="source")
         kind = sparse_dtype(X, "source") if is_sparse(X) else X.dtype

@@ -75,7 +75,12 @@ def _of_table(table: Any) -> Batches:
 
 def _of_lazy_frame(frame: Any) -> Batches:
     def read(names: Collection[str]) -> Iterator[tuple[str, Any]]:
-        parts = frame.select(names).collect_batches(chunk_size=ROWS, maintain_order=True)
+        import polars as pl
+
+        # Not the names alone: those that begin with ^ are patterns to polars.
+        parts = frame.select(pl.selectors.by_name(*names)).collect_batches(
+            chunk_size=ROWS, maintain_order=True
+        )
         return unplaced(batch for part in parts for batch in _reader(part))
 
     return Batches(Columns(_reader(frame.head(0).collect()).schema), read, None, False)
@@ -84,7 +89,8 @@ def _of_lazy_frame(frame: Any) -> Batches:
 def _of_pandas(frame: Any) -> Batches:
     # Not by its Arrow stream, which is of a copy of all columns, and has the index among them.
     def read(names: Collection[str]) -> Iterator[tuple[str, Any]]:
-        chosen = frame.loc[:, [name in names for name in frame.columns]]
+        wanted = frozenset(names)
+        chosen = frame.loc[:, [name in wanted for name in frame.columns]]
         for start in range(0, len(frame), ROWS):
             yield from unplaced(_of_rows(chosen.iloc[start : start + ROWS]))
 

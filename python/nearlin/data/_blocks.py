@@ -12,7 +12,7 @@ import numpy.typing as npt
 from nearlin._config import Progress, resolve_progress, resolve_threads
 from nearlin._listing import listing
 from nearlin._sparse import is_sparse
-from nearlin._validation import Matrix, as_float_dtype, check_choice, check_int, shown
+from nearlin._validation import Matrix, as_array, as_float_dtype, check_choice, check_int, shown
 from nearlin.distributed import merge_tree
 from nearlin.exceptions import InvalidInputError, InvalidTypeError
 
@@ -140,6 +140,8 @@ class RowBlocks:
     def with_progress(self, progress: bool | Progress = True) -> Self:
         """Tell how many rows were read, from now on and in every pass, whoever reads them.
 
+        Of Dask's collections that is what is read here; of passes on its workers their dashboard tells.
+
         Parameters
         ----------
         progress : bool or callable, default=True
@@ -222,9 +224,12 @@ class RowBlocks:
             made: T = engine(leaf, merge, Block, threads)
             return made
         if threads == 1:
-            return merge_tree(map(leaf, self), merge)
+            # Not `map`, which takes an exception of the leaf for the end of the rows if it is StopIteration.
+            return merge_tree(_some(leaf(block) for block in self), merge)
+        lent = getattr(self._source, "lent", False)
+        blocks = (_owned(block) for block in self) if lent else self
         with ThreadPoolExecutor(threads) as pool:
-            return merge_tree(_ahead(pool, leaf, self, 2 * threads), merge)
+            return merge_tree(_some(_ahead(pool, leaf, blocks, 2 * threads)), merge)
 
     def __repr__(self) -> str:
         names = self.feature_names
@@ -255,11 +260,12 @@ def blocks(
     Parameters
     ----------
     source : array_like, sparse matrix, path, frame, object with an Arrow stream, Dask collection, or iterator
-        Arrays and memory maps are sliced, and not copied unless they are no floating-point numbers; CSR
-        matrices give copies of their rows. A path leads to an array (``.npy``) or to Parquet: a file or a
-        directory of such, in the order of their names. Frames of pandas and polars, lazy ones of polars,
-        relations of DuckDB, tables, readers and datasets of pyarrow, and whatever else has an Arrow stream,
-        are tables with named columns. Arrays and frames of Dask stay where they are: a partition is a block.
+        Arrays, memory maps and what is like them on disk are sliced, and not copied unless they are no
+        floating-point numbers; CSR matrices give copies of their rows. A path leads to an array (``.npy``) or
+        to Parquet: a file or a directory of such, in the order of their names. Frames of pandas and polars,
+        lazy ones of polars, relations of DuckDB, tables, readers and datasets of pyarrow, and whatever else
+        has an Arrow stream, are tables with named columns. Arrays and frames of Dask stay where they are: a
+        partition is a block.
         An iterator gives blocks of its own, ``X``, ``(X, y)``, ``(X, y, sample_weight)``, or tables, which
         are the chunks of one.
     columns : sequence of str, optional
@@ -335,11 +341,11 @@ def blocks(
     kind = None if dtype is None else np.dtype(as_float_dtype(dtype, "dtype"))
     if isinstance(source, str | os.PathLike):
         path = os.fspath(source)
-        source = np.load(path, mmap_mode="r") if str(path).endswith(".npy") else parquet(path)
+        source = _array_on_disk(path) if str(path).endswith(".npy") else parquet(path)
     if isinstance(source, RowBlocks):
         raise InvalidTypeError("are RowBlocks already, expected what they are of", argument="source")
     dask = dask_kind(source)
-    if isinstance(source, np.ndarray) or is_sparse(source) or dask == "Array":
+    if dask == "Array" or is_sparse(source) or (dask is None and _is_sliced(source)):
         if columns is not None or len(exclude):
             given = "columns" if columns is not None else "exclude"
             raise InvalidInputError("names columns, and arrays have no names: slice them", argument=given)
@@ -360,8 +366,14 @@ def blocks(
         roles = _roles(columns, target, sample_weight, exclude)
         return RowBlocks._of(ItemSource.of(source, roles, nulls, kind), block_bytes)
     if hasattr(source, "__array__") or isinstance(source, list | tuple):
+        if isinstance(source, list | tuple) and source and _is_source(source[0]):
+            raise InvalidTypeError(
+                f"is a list of {type(source[0]).__name__}, expected one source: iter(...) gives tables or "
+                "(X, y) one after the other, and pyarrow.dataset.dataset(...) takes paths",
+                argument="source",
+            )
         return blocks(
-            np.asarray(source),
+            as_array(source, "source"),
             columns=columns,
             target=target,
             sample_weight=sample_weight,
@@ -376,12 +388,54 @@ def blocks(
     )
 
 
+def _is_sliced(source: object) -> bool:
+    """Tell whether rows of this are taken by slices: of arrays, and of what is like them on disk."""
+    looks = isinstance(getattr(source, "dtype", None), np.dtype) and hasattr(source, "__getitem__")
+    return isinstance(source, np.ndarray) or (looks and len(getattr(source, "shape", ())) == 2)
+
+
+def _is_source(part: object) -> bool:
+    """Tell whether this is more than a row."""
+    if isinstance(part, tuple):
+        return bool(part) and len(getattr(part[0], "shape", ())) == 2
+    return isinstance(part, str | os.PathLike) or (
+        is_table(part) and len(getattr(part, "shape", (0, 0))) == 2
+    )
+
+
+def _array_on_disk(path: str | bytes) -> object:
+    try:
+        return np.load(path, mmap_mode="r")
+    except ValueError as error:
+        raise InvalidInputError(
+            f"is no array that can be read by parts: {error}", argument="source"
+        ) from error
+
+
 def dask_kind(source: object) -> str | None:
     """Return what collection of Dask's this is, if it is one."""
     return type(source).__name__ if type(source).__module__.partition(".")[0] == "dask" else None
 
 
-def _ahead(pool: ThreadPoolExecutor, leaf: Callable[[Block], T], rows: RowBlocks, most: int) -> Iterator[T]:
+def _some(leaves: Iterable[T]) -> Iterator[T]:
+    """Give leaves, raising if there are none."""
+    found = False
+    for leaf in leaves:
+        found = True
+        yield leaf
+    if not found:
+        raise InvalidInputError("has no rows, expected at least one", argument="source")
+
+
+def _owned(block: Block) -> Block:
+    """Return a block of arrays that nobody writes to."""
+    X, y, sample_weight = (None if part is None else part.copy() for part in block[:3])
+    return Block(X, y, sample_weight, block.start)
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, leaf: Callable[[Block], T], rows: Iterable[Block], most: int
+) -> Iterator[T]:
     """Give what is made of blocks, in their order, while so many are being worked on."""
     waiting: deque[Future[T]] = deque()
     try:

@@ -86,7 +86,8 @@ def unplaced(batches: Iterable[Any]) -> Iterator[tuple[str, Any]]:
 
 def some(table: Any, names: Collection[str]) -> Any:
     """Return the columns of a table or batch that have these names, as far as there are any."""
-    return table.select([j for j, name in enumerate(table.schema.names) if name in names])
+    wanted = frozenset(names)
+    return table.select([j for j, name in enumerate(table.schema.names) if name in wanted])
 
 
 def is_number(kind: Any) -> bool:
@@ -129,18 +130,19 @@ def columns_of(batch: Any, expected: Mapping[str, Any], narrow: Collection[str],
     if names == list(expected) and kinds == list(expected.values()):
         found: list[Any] = batch.columns
         return found
-    return [
-        batch.column(_position(name, names, kinds, expected[name], name in narrow, place))
-        for name in expected
-    ]
+    places: dict[str, list[int]] = {}
+    for j, name in enumerate(names):
+        places.setdefault(name, []).append(j)
+    for name, announced in expected.items():
+        if len(places.get(name, [])) != 1:
+            count = "two columns" if name in places else "no column"
+            raise InvalidInputError(f"{place}has {count} {name!r}, expected one", argument="source")
+        _check_kind(name, kinds[places[name][0]], announced, name in narrow, place)
+    return [batch.column(places[name][0]) for name in expected]
 
 
-def _position(name: str, names: list[str], kinds: list[Any], announced: Any, narrow: bool, place: str) -> int:
-    """Return where a column is."""
-    if names.count(name) != 1:
-        count = "two columns" if name in names else "no column"
-        raise InvalidInputError(f"{place}has {count} {name!r}, expected one", argument="source")
-    kind = kinds[names.index(name)]
+def _check_kind(name: str, kind: Any, announced: Any, narrow: bool, place: str) -> None:
+    """Raise unless numbers of one type may go on as those of another, without losing digits."""
     both = common([kind, announced])
     if both is None or not is_number(both):
         raise InvalidInputError(
@@ -154,7 +156,6 @@ def _position(name: str, names: list[str], kinds: list[Any], announced: Any, nar
             "dtype=numpy.float64 keeps its digits",
             argument="source",
         )
-    return names.index(name)
 
 
 def as_numbers(values: Any, name: str) -> npt.NDArray[Any]:

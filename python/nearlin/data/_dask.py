@@ -1,6 +1,7 @@
 """Rows of Dask's arrays and frames: a partition is a block. All that is known of Dask is here."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import accumulate
 from typing import Any, TypeVar
 
@@ -51,6 +52,8 @@ class Partitions:
         make, put_together = delayed(_made, pure=False), delayed(_merged, pure=False)
         tasks = zip(self._tasks, self._starts, self._lengths, strict=True)
         leaves = [make(of_part, block, task, start, rows) for task, start, rows in tasks]
+        if not leaves:
+            raise InvalidInputError("has no rows, expected at least one", argument="source")
         whole = merge_tree(leaves, lambda parts: put_together(of_several, *parts))
         made: T = whole.compute(num_workers=threads)
         return made
@@ -71,12 +74,10 @@ class DaskArray(Partitions):
         lengths = _known(X.chunks[0]) or list(dask.compute(*map(delayed(len), tasks)))
         y, weights = _cut(target, lengths, "target"), _cut(sample_weight, lengths, "sample_weight")
         self.target_shape = None if y is None else y[0].shape[1:]
-        make = delayed(_of_arrays, pure=False)
+        make = delayed(partial(_of_arrays, self.n_features, self.target_shape, self.dtype), pure=False)
         of = [None if part is None else part[1] for part in (y, weights)]
         beside = zip(*([None] * len(tasks) if part is None else part for part in of), strict=True)
-        self._begin(
-            [make(task, *others, self.dtype) for task, others in zip(tasks, beside, strict=True)], lengths
-        )
+        self._begin([make(task, *others) for task, others in zip(tasks, beside, strict=True)], lengths)
 
 
 class DaskFrame(Partitions):
@@ -123,10 +124,16 @@ def _cut(values: Any, lengths: list[int], name: str) -> tuple[Any, list[Any]] | 
     return values, list(values.rechunk({k: -1 for k in range(1, values.ndim)}).to_delayed().reshape(-1))
 
 
-def _of_arrays(X: Any, y: Any, weights: Any, dtype: np.dtype[Any]) -> tuple[Matrix, Any, Any]:
-    """Return what a chunk holds."""
+def _of_arrays(
+    n_features: int, target_shape: tuple[int, ...] | None, dtype: np.dtype[Any], X: Any, y: Any, weights: Any
+) -> tuple[Matrix, Any, Any]:
+    """Return what a chunk holds, raising unless it is what its collection says."""
     matrix = as_block(X, dtype)
     n = matrix.shape[0]
+    if matrix.shape[1] != n_features:
+        raise ShapeError(f"has {matrix.shape[1]} columns in a chunk of {n_features}", argument="source")
+    if y is not None and y.shape[1:] != target_shape:
+        raise ShapeError(f"has shape {y.shape} in a chunk of (rows, *{target_shape})", argument="target")
     for values, name in ((y, "target"), (weights, "sample_weight")):
         if values is not None and len(values) != n:
             raise ShapeError(f"has {len(values)} rows in a chunk of {n}", argument=name)

@@ -22,6 +22,12 @@ Footers = list[tuple[str, Columns]]
 
 def dataset(path: str | bytes) -> Any:
     """Return a file or directory of Parquet as a dataset; names of folders are columns of the latter."""
+    if Path(os.fsdecode(path), "_delta_log").is_dir():
+        raise InvalidInputError(
+            "is a table of Delta Lake, of which not all files count; read it by deltalake, whose "
+            "to_pyarrow_dataset() gives what is taken here",
+            argument="source",
+        )
     try:
         return ds.dataset(path, format="parquet", partitioning=None if _is_file(path) else "hive")
     except pa.ArrowTypeError as error:

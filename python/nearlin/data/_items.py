@@ -25,6 +25,8 @@ class ItemSource:
     feature_names: list[str] | None
     target_shape: tuple[int, ...] | None
     once = True
+    lent = True
+    """Whether arrays are somebody else's, who may write the next block to them."""
 
     @staticmethod
     def of(

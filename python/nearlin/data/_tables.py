@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from difflib import get_close_matches
 from itertools import chain
@@ -83,8 +84,9 @@ class Layout:
         self._target, self._single, self._nulls = roles.target, roles.single, nulls
         self._weights = roles.others["sample_weight"]
         used = [*self.feature_names, *self._target, *self._weights]
+        often = Counter(list(kinds))
         for name in used:
-            if list(kinds).count(name) > 1:
+            if often[name] > 1:
                 raise InvalidInputError(f"has two columns of the name {name!r}", argument="source")
         kinds.check(used)
         strangers = [f"{name!r} ({kinds[name]})" for name in used if not is_number(kinds[name])]
@@ -166,12 +168,12 @@ def _features(kinds: Columns, roles: Roles) -> list[str]:
     role: dict[str, str] = {}
     for argument, names in roles.others.items():
         for name in names:
-            _check_column(name, list(kinds), argument)
+            _check_column(name, kinds, argument)
             if name in role:
                 raise InvalidInputError(f"has {name!r}, which is {role[name]!r} too", argument=argument)
             role[name] = argument
     for name in roles.columns or []:
-        _check_column(name, list(kinds), "columns")
+        _check_column(name, kinds, "columns")
         if name in role:
             raise InvalidInputError(f"has {name!r}, which has another role", argument="columns")
     # The index of a frame numbers rows, and is no feature unless it is asked for.
@@ -182,10 +184,11 @@ def _features(kinds: Columns, roles: Roles) -> list[str]:
     return features
 
 
-def _check_column(name: str, names: list[str], argument: str) -> None:
+def _check_column(name: str, kinds: Columns, argument: str) -> None:
     """Raise unless there is a column of that name, and say which it might be."""
-    if name in names:
+    if name in kinds:
         return
+    names = list(kinds)
     folded = [other for other in names if other.casefold() == name.casefold()]
     close = folded or get_close_matches(name, names)
     hint = f"; did you mean {close[0]!r}?" if close else ""

@@ -55,13 +55,13 @@ class LeastSquares(MultiOutputMixin, LinearModel):
         """Solve for coefficients."""
         options = self._options(**more)
         fit_intercept = check_bool(self.fit_intercept, "fit_intercept")
-        if y is None:
-            with named_for_estimators(X.feature_names):
+        names = X.feature_names if y is None else getattr(self, "feature_names_in_", None)
+        with named_for_estimators(names):
+            if y is None:
                 check_blocks(X, options)
                 found = solve_blocks(X, options, ridge=ridge, fit_intercept=fit_intercept, n_jobs=self.n_jobs)
-            adopt_features(self, X)
-            return found
-        with named_for_estimators(getattr(self, "feature_names_in_", None)):
+                adopt_features(self, X)
+                return found
             return solve(
                 X,
                 y,

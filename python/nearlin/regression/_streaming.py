@@ -271,7 +271,10 @@ class StreamingLeastSquares(MultiOutputMixin, Saved, LinearModel):
         """
         fresh = type(self)(**self.get_params(deep=False))
         if isinstance(X, RowBlocks):
-            fresh._take_blocks(X, y, sample_weight, None)
+            if not fresh._take_blocks(X, y, sample_weight, None) and fresh.n_rows_seen:
+                raise InvalidInputError(
+                    "is zero everywhere, expected at least one positive weight", argument="sample_weight"
+                )
         else:
             fresh._take(X, y, sample_weight, None, None, accept_zero=False, ensure_min_samples=1)
         fresh._settle()
@@ -345,7 +348,8 @@ class StreamingLeastSquares(MultiOutputMixin, Saved, LinearModel):
         sample_weight: object,
         row_offset: int | None,
         n_jobs: int | None = None,
-    ) -> None:
+    ) -> bool:
+        """Add all blocks, and tell whether there was a positive weight."""
         for name, value in (("y", y), ("sample_weight", sample_weight)):
             if value is not None:
                 raise InvalidInputError(
@@ -353,8 +357,11 @@ class StreamingLeastSquares(MultiOutputMixin, Saved, LinearModel):
                 )
         covered = self.covered
         first = (covered[-1].stop if covered else 0) if row_offset is None else row_offset
+        weighty = False
         for block in rows:
             self._take(block.X, block.y, block.sample_weight, first + block.start, n_jobs, rows.feature_names)
+            weighty = weighty or block.sample_weight is None or bool(block.sample_weight.any())
+        return weighty
 
     def _take(
         self,

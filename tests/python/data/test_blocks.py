@@ -98,6 +98,21 @@ def test_duckdb_has_one_result_open_at_a_time(parts, directory):
     assert hashed(rows) == hashed(rows) == hashed([(X, y, w, 0)])
 
 
+def test_a_connection_of_duckdb_is_free_between_passes():
+    duckdb = pytest.importorskip("duckdb")
+    with duckdb.connect() as connection:
+        connection.execute("create table t as select i::double a, 2.0 * i::double y from range(1000) q(i)")
+        few = blocks(connection.sql("from t where a < 800"), target="y", block_bytes=800)
+        rest = blocks(connection.sql("from t where a >= 800"), target="y")
+        assert connection.execute("select 1").fetchall() == [(1,)]
+        assert sum(len(block.y) for block in few) == 800
+        assert sum(len(block.y) for block in rest) == 200
+        at_once = iter(few)
+        next(at_once)
+        with pytest.raises(InvalidInputError, match=r"one result at a time, its cursor\(\) is another one"):
+            list(rest)
+
+
 def test_arrays_on_disk_are_sliced(parts, tmp_path):
     X, y, _ = parts
     np.save(tmp_path / "X.npy", X)
@@ -113,6 +128,55 @@ def test_arrays_on_disk_are_sliced(parts, tmp_path):
         found = list(blocks(matrix, block_bytes=3200))
         assert [block.start for block in found] == list(range(0, 300, 20))
         assert (sp.vstack([block.X for block in found]) != A).nnz == 0
+
+
+class OnDisk:
+    """An array that is read by slices, as those of HDF5 and Zarr are."""
+
+    def __init__(self, values):
+        self.values, self.shape, self.dtype, self.most = values, values.shape, values.dtype, 0
+
+    def __getitem__(self, part):
+        self.most = max(self.most, len(self.values[part]))
+        return self.values[part]
+
+    def __array__(self, dtype=None, copy=None):
+        raise MemoryError("all of it")
+
+
+def test_what_is_like_an_array_is_read_by_slices(parts):
+    X, y, _ = parts
+    source = OnDisk(X)
+    rows = blocks(source, target=y, block_bytes=10_000)
+    assert hashed(rows) == hashed([(X, y, None, 0)])
+    assert source.most == 625
+
+
+def test_arrays_on_disk_that_cannot_be_read(tmp_path):
+    np.save(tmp_path / "objects.npy", np.array([[None]]))
+    (tmp_path / "short.npy").write_bytes(
+        (np.save(tmp_path / "X.npy", np.eye(9)), (tmp_path / "X.npy").read_bytes())[1][:300]
+    )
+    for name in ("objects", "short"):
+        with pytest.raises(InvalidInputError, match="is no array that can be read by parts"):
+            blocks(tmp_path / f"{name}.npy")
+
+
+MALFORMED = {
+    "indptr": ("indptr", 5, 2**30),
+    "column": ("indices", 7, 3),
+    "below": ("indices", 7, -1),
+    "far": ("indices", 7, 2**30),
+}
+
+
+@pytest.mark.parametrize(("where", "place", "value"), MALFORMED.values(), ids=MALFORMED)
+@pytest.mark.parametrize("kind", [sp.csr_array, sp.csc_array])
+def test_malformed_sparse_matrices_are_not_sliced(kind, where, place, value):
+    A = kind(np.ones((500, 8)) if kind is sp.csr_array else np.ones((3, 500)))
+    getattr(A, where)[place] = value if where == "indptr" or value < 0 else value + max(A.shape)
+    with pytest.raises(InvalidInputError, match="source"):
+        blocks(A, block_bytes=2400)
 
 
 def test_integers_booleans_and_decimals_are_numbers():

@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import sys
 
 import numpy as np
 import pandas as pd
@@ -239,6 +240,20 @@ def test_a_file_is_a_file_whatever_its_path(tmp_path, monkeypatch, key):
         assert nearlin.lstsq(rows).x == pytest.approx([31.0 / 5.0])
 
 
+def test_a_table_with_a_log_is_not_its_files(folder):
+    path = folder([1.0, 2.0])
+    (path / "_delta_log").mkdir()
+    with pytest.raises(InvalidInputError, match="is a table of Delta Lake"):
+        blocks(path, target="y")
+
+
+def test_what_is_no_parquet_in_a_folder_is_named(folder):
+    path = folder([1.0, 2.0])
+    (path / "notes.txt").write_text("what these are")
+    with pytest.raises(InvalidInputError, match=r"cannot be read.*notes\.txt"):
+        blocks(path, target="y")
+
+
 def test_names_of_folders_are_columns_of_a_directory(tmp_path):
     for key in (3, 4):
         (tmp_path / f"run={key}").mkdir()
@@ -428,6 +443,50 @@ def test_columns_of_arrow_in_pieces():
 def test_an_iterator_of_polars_is_one_of_frames():
     frame = pl.DataFrame({"a": Y, "y": Y})
     assert whole(blocks(frame.lazy().collect_batches(), target="y"))[0].tolist() == [[1.0], [2.0]]
+
+
+def test_names_that_are_patterns_to_polars_are_names():
+    frame = pl.DataFrame({"^a.*$": [1.0, 2.0], "az": [7.0, 8.0], "*": [3.0, 5.0], "y": Y})
+    for source in (frame, frame.lazy()):
+        assert whole(blocks(source, columns=["^a.*$", "*"], target="y"))[0].tolist() == [
+            [1.0, 3.0],
+            [2.0, 5.0],
+        ]
+
+
+def test_lists_of_sources_are_refused_with_what_would_do(tmp_path):
+    frame = pd.DataFrame({"a": Y})
+    for parts in (
+        ["a.parquet", "b.parquet"],
+        [tmp_path],
+        [frame, frame],
+        [(np.eye(2), Y)],
+        [pa.table({"a": Y})],
+    ):
+        with pytest.raises(InvalidTypeError, match=r"is a list of \w+, expected one source: iter"):
+            blocks(parts)
+    for rows in ([(1.0, 2.0), (3.0, 4.0)], ((1, 2), (3, 4)), [[1, 2], [3, 4]], [frame.a, frame.a]):
+        assert blocks(rows).n_rows == 2
+
+
+def test_wide_tables_take_time_in_proportion():
+    def counted(d):
+        names = [f"x{j}" for j in range(d)]
+        table = pa.table(dict.fromkeys(names, pa.array([1.0])) | {"y": [1.0]})
+        calls = 0
+
+        def profile(frame, event, arg):
+            nonlocal calls
+            calls += 1
+
+        sys.setprofile(profile)
+        try:
+            blocks(table, columns=names, target="y")
+        finally:
+            sys.setprofile(None)
+        return calls
+
+    assert counted(2000) < 12 * counted(200)
 
 
 def test_names_of_roles_are_names():

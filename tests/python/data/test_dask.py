@@ -150,6 +150,19 @@ def leaf_of_length(block):
     return len(block.y)
 
 
+def test_chunks_that_are_not_what_their_collection_says(parts):
+    X, _, _ = parts
+    wide = da.from_delayed(dask.delayed(np.ones)((4, 3)), (4, 2), float)
+    with pytest.raises(ShapeError, match="`source` has 3 columns in a chunk of 2"):
+        list(blocks(wide))
+    targets = da.from_delayed(dask.delayed(np.ones)((4, 2)), (4, 1), float)
+    with pytest.raises(ShapeError, match="`target` has shape"):
+        list(blocks(da.ones((4, 2)), target=targets))
+    unknown = da.from_array(X, chunks=700)[X[:, 0] > 9.0]
+    with pytest.raises(InvalidInputError, match="`source` has no rows, expected at least one"):
+        blocks(unknown).map_reduce(leaf_of_length, sum)
+
+
 LATE = {
     "text": ({"a": ["1", "2"], "y": [1.0, 2.0]}, "column 'a' is (large_)?string, expected float"),
     "wider": ({"a": [16777217.0, 1e-50], "y": [1.0, 2.0]}, "column 'a' is double, and float32 was announced"),

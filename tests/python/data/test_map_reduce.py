@@ -1,7 +1,9 @@
 """Leaves of blocks, merged in a fixed tree: the same bits on any number of threads."""
 
 import threading
+import time
 import weakref
+from itertools import chain
 
 import hypothesis.strategies as st
 import numpy as np
@@ -83,6 +85,37 @@ def test_the_same_bits_on_any_number_of_threads():
     assert rows.map_reduce(lambda block: {threading.get_ident()}, lambda parts: set().union(*parts), n_jobs=3)
 
 
+@pytest.mark.parametrize("n_jobs", [1, 2, 4])
+def test_an_iterator_may_write_all_blocks_to_the_same_array(n_jobs):
+    room, weights = np.empty((100, 3)), np.empty(100)
+
+    def items():
+        for number in range(20):
+            room[:], weights[:] = number, number
+            yield room, room[:, 0], weights
+
+    def leaf(block):
+        time.sleep(0.002)  # so that the next ones are read
+        return [block.X[0, 0], block.X[-1, 2], block.y[50], block.sample_weight[50]]
+
+    def merged(parts):
+        return [*chain(*parts)]
+
+    found = blocks(items()).map_reduce(leaf, merged, n_jobs=n_jobs)
+    assert found == [float(number) for number in range(20) for _ in range(4)]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 3])
+def test_an_exception_that_ends_iterators_does_not_end_the_rows(n_jobs):
+    def leaf(block):
+        if block.start >= 500:
+            next(iter(()))
+        return len(block.X)
+
+    with pytest.raises((StopIteration, RuntimeError)):
+        blocks(np.ones((1000, 2)), block_bytes=160).map_reduce(leaf, sum, n_jobs=n_jobs)
+
+
 @pytest.mark.parametrize("n_jobs", [1, 3])
 def test_an_error_of_a_leaf_of_a_merge_and_of_the_rows_comes_through(n_jobs):
     A = np.ones((1000, 2))
@@ -102,5 +135,5 @@ def test_an_error_of_a_leaf_of_a_merge_and_of_the_rows_comes_through(n_jobs):
     once = blocks(iter([A, A[:, :1]]))
     with pytest.raises(InvalidInputError, match="block 1"):
         once.map_reduce(lambda block: 1, sum, n_jobs=n_jobs)
-    with pytest.raises(InvalidInputError, match="at least one leaf"):
+    with pytest.raises(InvalidInputError, match="`source` has no rows, expected at least one"):
         blocks(A[:0]).map_reduce(leaf, merged, n_jobs=n_jobs)

@@ -256,17 +256,34 @@ def test_lazy_frames_and_relations_are_told_where_to_go(parts):
         nearlin.lstsq(relation, [1.0])
 
 
-@pytest.mark.parametrize("make", [LinearRegression, Ridge, RidgeCV])
-def test_a_fit_that_fails_leaves_the_one_before(make):
-    rng = np.random.default_rng(0)
-    frame = pd.DataFrame(rng.standard_normal((100, 3)), columns=list("aby"))
-    model = make().fit(blocks(frame, target="y"))
+@pytest.mark.parametrize("model", [LinearRegression(), Ridge(), RidgeCV()], ids=str)
+def test_a_fit_that_fails_leaves_the_model_as_it_was(model):
+    frame = pd.DataFrame(np.random.default_rng(0).standard_normal((300, 3)), columns=["a", "b", "y"])
+    model.fit(blocks(frame, target="y"))
+    other = frame[["b", "a", "y"]].assign(c=1.0)
+    other.loc[250, "a"] = np.inf
     before = model.predict(frame[["a", "b"]])
-    frame.loc[50, "a"] = np.nan
-    with pytest.raises(InvalidInputError, match="missing value"):
-        model.fit(blocks(frame[["b", "a", "y"]], target="y"))
-    assert_array_equal(model.feature_names_in_, ["a", "b"])
-    assert_array_equal(model.predict(frame[["a", "b"]].fillna(0.0))[:50], before[:50])
+    with pytest.raises(InvalidInputError, match="infinity"):
+        model.fit(blocks(other, target="y"))
+    assert model.feature_names_in_.tolist() == ["a", "b"]
+    assert np.array_equal(model.predict(frame[["a", "b"]]), before)
+
+
+def test_rows_that_were_all_left_out_are_none():
+    frame = pd.DataFrame({"a": [np.nan] * 3, "y": [1.0, 2.0, 3.0]})
+    for model in (LinearRegression(), Ridge(), RidgeCV()):
+        with pytest.raises(InvalidInputError, match="`source` has no rows, expected at least one"):
+            model.fit(blocks(frame, target="y", nulls="drop"))
+    with pytest.raises(InvalidInputError, match="`source` has no rows"):
+        nearlin.lstsq(blocks(frame, target="y", nulls="drop"))
+
+
+def test_rows_of_no_weight_are_refused_by_streams():
+    frame = pd.DataFrame({"a": [1.0, 2.0], "y": [1.0, 2.0], "w": [0.0, 0.0]})
+    rows = blocks(frame, target="y", sample_weight="w")
+    with pytest.raises(InvalidInputError, match="`sample_weight` is zero everywhere"):
+        nearlin.StreamingLeastSquares().fit(rows)
+    assert nearlin.StreamingLeastSquares().partial_fit(rows).n_rows_seen == 2
 
 
 class Changing:
