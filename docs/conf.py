@@ -79,6 +79,7 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "show_memory": False,
     "min_reported_time": 1e9,
+    "write_computation_times": False,
     "abort_on_example_error": True,
     "doc_module": ("nearlin",),
     "backreferences_dir": "api/backreferences",

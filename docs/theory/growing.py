@@ -32,7 +32,8 @@ best = [np.sqrt(each[k:].sum() / each.sum()) for each in all_squares]
 left.plot(ends, best, "k-", linewidth=0.8, label=f"best of rank {k}")
 left.set_xlabel("rows so far")
 left.set_ylabel("left of the matrix, relative")
-left.legend(fontsize="small", loc="center right")
+left.margins(y=0.3)
+left.legend(fontsize="small", loc="lower right")
 
 squares = all_squares[-1]
 kept = [5, 10, 20, 40, 80]
