@@ -9,18 +9,18 @@ from nearlin._frames import library_of, ndim
 from nearlin.exceptions import InvalidInputError, InvalidTypeError, NearlinError
 
 from ._columns import ROWS, Batches, Columns, some, unplaced
-from ._datasets import of_dataset
+from ._datasets import of_dataset, of_path
 from ._pyarrow import ds, pa
 
 __all__ = ["batches_of", "chained"]
 
 
 def batches_of(table: Any) -> Batches:
-    """Return the batches of a table. What is wrong with it is raised in our words, then and as it is read."""
+    """Return the batches of a table, or of Parquet at a path; what is wrong is raised in our words."""
     if isinstance(table, Batches):
         return table
     with _in_our_words():
-        found = _batches_of(table)
+        found = of_path(table) if isinstance(table, str | bytes) else _batches_of(table)
 
     def read(names: Collection[str]) -> Iterator[tuple[str, Any]]:
         with _in_our_words():

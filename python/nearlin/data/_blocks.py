@@ -18,7 +18,7 @@ from nearlin.exceptions import InvalidInputError, InvalidTypeError
 
 from ._arrays import ArraySource
 from ._items import ItemSource
-from ._tables import Roles, TableSource, is_table, parquet
+from ._tables import Roles, TableSource, is_table
 
 __all__ = ["Block", "RowBlocks", "blocks"]
 
@@ -341,7 +341,10 @@ def blocks(
     kind = None if dtype is None else np.dtype(as_float_dtype(dtype, "dtype"))
     if isinstance(source, str | os.PathLike):
         path = os.fspath(source)
-        source = _array_on_disk(path) if str(path).endswith(".npy") else parquet(path)
+        if not os.fsdecode(path).endswith(".npy"):
+            roles = _roles(columns, target, sample_weight, exclude)
+            return RowBlocks._of(TableSource(path, roles, nulls, kind), block_bytes)
+        source = _array_on_disk(path)
     if isinstance(source, RowBlocks):
         raise InvalidTypeError("are RowBlocks already, expected what they are of", argument="source")
     dask = dask_kind(source)

@@ -9,10 +9,14 @@ from typing import Any
 from nearlin.exceptions import InvalidInputError
 
 from ._columns import ROWS, Batches, Columns, common, unplaced
-from ._pyarrow import ds, pa
+from ._pyarrow import ds, pa, pq
 
-__all__ = ["dataset", "of_dataset"]
+__all__ = ["of_dataset", "of_path"]
 
+BATCH = 8 << 20
+"""Bytes of a batch of a file that is read page by page."""
+PAGE = 1 << 20
+"""Most bytes of a page, and of a dictionary, as writers have them by default."""
 AT_ONCE = 16
 """Footers that are asked for at once, since far away each takes a while."""
 
@@ -20,7 +24,49 @@ Footers = list[tuple[str, Columns]]
 """A file of each kind that there is, and its columns."""
 
 
-def dataset(path: str | bytes) -> Any:
+def of_path(path: str | bytes) -> Batches:
+    """Return the batches of a file or directory of Parquet."""
+    table = _dataset(path)
+    found = of_dataset(table)
+
+    def read(names: Collection[str]) -> Iterator[tuple[str, Any]]:
+        return _by_pages(table, names) if _are_pages_less(table, names) else found.read(names)
+
+    return found if _keys(table) else found._replace(read=read)
+
+
+def _are_pages_less(table: Any, names: Collection[str]) -> bool:
+    """Tell whether pages of the largest file need less memory than one of its row groups.
+
+    A dataset has a row group in memory, as it is when decoded, which many writers make of a whole file. Page
+    by page it is one page of each column and a dictionary, of a megabyte each, or less.
+    """
+    sizes = [info.size or 0 for info in table.filesystem.get_file_info(table.files)]
+    if not sizes:
+        return False
+    with table.filesystem.open_input_file(table.files[sizes.index(max(sizes))]) as opened:
+        footer = pq.read_metadata(opened)
+    if not footer.num_row_groups:
+        return False
+    groups = (footer.row_group(k) for k in range(footer.num_row_groups))
+    largest = max(groups, key=lambda group: group.num_rows)
+    wanted = frozenset(names)
+    chunks = [largest.column(j) for j in range(largest.num_columns)]
+    used = [chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in wanted]
+    return bool(sum(2 * min(PAGE, size) for size in used) < 8 * largest.num_rows * len(used))
+
+
+def _by_pages(table: Any, names: Collection[str]) -> Iterator[tuple[str, Any]]:
+    """Give batches of one file after the other, each as it was written."""
+    rows = max(1, min(ROWS, BATCH // (8 * len(names))))
+    for file in table.files:
+        with table.filesystem.open_input_file(file) as opened:
+            reader = pq.ParquetFile(opened, pre_buffer=False, buffer_size=1 << 16)
+            for batch in reader.iter_batches(rows, columns=list(names)):
+                yield f"file {file!r}: ", batch
+
+
+def _dataset(path: str | bytes) -> Any:
     """Return a file or directory of Parquet as a dataset; names of folders are columns of the latter."""
     if Path(os.fsdecode(path), "_delta_log").is_dir():
         raise InvalidInputError(

@@ -18,7 +18,7 @@ from nearlin.exceptions import InvalidInputError
 if TYPE_CHECKING:
     from ._columns import Batches, Columns
 
-__all__ = ["Layout", "Roles", "TableSource", "is_table", "parquet"]
+__all__ = ["Layout", "Roles", "TableSource", "is_table"]
 
 
 def is_table(source: object) -> bool:
@@ -27,13 +27,6 @@ def is_table(source: object) -> bool:
     lazy = (home, type(source).__name__) in (("polars", "LazyFrame"), ("pyarrow", "RecordBatch"))
     is_stream = hasattr(source, "__arrow_c_stream__")
     return lazy or is_stream or (home == "pyarrow" and hasattr(source, "to_batches")) or is_frame(source)
-
-
-def parquet(path: str | bytes) -> Any:
-    """Return the dataset of a file or directory of Parquet."""
-    from ._datasets import dataset
-
-    return dataset(path)
 
 
 class Roles(NamedTuple):
@@ -55,7 +48,7 @@ class Roles(NamedTuple):
 
 
 class TableSource:
-    """Some columns of a table: features, targets and weights."""
+    """Some columns of a table, or of Parquet at a path: features, targets and weights."""
 
     def __init__(self, table: Any, roles: Roles, nulls: str, dtype: np.dtype[Any] | None) -> None:
         from ._batches import batches_of
