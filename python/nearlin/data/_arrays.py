@@ -31,6 +31,10 @@ class ArraySource:
         kind = sparse_dtype(X, "source") if is_sparse(X) else X.dtype
         self._X = X
         self.n_rows, self.n_features = X.shape
+        self.row_bytes: int | None = None
+        if is_sparse(X):
+            stored = X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
+            self.row_bytes = max(1, stored // max(1, self.n_rows))
         self.dtype = float_dtype(kind, "source") if dtype is None else dtype
         self._y: npt.NDArray[Any] | None = None
         if target is not None:

@@ -1,9 +1,11 @@
 """Batches of Arrow from whatever holds a table."""
 
 from collections.abc import Collection, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from typing import Any
+
+import numpy as np
 
 from nearlin._frames import library_of, ndim
 from nearlin.exceptions import InvalidInputError, InvalidTypeError, NearlinError
@@ -103,7 +105,7 @@ def _of_rows(frame: Any) -> list[Any]:
     """Return batches of rows, in which a column of objects may hold what it did not before."""
     try:
         # Columns of Arrow's own may be in several pieces.
-        found: list[Any] = pa.Table.from_pandas(frame, preserve_index=False).to_batches()
+        found: list[Any] = pa.Table.from_pandas(_plain(frame), preserve_index=False).to_batches()
         return found
     except Exception as error:  # whatever the code of the caller raises
         raise InvalidInputError(f"has a column of several kinds: {error}", argument="source") from error
@@ -111,6 +113,7 @@ def _of_rows(frame: Any) -> list[Any]:
 
 def _columns_of_pandas(frame: Any) -> Columns:
     """Return the columns of a frame, among which there may be some that Arrow has no type for."""
+    frame = _plain(frame)
     try:
         return Columns(pa.Schema.from_pandas(frame, preserve_index=False))
     except Exception:  # as whatever pandas and Arrow raise: below it is known for which column
@@ -122,6 +125,33 @@ def _columns_of_pandas(frame: Any) -> Columns:
             columns.add(name, pa.null())
             columns.faults[name] = f"cannot be read: {error}"
     return columns
+
+
+def _plain(frame: Any) -> Any:
+    """Return a frame whose columns of numbers are of types that Arrow has, and does not cut short."""
+    values = {j: _plain_values(frame.iloc[:, j], dtype) for j, dtype in enumerate(frame.dtypes)}
+    changed = {j: column for j, column in values.items() if column is not None}
+    if changed:
+        frame = frame.copy(deep=False)
+    for j, column in changed.items():
+        frame.isetitem(j, column)
+    return frame
+
+
+def _plain_values(column: Any, dtype: Any) -> Any:
+    """Return as plain what is sparse, longer, of another order of bytes, or objects of several kinds."""
+    if type(dtype).__name__ == "SparseDtype":
+        return column.sparse.to_dense()
+    if not isinstance(dtype, np.dtype):
+        return None
+    if dtype.kind in "fiu" and (dtype.itemsize > 8 or not dtype.isnative):
+        return column.astype(np.float64 if dtype.itemsize > 8 else dtype.newbyteorder("="))
+    if dtype.hasobject and any(
+        issubclass(kind, np.floating) and kind is not np.float64 for kind in set(map(type, column))
+    ):
+        with suppress(TypeError, ValueError):
+            return column.astype(np.float64)
+    return None
 
 
 def _of_relation(relation: Any) -> Batches:

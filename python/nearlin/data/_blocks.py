@@ -107,9 +107,8 @@ class RowBlocks:
         rows.target_shape = source.target_shape
         rows.dtype = source.dtype
         rows.once = source.once
-        rows.block_rows = getattr(source, "block_rows", None) or max(
-            1, block_bytes // (source.dtype.itemsize * max(1, source.n_features))
-        )
+        row_bytes = getattr(source, "row_bytes", None) or source.dtype.itemsize * max(1, source.n_features)
+        rows.block_rows = getattr(source, "block_rows", None) or max(1, block_bytes // row_bytes)
         return rows
 
     def __iter__(self) -> Iterator[Block]:
@@ -286,9 +285,9 @@ def blocks(
         and not rounded. Estimators take targets in the dtype of features: of float64 targets that are large
         beside their spread, as times are, ``numpy.float64`` keeps the digits.
     block_bytes : int, default=32 MiB
-        Bytes of the features of a block: large enough for the cost of a block not to count, and small
-        enough for some of them to be in memory. Dask's partitions are as large as they are: below 8 MiB the
-        scheduler takes more time than the rows.
+        Bytes of the features of a block, of sparse ones those that are stored: large enough for the cost of a
+        block not to count, and small enough for some of them to be in memory. Dask's partitions are as large
+        as they are: below 8 MiB the scheduler takes more time than the rows.
 
     Returns
     -------

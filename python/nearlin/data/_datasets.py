@@ -27,6 +27,8 @@ Footers = list[tuple[str, Columns]]
 def of_path(path: str | bytes) -> Batches:
     """Return the batches of a file or directory of Parquet."""
     table = _dataset(path)
+    if not table.files:
+        raise InvalidInputError("is a directory without a file of Parquet", argument="source")
     found = of_dataset(table)
 
     def read(names: Collection[str]) -> Iterator[tuple[str, Any]]:

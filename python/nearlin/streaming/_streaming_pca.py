@@ -19,6 +19,7 @@ from nearlin._callbacks import OF_A_FIT, Watched, watched, with_callbacks
 from nearlin._certificate import Certificate
 from nearlin._config import Progress, resolve_progress, resolve_threads
 from nearlin._estimator import SavedEstimator, in_our_words, named_for_estimators, plain, samples
+from nearlin._frames import naming_columns
 from nearlin._log import tell
 from nearlin._sparse import check_indices, is_sparse
 from nearlin._validation import Float, Matrix, as_matrix
@@ -308,9 +309,10 @@ class StreamingPCA(Watched, SavedEstimator, ClassNamePrefixFeaturesOutMixin, Tra
                 blocks, n_rows = ((block.X, block.sample_weight) for block in X), X.n_rows
             else:
                 blocks = ((block, None) for block in blocks)
-            fresh._take_blocks(
-                watched(self, blocks, fresh, progress=resolve_progress(progress), n_rows=n_rows)
-            )
+            with naming_columns(X.feature_names if isinstance(X, RowBlocks) else None):
+                fresh._take_blocks(
+                    watched(self, blocks, fresh, progress=resolve_progress(progress), n_rows=n_rows)
+                )
             if isinstance(X, RowBlocks) and X.feature_names is not None:
                 fresh.feature_names_in_ = np.array(X.feature_names, dtype=object)
         else:

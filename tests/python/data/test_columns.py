@@ -247,6 +247,11 @@ def test_a_table_with_a_log_is_not_its_files(folder):
         blocks(path, target="y")
 
 
+def test_an_empty_folder_is_called_so(tmp_path):
+    with pytest.raises(InvalidInputError, match="is a directory without a file of Parquet"):
+        blocks(tmp_path, target="y")
+
+
 def test_what_is_no_parquet_in_a_folder_is_named(folder):
     path = folder([1.0, 2.0])
     (path / "notes.txt").write_text("what these are")
@@ -415,8 +420,8 @@ def test_columns_have_one_role(tmp_path):
 
 
 def test_columns_that_cannot_be_read_are_named_if_they_are_asked_for():
-    frame = pd.DataFrame({"a": Y, "s": pd.arrays.SparseArray([0.0, 1.0]), "z": [1j, 2j], "y": Y})
-    for name in ("s", "z"):
+    frame = pd.DataFrame({"a": Y, "z": [1j, 2j], "s": [1, "x"], "y": Y})
+    for name in ("z", "s"):
         with pytest.raises(InvalidInputError, match=f"has a column '{name}' that cannot be read"):
             blocks(frame, columns=["a", name], target="y")
     assert whole(blocks(frame, columns=["a"], target="y"))[0].tolist() == [[1.0], [2.0]]
@@ -432,6 +437,39 @@ def test_columns_that_cannot_be_read_are_named_if_they_are_asked_for():
 def test_a_column_is_no_table(source):
     with pytest.raises(InvalidInputError, match=r"is a series, expected a frame|cannot be read"):
         blocks(source)
+
+
+PLAIN = {
+    "sparse": pd.arrays.SparseArray([0.0, 1.5]),
+    "sparse integers": pd.arrays.SparseArray([0, 3]),
+    "other order of bytes": np.array([0.5, 2.0], ">f8"),
+    "integers of other order": np.array([5, 2**40], ">i8"),
+    "extended": np.array([0.5, 2.0], np.longdouble),
+    "objects of half precision": pd.Series([1, np.float16(0.5)], dtype=object),
+    "objects of extended precision": pd.Series([np.longdouble(0.25), 3], dtype=object),
+}
+
+
+@pytest.mark.parametrize("column", PLAIN.values(), ids=PLAIN)
+def test_columns_that_arrow_has_no_type_for(column):
+    frame = pd.DataFrame({"a": column, "y": Y})
+    expected = np.asarray(column, dtype=np.float64)[:, np.newaxis]
+    for source in (frame, iter([frame, frame])):
+        assert np.array_equal(whole(blocks(source, target="y"))[0][:2], expected)
+
+
+def test_infinity_is_found_in_its_block():
+    frame = pd.DataFrame({"a": np.arange(600.0), "y": np.arange(600.0)})
+    frame.loc[505, "a"] = np.inf
+    with pytest.raises(InvalidInputError, match=r"infinity at .*column 'a'") as caught:
+        nearlin.StreamingLeastSquares().fit(blocks(frame, target="y", block_bytes=800))
+    assert caught.value.__notes__ == ["in the block that begins with row 500"]
+
+
+def test_principal_components_name_the_column_too():
+    frame = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [1.0, np.inf, 2.0]})
+    with pytest.raises(InvalidInputError, match=r"block 0: contains infinity at \[1, 1\].*column 'b'"):
+        nearlin.StreamingPCA(1).fit(blocks(frame))
 
 
 def test_columns_of_arrow_in_pieces():
