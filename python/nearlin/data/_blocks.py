@@ -351,6 +351,10 @@ def blocks(
         if columns is not None or len(exclude):
             given = "columns" if columns is not None else "exclude"
             raise InvalidInputError("names columns, and arrays have no names: slice them", argument=given)
+        if nulls == "drop":
+            raise InvalidInputError(
+                "is 'drop', expected 'error' for arrays: index their rows", argument="nulls"
+            )
         if dask == "Array":
             from ._dask import DaskArray
 
@@ -380,6 +384,7 @@ def blocks(
             target=target,
             sample_weight=sample_weight,
             exclude=exclude,
+            nulls=nulls,
             dtype=dtype,
             block_bytes=block_bytes,
         )

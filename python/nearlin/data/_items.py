@@ -45,6 +45,11 @@ class ItemSource:
                 "gives blocks of arrays, whose columns have no names; let it give (X, y, sample_weight)",
                 argument="source",
             )
+        if nulls == "drop":
+            raise InvalidInputError(
+                "is 'drop', expected 'error' for blocks of arrays; let it give the rows that count",
+                argument="nulls",
+            )
         return ItemSource(first, items, dtype)
 
     def __init__(self, first: object, others: Iterator[Any], dtype: np.dtype[Any] | None) -> None:

@@ -261,6 +261,9 @@ def test_sources_that_are_none(parts, tmp_path):
         blocks(X, sample_weight=w[1:])
     with pytest.raises(InvalidInputError, match="arrays have no names"):
         blocks(X, columns=["a"])
+    for source in (X, X.tolist(), iter([X]), sp.csr_array(X)):
+        with pytest.raises(InvalidInputError, match="`nulls` is 'drop', expected 'error'"):
+            blocks(source, nulls="drop")
     with pytest.raises(InvalidInputError, match="gives nothing"):
         blocks(iter(()))
     with pytest.raises(ShapeError, match="block 1: has 3 columns, expected 4"):
