@@ -18,11 +18,19 @@ from nearlin import _core
 from nearlin._callbacks import OF_A_FIT, Watched, watched, with_callbacks
 from nearlin._certificate import Certificate
 from nearlin._config import Progress, resolve_progress, resolve_threads
-from nearlin._estimator import SavedEstimator, in_our_words, named_for_estimators, plain, samples
+from nearlin._estimator import (
+    SavedEstimator,
+    check_same_features,
+    in_our_words,
+    named_for_estimators,
+    plain,
+    samples,
+)
 from nearlin._frames import naming_columns
 from nearlin._log import tell
 from nearlin._sparse import check_indices, is_sparse
-from nearlin._validation import Float, Matrix, as_matrix
+from nearlin._stream import in_turn
+from nearlin._validation import Float, Matrix, as_matrix, refuse_beside
 from nearlin.data import RowBlocks
 from nearlin.exceptions import InvalidInputError, InvalidTypeError, NonFiniteError, ShapeError, StateError
 
@@ -363,14 +371,15 @@ class StreamingPCA(Watched, SavedEstimator, ClassNamePrefixFeaturesOutMixin, Tra
             )
         return self.fit(X, sample_weight=sample_weight).transform(X)
 
+    @in_turn
     def partial_fit(self, X: object, y: object = None, *, sample_weight: object = None) -> Self:
         """Take more rows in; the first ones if there are none.
 
         Parameters
         ----------
-        X : array_like, sparse matrix or frame of shape (rows, n_features)
+        X : array_like, sparse matrix, frame or RowBlocks of shape (rows, n_features)
             Any number of rows, none too once others came. The first block decides what precision results are
-            in.
+            in. RowBlocks, of :func:`nearlin.data.blocks`, bring their weights along.
         y : ignored
             For pipelines.
         sample_weight : array_like of shape (rows,), optional
@@ -388,8 +397,27 @@ class StreamingPCA(Watched, SavedEstimator, ClassNamePrefixFeaturesOutMixin, Tra
         """
         if not self.__sklearn_is_fitted__():
             check_parameters(self.get_params(deep=False))
-        self._take(X, sample_weight, reset=not self.__sklearn_is_fitted__())
+        if isinstance(X, RowBlocks):
+            self._take_more_blocks(X, sample_weight)
+        else:
+            self._take(X, sample_weight, reset=not self.__sklearn_is_fitted__())
         return self
+
+    def _take_more_blocks(self, rows: RowBlocks, sample_weight: object) -> None:
+        """Take all rows of blocks in or, after an error, none."""
+        refuse_beside(sample_weight=sample_weight)
+        more, names = self.copy(), rows.feature_names
+        if self.__sklearn_is_fitted__():
+            check_same_features(self, rows)
+            names = more.__dict__.pop("feature_names_in_", None)
+        for number, block in enumerate(rows):
+            with in_block(number, "X"):
+                more._take(block.X, block.sample_weight, reset=not more.__sklearn_is_fitted__())
+        if not more.__sklearn_is_fitted__():
+            raise InvalidInputError("are no rows, expected at least one", argument="X")
+        if names is not None:
+            more.feature_names_in_ = np.array(names, dtype=object)
+        self._become(more)
 
     def _take(self, X: object, sample_weight: object, *, reset: bool, accept_zero: bool = True) -> None:
         if not reset:

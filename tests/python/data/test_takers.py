@@ -49,6 +49,33 @@ def test_a_truncated_svd_appends_rows(X):
         model.partial_fit(renamed)
 
 
+def test_principal_components_take_more_blocks(X):
+    w = np.linspace(0.5, 2.0, N)
+    weighted = {"sample_weight": "w", "block_bytes": 5000}
+    frame = pd.DataFrame(X, columns=list("abcdef")).assign(w=w)
+    pca = nearlin.StreamingPCA(3, random_state=0).partial_fit(blocks(frame[:1500], **weighted))
+    assert pca.partial_fit(blocks(frame[1500:], **weighted)) is pca
+    expected = nearlin.StreamingPCA(3, random_state=0)
+    for start, stop in ((0, 1500), (1500, N)):
+        for block in blocks(frame[start:stop], **weighted):
+            expected.partial_fit(block.X, sample_weight=block.sample_weight)
+    assert pca.n_samples_seen_ == N
+    np.testing.assert_array_equal(pca.components_, expected.components_)
+    assert pca.feature_names_in_.tolist() == list("abcdef")
+    before = pca.to_bytes()
+    damaged = frame.copy()
+    damaged.loc[900, "c"] = np.inf
+    with pytest.raises(InvalidInputError, match="block "):
+        pca.partial_fit(blocks(damaged, **weighted))
+    with pytest.raises(InvalidInputError, match="expected those of the fit"):
+        pca.partial_fit(blocks(frame[list("fedcbaw")], **weighted))
+    with pytest.raises(InvalidTypeError, match="`sample_weight` is given beside rows in blocks"):
+        pca.partial_fit(blocks(frame, **weighted), sample_weight=w)
+    with pytest.raises(InvalidInputError, match="no rows"):
+        nearlin.StreamingPCA(2).partial_fit(blocks(X[:0]))
+    assert pca.to_bytes() == before
+
+
 def test_a_coreset_takes_rows_targets_and_weights(X):
     y, w = X.sum(axis=1), np.linspace(0.5, 2.0, N)
     rows = blocks(
