@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -39,12 +40,19 @@ def chained(items: Iterator[Any]) -> Batches:
         for number, item in enumerate(chain([first], items)):
             place = f"chunk {number}: "
             with _at(place):
-                part = batches_of(item)
-                part.kinds.check(names)
-                for _, batch in part.read(names):
+                for _, batch in _read_some(item, names):
                     yield place, batch
 
     return Batches(first.kinds, read, None, True)
+
+
+def _read_some(table: Any, names: Collection[str]) -> Iterator[tuple[str, Any]]:
+    """Give batches with some columns of a table; frames are not asked for the types of all of them first."""
+    if library_of(table) == "pandas" and ndim(table) == 2:
+        return _read_pandas(table, names)
+    part = batches_of(table)
+    part.kinds.check(names)
+    return part.read(names)
 
 
 def _batches_of(table: Any) -> Batches:
@@ -89,16 +97,18 @@ def _of_lazy_frame(frame: Any) -> Batches:
 
 
 def _of_pandas(frame: Any) -> Batches:
-    # Not by its Arrow stream, which is of a copy of all columns, and has the index among them.
-    def read(names: Collection[str]) -> Iterator[tuple[str, Any]]:
-        wanted = frozenset(names)
-        chosen = frame.loc[:, [name in wanted for name in frame.columns]]
-        for start in range(0, len(frame), ROWS):
-            yield from unplaced(_of_rows(chosen.iloc[start : start + ROWS]))
-
     if not all(isinstance(name, str) for name in frame.columns):
         raise InvalidInputError("is a frame whose columns have names that are no strings", argument="source")
-    return Batches(_columns_of_pandas(frame), read, len(frame), False)
+    return Batches(_columns_of_pandas(frame), partial(_read_pandas, frame), len(frame), False)
+
+
+def _read_pandas(frame: Any, names: Collection[str]) -> Iterator[tuple[str, Any]]:
+    # Not by its Arrow stream, which is of a copy of all columns, and has the index among them.
+    wanted = frozenset(names)
+    chosen = [name in wanted for name in frame.columns]
+    some = frame if all(chosen) else frame.loc[:, chosen]
+    for start in range(0, len(frame), ROWS):
+        yield from unplaced(_of_rows(some.iloc[start : start + ROWS] if len(frame) > ROWS else some))
 
 
 def _of_rows(frame: Any) -> list[Any]:
@@ -129,29 +139,31 @@ def _columns_of_pandas(frame: Any) -> Columns:
 
 def _plain(frame: Any) -> Any:
     """Return a frame whose columns of numbers are of types that Arrow has, and does not cut short."""
-    values = {j: _plain_values(frame.iloc[:, j], dtype) for j, dtype in enumerate(frame.dtypes)}
-    changed = {j: column for j, column in values.items() if column is not None}
-    if changed:
+    strange = [j for j, dtype in enumerate(frame.dtypes) if not _is_plain(dtype)]
+    if strange:
         frame = frame.copy(deep=False)
-    for j, column in changed.items():
-        frame.isetitem(j, column)
+    for j in strange:
+        frame.isetitem(j, _plain_values(frame.iloc[:, j]))
     return frame
 
 
-def _plain_values(column: Any, dtype: Any) -> Any:
+def _is_plain(dtype: Any) -> bool:
+    if not isinstance(dtype, np.dtype):
+        return type(dtype).__name__ != "SparseDtype"
+    return not dtype.hasobject and (dtype.kind not in "fiu" or (dtype.itemsize <= 8 and dtype.isnative))
+
+
+def _plain_values(column: Any) -> Any:
     """Return as plain what is sparse, longer, of another order of bytes, or objects of several kinds."""
+    dtype = column.dtype
     if type(dtype).__name__ == "SparseDtype":
         return column.sparse.to_dense()
-    if not isinstance(dtype, np.dtype):
-        return None
-    if dtype.kind in "fiu" and (dtype.itemsize > 8 or not dtype.isnative):
+    if not dtype.hasobject:
         return column.astype(np.float64 if dtype.itemsize > 8 else dtype.newbyteorder("="))
-    if dtype.hasobject and any(
-        issubclass(kind, np.floating) and kind is not np.float64 for kind in set(map(type, column))
-    ):
+    if any(issubclass(kind, np.floating) and kind is not np.float64 for kind in set(map(type, column))):
         with suppress(TypeError, ValueError):
             return column.astype(np.float64)
-    return None
+    return column
 
 
 def _of_relation(relation: Any) -> Batches:
