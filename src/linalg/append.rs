@@ -41,6 +41,16 @@ impl Triangle {
         Ok(Self { r: Mat::zeros(d, d)?, units: filled(SMALLEST, d, PURPOSE)? })
     }
 
+    /// Of an upper triangle.
+    pub(crate) fn of(mut r: Mat<f64>) -> Result<Self> {
+        let mut units = filled(SMALLEST, r.ncols(), PURPOSE)?;
+        for (j, unit) in units.iter_mut().enumerate() {
+            *unit = unit_of(largest_of(r.col(j)));
+            scale(r.col_mut(j), unit.recip());
+        }
+        Ok(Self { r, units })
+    }
+
     /// What [`Triangle::scaled`] has shown. Columns below the diagonal are zeros.
     pub(crate) fn of_scaled(r: Mat<f64>, units: Vec<f64>) -> Self {
         Self { r, units }

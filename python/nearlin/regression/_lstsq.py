@@ -250,9 +250,12 @@ def lstsq(
         columns it takes nothing but LSMR. With no QR to fall back on, an answer above `tol` is returned
         with a warning.
 
-        Rows in blocks go by ``"qr"``, whose factor takes one pass, and are then refined pass by pass, two
-        to four in all as a rule: the same measured backward error as in memory, at any condition number. It
-        takes 2 n d^2 operations and memory for some blocks and d^2 numbers for each.
+        Rows in blocks have their factor from one pass and are then refined pass by pass, two to four in all
+        as a rule: the same measured backward error as in memory, at any condition number. ``"qr"`` takes
+        2 n d^2 operations and memory for some blocks and d^2 numbers for each. ``"auto"`` makes the triangle
+        of a block of 40 columns or more in half of them, as ``"gram"`` does, where the block is so
+        well-conditioned that this is as good; triangles are merged by QR, and ``method`` is the way that
+        most blocks went.
 
         A sparse `A` is never made dense; stored by columns, it is copied by rows first. ``"auto"`` takes
         ``"cg"`` there, but ``"gram"`` first where that is predicted to cost no more than 18 reads, and leaves

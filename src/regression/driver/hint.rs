@@ -20,6 +20,8 @@ pub(crate) struct Hint {
     pub rows: usize,
     /// The largest magnitude in every column of them.
     pub largest: Buffer<f64>,
+    /// Whether they have zeros alone in columns that are not constant: the condition is that of the others.
+    pub is_blank: bool,
 }
 
 impl Hint {
@@ -38,8 +40,19 @@ impl Hint {
 /// stands out, which is divided out.
 pub(crate) fn hint<T: Real>(context: &Context, design: &Design<'_, T>) -> Result<Hint> {
     let d = design.ncols();
-    let sample = Sample::of(design);
-    let rows = sample.nrows();
+    let hint = hint_of(context, design, if d > 512 { 2 * d } else { 4 * d } + 32, d)?;
+    Ok(Hint { condition: if hint.is_blank { f64::INFINITY } else { hint.condition }, ..hint })
+}
+
+/// The same by so many rows, if there are, and for the first so many columns.
+pub(crate) fn hint_of<T: Real>(
+    context: &Context,
+    design: &Design<'_, T>,
+    rows: usize,
+    columns: usize,
+) -> Result<Hint> {
+    let sample = Sample::of(design, rows, columns);
+    let (rows, d) = (sample.nrows(), sample.ncols());
     let mut largest: Buffer<f64> = Buffer::zeros(d, "magnitudes of columns")?;
     let mut buffer = Vec::new();
     for i in 0..rows {
@@ -50,7 +63,9 @@ pub(crate) fn hint<T: Real>(context: &Context, design: &Design<'_, T>) -> Result
     let powers = largest.iter().map(|&value| power_of_two_below(value).recip());
     let powers = collected(powers, "magnitudes of columns")?;
     let (mut gram, _) = linalg::gram::<f64, ()>(context, &sample, &powers, || (), |(), _, _| ())?;
-    design.constant().iter().for_each(|&j| gram[(j, j)] = 1.0);
+    design.constant().iter().filter(|&&j| j < d).for_each(|&j| gram[(j, j)] = 1.0);
+    let is_blank = (0..d).any(|j| gram[(j, j)] == 0.0);
+    (0..d).filter(|&j| largest[j] == 0.0).for_each(|j| gram[(j, j)] = 1.0);
     let norms = collected((0..d).map(|j| gram[(j, j)].sqrt()), "norms of columns")?;
     for j in 0..d {
         for i in 0..d {
@@ -62,21 +77,21 @@ pub(crate) fn hint<T: Real>(context: &Context, design: &Design<'_, T>) -> Result
         None => f64::INFINITY,
     };
     let spread = (d as f64 / rows as f64).sqrt();
-    Ok(Hint { condition: (condition * (1.0 - spread) / (1.0 + spread)).max(1.0), rows, largest })
+    Ok(Hint { condition: (condition * (1.0 - spread) / (1.0 + spread)).max(1.0), rows, largest, is_blank })
 }
 
 /// The rows that are looked at; never more of them in memory than a tile.
 struct Sample<'p, 'a, T> {
     design: &'p Design<'a, T>,
     rows: usize,
+    columns: usize,
     positions: Stream,
 }
 
 impl<'p, 'a, T: Real> Sample<'p, 'a, T> {
-    fn of(design: &'p Design<'a, T>) -> Self {
-        let (n, d) = (design.nrows(), design.ncols());
-        let rows = (if d > 512 { 2 * d } else { 4 * d } + 32).min(n);
-        Self { design, rows, positions: Stream::new(0, 0, HINT) }
+    fn of(design: &'p Design<'a, T>, rows: usize, columns: usize) -> Self {
+        let rows = rows.min(design.nrows());
+        Self { design, rows, columns, positions: Stream::new(0, 0, HINT) }
     }
 
     fn position(&self, i: usize) -> usize {
@@ -91,7 +106,7 @@ impl<T: Real> Rows for Sample<'_, '_, T> {
     }
 
     fn ncols(&self) -> usize {
-        self.design.ncols()
+        self.columns
     }
 
     fn tile<'b>(

@@ -645,7 +645,8 @@ mod tests {
         let problem = instance.problem(forms().next().unwrap(), &[0.0]);
         let problem = Problem { targets: problem.targets.cols(0..1), ..problem };
         let design = Design::new(&Context::new(1), &problem).unwrap();
-        let hint = Hint { condition, rows: 80, largest: Buffer::zeros(12, "magnitudes").unwrap() };
+        let largest = Buffer::zeros(12, "magnitudes").unwrap();
+        let hint = Hint { condition, rows: 80, largest, is_blank: false };
         Plan::for_rows(&design, params, Some(&hint)).unwrap().candidates
     }
 

@@ -21,9 +21,14 @@ pub trait Parts: Sync {
     fn ask(&self, question: &[u8]) -> Result<Vec<u8>>;
 }
 
-/// The first read of all parts.
-pub(crate) fn first(context: &Context, parts: &dyn Parts, fit_intercept: bool) -> Result<First> {
-    match ask(context, parts, &Question::First { fit_intercept })? {
+/// The first read of all parts, by reflections alone where products are not wanted.
+pub(crate) fn first(
+    context: &Context,
+    parts: &dyn Parts,
+    fit_intercept: bool,
+    by_products: bool,
+) -> Result<First> {
+    match ask(context, parts, &Question::First { fit_intercept, by_products })? {
         Sums::First(first) => Ok(first),
         _ => Err(unasked()),
     }

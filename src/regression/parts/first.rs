@@ -4,13 +4,13 @@
 //! triangles, so that large means cost no digits.
 
 use crate::error::{Error, Result};
-use crate::linalg::{self, RCOND, exponent_of, largest_of, norm, times_power_of_two};
+use crate::linalg::{Appending, RCOND, Triangle, exponent_of, largest_of, norm, times_power_of_two};
 use crate::matrix::{Mat, Real, Source, power_of_two_below};
-use crate::memory::{collected, copied, zeros};
+use crate::memory::{collected, copied, filled, zeros};
 use crate::parallel::Context;
 use crate::regression::design::Design;
 use crate::regression::design::parted::Whole;
-use crate::regression::design::stacked::Stacked;
+use crate::regression::parts::triangle::triangle;
 use crate::regression::problem::Problem;
 use crate::state::run;
 use serde::{Deserialize, Serialize};
@@ -34,9 +34,12 @@ pub(crate) struct First {
     means: Option<Vec<f64>>,
     /// Powers of two that the columns of the triangle are to be multiplied by.
     exponents: Vec<i32>,
-    /// R of [A, B], column after column.
+    /// R of [A, B], column after column; of the targets, what is below R of A has the right lengths and no more.
     #[serde(with = "run")]
     triangle: Vec<f64>,
+    /// How many parts have rows of any weight, and of how many the triangle is had by products.
+    pub parts: u64,
+    pub by_products: u64,
 }
 
 const PURPOSE: &str = "a triangle of rows in parts";
@@ -56,22 +59,20 @@ impl First {
             means: fit_intercept.then(|| zeros(width, PURPOSE)).transpose()?,
             exponents: zeros(width, PURPOSE)?,
             triangle: zeros(packed(width), PURPOSE)?,
+            parts: 0,
+            by_products: 0,
         })
     }
 
-    /// Of the rows of a problem, whose ridge is not looked at.
-    pub fn of_part<T: Real>(context: &Context, problem: &Problem<'_, T>) -> Result<Self> {
+    /// Of the rows of a problem, whose ridge is not looked at; by reflections alone where products are not wanted.
+    pub fn of_part<T: Real>(context: &Context, problem: &Problem<'_, T>, by_products: bool) -> Result<Self> {
         let ((n, d), k) = ((problem.design.nrows(), problem.design.ncols()), problem.targets.ncols());
         let nothing = Self::nothing(n as u64, (d, k), problem.fit_intercept)?;
         if n == 0 || problem.weights.is_some_and(|weights| weights.iter().all(|&weight| weight == 0.0)) {
             return Ok(nothing);
         }
         let mut design = Design::new(context, problem)?;
-        let targets = collected(0..k, PURPOSE)?;
-        let triangle = |design: &Design<'_, T>| {
-            linalg::tsqr(context, &Stacked { design, targets: &targets, ridge: 0.0 })
-        };
-        let mut r = triangle(&design)?;
+        let (mut r, mut is_product) = triangle(context, &design, by_products)?;
         let is_plain = |j: usize| {
             let largest = largest_of(r.col(j));
             norm(r.col(j)).is_finite() && (largest == 0.0 || (1e-100..=1e100).contains(&largest))
@@ -79,7 +80,7 @@ impl First {
         if !(0..d).all(is_plain) {
             let largest = design.largest_in_columns(context)?;
             design.equilibrate_columns(&largest)?;
-            r = triangle(&design)?;
+            (r, is_product) = triangle(context, &design, by_products)?;
         }
         let unit = |j: usize| match j < d {
             true => design.column_scale(j),
@@ -97,6 +98,8 @@ impl First {
             means: problem.fit_intercept.then(|| collected(means, PURPOSE)).transpose()?,
             exponents: collected((0..d + k).map(exponent), PURPOSE)?,
             triangle: in_columns(&r)?,
+            parts: 1,
+            by_products: u64::from(is_product),
             ..nothing
         })
     }
@@ -131,23 +134,21 @@ impl First {
             known.map(|part| part.exponents[j]).max().unwrap_or(0)
         };
         let exponents = collected((0..width).map(largest), PURPOSE)?;
-        // Of each part its triangle, and what its means are away.
-        let height = width + usize::from(centred);
-        let stacked = Mat::from_fn(present.len() * height, width, |row, j| {
-            let (part, i) = (present[row / height], row % height);
-            match (&part.means, &means) {
-                (Some(own), Some(means)) if i == width => {
-                    times_power_of_two(own[j] - means[j], -exponents[j]) * part.weight_norm
-                }
-                _ => match part.column(j).get(i) {
-                    Some(&value) if value != 0.0 => {
-                        times_power_of_two(value, part.exponents[j] - exponents[j])
-                    }
-                    _ => 0.0,
-                },
-            }
-        })?;
-        let triangle = in_columns(&linalg::tsqr(context, &stacked.as_ref())?)?;
+        let mut triangle = Triangle::of(one.in_units(&exponents)?)?;
+        for part in &present[1..] {
+            context.tick()?;
+            triangle.append_triangle(&mut part.in_units(&exponents)?)?;
+        }
+        if let Some(means) = &means {
+            let mut away = Mat::from_fn(present.len(), width, |part, j| match &present[part].means {
+                Some(own) => times_power_of_two(own[j] - means[j], -exponents[j]),
+                None => 0.0,
+            })?;
+            let lengths = collected(present.iter().map(|part| part.weight_norm), PURPOSE)?;
+            let mut with = Appending::new(present.len(), width)?;
+            triangle.append(&mut away, &filled(0.0, width, PURPOSE)?, &lengths, &mut with);
+        }
+        let triangle = in_columns(&triangle.into_mat())?;
         Ok(Self {
             shape: (d, k),
             rows,
@@ -159,6 +160,8 @@ impl First {
             means,
             exponents,
             triangle,
+            parts: present.iter().map(|part| part.parts).sum(),
+            by_products: present.iter().map(|part| part.by_products).sum(),
         })
     }
 
@@ -213,6 +216,14 @@ impl First {
             _ => 0.0,
         })?;
         Ok((design, r))
+    }
+
+    /// The triangle, its columns over powers of two.
+    fn in_units(&self, exponents: &[i32]) -> Result<Mat<f64>> {
+        Mat::from_fn(exponents.len(), exponents.len(), |i, j| match self.column(j).get(i) {
+            Some(&value) if value != 0.0 => times_power_of_two(value, self.exponents[j] - exponents[j]),
+            _ => 0.0,
+        })
     }
 
     /// A column of the triangle down to its diagonal.

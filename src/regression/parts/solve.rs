@@ -16,6 +16,7 @@ use crate::regression::loo::{RidgeChoice, in_units_of_targets, least};
 use crate::regression::methods::outcome::Factored;
 use crate::regression::methods::qr::qr_of_triangle;
 use crate::regression::parts::elsewhere::{Elsewhere, Parts, first};
+use crate::regression::parts::first::First;
 use crate::regression::refine::{Group, groups};
 
 /// An answer for rows in parts.
@@ -36,7 +37,7 @@ pub fn lstsq_by_parts<T: Real>(
     fit_intercept: bool,
     params: &Params,
 ) -> Result<PartsOutput> {
-    let known = Known::<T>::read(context, parts, ridge, fit_intercept)?;
+    let known = Known::<T>::read(context, parts, ridge, fit_intercept, params)?;
     known.solved(context, ridge, params)
 }
 
@@ -49,7 +50,7 @@ pub fn ridge_cv_by_parts<T: Real>(
     fit_intercept: bool,
     params: &Params,
 ) -> Result<RidgeChoice> {
-    let known = Known::<T>::read(context, parts, alphas, fit_intercept)?;
+    let known = Known::<T>::read(context, parts, alphas, fit_intercept, params)?;
     let left_out = LeftOut::new(&known.design, &known.r, alphas)?;
     let mut errors = known.design.a.source.left_out(context, left_out)?;
     in_units_of_targets(&known.design, &mut errors);
@@ -66,28 +67,37 @@ struct Known<'p, T> {
     r: Mat<f64>,
     rows: u64,
     log_weight: f64,
+    /// By which most parts have R.
+    method: Method,
     ledger: Ledger,
 }
 
 impl<'p, T: Real> Known<'p, T> {
-    fn read(context: &Context, parts: &'p dyn Parts, ridge: &[f64], fit_intercept: bool) -> Result<Self> {
+    fn read(
+        context: &Context,
+        parts: &'p dyn Parts,
+        ridge: &[f64],
+        fit_intercept: bool,
+        params: &Params,
+    ) -> Result<Self> {
         let mut ledger = Ledger::new();
-        let first = first(context, parts, fit_intercept)?;
+        let first = first(context, parts, fit_intercept, params.method == Method::Auto)?;
         let shape = (first.rows as usize, first.shape.0);
         let largest = ridge.iter().fold(0.0, |largest: f64, &ridge| ridge.max(largest));
         let (design, r) = first.design(Elsewhere { parts, shape }, largest)?;
         ledger.read(1);
         ledger.end("triangle");
-        ledger.explain("the first read gives R of the rows in parts".into());
-        Ok(Self { design, r, rows: first.rows, log_weight: first.log_weight, ledger })
+        let (method, how) = told(&first);
+        ledger.explain(how);
+        Ok(Self { design, r, rows: first.rows, log_weight: first.log_weight, method, ledger })
     }
 
     fn solved(self, context: &Context, ridge: &[f64], params: &Params) -> Result<PartsOutput> {
-        let Self { design, r, rows, log_weight, ledger } = self;
+        let Self { design, r, rows, log_weight, method, ledger } = self;
         let (d, k) = (design.ncols(), design.ntargets());
         let mut driver = Driver::new(context, &design, params, ledger);
         let mut output = Output::empty::<T>(d, k, params)?;
-        output.method = Method::Qr;
+        output.method = method;
         output.inference = params.keep_factor.then(|| Inference::of(&design)).transpose()?;
         let all = Group {
             context,
@@ -99,15 +109,15 @@ impl<'p, T: Real> Known<'p, T> {
         };
         for (ridge, targets) in groups(&design, ridge)? {
             let group = Group { targets: &targets, ridge, ..all };
-            let factored = factored(&mut driver, &group, &r)?;
-            output.accept(&group, Method::Qr, &factored, None)?;
+            let factored = factored(&mut driver, &group, &r, method)?;
+            output.accept(&group, method, &factored, None)?;
             if let Some(inference) = &mut output.inference {
                 inference.keep_exact(&group, &factored.scaled)?;
             }
         }
         if (0..k).all(|target| design.target_norm(target) == 0.0) {
             driver.ledger.explain("every target is zero".into());
-            let factored = factored(&mut driver, &all, &r)?;
+            let factored = factored(&mut driver, &all, &r, method)?;
             (output.rank, output.condition) = (Some(factored.rank()), factored.condition);
             if let Some(inference) = &mut output.inference {
                 inference.keep_exact(&all, &factored.scaled)?;
@@ -124,14 +134,26 @@ fn factored<T: Real>(
     driver: &mut Driver<'_>,
     group: &Group<'_, '_, T, Elsewhere<'_>>,
     r: &Mat<f64>,
+    method: Method,
 ) -> Result<Factored> {
     driver.ledger.begin();
     let factored = qr_of_triangle(group, &over_ridge(group, r)?, driver.rcond)?;
     driver.ledger.read(factored.refined.passes);
-    driver.ledger.end("qr");
+    driver.ledger.end(method.name());
     let (rank, refined) = (factored.rank(), summary(&factored.refined));
-    driver.ledger.explain(format!("qr: rank {rank}, {refined}"));
+    driver.ledger.explain(format!("{}: rank {rank}, {refined}", method.name()));
     Ok(factored)
+}
+
+/// By which method most parts have their triangle, and what is said of it.
+fn told(first: &First) -> (Method, String) {
+    let First { parts, by_products, .. } = first;
+    let method = if 2 * by_products > *parts { Method::Gram } else { Method::Qr };
+    let how = match by_products {
+        0 => String::new(),
+        _ => format!(", of {by_products} of {parts} by products"),
+    };
+    (method, format!("the first read gives R of the rows in parts{how}"))
 }
 
 /// R of A and some of the targets, over the ridge.

@@ -18,6 +18,8 @@ pub(crate) enum Question {
     /// Means, if there is an intercept, and R of [A, B].
     First {
         fit_intercept: bool,
+        /// Whether R may be made of products.
+        by_products: bool,
     },
     Pass(Point),
     LeftOut(LeftOut),
@@ -61,9 +63,9 @@ fn question_of_rows<T: Real>(
 ) -> Result<Sums> {
     let (d, k) = (problem.design.ncols(), problem.targets.ncols());
     match question {
-        Question::First { fit_intercept } => {
+        Question::First { fit_intercept, by_products } => {
             let problem = Problem { fit_intercept: *fit_intercept, ridge: &[], ..*problem };
-            First::of_part(context, &problem).map(Sums::First)
+            First::of_part(context, &problem, *by_products).map(Sums::First)
         }
         Question::Pass(point) if point.fits(d, k) => point.pass(context, problem).map(Sums::Pass),
         Question::LeftOut(left_out) if left_out.fits(d, k) => {
@@ -154,7 +156,7 @@ mod tests {
             fit_intercept: false,
         };
         let [with, without] = [true, false].map(|fit_intercept| {
-            let question = Question::First { fit_intercept }.to_bytes(&context).unwrap();
+            let question = Question::First { fit_intercept, by_products: true }.to_bytes(&context).unwrap();
             sums_of_part(&context, &question, &problem).unwrap()
         });
         assert!(merged_sums(&context, &[&with, &with]).is_ok());

@@ -214,7 +214,7 @@ from distributed import Client, LocalCluster
 import nearlin
 from nearlin.data import blocks
 
-ROWS, PARTS, D = 2000, 12, 40
+ROWS, PARTS, D = 2000, 12, 64
 
 def call(folder, part):
     # How often the rows of this part were asked for before.
@@ -229,7 +229,8 @@ def rows_of(part, folder, killing):
     if (part, call(folder, part)) in killing:
         os.kill(os.getpid(), signal.SIGKILL)
     rng = np.random.default_rng(part)
-    A = rng.standard_normal((ROWS, D)) @ np.diag(np.logspace(0, -6, D)) @ np.linalg.qr(
+    # The triangle of every other part is had by products, of those between by reflections.
+    A = rng.standard_normal((ROWS, D)) @ np.diag(np.logspace(0, -6 if part % 2 else -2, D)) @ np.linalg.qr(
         np.random.default_rng(99).standard_normal((D, D)))[0]
     return np.column_stack([A, A @ np.ones(D) + rng.standard_normal(ROWS)])
 

@@ -37,6 +37,95 @@ def test_backward_error_at_any_condition(kappa, residual):
     assert "reads of A" in result.explain()
 
 
+WAYS = {1e1: "gram", 1e3: "gram", 1e6: "qr", 1e10: "qr", 1e13: "qr"}
+
+
+@pytest.mark.parametrize("kappa", WAYS)
+@pytest.mark.parametrize("residual", [1e-12, 1.0])
+def test_backward_error_of_many_columns(kappa, residual):
+    A, left = reference.graded(9000, 64, kappa)
+    b = reference.right_hand_side(A, left, residual)
+    rows = blocks(A, target=b, block_bytes=1 << 20)
+    for method, way in (("auto", WAYS[kappa]), ("qr", "qr")):
+        result = nearlin.lstsq(rows, method=method)
+        assert reference.backward_error(A, b, result.x) <= 2 * UNIT
+        assert result.certificate.met
+        assert (result.rank, result.method) == (64, way)
+    few = nearlin.lstsq(blocks(A, target=b, block_bytes=64 * 64 * 8))
+    assert few.method == "qr"  # as blocks have no more rows than columns
+
+
+@pytest.fixture(scope="module")
+def wide():
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((7000, 60)) * np.logspace(-3, 3, 60) + rng.uniform(-5, 5, 60)
+    X[:, 20] = rng.random(7000) < 0.001
+    X[:3500, 30] = 0.0
+    Y = X @ rng.standard_normal((60, 2)) / X.std(axis=0).max() + rng.standard_normal((7000, 2))
+    w = rng.uniform(0.5, 2.0, 7000)
+    w[::50] = 0.0
+    return X, Y, w
+
+
+@pytest.mark.parametrize(
+    "model", [LinearRegression(), Ridge(alpha=[0.1, 1e3]), RidgeCV([0.1, 10.0])], ids=str
+)
+@pytest.mark.parametrize("kind", ["array", "steep", "csr", "float32"])
+def test_models_of_many_columns(model, kind, wide):
+    X, Y, w = wide
+    if kind == "steep":
+        X = nearly_dependent(X)
+    elif kind == "csr":
+        X = sp.csr_array(np.where(abs(X - X.mean(axis=0)) > X.std(axis=0), X - X.mean(axis=0), 0.0))
+    elif kind == "float32":
+        X = X.astype(np.float32)
+    whole = type(model)(**model.get_params()).fit(X, Y, sample_weight=w)
+    rows = blocks(X, target=Y, sample_weight=w, block_bytes=X.dtype.itemsize * 60 * 1800)
+    found = type(model)(**model.get_params()).fit(rows)
+    rtol = {"float32": 1e-3, "steep": 1e-8}.get(kind, 1e-10)
+    near(found.coef_, whole.coef_, rtol)
+    near(found.intercept_, whole.intercept_, rtol)
+    assert found.certificate_.met
+    assert found.method_ == ("qr" if kind == "steep" else "gram")
+    if not isinstance(model, RidgeCV):
+        assert found.rank_ == whole.rank_ == 60
+        of_found, of_whole = found.summary(), whole.summary(X=X, y=Y, sample_weight=w)
+        near(of_found.std_err, of_whole.std_err, rtol=max(rtol, 1e-8))
+
+
+def nearly_dependent(X):
+    X = X.copy()
+    X[:, 40] = X[:, 41] + 1e-5 * X[:, 40]
+    return X
+
+
+def test_bits_of_many_columns(wide):
+    X, Y, w = wide
+    for matrix in (X, nearly_dependent(X)):
+        found = {
+            hashed(blocks(rows, target=Y, sample_weight=w, block_bytes=8 * 60 * 1800), n_jobs=n_jobs)
+            for rows in (np.ascontiguousarray(matrix), np.asfortranarray(matrix))
+            for n_jobs in (1, 3)
+        }
+        assert len(found) == 1
+
+
+def test_dependent_columns_among_many(wide):
+    X, Y, _ = wide
+    levels = np.random.default_rng(2).integers(0, 12, 7000)
+    X = np.column_stack([X, np.eye(12)[levels], np.zeros(7000), X[:, 1]])
+    whole = LinearRegression().fit(X, Y)
+    found = LinearRegression().fit(blocks(X, target=Y, block_bytes=8 * 74 * 2000))
+    assert (found.rank_, found.method_, whole.rank_) == (71, "qr", 71)
+    near(found.coef_, whole.coef_, rtol=1e-8)
+    # Levels of which every block has its own: the columns of others are zeros in it.
+    X = np.column_stack([X[:, 40:60], X[:, 40:59] ** 2, np.eye(4)[np.arange(7000) // 1750]])
+    whole = LinearRegression(fit_intercept=False).fit(X, Y)
+    found = LinearRegression(fit_intercept=False).fit(blocks(X, target=Y, block_bytes=8 * 43 * 1750))
+    assert (found.rank_, found.method_) == (43, "gram")
+    near(found.coef_, whole.coef_, rtol=1e-8)
+
+
 @pytest.fixture(scope="module")
 def parts():
     rng = np.random.default_rng(0)
