@@ -2,6 +2,7 @@
 
     python benches/python/regression/out_of_core.py                    5e6 x 20, a minute or two
     python benches/python/regression/out_of_core.py --rows 50000000    7 GB of Parquet in a temporary folder
+    python benches/python/regression/out_of_core.py --wide             hundreds of columns, minutes
     python benches/python/regression/out_of_core.py --smoke            toy size: does everything run?
 
 Beside it the sums of products that DuckDB makes by SQL, least squares of the plugin polars-ols if it is
@@ -9,13 +10,18 @@ there, and the loop of NumPy that people write. Each runs in a process of its ow
 takes by itself. The peak is what it takes beyond what its imports do (Linux only), the error the largest of
 the coefficients, over the largest of them, against normal equations about the means that were refined with
 residuals in extended precision.
+
+Rows of hundreds of columns, in a memory map and in Parquet, are solved by reflections alone (method="qr")
+and by what "auto" takes, in turns: the least of each, of wall and of CPU time, and how many times less it is.
 """
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -138,11 +144,70 @@ def exact(path):
     return x.astype(float)
 
 
+WIDE = [(200_000, 128), (200_000, 256), (100_000, 512), (50_000, 1000)]
+TURNS = 3
+
+
+def wide(shapes, folder):
+    """Print what reflections and "auto" take for independent columns, and where two are nearly the same."""
+    import nearlin
+
+    print(f"{'':36}{'way':>10}{'seconds':>9}{'CPU s':>8}{'ratio':>7}{'of CPU':>7}{'reads':>6}{'error':>9}")
+    for (rows, d), steep in itertools.product(shapes, (0.0, 1e-5)):
+        for name, source in tables(folder, rows, d, steep):
+            least, last = {}, {}
+            for method in TURNS * ("qr", "auto"):
+                wall, cpu = time.perf_counter(), time.process_time()
+                result = nearlin.lstsq(source(), method=method)
+                taken = np.array([time.perf_counter() - wall, time.process_time() - cpu])
+                assert result.certificate.met
+                least[method] = np.minimum(taken, least[method]) if method in least else taken
+                reads = sum(stage[2] for stage in result.stages)
+                last[method] = result.method, reads, result.certificate.estimate
+            for method, (way, reads, error) in last.items():
+                ratios = "".join(f"{ratio:7.2f}" for ratio in least["qr"] / least[method])
+                figures = f"{least[method][0]:9.2f}{least[method][1]:8.2f}{ratios}{reads:6}{error:9.1e}"
+                print(f"{f'{rows:,} x {d}, {name}, {steep:.0e}':36}{way:>10}{figures}", flush=True)
+
+
+def tables(folder, rows, d, steep):
+    """Give a memory map and, of 256 columns, a Parquet file of the same rows, as functions to blocks."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from nearlin.data import blocks
+
+    rng = np.random.default_rng(0)
+    X = np.lib.format.open_memmap(folder / "X.npy", "w+", float, (rows, d))
+    for start in range(0, rows, STEP // 10):
+        part = X[start : start + STEP // 10]
+        part[:] = rng.standard_normal(part.shape)
+        if steep:
+            part[:, 0] = part[:, 1] + steep * part[:, 0]
+    y = X @ np.ones(d) + rng.standard_normal(rows)
+    X.flush()
+    yield "memory map", lambda: blocks(folder / "X.npy", target=y)
+    if d == 256:
+        names = [f"x{j}" for j in range(d)]
+        schema = pa.schema([(name, pa.float64()) for name in [*names, "y"]])
+        with pq.ParquetWriter(folder / "X.parquet", schema, use_dictionary=False) as writer:
+            for start in range(0, rows, STEP // 10):
+                part = slice(start, start + STEP // 10)
+                writer.write_table(pa.table([*X[part].T, y[part]], schema=schema))
+        yield "Parquet", lambda: blocks(folder / "X.parquet", target="y")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=5_000_000)
+    parser.add_argument("--wide", action="store_true")
     parser.add_argument("--smoke", action="store_true")
     options = parser.parse_args()
+    if options.wide or options.smoke:
+        with tempfile.TemporaryDirectory() as folder:
+            wide([(6000, 64), (3000, 256)] if options.smoke else WIDE, Path(folder))
+        if options.wide:
+            return
     rows = 20_000 if options.smoke else options.rows
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.parquet"
