@@ -253,8 +253,8 @@ def lstsq(
         Rows in blocks have their factor from one pass and are then refined pass by pass, two to four in all
         as a rule: the same measured backward error as in memory, at any condition number. ``"qr"`` takes
         2 n d^2 operations and memory for some blocks and d^2 numbers for each. ``"auto"`` makes the triangle
-        of a block of 40 columns or more in half of them, as ``"gram"`` does, where the block is so
-        well-conditioned that this is as good; triangles are merged by QR, and ``method`` is the way that
+        of a block in half of them, as ``"gram"`` does, where the block is so well-conditioned that this is as
+        good; triangles are merged by QR, and ``method`` is the way that
         most blocks went.
 
         A sparse `A` is never made dense; stored by columns, it is copied by rows first. ``"auto"`` takes

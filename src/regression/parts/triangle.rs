@@ -22,8 +22,7 @@ use crate::regression::refine::Group;
 
 /// Up to this condition the Gram matrix knows R to nine digits.
 const EXACT: f64 = 3e3;
-/// Fewest columns of a part, and rows to a column, that are worth a look at some of them.
-const FEWEST_COLUMNS: usize = 40;
+/// Fewest rows to a column that are worth a look at some of them.
 const FEWEST_ROWS: usize = 4;
 
 /// R of [A, B], upper triangular, and whether it was had by products, which they may be if they are `wanted`, are cheaper,
@@ -35,7 +34,7 @@ pub(crate) fn triangle<T: Real>(
 ) -> Result<(Mat<f64>, bool)> {
     let targets = collected(0..design.ntargets(), PURPOSE)?;
     let (n, d) = (design.nrows(), design.ncols());
-    if wanted && d >= FEWEST_COLUMNS && n >= FEWEST_ROWS * d {
+    if wanted && d > 0 && n >= FEWEST_ROWS * d {
         let tolerance = T::UNIT_ROUNDOFF;
         let group = Group { context, design, targets: &targets, ridge: 0.0, tolerance, max_passes: 0 };
         if let Some(r) = by_products(&group)? {
