@@ -81,12 +81,18 @@ impl Triangle {
 
     /// Units no smaller than those of columns with these largest magnitudes. The units.
     pub(crate) fn make_room(&mut self, largest: &[f64]) -> &[f64] {
-        for (j, unit) in self.units.iter_mut().enumerate() {
-            let raised = unit_of(largest[j]).max(*unit);
-            scale(self.r.col_mut(j), *unit / raised);
-            *unit = raised;
+        for (j, &largest) in largest.iter().enumerate() {
+            self.make_room_in(j, largest);
         }
         &self.units
+    }
+
+    /// A unit of this column no smaller than that of numbers up to `largest`. The unit.
+    pub(crate) fn make_room_in(&mut self, j: usize, largest: f64) -> f64 {
+        let (unit, raised) = (self.units[j], unit_of(largest).max(self.units[j]));
+        scale(self.r.col_mut(j), unit / raised);
+        self.units[j] = raised;
+        raised
     }
 
     /// Appends the first `rows` rows of `v`, which are in units that there is room for; nothing is left of them.

@@ -449,7 +449,8 @@ class StreamingLeastSquares(MultiOutputMixin, Saved, LinearModel):
         Raises
         ------
         InvalidInputError
-            If not all of them are in, if a sketch was kept, or if too little would be left: see below.
+            If not all of them are in, if a sketch was kept, or if too little would be left, of rows or of
+            targets: see below.
 
         Notes
         -----
@@ -458,8 +459,11 @@ class StreamingLeastSquares(MultiOutputMixin, Saved, LinearModel):
         eigenvalue of :math:`I - W^T W`, W being the rows that go in coordinates in which all are orthonormal.
         That of all removals adds up, and rows that come afterwards make up for it. Growth by more than 1e6,
         after which ten digits are left, is refused, so that no column may be left without rows that tell of
-        it; ``certificate_.bound`` has the factor. Cost: that of the rows, and :math:`O(d^3)`. That the rows
-        are the same as before is up to the caller: it cannot be seen.
+        it, and no target that was large before be left with nothing; ``certificate_.bound`` has the factor.
+        The sum of squares of the residuals is a difference: where fewer than six of its digits would be left,
+        because residuals were some 1e4 times as large before, rows are not taken out either. Cost: that of
+        the rows, and :math:`O(d^3)`. That the rows are the same as before is up to the caller: it is seen
+        only where less than nothing would be left without them.
 
         Examples
         --------
@@ -784,7 +788,7 @@ class StreamingLeastSquares(MultiOutputMixin, Saved, LinearModel):
         return matrices if self.coef_.ndim == 2 else matrices[0]  # type: ignore[no-any-return]
 
     def ridge_path(self, alphas: npt.ArrayLike) -> tuple[Float, npt.NDArray[np.float64]]:
-        """Return the fits for many penalties, from one decomposition of the factor.
+        """Return the fits for many penalties, from one decomposition of the factor where that will do.
 
         Parameters
         ----------
@@ -802,6 +806,11 @@ class StreamingLeastSquares(MultiOutputMixin, Saved, LinearModel):
         ------
         InvalidInputError
             If there are no rows, a penalty is negative, or a sketch was kept.
+
+        Notes
+        -----
+        What is below rounding of the rows has no part in a fit, as without a penalty. Where features differ
+        in length by more than 65536, or units decide on the rank, each penalty takes a factorisation.
 
         Examples
         --------

@@ -143,7 +143,8 @@ impl TriangularStream {
         ridges: &Bound<'py, PyAny>,
     ) -> PyResult<(Bound<'py, PyAny>, Vec<f64>)> {
         let (stream, ridges) = (self.snapshot(py)?, Vector::<f64>::extract(ridges, "alphas")?);
-        let (coefficients, intercepts) = enter(py, 1, None, |_| stream.ridge_path(ridges.as_slice()))?;
+        let (coefficients, intercepts) =
+            enter(py, 1, None, |context| stream.ridge_path(context, ridges.as_slice()))?;
         Ok((to_numpy::<f64>(py, coefficients)?, intercepts))
     }
 

@@ -23,6 +23,9 @@ const ASPECT: usize = 8;
 /// Flops of a leaf at most on a thread that nobody can interrupt: about a second.
 const MOST_FLOPS: f64 = 2e10;
 
+/// No sum of squares of so small numbers overflows, however many there are.
+const SMALL: f64 = 1e140;
+
 /// The triangles of rows so far, and those rows of a tile that is not complete.
 pub(crate) struct TriangularFactor {
     pub whole: Part,
@@ -31,7 +34,7 @@ pub(crate) struct TriangularFactor {
     /// In the leaf.
     pub tiles: usize,
     pub weights: WeightsSeen,
-    /// All rows that were there when some were taken out, each time: what rounding has left of that is of their size.
+    /// All rows that were there when some were taken out, each time about their mean: rounding is of their size.
     pub removed: Option<Part>,
 }
 
@@ -80,11 +83,11 @@ impl TriangularFactor {
         rows < self.tail.room()
     }
 
-    /// Keeps the rows of a short block. False, and nothing is kept, if they are not finite.
+    /// Keeps the rows of a short block. False, and nothing is kept, if they are not finite, or the triangle would not be.
     pub fn keep<T: Real>(&mut self, block: &StreamBlock<'_, T>) -> Result<bool> {
         let filled = self.tail.filled;
         self.tail.fill(block, 0..block.design.nrows())?;
-        if self.tail.is_finite_from(filled) {
+        if self.has_room_from(filled)? {
             self.weights.add(block.weights, block.design.nrows());
             return Ok(true);
         }
@@ -194,9 +197,15 @@ impl TriangularFactor {
         Ok(())
     }
 
-    /// Whether nothing in it has overflowed.
-    pub fn is_finite(&self) -> bool {
-        self.whole.is_finite() && self.leaf.is_finite() && self.tail.is_finite_from(0)
+    /// Whether nothing in it has overflowed, nor will when the rows that wait are appended.
+    pub fn is_finite(&self) -> Result<bool> {
+        Ok(self.whole.is_finite() && self.leaf.is_finite() && self.has_room_from(0)?)
+    }
+
+    /// Whether the rows that wait, from this one on, can be appended.
+    fn has_room_from(&self, first: usize) -> Result<bool> {
+        let largest = self.tail.largest_from(first);
+        Ok(largest <= SMALL || (largest <= f64::MAX / 4.0 && self.total()?.is_finite()))
     }
 
     /// An independent copy, as an error-returning `clone`.

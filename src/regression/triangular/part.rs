@@ -3,14 +3,16 @@
 //! With a constant it is that of [w, W (Z - 1 c')], w being the root weights and W their diagonal: its first row holds
 //! |w| and how far the mean is from c, and what is below it is the triangle of centred rows. Numbers that are nearly
 //! constant leave nothing but their deviations from c, each rounded for itself, so that no digit is lost to the mean.
-//! c is moved by changes of the first row alone.
+//! c is moved by changes of the first row alone, whose rounding is that of |w| times the way. So it is always moved for
+//! rows of less weight to where rows of more weight are: then all rounding is of the size of centred columns, wherever
+//! rows of little weight may be.
 
 use crate::error::Result;
 use crate::linalg::{Appending, Triangle};
 use crate::matrix::Mat;
 use crate::memory::{copied, zeros};
 use crate::regression::triangular::tile::Tile;
-use crate::simd::Extended;
+use crate::simd::{Extended, kernel};
 
 /// What memory is for.
 const CENTRE: &str = "a row of means";
@@ -35,18 +37,18 @@ impl Part {
     /// Appends the rows of a tile, which is empty then.
     pub fn append(&mut self, tile: &mut Tile, with: &mut Appending) {
         let roots = &tile.roots[..std::mem::take(&mut tile.filled)];
-        let Some(present) = roots.iter().position(|&root| root > 0.0) else { return };
-        if self.steps == 0 && self.constant {
-            for j in 1..self.centre.len() {
-                self.centre[j] = tile.values[(present, j)];
-            }
+        let Some((heaviest, weight)) = weight_of(roots) else { return };
+        if self.constant && weight > self.weight() {
+            // From a row that few are far from in their weights, so that nothing is lost to it.
+            self.move_to(|j| {
+                let column = &tile.values.col(j)[..roots.len()];
+                let mean = column[heaviest] + mean_beside(column, column[heaviest], roots, weight.recip());
+                if mean.is_finite() { mean } else { column[heaviest] }
+            });
         }
         self.triangle.append(&mut tile.values, &self.centre, roots, with);
         self.steps += 1;
-        if self.steps == 1 {
-            // The first row may be an odd one; about the mean of some, others lose little.
-            self.recentre();
-        }
+        self.recentre();
     }
 
     /// Appends all rows of another one, which come after those of this one.
@@ -58,6 +60,9 @@ impl Part {
             *self = other;
             return Ok(());
         }
+        if self.constant && other.weight() > self.weight() {
+            self.move_to(|j| other.centre[j]);
+        }
         let mut below = other.triangle.into_mat();
         if self.constant {
             move_centre(&mut below, &other.centre, &self.centre);
@@ -66,6 +71,25 @@ impl Part {
         self.steps = self.steps.max(other.steps) + 1;
         self.recentre();
         Ok(())
+    }
+
+    /// |w|, where there is a constant.
+    fn weight(&self) -> f64 {
+        let (r, units) = self.triangle.scaled();
+        r[(0, 0)].abs() * units[0]
+    }
+
+    /// Moves c, where there is a constant.
+    pub fn move_to(&mut self, centre: impl Fn(usize) -> f64) {
+        let columns = if self.constant { 1..self.centre.len() } else { 0..0 };
+        for j in columns {
+            let (from, to) = (self.centre[j], centre(j));
+            let (r, units) = self.triangle.scaled();
+            let moved = shifted(r[(0, j)] * units[j], r[(0, 0)] * units[0], from, to);
+            let unit = self.triangle.make_room_in(j, moved.abs());
+            self.triangle.scaled_mut().0[(0, j)] = moved / unit;
+            self.centre[j] = to;
+        }
     }
 
     /// Moves c to the mean, but for its rounding.
@@ -100,10 +124,23 @@ impl Part {
 /// Moves the point of a triangle with a constant, its columns in their own units.
 pub(crate) fn move_centre(r: &mut Mat<f64>, from: &[f64], to: &[f64]) {
     for j in 1..r.ncols() {
-        let mut moved = Extended::from(r[(0, j)]);
-        moved.add_multiple(r[(0, 0)], difference(from[j], to[j]));
-        r[(0, j)] = moved.value();
+        r[(0, j)] = shifted(r[(0, j)], r[(0, 0)], from[j], to[j]);
     }
+}
+
+/// What is in the first row of a column of weight `length` when its point moves.
+fn shifted(value: f64, length: f64, from: f64, to: f64) -> f64 {
+    let mut moved = Extended::from(value);
+    moved.add_multiple(length, difference(from, to));
+    moved.value()
+}
+
+/// The first of the largest roots and the norm of all, if one is positive.
+fn weight_of(roots: &[f64]) -> Option<(usize, f64)> {
+    let larger = |a: usize, b: usize| if roots[b] > roots[a] { b } else { a };
+    let heaviest = (0..roots.len()).reduce(larger).filter(|&i| roots[i] > 0.0)?;
+    let squares = roots.iter().map(|root| (root / roots[heaviest]).powi(2)).sum::<f64>();
+    Some((heaviest, roots[heaviest] * squares.sqrt()))
 }
 
 /// Without an error.
@@ -111,4 +148,19 @@ fn difference(a: f64, b: f64) -> Extended {
     let mut difference = Extended::from(a);
     difference.add(-b);
     difference
+}
+
+kernel! {
+    /// The mean of what is left of numbers when `at` is taken off them, where the squares of `roots` times `scale` are
+    /// their weights, which sum to one.
+    fn mean_beside<V>(column: &[f64], at: f64, roots: &[f64], scale: f64) -> f64 {
+        let ((chunks, rest), (weights, rest_of_weights)) = (column.as_chunks::<8>(), roots.as_chunks::<8>());
+        let (at, scale, mut sum) = (V::splat(at), V::splat(scale), V::splat(0.0));
+        for (chunk, weight) in chunks.iter().zip(weights) {
+            let root = V::load(weight).mul(scale);
+            sum = V::load(chunk).sub(at).mul_add(root.mul(root), sum);
+        }
+        let root = V::load_head(rest_of_weights).mul(scale);
+        V::load_head(rest).sub(at).mul_add(root.mul(root), sum).sum()
+    }
 }

@@ -8,6 +8,7 @@ use crate::parallel::Context;
 use crate::regression::block::{StreamBlock, StreamShape};
 use crate::regression::triangular::factor::{TriangularFactor, WeightsSeen};
 use crate::regression::triangular::part::Part;
+use crate::regression::triangular::removal::not_in;
 use crate::state::{self, Blocks, Floats};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -96,7 +97,7 @@ impl TriangularStream {
         };
         seen.expect(block, row_offset)?;
         seen.factor.add(context, block)?;
-        if !seen.factor.is_finite() {
+        if !seen.factor.is_finite()? {
             return Err(block.non_finite(context)?.unwrap_or_else(overflow));
         }
         Ok(Self { seen: Some(seen), ..*self })
@@ -141,10 +142,13 @@ impl TriangularStream {
         seen.names.joined("A", &block.names)?;
         seen.cover.remove("row_offset", first..end)?;
         gone.factor.add(context, block)?;
-        if !gone.factor.is_finite() {
+        if !gone.factor.is_finite()? {
             return Err(block.non_finite(context)?.unwrap_or_else(overflow));
         }
         seen.factor.remove(&gone.factor, seen.shape.k)?;
+        if seen.factor.weights.count > seen.cover.rows() {
+            return Err(not_in());
+        }
         Ok(Self { seen: Some(seen), ..*self })
     }
 
@@ -222,7 +226,7 @@ impl Seen {
         self.names = self.names.joined("other", &other.names)?;
         other.cover.ranges().try_for_each(|rows| self.cover.insert("other", rows))?;
         self.factor.merge(&other.factor)?;
-        if self.factor.is_finite() { Ok(()) } else { Err(overflow()) }
+        if self.factor.is_finite()? { Ok(()) } else { Err(overflow()) }
     }
 
     fn copy(&self) -> Result<Self> {
@@ -386,7 +390,7 @@ impl SavedSeen<'_> {
         if let Some(leaf) = self.leaf {
             factor.leaf = leaf.restored(context, fit_intercept)?;
         }
-        factor.removed = self.removed.map(|part| part.restored(context, fit_intercept)).transpose()?;
+        factor.removed = self.removed.map(|part| part.restored(context, false)).transpose()?;
         self.roots.copy_to(context, &mut factor.tail.roots[..self.roots.len()])?;
         for (j, column) in self.tail.0.iter().enumerate() {
             column.copy_to(context, &mut factor.tail.values.col_mut(j)[..column.len()])?;
@@ -394,8 +398,8 @@ impl SavedSeen<'_> {
         let ones =
             !fit_intercept || factor.tail.values.col(0)[..self.roots.len()].iter().all(|&one| one == 1.0);
         if !ones
-            || !factor.is_finite()
             || !factor.tail.roots.iter().all(|root| *root >= 0.0 && root.is_finite())
+            || !factor.is_finite()?
         {
             return Err(unsound());
         }
@@ -592,6 +596,62 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_little_weight_may_be_far_away() {
+        let n = 2000;
+        let (near, b) = (gaussian(n, 2, 20), gaussian(n, 1, 21));
+        for (far, light) in [(0..1, 1e-30), (0..600, 1e-30), (n - 1..n, 1e-30), (3..4, 0.0)] {
+            let is_far = |i: usize| far.contains(&i);
+            let a = Mat::from_fn(n, 2, |i, j| near[(i, j)] + if is_far(i) { 1e12 } else { 0.0 }).unwrap();
+            let weights: Vec<f64> = (0..n).map(|i| if is_far(i) { light } else { 1.0 }).collect();
+            let heavy: Vec<usize> = (0..n).filter(|&i| !is_far(i)).collect();
+            let take = |m: &Mat<f64>| Mat::from_fn(heavy.len(), m.ncols(), |i, j| m[(heavy[i], j)]).unwrap();
+            let (alone, targets) = (take(&near), take(&b));
+            let expected = answer(&stream(1, true, &alone, &targets, &[heavy.len()]), 0.0).x;
+            for cut in [n, 1, 700] {
+                let (head, tail) = (0..cut, cut..n);
+                let [mut whole, rest] = [head, tail].map(|rows| {
+                    let mut part = TriangularStream::new(true);
+                    let block = weighted(block(&a, &b, rows.clone()), &weights[rows.clone()]);
+                    part.partial_fit(&Context::new(1), &block, Some(rows.start as u64)).unwrap();
+                    part
+                });
+                whole = whole.merged(&Context::new(1), &[&rest]).unwrap();
+                let found = answer(&whole, 0.0).x;
+                for j in 0..2 {
+                    // What the far rows say, of weight 1e-30 times 1e24 at most.
+                    let error = (found[(j, 0)] - expected[(j, 0)]).abs();
+                    assert!(
+                        error < 1e-6 * far.len() as f64 * light * 1e30 + 1e-14,
+                        "{far:?} {cut}: {error:e}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_short_block_that_would_overflow_later_is_refused_now() {
+        let (n, d) = (1000, 3);
+        let (a, b, context) = (gaussian(n, d, 22), gaussian(n, 1, 23), Context::new(1));
+        for constant in [false, true] {
+            let mut stream = stream(1, constant, &a, &b, &[100]);
+            let before = bytes(&stream);
+            for (value, weight) in [(1e200, 1e250), (1.7e308, 1.0), (1.0, f64::MAX)] {
+                let huge = Mat::from_fn(1, d, |_, _| value).unwrap();
+                let weights = [weight];
+                let row = weighted(block(&huge, &b, 0..1), &weights);
+                let refused = stream.partial_fit(&context, &row, None);
+                assert_eq!(refused.is_err(), value > 1.0, "{value:e}");
+                if value > 1.0 {
+                    assert!(bytes(&stream) == before);
+                }
+            }
+            stream.partial_fit(&context, &block(&a, &b, 101..n), None).unwrap();
+            assert!(answer(&stream, 0.0).x.as_slice().iter().all(|x| x.is_finite()));
+        }
+    }
+
+    #[test]
     fn constant_and_repeated_columns_are_left_out_or_shared() {
         let n = 2000;
         let (noise, b) = (gaussian(n, 2, 8), gaussian(n, 1, 9));
@@ -622,7 +682,7 @@ mod tests {
             answer(&stream(1, false, &a, &b, &[n]), ridge),
             answer(&stream(1, false, &below, &zeros, &[n + d]), 0.0),
         );
-        let (path, _) = stream(1, false, &a, &b, &[n]).ridge_path(&[0.0, ridge]).unwrap();
+        let (path, _) = stream(1, false, &a, &b, &[n]).ridge_path(&Context::new(1), &[0.0, ridge]).unwrap();
         let plain = answer(&stream(1, false, &a, &b, &[n]), 0.0);
         for (j, target) in (0..d).flat_map(|j| [(j, 0), (j, 1)]) {
             assert!((found.x[(j, target)] - expected.x[(j, target)]).abs() < 1e-15);

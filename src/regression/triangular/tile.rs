@@ -61,10 +61,15 @@ impl Tile {
         Ok(())
     }
 
-    /// Whether all rows from this one on are finite.
-    pub fn is_finite_from(&self, first: usize) -> bool {
-        (0..self.values.ncols())
-            .all(|j| self.values.col(j)[first..self.filled].iter().all(|value| value.is_finite()))
+    /// The largest magnitude in the rows from this one on, and of numbers times the roots of their weights; NaN if one is.
+    pub fn largest_from(&self, first: usize) -> f64 {
+        let roots = &self.roots[first..self.filled];
+        let larger = |a: f64, b: f64| if a > b || a.is_nan() { a } else { b };
+        let of_column = |j: usize| {
+            let column = &self.values.col(j)[first..self.filled];
+            column.iter().zip(roots).fold(0.0, |a, (value, root)| larger(a, value.abs() * root.max(1.0)))
+        };
+        (0..self.values.ncols()).map(of_column).fold(0.0, larger)
     }
 
     /// An error-returning `clone`.

@@ -331,6 +331,75 @@ def test_damaged_bytes_are_noticed():
         StreamingLeastSquares.from_bytes("text")
 
 
+@pytest.mark.parametrize("rows", [slice(0, 1), slice(0, 700), slice(299, 300), slice(999, 1000)])
+@pytest.mark.parametrize("of_targets", [False, True])
+@pytest.mark.parametrize(("far", "light"), [(1e6, 1e-6), (1e9, 1e-10), (1e16, 1e-30)])
+def test_rows_of_little_weight_may_be_anywhere(rows, of_targets, far, light):
+    rng = np.random.default_rng(30)
+    X, weight = rng.standard_normal((1500, 3)), np.ones(1500)
+    y = X @ [1.0, 2.0, 3.0] + 0.1 * rng.standard_normal(1500)
+    weight[rows] = light
+    if of_targets:
+        y[rows] += far
+    else:
+        X[rows] += far
+    made = stream(fit_intercept=True).fit(X, y, weight)
+    expected = nearlin.LinearRegression().fit(X, y, weight)
+    # Many rows that are far away leave a high condition.
+    rtol = 1e-12 if rows.stop - rows.start == 1 else 1e-9
+    np.testing.assert_allclose(made.coef_, expected.coef_, rtol=rtol)
+    np.testing.assert_allclose(made.intercept_, expected.intercept_, rtol=0.0, atol=rtol)
+    merged = stream(fit_intercept=True).partial_fit(X[:700], y[:700], weight[:700])
+    merged.merge(stream(fit_intercept=True).partial_fit(X[700:], y[700:], weight[700:], row_offset=700))
+    np.testing.assert_allclose(merged.coef_, expected.coef_, rtol=rtol)
+    cut = in_blocks(X, y, [1, 2, 299, 300, 301, 1100], weight, fit_intercept=True)
+    assert cut.to_bytes() == stream(fit_intercept=True).partial_fit(X, y, weight).to_bytes()
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.05, 0.5])
+def test_a_drift_under_growing_weights_costs_no_digits(rate):
+    rng = np.random.default_rng(31)
+    n = 1400
+    X = rng.standard_normal((n, 2)) + np.geomspace(1e12, 1.0, n)[:, None]
+    y, weight = rng.standard_normal(n), np.exp(rate * np.arange(n))
+    made = stream(fit_intercept=True).fit(X, y, weight)
+    expected = nearlin.LinearRegression().fit(X, y, weight)
+    for found in (made, in_blocks(X, y, [100, 1300], weight, fit_intercept=True)):
+        np.testing.assert_allclose(found.coef_, expected.coef_, rtol=1e-11)
+
+
+@pytest.mark.parametrize("intercept", [False, True])
+@pytest.mark.parametrize(("row", "weight"), [(1e308, 1e308), (1e200, 1e250), (1.7e308, 1.0)])
+def test_rows_that_would_overflow_are_refused_however_few(intercept, row, weight):
+    rng = np.random.default_rng(32)
+    X, y = rng.standard_normal((1500, 3)), rng.standard_normal(1500)
+    made = stream(fit_intercept=intercept).partial_fit(X[:100], y[:100])
+    before = made.to_bytes()
+    for features, target in ((row, 1.0), (1.0, row)):
+        with pytest.raises(InvalidInputError, match="overflows"):
+            made.partial_fit([[features] * 3], [target], [weight])
+        assert made.to_bytes() == before
+    made.partial_fit(X[100:], y[100:])
+    assert made.to_bytes() == stream(fit_intercept=intercept).partial_fit(X, y).to_bytes()
+    wide = stream(fit_intercept=intercept).partial_fit(1e250 * X[:100], 1e250 * y[:100])
+    wide.partial_fit(1e250 * X[100:110], 1e250 * y[100:110])
+    expected = stream(fit_intercept=intercept).partial_fit(X[:110], y[:110])
+    np.testing.assert_allclose(wide.coef_, expected.coef_, rtol=1e-12)
+
+
+@pytest.mark.parametrize("intercept", [False, True])
+def test_rows_without_weight_have_no_answer(intercept):
+    X = np.random.default_rng(33).standard_normal((20, 3))
+    for y in (X[:, 0], 1e300 * X[:, 0]):
+        made = stream(fit_intercept=intercept).partial_fit(X, y, np.zeros(20))
+        with pytest.raises(InvalidInputError, match="without rows of positive weight"):
+            made.coef_  # noqa: B018
+    rows = blocks(iter([(X, X[:, 0], np.zeros(20))]))
+    with pytest.raises(InvalidInputError, match="without rows of positive weight"):
+        stream(fit_intercept=intercept).fit(rows)
+    assert made.partial_fit(X, X[:, 0]).rank_ == 3
+
+
 # --- removal ------------------------------------------------------------------------------------------------
 
 
@@ -414,6 +483,89 @@ def test_removal_that_would_lose_the_digits_is_refused():
         stream(method="sketch").partial_fit(X, y).remove(X[:5], y[:5])
 
 
+@pytest.mark.parametrize("intercept", [False, True])
+@pytest.mark.parametrize("decades", [2, 4, 6, 8, 12, 16, 20])
+def test_what_is_left_of_large_targets_is_known_or_refused(intercept, decades):
+    rng = np.random.default_rng(20)
+    X = rng.standard_normal((1000, 3))
+    y = X @ [1.0, 2.0, 3.0] + 0.1 * rng.standard_normal(1000)
+    y[0] = 10.0**decades
+    made = stream(fit_intercept=intercept).partial_fit(X, y)
+    before = made.to_bytes()
+    if decades > 5:
+        with pytest.raises(InvalidInputError, match="`y` is so large in target 0 beside"):
+            made.remove(X[:1], y[:1])
+        assert made.to_bytes() == before
+        return
+    made.remove(X[:1], y[:1])
+    expected = nearlin.LinearRegression(fit_intercept=intercept).fit(X[1:], y[1:])
+    np.testing.assert_allclose(made.coef_, expected.coef_, rtol=1e-10)
+    assert np.linalg.norm(made.coef_ - expected.coef_) < 10.0 * made.certificate_.bound
+    tables = made.summary(), expected.summary()
+    np.testing.assert_allclose(tables[0].sigma, tables[1].sigma, rtol=1e-6)
+    np.testing.assert_allclose(tables[0].t, tables[1].t, rtol=1e-6)
+
+
+def test_a_window_whose_targets_shrink_is_refused_before_it_lies():
+    rng = np.random.default_rng(21)
+    X = rng.standard_normal((4000, 3))
+    y = X @ [1.0, 2.0, 3.0] + 0.1 * rng.standard_normal(4000)
+    y[:2000] *= 1e9
+    window = stream(fit_intercept=True).partial_fit(X[:1000], y[:1000])
+    for end in (1500, 2000, 2500):
+        window.partial_fit(X[end - 500 : end], y[end - 500 : end], row_offset=end - 500)
+        window.remove(X[end - 1500 : end - 1000], y[end - 1500 : end - 1000])
+    window.partial_fit(X[2500:3000], y[2500:3000])
+    with pytest.raises(InvalidInputError, match="`y` is so large"):
+        window.remove(X[1500:2000], y[1500:2000])
+
+
+def test_targets_of_other_sizes_keep_their_own_digits():
+    rng = np.random.default_rng(22)
+    X = rng.standard_normal((300, 3))
+    y = X @ rng.standard_normal((3, 2)) + rng.standard_normal((300, 2)) * [1.0, 1e-8]
+    made = stream().partial_fit(X, y).remove(X[:100], y[:100])
+    expected = stream().partial_fit(X[100:], y[100:])
+    np.testing.assert_allclose(made.result().residual_norm, expected.result().residual_norm, rtol=1e-6)
+
+
+@pytest.mark.parametrize("weight", [None, 0.0, 3.0])
+def test_rows_that_never_came_are_not_taken_out_where_that_is_seen(weight):
+    rng = np.random.default_rng(23)
+    X, y = rng.standard_normal((100, 3)), rng.standard_normal(100)
+    made = stream().partial_fit(X, y)
+    before = made.to_bytes()
+    changed = [(X[:20], 50.0 * y[:20], None), (50.0 * X[:20], y[:20], None)]
+    if weight is not None:
+        changed = [(X[:60], y[:60], np.full(60, weight))]
+    for rows, targets, weights in changed:
+        with pytest.raises(InvalidInputError, match="not those that came"):
+            made.remove(rows, targets, weights)
+    assert made.to_bytes() == before
+
+
+def test_no_residuals_are_left_of_as_many_rows_as_columns():
+    X, y = np.random.default_rng(24).standard_normal((2, 40, 3))
+    made = stream(fit_intercept=True).partial_fit(X, y).remove(X[:36], y[:36])
+    np.testing.assert_allclose(made.result().residual_norm, 0.0, atol=1e-13)
+    expected = stream(fit_intercept=True).partial_fit(X[36:], y[36:])
+    np.testing.assert_allclose(made.coef_, expected.coef_, rtol=1e-9)
+
+
+def test_a_window_along_a_random_walk_goes_on():
+    rng = np.random.default_rng(25)
+    X = np.cumsum(rng.standard_normal((2050, 3)), axis=0)
+    y = X @ [1.0, 2.0, 3.0] + rng.standard_normal(2050)
+    window = stream(fit_intercept=True).partial_fit(X[:50], y[:50])
+    for start in range(2000):
+        window.partial_fit(X[start + 50 : start + 51], y[start + 50 : start + 51])
+        window.remove(X[start : start + 1], y[start : start + 1])
+    expected = stream(fit_intercept=True).partial_fit(X[2000:], y[2000:])
+    np.testing.assert_allclose(window.coef_, expected.coef_, rtol=1e-10)
+    norms = [made.result().residual_norm for made in (window, expected)]
+    np.testing.assert_allclose(*norms, rtol=1e-9)
+
+
 # --- as an estimator ----------------------------------------------------------------------------------------
 
 
@@ -484,6 +636,59 @@ def test_ridges_from_one_factor(intercept, k):
         np.testing.assert_allclose(made.coef_, x, rtol=1e-9)
     with pytest.raises(InvalidInputError, match="`alphas` has -1"):
         made.ridge_path([-1.0])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("intercept", [False, True])
+@pytest.mark.parametrize("kind", ["sum", "twice", "scales", "small twin", "constant"])
+def test_ridges_of_rows_without_full_rank_and_of_other_scales(kind, intercept, dtype):
+    rng = np.random.default_rng(34)
+    X = rng.standard_normal((200, 4))
+    if kind == "sum":
+        X[:, 3] = X[:, 0] + X[:, 1]
+    elif kind == "twice":
+        X[:, 3] = X[:, 0]
+    elif kind == "scales":
+        X *= [1e-12, 1.0, 1e12, 1e3]
+    elif kind == "small twin":
+        X[:, 3] = 1e-9 * X[:, 0]
+    else:
+        X[:, 1] = 3.25
+    X, y = X.astype(dtype), rng.standard_normal(200).astype(dtype)
+    made = stream(fit_intercept=intercept).partial_fit(X, y)
+    alphas = [0.0, 1e-300, 1e-100, 1e-40, 1e-3, 1.0, 1e4]
+    coef, _ = made.ridge_path(alphas)
+    lengths = np.linalg.norm(X.astype(float), axis=0)
+    for alpha, x in zip(alphas, coef, strict=True):
+        made.set_params(ridge=alpha)
+        np.testing.assert_allclose(x * lengths, made.coef_ * lengths, rtol=1e-4, atol=1e-5)
+    assert np.abs(coef * lengths).max() < 10.0 * np.linalg.norm(y)
+
+
+@pytest.mark.parametrize("intercept", [False, True])
+@pytest.mark.parametrize("alpha", [1e3, 1e10, 1e30, 1e100])
+def test_no_digit_is_lost_to_a_long_ridge(alpha, intercept):
+    rng = np.random.default_rng(35)
+    X, y = rng.standard_normal((300, 3)) * [1.0, 1e-4, 1e2], rng.standard_normal(300)
+    X[:, 1] += 3e-4
+    made = stream(fit_intercept=intercept, ridge=alpha).fit(X, y)
+    centred = X - X.mean(axis=0) if intercept else X
+    expected = np.linalg.solve(centred.T @ centred / alpha + np.eye(3), centred.T @ y / alpha)
+    np.testing.assert_allclose(made.coef_, expected, rtol=1e-11)
+    np.testing.assert_allclose(made.ridge_path([alpha])[0][0], expected, rtol=1e-9)
+
+
+def test_a_constant_feature_has_no_part_in_a_ridge():
+    X = np.c_[np.random.default_rng(36).standard_normal((30, 2)), np.full(30, 3.0)]
+    y = X @ [1.0, 2.0, 3.0] + np.random.default_rng(37).standard_normal(30)
+    for alpha in (1e-20, 1.0, 1e30):
+        made = stream(fit_intercept=True, ridge=alpha).fit(X, y)
+        expected = nearlin.Ridge(alpha).fit(X, y)
+        assert (made.rank_, list(made.constant_features_), made.coef_[2]) == (2, [2], 0.0)
+        np.testing.assert_allclose(made.coef_, expected.coef_, rtol=1e-11)
+        tables = made.summary(), expected.summary()
+        assert list(tables[0].identified) == list(tables[1].identified)
+        np.testing.assert_allclose(tables[0].std_err, tables[1].std_err, rtol=1e-9)
 
 
 def test_features_are_remembered_by_name():
