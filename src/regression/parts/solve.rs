@@ -217,7 +217,8 @@ mod tests {
             let what = format!("{form:?}, {ridge:?}");
             let output = found.output;
             assert!(output.settled && output.backward_error.iter().all(|&error| error <= 2.3e-16), "{what}");
-            assert_eq!((output.rank, output.method), (whole.rank, Method::Qr));
+            assert_eq!(output.rank, whole.rank);
+            assert!(matches!(output.method, Method::Gram | Method::Qr));
             for (found, expected) in output.x.as_slice().iter().zip(whole.x.as_slice()) {
                 assert_near(*found, *expected, &what);
             }

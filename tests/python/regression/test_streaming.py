@@ -395,7 +395,7 @@ def test_rows_without_weight_have_no_answer(intercept):
         with pytest.raises(InvalidInputError, match="without rows of positive weight"):
             made.coef_  # noqa: B018
     rows = blocks(iter([(X, X[:, 0], np.zeros(20))]))
-    with pytest.raises(InvalidInputError, match="without rows of positive weight"):
+    with pytest.raises(InvalidInputError, match="`sample_weight` is zero everywhere"):
         stream(fit_intercept=intercept).fit(rows)
     assert made.partial_fit(X, X[:, 0]).rank_ == 3
 
