@@ -110,7 +110,7 @@ impl<'a> Context<'a> {
         work: impl Fn(&mut S, usize) -> T + Sync,
     ) -> Result<Vec<T>> {
         let slots = slots((0..blocks).map(|_| None))?;
-        let worker = |hand_out: &mut dyn FnMut() -> Option<usize>| {
+        let worker = |hand_out: &mut HandOut<'_>| {
             let mut scratch = scratch();
             while let Some(block) = hand_out() {
                 let value = work(&mut scratch, block);
@@ -162,11 +162,7 @@ impl<'a> Context<'a> {
     }
 
     /// Hands out the numbers of blocks, in order, to a worker here or to several on the pool.
-    fn share_out(
-        &self,
-        blocks: usize,
-        worker: &(dyn Fn(&mut dyn FnMut() -> Option<usize>) + Sync),
-    ) -> Result<()> {
+    fn share_out(&self, blocks: usize, worker: &(dyn Fn(&mut HandOut<'_>) + Sync)) -> Result<()> {
         let workers = self.threads.min(blocks);
         if workers <= 1 || is_worker() {
             let (mut left, mut outcome) = (0..blocks, Ok(()));
@@ -286,6 +282,9 @@ fn contents<T>(slots: Vec<Mutex<Option<T>>>) -> Result<Vec<T>> {
 
 /// What memory is for.
 const RESULTS: &str = "the results of blocks";
+
+/// Gives the next block to work on, as long as there is one.
+type HandOut<'a> = dyn FnMut() -> Option<usize> + 'a;
 
 /// What became of a job.
 type Ended = std::result::Result<(), Box<dyn Any + Send>>;
