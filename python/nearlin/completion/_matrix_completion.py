@@ -42,8 +42,9 @@ class MatrixCompletion(FactorModel):
 
     .. math::
 
-        \sum (x_{ij} - \mu - b_i - c_j - u_i^T v_j)^2 + \lambda \sum n_i^e \|u_i\|^2
-        + \lambda \sum n_j^e \|v_j\|^2 + \lambda_b \sum n_i^e b_i^2 + \lambda_b \sum n_j^e c_j^2,
+        & \sum (x_{ij} - \mu - b_i - c_j - u_i^T v_j)^2 \\
+        & + \lambda \sum n_i^e \|u_i\|^2 + \lambda \sum n_j^e \|v_j\|^2
+        + \lambda_b \sum n_i^e b_i^2 + \lambda_b \sum n_j^e c_j^2,
 
     where n are numbers of observed entries and e is `reg_exponent`. In time linear in entries times rank
     a sweep solves these only as well as it has to, as has been shown to do [2]_.
