@@ -23,8 +23,10 @@ from ._validation import (
     as_sample_weight,
     as_samples,
     check_finite,
+    check_targets,
     copying,
     is_blocks,
+    naming_block,
     refuse_beside,
 )
 from .exceptions import InvalidInputError, InvalidTypeError, NearlinError, ShapeError, StateError
@@ -127,6 +129,7 @@ class LinearModel(RegressorMixin, BaseEstimator):
         """Return predictions, the true targets, and weights."""
         if is_blocks(X):
             refuse_beside(y=y, sample_weight=sample_weight)
+            check_targets(X, "X")
             predicted, y, sample_weight = _block_by_block(_beside_targets, self, X)
         else:
             predicted = self.predict(X)
@@ -142,6 +145,7 @@ class LinearModel(RegressorMixin, BaseEstimator):
 
 def _block_by_block(function: Callable[..., tuple[Float, ...]], model: LinearModel, rows: Any) -> Any:
     """Return what a function makes of a model and each block of rows, end to end."""
+    check_is_fitted(model)
     check_same_features(model, rows)
     return rows.map_reduce(partial(function, model), _end_to_end, n_jobs=model.n_jobs)
 
@@ -152,20 +156,12 @@ def _end_to_end(parts: list[tuple[Float, ...]]) -> tuple[Float, ...]:
 
 def _predictions(model: LinearModel, block: Any) -> tuple[Float, ...]:
     """Return the predictions for a block."""
-    try:
-        with named_for_estimators(getattr(model, "feature_names_in_", None)):
-            return (model._predicted(samples(model, block.X, reset=None, finite=True, ensure_min_samples=0)),)
-    except NearlinError as error:
-        error.add_note(f"in the block that begins with row {block.start}")
-        raise
+    with naming_block(block), named_for_estimators(getattr(model, "feature_names_in_", None)):
+        return (model._predicted(samples(model, block.X, reset=None, finite=True, ensure_min_samples=0)),)
 
 
 def _beside_targets(model: LinearModel, block: Any) -> tuple[Float, ...]:
     """Return the predictions for a block, its targets, and its weights."""
-    if block.y is None:
-        raise InvalidInputError(
-            "are rows without targets: nearlin.data.blocks takes them as `target`", argument="X"
-        )
     weights = block.sample_weight
     return *_predictions(model, block), block.y, np.ones(len(block.y)) if weights is None else weights
 

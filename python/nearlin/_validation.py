@@ -47,10 +47,12 @@ __all__ = [
     "check_finite",
     "check_int",
     "check_real",
+    "check_targets",
     "copying",
     "float_dtype",
     "is_blocks",
     "is_plain",
+    "naming_block",
     "optional",
     "refuse_beside",
     "shown",
@@ -106,6 +108,24 @@ def is_plain(A: object) -> TypeGuard[npt.NDArray[np.float64]]:
 def is_blocks(rows: object) -> bool:
     """Tell whether these are rows in blocks, of :func:`nearlin.data.blocks`."""
     return hasattr(type(rows), "map_reduce")
+
+
+def check_targets(rows: Any, name: str) -> None:
+    """Raise unless rows in blocks have targets."""
+    if rows.target_shape is None:
+        raise InvalidInputError(
+            "are rows without targets: nearlin.data.blocks takes them as `target`", argument=name
+        )
+
+
+@contextmanager
+def naming_block(block: Any) -> Generator[None]:
+    """Note in errors of nearlin which block of rows they are about."""
+    try:
+        yield
+    except NearlinError as error:
+        error.add_note(f"in the block that begins with row {block.start}")
+        raise
 
 
 def refuse_beside(**given: object) -> None:

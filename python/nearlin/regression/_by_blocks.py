@@ -11,8 +11,8 @@ import numpy.typing as npt
 from nearlin import _core
 from nearlin._config import Progress, resolve_progress
 from nearlin._frames import naming_columns
-from nearlin._validation import as_rhs, as_sample_weight
-from nearlin.exceptions import InvalidInputError, NearlinError, ShapeError
+from nearlin._validation import as_rhs, as_sample_weight, check_targets, naming_block
+from nearlin.exceptions import InvalidInputError, ShapeError
 
 from ._solve import Options, Solution, as_penalties, warn_of
 
@@ -24,10 +24,7 @@ UNUSED = ("sketch", "sketch_size", "dtype_work", "preconditioner")
 
 def check_blocks(rows: Any, options: Options) -> None:
     """Raise unless the rows have targets and can be read several times, and nothing is asked for in vain."""
-    if rows.target_shape is None:
-        raise InvalidInputError(
-            "are rows without targets: nearlin.data.blocks takes them as `target`", argument="A"
-        )
+    check_targets(rows, "A")
     if rows.n_rows == 0:
         raise ShapeError("are no rows, expected at least one", argument="A")
     if rows.once:
@@ -93,7 +90,7 @@ def asker(rows: Any, n_jobs: int | None) -> Callable[[bytes], bytes]:
 def _answer(question: bytes, names: Sequence[str] | None, block: Any) -> tuple[bytes, int]:
     """Return the sums of one block, and a checksum of its targets and weights."""
     n = block.X.shape[0]
-    try:
+    with naming_block(block):
         targets, _ = as_rhs(block.y, n, block.X.dtype, allow_empty=True)
         weights = as_sample_weight(block.sample_weight, n, accept_zero=True)
         seen = crc32(np.ascontiguousarray(targets).data, block.start & 0xFFFFFFFF)
@@ -101,9 +98,6 @@ def _answer(question: bytes, names: Sequence[str] | None, block: Any) -> tuple[b
             seen = crc32(np.ascontiguousarray(weights).data, seen)
         with naming_columns(names):
             return _core.lstsq_sums_of_part(question, block.X, targets, sample_weight=weights), seen
-    except NearlinError as error:
-        error.add_note(f"in the block that begins with row {block.start}")
-        raise
 
 
 def _merged(answers: list[tuple[bytes, int]]) -> tuple[bytes, int]:

@@ -27,10 +27,11 @@ from nearlin._validation import (
     check_finite,
     check_int,
     check_real,
+    naming_block,
     optional,
 )
 from nearlin.data import RowBlocks
-from nearlin.exceptions import InvalidInputError, InvalidTypeError, NearlinError, ShapeError, StateError
+from nearlin.exceptions import InvalidInputError, InvalidTypeError, ShapeError, StateError
 
 from ._certificate import LstsqCertificate
 from ._exact_stream import ExactStream, StreamedLstsqResult, certificate_of_factor
@@ -359,12 +360,9 @@ class StreamingLeastSquares(MultiOutputMixin, Saved, LinearModel):
         first = (covered[-1].stop if covered else 0) if row_offset is None else row_offset
         weighty = False
         for block in rows:
-            try:
+            with naming_block(block):
                 offset = first + block.start
                 self._take(block.X, block.y, block.sample_weight, offset, n_jobs, rows.feature_names)
-            except NearlinError as error:
-                error.add_note(f"in the block that begins with row {block.start}")
-                raise
             weighty = weighty or block.sample_weight is None or bool(block.sample_weight.any())
         return weighty
 

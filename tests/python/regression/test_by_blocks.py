@@ -9,6 +9,7 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose
 from reference import regression as reference
+from sklearn.exceptions import NotFittedError
 
 import nearlin
 from nearlin import LinearRegression, Ridge, RidgeCV
@@ -432,6 +433,12 @@ class TestPredictions:
             model.score(blocks(X))
         with pytest.raises(InvalidTypeError, match="`y` is given beside rows in blocks"):
             model.score(blocks(X, target=y), y)
+
+    def test_a_model_without_a_fit_says_so(self):
+        rows = blocks(np.eye(4, 3), target=np.arange(4.0))
+        for call in (LinearRegression().predict, LinearRegression().score):
+            with pytest.raises(NotFittedError):
+                call(rows)
 
     def test_what_is_not_finite_is_named_with_its_block(self):
         X = np.eye(600, 3)
