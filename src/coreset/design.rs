@@ -2,14 +2,14 @@
 
 use crate::error::{Error, Result};
 use crate::linalg::{
-    cut_off, gram, leverages, product, quadratic_forms, rank_of, sparse_gram, svd_apart, tsqr,
-    weighted_whitened_gram, whitened_gram,
+    Precision, Product, cut_off, leverages, plain_gram, product, quadratic_forms, rank_of, sparse_gram, svd_apart,
+    tsqr, weighted_whitened_gram, whitened_gram,
 };
 use crate::matrix::{
     Adjusted, Axis, Buffer, Dense, Mat, Matrix, Real, Rows, Sparse, SparseBuf, even_blocks, first_non_finite,
     power_of_two_below,
 };
-use crate::memory::{collected, filled, push};
+use crate::memory::{collected, push};
 use crate::parallel::Context;
 use std::ops::Range;
 
@@ -174,8 +174,7 @@ impl<'a, T: Real> Design<'a, T> {
     /// A'A
     fn gram(&self, context: &Context) -> Result<Mat<f64>> {
         let Some(a) = self.sparse() else {
-            let ones = filled(1.0, self.ncols(), "units of columns")?;
-            return Ok(gram::<f64, ()>(context, &self.rows, &ones, || (), |(), _, _| ())?.0);
+            return plain_gram(context, &self.rows);
         };
         self.sparse_gram(context, a, None)
     }
@@ -203,7 +202,8 @@ impl<'a, T: Real> Design<'a, T> {
 
     /// (A W)'(A W) for W = `whitener`.
     pub fn whitened_gram(&self, context: &Context, whitener: &Mat<f64>) -> Result<Mat<f64>> {
-        Ok(whitened_gram::<f64, ()>(context, &self.rows, whitener, || (), |(), _, _| ())?.0)
+        let product = Product::Double;
+        Ok(whitened_gram(context, &self.rows, whitener, product, Precision::Double, || (), |(), _, _| ())?.0)
     }
 
     /// The squared norms of the rows of A W for W = `whitener`. Where `is_mild`, squares of the condition of W leave

@@ -3,7 +3,7 @@
 use super::{Qr, SparseTriangle, condition_of_upper, norm, quadrature};
 use crate::error::Result;
 use crate::matrix::Mat;
-use crate::memory::{collected, filled, zeros};
+use crate::memory::{collected, zeros};
 use crate::parallel::Context;
 
 /// A stand-in for A'A: R'R for an upper triangle, or V S^2 V' where only some directions are kept.
@@ -293,8 +293,7 @@ fn gram_of_triangle(r: &Mat<f64>) -> Result<Mat<f64>> {
         let product = |i: usize, j: usize| crate::simd::dot(&r.col(i)[..=j], &r.col(j)[..=j]);
         return Mat::from_fn(d, d, |i, j| if i < j { 0.0 } else { product(i, j) });
     }
-    let ones = filled(1.0, d, "column scales")?;
-    Ok(super::gram::<f64, ()>(&Context::new(1), &r.as_ref(), &ones, || (), |(), _, _| ())?.0)
+    super::plain_gram(&Context::new(1), &r.as_ref())
 }
 
 /// Columns of which products take less time than it takes to pack them.

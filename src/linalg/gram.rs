@@ -5,12 +5,16 @@
 //! triangle is a run of the register kernel down two panels. `f32` products are summed in `f32` over one
 //! block of at most 1024 rows and in `f64` over the blocks.
 //!
+//! Beside these there are sums of products of digits, in `digits`.
+//!
 //! Cost: n d^2 flops and one read of A. Memory: at most a sixteenth of a tall A for the partial sums.
 
+use super::digits::DigitSum;
 use super::kernel::{HEIGHT, Kernel, add_half_tile, add_tile};
+use super::precision::Precision;
 use crate::error::Result;
 use crate::matrix::{Buffer, Dense, Mat, Rows};
-use crate::memory::{collected, push};
+use crate::memory::{collected, filled, push};
 use crate::parallel::Context;
 use crate::simd::kernel;
 use std::ops::Range;
@@ -25,33 +29,70 @@ pub(super) const CHUNK: usize = 64;
 /// Rows between two panels that keep them out of the same sets of the cache.
 const PADDING: usize = 3;
 
-/// A'A of the columns scaled by `scale`, with products in precision `E`, and what `visit` made of the tiles.
+/// A'A of the columns scaled by `scale`, with products in this precision, and what `visit` made of the tiles.
 ///
 /// `visit(part, tile, row)` sees all rows, a few at a time, while they are in cache, `row` being the number of
 /// the first of them; each slab of rows starts from `part()`. The parts come back in row order. Both triangles of
 /// the result are filled.
-pub(crate) fn gram<E: Kernel, P: Send>(
+pub(crate) fn gram<P: Send>(
     context: &Context,
     rows: &dyn Rows,
+    precision: Precision,
     scale: &[f64],
     part: impl Fn() -> P + Sync,
     visit: impl Fn(&mut P, Dense<'_, f64>, usize) + Sync,
 ) -> Result<(Mat<f64>, Vec<P>)> {
-    sum_over_slabs(context, rows, rows.ncols(), part, |sum: &mut GramSum<E>, part, tile, [at, row]| {
+    let order = rows.ncols();
+    match precision {
+        Precision::Single => gram_by(context, rows, order, GramSum::<f32>::maker(order), scale, part, visit),
+        Precision::Double => gram_by(context, rows, order, GramSum::<f64>::maker(order), scale, part, visit),
+        Precision::Digits(digits) => {
+            gram_by(context, rows, order, DigitSum::maker(order, digits), scale, part, visit)
+        }
+    }
+}
+
+/// A'A in `f64`.
+pub(crate) fn plain_gram(context: &Context, rows: &dyn Rows) -> Result<Mat<f64>> {
+    let ones = filled(1.0, rows.ncols(), "units of columns")?;
+    Ok(gram(context, rows, Precision::Double, &ones, || (), |(), _, _| ())?.0)
+}
+
+/// The same of `order` columns that a sum makes of the rows.
+pub(super) fn gram_by<S: BlockSum, P: Send>(
+    context: &Context,
+    rows: &dyn Rows,
+    order: usize,
+    make: impl Fn(Option<S::Memory>) -> Result<S> + Sync,
+    scale: &[f64],
+    part: impl Fn() -> P + Sync,
+    visit: impl Fn(&mut P, Dense<'_, f64>, usize) + Sync,
+) -> Result<(Mat<f64>, Vec<P>)> {
+    sum_over_slabs(context, rows, order, make, part, |sum: &mut S, part, tile, [at, row]| {
         for start in (0..tile.nrows()).step_by(CHUNK) {
             let chunk = tile.rows(start..(start + CHUNK).min(tile.nrows()));
-            sum.pack(chunk, scale, at + start);
+            sum.pack(chunk, scale, at + start)?;
             visit(part, chunk, row + start);
         }
         Ok(())
     })
 }
 
-/// Rows of one packed block, by the number of columns alone: so many at least that the sums of a large triangle, which
-/// every block goes through, are not what takes the time.
-fn block_rows<E: Kernel>(ncols: usize) -> usize {
-    let row_bytes = ncols.next_multiple_of(E::WIDTH) * size_of::<E>();
-    (BLOCK_BYTES / row_bytes.max(1)).clamp(4 * DEPTH, 1024) / DEPTH * DEPTH
+/// A sum of products over the rows of a slab, block by block: the upper triangle in square tiles, column panel by column
+/// panel of tiles.
+pub(super) trait BlockSum: Sized {
+    /// What is lent from one slab to the next.
+    type Memory;
+    /// Rows and columns of a tile.
+    const WIDTH: usize;
+    /// Rows of one block, by the number of columns alone.
+    fn block_rows(order: usize) -> usize;
+    /// Puts rows, columns times `scale`, at `row` of the block: up to [`CHUNK`] of them, from a multiple of that on.
+    fn pack(&mut self, rows: Dense<'_, f64>, scale: &[f64], row: usize) -> Result<()>;
+    /// Adds the products of the first `depth` packed rows.
+    fn multiply(&mut self, depth: usize);
+    /// The tiles.
+    fn finish(self) -> (Buffer<f64>, Self::Memory);
 }
 
 /// Rows of a tile that stays in a cache while they are packed.
@@ -61,19 +102,20 @@ fn tile_rows(ncols: usize) -> usize {
 
 /// Cuts the rows into slabs by shape, each slab into blocks, has `add` pack the rows of a block a few at a time, told
 /// where they are in the block and in A, and folds the slabs in order. What is summed has `order` columns.
-pub(super) fn sum_over_slabs<E: Kernel, P: Send>(
+pub(super) fn sum_over_slabs<S: BlockSum, P: Send>(
     context: &Context,
     rows: &dyn Rows,
     order: usize,
+    make: impl Fn(Option<S::Memory>) -> Result<S> + Sync,
     part: impl Fn() -> P + Sync,
-    add: impl Fn(&mut GramSum<E>, &mut P, Dense<'_, f64>, [usize; 2]) -> Result<()> + Sync,
+    add: impl Fn(&mut S, &mut P, Dense<'_, f64>, [usize; 2]) -> Result<()> + Sync,
 ) -> Result<(Mat<f64>, Vec<P>)> {
-    let (ncols, block) = (rows.ncols(), block_rows::<E>(order));
+    let (ncols, block) = (rows.ncols(), S::block_rows(order));
     let height = tile_rows(ncols);
     let slabs = slabs(rows.nrows(), order, block)?;
     let scratch = || (Vec::new(), None);
-    let partial = context.map_with(slabs.len(), scratch, |(buffer, packed), slab| {
-        let (mut sum, mut part) = (GramSum::<E>::new(order, block, packed.take())?, part());
+    let partial = context.map_with(slabs.len(), scratch, |(buffer, memory), slab| {
+        let (mut sum, mut part) = (make(memory.take())?, part());
         for start in slabs[slab].clone().step_by(block) {
             let end = (start + block).min(slabs[slab].end);
             for row in (start..end).step_by(height) {
@@ -82,8 +124,9 @@ pub(super) fn sum_over_slabs<E: Kernel, P: Send>(
             }
             sum.multiply(end - start);
         }
-        *packed = Some(sum.packed);
-        Ok((sum.tiles, part))
+        let (tiles, lent) = sum.finish();
+        *memory = Some(lent);
+        Ok((tiles, part))
     })?;
     let mut total: Option<Buffer<f64>> = None;
     let mut parts = Vec::new();
@@ -95,8 +138,8 @@ pub(super) fn sum_over_slabs<E: Kernel, P: Send>(
             Some(total) => total.iter_mut().zip(&*tiles).for_each(|(sum, &tile)| *sum += tile),
         }
     }
-    let tiles = total.map_or_else(|| GramSum::<E>::new(order, block, None).map(|sum| sum.tiles), Ok)?;
-    Ok((unpack::<E>(&tiles, order)?, parts))
+    let tiles = total.map_or_else(|| make(None).map(|sum| sum.finish().0), Ok)?;
+    Ok((unpack(&tiles, order, S::WIDTH)?, parts))
 }
 
 /// Slabs of whole blocks: enough for many threads, few enough that their sums stay below a sixteenth of a tall A.
@@ -116,10 +159,15 @@ pub(super) struct GramSum<E> {
 }
 
 impl<E: Kernel> GramSum<E> {
-    /// Nothing summed yet. `packed` is the memory of an earlier sum over as many columns.
-    fn new(ncols: usize, block: usize, packed: Option<Buffer<E>>) -> Result<Self> {
+    /// Makes sums of this order, in memory of an earlier one.
+    pub(super) fn maker(order: usize) -> impl Fn(Option<Buffer<E>>) -> Result<Self> + Sync {
+        move |packed| Self::new(order, packed)
+    }
+
+    /// Nothing summed yet.
+    fn new(ncols: usize, packed: Option<Buffer<E>>) -> Result<Self> {
         let panels = ncols.div_ceil(E::WIDTH);
-        let capacity = block + PADDING;
+        let capacity = Self::block_rows(ncols) + PADDING;
         let fresh = || Buffer::zeros(panels * capacity * E::WIDTH, "a packed block of rows");
         let tiles = panels * (panels + 1) / 2 * E::WIDTH * E::WIDTH;
         Ok(Self {
@@ -130,23 +178,32 @@ impl<E: Kernel> GramSum<E> {
         })
     }
 
-    /// Puts scaled rows at `row` of the block.
-    fn pack(&mut self, rows: Dense<'_, f64>, scale: &[f64], row: usize) {
-        assert!(row + rows.nrows() <= self.capacity);
-        if self.ncols == 0 {
-            return;
-        }
-        pack_rows(rows, scale, self.capacity, &mut self.packed[row * E::WIDTH..]);
-    }
-
     /// Puts `values`, `HEIGHT` rows of `values.len() / HEIGHT` columns, at (row, column) of the block.
     pub(super) fn pack_tile(&mut self, row: usize, column: usize, values: &[f64]) {
         let (panel, offset) = (column / E::WIDTH, column % E::WIDTH);
         let start = (panel * self.capacity + row) * E::WIDTH + offset;
         pack_rows_of_tile(values, &mut self.packed[start..]);
     }
+}
 
-    /// Adds the products of the first `depth` packed rows.
+impl<E: Kernel> BlockSum for GramSum<E> {
+    type Memory = Buffer<E>;
+    const WIDTH: usize = E::WIDTH;
+
+    /// So many at least that the sums of a large triangle, which every block goes through, are not what takes the time.
+    fn block_rows(order: usize) -> usize {
+        let row_bytes = order.next_multiple_of(E::WIDTH) * size_of::<E>();
+        (BLOCK_BYTES / row_bytes.max(1)).clamp(4 * DEPTH, 1024) / DEPTH * DEPTH
+    }
+
+    fn pack(&mut self, rows: Dense<'_, f64>, scale: &[f64], row: usize) -> Result<()> {
+        assert!(row + rows.nrows() <= self.capacity);
+        if self.ncols > 0 {
+            pack_rows(rows, scale, self.capacity, &mut self.packed[row * E::WIDTH..]);
+        }
+        Ok(())
+    }
+
     fn multiply(&mut self, depth: usize) {
         let (width, panels) = (E::WIDTH, self.ncols.div_ceil(E::WIDTH));
         let mut products = [E::default(); 32 * 32];
@@ -160,6 +217,10 @@ impl<E: Kernel> GramSum<E> {
             tile_of(&self.packed, self.capacity, [left, right], columns, depth, products);
             add_widened(products, tile);
         }
+    }
+
+    fn finish(self) -> (Buffer<f64>, Buffer<E>) {
+        (self.tiles, self.packed)
     }
 }
 
@@ -230,7 +291,7 @@ kernel! {
 
 kernel! {
     /// Sums of large matrices lie in memory: they come while their products are made.
-    fn ask_for<V>(sums: &[f64]) {
+    pub(super) fn ask_for<V>(sums: &[f64]) {
         let (lines, _) = sums.as_chunks::<8>();
         for line in lines {
             V::prefetch(line);
@@ -272,8 +333,7 @@ fn tile_of<E: Kernel>(
 }
 
 /// The symmetric matrix from the tiles of its upper triangle.
-fn unpack<E: Kernel>(tiles: &[f64], ncols: usize) -> Result<Mat<f64>> {
-    let width = E::WIDTH;
+fn unpack(tiles: &[f64], ncols: usize, width: usize) -> Result<Mat<f64>> {
     let mut gram = Mat::zeros(ncols, ncols)?;
     let mut tiles = tiles.chunks_exact(width * width);
     for right in (0..ncols).step_by(width) {
@@ -296,7 +356,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn check<E: Kernel>(nrows: usize, ncols: usize) {
+    fn check<E: Kernel>(precision: Precision, nrows: usize, ncols: usize) {
         let data: Vec<f64> =
             (0..nrows * ncols).map(|k| ((k * 2654435761) % 1013) as f64 / 1013.0 - 0.4).collect();
         let scale: Vec<f64> = (0..ncols).map(|j| if j % 2 == 0 { 1.0 } else { 0.5 }).collect();
@@ -305,7 +365,7 @@ mod tests {
             assert_eq!(row % CHUNK, 0);
             *part += tile.nrows();
         };
-        let run = |threads| gram::<E, usize>(&Context::new(threads), &a, &scale, || 0, count).unwrap();
+        let run = |threads| gram(&Context::new(threads), &a, precision, &scale, || 0, count).unwrap();
         let (g, parts) = run(1);
         assert_eq!(parts.iter().sum::<usize>(), nrows);
         for threads in [2, 3] {
@@ -326,14 +386,14 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(40))]
         #[test]
         fn equals_the_definition_for_any_shape(nrows in 0usize..400, ncols in 1usize..70) {
-            check::<f32>(nrows, ncols);
-            check::<f64>(nrows, ncols);
+            check::<f32>(Precision::Single, nrows, ncols);
+            check::<f64>(Precision::Double, nrows, ncols);
         }
     }
 
     #[test]
     fn many_slabs() {
-        check::<f32>(5000, 33);
-        check::<f64>(5000, 17);
+        check::<f32>(Precision::Single, 5000, 33);
+        check::<f64>(Precision::Double, 5000, 17);
     }
 }

@@ -18,6 +18,7 @@
 //! | [`Qr`] | blocked Householder QR that keeps Q in factored form |
 //! | `gram`, `whitened_gram` | A'A and (A W)'(A W) of tall matrices in one read |
 //! | `weighted_whitened_gram` | the latter with rows weighted by what they are |
+//! | `precisions`, [`matrix_unit`] | in which precision products of many columns are, and what multiplies them |
 //! | [`leverages`] | squared norms of the rows of A W |
 //! | [`orthonormal()`], [`cholesky_qr2`] | orthonormal bases of tall blocks |
 //! | `add_product`, `add_transposed_product` | rows times many vectors at once, a `Batch` of them |
@@ -47,6 +48,7 @@ mod batch;
 mod cholesky;
 mod columns;
 mod condition;
+mod digits;
 mod doubt;
 mod eigh;
 mod factor;
@@ -79,6 +81,7 @@ mod triangle;
 mod tridiagonal;
 mod tridiagonalise;
 mod tsqr;
+mod unit;
 mod view;
 mod whiten;
 
@@ -94,7 +97,7 @@ pub(crate) use columns::{normalise_columns, normalised, project};
 pub use condition::{condition_of_upper, norm_of_upper};
 pub use eigh::{eigh, eigh_into, eigh_scratch};
 pub use factor::Factor;
-pub(crate) use gram::gram;
+pub(crate) use gram::{gram, plain_gram};
 pub use leading::{leading_eigh_into, leading_eigh_scratch};
 pub(crate) use orthonormal::{WELL_CONDITIONED, over_triangle};
 pub use orthonormal::{cholesky_qr2, orthonormal};
@@ -119,7 +122,9 @@ pub use systems::Systems;
 pub use triangle::{invert_upper, multiply_upper, solve_upper, solve_upper_transposed};
 pub(crate) use tsqr::block_rows;
 pub use tsqr::tsqr;
+pub use unit::matrix_unit;
+pub(crate) use unit::precisions;
 pub(crate) use view::make_workspace;
 pub use view::{Scalar, Scratch, ScratchSize};
 pub use whiten::leverages;
-pub(crate) use whiten::{weighted_whitened_gram, whitened_gram};
+pub(crate) use whiten::{Product, weighted_whitened_gram, whitened_gram};

@@ -1,10 +1,9 @@
 //! Orthonormal bases of tall blocks, on all threads.
 
-use super::gram::gram;
+use super::gram::plain_gram;
 use super::{Qr, cholesky, condition_of_upper, invert_upper, matmul, tsqr};
 use crate::error::Result;
 use crate::matrix::{DenseMut, Mat, even_blocks, make_rows};
-use crate::memory::filled;
 use crate::parallel::Context;
 
 /// Up to this condition number, what a triangle leaves is orthonormal to rounding.
@@ -52,9 +51,7 @@ pub fn cholesky_qr2(context: &Context, a: Mat<f64>) -> Result<Mat<f64>> {
     if a.ncols() == 0 {
         return Ok(a);
     }
-    let ones = filled(1.0, a.ncols(), "units of columns")?;
-    let triangle =
-        |a: &Mat<f64>| cholesky(&gram::<f64, ()>(context, &a.as_ref(), &ones, || (), |_, _, _| ())?.0);
+    let triangle = |a: &Mat<f64>| cholesky(&plain_gram(context, &a.as_ref())?);
     let Some(first) = triangle(&a)? else { return orthonormal(context, a) };
     let basis = over_triangle(context, &a, &first)?;
     match triangle(&basis)? {

@@ -5,11 +5,13 @@
 //! upper triangle, and go straight into the panels of a Gram sum, in the precision of that sum.
 //! Cost for a triangle of order d: n d^2 flops in `f64`, as many in the precision of a sum, one read of A.
 
-use super::gram::{CHUNK, GramSum, sum_over_slabs};
+use super::digits::{DigitProduct, DigitSum, Multiplier};
+use super::gram::{BlockSum, CHUNK, GramSum, gram_by, sum_over_slabs};
 use super::kernel::{HEIGHT, Kernel, add_half_tile, add_tile};
+use super::precision::Precision;
 use crate::error::Result;
 use crate::matrix::{Buffer, Dense, DenseMut, Mat, Rows, make_rows, row_blocks};
-use crate::memory::{push, room_for, zeros};
+use crate::memory::{filled, push, resize, room_for, zeros};
 use crate::parallel::Context;
 use crate::simd::kernel;
 
@@ -36,16 +38,56 @@ pub fn leverages(context: &Context, rows: &dyn Rows, whitener: &Mat<f64>) -> Res
     Ok(norms)
 }
 
-/// (A W)'(A W) for W = `whitener`, and what `visit` made of the tiles of A, as in [`gram`](super::gram::gram).
-pub(crate) fn whitened_gram<E: Kernel, P: Send>(
+/// How A is multiplied by W.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Product<'a> {
+    /// In `f64`.
+    Double,
+    /// By integers of so many digits, four to six; columns of A times these powers of two are near one.
+    Digits(usize, &'a [f64]),
+}
+
+/// (A W)'(A W) for W = `whitener`, and what `visit` made of the tiles of A, as in [`gram`](super::gram::gram), its
+/// products in this precision.
+pub(crate) fn whitened_gram<P: Send>(
     context: &Context,
     rows: &dyn Rows,
     whitener: &Mat<f64>,
+    product: Product<'_>,
+    precision: Precision,
     part: impl Fn() -> P + Sync,
     visit: impl Fn(&mut P, Dense<'_, f64>, usize) + Sync,
 ) -> Result<(Mat<f64>, Vec<P>)> {
-    let panels = Panels::new(whitener)?;
-    sum_over_slabs(context, rows, whitener.ncols(), part, |sum: &mut GramSum<E>, part, tile, [at, row]| {
+    let (order, ones) = (whitener.ncols(), filled(1.0, rows.ncols(), PACKED)?);
+    let by = match product {
+        Product::Digits(digits, powers) => Multiplied::Digits(DigitProduct::new(whitener, powers, digits)?),
+        Product::Double => Multiplied::Floats(Panels::new(whitener)?),
+    };
+    match (precision, &by) {
+        (Precision::Single, Multiplied::Floats(by)) => floats::<f32, P>(context, rows, by, part, visit),
+        (Precision::Double, Multiplied::Floats(by)) => floats::<f64, P>(context, rows, by, part, visit),
+        (Precision::Single, by) => {
+            gram_by(context, rows, order, Whitened::maker(by, GramSum::<f32>::maker(order)), &ones, part, visit)
+        }
+        (Precision::Double, by) => {
+            gram_by(context, rows, order, Whitened::maker(by, GramSum::<f64>::maker(order)), &ones, part, visit)
+        }
+        (Precision::Digits(digits), by) => {
+            gram_by(context, rows, order, Whitened::maker(by, DigitSum::maker(order, digits)), &ones, part, visit)
+        }
+    }
+}
+
+/// The same in `f64` and a precision of the same kernels: A W goes straight into the sum.
+fn floats<E: Kernel, P: Send>(
+    context: &Context,
+    rows: &dyn Rows,
+    panels: &Panels,
+    part: impl Fn() -> P + Sync,
+    visit: impl Fn(&mut P, Dense<'_, f64>, usize) + Sync,
+) -> Result<(Mat<f64>, Vec<P>)> {
+    let make = GramSum::<E>::maker(panels.ncols);
+    sum_over_slabs(context, rows, panels.ncols, make, part, |sum: &mut GramSum<E>, part, tile, [at, row]| {
         for start in (0..tile.nrows()).step_by(CHUNK) {
             let chunk = tile.rows(start..(start + CHUNK).min(tile.nrows()));
             panels.multiply(chunk, |i, column, products| sum.pack_tile(at + start + i, column, products))?;
@@ -53,6 +95,76 @@ pub(crate) fn whitened_gram<E: Kernel, P: Send>(
         }
         Ok(())
     })
+}
+
+/// W, to multiply rows by.
+enum Multiplied {
+    Floats(Panels),
+    Digits(DigitProduct),
+}
+
+/// A sum of products of rows of A W, which are written down a few at a time.
+struct Whitened<'w, S> {
+    by: By<'w>,
+    sum: S,
+    products: Vec<f64>,
+    ones: Vec<f64>,
+}
+
+/// W in a thread.
+enum By<'w> {
+    Floats(&'w Panels),
+    Digits(Multiplier<'w>),
+}
+
+impl<'w, S: BlockSum> Whitened<'w, S> {
+    /// Makes sums of products of rows times W from sums of products of rows.
+    fn maker(
+        by: &'w Multiplied,
+        make: impl Fn(Option<S::Memory>) -> Result<S> + Sync,
+    ) -> impl Fn(Option<(S::Memory, Vec<f64>)>) -> Result<Self> + Sync {
+        move |lent| {
+            let (lent, products) = lent.map_or_else(Default::default, |(lent, products)| (Some(lent), products));
+            let (by, order) = match by {
+                Multiplied::Floats(panels) => (By::Floats(panels), panels.ncols),
+                Multiplied::Digits(product) => (By::Digits(product.multiplier()?), product.order()),
+            };
+            Ok(Self { by, sum: make(lent)?, products, ones: filled(1.0, order, PACKED)? })
+        }
+    }
+}
+
+impl<S: BlockSum> BlockSum for Whitened<'_, S> {
+    type Memory = (S::Memory, Vec<f64>);
+    const WIDTH: usize = S::WIDTH;
+
+    fn block_rows(order: usize) -> usize {
+        S::block_rows(order)
+    }
+
+    fn pack(&mut self, rows: Dense<'_, f64>, _: &[f64], row: usize) -> Result<()> {
+        let (n, order) = (rows.nrows(), self.ones.len());
+        resize(&mut self.products, n * order, 0.0, "products of rows")?;
+        match &mut self.by {
+            By::Digits(multiplier) => multiplier.multiply(rows, &mut self.products),
+            By::Floats(panels) => panels.multiply(rows, |i, column, products| {
+                let width = f64::WIDTH.min(order - column);
+                for (row, products) in (i..n).zip(products.chunks_exact(f64::WIDTH)) {
+                    self.products[row * order + column..][..width].copy_from_slice(&products[..width]);
+                }
+            })?,
+        }
+        self.sum.pack(Dense::row_major(&self.products, n, order), &self.ones, row)
+    }
+
+    fn multiply(&mut self, depth: usize) {
+        self.sum.multiply(depth);
+    }
+
+    fn finish(self) -> (Buffer<f64>, Self::Memory) {
+        let (tiles, lent) = self.sum.finish();
+        (tiles, (lent, self.products))
+    }
 }
 
 /// (D A W)'(D A W) for W = `whitener` and a diagonal D, in `f64`, after one read of A, and what `weigh` made of
@@ -66,7 +178,8 @@ pub(crate) fn weighted_whitened_gram<P: Send>(
     weigh: impl Fn(&mut P, Dense<'_, f64>, usize, &mut [f64]) + Sync,
 ) -> Result<(Mat<f64>, Vec<P>)> {
     let panels = Panels::new(whitener)?;
-    sum_over_slabs(context, rows, whitener.ncols(), part, |sum: &mut GramSum<f64>, part, tile, [at, row]| {
+    let make = GramSum::<f64>::maker(whitener.ncols());
+    sum_over_slabs(context, rows, whitener.ncols(), make, part, |sum: &mut GramSum<f64>, part, tile, [at, row]| {
         for start in (0..tile.nrows()).step_by(CHUNK) {
             let chunk = tile.rows(start..(start + CHUNK).min(tile.nrows()));
             let mut weights = [0.0; CHUNK];
@@ -181,10 +294,10 @@ mod tests {
         ((k * 2654435761) % 1013) as f64 / 1013.0 - 0.4
     }
 
-    fn check<E: Kernel>(a: Dense<'_, f64>, w: &Mat<f64>) {
+    fn check<E: Kernel>(precision: Precision, a: Dense<'_, f64>, w: &Mat<f64>) {
         let entry_of_b = |k: usize, j: usize| (0..a.ncols()).map(|l| a.get(k, l) * w[(l, j)]).sum::<f64>();
         let b = Mat::from_fn(a.nrows(), w.ncols(), entry_of_b).unwrap();
-        let (g, _) = whitened_gram::<E, ()>(&Context::new(2), &a, w, || (), |_, _, _| ()).unwrap();
+        let (g, _) = whitened_gram(&Context::new(2), &a, w, Product::Double, precision, || (), |(), _, _| ()).unwrap();
         let norm = |j: usize| b.col(j).iter().map(|x| x * x).sum::<f64>().sqrt();
         for i in 0..w.ncols() {
             for j in 0..w.ncols() {
@@ -254,9 +367,9 @@ mod tests {
             let a = Dense::row_major(&data, nrows, ncols);
             let triangle = |i: usize, j: usize| if i <= j { entry(7 * i + j) } else { 0.0 };
             let triangle = Mat::from_fn(ncols, ncols, triangle).unwrap();
-            check::<f32>(a, &triangle);
-            check::<f64>(a, &triangle);
-            check::<f64>(a, &Mat::from_fn(ncols, order, |i, j| entry(5 * i + j)).unwrap());
+            check::<f32>(Precision::Single, a, &triangle);
+            check::<f64>(Precision::Double, a, &triangle);
+            check::<f64>(Precision::Double, a, &Mat::from_fn(ncols, order, |i, j| entry(5 * i + j)).unwrap());
         }
     }
 }

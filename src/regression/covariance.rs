@@ -17,7 +17,7 @@
 //! the condition of A.
 
 use crate::error::{Error, Result};
-use crate::linalg::{self, Qr};
+use crate::linalg::{self, Precision, Product, Qr};
 use crate::matrix::{Dense, Mat, Real, Rows, Source, TILE, power_of_two_below};
 use crate::memory::{collected, copied, extend, gathered, push, room_for, zeros};
 use crate::parallel::Context;
@@ -255,8 +255,16 @@ impl Robust {
 /// F with F'F = A'A + ridge to rounding, from one that comes near it.
 fn exact_factor<T: Real>(group: &Group<'_, '_, T>, factor: &Mat<f64>) -> Result<Mat<f64>> {
     let inverse = pseudo_inverse(factor)?;
-    let (mut gram, _) =
-        linalg::whitened_gram::<f64, ()>(group.context, &group.design.a, &inverse, || (), |(), _, _| ())?;
+    let (product, precision) = (Product::Double, Precision::Double);
+    let (mut gram, _) = linalg::whitened_gram(
+        group.context,
+        &group.design.a,
+        &inverse,
+        product,
+        precision,
+        || (),
+        |(), _, _| (),
+    )?;
     let penalty =
         Mat::from_fn(inverse.nrows(), inverse.ncols(), |i, j| group.root_ridge(i) * inverse[(i, j)])?;
     linalg::matmul(gram.as_mut(), true, penalty.as_ref().t(), penalty.as_ref(), 1.0);

@@ -9,7 +9,8 @@
 //! | file | what |
 //! |---|---|
 //! | `lanes` | eight `f64` or sixteen `f32` in registers: what can be done with them |
-//! | `portable`, `x86` | how, on any machine and with AVX2 or AVX-512: the only intrinsics of the library |
+//! | `portable`, `x86` | how, on any machine and with AVX2 or AVX-512: the only intrinsics beside those of `digits` |
+//! | `digits`, `amx` | exact sums of products of numbers of a few digits, on the matrix unit of Intel's AMX or with its bits |
 //! | `vector` | [`dot`], [`axpy`], [`rotate`], [`sum`], [`norm_sq`], [`widen`] |
 //! | `elementary` | [`ln_of_each`] and [`exp_of_each`] of many numbers |
 //! | `extended` | [`Extended`]: sums in twice the working precision |
@@ -21,6 +22,9 @@
 //! | `fwht` | [`fwht()`]: the Walsh-Hadamard transform of a tile; [`fwht_across`]: a few of its stages |
 //! | `sparse` | [`gather_dot`] of a compressed line, [`add_outer_products`], [`add_tails`] and [`residual_lines`] of many, [`add_lines`] on unchecked ones |
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
+pub(crate) mod digits;
 mod elementary;
 mod extended;
 mod fwht;

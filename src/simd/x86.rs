@@ -1,4 +1,4 @@
-//! Lanes of AVX-512 and of AVX2: the only intrinsics of the library.
+//! Lanes of AVX-512 and of AVX2.
 //!
 //! The intrinsics need their instructions: a value of a vector type is the proof that the machine has
 //! them, since only functions compiled for those instructions, and entered after a check, make one.

@@ -10,7 +10,7 @@ use crate::regression::driver::cost::weights_cost_digits;
 use crate::regression::driver::hint::{Hint, hint};
 use crate::regression::driver::output::{Columns, Output};
 use crate::regression::driver::plan::{
-    Candidate, Method, Params, Plan, is_dual, wants_first_read, wants_hint,
+    Candidate, Method, Params, Plan, is_dual, precisions_of, wants_first_read, wants_hint,
 };
 use crate::regression::driver::steps::{Driver, Steps, summary};
 use crate::regression::methods::augmented::augmented;
@@ -503,7 +503,8 @@ fn attempt_sketched<T: Real + Sketchable>(
         Candidate::Augmented { preconditioner: Preconditioner::Left, .. } => Precision::Single.limit(),
         _ => WORST_SKETCH,
     };
-    let outcome = whitened(group, sketched, whitened_precision(driver.params), worst)?;
+    let precision = whitened_precision(group.design, driver.params);
+    let outcome = whitened(group, sketched, precision, worst)?;
     match (candidate, outcome) {
         (Candidate::Augmented { preconditioner, .. }, Outcome::Factored(start)) => {
             let refined = augmented(group, &start.refined, &start.scaled, preconditioner)?;
@@ -514,9 +515,14 @@ fn attempt_sketched<T: Real + Sketchable>(
 }
 
 /// Of the products of the whitened Gram matrix.
-fn whitened_precision(params: &Params) -> Precision {
-    let exact = if params.keep_factor { Precision::Double } else { Precision::Single };
-    params.dtype_work.unwrap_or(exact)
+fn whitened_precision<T: Real>(design: &Design<'_, T>, params: &Params) -> Precision {
+    match (params.dtype_work, precisions_of(design, params)) {
+        (Some(precision), _) => precision,
+        (None, _) if params.keep_factor => Precision::Double,
+        // Of a matrix that is nearly orthonormal two digits are enough.
+        (None, [Precision::Digits(_), _]) => Precision::Digits(2),
+        (None, _) => Precision::Single,
+    }
 }
 
 /// True if the factor of a candidate is that of A to rounding.
@@ -525,7 +531,7 @@ fn is_exact(params: &Params, candidate: Candidate, condition: f64) -> bool {
         Candidate::Gram(precision) => precision == Precision::Double && condition <= EXACT_GRAM,
         Candidate::SparseCholesky => condition <= EXACT_GRAM,
         Candidate::Whitened { .. } | Candidate::Augmented { .. } => {
-            whitened_precision(params) == Precision::Double
+            params.dtype_work.map_or(params.keep_factor, |precision| precision == Precision::Double)
         }
         Candidate::Iterative { .. } | Candidate::Cg(_) | Candidate::Lsmr(_) => false,
         Candidate::Dual(_) | Candidate::QrOfRows | Candidate::Shifted => false,

@@ -1,6 +1,6 @@
 //! What every method costs on a shape.
 
-use crate::linalg::SIDES;
+use crate::linalg::{Precision, SIDES};
 
 /// Rates of one core; their ratios are what matters.
 ///
@@ -11,6 +11,11 @@ struct Rates {
     /// Gram matrices in single and double precision: flops, half of the products saved.
     gram_single: Rate,
     gram_double: Rate,
+    /// On a matrix unit: products of digits, half of them saved, seconds of adding sums of 256 of them to one of `f64`, for
+    /// each of these, and of cutting an entry into digits.
+    digits: f64,
+    sums: f64,
+    cutting: f64,
     /// Flops of Householder QR, of A block by block, and of a sketch as a whole.
     tall_qr: Rate,
     qr: Rate,
@@ -42,6 +47,9 @@ impl Rate {
 const RATES: Rates = Rates {
     gram_single: Rate { limit: 126e9, half: 72.0 },
     gram_double: Rate { limit: 74e9, half: 61.0 },
+    digits: 4.5e12,
+    sums: 0.7e-12,
+    cutting: 0.8e-9,
     tall_qr: Rate { limit: 83e9, half: 560.0 },
     qr: Rate { limit: 43e9, half: 330.0 },
     read: 15.5e9,
@@ -54,8 +62,9 @@ const RATES: Rates = Rates {
 
 /// Predicted seconds of every method on one shape.
 pub(crate) struct Costs {
-    pub gram_single: f64,
-    pub gram_double: f64,
+    /// Of a fast precision of products, and of an accurate one.
+    pub gram: [f64; 2],
+    pub precisions: [Precision; 2],
     pub whitened: f64,
     pub spir: f64,
     pub qr: f64,
@@ -67,9 +76,11 @@ impl Costs {
     /// What is said of them.
     pub fn describe(&self) -> String {
         format!(
-            "predicted seconds: gram {} (single) or {} (double), whitened {}, spir {}, qr {}",
-            Seconds(self.gram_single),
-            Seconds(self.gram_double),
+            "predicted seconds: gram {} ({}) or {} ({}), whitened {}, spir {}, qr {}",
+            Seconds(self.gram[0]),
+            self.precisions[0],
+            Seconds(self.gram[1]),
+            self.precisions[1],
             Seconds(self.whitened),
             Seconds(self.spir),
             Seconds(self.qr)
@@ -87,6 +98,8 @@ impl std::fmt::Display for Seconds {
     }
 }
 
+/// Pairs of digits of a product with a triangle that are multiplied: of five digits, which serve to a condition of 1e9.
+const PAIRS_OF_WHITENING: f64 = 15.0;
 /// Reads of A that refinement usually takes after each factor.
 const PASSES: [f64; 3] = [3.0, 2.0, 3.0];
 /// Inner iterations and looks of SPIR with m = 12 d.
@@ -98,10 +111,28 @@ const INNER_READ: f64 = 1.2;
 
 /// The model: flops of the factor, reads of A, flops on the triangle. For one core whatever the machine, so that the
 /// choice, and with it the bits of the answer, does not depend on the number of threads.
-pub(crate) fn costs((n, d): (usize, usize), k: usize, stored: Option<usize>) -> Costs {
+pub(crate) fn costs(
+    (n, d): (usize, usize),
+    k: usize,
+    stored: Option<usize>,
+    precisions: [Precision; 2],
+) -> Costs {
     let sides = if k > 1 { k.next_multiple_of(SIDES) } else { 0 };
     let (n, d) = (n as f64, d as f64);
     let products = n * d * d;
+    let by_digits = |pairs: f64| {
+        pairs * n * d * (d + 16.0) / RATES.digits + n * d * d * RATES.sums + n * d * RATES.cutting
+    };
+    let gram = |precision: Precision| match precision {
+        Precision::Single => products / RATES.gram_single.at(d),
+        Precision::Double => products / RATES.gram_double.at(d),
+        Precision::Digits(digits) => by_digits(digits.pow(2) as f64),
+    };
+    let [fast, accurate] = precisions.map(gram);
+    let whitening = match precisions[0] {
+        Precision::Digits(_) => by_digits(PAIRS_OF_WHITENING) + by_digits(4.0),
+        Precision::Single | Precision::Double => fast + accurate,
+    };
     // A'B, which a single right-hand side leaves to the read.
     let moments = 2.0 * n * d * sides as f64 / RATES.sides;
     let qr = RATES.qr.at(d);
@@ -114,11 +145,13 @@ pub(crate) fn costs((n, d): (usize, usize), k: usize, stored: Option<usize>) -> 
         }
     };
     let qr_of_sketch = |ratio: f64| 2.0 * ratio * d * d * d / qr;
-    let (single, double) = (products / RATES.gram_single.at(d), products / RATES.gram_double.at(d));
     Costs {
-        gram_single: single + moments + spread + PASSES[0] * read + triangle,
-        gram_double: double + moments + spread + PASSES[1] * read + triangle,
-        whitened: sketch + qr_of_sketch(2.0) + single + double + spread + PASSES[2] * read + 3.0 * triangle,
+        gram: [
+            fast + moments + spread + PASSES[0] * read + triangle,
+            accurate + moments + spread + PASSES[1] * read + triangle,
+        ],
+        precisions,
+        whitened: sketch + qr_of_sketch(2.0) + whitening + spread + PASSES[2] * read + 3.0 * triangle,
         spir: sketch
             + qr_of_sketch(if stored.is_some() { 4.0 } else { 12.0 })
             + SPIR_PASSES * INNER_READ * read,
@@ -217,18 +250,20 @@ pub(crate) fn weights_cost_digits(weight_spread: f64, condition: f64) -> bool {
 mod tests {
     use super::*;
 
+    const FLOATS: [Precision; 2] = [Precision::Single, Precision::Double];
+
     #[test]
     fn the_model_knows_the_regimes() {
-        let tall = costs((1 << 18, 512), 1, None);
-        assert!(tall.gram_single < tall.gram_double && tall.gram_double < tall.whitened);
+        let tall = costs((1 << 18, 512), 1, None, FLOATS);
+        assert!(tall.gram[0] < tall.gram[1] && tall.gram[1] < tall.whitened);
         assert!(tall.whitened < tall.spir && tall.whitened < tall.qr);
-        let narrow = costs((1 << 20, 8), 1, None);
+        let narrow = costs((1 << 20, 8), 1, None, FLOATS);
         assert!(narrow.qr < narrow.spir && narrow.qr < narrow.whitened);
-        let many = costs((100_000, 100), 256, None);
-        assert!(many.gram_double < many.gram_single && many.gram_double < many.whitened);
-        let common = costs((1 << 17, 64), 1, None);
+        let many = costs((100_000, 100), 256, None, FLOATS);
+        assert!(many.gram[1] < many.gram[0] && many.gram[1] < many.whitened);
+        let common = costs((1 << 17, 64), 1, None, FLOATS);
         assert!(common.whitened < common.spir && common.whitened < common.qr);
-        let sparse = costs((1_000_000, 500), 1, Some(5_000_000));
-        assert!(sparse.spir < sparse.whitened && sparse.spir < sparse.gram_single);
+        let sparse = costs((1_000_000, 500), 1, Some(5_000_000), FLOATS);
+        assert!(sparse.spir < sparse.whitened && sparse.spir < sparse.gram[0]);
     }
 }

@@ -1,7 +1,7 @@
 //! What is asked for, and the methods in the order in which they are tried.
 
 use crate::error::{Error, Result};
-use crate::linalg::Precision;
+use crate::linalg::{Precision, matrix_unit, precisions};
 use crate::matrix::{Real, Source};
 use crate::memory::collected;
 use crate::regression::design::Design;
@@ -183,8 +183,12 @@ impl Candidate {
         match self {
             Self::Gram(Precision::Single) => "gram (single precision)",
             Self::Gram(Precision::Double) => "gram (double precision)",
+            Self::Gram(Precision::Digits(3)) => "gram (three digits)",
+            Self::Gram(Precision::Digits(_)) => "gram (four digits)",
             Self::Dual(Precision::Single) => "gram of rows (single precision)",
             Self::Dual(Precision::Double) => "gram of rows (double precision)",
+            Self::Dual(Precision::Digits(3)) => "gram of rows (three digits)",
+            Self::Dual(Precision::Digits(_)) => "gram of rows (four digits)",
             Self::QrOfRows => "qr of rows",
             Self::Shifted => "sparse_cholesky (shifted)",
             Self::Augmented { preconditioner: Preconditioner::Split, .. } => "fgmres_wlsir (split)",
@@ -239,15 +243,15 @@ impl Plan<Candidate> {
     /// The candidates for fewer rows than columns, A A' being there in double precision or not.
     pub fn for_wide_rows<T: Real>(design: &Design<'_, T>, params: &Params, has_gram: bool) -> Result<Self> {
         let (n, d) = (design.nrows(), design.ncols());
-        let costs = costs((d, n), design.ntargets(), None);
+        let [fast, accurate] = precisions(n);
+        let costs = costs((d, n), design.ntargets(), None, [fast, accurate]);
         let precisions = match params.dtype_work {
             _ if params.method == Method::Qr => [None; 2],
             Some(precision) => [None, Some(precision)],
-            // The read that products in double precision spare is one of two products here.
-            None if has_gram || costs.gram_double < costs.gram_single + costs.read => {
-                [None, Some(Precision::Double)]
-            }
-            None => [Precision::Single, Precision::Double].map(Some),
+            None if has_gram => [None, Some(Precision::Double)],
+            // The read that accurate products spare is one of two products here.
+            None if costs.gram[1] < costs.gram[0] + costs.read => [None, Some(accurate)],
+            None => [Some(fast), Some(accurate)],
         };
         let last = [Candidate::QrOfRows, Candidate::Qr];
         let candidates = precisions.into_iter().flatten().map(Candidate::Dual).chain(last);
@@ -291,15 +295,15 @@ impl Plan<Candidate> {
     pub fn for_rows<T: Real>(design: &Design<'_, T>, params: &Params, hint: Option<&Hint>) -> Result<Self> {
         let (n, d) = (design.nrows(), design.ncols());
         let (square, mut reasons) = (is_square(n, d), Vec::new());
-        let costs = costs_of(design);
-        let is_cheaper_in_double = design.ntargets() > 1 && costs.gram_double < costs.gram_single;
+        let costs = costs_of(design, params);
+        let [fast, accurate] = costs.precisions;
+        let is_cheaper_at_once = design.ntargets() > 1 && costs.gram[1] < costs.gram[0];
         let limits = match params.dtype_work {
             _ if design.stored().is_some() => [Some((Precision::Double, Precision::Double.limit())), None],
             Some(precision) => [Some((precision, precision.limit())), None],
-            None if params.keep_factor || is_cheaper_in_double => {
-                [Some((Precision::Double, Precision::Double.limit())), None]
-            }
-            None => [(Precision::Single, 300.0), (Precision::Double, Precision::Double.limit())].map(Some),
+            None if params.keep_factor => [Some((Precision::Double, Precision::Double.limit())), None],
+            None if is_cheaper_at_once => [Some((accurate, accurate.limit())), None],
+            None => [(fast, promising(fast)), (accurate, accurate.limit())].map(Some),
         };
         let last = limits.iter().flatten().last().map_or(Precision::Double, |&(precision, _)| precision);
         let last = Candidate::Gram(last);
@@ -355,6 +359,9 @@ impl Plan<Candidate> {
             Method::Auto => {
                 reasons.extend(hint.map(Hint::describe));
                 reasons.push(costs.describe());
+                if matches!(fast, Precision::Digits(_)) {
+                    reasons.push(format!("products of digits by the matrix unit: {}", matrix_unit()));
+                }
                 let cheapest = costs.cheapest();
                 let cheaper = |&candidate: &Candidate| costs.of(candidate) < costs.of(cheapest[0]);
                 collected(gram(condition).filter(cheaper).chain(cheapest), PLAN)?
@@ -375,7 +382,7 @@ impl Plan<Candidate> {
                 [0, 1].map(|draw| Candidate::Whitened { draw })
             }
             Method::Gram => [Candidate::Qr; 2],
-            _ => costs_of(design).cheapest(),
+            _ => costs_of(design, params).cheapest(),
         };
         let gram = Candidate::Gram(Precision::Double);
         let mut candidates = collected([gram].into_iter().chain(rest).chain([Candidate::Qr]), PLAN)?;
@@ -532,8 +539,29 @@ pub(crate) fn wants_hint<T: Real>(design: &Design<'_, T>, params: &Params) -> bo
     }
 }
 
-fn costs_of<T: Real>(design: &Design<'_, T>) -> Costs {
-    costs((design.nrows(), design.ncols()), design.ntargets(), design.stored())
+fn costs_of<T: Real>(design: &Design<'_, T>, params: &Params) -> Costs {
+    let (n, d, stored) = (design.nrows(), design.ncols(), design.stored());
+    costs((n, d), design.ntargets(), stored, precisions_of(design, params))
+}
+
+/// The fast precision of products and the accurate one: floating point where that is asked for, or an exact factor is, and
+/// for sparse rows.
+pub(crate) fn precisions_of<T: Real>(design: &Design<'_, T>, params: &Params) -> [Precision; 2] {
+    match params.dtype_work.is_some() || params.keep_factor || design.stored().is_some() {
+        true => FLOATS,
+        false => precisions(design.ncols()),
+    }
+}
+
+const FLOATS: [Precision; 2] = [Precision::Single, Precision::Double];
+
+/// Up to which estimated condition products of a fast precision are tried: beyond it refinement takes more reads than they
+/// save.
+fn promising(precision: Precision) -> f64 {
+    match precision {
+        Precision::Digits(_) => 1e4,
+        Precision::Single | Precision::Double => 300.0,
+    }
 }
 
 /// As long as iterations without a factor may take.
@@ -562,7 +590,7 @@ fn has_no_factor<T: Real>(design: &Design<'_, T>, params: &Params) -> bool {
 fn is_dear<T: Real>(design: &Design<'_, T>) -> bool {
     let (n, d) = (design.nrows(), design.ncols());
     let rows = if design.has_ridge() { n + d } else { n };
-    let costs = costs((rows.max(d), rows.min(d)), 1, design.stored());
+    let costs = costs((rows.max(d), rows.min(d)), 1, design.stored(), FLOATS);
     n.saturating_mul(d) > SMALL && takes_longer(costs.qr, costs.read, (n, d))
 }
 
@@ -615,8 +643,9 @@ impl Costs {
 
     fn of(&self, candidate: Candidate) -> f64 {
         match candidate {
-            Candidate::Gram(Precision::Single) | Candidate::Dual(Precision::Single) => self.gram_single,
-            Candidate::Gram(Precision::Double) | Candidate::Dual(Precision::Double) => self.gram_double,
+            Candidate::Gram(precision) | Candidate::Dual(precision) => {
+                self.gram[usize::from(precision != self.precisions[0])]
+            }
             Candidate::Whitened { .. } | Candidate::Augmented { .. } => self.whitened,
             Candidate::Iterative { .. } => self.spir,
             // Nothing tells how many iterations, or entries, there will be: never the cheapest.

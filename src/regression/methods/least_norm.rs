@@ -83,10 +83,8 @@ impl<'a> Split<'a> {
         let (triangle, w, root) = (basis.r()?, Mat::zeros(r, others.len())?, Mat::zeros(0, 0)?);
         let mut split = Self { units, chosen, others, basis, triangle, w, root };
         split.relate(context, factor, noise)?;
-        let mut ones = zeros(r, ORDER)?;
-        ones.fill(1.0);
         let rows = Dense::row_major(split.w.as_slice(), split.others.len(), r);
-        let (mut gram, _) = linalg::gram::<f64, ()>(context, &rows, &ones, || (), |(), _, _| ())?;
+        let mut gram = linalg::plain_gram(context, &rows)?;
         (0..r).for_each(|i| gram[(i, i)] += 1.0);
         split.root = linalg::cholesky(&gram)?
             .ok_or_else(|| Error::Internal("columns that were chosen to be independent are not".into()))?;

@@ -59,10 +59,7 @@ impl Moments {
                 *part = Err(error);
             }
         };
-        let (gram, parts) = match precision {
-            Precision::Single => linalg::gram::<f32, _>(context, &design.a, &powers, part, visit)?,
-            Precision::Double => linalg::gram::<f64, _>(context, &design.a, &powers, part, visit)?,
-        };
+        let (gram, parts) = linalg::gram(context, &design.a, precision, &powers, part, visit)?;
         let at_zero = fold(design, parts.into_iter().map(|part| part.map(PassSum::finish)))?;
         Ok(Self { gram, powers, before: None, at_zero })
     }

@@ -100,9 +100,7 @@ fn triangle_of<T: Real>(
     basis: &Mat<f64>,
     rest: &Mat<f64>,
 ) -> Result<Option<Mat<f64>>> {
-    let ones = filled(1.0, basis.nrows(), SIZES)?;
-    let (mut gram, _) =
-        linalg::gram::<f64, ()>(group.context, &basis.as_ref().t(), &ones, || (), |(), _, _| ())?;
+    let mut gram = linalg::plain_gram(group.context, &basis.as_ref().t())?;
     linalg::matmul(gram.as_mut(), true, rest.as_ref(), rest.as_ref().t(), 1.0);
     // Nothing of an absent row is in either.
     let absent = (0..basis.nrows()).filter(|&i| group.design.weight(i) == 0.0);
@@ -272,11 +270,7 @@ impl<'p, 'm, 'a, T: Real> Transposed<'p, 'm, 'a, T> {
     /// A A', rows of A times these numbers.
     pub fn gram(&self, context: &Context, precision: Precision, scale: &[f64]) -> Result<Mat<f64>> {
         let nothing = |(): &mut (), _: Dense<'_, f64>, _| ();
-        let (gram, _) = match precision {
-            Precision::Single => linalg::gram::<f32, ()>(context, self, scale, || (), nothing)?,
-            Precision::Double => linalg::gram::<f64, ()>(context, self, scale, || (), nothing)?,
-        };
-        Ok(gram)
+        Ok(linalg::gram(context, self, precision, scale, || (), nothing)?.0)
     }
 }
 

@@ -1,8 +1,9 @@
 //! The `whitened` step: the Gram matrix of A R1^-1, R1 that of a sketch, so that no condition number is squared.
 
 use crate::error::Result;
-use crate::linalg::{self, Factor, Precision, normalise_columns};
-use crate::matrix::{Dense, Mat, Real};
+use crate::linalg::{self, Factor, Precision, Product, normalise_columns};
+use crate::matrix::{Dense, Mat, Real, power_of_two_below};
+use crate::memory::collected;
 use crate::regression::design::pass::{PassSum, Point, Sides, fold};
 use crate::regression::methods::outcome::{Factored, Outcome};
 use crate::regression::methods::sketched::SketchFactor;
@@ -34,10 +35,14 @@ pub(crate) fn whitened<T: Real>(
         }
     };
     let (context, design) = (group.context, group.design);
-    let (mut gram, parts) = match precision {
-        Precision::Single => linalg::whitened_gram::<f32, _>(context, &design.a, &whitener, part, visit)?,
-        Precision::Double => linalg::whitened_gram::<f64, _>(context, &design.a, &whitener, part, visit)?,
+    let powers = scale.iter().map(|&norm| power_of_two_below(norm).recip());
+    let powers = collected(powers, "powers of two")?;
+    let product = match (precision, digits_for(condition)) {
+        (Precision::Digits(_), Some(digits)) => Product::Digits(digits, &powers),
+        _ => Product::Double,
     };
+    let (mut gram, parts) =
+        linalg::whitened_gram(context, &design.a, &whitener, product, precision, part, visit)?;
     let mut pass = fold(design, parts.into_iter().map(|part| part.map(PassSum::finish)))?;
     group.to_scaled(&mut pass, &unscaled, &scale);
     add_ridge(group, &whitener, &mut gram)?;
@@ -61,6 +66,15 @@ pub(crate) fn whitened<T: Real>(
     let condition = scaled.factor.condition()?;
     let refined = group.refine(&scaled, x, Some(pass), 0.9)?;
     Ok(Outcome::Factored(Factored { refined, scaled, condition }))
+}
+
+/// Digits of A R1^-1 whose rounding, which the condition of R1 magnifies, leaves it near enough to orthonormal, if there
+/// are.
+fn digits_for(condition: f64) -> Option<usize> {
+    /// Bits that the rounding is below one.
+    const BITS: f64 = 9.0;
+    let digits = ((condition.log2() + BITS) / 8.0).ceil().max(4.0);
+    (digits <= 6.0).then_some(digits as usize)
 }
 
 /// What a sketch of A itself may leave at most.

@@ -1,9 +1,9 @@
 //! Rows that are appended, in the columns that they touch.
 
 use crate::error::Result;
-use crate::linalg::{gram, gram_of_rows, sparse_gram};
+use crate::linalg::{gram_of_rows, plain_gram, sparse_gram};
 use crate::matrix::{Axis, ColumnNorms, Mat, Matrix, Products, Real, Touched};
-use crate::memory::{collected, filled, zeros};
+use crate::memory::{collected, zeros};
 use crate::parallel::Context;
 use crate::simd::axpy;
 use crate::svd::energy::sum_of_squares;
@@ -74,9 +74,7 @@ impl<'a, B: Real> Batch<'a, B> {
     pub fn gram(&self, context: &Context) -> Result<Mat<f64>> {
         let s = self.rows.nrows();
         match self.local() {
-            Matrix::Dense(e) => {
-                Ok(gram::<f64, ()>(context, &e.t(), &filled(1.0, s, BATCH)?, || (), |_, _, _| ())?.0)
-            }
+            Matrix::Dense(e) => plain_gram(context, &e.t()),
             Matrix::Sparse(e) if s <= FEW_ROWS => {
                 let (mut out, mut work) = (Mat::zeros(s, s)?, zeros(e.ncols(), BATCH)?);
                 gram_of_rows(&e, 0..s, &mut work, out.as_mut());

@@ -5,7 +5,7 @@
 //! and Saad 2014) or the power method (Yamazaki et al. 2015), by products with E and V alone.
 
 use crate::error::{Error, Result};
-use crate::linalg::{cholesky_qr2, gram, matmul, pivoted_cholesky, syrk};
+use crate::linalg::{Precision, cholesky_qr2, gram, matmul, pivoted_cholesky, syrk};
 use crate::matrix::{Buffer, Dense, Mat, Products, Real, even_blocks, make_rows};
 use crate::memory::{collected, push, room_for, zeros};
 use crate::parallel::Context;
@@ -228,7 +228,7 @@ impl<B: Real> Columns<'_, '_, B> {
         let beside = collected((0..x.ncols()).filter(|&j| share(&x, j) > NOTHING), ROWS)?;
         let x = chosen(&x, &beside)?;
         let units = collected((0..x.ncols()).map(|j| norm_sq(x.col(j)).sqrt().recip()), ROWS)?;
-        let gram = gram::<f64, ()>(context, &x.as_ref(), &units, || (), |_, _, _| ())?.0;
+        let gram = gram(context, &x.as_ref(), Precision::Double, &units, || (), |_, _, _| ())?.0;
         let independent = pivoted_cholesky(&gram, NOTHING * NOTHING)?
             .ok_or_else(|| Error::Internal("a complement that is not finite".into()))?;
         let q = cholesky_qr2(context, chosen(&x, &independent.order[..independent.rows.nrows()])?)?;

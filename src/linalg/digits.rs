@@ -1,0 +1,583 @@
+//! Gram matrices and products from integers of a few digits, whose products are summed exactly: on a matrix unit, at a
+//! multiple of the speed of `f64` and of `f32`.
+//!
+//! [`DigitSum`] rounds a slab of A, column by column, to integers of s digits and sums all of their products: what comes out
+//! is the Gram matrix of a matrix next to A, semidefinite, and what rounding does to its factor grows with the condition and
+//! not with its square. The unit of a column is a power of two that the first rows suggest; a later entry that is too
+//! large makes it larger, and rounds what has been summed no further.
+//!
+//! [`DigitProduct`] multiplies rows by a small matrix W. A row has a unit of its own, of its largest entry in units of the
+//! columns, and so has a column of W: the error of an entry is 256^-s of these two and the order. Products of digits
+//! smaller than that are left out.
+//!
+//! Cost of n rows and d columns: n d (d + 16) / 2 products for each pair of digits, a read of A, and about 30
+//! instructions for 64 entries to cut them.
+
+use super::gram::{BlockSum, CHUNK, ask_for};
+use crate::error::Result;
+use crate::matrix::{Buffer, Dense, Mat, keep_larger, power_of_two_below};
+use crate::memory::{filled, reset};
+use crate::simd::digits::{
+    CLASSES, Held, Lines, SIDE, Scheme, Sums, TERMS, Tile, Unit, add_sums, cut_rows, cut_terms, term_of, turn, unit,
+    write_sums,
+};
+use crate::simd::kernel;
+
+/// Rows of a block: sixteen columns of it, all digits, stay in the first cache beside sixteen others.
+const BLOCK: usize = 256;
+/// How much larger than the largest entry seen so far one may be.
+const ROOM: f64 = 2.0;
+/// Powers of two by which anything is multiplied, and their inverses, are within this, 2^996.
+const FARTHEST: f64 = f64::from_bits((1023 + 996) << 52);
+/// What memory is for.
+const CUT: &str = "digits of a block of rows";
+
+/// The unit that is there, or its emulation.
+fn unit_or_emulation() -> Unit {
+    Unit::available().unwrap_or(Unit::Emulated)
+}
+
+/// The running sum over the rows of one slab.
+pub(super) struct DigitSum {
+    ncols: usize,
+    scheme: Scheme,
+    unit: Held,
+    lent: Lent,
+    /// Steps of terms that the block holds.
+    steps: usize,
+    /// What entries of a column are multiplied by, powers of two: the largest until there is an entry, NaN once one was
+    /// not finite.
+    powers: Vec<f64>,
+    /// What the caller wants them multiplied by.
+    scale: Vec<f64>,
+    /// Sums of products of the integers, in units of [`unit`].
+    tiles: Buffer<f64>,
+}
+
+/// Memory that a thread lends from one slab to the next.
+pub(super) struct Lent {
+    /// For each sixteen columns, [`BLOCK`] rows.
+    packed: Vec<Tile>,
+    /// Sixteen columns of them as rows of a product.
+    left: Vec<Tile>,
+    spilt: Vec<u64>,
+}
+
+impl DigitSum {
+    /// Makes sums of this order of integers of so many digits, in memory of an earlier one.
+    pub(super) fn maker(order: usize, digits: usize) -> impl Fn(Option<Lent>) -> Result<Self> + Sync {
+        let (unit, scheme) = (unit_or_emulation(), Scheme::whole(digits));
+        move |lent| Self::new(order, scheme, unit, lent)
+    }
+
+    fn new(ncols: usize, scheme: Scheme, unit: Unit, lent: Option<Lent>) -> Result<Self> {
+        let groups = ncols.div_ceil(SIDE);
+        let panel = BLOCK / TERMS * scheme.digits;
+        let fresh = || {
+            Ok(Lent {
+                packed: filled(Tile::ZERO, groups * panel, CUT)?,
+                left: filled(Tile::ZERO, panel, CUT)?,
+                spilt: filled(0, groups * SIDE, CUT)?,
+            })
+        };
+        Ok(Self {
+            ncols,
+            scheme,
+            unit: unit.hold(),
+            lent: lent.map_or_else(fresh, Ok)?,
+            steps: 0,
+            powers: filled(FARTHEST, groups * SIDE, CUT)?,
+            scale: filled(1.0, groups * SIDE, CUT)?,
+            tiles: Buffer::zeros(groups * (groups + 1) / 2 * SIDE * SIDE, "a Gram matrix")?,
+        })
+    }
+
+    /// Tiles of sixteen columns in a block.
+    fn panel(&self) -> usize {
+        BLOCK / TERMS * self.scheme.digits
+    }
+
+    /// Cuts rows times the powers that there are; false if one of these is too large.
+    fn cut(&mut self, rows: Dense<'_, f64>) -> bool {
+        let (panel, digits) = (self.panel(), self.scheme.digits);
+        let Lent { packed, spilt, .. } = &mut self.lent;
+        let lines = Lines::new(rows.data(), rows.row_stride(), (rows.nrows(), self.ncols));
+        cut_terms(digits, lines, &self.powers, &mut packed[self.steps * digits..], panel, spilt);
+        spilt.iter().zip(&self.powers).all(|(&spilt, power)| spilt == 0 || power.is_nan())
+    }
+
+    /// Smaller powers for columns of which these rows have entries that are too large, and for what has been summed of
+    /// them.
+    fn lower(&mut self, rows: Dense<'_, f64>) {
+        for group in 0..self.powers.len() / SIDE {
+            let mut changes = [1.0; SIDE];
+            for (k, column) in (group * SIDE..self.ncols.min((group + 1) * SIDE)).enumerate() {
+                let before = self.powers[column];
+                if self.lent.spilt[column] != 0 && !before.is_nan() {
+                    let largest = largest_of(rows, column);
+                    let power = power_for(self.scheme, ROOM * largest);
+                    self.powers[column] = if largest.is_finite() { power } else { f64::NAN };
+                    changes[k] = self.powers[column] / before;
+                }
+            }
+            if changes.iter().any(|&change| change != 1.0) {
+                self.change(group, &changes);
+            }
+        }
+    }
+
+    /// Multiplies what has been summed of sixteen columns.
+    fn change(&mut self, group: usize, changes: &[f64; SIDE]) {
+        let (tiles, _) = self.tiles.as_chunks_mut::<{ SIDE * SIDE }>();
+        for left in 0..=group {
+            scale_tile(&[1.0; SIDE], changes, &mut tiles[index(left, group)]);
+        }
+        for right in group..self.powers.len() / SIDE {
+            scale_tile(changes, &[1.0; SIDE], &mut tiles[index(group, right)]);
+        }
+    }
+}
+
+/// The largest power of two, of those that there are, that makes a number an integer of a scheme.
+fn power_for(scheme: Scheme, largest: f64) -> f64 {
+    /// Of the digits 127.
+    const SHARE: f64 = 127.0 / 256.0;
+    power_of_two_below(SHARE * scheme.range() / largest).clamp(FARTHEST.recip(), FARTHEST)
+}
+
+/// Number of a tile of the upper triangle.
+fn index(left: usize, right: usize) -> usize {
+    right * (right + 1) / 2 + left
+}
+
+/// The largest magnitude in a column; NaN if there is one.
+fn largest_of(rows: Dense<'_, f64>, column: usize) -> f64 {
+    let mut largest = 0.0;
+    (0..rows.nrows()).for_each(|i| keep_larger(&mut largest, rows.get(i, column).abs()));
+    largest
+}
+
+impl BlockSum for DigitSum {
+    type Memory = Lent;
+    const WIDTH: usize = SIDE;
+
+    fn block_rows(_: usize) -> usize {
+        BLOCK
+    }
+
+    fn pack(&mut self, rows: Dense<'_, f64>, scale: &[f64], _: usize) -> Result<()> {
+        assert!(rows.nrows() <= CHUNK.min(TERMS) && rows.col_stride() == 1 && rows.ncols() == self.ncols);
+        if rows.nrows() == 0 || self.ncols == 0 {
+            return Ok(());
+        }
+        self.scale[..self.ncols].copy_from_slice(scale);
+        while !self.cut(rows) {
+            self.multiply(0);
+            self.lower(rows);
+        }
+        self.steps += 1;
+        if self.steps == BLOCK / TERMS {
+            self.multiply(0);
+        }
+        Ok(())
+    }
+
+    fn multiply(&mut self, _: usize) {
+        let (scheme, panel, used) = (self.scheme, self.panel(), self.steps * self.scheme.digits);
+        if used == 0 {
+            return;
+        }
+        let mut classes = [Sums::ZERO; CLASSES];
+        let (tiles, _) = self.tiles.as_chunks_mut::<{ SIDE * SIDE }>();
+        let Lent { packed, left, .. } = &mut self.lent;
+        for group in 0..self.powers.len() / SIDE {
+            let others = &packed[group * panel..];
+            turn(&others[..used], &mut left[..used]);
+            for (right, other) in (group..).zip(others.chunks_exact(panel)) {
+                let tile = &mut tiles[index(group, right)];
+                ask_for(tile);
+                self.unit.multiply(scheme, &left[..used], &other[..used], &mut classes);
+                if let Some(sums) = tile.as_chunks_mut::<SIDE>().0.first_chunk_mut::<SIDE>() {
+                    add_sums(scheme.last, &classes, sums);
+                }
+            }
+        }
+        self.steps = 0;
+    }
+
+    fn finish(mut self) -> (Buffer<f64>, Lent) {
+        self.multiply(0);
+        let worth = unit(self.scheme).sqrt();
+        let factors = |group: usize| {
+            std::array::from_fn::<_, SIDE, _>(|k| {
+                let column = group * SIDE + k;
+                self.scale[column] * (worth / self.powers[column])
+            })
+        };
+        let (tiles, _) = self.tiles.as_chunks_mut::<{ SIDE * SIDE }>();
+        for right in 0..self.powers.len() / SIDE {
+            let by_column = factors(right);
+            for left in 0..=right {
+                scale_tile(&factors(left), &by_column, &mut tiles[index(left, right)]);
+            }
+        }
+        (self.tiles, self.lent)
+    }
+}
+
+kernel! {
+    fn scale_tile<V>(by_row: &[f64; SIDE], by_column: &[f64; SIDE], tile: &mut [f64; SIDE * SIDE]) {
+        for i in 0..SIDE {
+            for k in 0..SIDE {
+                tile[i * SIDE + k] *= by_row[i] * by_column[k];
+            }
+        }
+    }
+}
+
+/// A matrix W to multiply rows by.
+pub(super) struct DigitProduct {
+    nrows: usize,
+    ncols: usize,
+    scheme: Scheme,
+    unit: Unit,
+    /// For each sixteen columns of W, its rows up to the last that is not zero, 64 at a time.
+    packed: Vec<Tile>,
+    /// Where these begin.
+    starts: Vec<usize>,
+    /// What entries of a row are multiplied by.
+    scale: Vec<f64>,
+    /// What the sums of a column are worth.
+    worth: Vec<[f64; SIDE]>,
+}
+
+/// Rows that are multiplied at once.
+const GROUP: usize = SIDE;
+
+/// What a thread multiplies with: the unit, and memory.
+pub(super) struct Multiplier<'w> {
+    by: &'w DigitProduct,
+    unit: Held,
+    left: Vec<Tile>,
+}
+
+impl DigitProduct {
+    /// W, and powers of two that bring the columns of what it is multiplied by near one.
+    pub(super) fn new(matrix: &Mat<f64>, powers: &[f64], digits: usize) -> Result<Self> {
+        let (nrows, ncols, scheme) = (matrix.nrows(), matrix.ncols(), Scheme::leading(digits));
+        let steps = nrows.div_ceil(TERMS);
+        let mut scale = filled(1.0, steps * TERMS, CUT)?;
+        scale[..nrows].copy_from_slice(powers);
+        let height = |j: usize| matrix.col(j).iter().rposition(|&entry| entry != 0.0).map_or(0, |i| i + 1);
+        let (mut starts, mut end) = (Vec::new(), 0);
+        reset(&mut starts, ncols.div_ceil(SIDE) + 1, CUT)?;
+        for group in 0..ncols.div_ceil(SIDE) {
+            let columns = group * SIDE..ncols.min((group + 1) * SIDE);
+            end += columns.map(height).max().unwrap_or(0).div_ceil(TERMS) * digits;
+            starts[group + 1] = end;
+        }
+        let mut product = Self {
+            nrows,
+            ncols,
+            scheme,
+            unit: unit_or_emulation(),
+            packed: filled(Tile::ZERO, end, CUT)?,
+            starts,
+            scale,
+            worth: filled([0.0; SIDE], ncols.div_ceil(SIDE), CUT)?,
+        };
+        (0..ncols).for_each(|j| product.cut_column(j, matrix.col(j)));
+        Ok(product)
+    }
+
+    /// Rounds a column of W to integers, in its own unit.
+    fn cut_column(&mut self, j: usize, column: &[f64]) {
+        let digits = self.scheme.digits;
+        let mut largest = 0.0;
+        column.iter().zip(&self.scale).for_each(|(w, scale)| keep_larger(&mut largest, (w / scale).abs()));
+        if largest == 0.0 {
+            return;
+        }
+        let power = power_for(self.scheme, largest);
+        self.worth[j / SIDE][j % SIDE] = if largest.is_finite() { 256f64.powi(digits as i32 - 1) / power } else { f64::NAN };
+        let start = self.starts[j / SIDE];
+        for (step, tiles) in self.packed[start..self.starts[j / SIDE + 1]].chunks_exact_mut(digits).enumerate() {
+            for place in 0..TERMS {
+                let k = step * TERMS + term_of(place);
+                let entry = column.get(k).map_or(0.0, |w| w / self.scale[k]);
+                // Of what is not finite anything is cut: it is worth NaN.
+                let mut rest = (entry * power).round_ties_even() as i64;
+                for t in (0..digits).rev() {
+                    let digit = rest as u8 as i8;
+                    rest = (rest - i64::from(digit)) >> 8;
+                    tiles[t].0[place / 4][4 * (j % SIDE) + place % 4] = digit;
+                }
+            }
+        }
+    }
+
+    /// Columns of W.
+    pub(super) fn order(&self) -> usize {
+        self.ncols
+    }
+
+    /// To multiply with on this thread.
+    pub(super) fn multiplier(&self) -> Result<Multiplier<'_>> {
+        let left = filled(Tile::ZERO, CHUNK / GROUP * self.scale.len() / TERMS * self.scheme.digits, CUT)?;
+        Ok(Multiplier { by: self, unit: self.unit.hold(), left })
+    }
+}
+
+impl Multiplier<'_> {
+    /// Up to [`CHUNK`] rows times W, row by row into `out`.
+    pub(super) fn multiply(&mut self, rows: Dense<'_, f64>, out: &mut [f64]) {
+        let DigitProduct { scheme, ncols, scale, .. } = self.by;
+        let (n, ncols, digits) = (rows.nrows(), *ncols, scheme.digits);
+        assert!(n <= CHUNK && rows.ncols() == self.by.nrows && rows.col_stride() == 1 && out.len() == n * ncols);
+        let mut worth = [0.0; CHUNK];
+        let size = scale.len() / TERMS * digits;
+        for (group, left) in (0..n).step_by(GROUP).zip(self.left.chunks_exact_mut(size.max(1))) {
+            let rows = rows.rows(group..n.min(group + GROUP));
+            cut_group(rows, *scheme, scale, left, &mut worth[group..group + GROUP]);
+        }
+        let mut classes = [Sums::ZERO; CLASSES];
+        for column in (0..ncols).step_by(SIDE) {
+            let panel = column / SIDE;
+            let packed = &self.by.packed[self.by.starts[panel]..self.by.starts[panel + 1]];
+            for (group, left) in (0..n).step_by(GROUP).zip(self.left.chunks_exact(size.max(1))) {
+                self.unit.multiply(*scheme, &left[..packed.len()], packed, &mut classes);
+                let by_row = &worth[group..n.min(group + GROUP)];
+                let width = SIDE.min(ncols - column);
+                let out = &mut out[group * ncols + column..];
+                write_sums(scheme.last, &classes, by_row, &self.by.worth[panel], out, ncols, width);
+            }
+        }
+    }
+}
+
+/// Cuts up to sixteen rows, each in a unit of its own, and tells what that is worth: NaN where an entry is not finite.
+fn cut_group(rows: Dense<'_, f64>, scheme: Scheme, scale: &[f64], left: &mut [Tile], worth: &mut [f64]) {
+    let mut largest = [0.0; SIDE];
+    largest_in_rows(rows, scale, &mut largest);
+    let powers = largest.map(|largest| power_for(scheme, largest));
+    let lines = Lines::new(rows.data(), rows.row_stride(), (rows.nrows(), rows.ncols()));
+    let spilt = cut_rows(scheme.digits, lines, scale, &powers, left);
+    for i in 0..rows.nrows() {
+        worth[i] = if spilt[i] { f64::NAN } else { powers[i].recip() };
+    }
+}
+
+kernel! {
+    /// The largest magnitudes of rows times `scale`; NaN is passed by.
+    fn largest_in_rows<V>(rows: Dense<'_, f64>, scale: &[f64], largest: &mut [f64; SIDE]) {
+        let (d, stride) = (rows.ncols(), rows.row_stride());
+        assert!(rows.nrows() <= SIDE && d <= scale.len() && rows.col_stride() == 1);
+        for i in 0..rows.nrows() {
+            let (values, rest) = rows.data()[i * stride..][..d].as_chunks::<32>();
+            let (scales, scales_of_rest) = scale[..d].as_chunks::<32>();
+            let mut sizes = [0.0; 32];
+            for c in 0..values.len() {
+                for k in 0..32 {
+                    let size = (values[c][k] * scales[c][k]).abs();
+                    sizes[k] = if size > sizes[k] { size } else { sizes[k] };
+                }
+            }
+            for k in 0..rest.len() {
+                let size = (rest[k] * scales_of_rest[k]).abs();
+                sizes[k] = if size > sizes[k] { size } else { sizes[k] };
+            }
+            for k in 0..32 {
+                largest[i] = if sizes[k] > largest[i] { sizes[k] } else { largest[i] };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linalg::gram::gram;
+    use crate::linalg::testing::gaussian;
+    use crate::linalg::{Precision, Product, whitened_gram};
+    use crate::parallel::Context;
+    use crate::simd::digits::testing::{units, with_unit};
+    use proptest::prelude::*;
+
+    fn by_digits(a: &Mat<f64>, digits: usize, scale: &[f64]) -> Mat<f64> {
+        let rows = row_major(a);
+        let view = Dense::row_major(&rows, a.nrows(), a.ncols());
+        let of = |unit, threads| {
+            let made = || gram(&Context::new(threads), &view, Precision::Digits(digits), scale, || (), |(), _, _| ());
+            with_unit(Some(unit), made).unwrap().0
+        };
+        let found = of(Unit::Emulated, 1);
+        for (unit, threads) in units().into_iter().flat_map(|unit| [1, 2, 3, 5].map(|threads| (unit, threads))) {
+            assert_eq!(bits(&of(unit, threads)), bits(&found), "{unit:?}, {threads} threads");
+        }
+        (0..a.ncols()).for_each(|j| (0..j).for_each(|i| assert!(same(found[(i, j)], found[(j, i)]))));
+        found
+    }
+
+    fn same(a: f64, b: f64) -> bool {
+        a.to_bits() == b.to_bits()
+    }
+
+    fn bits(a: &Mat<f64>) -> Vec<u64> {
+        a.as_slice().iter().map(|entry| entry.to_bits()).collect()
+    }
+
+    fn row_major(a: &Mat<f64>) -> Vec<f64> {
+        (0..a.nrows() * a.ncols()).map(|k| a[(k / a.ncols(), k % a.ncols())]).collect()
+    }
+
+    /// A'A in twice the precision.
+    fn exact(a: &Mat<f64>, i: usize, j: usize) -> f64 {
+        crate::simd::dot_extended(a.col(i), a.col(j)).value()
+    }
+
+    fn largest(a: &Mat<f64>, j: usize) -> f64 {
+        a.col(j).iter().fold(0.0, |largest: f64, entry| largest.max(entry.abs()))
+    }
+
+    fn check(a: &Mat<f64>, digits: usize, scale: &[f64]) {
+        let found = by_digits(a, digits, scale);
+        let a = &Mat::from_fn(a.nrows(), a.ncols(), |i, j| a[(i, j)] * scale[j]).unwrap();
+        for (i, j) in (0..a.ncols()).flat_map(|i| (0..=i).map(move |j| (i, j))) {
+            let size = largest(a, i) * largest(a, j) * a.nrows() as f64;
+            let error = (found[(i, j)] - exact(a, i, j)).abs();
+            assert!(error <= 8.0 * 256f64.powi(-(digits as i32)) * size, "{digits} digits, ({i}, {j}): {error:e}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(30))]
+        #[test]
+        fn gram_matrices_of_any_shape_are_as_near_as_the_digits_say(
+            nrows in 0usize..700, ncols in 1usize..130, digits in 2usize..5, seed in 0u64..1000,
+        ) {
+            let scale: Vec<f64> = (0..ncols).map(|j| 2f64.powi(j as i32 % 7 - 3)).collect();
+            check(&gaussian(nrows, ncols, seed), digits, &scale);
+        }
+    }
+
+    /// Without a product left out, what comes out is the Gram matrix of a matrix of integers.
+    #[test]
+    fn integers_are_not_rounded() {
+        let noise = gaussian(900, 37, 1);
+        for (digits, size) in [(2, 3e3), (3, 8e5), (4, 2e8)] {
+            let a = Mat::from_fn(900, 37, |i, j| (noise[(i, j)] * size).round()).unwrap();
+            let found = by_digits(&a, digits, &[1.0; 37]);
+            for (i, j) in (0..37).flat_map(|i| (0..=i).map(move |j| (i, j))) {
+                let norm = (exact(&a, i, i) * exact(&a, j, j)).sqrt();
+                // The last byte of the last class, of a block.
+                let last = 4.0 * 128.0 * 2.0;
+                assert!((found[(i, j)] - exact(&a, i, j)).abs() <= 2e-15 * norm + last, "{digits} digits");
+            }
+        }
+    }
+
+    #[test]
+    fn columns_that_grow_are_summed_as_if_their_size_had_been_known() {
+        let noise = gaussian(3000, 20, 3);
+        let grown = |i: usize, j: usize| match j {
+            0 => noise[(i, j)] * 4f64.powi(i as i32 / 256),
+            1 if i == 2999 => 1e9,
+            2 => 0.0,
+            3 => f64::from(i == 2999),
+            4 => noise[(i, j)] * 1e-200,
+            5 => noise[(i, j)] * 1e200,
+            6 => 2f64.powi((i as i32 * 37) % 60),
+            _ => noise[(i, j)],
+        };
+        let a = Mat::from_fn(3000, 20, grown).unwrap();
+        let mut scale = [1.0; 20];
+        (scale[4], scale[5]) = (2f64.powi(664), 2f64.powi(-664));
+        for digits in 2..=4 {
+            check(&a, digits, &scale);
+        }
+        let found = by_digits(&a, 4, &scale);
+        assert!((0..20).all(|i| found[(2, i)] == 0.0 && found[(3, 3)] == 1.0));
+    }
+
+    #[test]
+    fn what_is_not_finite_makes_its_column_nan_and_no_other() {
+        for (row, value) in [(0, f64::NAN), (700, f64::INFINITY), (1999, f64::NAN), (1999, f64::NEG_INFINITY)] {
+            let mut a = gaussian(2000, 40, 1);
+            a[(row, 17)] = value;
+            let found = by_digits(&a, 3, &[1.0; 40]);
+            for (i, j) in (0..40).flat_map(|i| (0..40).map(move |j| (i, j))) {
+                assert_eq!(found[(i, j)].is_nan(), i == 17 || j == 17, "({i}, {j})");
+            }
+        }
+    }
+
+    fn whitened(a: &Mat<f64>, w: &Mat<f64>, powers: &[f64], [product, sum]: [usize; 2]) -> Mat<f64> {
+        let of = |unit, threads| {
+            let product = Product::Digits(product, powers);
+            let made = || {
+                let context = Context::new(threads);
+                whitened_gram(&context, &a.as_ref(), w, product, Precision::Digits(sum), || (), |(), _, _| ())
+            };
+            with_unit(Some(unit), made).unwrap().0
+        };
+        let found = of(Unit::Emulated, 1);
+        for (unit, threads) in units().into_iter().flat_map(|unit| [1, 3].map(|threads| (unit, threads))) {
+            assert_eq!(bits(&of(unit, threads)), bits(&found), "{unit:?}, {threads} threads");
+        }
+        found
+    }
+
+    #[test]
+    fn products_of_rows_are_as_near_as_the_digits_say() {
+        for (n, d, order) in [(0, 3, 3), (1, 1, 1), (70, 40, 40), (500, 130, 130), (333, 65, 20), (300, 20, 50)] {
+            let noise = gaussian(n, d, 5);
+            // Columns of all sizes, and rows.
+            let a = Mat::from_fn(n, d, |i, j| noise[(i, j)] * 2f64.powi(j as i32 % 40 - 20) * 10f64.powi(i as i32 % 9)).unwrap();
+            let powers: Vec<f64> = (0..d).map(|j| 2f64.powi(20 - j as i32 % 40)).collect();
+            let w = gaussian(d, order, 6);
+            let w = Mat::from_fn(d, order, |i, j| if i <= j || d != order { w[(i, j)] * powers[i] } else { 0.0 }).unwrap();
+            for digits in 4..=6 {
+                let product = DigitProduct::new(&w, &powers, digits).unwrap();
+                let rows = row_major(&a);
+                for unit in units() {
+                    let product = DigitProduct { unit, ..DigitProduct::new(&w, &powers, digits).unwrap() };
+                    let mut multiplier = product.multiplier().unwrap();
+                    for first in (0..n).step_by(CHUNK) {
+                        let count = CHUNK.min(n - first);
+                        let mut out = vec![f64::NAN; count * order];
+                        multiplier.multiply(Dense::row_major(&rows[first * d..][..count * d], count, d), &mut out);
+                        for (i, j) in (0..count).flat_map(|i| (0..order).map(move |j| (i, j))) {
+                            let term = |k: usize| a[(first + i, k)] * w[(k, j)];
+                            let exact: f64 = (0..d).map(term).sum();
+                            let of_row = (0..d).fold(0.0, |l: f64, k| l.max((a[(first + i, k)] * powers[k]).abs()));
+                            let of_column = (0..d).fold(0.0, |l: f64, k| l.max((w[(k, j)] / powers[k]).abs()));
+                            let bound = 8.0 * 256f64.powi(-(digits as i32)) * d as f64 * of_row * of_column;
+                            assert!((out[i * order + j] - exact).abs() <= bound.max(1e-13 * exact.abs()), "{digits} digits");
+                        }
+                    }
+                }
+                assert_eq!(product.order(), order);
+            }
+            if n > 0 {
+                let found = whitened(&a, &w, &powers, [6, 4]);
+                let b = crate::linalg::product(a.as_ref(), w.as_ref()).unwrap();
+                for (i, j) in (0..order).map(|i| (i, i / 2)) {
+                    let size = largest(&b, i) * largest(&b, j) * n as f64;
+                    assert!((found[(i, j)] - exact(&b, i, j)).abs() <= 1e-8 * size);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_that_is_not_finite_is_nan_and_the_others_are_not() {
+        let (mut a, w) = (row_major(&gaussian(40, 70, 1)), gaussian(70, 33, 2));
+        (a[3 * 70 + 69], a[17 * 70]) = (f64::NAN, f64::INFINITY);
+        let product = DigitProduct::new(&w, &[1.0; 70], 5).unwrap();
+        let mut out = vec![0.0; 40 * 33];
+        product.multiplier().unwrap().multiply(Dense::row_major(&a, 40, 70), &mut out);
+        for (i, row) in out.chunks(33).enumerate() {
+            assert!(row.iter().all(|x| x.is_nan() == (i == 3 || i == 17)), "{i}");
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The matrix unit of Intel's AMX: the only assembly of the library.
+//!
+//! Eight registers of 16 x 64 bytes; one instruction adds to a tile of 16 x 16 `i32` the products of one register of
+//! 16 x 64 signed bytes with another, without any error. A kernel begins and ends without anything in the registers,
+//! which the compiler does not know. A thread that multiplies holds [`Tiles`]; one that does not has no state that a
+//! switch of context would carry along.
+//!
+//! Rust 1.95 has no stable intrinsics for it.
+
+use super::digits::{Scheme, Sums, Tile};
+use std::arch::asm;
+use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
+use std::marker::PhantomData;
+use std::sync::LazyLock;
+
+/// True if the processor has the unit and the system saves its registers; nothing is asked of the system.
+pub(super) fn is_there() -> bool {
+    const OSXSAVE: u32 = 1 << 27;
+    const TILE: u32 = 1 << 24;
+    const INT8: u32 = 1 << 25;
+    /// Configuration and contents of the registers.
+    const SAVED: u64 = 3 << 17;
+    #[allow(unused_unsafe, reason = "safe from Rust 1.94 on")]
+    // SAFETY: every x86-64 processor has `cpuid`.
+    let (leaves, first) = unsafe { (__cpuid(0).eax, __cpuid(1).ecx) };
+    if leaves < 7 || first & OSXSAVE == 0 {
+        return false;
+    }
+    #[allow(unused_unsafe, reason = "safe from Rust 1.94 on")]
+    // SAFETY: as above, and there is a leaf of that number.
+    let features = unsafe { __cpuid_count(7, 0).edx };
+    // SAFETY: OSXSAVE says that there is `xgetbv`.
+    let saved = unsafe { saved_by_the_system() };
+    features & TILE != 0 && features & INT8 != 0 && saved & SAVED == SAVED
+}
+
+#[target_feature(enable = "xsave")]
+fn saved_by_the_system() -> u64 {
+    // SAFETY: register 0 exists wherever `xgetbv` does.
+    unsafe { _xgetbv(0) }
+}
+
+/// True if this process may use the unit: Linux is asked, once, for as long as the process and its children live.
+///
+/// It refuses while a thread has an alternate stack for signals that the registers do not fit on, and refuses such
+/// stacks from then on; so it is asked when there is something to multiply, and not before.
+pub(super) fn is_permitted() -> bool {
+    static PERMITTED: LazyLock<bool> = LazyLock::new(|| is_there() && asked());
+    *PERMITTED
+}
+
+#[cfg(target_os = "linux")]
+fn asked() -> bool {
+    const ARCH_REQ_XCOMP_PERM: libc::c_long = 0x1023;
+    const XFEATURE_XTILEDATA: libc::c_long = 18;
+    // SAFETY: the call takes numbers and changes no memory of the process.
+    unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0 }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn asked() -> bool {
+    false
+}
+
+/// The registers, configured for the thread that made this until it is dropped.
+pub(crate) struct Tiles(PhantomData<*const ()>);
+
+impl Tiles {
+    /// Panics unless [`is_permitted`].
+    pub fn new() -> Self {
+        #[repr(C, align(64))]
+        struct Configuration {
+            palette: u8,
+            start_row: u8,
+            reserved: [u8; 14],
+            row_bytes: [u16; 16],
+            rows: [u8; 16],
+        }
+        static ALL: Configuration = Configuration {
+            palette: 1,
+            start_row: 0,
+            reserved: [0; 14],
+            row_bytes: [64, 64, 64, 64, 64, 64, 64, 64, 0, 0, 0, 0, 0, 0, 0, 0],
+            rows: [16, 16, 16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
+        };
+        assert!(is_permitted());
+        // SAFETY: the unit is there and may be used; the configuration is one of palette 1.
+        unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const ALL, options(readonly, nostack, preserves_flags)) };
+        Self(PhantomData)
+    }
+
+    /// Products of the digits of a scheme: `out[c]` becomes the sum over all tiles of those of class c.
+    ///
+    /// Panics if the tiles are not those of as many steps, or there are fewer sums than classes.
+    pub fn multiply(&self, scheme: Scheme, left: &[Tile], right: &[Tile], out: &mut [Sums]) {
+        let steps = left.len() / scheme.digits;
+        assert!(left.len() == right.len() && left.len() == steps * scheme.digits && out.len() > scheme.last);
+        if steps == 0 {
+            return out[..=scheme.last].fill(Sums::ZERO);
+        }
+        let (left, right, out) = (left.as_ptr(), right.as_ptr(), out.as_mut_ptr());
+        // SAFETY: the slices were just measured, and this thread holds the registers.
+        unsafe {
+            match (scheme.digits, scheme.last) {
+                (2, 2) => two(left, right, steps, out),
+                (3, 4) => three(left, right, steps, out),
+                (4, 3) => leading_four(left, right, steps, out),
+                (4, 6) => {
+                    leading_four(left, right, steps, out);
+                    trailing_four(left, right, steps, out.add(4));
+                }
+                (5, 4) => leading_five(left, right, steps, out),
+                (6, 5) => leading_six(left, right, steps, out),
+                _ => unreachable!("there is a kernel for every scheme"),
+            }
+        }
+    }
+}
+
+impl Drop for Tiles {
+    fn drop(&mut self) {
+        // SAFETY: made only where there is the unit.
+        unsafe { asm!("tilerelease", options(nomem, nostack, preserves_flags)) }
+    }
+}
+
+/// A kernel by its products: `right [left -> class, ...]` loads the digit `right` of the right operand, and multiplies
+/// it by digits of the left one. A register for each class; 6 and 7 take the operands.
+macro_rules! kernel {
+    ($name:ident, $digits:literal, [$($class:literal)*], $($right:literal [$($left:literal -> $to:literal)*])*) => {
+        /// # Safety
+        ///
+        /// There are as many tiles as digits in each of the steps, which are more than none, as many sums as classes, and
+        /// the thread holds [`Tiles`].
+        unsafe fn $name(left: *const Tile, right: *const Tile, steps: usize, out: *mut Sums) {
+            // SAFETY: by the caller. No register of the unit is in use before or after.
+            unsafe {
+                asm!(
+                    $(concat!("tilezero tmm", $class),)*
+                    "2:",
+                    $(
+                        concat!("tileloadd tmm7, [{right} + {line} + 1024 * ", $right, "]"),
+                        $(
+                            concat!("tileloadd tmm6, [{left} + {line} + 1024 * ", $left, "]"),
+                            concat!("tdpbssd tmm", $to, ", tmm6, tmm7"),
+                        )*
+                    )*
+                    concat!("add {left}, 1024 * ", $digits),
+                    concat!("add {right}, 1024 * ", $digits),
+                    "dec {steps}",
+                    "jnz 2b",
+                    $(concat!("tilestored [{out} + {line} + 1024 * ", $class, "], tmm", $class),)*
+                    left = inout(reg) left => _,
+                    right = inout(reg) right => _,
+                    steps = inout(reg) steps => _,
+                    out = in(reg) out,
+                    line = in(reg) 64usize,
+                    out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                    out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                    options(nostack),
+                );
+            }
+        }
+    };
+}
+
+kernel!(two, 2, [0 1 2], 0 [0 -> 0 1 -> 1] 1 [0 -> 1 1 -> 2]);
+kernel!(three, 3, [0 1 2 3 4], 0 [0 -> 0 1 -> 1 2 -> 2] 1 [0 -> 1 1 -> 2 2 -> 3] 2 [0 -> 2 1 -> 3 2 -> 4]);
+kernel!(leading_four, 4, [0 1 2 3],
+    0 [0 -> 0 1 -> 1 2 -> 2 3 -> 3] 1 [0 -> 1 1 -> 2 2 -> 3] 2 [0 -> 2 1 -> 3] 3 [0 -> 3]);
+// Seven classes are too many for the registers: those from the fourth on.
+kernel!(trailing_four, 4, [0 1 2], 1 [3 -> 0] 2 [2 -> 0 3 -> 1] 3 [1 -> 0 2 -> 1 3 -> 2]);
+kernel!(leading_five, 5, [0 1 2 3 4],
+    0 [0 -> 0 1 -> 1 2 -> 2 3 -> 3 4 -> 4] 1 [0 -> 1 1 -> 2 2 -> 3 3 -> 4] 2 [0 -> 2 1 -> 3 2 -> 4]
+    3 [0 -> 3 1 -> 4] 4 [0 -> 4]);
+kernel!(leading_six, 6, [0 1 2 3 4 5],
+    0 [0 -> 0 1 -> 1 2 -> 2 3 -> 3 4 -> 4 5 -> 5] 1 [0 -> 1 1 -> 2 2 -> 3 3 -> 4 4 -> 5] 2 [0 -> 2 1 -> 3 2 -> 4 3 -> 5]
+    3 [0 -> 3 1 -> 4 2 -> 5] 4 [0 -> 4 1 -> 5] 5 [0 -> 5]);
