@@ -2,8 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::linalg::{
-    Precision, Product, cut_off, leverages, plain_gram, product, quadratic_forms, rank_of, sparse_gram, svd_apart,
-    tsqr, weighted_whitened_gram, whitened_gram,
+    Precision, Product, cut_off, leverages, plain_gram, product, quadratic_forms, rank_of, sparse_gram,
+    svd_apart, tsqr, weighted_whitened_gram, whitened_gram,
 };
 use crate::matrix::{
     Adjusted, Axis, Buffer, Dense, Mat, Matrix, Real, Rows, Sparse, SparseBuf, even_blocks, first_non_finite,

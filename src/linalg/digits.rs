@@ -3,8 +3,8 @@
 //!
 //! [`DigitSum`] rounds a slab of A, column by column, to integers of s digits and sums all of their products: what comes out
 //! is the Gram matrix of a matrix next to A, semidefinite, and what rounding does to its factor grows with the condition and
-//! not with its square. The unit of a column is a power of two that the first rows suggest; a later entry that is too
-//! large makes it larger, and rounds what has been summed no further.
+//! not with its square. The unit of a column is what the first rows suggest; a later entry that is too large makes it
+//! larger, and rounds what has been summed no further.
 //!
 //! [`DigitProduct`] multiplies rows by a small matrix W. A row has a unit of its own, of its largest entry in units of the
 //! columns, and so has a column of W: the error of an entry is 256^-s of these two and the order. Products of digits
@@ -13,21 +13,25 @@
 //! Cost of n rows and d columns: n d (d + 16) / 2 products for each pair of digits, a read of A, and about 30
 //! instructions for 64 entries to cut them.
 
-use super::gram::{BlockSum, CHUNK, ask_for};
+use super::gram::{BlockSum, CHUNK};
 use crate::error::Result;
 use crate::matrix::{Buffer, Dense, Mat, keep_larger, power_of_two_below};
-use crate::memory::{filled, reset};
+use crate::memory::{filled, push, room_for};
 use crate::simd::digits::{
-    CLASSES, Held, Lines, SIDE, Scheme, Sums, TERMS, Tile, Unit, add_sums, cut_rows, cut_terms, term_of, turn, unit,
-    write_sums,
+    CLASSES, Held, Lines, SIDE, Scheme, Sums, TERMS, Tile, Unit, add_sums, cut_rows, cut_terms, term_of,
+    turn, write_sums,
 };
 use crate::simd::kernel;
+use std::ops::Range;
 
-/// Rows of a block: sixteen columns of it, all digits, stay in the first cache beside sixteen others.
-const BLOCK: usize = 256;
+/// Rows of a block: sixteen columns of it, all digits, take no more than half of the first cache.
+fn block_rows(digits: usize) -> usize {
+    if digits == 2 { 512 } else { 256 }
+}
+
 /// How much larger than the largest entry seen so far one may be.
 const ROOM: f64 = 2.0;
-/// Powers of two by which anything is multiplied, and their inverses, are within this, 2^996.
+/// What anything is multiplied by, and its inverse, is within this, 2^996.
 const FARTHEST: f64 = f64::from_bits((1023 + 996) << 52);
 /// What memory is for.
 const CUT: &str = "digits of a block of rows";
@@ -45,18 +49,17 @@ pub(super) struct DigitSum {
     lent: Lent,
     /// Steps of terms that the block holds.
     steps: usize,
-    /// What entries of a column are multiplied by, powers of two: the largest until there is an entry, NaN once one was
-    /// not finite.
-    powers: Vec<f64>,
+    /// What entries of a column are multiplied by: the most there is until there is an entry, NaN once one was not finite.
+    factors: Vec<f64>,
     /// What the caller wants them multiplied by.
     scale: Vec<f64>,
-    /// Sums of products of the integers, in units of [`unit`].
+    /// Sums of products of the integers, of integers.
     tiles: Buffer<f64>,
 }
 
 /// Memory that a thread lends from one slab to the next.
 pub(super) struct Lent {
-    /// For each sixteen columns, [`BLOCK`] rows.
+    /// For each sixteen columns, the rows of a block.
     packed: Vec<Tile>,
     /// Sixteen columns of them as rows of a product.
     left: Vec<Tile>,
@@ -72,7 +75,7 @@ impl DigitSum {
 
     fn new(ncols: usize, scheme: Scheme, unit: Unit, lent: Option<Lent>) -> Result<Self> {
         let groups = ncols.div_ceil(SIDE);
-        let panel = BLOCK / TERMS * scheme.digits;
+        let panel = block_rows(scheme.digits) / TERMS * scheme.digits;
         let fresh = || {
             Ok(Lent {
                 packed: filled(Tile::ZERO, groups * panel, CUT)?,
@@ -86,7 +89,7 @@ impl DigitSum {
             unit: unit.hold(),
             lent: lent.map_or_else(fresh, Ok)?,
             steps: 0,
-            powers: filled(FARTHEST, groups * SIDE, CUT)?,
+            factors: filled(FARTHEST, groups * SIDE, CUT)?,
             scale: filled(1.0, groups * SIDE, CUT)?,
             tiles: Buffer::zeros(groups * (groups + 1) / 2 * SIDE * SIDE, "a Gram matrix")?,
         })
@@ -94,30 +97,30 @@ impl DigitSum {
 
     /// Tiles of sixteen columns in a block.
     fn panel(&self) -> usize {
-        BLOCK / TERMS * self.scheme.digits
+        block_rows(self.scheme.digits) / TERMS * self.scheme.digits
     }
 
-    /// Cuts rows times the powers that there are; false if one of these is too large.
+    /// Cuts rows times the factors that there are; false if one of these is too large.
     fn cut(&mut self, rows: Dense<'_, f64>) -> bool {
         let (panel, digits) = (self.panel(), self.scheme.digits);
         let Lent { packed, spilt, .. } = &mut self.lent;
         let lines = Lines::new(rows.data(), rows.row_stride(), (rows.nrows(), self.ncols));
-        cut_terms(digits, lines, &self.powers, &mut packed[self.steps * digits..], panel, spilt);
-        spilt.iter().zip(&self.powers).all(|(&spilt, power)| spilt == 0 || power.is_nan())
+        cut_terms(digits, lines, &self.factors, &mut packed[self.steps * digits..], panel, spilt);
+        spilt.iter().zip(&self.factors).all(|(&spilt, factor)| spilt == 0 || factor.is_nan())
     }
 
-    /// Smaller powers for columns of which these rows have entries that are too large, and for what has been summed of
+    /// Smaller factors for columns of which these rows have entries that are too large, and for what has been summed of
     /// them.
     fn lower(&mut self, rows: Dense<'_, f64>) {
-        for group in 0..self.powers.len() / SIDE {
+        for group in 0..self.factors.len() / SIDE {
             let mut changes = [1.0; SIDE];
             for (k, column) in (group * SIDE..self.ncols.min((group + 1) * SIDE)).enumerate() {
-                let before = self.powers[column];
+                let before = self.factors[column];
                 if self.lent.spilt[column] != 0 && !before.is_nan() {
                     let largest = largest_of(rows, column);
-                    let power = power_for(self.scheme, ROOM * largest);
-                    self.powers[column] = if largest.is_finite() { power } else { f64::NAN };
-                    changes[k] = self.powers[column] / before;
+                    let factor = factor_for(self.scheme, ROOM * largest);
+                    self.factors[column] = if largest.is_finite() { factor } else { f64::NAN };
+                    changes[k] = self.factors[column] / before;
                 }
             }
             if changes.iter().any(|&change| change != 1.0) {
@@ -132,17 +135,20 @@ impl DigitSum {
         for left in 0..=group {
             scale_tile(&[1.0; SIDE], changes, &mut tiles[index(left, group)]);
         }
-        for right in group..self.powers.len() / SIDE {
+        for right in group..self.factors.len() / SIDE {
             scale_tile(changes, &[1.0; SIDE], &mut tiles[index(group, right)]);
         }
     }
 }
 
-/// The largest power of two, of those that there are, that makes a number an integer of a scheme.
-fn power_for(scheme: Scheme, largest: f64) -> f64 {
+/// The largest factor, of those that there are, that makes a number an integer of a scheme. It is a power of two where
+/// rounding of quotients, which counts with the square of the condition, would be felt.
+fn factor_for(scheme: Scheme, largest: f64) -> f64 {
     /// Of the digits 127.
     const SHARE: f64 = 127.0 / 256.0;
-    power_of_two_below(SHARE * scheme.range() / largest).clamp(FARTHEST.recip(), FARTHEST)
+    let factor = SHARE * scheme.range() / largest;
+    let factor = if scheme.digits < 4 { factor } else { power_of_two_below(factor) };
+    factor.clamp(FARTHEST.recip(), FARTHEST)
 }
 
 /// Number of a tile of the upper triangle.
@@ -162,7 +168,8 @@ impl BlockSum for DigitSum {
     const WIDTH: usize = SIDE;
 
     fn block_rows(_: usize) -> usize {
-        BLOCK
+        // Of a slab; a block of its own may be shorter.
+        512
     }
 
     fn pack(&mut self, rows: Dense<'_, f64>, scale: &[f64], _: usize) -> Result<()> {
@@ -176,7 +183,7 @@ impl BlockSum for DigitSum {
             self.lower(rows);
         }
         self.steps += 1;
-        if self.steps == BLOCK / TERMS {
+        if self.steps == block_rows(self.scheme.digits) / TERMS {
             self.multiply(0);
         }
         Ok(())
@@ -187,38 +194,40 @@ impl BlockSum for DigitSum {
         if used == 0 {
             return;
         }
-        let mut classes = [Sums::ZERO; CLASSES];
+        let (mut sums, mut before) = (Alternating::new(), None);
         let (tiles, _) = self.tiles.as_chunks_mut::<{ SIDE * SIDE }>();
         let Lent { packed, left, .. } = &mut self.lent;
-        for group in 0..self.powers.len() / SIDE {
+        for group in 0..self.factors.len() / SIDE {
             let others = &packed[group * panel..];
             turn(&others[..used], &mut left[..used]);
             for (right, other) in (group..).zip(others.chunks_exact(panel)) {
-                let tile = &mut tiles[index(group, right)];
-                ask_for(tile);
-                self.unit.multiply(scheme, &left[..used], &other[..used], &mut classes);
-                if let Some(sums) = tile.as_chunks_mut::<SIDE>().0.first_chunk_mut::<SIDE>() {
-                    add_sums(scheme.last, &classes, sums);
+                let (new, old) = sums.next();
+                self.unit.multiply(scheme, &left[..used], scheme.digits, &other[..used], new);
+                // While the unit is at work, what came before is added up.
+                if let Some(tile) = before.replace(index(group, right)) {
+                    add_sums(scheme.last, old, &mut tiles[tile]);
                 }
             }
+        }
+        if let Some(tile) = before {
+            add_sums(scheme.last, sums.next().1, &mut tiles[tile]);
         }
         self.steps = 0;
     }
 
     fn finish(mut self) -> (Buffer<f64>, Lent) {
         self.multiply(0);
-        let worth = unit(self.scheme).sqrt();
-        let factors = |group: usize| {
+        let units = |group: usize| {
             std::array::from_fn::<_, SIDE, _>(|k| {
                 let column = group * SIDE + k;
-                self.scale[column] * (worth / self.powers[column])
+                self.scale[column] / self.factors[column]
             })
         };
         let (tiles, _) = self.tiles.as_chunks_mut::<{ SIDE * SIDE }>();
-        for right in 0..self.powers.len() / SIDE {
-            let by_column = factors(right);
+        for right in 0..self.factors.len() / SIDE {
+            let by_column = units(right);
             for left in 0..=right {
-                scale_tile(&factors(left), &by_column, &mut tiles[index(left, right)]);
+                scale_tile(&units(left), &by_column, &mut tiles[index(left, right)]);
             }
         }
         (self.tiles, self.lent)
@@ -235,24 +244,51 @@ kernel! {
     }
 }
 
+/// Sums that are made, and those made before, which are read at the same time.
+struct Alternating {
+    sums: [[Sums; CLASSES]; 2],
+    turn: bool,
+}
+
+impl Alternating {
+    fn new() -> Self {
+        Self { sums: [[Sums::ZERO; CLASSES]; 2], turn: false }
+    }
+
+    /// Where to make the next ones, and the last ones made.
+    fn next(&mut self) -> (&mut [Sums; CLASSES], &[Sums; CLASSES]) {
+        self.turn = !self.turn;
+        let [first, second] = &mut self.sums;
+        if self.turn { (first, second) } else { (second, first) }
+    }
+}
+
 /// A matrix W to multiply rows by.
 pub(super) struct DigitProduct {
     nrows: usize,
     ncols: usize,
-    scheme: Scheme,
     unit: Unit,
-    /// For each sixteen columns of W, its rows up to the last that is not zero, 64 at a time.
+    /// Of rows: as many as a panel has at most.
+    digits: usize,
+    panels: Vec<Panel>,
     packed: Vec<Tile>,
-    /// Where these begin.
-    starts: Vec<usize>,
     /// What entries of a row are multiplied by.
     scale: Vec<f64>,
-    /// What the sums of a column are worth.
-    worth: Vec<[f64; SIDE]>,
 }
 
-/// Rows that are multiplied at once.
+/// Sixteen columns of W.
+#[derive(Clone)]
+struct Panel {
+    scheme: Scheme,
+    /// Of the rows up to the last that is not zero, 64 at a time, among those packed.
+    tiles: Range<usize>,
+    /// What the sums of a column are worth.
+    worth: [f64; SIDE],
+}
+
+/// Rows that are multiplied at once, and the fewest digits that they are cut into.
 const GROUP: usize = SIDE;
+const LEAST_OF_ROWS: usize = 4;
 
 /// What a thread multiplies with: the unit, and memory.
 pub(super) struct Multiplier<'w> {
@@ -262,51 +298,50 @@ pub(super) struct Multiplier<'w> {
 }
 
 impl DigitProduct {
-    /// W, and powers of two that bring the columns of what it is multiplied by near one.
-    pub(super) fn new(matrix: &Mat<f64>, powers: &[f64], digits: usize) -> Result<Self> {
-        let (nrows, ncols, scheme) = (matrix.nrows(), matrix.ncols(), Scheme::leading(digits));
+    /// W, and powers of two that bring the columns of what it is multiplied by near one. `None` if more than six digits are
+    /// needed for columns of A W that are as near as 2^-`bits` of one to what they should be.
+    pub(super) fn new(matrix: &Mat<f64>, powers: &[f64], bits: f64) -> Result<Option<Self>> {
+        let (nrows, ncols) = (matrix.nrows(), matrix.ncols());
         let steps = nrows.div_ceil(TERMS);
         let mut scale = filled(1.0, steps * TERMS, CUT)?;
         scale[..nrows].copy_from_slice(powers);
-        let height = |j: usize| matrix.col(j).iter().rposition(|&entry| entry != 0.0).map_or(0, |i| i + 1);
-        let (mut starts, mut end) = (Vec::new(), 0);
-        reset(&mut starts, ncols.div_ceil(SIDE) + 1, CUT)?;
-        for group in 0..ncols.div_ceil(SIDE) {
-            let columns = group * SIDE..ncols.min((group + 1) * SIDE);
-            end += columns.map(height).max().unwrap_or(0).div_ceil(TERMS) * digits;
-            starts[group + 1] = end;
+        let (mut panels, mut end, mut most) = (room_for(ncols.div_ceil(SIDE), CUT)?, 0, LEAST_OF_ROWS);
+        for first in (0..ncols).step_by(SIDE) {
+            let columns = first..ncols.min(first + SIDE);
+            let Some(digits) = digits_for(matrix, columns.clone(), &scale, bits) else { return Ok(None) };
+            let height = |j: usize| matrix.col(j).iter().rposition(|&w| w != 0.0).map_or(0, |i| i + 1);
+            let height = columns.map(height).max().unwrap_or(0);
+            let start = end;
+            end += height.div_ceil(TERMS) * digits;
+            most = most.max(digits);
+            let panel = Panel { scheme: Scheme::leading(digits), tiles: start..end, worth: [0.0; SIDE] };
+            push(&mut panels, panel, CUT)?;
         }
-        let mut product = Self {
-            nrows,
-            ncols,
-            scheme,
-            unit: unit_or_emulation(),
-            packed: filled(Tile::ZERO, end, CUT)?,
-            starts,
-            scale,
-            worth: filled([0.0; SIDE], ncols.div_ceil(SIDE), CUT)?,
-        };
+        let (packed, unit) = (filled(Tile::ZERO, end, CUT)?, unit_or_emulation());
+        let mut product = Self { nrows, ncols, unit, digits: most, panels, packed, scale };
         (0..ncols).for_each(|j| product.cut_column(j, matrix.col(j)));
-        Ok(product)
+        Ok(Some(product))
     }
 
     /// Rounds a column of W to integers, in its own unit.
     fn cut_column(&mut self, j: usize, column: &[f64]) {
-        let digits = self.scheme.digits;
+        let panel = &mut self.panels[j / SIDE];
+        let (scheme, digits) = (panel.scheme, panel.scheme.digits);
         let mut largest = 0.0;
         column.iter().zip(&self.scale).for_each(|(w, scale)| keep_larger(&mut largest, (w / scale).abs()));
         if largest == 0.0 {
             return;
         }
-        let power = power_for(self.scheme, largest);
-        self.worth[j / SIDE][j % SIDE] = if largest.is_finite() { 256f64.powi(digits as i32 - 1) / power } else { f64::NAN };
-        let start = self.starts[j / SIDE];
-        for (step, tiles) in self.packed[start..self.starts[j / SIDE + 1]].chunks_exact_mut(digits).enumerate() {
+        let factor = factor_for(scheme, largest);
+        // The digits of rows that are left out are behind those that are not.
+        let worth = 256f64.powi(self.digits as i32 - 1) / factor;
+        panel.worth[j % SIDE] = if largest.is_finite() { worth } else { f64::NAN };
+        for (step, tiles) in self.packed[panel.tiles.clone()].chunks_exact_mut(digits).enumerate() {
             for place in 0..TERMS {
                 let k = step * TERMS + term_of(place);
                 let entry = column.get(k).map_or(0.0, |w| w / self.scale[k]);
                 // Of what is not finite anything is cut: it is worth NaN.
-                let mut rest = (entry * power).round_ties_even() as i64;
+                let mut rest = (entry * factor).round_ties_even() as i64;
                 for t in (0..digits).rev() {
                     let digit = rest as u8 as i8;
                     rest = (rest - i64::from(digit)) >> 8;
@@ -323,45 +358,63 @@ impl DigitProduct {
 
     /// To multiply with on this thread.
     pub(super) fn multiplier(&self) -> Result<Multiplier<'_>> {
-        let left = filled(Tile::ZERO, CHUNK / GROUP * self.scale.len() / TERMS * self.scheme.digits, CUT)?;
+        let left = filled(Tile::ZERO, CHUNK / GROUP * self.scale.len() / TERMS * self.digits, CUT)?;
         Ok(Multiplier { by: self, unit: self.unit.hold(), left })
     }
+}
+
+/// Digits that sixteen columns of W need, if there are: rounding of a row is magnified by the norm of a column.
+fn digits_for(matrix: &Mat<f64>, columns: Range<usize>, scale: &[f64], bits: f64) -> Option<usize> {
+    let square =
+        |j: usize| matrix.col(j).iter().zip(scale).map(|(w, scale)| (w / scale).powi(2)).sum::<f64>();
+    let largest = columns.map(square).fold(0.0, f64::max);
+    let digits = ((0.5 * largest.log2() + bits) / 8.0).ceil().max(3.0);
+    (digits <= 6.0).then_some(digits as usize)
 }
 
 impl Multiplier<'_> {
     /// Up to [`CHUNK`] rows times W, row by row into `out`.
     pub(super) fn multiply(&mut self, rows: Dense<'_, f64>, out: &mut [f64]) {
-        let DigitProduct { scheme, ncols, scale, .. } = self.by;
-        let (n, ncols, digits) = (rows.nrows(), *ncols, scheme.digits);
-        assert!(n <= CHUNK && rows.ncols() == self.by.nrows && rows.col_stride() == 1 && out.len() == n * ncols);
+        let DigitProduct { nrows, ncols, digits, panels, packed, scale, .. } = self.by;
+        let (n, d, digits) = (rows.nrows(), *ncols, *digits);
+        assert!(n <= CHUNK && rows.ncols() == *nrows && rows.col_stride() == 1 && out.len() == n * d);
         let mut worth = [0.0; CHUNK];
-        let size = scale.len() / TERMS * digits;
-        for (group, left) in (0..n).step_by(GROUP).zip(self.left.chunks_exact_mut(size.max(1))) {
+        let size = (scale.len() / TERMS * digits).max(1);
+        for (group, left) in (0..n).step_by(GROUP).zip(self.left.chunks_exact_mut(size)) {
             let rows = rows.rows(group..n.min(group + GROUP));
-            cut_group(rows, *scheme, scale, left, &mut worth[group..group + GROUP]);
+            cut_group(rows, digits, scale, left, &mut worth[group..group + GROUP]);
         }
-        let mut classes = [Sums::ZERO; CLASSES];
-        for column in (0..ncols).step_by(SIDE) {
-            let panel = column / SIDE;
-            let packed = &self.by.packed[self.by.starts[panel]..self.by.starts[panel + 1]];
-            for (group, left) in (0..n).step_by(GROUP).zip(self.left.chunks_exact(size.max(1))) {
-                self.unit.multiply(*scheme, &left[..packed.len()], packed, &mut classes);
-                let by_row = &worth[group..n.min(group + GROUP)];
-                let width = SIDE.min(ncols - column);
-                let out = &mut out[group * ncols + column..];
-                write_sums(scheme.last, &classes, by_row, &self.by.worth[panel], out, ncols, width);
+        let write = |sums: &[Sums], (panel, group): (usize, usize), out: &mut [f64]| {
+            let (column, Panel { scheme, worth: by_column, .. }) = (panel * SIDE, &panels[panel]);
+            let (by_row, width) = (&worth[group..n.min(group + GROUP)], SIDE.min(d - column));
+            write_sums(scheme.last, sums, by_row, by_column, &mut out[group * d + column..], d, width);
+        };
+        let (mut sums, mut before) = (Alternating::new(), None);
+        for (at, panel) in panels.iter().enumerate() {
+            let (scheme, right) = (panel.scheme, &packed[panel.tiles.clone()]);
+            let used = right.len() / scheme.digits * digits;
+            for (group, left) in (0..n).step_by(GROUP).zip(self.left.chunks_exact(size)) {
+                let (new, old) = sums.next();
+                self.unit.multiply(scheme, &left[..used], digits, right, new);
+                // While the unit is at work, what came before is written.
+                if let Some(before) = before.replace((at, group)) {
+                    write(old, before, out);
+                }
             }
+        }
+        if let Some(before) = before {
+            write(sums.next().1, before, out);
         }
     }
 }
 
 /// Cuts up to sixteen rows, each in a unit of its own, and tells what that is worth: NaN where an entry is not finite.
-fn cut_group(rows: Dense<'_, f64>, scheme: Scheme, scale: &[f64], left: &mut [Tile], worth: &mut [f64]) {
+fn cut_group(rows: Dense<'_, f64>, digits: usize, scale: &[f64], left: &mut [Tile], worth: &mut [f64]) {
     let mut largest = [0.0; SIDE];
     largest_in_rows(rows, scale, &mut largest);
-    let powers = largest.map(|largest| power_for(scheme, largest));
+    let powers = largest.map(|largest| factor_for(Scheme::leading(digits), largest));
     let lines = Lines::new(rows.data(), rows.row_stride(), (rows.nrows(), rows.ncols()));
-    let spilt = cut_rows(scheme.digits, lines, scale, &powers, left);
+    let spilt = cut_rows(digits, lines, scale, &powers, left);
     for i in 0..rows.nrows() {
         worth[i] = if spilt[i] { f64::NAN } else { powers[i].recip() };
     }
@@ -407,11 +460,15 @@ mod tests {
         let rows = row_major(a);
         let view = Dense::row_major(&rows, a.nrows(), a.ncols());
         let of = |unit, threads| {
-            let made = || gram(&Context::new(threads), &view, Precision::Digits(digits), scale, || (), |(), _, _| ());
+            let made = || {
+                gram(&Context::new(threads), &view, Precision::Digits(digits), scale, || (), |(), _, _| ())
+            };
             with_unit(Some(unit), made).unwrap().0
         };
         let found = of(Unit::Emulated, 1);
-        for (unit, threads) in units().into_iter().flat_map(|unit| [1, 2, 3, 5].map(|threads| (unit, threads))) {
+        for (unit, threads) in
+            units().into_iter().flat_map(|unit| [1, 2, 3, 5].map(|threads| (unit, threads)))
+        {
             assert_eq!(bits(&of(unit, threads)), bits(&found), "{unit:?}, {threads} threads");
         }
         (0..a.ncols()).for_each(|j| (0..j).for_each(|i| assert!(same(found[(i, j)], found[(j, i)]))));
@@ -445,7 +502,10 @@ mod tests {
         for (i, j) in (0..a.ncols()).flat_map(|i| (0..=i).map(move |j| (i, j))) {
             let size = largest(a, i) * largest(a, j) * a.nrows() as f64;
             let error = (found[(i, j)] - exact(a, i, j)).abs();
-            assert!(error <= 8.0 * 256f64.powi(-(digits as i32)) * size, "{digits} digits, ({i}, {j}): {error:e}");
+            assert!(
+                error <= 8.0 * 256f64.powi(-(digits as i32)) * size,
+                "{digits} digits, ({i}, {j}): {error:e}"
+            );
         }
     }
 
@@ -464,15 +524,11 @@ mod tests {
     #[test]
     fn integers_are_not_rounded() {
         let noise = gaussian(900, 37, 1);
-        for (digits, size) in [(2, 3e3), (3, 8e5), (4, 2e8)] {
-            let a = Mat::from_fn(900, 37, |i, j| (noise[(i, j)] * size).round()).unwrap();
-            let found = by_digits(&a, digits, &[1.0; 37]);
-            for (i, j) in (0..37).flat_map(|i| (0..=i).map(move |j| (i, j))) {
-                let norm = (exact(&a, i, i) * exact(&a, j, j)).sqrt();
-                // The last byte of the last class, of a block.
-                let last = 4.0 * 128.0 * 2.0;
-                assert!((found[(i, j)] - exact(&a, i, j)).abs() <= 2e-15 * norm + last, "{digits} digits");
-            }
+        let a = Mat::from_fn(900, 37, |i, j| (noise[(i, j)] * 2e8).round()).unwrap();
+        let found = by_digits(&a, 4, &[1.0; 37]);
+        for (i, j) in (0..37).flat_map(|i| (0..=i).map(move |j| (i, j))) {
+            let norm = (exact(&a, i, i) * exact(&a, j, j)).sqrt();
+            assert!((found[(i, j)] - exact(&a, i, j)).abs() <= 1e-15 * norm);
         }
     }
 
@@ -501,7 +557,8 @@ mod tests {
 
     #[test]
     fn what_is_not_finite_makes_its_column_nan_and_no_other() {
-        for (row, value) in [(0, f64::NAN), (700, f64::INFINITY), (1999, f64::NAN), (1999, f64::NEG_INFINITY)] {
+        for (row, value) in [(0, f64::NAN), (700, f64::INFINITY), (1999, f64::NAN), (1999, f64::NEG_INFINITY)]
+        {
             let mut a = gaussian(2000, 40, 1);
             a[(row, 17)] = value;
             let found = by_digits(&a, 3, &[1.0; 40]);
@@ -511,12 +568,12 @@ mod tests {
         }
     }
 
-    fn whitened(a: &Mat<f64>, w: &Mat<f64>, powers: &[f64], [product, sum]: [usize; 2]) -> Mat<f64> {
+    fn whitened(a: &Mat<f64>, w: &Mat<f64>, powers: &[f64], digits: usize) -> Mat<f64> {
         let of = |unit, threads| {
-            let product = Product::Digits(product, powers);
+            let product = Product::Digits { powers, bits: 20.0 };
             let made = || {
-                let context = Context::new(threads);
-                whitened_gram(&context, &a.as_ref(), w, product, Precision::Digits(sum), || (), |(), _, _| ())
+                let (context, precision) = (Context::new(threads), Precision::Digits(digits));
+                whitened_gram(&context, &a.as_ref(), w, product, precision, || (), |(), _, _| ())
             };
             with_unit(Some(unit), made).unwrap().0
         };
@@ -529,51 +586,82 @@ mod tests {
 
     #[test]
     fn products_of_rows_are_as_near_as_the_digits_say() {
-        for (n, d, order) in [(0, 3, 3), (1, 1, 1), (70, 40, 40), (500, 130, 130), (333, 65, 20), (300, 20, 50)] {
+        for (n, d, order) in
+            [(0, 3, 3), (1, 1, 1), (70, 40, 40), (500, 130, 130), (333, 65, 20), (300, 20, 50)]
+        {
             let noise = gaussian(n, d, 5);
             // Columns of all sizes, and rows.
-            let a = Mat::from_fn(n, d, |i, j| noise[(i, j)] * 2f64.powi(j as i32 % 40 - 20) * 10f64.powi(i as i32 % 9)).unwrap();
+            let a = Mat::from_fn(n, d, |i, j| {
+                noise[(i, j)] * 2f64.powi(j as i32 % 40 - 20) * 10f64.powi(i as i32 % 9)
+            })
+            .unwrap();
             let powers: Vec<f64> = (0..d).map(|j| 2f64.powi(20 - j as i32 % 40)).collect();
             let w = gaussian(d, order, 6);
-            let w = Mat::from_fn(d, order, |i, j| if i <= j || d != order { w[(i, j)] * powers[i] } else { 0.0 }).unwrap();
-            for digits in 4..=6 {
-                let product = DigitProduct::new(&w, &powers, digits).unwrap();
+            let w =
+                Mat::from_fn(d, order, |i, j| if i <= j || d != order { w[(i, j)] * powers[i] } else { 0.0 })
+                    .unwrap();
+            for bits in [6.0, 14.0, 23.0, 30.0, 38.0] {
                 let rows = row_major(&a);
+                let by = DigitProduct::new(&w, &powers, bits).unwrap().unwrap();
+                let digits = |j: usize| by.panels[j / SIDE].scheme.digits;
+                assert!((0..order).all(|j| (3..=6).contains(&digits(j)) && digits(j) <= by.digits));
+                assert_eq!(by.order(), order);
                 for unit in units() {
-                    let product = DigitProduct { unit, ..DigitProduct::new(&w, &powers, digits).unwrap() };
-                    let mut multiplier = product.multiplier().unwrap();
+                    let by = DigitProduct { unit, ..DigitProduct::new(&w, &powers, bits).unwrap().unwrap() };
+                    let mut multiplier = by.multiplier().unwrap();
                     for first in (0..n).step_by(CHUNK) {
                         let count = CHUNK.min(n - first);
                         let mut out = vec![f64::NAN; count * order];
-                        multiplier.multiply(Dense::row_major(&rows[first * d..][..count * d], count, d), &mut out);
+                        multiplier
+                            .multiply(Dense::row_major(&rows[first * d..][..count * d], count, d), &mut out);
                         for (i, j) in (0..count).flat_map(|i| (0..order).map(move |j| (i, j))) {
                             let term = |k: usize| a[(first + i, k)] * w[(k, j)];
                             let exact: f64 = (0..d).map(term).sum();
-                            let of_row = (0..d).fold(0.0, |l: f64, k| l.max((a[(first + i, k)] * powers[k]).abs()));
-                            let of_column = (0..d).fold(0.0, |l: f64, k| l.max((w[(k, j)] / powers[k]).abs()));
-                            let bound = 8.0 * 256f64.powi(-(digits as i32)) * d as f64 * of_row * of_column;
-                            assert!((out[i * order + j] - exact).abs() <= bound.max(1e-13 * exact.abs()), "{digits} digits");
+                            let of_row =
+                                (0..d).fold(0.0, |l: f64, k| l.max((a[(first + i, k)] * powers[k]).abs()));
+                            let of_column =
+                                (0..d).fold(0.0, |l: f64, k| l.max((w[(k, j)] / powers[k]).abs()));
+                            let bound =
+                                8.0 * 256f64.powi(-(digits(j) as i32)) * d as f64 * of_row * of_column;
+                            assert!(
+                                (out[i * order + j] - exact).abs() <= bound.max(1e-13 * exact.abs()),
+                                "{bits} bits"
+                            );
                         }
                     }
                 }
-                assert_eq!(product.order(), order);
             }
             if n > 0 {
-                let found = whitened(&a, &w, &powers, [6, 4]);
+                let found = whitened(&a, &w, &powers, 4);
                 let b = crate::linalg::product(a.as_ref(), w.as_ref()).unwrap();
                 for (i, j) in (0..order).map(|i| (i, i / 2)) {
                     let size = largest(&b, i) * largest(&b, j) * n as f64;
-                    assert!((found[(i, j)] - exact(&b, i, j)).abs() <= 1e-8 * size);
+                    assert!((found[(i, j)] - exact(&b, i, j)).abs() <= 1e-6 * size);
                 }
             }
         }
     }
 
     #[test]
+    fn columns_take_the_digits_that_their_norms_need_and_no_more_than_six() {
+        let w = |size: f64| {
+            Mat::from_fn(70, 70, |i, j| if i == j { 2f64.powi(j as i32 / 16 * 8) } else { 0.0 } * size)
+                .unwrap()
+        };
+        let digits = |size: f64| {
+            let product = DigitProduct::new(&w(size), &[1.0; 70], 12.0).unwrap();
+            product.map(|product| product.panels.iter().map(|panel| panel.scheme.digits).collect::<Vec<_>>())
+        };
+        assert_eq!(digits(1.0), Some(vec![3, 3, 4, 5, 6]));
+        assert_eq!(digits(1e-30), Some(vec![3; 5]));
+        assert_eq!(digits(32.0), None);
+    }
+
+    #[test]
     fn a_row_that_is_not_finite_is_nan_and_the_others_are_not() {
         let (mut a, w) = (row_major(&gaussian(40, 70, 1)), gaussian(70, 33, 2));
         (a[3 * 70 + 69], a[17 * 70]) = (f64::NAN, f64::INFINITY);
-        let product = DigitProduct::new(&w, &[1.0; 70], 5).unwrap();
+        let product = DigitProduct::new(&w, &[1.0; 70], 20.0).unwrap().unwrap();
         let mut out = vec![0.0; 40 * 33];
         product.multiplier().unwrap().multiply(Dense::row_major(&a, 40, 70), &mut out);
         for (i, row) in out.chunks(33).enumerate() {

@@ -14,7 +14,7 @@ use super::kernel::{HEIGHT, Kernel, add_half_tile, add_tile};
 use super::precision::Precision;
 use crate::error::Result;
 use crate::matrix::{Buffer, Dense, Mat, Rows};
-use crate::memory::{collected, filled, push};
+use crate::memory::{collected, filled, room_for};
 use crate::parallel::Context;
 use crate::simd::kernel;
 use std::ops::Range;
@@ -114,7 +114,7 @@ pub(super) fn sum_over_slabs<S: BlockSum, P: Send>(
     let height = tile_rows(ncols);
     let slabs = slabs(rows.nrows(), order, block)?;
     let scratch = || (Vec::new(), None);
-    let partial = context.map_with(slabs.len(), scratch, |(buffer, memory), slab| {
+    let sum_of = |(buffer, memory): &mut (Vec<f64>, Option<S::Memory>), slab: usize| {
         let (mut sum, mut part) = (make(memory.take())?, part());
         for start in slabs[slab].clone().step_by(block) {
             let end = (start + block).min(slabs[slab].end);
@@ -127,17 +127,16 @@ pub(super) fn sum_over_slabs<S: BlockSum, P: Send>(
         let (tiles, lent) = sum.finish();
         *memory = Some(lent);
         Ok((tiles, part))
-    })?;
+    };
     let mut total: Option<Buffer<f64>> = None;
-    let mut parts = Vec::new();
-    for slab in partial {
-        let (tiles, part) = slab?;
-        push(&mut parts, part, "a Gram matrix")?;
+    let mut parts = room_for(slabs.len(), "a Gram matrix")?;
+    context.fold_with(slabs.len(), scratch, sum_of, |(tiles, part)| {
+        parts.extend([part]);
         match &mut total {
             None => total = Some(tiles),
             Some(total) => total.iter_mut().zip(&*tiles).for_each(|(sum, &tile)| *sum += tile),
         }
-    }
+    })?;
     let tiles = total.map_or_else(|| make(None).map(|sum| sum.finish().0), Ok)?;
     Ok((unpack(&tiles, order, S::WIDTH)?, parts))
 }

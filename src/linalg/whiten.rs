@@ -43,8 +43,9 @@ pub fn leverages(context: &Context, rows: &dyn Rows, whitener: &Mat<f64>) -> Res
 pub(crate) enum Product<'a> {
     /// In `f64`.
     Double,
-    /// By integers of so many digits, four to six; columns of A times these powers of two are near one.
-    Digits(usize, &'a [f64]),
+    /// By integers of as many digits as it takes for columns of A W that are 2^-`bits` of one from what they should be,
+    /// or in `f64` if more than six; columns of A times these powers of two are near one.
+    Digits { powers: &'a [f64], bits: f64 },
 }
 
 /// (A W)'(A W) for W = `whitener`, and what `visit` made of the tiles of A, as in [`gram`](super::gram::gram), its
@@ -60,21 +61,45 @@ pub(crate) fn whitened_gram<P: Send>(
 ) -> Result<(Mat<f64>, Vec<P>)> {
     let (order, ones) = (whitener.ncols(), filled(1.0, rows.ncols(), PACKED)?);
     let by = match product {
-        Product::Digits(digits, powers) => Multiplied::Digits(DigitProduct::new(whitener, powers, digits)?),
-        Product::Double => Multiplied::Floats(Panels::new(whitener)?),
+        Product::Digits { powers, bits } => {
+            DigitProduct::new(whitener, powers, bits)?.map(Multiplied::Digits)
+        }
+        Product::Double => None,
+    };
+    let by = match by {
+        Some(by) => by,
+        None => Multiplied::Floats(Panels::new(whitener)?),
     };
     match (precision, &by) {
         (Precision::Single, Multiplied::Floats(by)) => floats::<f32, P>(context, rows, by, part, visit),
         (Precision::Double, Multiplied::Floats(by)) => floats::<f64, P>(context, rows, by, part, visit),
-        (Precision::Single, by) => {
-            gram_by(context, rows, order, Whitened::maker(by, GramSum::<f32>::maker(order)), &ones, part, visit)
-        }
-        (Precision::Double, by) => {
-            gram_by(context, rows, order, Whitened::maker(by, GramSum::<f64>::maker(order)), &ones, part, visit)
-        }
-        (Precision::Digits(digits), by) => {
-            gram_by(context, rows, order, Whitened::maker(by, DigitSum::maker(order, digits)), &ones, part, visit)
-        }
+        (Precision::Single, by) => gram_by(
+            context,
+            rows,
+            order,
+            Whitened::maker(by, GramSum::<f32>::maker(order)),
+            &ones,
+            part,
+            visit,
+        ),
+        (Precision::Double, by) => gram_by(
+            context,
+            rows,
+            order,
+            Whitened::maker(by, GramSum::<f64>::maker(order)),
+            &ones,
+            part,
+            visit,
+        ),
+        (Precision::Digits(digits), by) => gram_by(
+            context,
+            rows,
+            order,
+            Whitened::maker(by, DigitSum::maker(order, digits)),
+            &ones,
+            part,
+            visit,
+        ),
     }
 }
 
@@ -124,7 +149,8 @@ impl<'w, S: BlockSum> Whitened<'w, S> {
         make: impl Fn(Option<S::Memory>) -> Result<S> + Sync,
     ) -> impl Fn(Option<(S::Memory, Vec<f64>)>) -> Result<Self> + Sync {
         move |lent| {
-            let (lent, products) = lent.map_or_else(Default::default, |(lent, products)| (Some(lent), products));
+            let (lent, products) =
+                lent.map_or_else(Default::default, |(lent, products)| (Some(lent), products));
             let (by, order) = match by {
                 Multiplied::Floats(panels) => (By::Floats(panels), panels.ncols),
                 Multiplied::Digits(product) => (By::Digits(product.multiplier()?), product.order()),
@@ -179,20 +205,27 @@ pub(crate) fn weighted_whitened_gram<P: Send>(
 ) -> Result<(Mat<f64>, Vec<P>)> {
     let panels = Panels::new(whitener)?;
     let make = GramSum::<f64>::maker(whitener.ncols());
-    sum_over_slabs(context, rows, whitener.ncols(), make, part, |sum: &mut GramSum<f64>, part, tile, [at, row]| {
-        for start in (0..tile.nrows()).step_by(CHUNK) {
-            let chunk = tile.rows(start..(start + CHUNK).min(tile.nrows()));
-            let mut weights = [0.0; CHUNK];
-            let weights = &mut weights[..chunk.nrows()];
-            panels.multiply(chunk, |i, column, products| {
-                sum.pack_tile(at + start + i, column, products);
-                add_squared_norms(products, &mut weights[i..]);
-            })?;
-            weigh(part, chunk, row + start, weights);
-            sum.scale_rows(at + start, weights);
-        }
-        Ok(())
-    })
+    sum_over_slabs(
+        context,
+        rows,
+        whitener.ncols(),
+        make,
+        part,
+        |sum: &mut GramSum<f64>, part, tile, [at, row]| {
+            for start in (0..tile.nrows()).step_by(CHUNK) {
+                let chunk = tile.rows(start..(start + CHUNK).min(tile.nrows()));
+                let mut weights = [0.0; CHUNK];
+                let weights = &mut weights[..chunk.nrows()];
+                panels.multiply(chunk, |i, column, products| {
+                    sum.pack_tile(at + start + i, column, products);
+                    add_squared_norms(products, &mut weights[i..]);
+                })?;
+                weigh(part, chunk, row + start, weights);
+                sum.scale_rows(at + start, weights);
+            }
+            Ok(())
+        },
+    )
 }
 
 kernel! {
@@ -297,7 +330,8 @@ mod tests {
     fn check<E: Kernel>(precision: Precision, a: Dense<'_, f64>, w: &Mat<f64>) {
         let entry_of_b = |k: usize, j: usize| (0..a.ncols()).map(|l| a.get(k, l) * w[(l, j)]).sum::<f64>();
         let b = Mat::from_fn(a.nrows(), w.ncols(), entry_of_b).unwrap();
-        let (g, _) = whitened_gram(&Context::new(2), &a, w, Product::Double, precision, || (), |(), _, _| ()).unwrap();
+        let (g, _) =
+            whitened_gram(&Context::new(2), &a, w, Product::Double, precision, || (), |(), _, _| ()).unwrap();
         let norm = |j: usize| b.col(j).iter().map(|x| x * x).sum::<f64>().sqrt();
         for i in 0..w.ncols() {
             for j in 0..w.ncols() {

@@ -85,25 +85,30 @@ impl Tiles {
         };
         assert!(is_permitted());
         // SAFETY: the unit is there and may be used; the configuration is one of palette 1.
-        unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const ALL, options(readonly, nostack, preserves_flags)) };
+        unsafe {
+            asm!("ldtilecfg [{}]", in(reg) &raw const ALL, options(readonly, nostack, preserves_flags))
+        };
         Self(PhantomData)
     }
 
-    /// Products of the digits of a scheme: `out[c]` becomes the sum over all tiles of those of class c.
+    /// Products of the digits of a scheme, the left one's the first of `stored`: `out[c]` becomes the sum over all steps of
+    /// those of class c.
     ///
     /// Panics if the tiles are not those of as many steps, or there are fewer sums than classes.
-    pub fn multiply(&self, scheme: Scheme, left: &[Tile], right: &[Tile], out: &mut [Sums]) {
-        let steps = left.len() / scheme.digits;
-        assert!(left.len() == right.len() && left.len() == steps * scheme.digits && out.len() > scheme.last);
+    pub fn multiply(&self, scheme: Scheme, left: &[Tile], stored: usize, right: &[Tile], out: &mut [Sums]) {
+        let steps = right.len() / scheme.digits;
+        assert!(stored >= scheme.digits && left.len() == steps * stored);
+        assert!(right.len() == steps * scheme.digits && out.len() > scheme.last);
         if steps == 0 {
             return out[..=scheme.last].fill(Sums::ZERO);
         }
-        let (left, right, out) = (left.as_ptr(), right.as_ptr(), out.as_mut_ptr());
+        let (left, right, out) = ((left.as_ptr(), stored), right.as_ptr(), out.as_mut_ptr());
         // SAFETY: the slices were just measured, and this thread holds the registers.
         unsafe {
             match (scheme.digits, scheme.last) {
                 (2, 2) => two(left, right, steps, out),
                 (3, 4) => three(left, right, steps, out),
+                (3, 2) => leading_three(left, right, steps, out),
                 (4, 3) => leading_four(left, right, steps, out),
                 (4, 6) => {
                     leading_four(left, right, steps, out);
@@ -130,9 +135,9 @@ macro_rules! kernel {
     ($name:ident, $digits:literal, [$($class:literal)*], $($right:literal [$($left:literal -> $to:literal)*])*) => {
         /// # Safety
         ///
-        /// There are as many tiles as digits in each of the steps, which are more than none, as many sums as classes, and
-        /// the thread holds [`Tiles`].
-        unsafe fn $name(left: *const Tile, right: *const Tile, steps: usize, out: *mut Sums) {
+        /// There are as many tiles as digits, of the left operand as many as it says and no fewer, in each of the steps, which
+        /// are more than none, as many sums as classes, and the thread holds [`Tiles`].
+        unsafe fn $name(left: (*const Tile, usize), right: *const Tile, steps: usize, out: *mut Sums) {
             // SAFETY: by the caller. No register of the unit is in use before or after.
             unsafe {
                 asm!(
@@ -145,12 +150,13 @@ macro_rules! kernel {
                             concat!("tdpbssd tmm", $to, ", tmm6, tmm7"),
                         )*
                     )*
-                    concat!("add {left}, 1024 * ", $digits),
+                    "add {left}, {stored}",
                     concat!("add {right}, 1024 * ", $digits),
                     "dec {steps}",
                     "jnz 2b",
                     $(concat!("tilestored [{out} + {line} + 1024 * ", $class, "], tmm", $class),)*
-                    left = inout(reg) left => _,
+                    left = inout(reg) left.0 => _,
+                    stored = in(reg) left.1 * size_of::<Tile>(),
                     right = inout(reg) right => _,
                     steps = inout(reg) steps => _,
                     out = in(reg) out,
@@ -166,6 +172,7 @@ macro_rules! kernel {
 
 kernel!(two, 2, [0 1 2], 0 [0 -> 0 1 -> 1] 1 [0 -> 1 1 -> 2]);
 kernel!(three, 3, [0 1 2 3 4], 0 [0 -> 0 1 -> 1 2 -> 2] 1 [0 -> 1 1 -> 2 2 -> 3] 2 [0 -> 2 1 -> 3 2 -> 4]);
+kernel!(leading_three, 3, [0 1 2], 0 [0 -> 0 1 -> 1 2 -> 2] 1 [0 -> 1 1 -> 2] 2 [0 -> 2]);
 kernel!(leading_four, 4, [0 1 2 3],
     0 [0 -> 0 1 -> 1 2 -> 2 3 -> 3] 1 [0 -> 1 1 -> 2 2 -> 3] 2 [0 -> 2 1 -> 3] 3 [0 -> 3]);
 // Seven classes are too many for the registers: those from the fourth on.

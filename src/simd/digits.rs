@@ -13,6 +13,7 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::amx;
+use super::lanes::Lanes;
 use super::{InstructionSet, instruction_set, kernel};
 use std::sync::LazyLock;
 
@@ -58,9 +59,9 @@ impl Scheme {
         Self { digits, last: 2 * (digits - 1) }
     }
 
-    /// Products as large as the rounding of numbers of four to six digits.
+    /// Products as large as the rounding of numbers of three to six digits.
     pub const fn leading(digits: usize) -> Self {
-        assert!(4 <= digits && digits <= 6);
+        assert!(3 <= digits && digits <= 6);
         Self { digits, last: digits - 1 }
     }
 
@@ -236,47 +237,21 @@ pub fn turn(tiles: &[Tile], turned: &mut [Tile]) {
 }
 
 kernel! {
-    /// Adds sums of products, by class, of a scheme [`whole`](Scheme::whole) to sums of numbers: in units of [`unit`], up to
-    /// 512 terms of them. The first two classes are added without an error; of the last one the low byte is rounded off.
-    pub fn add_sums<V>(last: usize, classes: &[Sums], sums: &mut [[f64; SIDE]; SIDE]) {
-        assert!(classes.len() > last && last >= 2);
-        for i in 0..SIDE {
-            let (first, second) = (&classes[0].0[i], &classes[1].0[i]);
-            let (before, end) = (&classes[last - 1].0[i], &classes[last].0[i]);
-            let mut total = [0.0; SIDE];
-            if last == 2 {
-                for k in 0..SIDE {
-                    total[k] = f64::from((first[k] << 8) + (second[k] + ((end[k] + 128) >> 8)));
-                }
-            } else {
-                for k in 0..SIDE {
-                    total[k] = f64::from((first[k] << 8) + second[k]);
-                }
-                for c in 2..last - 1 {
-                    let class = &classes[c].0[i];
-                    for k in 0..SIDE {
-                        total[k] = total[k].mul_add(256.0, f64::from(class[k]));
-                    }
-                }
-                for k in 0..SIDE {
-                    total[k] = total[k].mul_add(256.0, f64::from(before[k] + ((end[k] + 128) >> 8)));
-                }
-            }
-            for k in 0..SIDE {
-                sums[i][k] += total[k];
-            }
+    /// Adds sums of products, by class, to sums of numbers, in units of the last class.
+    ///
+    /// Panics if there are not as many classes.
+    pub fn add_sums<V>(last: usize, classes: &[Sums], sums: &mut [f64; SIDE * SIDE]) {
+        assert!(classes.len() > last);
+        let (chunks, _) = sums.as_chunks_mut::<8>();
+        for at in 0..chunks.len() {
+            total::<V>(last, classes, at).add(V::load(&chunks[at])).store(&mut chunks[at]);
         }
     }
 }
 
-/// What one is worth in the sums of [`add_sums`], in units of the integers.
-pub fn unit(scheme: Scheme) -> f64 {
-    256f64.powi((2 * (scheme.digits - 1) - (scheme.last - 1)) as i32)
-}
-
 kernel! {
-    /// Sums of products, by class, of a scheme [`leading`](Scheme::leading) as numbers times a factor by row and one by
-    /// column: the first `width` columns, into as many rows, `stride` apart, as have a factor.
+    /// Sums of products, by class, as numbers in units of the last one times a factor by row and one by column: the first
+    /// `width` columns, into as many rows, `stride` apart, as have a factor.
     ///
     /// Panics if there are more than sixteen of either, or fewer numbers.
     pub fn write_sums<V>(
@@ -289,34 +264,37 @@ kernel! {
         width: usize,
     ) {
         assert!(classes.len() > last && by_row.len() <= SIDE && width <= SIDE);
+        let (by_column, _) = by_column.as_chunks::<8>();
         for i in 0..by_row.len() {
-            let mut total = [0.0; SIDE];
-            for k in 0..SIDE {
-                total[k] = f64::from(classes[0].0[i][k]);
-            }
-            for c in 1..=last {
-                for k in 0..SIDE {
-                    total[k] = total[k].mul_add(256.0, f64::from(classes[c].0[i][k]));
-                }
-            }
-            for k in 0..SIDE {
-                total[k] *= by_column[k];
-            }
             let out = &mut out[i * stride..][..width];
-            match out.first_chunk_mut::<SIDE>() {
-                Some(out) => {
-                    for k in 0..SIDE {
-                        out[k] = total[k] * by_row[i];
-                    }
-                }
-                None => {
-                    for k in 0..width {
-                        out[k] = total[k] * by_row[i];
-                    }
+            for h in 0..2 {
+                let factor = V::load(&by_column[h]).mul(V::splat(by_row[i]));
+                let numbers = total::<V>(last, classes, 2 * i + h).mul(factor);
+                let (start, end) = (width.min(8 * h), width.min(8 * h + 8));
+                let out = &mut out[start..end];
+                match out.first_chunk_mut::<8>() {
+                    Some(out) => numbers.store(out),
+                    None => numbers.store_head(out),
                 }
             }
         }
     }
+}
+
+/// Eight sums of all classes, each of which weighs 256 times as much as the next.
+#[inline(always)]
+fn total<V: Lanes>(last: usize, classes: &[Sums], at: usize) -> V {
+    let mut total = eight::<V>(&classes[0], at);
+    for c in 1..=last {
+        total = total.mul_add(V::splat(256.0), eight(&classes[c], at));
+    }
+    total
+}
+
+#[inline(always)]
+fn eight<V: Lanes>(sums: &Sums, at: usize) -> V {
+    let (halves, _) = sums.0[at / 2].as_chunks::<8>();
+    V::load_i32(&halves[at % 2])
 }
 
 /// What multiplies digits.
@@ -396,25 +374,31 @@ pub enum Held {
 }
 
 impl Held {
-    /// Products of the digits of a scheme, in steps of 64 terms, a tile for each digit: `out[c]` becomes the sum of those
-    /// of class c. There is no error while they are fewer than 2^31 over 2^14 times the digits.
+    /// Products of the digits of a scheme, in steps of 64 terms, a tile for each digit, of the left operand `stored` of which
+    /// the first are taken: `out[c]` becomes the sum of those of class c. There is no error while the terms are fewer than
+    /// 2^31 over 2^14 times the digits.
     ///
     /// Panics if the tiles are not those of as many steps, or there are fewer sums than classes.
-    pub fn multiply(&self, scheme: Scheme, left: &[Tile], right: &[Tile], out: &mut [Sums]) {
+    pub fn multiply(&self, scheme: Scheme, left: &[Tile], stored: usize, right: &[Tile], out: &mut [Sums]) {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Amx(registers) => registers.multiply(scheme, left, right, out),
-            Self::Emulated => emulate(scheme, left, right, out),
+            Self::Amx(registers) => registers.multiply(scheme, left, stored, right, out),
+            Self::Emulated => emulate(scheme, left, stored, right, out),
         }
     }
 }
 
-fn emulate(scheme: Scheme, left: &[Tile], right: &[Tile], out: &mut [Sums]) {
+fn emulate(scheme: Scheme, left: &[Tile], stored: usize, right: &[Tile], out: &mut [Sums]) {
     let Scheme { digits, last } = scheme;
-    assert!(left.len() == right.len() && left.len().is_multiple_of(digits) && out.len() > last);
+    let steps = right.len() / digits;
+    assert!(
+        stored >= digits && left.len() == steps * stored && right.len() == steps * digits && out.len() > last
+    );
     out[..=last].fill(Sums::ZERO);
-    for (left, right) in left.chunks_exact(digits).zip(right.chunks_exact(digits)) {
-        for (i, l) in (0..digits).flat_map(|i| (0..digits).map(move |l| (i, l))).filter(|(i, l)| i + l <= last) {
+    for (left, right) in left.chunks_exact(stored).zip(right.chunks_exact(digits)) {
+        for (i, l) in
+            (0..digits).flat_map(|i| (0..digits).map(move |l| (i, l))).filter(|(i, l)| i + l <= last)
+        {
             add_products(&left[i], &right[l], &mut out[i + l]);
         }
     }
@@ -464,7 +448,8 @@ mod avx512 {
             for group in 0..rows.ncols.div_ceil(SIDE) {
                 let column = group * SIDE;
                 let there = heads(rows.ncols - column);
-                let (scale, marks) = (scale.as_ptr().wrapping_add(column), spilt.as_mut_ptr().wrapping_add(column));
+                let (scale, marks) =
+                    (scale.as_ptr().wrapping_add(column), spilt.as_mut_ptr().wrapping_add(column));
                 // SAFETY: there are sixteen scales and marks for each group.
                 let (scales, mut seen) = unsafe {
                     (
@@ -673,10 +658,11 @@ mod tests {
     use super::*;
     use crate::simd::testing::on_every_path;
 
-    const SCHEMES: [Scheme; 6] = [
+    const SCHEMES: [Scheme; 7] = [
         Scheme::whole(2),
         Scheme::whole(3),
         Scheme::whole(4),
+        Scheme::leading(3),
         Scheme::leading(4),
         Scheme::leading(5),
         Scheme::leading(6),
@@ -697,9 +683,14 @@ mod tests {
     }
 
     /// The sum of a class, entry by entry.
-    fn class(digits: usize, class: usize, left: &[Tile], right: &[Tile], i: usize, j: usize) -> i64 {
+    fn class(
+        [stored, digits, class]: [usize; 3],
+        left: &[Tile],
+        right: &[Tile],
+        (i, j): (usize, usize),
+    ) -> i64 {
         let mut sum = 0;
-        for (left, right) in left.chunks(digits).zip(right.chunks(digits)) {
+        for (left, right) in left.chunks(stored).zip(right.chunks(digits)) {
             for (a, b) in (0..=class).map(|a| (a, class - a)).filter(|&(a, b)| a < digits && b < digits) {
                 for k in 0..TERMS {
                     sum += i64::from(left[a].0[i][k]) * i64::from(right[b].0[k / 4][4 * j + k % 4]);
@@ -715,19 +706,32 @@ mod tests {
             let held = unit.hold();
             for scheme in SCHEMES {
                 for (seed, steps) in [(0, 0), (1, 1), (2, 3), (3, 4), (4, 9)] {
-                    let count = steps * scheme.digits;
+                    let stored = scheme.digits + seed % 2;
+                    let (of_left, of_right) = (steps * stored, steps * scheme.digits);
                     let random = |k: usize| noise(k + (seed << 32)) as i8;
                     for (left, right) in [
-                        (tiles(count, random), tiles(count, |k| random(k + 77))),
-                        (tiles(count, |_| -128), tiles(count, |_| -128)),
-                        (tiles(count, |_| -128), tiles(count, |_| 127)),
-                        (tiles(count, |_| 127), tiles(count, |_| 127)),
+                        (tiles(of_left, random), tiles(of_right, |k| random(k + 77))),
+                        (tiles(of_left, |_| -128), tiles(of_right, |_| -128)),
+                        (tiles(of_left, |_| -128), tiles(of_right, |_| 127)),
+                        (tiles(of_left, |_| 127), tiles(of_right, |_| 127)),
                     ] {
                         let mut sums = [Sums([[7; SIDE]; SIDE]); CLASSES];
-                        held.multiply(scheme, &left, &right, &mut sums);
-                        for (c, (i, j)) in (0..=scheme.last).zip([(0, 0), (3, 15), (15, 2), (8, 8), (1, 7), (15, 15), (0, 9)]) {
-                            let exact = class(scheme.digits, c, &left, &right, i, j);
-                            assert_eq!(i64::from(sums[c].0[i][j]), exact, "{unit:?}, {scheme:?}, class {c}");
+                        held.multiply(scheme, &left, stored, &right, &mut sums);
+                        for (c, at) in (0..=scheme.last).zip([
+                            (0, 0),
+                            (3, 15),
+                            (15, 2),
+                            (8, 8),
+                            (1, 7),
+                            (15, 15),
+                            (0, 9),
+                        ]) {
+                            let exact = class([stored, scheme.digits, c], &left, &right, at);
+                            assert_eq!(
+                                i64::from(sums[c].0[at.0][at.1]),
+                                exact,
+                                "{unit:?}, {scheme:?}, class {c}"
+                            );
                         }
                         assert!(sums[scheme.last + 1..].iter().all(|sums| sums.0 == [[7; SIDE]; SIDE]));
                     }
@@ -753,7 +757,7 @@ mod tests {
                 let right = tiles(count, |k| every(k + (start << 14) + (1 << 50)));
                 let outcomes = units().into_iter().map(|unit| {
                     let mut sums = [Sums::ZERO; CLASSES];
-                    unit.hold().multiply(scheme, &left, &right, &mut sums);
+                    unit.hold().multiply(scheme, &left, scheme.digits, &right, &mut sums);
                     sums
                 });
                 let outcomes: Vec<_> = outcomes.collect();
@@ -766,10 +770,20 @@ mod tests {
     fn numbers(digits: usize) -> Vec<(f64, i64)> {
         let most = (0..digits).map(|t| 127 << (8 * t)).sum::<i64>();
         let least = -(0..digits).map(|t| 128 << (8 * t)).sum::<i64>();
-        let mut all: Vec<(f64, i64)> = [0, 1, -1, 127, 128, -128, -129, 255, most, most - 1, least, least + 1]
-            .map(|integer| (integer as f64, integer))
-            .to_vec();
-        all.extend([(0.5, 0), (-0.5, 0), (1.5, 2), (2.5, 2), (-2.5, -2), (-0.0, 0), (5e-324, 0), (-1e-300, 0)]);
+        let mut all: Vec<(f64, i64)> =
+            [0, 1, -1, 127, 128, -128, -129, 255, most, most - 1, least, least + 1]
+                .map(|integer| (integer as f64, integer))
+                .to_vec();
+        all.extend([
+            (0.5, 0),
+            (-0.5, 0),
+            (1.5, 2),
+            (2.5, 2),
+            (-2.5, -2),
+            (-0.0, 0),
+            (5e-324, 0),
+            (-1e-300, 0),
+        ]);
         all.extend((0..200).map(|k| {
             let x = (noise(k) as f64 / 2f64.powi(64) - 0.5) * 0.99 * 256f64.powi(digits as i32);
             (x, x.round_ties_even() as i64)
@@ -786,9 +800,11 @@ mod tests {
         for digits in 2..=4 {
             let numbers = numbers(digits);
             for (ncols, power) in [(1usize, 1.0), (16, 2f64.powi(-40)), (19, 2f64.powi(900)), (40, 8.0)] {
-                let scale: Vec<f64> = (0..ncols.next_multiple_of(16)).map(|j| power * 2f64.powi(j as i32 % 5)).collect();
+                let scale: Vec<f64> =
+                    (0..ncols.next_multiple_of(16)).map(|j| power * 2f64.powi(j as i32 % 5)).collect();
                 for chunk in numbers.chunks(ncols * 7) {
-                    let x: Vec<f64> = chunk.iter().enumerate().map(|(k, (x, _))| x / scale[k % ncols]).collect();
+                    let x: Vec<f64> =
+                        chunk.iter().enumerate().map(|(k, (x, _))| x / scale[k % ncols]).collect();
                     let nrows = x.len() / ncols;
                     let panel = digits + 1;
                     let outcomes = on_every_path(|| {
@@ -800,12 +816,20 @@ mod tests {
                         tiles
                     });
                     assert!(outcomes.iter().all(|tiles| *tiles == outcomes[0]));
-                    for (row, column) in (0..TERMS).flat_map(|row| (0..scale.len()).map(move |column| (row, column))) {
-                        let digit = |t: usize| outcomes[0][column / 16 * panel + t].0[row / 4][4 * (column % 16) + row % 4];
+                    for (row, column) in
+                        (0..TERMS).flat_map(|row| (0..scale.len()).map(move |column| (row, column)))
+                    {
+                        let digit = |t: usize| {
+                            outcomes[0][column / 16 * panel + t].0[row / 4][4 * (column % 16) + row % 4]
+                        };
                         let there = row < nrows && column < ncols;
                         let exact = if there { chunk[row * ncols + column].1 } else { 0 };
                         // What is subnormal has been rounded before.
-                        assert_eq!(integer((0..digits).map(digit)), exact, "{digits} digits, [{row}, {column}]");
+                        assert_eq!(
+                            integer((0..digits).map(digit)),
+                            exact,
+                            "{digits} digits, [{row}, {column}]"
+                        );
                     }
                 }
             }
@@ -817,20 +841,25 @@ mod tests {
         for digits in 4..=6 {
             let numbers = numbers(digits);
             for ncols in [1, 15, 64, 65, 130] {
-                let (steps, powers) = (usize::div_ceil(ncols, TERMS), std::array::from_fn(|i| 2f64.powi(i as i32 - 7)));
+                let (steps, powers) =
+                    (usize::div_ceil(ncols, TERMS), std::array::from_fn(|i| 2f64.powi(i as i32 - 7)));
                 let scale: Vec<f64> = (0..steps * TERMS).map(|j| 2f64.powi(j as i32 % 3)).collect();
                 let nrows = (numbers.len() / ncols).min(13);
                 let entry = |i: usize, j: usize| numbers[i * ncols + j];
-                let x: Vec<f64> =
-                    (0..nrows * ncols).map(|k| entry(k / ncols, k % ncols).0 / scale[k % ncols] / powers[k / ncols]).collect();
+                let x: Vec<f64> = (0..nrows * ncols)
+                    .map(|k| entry(k / ncols, k % ncols).0 / scale[k % ncols] / powers[k / ncols])
+                    .collect();
                 let outcomes = on_every_path(|| {
                     let mut tiles = vec![Tile([[9; TERMS]; SIDE]); steps * digits];
-                    let spilt = cut_rows(digits, Lines::new(&x, ncols, (nrows, ncols)), &scale, &powers, &mut tiles);
+                    let spilt =
+                        cut_rows(digits, Lines::new(&x, ncols, (nrows, ncols)), &scale, &powers, &mut tiles);
                     assert_eq!(spilt, [false; SIDE]);
                     tiles
                 });
                 assert!(outcomes.iter().all(|tiles| *tiles == outcomes[0]));
-                for (i, step, place) in (0..SIDE).flat_map(|i| (0..steps).flat_map(move |s| (0..TERMS).map(move |p| (i, s, p)))) {
+                for (i, step, place) in
+                    (0..SIDE).flat_map(|i| (0..steps).flat_map(move |s| (0..TERMS).map(move |p| (i, s, p))))
+                {
                     let j = step * TERMS + term_of(place);
                     let exact = if i < nrows && j < ncols { entry(i, j).1 } else { 0 };
                     let digit = |t: usize| outcomes[0][step * digits + t].0[i][place];
@@ -863,12 +892,23 @@ mod tests {
                 x[5 * 21 + 18] = value;
                 let seen = on_every_path(|| {
                     let (mut tiles, mut spilt) = (vec![Tile::ZERO; 2 * digits], vec![0; 32]);
-                    cut_terms(digits, Lines::new(&x, 21, (9, 21)), &[1.0; 32], &mut tiles, digits, &mut spilt);
+                    cut_terms(
+                        digits,
+                        Lines::new(&x, 21, (9, 21)),
+                        &[1.0; 32],
+                        &mut tiles,
+                        digits,
+                        &mut spilt,
+                    );
                     spilt
                 });
                 for spilt in seen {
                     let columns: Vec<usize> = (0..32).filter(|&j| spilt[j] != 0).collect();
-                    assert_eq!(columns, if is_spilt { vec![18] } else { vec![] }, "{value} of {digits} digits");
+                    assert_eq!(
+                        columns,
+                        if is_spilt { vec![18] } else { vec![] },
+                        "{value} of {digits} digits"
+                    );
                 }
             }
         }
@@ -899,43 +939,42 @@ mod tests {
 
     #[test]
     fn sums_of_classes_are_numbers() {
+        let entry = |c: usize, i: usize, j: usize| (noise(c * 256 + i * 16 + j) >> 41) as i32 - (1 << 22);
         let classes: Vec<Sums> = (0..CLASSES)
-            .map(|c| Sums(std::array::from_fn(|i| std::array::from_fn(|j| (noise(c * 256 + i * 16 + j) >> 42) as i32 - (1 << 21)))))
+            .map(|c| Sums(std::array::from_fn(|i| std::array::from_fn(|j| entry(c, i, j)))))
             .collect();
         for scheme in SCHEMES {
-            let exact = |i: usize, j: usize| {
-                let weight = |c: usize| 256f64.powi((2 * (scheme.digits - 1) - c) as i32);
-                (0..=scheme.last).map(|c| f64::from(classes[c].0[i][j]) * weight(c)).sum::<f64>()
+            let total = |i: usize, j: usize| {
+                (0..=scheme.last).fold(0, |sum, c| sum * 256 + i128::from(classes[c].0[i][j])) as f64
             };
-            let near = |found: f64, exact: f64| (found - exact).abs() <= 1e-14 * 2f64.powi(22) * 256f64.powi(2 * (scheme.digits as i32 - 1));
-            if scheme == Scheme::whole(scheme.digits.min(4)) {
-                for sums in on_every_path(|| {
-                    let mut sums = [[3.0; SIDE]; SIDE];
-                    add_sums(scheme.last, &classes, &mut sums);
-                    add_sums(scheme.last, &classes, &mut sums);
-                    sums
-                }) {
-                    for (i, j) in (0..16).map(|i| (i, (5 * i) % 16)) {
-                        let (worth, exact) = (unit(scheme), exact(i, j));
-                        let last = 256f64.powi((2 * (scheme.digits - 1) - scheme.last) as i32 + 1);
-                        assert!(((sums[i][j] - 3.0) / 2.0 * worth - exact).abs() <= last + 1e-13 * exact.abs(), "{scheme:?}");
-                    }
-                }
+            let near = |found: f64, exact: f64| {
+                (found - exact).abs() <= 1e-15 * 2f64.powi(22 + 8 * scheme.last as i32)
+            };
+            for sums in on_every_path(|| {
+                let mut sums = [3.0; SIDE * SIDE];
+                add_sums(scheme.last, &classes, &mut sums);
+                add_sums(scheme.last, &classes, &mut sums);
+                sums
+            }) {
+                assert!(
+                    (0..SIDE * SIDE).all(|at| near((sums[at] - 3.0) / 2.0, total(at / SIDE, at % SIDE))),
+                    "{scheme:?}"
+                );
             }
             let by_row = [2.0, 0.5, f64::NAN];
             let by_column = std::array::from_fn(|k| 2f64.powi(k as i32));
-            for out in on_every_path(|| {
-                let mut out = vec![7.0; 2 * 20 + 11];
-                write_sums(scheme.last, &classes, &by_row, &by_column, &mut out, 20, 11);
-                out
-            }) {
-                for (i, j) in (0..3).flat_map(|i| (0..20).map(move |j| (i, j))).filter(|(i, j)| i * 20 + j < out.len()) {
-                    let unit = 256f64.powi((2 * (scheme.digits - 1) - scheme.last) as i32);
-                    let found = out[i * 20 + j];
-                    match (i, j) {
-                        (_, 11..) => assert_eq!(found, 7.0),
-                        (2, _) => assert!(found.is_nan()),
-                        _ => assert!(near(found / by_row[i] / by_column[j] * unit, exact(i, j))),
+            for width in [3, 8, 11, 16] {
+                for out in on_every_path(|| {
+                    let mut out = vec![7.0; 2 * 20 + width];
+                    write_sums(scheme.last, &classes, &by_row, &by_column, &mut out, 20, width);
+                    out
+                }) {
+                    for (at, &found) in out.iter().enumerate() {
+                        match (at / 20, at % 20) {
+                            (_, j) if j >= width => assert_eq!(found, 7.0),
+                            (2, _) => assert!(found.is_nan()),
+                            (i, j) => assert!(near(found / by_row[i] / by_column[j], total(i, j))),
+                        }
                     }
                 }
             }

@@ -76,6 +76,8 @@ pub trait Lanes: Register<Number = f64, Chunk = [f64; 8]> {
     fn load_f32(from: &[f32; 8]) -> Self;
     /// At most eight numbers, widened, then zeros.
     fn load_head_f32(from: &[f32]) -> Self;
+    /// Eight integers, widened.
+    fn load_i32(from: &[i32; 8]) -> Self;
     /// Eight numbers from anywhere, by way of the registers.
     fn set(values: [f64; 8]) -> Self;
     /// Lane i is `rows[i].sum()`, to the bit.

@@ -48,7 +48,7 @@ pub use extended::{Extended, axpy_extended, dot_extended};
 pub use fwht::{fwht, fwht_across};
 pub use lanes::Element;
 pub use pairs::{add_pairs, pair_products};
-pub use residual::{residual_cols, residual_rows};
+pub use residual::{gradient_rows, residual_cols, residual_rows};
 pub use rows::{
     Stored, add_rows, add_stored, row_gram, row_products, stored_gram, stored_norm_sq, stored_products,
     sums_of_rows,

@@ -90,6 +90,10 @@ impl Lanes for Portable<f64, 8> {
         Self::lanes(|k| from.get(k).copied().map_or(0.0, f64::from))
     }
     #[inline(always)]
+    fn load_i32(from: &[i32; 8]) -> Self {
+        Self::lanes(|k| f64::from(from[k]))
+    }
+    #[inline(always)]
     fn set(values: [f64; 8]) -> Self {
         Self(values)
     }

@@ -37,6 +37,36 @@ kernel! {
     }
 }
 
+kernel! {
+    /// g += A'r for a row-major block; returns the sum of r_i squared: [`residual_rows`] at x = 0, to the bit.
+    ///
+    /// Panics if `a` is too short.
+    pub fn gradient_rows<V, T: Element>(a: &[T], stride: usize, r: &[f64], g: &mut [f64]) -> f64 {
+        let at_once = if g.len() <= EIGHT_ROWS_UP_TO { 8 } else { 4 };
+        let mut squares = V::splat(0.0);
+        let mut start = 0;
+        while start < r.len() {
+            let (a, r) = (&a[start * stride..], &r[start..]);
+            let (count, r) = match r.len().min(at_once) {
+                8 => (8, combine::<V, T, 8>(a, stride, r, g)),
+                4.. => (4, combine::<V, T, 4>(a, stride, r, g)),
+                _ => (1, combine::<V, T, 1>(a, stride, r, g)),
+            };
+            squares = r.mul_add(r, squares);
+            start += count;
+        }
+        squares.sum()
+    }
+}
+
+/// The first N residuals; the other lanes are zero.
+#[inline(always)]
+fn combine<V: Lanes, T: Element, const N: usize>(a: &[T], stride: usize, r: &[f64], g: &mut [f64]) -> V {
+    let r = V::load_head(&r[..N]);
+    Lines::<T, N>::new(a, stride, g.len()).combine::<V>(&r.to_array(), g);
+    r
+}
+
 /// Longest rows of which eight are taken together: with x and g they stay in a 32 KiB first-level cache
 /// even where a power-of-two stride leaves them half of its sets.
 const EIGHT_ROWS_UP_TO: usize = 256;

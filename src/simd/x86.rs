@@ -145,6 +145,11 @@ impl Lanes for Avx512<__m512d> {
         Self(unsafe { _mm512_cvtps_pd(_mm512_castps512_ps256(singles)) })
     }
     #[inline(always)]
+    fn load_i32(from: &[i32; 8]) -> Self {
+        // SAFETY: as above; an unaligned read of a whole array.
+        Self(unsafe { _mm512_cvtepi32_pd(_mm256_loadu_si256(from.as_ptr().cast())) })
+    }
+    #[inline(always)]
     fn set([a, b, c, d, e, f, g, h]: [f64; 8]) -> Self {
         // SAFETY: as above.
         Self(unsafe { _mm512_setr_pd(a, b, c, d, e, f, g, h) })
@@ -439,6 +444,17 @@ impl Lanes for Avx2<__m256d> {
         let mut all = [0.0; 8];
         all[..from.len()].copy_from_slice(from);
         Self::load_f32(&all)
+    }
+    #[inline(always)]
+    fn load_i32(from: &[i32; 8]) -> Self {
+        let [low, high] = [from.as_ptr(), from[4..].as_ptr()];
+        // SAFETY: as above; two unaligned reads within the array.
+        unsafe {
+            Self(
+                _mm256_cvtepi32_pd(_mm_loadu_si128(low.cast())),
+                _mm256_cvtepi32_pd(_mm_loadu_si128(high.cast())),
+            )
+        }
     }
     #[inline(always)]
     fn set([a, b, c, d, e, f, g, h]: [f64; 8]) -> Self {

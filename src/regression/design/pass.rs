@@ -8,7 +8,7 @@ use crate::parallel::Context;
 use crate::regression::design::Design;
 use crate::regression::design::products::{product, transposed_product};
 use crate::regression::design::sparse_pass::sparse_pass;
-use crate::simd::{kernel, norm_sq, residual_cols, residual_rows};
+use crate::simd::{gradient_rows, kernel, norm_sq, residual_cols, residual_rows};
 use std::ops::Range;
 
 pub(crate) use crate::regression::design::sides::{Pass, SUMS, Sides};
@@ -123,6 +123,7 @@ pub(crate) fn fold<T: Real>(
 pub(crate) struct Point<'p> {
     x: &'p Mat<f64>,
     sides: Sides<'p>,
+    is_zero: bool,
     /// -X, where there may be several sides and X is not zero.
     negative: Option<Batch>,
 }
@@ -130,8 +131,9 @@ pub(crate) struct Point<'p> {
 impl<'p> Point<'p> {
     /// The columns of x, one for every side.
     pub fn new(x: &'p Mat<f64>, sides: Sides<'p>) -> Result<Self> {
-        let mut point = Self { x, sides, negative: None };
-        if !point.is_alone() && x.as_slice().iter().any(|&x| x != 0.0) {
+        let is_zero = x.as_slice().iter().all(|&x| x == 0.0);
+        let mut point = Self { x, sides, is_zero, negative: None };
+        if !point.is_alone() && !is_zero {
             point.negative = Some(Batch::negative(x.as_ref())?);
         }
         Ok(point)
@@ -223,9 +225,11 @@ impl<'p, 'a, T: Real> PassSum<'p, 'a, T> {
             let rows = tile.rows(start..(start + MOST_ROWS).min(tile.nrows()));
             let residual =
                 load(self.design, self.point.sides, 0, first + start, &mut self.residual[..rows.nrows()]);
-            let gradient = self.pass.gradient.as_mut_slice();
-            self.pass.squares[0] +=
-                residual_rows(rows.data(), rows.row_stride(), self.point.x.as_slice(), residual, gradient);
+            let (gradient, x) = (self.pass.gradient.as_mut_slice(), self.point.x.as_slice());
+            self.pass.squares[0] += match self.point.is_zero {
+                true => gradient_rows(rows.data(), rows.row_stride(), residual, gradient),
+                false => residual_rows(rows.data(), rows.row_stride(), x, residual, gradient),
+            };
             self.pass.totals[0] += total(self.design, first + start, residual);
         }
     }

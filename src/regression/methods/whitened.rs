@@ -37,9 +37,9 @@ pub(crate) fn whitened<T: Real>(
     let (context, design) = (group.context, group.design);
     let powers = scale.iter().map(|&norm| power_of_two_below(norm).recip());
     let powers = collected(powers, "powers of two")?;
-    let product = match (precision, digits_for(condition)) {
-        (Precision::Digits(_), Some(digits)) => Product::Digits(digits, &powers),
-        _ => Product::Double,
+    let product = match precision {
+        Precision::Digits(_) => Product::Digits { powers: &powers, bits: BITS },
+        Precision::Single | Precision::Double => Product::Double,
     };
     let (mut gram, parts) =
         linalg::whitened_gram(context, &design.a, &whitener, product, precision, part, visit)?;
@@ -68,15 +68,9 @@ pub(crate) fn whitened<T: Real>(
     Ok(Outcome::Factored(Factored { refined, scaled, condition }))
 }
 
-/// Digits of A R1^-1 whose rounding, which the condition of R1 magnifies, leaves it near enough to orthonormal, if there
-/// are.
-fn digits_for(condition: f64) -> Option<usize> {
-    /// Bits that the rounding is below one.
-    const BITS: f64 = 9.0;
-    let digits = ((condition.log2() + BITS) / 8.0).ceil().max(4.0);
-    (digits <= 6.0).then_some(digits as usize)
-}
-
+/// How near columns of A R1^-1 are to what they should be, as a power of one half: so near that refinement takes no more
+/// steps than after products in `f64`, or one.
+const BITS: f64 = 12.0;
 /// What a sketch of A itself may leave at most.
 pub(crate) const WORST_SKETCH: f64 = 30.0;
 
