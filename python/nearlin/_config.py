@@ -123,8 +123,14 @@ def show_config() -> None:
 
     ``instructions`` is the widest instruction set of this machine that the kernels know, or the one that the
     environment variable ``NEARLIN_ISA`` named when nearlin was imported: ``portable``, ``avx2`` or
-    ``avx512``. It changes how long kernels take, and not one bit of what they give. ``wheel`` is the tag of
-    what was installed.
+    ``avx512``. It changes how long kernels take, and not one bit of what they give. ``matrix unit`` is what
+    multiplies entries of 128 columns and more that are cut into digits, on their way to a factor: ``amx``, that of
+    Intel's servers since Sapphire Rapids, under Linux and with AVX-512; ``none``, where there is none, Linux
+    refuses it to this process or the environment has ``NEARLIN_AMX=0``; or ``emulated``, slowly, with
+    ``NEARLIN_AMX=emulate``, for tests. It changes the bits of answers, as other hardware does not, within what
+    their certificates say. Linux is asked for it when a problem first has so many columns. It refuses if a thread
+    has an alternate stack for signals of less than 12 kB, and refuses smaller ones from then on: programs that
+    want these set ``NEARLIN_AMX=0``. ``wheel`` is the tag of what was installed.
 
     See Also
     --------
@@ -137,6 +143,7 @@ def show_config() -> None:
     nearlin      ...
     wheel        ...
     instructions ...
+    matrix unit  ...
     threads      ...
     python       ...
     numpy        ...
@@ -164,6 +171,7 @@ def show_config() -> None:
         "nearlin": _core.__version__,
         "wheel": wheel(),
         "instructions": _core.instruction_set(),
+        "matrix unit": _core.matrix_unit(),
         "threads": resolve_threads(None),
         "python": platform.python_version(),
         **{name: installed(name) for name in ("numpy", "scipy", "scikit-learn")},
@@ -182,6 +190,13 @@ def check_instruction_set() -> None:
     if asked not in ("", used):
         message = f"NEARLIN_ISA is {asked!r}, which this machine has not: kernels use {used!r}"
         warn(message, RuntimeWarning)
+
+
+def check_matrix_unit() -> None:
+    """Refuse a ``NEARLIN_AMX`` that is no choice."""
+    asked = os.environ.get("NEARLIN_AMX", "")
+    if asked not in ("", "0", "1", "emulate"):
+        raise InvalidInputError(f"NEARLIN_AMX is {asked!r}, expected '0', '1' or 'emulate'")
 
 
 def resolve_threads(n_jobs: int | None, operations: float = math.inf) -> int:
@@ -268,3 +283,4 @@ class _Bar:
 
 
 check_instruction_set()
+check_matrix_unit()

@@ -86,13 +86,19 @@ mod _core {
     #[pymodule_export]
     use super::svd::updates::TruncatedSVDState;
     #[pymodule_export]
-    use super::{instruction_set, usable_cpus};
+    use super::{instruction_set, matrix_unit, usable_cpus};
 }
 
 /// The number of processors that this process may use, as affinity and control groups have it.
 #[pyfunction]
 fn usable_cpus() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// What multiplies digits.
+#[pyfunction]
+fn matrix_unit() -> &'static str {
+    crate::linalg::matrix_unit()
 }
 
 /// The instruction set that the kernels run on.

@@ -11,10 +11,10 @@ use super::digits::{Scheme, Sums, Tile};
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 use std::marker::PhantomData;
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 /// True if the processor has the unit and the system saves its registers; nothing is asked of the system.
-pub(super) fn is_there() -> bool {
+fn is_there() -> bool {
     const OSXSAVE: u32 = 1 << 27;
     const TILE: u32 = 1 << 24;
     const INT8: u32 = 1 << 25;
@@ -45,9 +45,15 @@ fn saved_by_the_system() -> u64 {
 /// It refuses while a thread has an alternate stack for signals that the registers do not fit on, and refuses such
 /// stacks from then on; so it is asked when there is something to multiply, and not before.
 pub(super) fn is_permitted() -> bool {
-    static PERMITTED: LazyLock<bool> = LazyLock::new(|| is_there() && asked());
-    *PERMITTED
+    *PERMITTED.get_or_init(|| is_there() && asked())
 }
+
+/// The same, where nothing is asked of the system: true unless it has refused.
+pub(super) fn may_be_permitted() -> bool {
+    *PERMITTED.get().unwrap_or(&true) && is_there()
+}
+
+static PERMITTED: OnceLock<bool> = OnceLock::new();
 
 #[cfg(target_os = "linux")]
 fn asked() -> bool {

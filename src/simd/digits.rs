@@ -350,10 +350,10 @@ fn asked_for() -> &'static String {
     &ASKED
 }
 
-/// `"amx"`, `"emulated"` or `"none"`: what [`Unit::available`] will be if the system permits it. Asks for nothing.
+/// `"amx"`, `"emulated"` or `"none"`: what [`Unit::available`] is, or will be if the system permits it. Asks for nothing.
 pub fn unit_name() -> &'static str {
     #[cfg(target_arch = "x86_64")]
-    let has_amx = instruction_set() == InstructionSet::Avx512 && amx::is_there();
+    let has_amx = instruction_set() == InstructionSet::Avx512 && amx::may_be_permitted();
     #[cfg(not(target_arch = "x86_64"))]
     let has_amx = false;
     match asked_for().as_str() {

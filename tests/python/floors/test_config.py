@@ -97,6 +97,7 @@ def test_what_answers_are_computed_with_is_shown(capsys):
     shown = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert shown["nearlin"] == nearlin.__version__
     assert shown["instructions"] == nearlin._core.instruction_set()
+    assert shown["matrix"] == f"unit  {nearlin._core.matrix_unit()}"
     assert shown["threads"] == "3"
     assert shown["numpy"] == np.__version__
     assert shown["scikit-learn"] == sklearn.__version__
@@ -120,6 +121,23 @@ def test_an_instruction_set_is_one_of_those_that_there_are():
     status, _, said = imported_with("sse2")
     assert status == 1
     assert "InvalidInputError: NEARLIN_ISA is 'sse2', expected 'portable', 'avx2' or 'avx512'" in said
+
+
+def test_a_matrix_unit_is_one_of_those_that_there_are():
+    def unit_with(choice, instructions=""):
+        done = subprocess.run(
+            [sys.executable, "-c", "import nearlin; print(nearlin._core.matrix_unit())"],
+            env={**os.environ, "NEARLIN_AMX": choice, "NEARLIN_ISA": instructions},
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout.strip() or done.stderr
+
+    assert unit_with("0") == "none"
+    assert unit_with("emulate") == unit_with("emulate", "portable") == "emulated"
+    assert unit_with("1") == unit_with("") in {"amx", "none"}
+    assert unit_with("1", "avx2") == unit_with("1", "portable") == "none"
+    assert "InvalidInputError: NEARLIN_AMX is 'yes', expected '0', '1' or 'emulate'" in unit_with("yes")
 
 
 def test_an_instruction_set_that_is_not_there_is_warned_of(monkeypatch):
