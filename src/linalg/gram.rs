@@ -34,7 +34,7 @@ const PADDING: usize = 3;
 /// `visit(part, tile, row)` sees all rows, a few at a time, while they are in cache, `row` being the number of
 /// the first of them; each slab of rows starts from `part()`. The parts come back in row order. Both triangles of
 /// the result are filled.
-pub(crate) fn gram<P: Send>(
+pub fn gram<P: Send>(
     context: &Context,
     rows: &dyn Rows,
     precision: Precision,
@@ -131,7 +131,8 @@ pub(super) fn sum_over_slabs<S: BlockSum, P: Send>(
     let mut total: Option<Buffer<f64>> = None;
     let mut parts = room_for(slabs.len(), "a Gram matrix")?;
     context.fold_with(slabs.len(), scratch, sum_of, |(tiles, part)| {
-        parts.extend([part]);
+        #[expect(clippy::disallowed_methods, reason = "there is room for all")]
+        parts.push(part);
         match &mut total {
             None => total = Some(tiles),
             Some(total) => total.iter_mut().zip(&*tiles).for_each(|(sum, &tile)| *sum += tile),

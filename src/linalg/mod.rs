@@ -16,7 +16,7 @@
 //! | `Quadrature` | bounds on |(M + w²)^(-1/2) g| from the coefficients of conjugate gradients |
 //! | `reflect_columns` | Householder QR of a few columns where they lie |
 //! | [`Qr`] | blocked Householder QR that keeps Q in factored form |
-//! | `gram`, `whitened_gram` | A'A and (A W)'(A W) of tall matrices in one read |
+//! | [`gram()`], [`whitened_gram`] | A'A and (A W)'(A W) of tall matrices in one read |
 //! | `weighted_whitened_gram` | the latter with rows weighted by what they are |
 //! | `precisions`, [`matrix_unit`] | in which precision products of many columns are, and what multiplies them |
 //! | [`leverages`] | squared norms of the rows of A W |
@@ -97,7 +97,8 @@ pub(crate) use columns::{normalise_columns, normalised, project};
 pub use condition::{condition_of_upper, norm_of_upper};
 pub use eigh::{eigh, eigh_into, eigh_scratch};
 pub use factor::Factor;
-pub(crate) use gram::{gram, plain_gram};
+pub use gram::gram;
+pub(crate) use gram::plain_gram;
 pub use leading::{leading_eigh_into, leading_eigh_scratch};
 pub(crate) use orthonormal::{WELL_CONDITIONED, over_triangle};
 pub use orthonormal::{cholesky_qr2, orthonormal};
@@ -127,4 +128,5 @@ pub(crate) use unit::precisions;
 pub(crate) use view::make_workspace;
 pub use view::{Scalar, Scratch, ScratchSize};
 pub use whiten::leverages;
-pub(crate) use whiten::{Product, weighted_whitened_gram, whitened_gram};
+pub(crate) use whiten::weighted_whitened_gram;
+pub use whiten::{Product, whitened_gram};

@@ -40,17 +40,22 @@ pub fn leverages(context: &Context, rows: &dyn Rows, whitener: &Mat<f64>) -> Res
 
 /// How A is multiplied by W.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Product<'a> {
+pub enum Product<'a> {
     /// In `f64`.
     Double,
     /// By integers of as many digits as it takes for columns of A W that are 2^-`bits` of one from what they should be,
     /// or in `f64` if more than six; columns of A times these powers of two are near one.
-    Digits { powers: &'a [f64], bits: f64 },
+    Digits {
+        /// For every column of A.
+        powers: &'a [f64],
+        /// How near.
+        bits: f64,
+    },
 }
 
 /// (A W)'(A W) for W = `whitener`, and what `visit` made of the tiles of A, as in [`gram`](super::gram::gram), its
 /// products in this precision.
-pub(crate) fn whitened_gram<P: Send>(
+pub fn whitened_gram<P: Send>(
     context: &Context,
     rows: &dyn Rows,
     whitener: &Mat<f64>,
@@ -142,12 +147,15 @@ enum By<'w> {
     Digits(Multiplier<'w>),
 }
 
+/// What a sum lends, and the memory of products.
+type Lent<S> = (<S as BlockSum>::Memory, Vec<f64>);
+
 impl<'w, S: BlockSum> Whitened<'w, S> {
     /// Makes sums of products of rows times W from sums of products of rows.
     fn maker(
         by: &'w Multiplied,
         make: impl Fn(Option<S::Memory>) -> Result<S> + Sync,
-    ) -> impl Fn(Option<(S::Memory, Vec<f64>)>) -> Result<Self> + Sync {
+    ) -> impl Fn(Option<Lent<S>>) -> Result<Self> + Sync {
         move |lent| {
             let (lent, products) =
                 lent.map_or_else(Default::default, |(lent, products)| (Some(lent), products));
@@ -161,7 +169,7 @@ impl<'w, S: BlockSum> Whitened<'w, S> {
 }
 
 impl<S: BlockSum> BlockSum for Whitened<'_, S> {
-    type Memory = (S::Memory, Vec<f64>);
+    type Memory = Lent<S>;
     const WIDTH: usize = S::WIDTH;
 
     fn block_rows(order: usize) -> usize {
