@@ -60,7 +60,7 @@ fn turns(ways: &[&dyn Fn() -> Result<Mat<f64>>], count: usize) -> Result<Vec<(f6
 fn grams(n: usize, d: usize, count: usize) -> Result<()> {
     let data = random(n * d);
     let (context, a, ones) = (Context::new(1), Dense::row_major(&data, n, d), vec![1.0; d]);
-    let by = |precision| Ok(linalg::gram(&context, &a, precision, &ones, || (), |(), _, _| ())?.0);
+    let by = |precision| Ok(linalg::gram(&context, &a, precision, &ones, || (), |(), _, _| ())?.gram);
     let (single, double) = (|| by(Precision::Single), || by(Precision::Double));
     let (three, four) = (|| by(Precision::Digits(3)), || by(Precision::Digits(4)));
     let found = turns(&[&single, &double, &three, &four], count)?;
@@ -92,7 +92,7 @@ fn whitened(n: usize, d: usize, count: usize) -> Result<()> {
         std::cmp::Ordering::Greater => 0.0,
     })?;
     let by = |product, precision| {
-        Ok(linalg::whitened_gram(&context, &a, &w, product, precision, || (), |(), _, _| ())?.0)
+        Ok(linalg::whitened_gram(&context, &a, &w, product, precision, || (), |(), _, _| ())?.gram)
     };
     let digits =
         |digits: f64| by(Product::Digits { powers: &ones, bits: 8.0 * digits - 4.0 }, Precision::Digits(2));

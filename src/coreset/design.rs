@@ -203,7 +203,8 @@ impl<'a, T: Real> Design<'a, T> {
     /// (A W)'(A W) for W = `whitener`.
     pub fn whitened_gram(&self, context: &Context, whitener: &Mat<f64>) -> Result<Mat<f64>> {
         let product = Product::Double;
-        Ok(whitened_gram(context, &self.rows, whitener, product, Precision::Double, || (), |(), _, _| ())?.0)
+        Ok(whitened_gram(context, &self.rows, whitener, product, Precision::Double, || (), |(), _, _| ())?
+            .gram)
     }
 
     /// The squared norms of the rows of A W for W = `whitener`. Where `is_mild`, squares of the condition of W leave

@@ -13,10 +13,10 @@
 //! Cost of n rows and d columns: n d (d + 16) / 2 products for each pair of digits, a read of A, and about 30
 //! instructions for 64 entries to cut them.
 
-use super::gram::{BlockSum, CHUNK};
+use super::gram::{BlockSum, CHUNK, Tiles};
 use crate::error::Result;
 use crate::matrix::{Buffer, Dense, Mat, keep_larger, power_of_two_below};
-use crate::memory::{filled, push, room_for};
+use crate::memory::{collected, filled, push, room_for};
 use crate::simd::digits::{
     CLASSES, Held, Lines, SIDE, Scheme, Sums, TERMS, Tile, Unit, add_sums, cut_rows, cut_terms, term_of,
     turn, write_sums,
@@ -49,6 +49,8 @@ pub(super) struct DigitSum {
     lent: Lent,
     /// Steps of terms that the block holds.
     steps: usize,
+    /// Rows so far.
+    nrows: usize,
     /// What entries of a column are multiplied by: the most there is until there is an entry, NaN once one was not finite.
     factors: Vec<f64>,
     /// What the caller wants them multiplied by.
@@ -89,6 +91,7 @@ impl DigitSum {
             unit: unit.hold(),
             lent: lent.map_or_else(fresh, Ok)?,
             steps: 0,
+            nrows: 0,
             factors: filled(FARTHEST, groups * SIDE, CUT)?,
             scale: filled(1.0, groups * SIDE, CUT)?,
             tiles: Buffer::zeros(groups * (groups + 1) / 2 * SIDE * SIDE, "a Gram matrix")?,
@@ -119,7 +122,8 @@ impl DigitSum {
                 if self.lent.spilt[column] != 0 && !before.is_nan() {
                     let largest = largest_of(rows, column);
                     let factor = factor_for(self.scheme, ROOM * largest);
-                    self.factors[column] = if largest.is_finite() { factor } else { f64::NAN };
+                    // What no factor makes small enough is as good as not finite.
+                    self.factors[column] = if factor < before { factor } else { f64::NAN };
                     changes[k] = self.factors[column] / before;
                 }
             }
@@ -146,6 +150,9 @@ impl DigitSum {
 fn factor_for(scheme: Scheme, largest: f64) -> f64 {
     /// Of the digits 127.
     const SHARE: f64 = 127.0 / 256.0;
+    if !largest.is_finite() {
+        return f64::NAN;
+    }
     let factor = SHARE * scheme.range() / largest;
     let factor = if scheme.digits < 4 { factor } else { power_of_two_below(factor) };
     factor.clamp(FARTHEST.recip(), FARTHEST)
@@ -183,6 +190,7 @@ impl BlockSum for DigitSum {
             self.lower(rows);
         }
         self.steps += 1;
+        self.nrows += rows.nrows();
         if self.steps == block_rows(self.scheme.digits) / TERMS {
             self.multiply(0);
         }
@@ -215,7 +223,7 @@ impl BlockSum for DigitSum {
         self.steps = 0;
     }
 
-    fn finish(mut self) -> (Buffer<f64>, Lent) {
+    fn finish(mut self) -> Result<(Tiles, Lent)> {
         self.multiply(0);
         let units = |group: usize| {
             std::array::from_fn::<_, SIDE, _>(|k| {
@@ -230,7 +238,11 @@ impl BlockSum for DigitSum {
                 scale_tile(&units(left), &by_column, &mut tiles[index(left, right)]);
             }
         }
-        (self.tiles, self.lent)
+        // No entry is off by more than half a unit.
+        let square = |(scale, factor): (&f64, &f64)| self.nrows as f64 * (0.5 * scale / factor).powi(2);
+        let columns = self.scale.iter().zip(&self.factors).take(self.ncols);
+        let rounding = collected(columns.map(square), CUT)?;
+        Ok((Tiles { tiles: self.tiles, rounding }, self.lent))
     }
 }
 
@@ -335,7 +347,7 @@ impl DigitProduct {
         let factor = factor_for(scheme, largest);
         // The digits of rows that are left out are behind those that are not.
         let worth = 256f64.powi(self.digits as i32 - 1) / factor;
-        panel.worth[j % SIDE] = if largest.is_finite() { worth } else { f64::NAN };
+        panel.worth[j % SIDE] = worth;
         for (step, tiles) in self.packed[panel.tiles.clone()].chunks_exact_mut(digits).enumerate() {
             for place in 0..TERMS {
                 let k = step * TERMS + term_of(place);
@@ -463,7 +475,7 @@ mod tests {
             let made = || {
                 gram(&Context::new(threads), &view, Precision::Digits(digits), scale, || (), |(), _, _| ())
             };
-            with_unit(Some(unit), made).unwrap().0
+            with_unit(Some(unit), made).unwrap().gram
         };
         let found = of(Unit::Emulated, 1);
         for (unit, threads) in
@@ -568,6 +580,40 @@ mod tests {
         }
     }
 
+    /// What no factor makes an integer of so few digits is as good as infinite; nothing waits for one that does.
+    #[test]
+    fn the_largest_numbers_end() {
+        for (digits, value) in [(2, 1.7e308), (3, 6e306), (3, f64::MAX), (4, f64::MAX)] {
+            let mut a = gaussian(200, 20, 1);
+            a[(199, 19)] = value;
+            let found = by_digits(&a, digits, &[1.0; 20]);
+            assert!(
+                !found[(19, 19)].is_finite() && found[(18, 18)].is_finite(),
+                "{digits} digits, {value:e}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_column_is_changed_by_more_than_is_said() {
+        let noise = gaussian(3000, 30, 1);
+        let a = Mat::from_fn(3000, 30, |i, j| noise[(i, j)] * if i == 100 * j { 1e3 } else { 1.0 }).unwrap();
+        let rows = row_major(&a);
+        let (view, scale) = (Dense::row_major(&rows, 3000, 30), [0.5; 30]);
+        for digits in 2..=4 {
+            let made = gram(&Context::new(2), &view, Precision::Digits(digits), &scale, || (), |(), _, _| ());
+            let made = made.unwrap();
+            assert_eq!(made.rounding.len(), 30);
+            for j in 0..30 {
+                let norm = 0.5 * exact(&a, j, j).sqrt();
+                let bound = made.rounding[j].sqrt();
+                assert!((made.gram[(j, j)].sqrt() - norm).abs() <= bound + 1e-15 * norm);
+                let most = 8.0 * 256f64.powi(-(digits as i32)) * largest(&a, j) * 3000f64.sqrt();
+                assert!(bound <= most && bound > 0.01 * most, "{bound:e} {most:e}");
+            }
+        }
+    }
+
     fn whitened(a: &Mat<f64>, w: &Mat<f64>, powers: &[f64], digits: usize) -> Mat<f64> {
         let of = |unit, threads| {
             let product = Product::Digits { powers, bits: 20.0 };
@@ -575,7 +621,7 @@ mod tests {
                 let (context, precision) = (Context::new(threads), Precision::Digits(digits));
                 whitened_gram(&context, &a.as_ref(), w, product, precision, || (), |(), _, _| ())
             };
-            with_unit(Some(unit), made).unwrap().0
+            with_unit(Some(unit), made).unwrap().gram
         };
         let found = of(Unit::Emulated, 1);
         for (unit, threads) in units().into_iter().flat_map(|unit| [1, 3].map(|threads| (unit, threads))) {

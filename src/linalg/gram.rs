@@ -29,11 +29,20 @@ pub(super) const CHUNK: usize = 64;
 /// Rows between two panels that keep them out of the same sets of the cache.
 const PADDING: usize = 3;
 
+/// Sums over all rows.
+pub struct Sum<P> {
+    /// Both triangles.
+    pub gram: Mat<f64>,
+    /// At most the squares of what rounding of entries to digits has changed the columns by; nothing if it has not.
+    pub rounding: Vec<f64>,
+    /// What was made of the rows besides, in their order.
+    pub parts: Vec<P>,
+}
+
 /// A'A of the columns scaled by `scale`, with products in this precision, and what `visit` made of the tiles.
 ///
 /// `visit(part, tile, row)` sees all rows, a few at a time, while they are in cache, `row` being the number of
-/// the first of them; each slab of rows starts from `part()`. The parts come back in row order. Both triangles of
-/// the result are filled.
+/// the first of them; each slab of rows starts from `part()`.
 pub fn gram<P: Send>(
     context: &Context,
     rows: &dyn Rows,
@@ -41,7 +50,7 @@ pub fn gram<P: Send>(
     scale: &[f64],
     part: impl Fn() -> P + Sync,
     visit: impl Fn(&mut P, Dense<'_, f64>, usize) + Sync,
-) -> Result<(Mat<f64>, Vec<P>)> {
+) -> Result<Sum<P>> {
     let order = rows.ncols();
     match precision {
         Precision::Single => gram_by(context, rows, order, GramSum::<f32>::maker(order), scale, part, visit),
@@ -55,7 +64,7 @@ pub fn gram<P: Send>(
 /// A'A in `f64`.
 pub(crate) fn plain_gram(context: &Context, rows: &dyn Rows) -> Result<Mat<f64>> {
     let ones = filled(1.0, rows.ncols(), "units of columns")?;
-    Ok(gram(context, rows, Precision::Double, &ones, || (), |(), _, _| ())?.0)
+    Ok(gram(context, rows, Precision::Double, &ones, || (), |(), _, _| ())?.gram)
 }
 
 /// The same of `order` columns that a sum makes of the rows.
@@ -67,7 +76,7 @@ pub(super) fn gram_by<S: BlockSum, P: Send>(
     scale: &[f64],
     part: impl Fn() -> P + Sync,
     visit: impl Fn(&mut P, Dense<'_, f64>, usize) + Sync,
-) -> Result<(Mat<f64>, Vec<P>)> {
+) -> Result<Sum<P>> {
     sum_over_slabs(context, rows, order, make, part, |sum: &mut S, part, tile, [at, row]| {
         for start in (0..tile.nrows()).step_by(CHUNK) {
             let chunk = tile.rows(start..(start + CHUNK).min(tile.nrows()));
@@ -76,6 +85,19 @@ pub(super) fn gram_by<S: BlockSum, P: Send>(
         }
         Ok(())
     })
+}
+
+/// Tiles of a sum, and what rounding did to its columns, as in [`Sum`].
+pub(super) struct Tiles {
+    pub tiles: Buffer<f64>,
+    pub rounding: Vec<f64>,
+}
+
+impl Tiles {
+    fn add(&mut self, other: &Self) {
+        self.tiles.iter_mut().zip(&*other.tiles).for_each(|(sum, &tile)| *sum += tile);
+        self.rounding.iter_mut().zip(&other.rounding).for_each(|(sum, square)| *sum += square);
+    }
 }
 
 /// A sum of products over the rows of a slab, block by block: the upper triangle in square tiles, column panel by column
@@ -91,8 +113,8 @@ pub(super) trait BlockSum: Sized {
     fn pack(&mut self, rows: Dense<'_, f64>, scale: &[f64], row: usize) -> Result<()>;
     /// Adds the products of the first `depth` packed rows.
     fn multiply(&mut self, depth: usize);
-    /// The tiles.
-    fn finish(self) -> (Buffer<f64>, Self::Memory);
+    /// What has been summed, and what is lent.
+    fn finish(self) -> Result<(Tiles, Self::Memory)>;
 }
 
 /// Rows of a tile that stays in a cache while they are packed.
@@ -109,7 +131,7 @@ pub(super) fn sum_over_slabs<S: BlockSum, P: Send>(
     make: impl Fn(Option<S::Memory>) -> Result<S> + Sync,
     part: impl Fn() -> P + Sync,
     add: impl Fn(&mut S, &mut P, Dense<'_, f64>, [usize; 2]) -> Result<()> + Sync,
-) -> Result<(Mat<f64>, Vec<P>)> {
+) -> Result<Sum<P>> {
     let (ncols, block) = (rows.ncols(), S::block_rows(order));
     let height = tile_rows(ncols);
     let slabs = slabs(rows.nrows(), order, block)?;
@@ -124,22 +146,25 @@ pub(super) fn sum_over_slabs<S: BlockSum, P: Send>(
             }
             sum.multiply(end - start);
         }
-        let (tiles, lent) = sum.finish();
+        let (tiles, lent) = sum.finish()?;
         *memory = Some(lent);
         Ok((tiles, part))
     };
-    let mut total: Option<Buffer<f64>> = None;
+    let mut total: Option<Tiles> = None;
     let mut parts = room_for(slabs.len(), "a Gram matrix")?;
     context.fold_with(slabs.len(), scratch, sum_of, |(tiles, part)| {
         #[expect(clippy::disallowed_methods, reason = "there is room for all")]
         parts.push(part);
         match &mut total {
             None => total = Some(tiles),
-            Some(total) => total.iter_mut().zip(&*tiles).for_each(|(sum, &tile)| *sum += tile),
+            Some(total) => total.add(&tiles),
         }
     })?;
-    let tiles = total.map_or_else(|| make(None).map(|sum| sum.finish().0), Ok)?;
-    Ok((unpack(&tiles, order, S::WIDTH)?, parts))
+    let Tiles { tiles, rounding } = match total {
+        Some(total) => total,
+        None => make(None)?.finish()?.0,
+    };
+    Ok(Sum { gram: unpack(&tiles, order, S::WIDTH)?, rounding, parts })
 }
 
 /// Slabs of whole blocks: enough for many threads, few enough that their sums stay below a sixteenth of a tall A.
@@ -219,8 +244,8 @@ impl<E: Kernel> BlockSum for GramSum<E> {
         }
     }
 
-    fn finish(self) -> (Buffer<f64>, Buffer<E>) {
-        (self.tiles, self.packed)
+    fn finish(self) -> Result<(Tiles, Buffer<E>)> {
+        Ok((Tiles { tiles: self.tiles, rounding: Vec::new() }, self.packed))
     }
 }
 
@@ -366,10 +391,10 @@ mod tests {
             *part += tile.nrows();
         };
         let run = |threads| gram(&Context::new(threads), &a, precision, &scale, || 0, count).unwrap();
-        let (g, parts) = run(1);
+        let Sum { gram: g, parts, .. } = run(1);
         assert_eq!(parts.iter().sum::<usize>(), nrows);
         for threads in [2, 3] {
-            assert_eq!(g.as_slice(), run(threads).0.as_slice());
+            assert_eq!(g.as_slice(), run(threads).gram.as_slice());
         }
         for i in 0..ncols {
             for j in 0..ncols {

@@ -97,8 +97,8 @@ pub(crate) use columns::{normalise_columns, normalised, project};
 pub use condition::{condition_of_upper, norm_of_upper};
 pub use eigh::{eigh, eigh_into, eigh_scratch};
 pub use factor::Factor;
-pub use gram::gram;
 pub(crate) use gram::plain_gram;
+pub use gram::{Sum, gram};
 pub use leading::{leading_eigh_into, leading_eigh_scratch};
 pub(crate) use orthonormal::{WELL_CONDITIONED, over_triangle};
 pub use orthonormal::{cholesky_qr2, orthonormal};
@@ -124,7 +124,7 @@ pub use triangle::{invert_upper, multiply_upper, solve_upper, solve_upper_transp
 pub(crate) use tsqr::block_rows;
 pub use tsqr::tsqr;
 pub use unit::matrix_unit;
-pub(crate) use unit::precisions;
+pub(crate) use unit::{is_beyond_rounding, precisions, relative_rounding};
 pub(crate) use view::make_workspace;
 pub use view::{Scalar, Scratch, ScratchSize};
 pub use whiten::leverages;

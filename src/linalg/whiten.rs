@@ -6,7 +6,7 @@
 //! Cost for a triangle of order d: n d^2 flops in `f64`, as many in the precision of a sum, one read of A.
 
 use super::digits::{DigitProduct, DigitSum, Multiplier};
-use super::gram::{BlockSum, CHUNK, GramSum, gram_by, sum_over_slabs};
+use super::gram::{BlockSum, CHUNK, GramSum, Sum, Tiles, gram_by, sum_over_slabs};
 use super::kernel::{HEIGHT, Kernel, add_half_tile, add_tile};
 use super::precision::Precision;
 use crate::error::Result;
@@ -63,7 +63,7 @@ pub fn whitened_gram<P: Send>(
     precision: Precision,
     part: impl Fn() -> P + Sync,
     visit: impl Fn(&mut P, Dense<'_, f64>, usize) + Sync,
-) -> Result<(Mat<f64>, Vec<P>)> {
+) -> Result<Sum<P>> {
     let (order, ones) = (whitener.ncols(), filled(1.0, rows.ncols(), PACKED)?);
     let by = match product {
         Product::Digits { powers, bits } => {
@@ -115,7 +115,7 @@ fn floats<E: Kernel, P: Send>(
     panels: &Panels,
     part: impl Fn() -> P + Sync,
     visit: impl Fn(&mut P, Dense<'_, f64>, usize) + Sync,
-) -> Result<(Mat<f64>, Vec<P>)> {
+) -> Result<Sum<P>> {
     let make = GramSum::<E>::maker(panels.ncols);
     sum_over_slabs(context, rows, panels.ncols, make, part, |sum: &mut GramSum<E>, part, tile, [at, row]| {
         for start in (0..tile.nrows()).step_by(CHUNK) {
@@ -195,9 +195,9 @@ impl<S: BlockSum> BlockSum for Whitened<'_, S> {
         self.sum.multiply(depth);
     }
 
-    fn finish(self) -> (Buffer<f64>, Self::Memory) {
-        let (tiles, lent) = self.sum.finish();
-        (tiles, (lent, self.products))
+    fn finish(self) -> Result<(Tiles, Self::Memory)> {
+        let (tiles, lent) = self.sum.finish()?;
+        Ok((tiles, (lent, self.products)))
     }
 }
 
@@ -213,7 +213,7 @@ pub(crate) fn weighted_whitened_gram<P: Send>(
 ) -> Result<(Mat<f64>, Vec<P>)> {
     let panels = Panels::new(whitener)?;
     let make = GramSum::<f64>::maker(whitener.ncols());
-    sum_over_slabs(
+    let Sum { gram, parts, .. } = sum_over_slabs(
         context,
         rows,
         whitener.ncols(),
@@ -233,7 +233,8 @@ pub(crate) fn weighted_whitened_gram<P: Send>(
             }
             Ok(())
         },
-    )
+    )?;
+    Ok((gram, parts))
 }
 
 kernel! {
@@ -338,8 +339,8 @@ mod tests {
     fn check<E: Kernel>(precision: Precision, a: Dense<'_, f64>, w: &Mat<f64>) {
         let entry_of_b = |k: usize, j: usize| (0..a.ncols()).map(|l| a.get(k, l) * w[(l, j)]).sum::<f64>();
         let b = Mat::from_fn(a.nrows(), w.ncols(), entry_of_b).unwrap();
-        let (g, _) =
-            whitened_gram(&Context::new(2), &a, w, Product::Double, precision, || (), |(), _, _| ()).unwrap();
+        let made = whitened_gram(&Context::new(2), &a, w, Product::Double, precision, || (), |(), _, _| ());
+        let g = made.unwrap().gram;
         let norm = |j: usize| b.col(j).iter().map(|x| x * x).sum::<f64>().sqrt();
         for i in 0..w.ncols() {
             for j in 0..w.ncols() {

@@ -17,7 +17,7 @@
 //! the condition of A.
 
 use crate::error::{Error, Result};
-use crate::linalg::{self, Precision, Product, Qr};
+use crate::linalg::{self, Precision, Product, Qr, Sum};
 use crate::matrix::{Dense, Mat, Real, Rows, Source, TILE, power_of_two_below};
 use crate::memory::{collected, copied, extend, gathered, push, room_for, zeros};
 use crate::parallel::Context;
@@ -256,7 +256,7 @@ impl Robust {
 fn exact_factor<T: Real>(group: &Group<'_, '_, T>, factor: &Mat<f64>) -> Result<Mat<f64>> {
     let inverse = pseudo_inverse(factor)?;
     let (product, precision) = (Product::Double, Precision::Double);
-    let (mut gram, _) = linalg::whitened_gram(
+    let Sum { mut gram, .. } = linalg::whitened_gram(
         group.context,
         &group.design.a,
         &inverse,

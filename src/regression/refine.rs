@@ -65,6 +65,9 @@ pub(crate) struct Refined {
     pub settled: bool,
 }
 
+/// An error that falls to less than this of the one before is worth another read.
+const FALLING: f64 = 0.1;
+
 /// Steps that shrink by less than this have come down to rounding errors, if the answer is near its tolerance.
 pub(crate) const STAGNATION: f64 = 0.1;
 /// A step shorter than this times the answer is rounding.
@@ -195,7 +198,7 @@ impl<T: Real, M: Passes<T>> Group<'_, '_, T, M> {
     }
 
     /// Refines `x` until every answer meets the tolerance, stagnates near it, or shrinks its steps by less than
-    /// `slowest_rate`; under a ridge that dominates, until steps are little beside x as well. `first` is the pass at `x`
+    /// `slowest_rate` and its error little; under a ridge that dominates, until steps are little beside x as well. `first` is the pass at `x`
     /// if it was made on the way.
     pub fn refine(
         &self,
@@ -219,7 +222,7 @@ impl<T: Real, M: Passes<T>> Group<'_, '_, T, M> {
         let mut state = Refined::starting_at(&x)?;
         let mut trial = x;
         let mut active = collected(0..k, TARGETS)?;
-        let mut last_step = filled(f64::NAN, k, TARGETS)?;
+        let (mut last_step, mut last_error) = (filled(f64::NAN, k, TARGETS)?, filled(f64::NAN, k, TARGETS)?);
         let mut made = first;
         let mut dampings = Dampings::of(&scaled.factor, k > 1);
         let ridged = self.ridge_dominates(&scaled.scale);
@@ -258,10 +261,12 @@ impl<T: Real, M: Passes<T>> Group<'_, '_, T, M> {
                 let stagnated = rate > STAGNATION && self.is_accepted(&state, position);
                 let moves = || norm(step.col(side)) > LITTLE * norm(part.col(side));
                 let done = met && !(ridged && moves());
-                if done || stagnated || rate > slowest_rate || !length.is_finite() {
+                // Steps come to the floor of their rounding before what the first ones left is gone.
+                let falls = error < FALLING * last_error[position];
+                if done || stagnated || rate > slowest_rate && !falls || !length.is_finite() {
                     continue;
                 }
-                last_step[position] = length;
+                (last_step[position], last_error[position]) = (length, error);
                 trial.col_mut(position).iter_mut().zip(step.col(side)).for_each(|(x, step)| *x += step);
                 push(&mut going, position, TARGETS)?;
             }

@@ -107,7 +107,7 @@ pub struct Lines<'a> {
 impl<'a> Lines<'a> {
     /// Panics if there are fewer numbers.
     pub fn new(data: &'a [f64], stride: usize, (nrows, ncols): (usize, usize)) -> Self {
-        assert!(nrows == 0 || ncols <= stride && (nrows - 1) * stride + ncols <= data.len());
+        assert!(nrows == 0 || (nrows - 1) * stride + ncols <= data.len());
         Self { data, stride, nrows, ncols }
     }
 

@@ -17,6 +17,10 @@ kernel! {
         width: usize,
     ) {
         let (nrows, ncols) = shape;
+        if nrows == 0 {
+            // There may be nothing to read, wherever columns would begin.
+            return;
+        }
         let end = if nrows * ncols > 0 { (nrows - 1) * width + ncols } else { 0 };
         assert!(ncols <= width && out.len() >= end);
         for first in (0..ncols / 8 * 8).step_by(8) {

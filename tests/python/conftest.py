@@ -19,6 +19,7 @@ ALONE = {
     "test_fuzz_memory",
     "test_growth",
     "test_interrupts",
+    "test_matrix_unit",
     "test_processes",
     "test_signals",
     "test_sparse",

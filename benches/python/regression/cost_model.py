@@ -31,7 +31,11 @@ import nearlin
 SHAPES = [(2**17, 16), (2**17, 64), (2**15, 128), (2**17, 256), (2**15, 512), (2**14, 1024)]
 CONDITIONS = [10.0, 1e5, 1e10]
 METHODS = ("gram", "whitened", "spir", "qr")
-PREDICTED = re.compile(r"gram (\S+) \(single\) or (\S+) \(double\), whitened (\S+), spir (\S+), qr ([^\s;]+)")
+PREDICTED = re.compile(
+    r"gram (\S+) \((?:single|three digits)\) or (\S+) \((?:double|four digits)\), "
+    r"whitened (\S+), spir (\S+), qr ([^\s;]+)"
+)
+FAST = ("gram (single precision)", "gram (three digits)")
 SPARSE_METHODS = ("cg", "gram", "sparse_cholesky", "spir", "qr")
 SPARSE_PREDICTED = re.compile(r"read (\S+), gram (\S+), spir (\S+), qr ([^\s;]+)")
 TOO_LONG = 10.0
@@ -140,9 +144,9 @@ def predictions(A, b):
     by_auto = nearlin.lstsq(A, b, rng=0, n_jobs=1).explanation
     if sparse.issparse(A):
         return dict(zip(("cg", "gram", "spir", "qr"), numbers(SPARSE_PREDICTED, by_auto), strict=True))
-    single, double, whitened, spir, qr = numbers(PREDICTED, by_auto)
+    fast, accurate, whitened, spir, qr = numbers(PREDICTED, by_auto)
     by_gram = nearlin.lstsq(A, b, method="gram", rng=0, n_jobs=1).explanation
-    gram = single if "gram (single precision)" in by_gram else double
+    gram = fast if any(name in by_gram for name in FAST) else accurate
     return {"gram": gram, "whitened": whitened, "spir": spir, "qr": qr}
 
 

@@ -207,8 +207,11 @@ def lstsq(
         How the triangular factor that drives the refinement is had.
 
         - ``"gram"``: Cholesky factor of A'A, from products in single precision if the columns are
-          well-conditioned enough, else in double; for condition numbers up to 1e7. Dense rows of at most 32
-          columns, with at most eight right-hand sides, give all products in one read, in double precision.
+          well-conditioned enough, else in double; for condition numbers up to 1e7. Of 128 columns and more,
+          on a machine with a matrix unit (AMX: :func:`nearlin.show_config` tells), from exact products of
+          entries rounded to three digits in base 256 up to a condition of 1e4, else to four. Dense rows of at
+          most 32 columns, with at most eight right-hand sides, give all products in one read, in double
+          precision.
           Sparse rows are multiplied as they are, in double precision. Where their columns depend on others,
           as those of one-hot features beside a constant do, a pivoted factor finds a basis; a read of
           `A` proves the rank, and the answer is the one of least norm. With fewer rows than columns it is
@@ -290,7 +293,9 @@ def lstsq(
         Precision of the products that the factor is made of; answers meet `tol` either way. float64 does
         without the fast products in single precision; float32 goes from them to ``"whitened"`` at once, whose
         triangular product is in float64 whatever is asked. The default is float32 for condition numbers up to
-        about 300 and in ``"whitened"``, else float64, which rows of at most 32 columns always take. Methods
+        about 300 and in ``"whitened"``, else float64, which rows of at most 32 columns always take. Digits
+        take the place of both where there is a matrix unit (see ``"gram"``), and of neither where a precision
+        is asked for, or covariances are. Methods
         that make no products A'A ignore it.
     preconditioner : {"split", "left"}, optional
         For ``method="fgmres_wlsir"``: a factor of the weighted rows on both sides of the augmented system, or

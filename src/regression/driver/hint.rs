@@ -63,7 +63,7 @@ pub(crate) fn hint_of<T: Real>(
     let powers = largest.iter().map(|&value| power_of_two_below(value).recip());
     let powers = collected(powers, "magnitudes of columns")?;
     let [_, accurate] = linalg::precisions(d);
-    let (mut gram, _) = linalg::gram(context, &sample, accurate, &powers, || (), |(), _, _| ())?;
+    let mut gram = linalg::gram(context, &sample, accurate, &powers, || (), |(), _, _| ())?.gram;
     design.constant().iter().filter(|&&j| j < d).for_each(|&j| gram[(j, j)] = 1.0);
     let is_blank = (0..d).any(|j| gram[(j, j)] == 0.0);
     (0..d).filter(|&j| largest[j] == 0.0).for_each(|j| gram[(j, j)] = 1.0);

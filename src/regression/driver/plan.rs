@@ -663,6 +663,8 @@ mod tests {
     use crate::parallel::Context;
     use crate::regression::problem::Problem;
     use crate::regression::testing::{Instance, forms};
+    use crate::simd::digits::Unit;
+    use crate::simd::digits::testing::with_unit;
 
     fn asking(method: Method) -> Params {
         Params { method, ..Params::default() }
@@ -670,11 +672,15 @@ mod tests {
 
     /// What is tried on 2000 dense rows of 12 columns.
     fn on_dense_rows(params: &Params, condition: f64) -> Vec<Candidate> {
-        let instance = Instance::new(2000, 12);
+        on_dense_columns(12, params, condition)
+    }
+
+    fn on_dense_columns(d: usize, params: &Params, condition: f64) -> Vec<Candidate> {
+        let instance = Instance::new(2000, d);
         let problem = instance.problem(forms().next().unwrap(), &[0.0]);
         let problem = Problem { targets: problem.targets.cols(0..1), ..problem };
         let design = Design::new(&Context::new(1), &problem).unwrap();
-        let largest = Buffer::zeros(12, "magnitudes").unwrap();
+        let largest = Buffer::zeros(d, "magnitudes").unwrap();
         let hint = Hint { condition, rows: 80, largest, is_blank: false };
         Plan::for_rows(&design, params, Some(&hint)).unwrap().candidates
     }
@@ -747,6 +753,30 @@ mod tests {
         let single = Params { dtype_work: Some(Precision::Single), ..gram };
         assert_eq!(on_dense_rows(&single, 1e4), [SINGLE, first, second, Candidate::Qr]);
         assert!(!on_dense_rows(&asking(Method::Auto), 1e9).contains(&SINGLE));
+    }
+
+    #[test]
+    fn digits_take_the_place_of_floating_point_where_there_is_a_unit_and_columns_are_many() {
+        let [three, four] = [3, 4].map(|digits| Candidate::Gram(Precision::Digits(digits)));
+        let [first, second] = [0, 1].map(|draw| Candidate::Whitened { draw });
+        let (gram, rest) = (asking(Method::Gram), [first, second, Candidate::Qr]);
+        let on =
+            |unit, d, params: &Params, condition| with_unit(unit, || on_dense_columns(d, params, condition));
+        let emulated = Some(Unit::Emulated);
+        assert_eq!(on(emulated, 128, &gram, 10.0)[..2], [three, four]);
+        assert_eq!(on(emulated, 128, &gram, 1e5), [&[four], &rest[..]].concat());
+        assert_eq!(on(emulated, 128, &gram, 1e9), [&[four], &rest[..]].concat());
+        assert_eq!(on(emulated, 127, &gram, 10.0)[..2], [SINGLE, DOUBLE]);
+        assert_eq!(on(None, 128, &gram, 10.0)[..2], [SINGLE, DOUBLE]);
+        let kept = Params { keep_factor: true, ..gram.clone() };
+        assert_eq!(on(emulated, 128, &kept, 10.0)[0], DOUBLE);
+        let single = Params { dtype_work: Some(Precision::Single), ..gram };
+        assert_eq!(on(emulated, 128, &single, 10.0)[0], SINGLE);
+        let auto = on(emulated, 128, &asking(Method::Auto), 10.0);
+        assert_eq!(auto[0], three);
+        assert_eq!([three, four].map(Candidate::describe), ["gram (three digits)", "gram (four digits)"]);
+        assert_eq!(Precision::Digits(3).limit(), 1e5);
+        assert_eq!(Precision::Digits(4).limit(), 1e7);
     }
 
     #[test]

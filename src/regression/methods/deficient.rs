@@ -23,7 +23,7 @@ pub(crate) fn deficient<T: Real>(
     limit: f64,
     rcond: f64,
 ) -> Result<Outcome> {
-    let Normal { gram, scale, empty, magnification, at_zero } = normal;
+    let Normal { gram, scale, empty, magnification, at_zero, .. } = normal;
     let d = gram.ncols();
     let tolerance = 8.0 * d as f64 * f64::UNIT_ROUNDOFF * magnification;
     let pivoted = pivoted_cholesky(&gram, tolerance)?;

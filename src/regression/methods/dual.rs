@@ -147,14 +147,15 @@ pub(crate) fn dual<T: Real>(
     limit: f64,
     rcond: f64,
 ) -> Result<Outcome> {
-    let RowFactor { t, r, .. } = &rows;
+    let RowFactor { t, r, rounding, .. } = &rows;
     let condition = linalg::condition_of_upper(r.as_ref())?;
     let (least, most) =
         t.iter().fold((f64::INFINITY, 0.0f64), |(least, most), &t| (least.min(t), most.max(t)));
     let doubt = condition * most / least / magnitudes.left_by_centring(group.design, rcond)?;
     let is_ridged = magnitudes.is_ridged(group, rcond);
     let in_doubt = is_ridged != Some(true) && doubt * rcond >= CLEAR;
-    if condition.is_nan() || condition > limit || in_doubt {
+    let is_clear = linalg::is_beyond_rounding(r.as_ref(), condition, *rounding)?;
+    if condition.is_nan() || condition > limit || in_doubt || !is_clear {
         return Ok(Outcome::Inadmissible(condition));
     }
     let (n, d) = (group.design.nrows(), group.design.ncols());
@@ -426,7 +427,8 @@ mod tests {
     use crate::regression::testing::{Form, Instance, assert_near, forms};
 
     fn solved(instance: &Instance, form: Form, ridge: f64, check: impl Fn(&Group<'_, '_, f64>, Outcome)) {
-        for precision in [Some(Precision::Single), Some(Precision::Double), None] {
+        let digits = [3, 4].map(|digits| Some(Precision::Digits(digits)));
+        for precision in [Some(Precision::Single), Some(Precision::Double), None].into_iter().chain(digits) {
             instance.with_group(form, ridge, |group| {
                 let magnitudes = Magnitudes::of(group.context, group.design).unwrap();
                 let factor = match precision {

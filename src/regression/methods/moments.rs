@@ -1,7 +1,7 @@
 //! A'A and A'B, read once for all ridges.
 
 use crate::error::Result;
-use crate::linalg::{self, Precision};
+use crate::linalg::{self, Precision, Sum};
 use crate::matrix::{Dense, Mat, Matrix, Real, Sparse};
 use crate::memory::{collected, filled, push, room_for, zeros};
 use crate::parallel::Context;
@@ -14,6 +14,8 @@ use crate::simd::axpy;
 pub(crate) struct Moments {
     /// (A 2^e)'(A 2^e), of sparse rows the lower triangle.
     gram: Mat<f64>,
+    /// Of columns, as in [`Sum`].
+    rounding: Vec<f64>,
     /// 2^e
     powers: Vec<f64>,
     /// Squared lengths of the columns of sparse rows before they were centred by taking off what their means make up.
@@ -32,6 +34,8 @@ pub(crate) struct Normal {
     pub empty: Vec<usize>,
     /// Rounding errors of the Gram matrix relative to those of one whose columns were centred before.
     pub magnification: f64,
+    /// What rounding to digits has changed all columns by, in the Frobenius norm.
+    pub rounding: f64,
     /// The pass at x = 0 for the targets of the group, in scaled units.
     pub at_zero: Pass,
 }
@@ -59,9 +63,10 @@ impl Moments {
                 *part = Err(error);
             }
         };
-        let (gram, parts) = linalg::gram(context, &design.a, precision, &powers, part, visit)?;
+        let Sum { gram, rounding, parts } =
+            linalg::gram(context, &design.a, precision, &powers, part, visit)?;
         let at_zero = fold(design, parts.into_iter().map(|part| part.map(PassSum::finish)))?;
-        Ok(Self { gram, powers, before: None, at_zero })
+        Ok(Self { gram, rounding, powers, before: None, at_zero })
     }
 
     /// What the first read of narrow rows has given.
@@ -69,7 +74,8 @@ impl Moments {
         let (d, k) = (design.ncols(), design.ntargets());
         let squares = collected((0..k).map(|target| design.target_norm(target).powi(2)), TARGETS)?;
         let at_zero = Pass { gradient: first.gradient, squares, ..Pass::zeros(d, k)? };
-        Ok(Self { gram: first.gram, powers: filled(1.0, d, COLUMNS)?, before: None, at_zero })
+        let powers = filled(1.0, d, COLUMNS)?;
+        Ok(Self { gram: first.gram, rounding: Vec::new(), powers, before: None, at_zero })
     }
 
     fn of_sparse<T: Real>(
@@ -93,7 +99,7 @@ impl Moments {
         let targets = collected(0..design.ntargets(), TARGETS)?;
         let zeros = Mat::zeros(design.ncols(), targets.len())?;
         let at_zero = Matrix::pass(context, design, &zeros, Sides::Targets(&targets))?;
-        let mut moments = Self { gram, powers, before: None, at_zero };
+        let mut moments = Self { gram, rounding: Vec::new(), powers, before: None, at_zero };
         moments.centre(context, design)?;
         Ok(moments)
     }
@@ -156,7 +162,8 @@ impl Moments {
             }
         }
         let at_zero = normal_pass(group, &self.at_zero, &scale)?;
-        Ok(Normal { gram, scale, empty, magnification, at_zero })
+        let rounding = linalg::relative_rounding(&self.rounding, square);
+        Ok(Normal { gram, scale, empty, magnification, rounding, at_zero })
     }
 }
 

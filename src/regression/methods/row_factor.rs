@@ -5,7 +5,7 @@
 //! direction, which answers do not see.
 
 use crate::error::Result;
-use crate::linalg::{self, Precision, empty_columns, norm, normalise_columns};
+use crate::linalg::{self, Precision, Sum, empty_columns, norm, normalise_columns};
 use crate::matrix::{
     Dense, DenseMut, Mat, Matrix, Real, Rows, Sparse, TILE, even_blocks, make_rows, power_of_two_below,
 };
@@ -23,6 +23,8 @@ pub(crate) struct RowFactor {
     pub r: Mat<f64>,
     /// What lies below A', transposed, where R is that of A to rounding.
     below: Option<Mat<f64>>,
+    /// What rounding to digits has changed all rows by, in the Frobenius norm.
+    pub rounding: f64,
 }
 
 impl RowFactor {
@@ -51,7 +53,7 @@ impl RowFactor {
             let entry = |i: usize, j: usize| if i < n { r[(i, j)] } else { below[(j, i - n)] };
             r = linalg::tsqr(group.context, &Mat::from_fn(n + below.ncols(), n, entry)?.as_ref())?;
         }
-        Ok(Some(Self { t, r, below: Some(below) }))
+        Ok(Some(Self { t, r, below: Some(below), rounding: 0.0 }))
     }
 
     /// Q' = R'^-1 T^-1 A, where R is that of A, which has this condition; none if there is no such.
@@ -141,6 +143,8 @@ pub(crate) struct RowGram {
     gram: Mat<f64>,
     /// Norms of the rows, one where there is no row.
     t: Vec<f64>,
+    /// What rounding to digits has changed all rows by, in the Frobenius norm.
+    rounding: f64,
 }
 
 impl RowGram {
@@ -176,7 +180,7 @@ impl RowGram {
                 }
             },
         )?;
-        Ok(Self { gram, t })
+        Ok(Self { gram, t, rounding: 0.0 })
     }
 
     /// Reads A, whose rows have these largest magnitudes; `None` if its columns cannot be centred afterwards.
@@ -192,8 +196,9 @@ impl RowGram {
         }
         let power = |&largest: &f64| power_of_two_below(largest).recip();
         let powers = collected(largest.iter().map(power), SIZES)?;
-        let gram = Transposed::of(design).gram(context, precision, &powers)?;
-        Self::of_scaled(context, design, gram, &powers).map(Some)
+        let Sum { gram, rounding, .. } = Transposed::of(design).gram(context, precision, &powers)?;
+        let rounding = linalg::relative_rounding(&rounding, |i| gram[(i, i)]);
+        Ok(Some(Self { rounding, ..Self::of_scaled(context, design, gram, &powers)? }))
     }
 
     /// R by Cholesky; none where it breaks down, or a row is zero and its equation cannot be met.
@@ -205,7 +210,7 @@ impl RowGram {
         let along = direction(group, &t)?;
         if group.ridge == 0.0 && along.is_none() {
             let r = linalg::parallel_cholesky(group.context, &self.gram)?;
-            return Ok(r.map(|r| RowFactor { t, r, below: None }));
+            return Ok(r.map(|r| RowFactor { t, r, below: None, rounding: self.rounding }));
         }
         let mut gram = self.gram.copy()?;
         for j in 0..n {
@@ -218,7 +223,7 @@ impl RowGram {
             }
         }
         let r = linalg::parallel_cholesky(group.context, &gram)?;
-        Ok(r.map(|r| RowFactor { t, r, below: None }))
+        Ok(r.map(|r| RowFactor { t, r, below: None, rounding: self.rounding }))
     }
 }
 
@@ -268,9 +273,9 @@ impl<'p, 'm, 'a, T: Real> Transposed<'p, 'm, 'a, T> {
     }
 
     /// A A', rows of A times these numbers.
-    pub fn gram(&self, context: &Context, precision: Precision, scale: &[f64]) -> Result<Mat<f64>> {
+    pub fn gram(&self, context: &Context, precision: Precision, scale: &[f64]) -> Result<Sum<()>> {
         let nothing = |(): &mut (), _: Dense<'_, f64>, _| ();
-        Ok(linalg::gram(context, self, precision, scale, || (), nothing)?.0)
+        linalg::gram(context, self, precision, scale, || (), nothing)
     }
 }
 

@@ -228,7 +228,7 @@ impl<B: Real> Columns<'_, '_, B> {
         let beside = collected((0..x.ncols()).filter(|&j| share(&x, j) > NOTHING), ROWS)?;
         let x = chosen(&x, &beside)?;
         let units = collected((0..x.ncols()).map(|j| norm_sq(x.col(j)).sqrt().recip()), ROWS)?;
-        let gram = gram(context, &x.as_ref(), Precision::Double, &units, || (), |_, _, _| ())?.0;
+        let gram = gram(context, &x.as_ref(), Precision::Double, &units, || (), |_, _, _| ())?.gram;
         let independent = pivoted_cholesky(&gram, NOTHING * NOTHING)?
             .ok_or_else(|| Error::Internal("a complement that is not finite".into()))?;
         let q = cholesky_qr2(context, chosen(&x, &independent.order[..independent.rows.nrows()])?)?;
