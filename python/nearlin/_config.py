@@ -126,12 +126,13 @@ def show_config() -> None:
     ``avx512``. It changes how long kernels take, and not one bit of what they give.
 
     ``matrix unit`` is what multiplies matrices of 128 columns and more, cut into digits, on the way to a
-    factor: ``amx``, that of Intel's servers since Sapphire Rapids, under Linux and with AVX-512; ``none``, where
-    there is none, Linux refuses it to this process or the environment has ``NEARLIN_AMX=0``; or ``emulated``, slowly,
-    with ``NEARLIN_AMX=emulate``, for tests. It changes the bits of answers, as other hardware does, within
-    what their certificates say. Linux is asked for it when a problem first has so many columns. It refuses
-    while a thread has an alternate stack for signals of less than 12 kB, and refuses smaller ones from then
-    on: programs that want these set ``NEARLIN_AMX=0``. ``wheel`` is the tag of what was installed.
+    factor: ``amx``, that of Intel's servers since Sapphire Rapids, under Linux and with AVX-512;
+    ``none``, where there is none, Linux refuses it to this process or the environment has
+    ``NEARLIN_AMX=0``; or ``emulated``, slowly, with ``NEARLIN_AMX=emulate``, for tests. It changes the
+    bits of answers, as other hardware does, within what their certificates say. Linux is asked for it
+    when a problem first has so many columns. It refuses while a thread has an alternate stack for signals
+    of less than 12 kB, and refuses smaller ones from then on: programs that want these set
+    ``NEARLIN_AMX=0``. ``wheel`` is the tag of what was installed.
 
     See Also
     --------
