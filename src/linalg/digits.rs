@@ -13,7 +13,7 @@
 //! Cost of n rows and d columns: n d (d + 16) / 2 products for each pair of digits, a read of A, and about 30
 //! instructions for 64 entries to cut them.
 
-use super::gram::{BlockSum, CHUNK, Tiles};
+use super::slabs::{BlockSum, CHUNK, Tiles};
 use crate::error::Result;
 use crate::matrix::{Buffer, Dense, Mat, keep_larger, power_of_two_below};
 use crate::memory::{collected, filled, push, room_for};

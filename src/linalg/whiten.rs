@@ -6,9 +6,10 @@
 //! Cost for a triangle of order d: n d^2 flops in `f64`, as many in the precision of a sum, one read of A.
 
 use super::digits::{DigitProduct, DigitSum, Multiplier};
-use super::gram::{BlockSum, CHUNK, GramSum, Sum, Tiles, gram_by, sum_over_slabs};
+use super::gram::GramSum;
 use super::kernel::{HEIGHT, Kernel, add_half_tile, add_tile};
 use super::precision::Precision;
+use super::slabs::{BlockSum, CHUNK, Sum, Tiles, gram_by, sum_over_slabs};
 use crate::error::Result;
 use crate::matrix::{Buffer, Dense, DenseMut, Mat, Rows, make_rows, row_blocks};
 use crate::memory::{filled, push, resize, room_for, zeros};

@@ -7,7 +7,7 @@
 //!
 //! Rust 1.95 has no stable intrinsics for it.
 
-use super::digits::{Scheme, Sums, Tile};
+use super::tiles::{Scheme, Sums, Tile};
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 use std::marker::PhantomData;

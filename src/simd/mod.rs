@@ -10,7 +10,7 @@
 //! |---|---|
 //! | `lanes` | eight `f64` or sixteen `f32` in registers: what can be done with them |
 //! | `portable`, `x86` | how, on any machine and with AVX2 or AVX-512: the only intrinsics beside those of `digits` |
-//! | `digits`, `amx` | exact sums of products of numbers of a few digits, on the matrix unit of Intel's AMX or with its bits |
+//! | `tiles`, `digits`, `amx` | exact sums of products of numbers of a few digits, on the matrix unit of Intel's AMX or with its bits |
 //! | `vector` | [`dot`], [`axpy`], [`rotate`], [`sum`], [`norm_sq`], [`widen`] |
 //! | `elementary` | [`ln_of_each`] and [`exp_of_each`] of many numbers |
 //! | `extended` | [`Extended`]: sums in twice the working precision |
@@ -36,6 +36,7 @@ mod residual;
 mod rows;
 mod small;
 mod sparse;
+mod tiles;
 mod transpose;
 mod vector;
 #[cfg(target_arch = "x86_64")]

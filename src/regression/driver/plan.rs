@@ -360,7 +360,8 @@ impl Plan<Candidate> {
                 reasons.extend(hint.map(Hint::describe));
                 reasons.push(costs.describe());
                 if matches!(fast, Precision::Digits(_)) {
-                    reasons.push(format!("products of base-256 digits by the matrix unit: {}", matrix_unit()));
+                    reasons
+                        .push(format!("products of base-256 digits by the matrix unit: {}", matrix_unit()));
                 }
                 let cheapest = costs.cheapest();
                 let cheaper = |&candidate: &Candidate| costs.of(candidate) < costs.of(cheapest[0]);
