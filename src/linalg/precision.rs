@@ -8,7 +8,7 @@ pub enum Precision {
     /// `f64`.
     Double,
     /// Entries rounded to integers of so many digits in base 256, in units by column or by row, all whose products, or those
-    /// above the rounding of the factors, are summed without an error: see [`crate::simd::digits`].
+    /// above the rounding of the factors, are summed without an error: see `simd::digits`.
     Digits(usize),
 }
 
