@@ -27,8 +27,8 @@ impl std::fmt::Display for Precision {
 impl Precision {
     /// Largest condition for which the factor of a Gram matrix may be used.
     ///
-    /// One of integers is that of a matrix next to A: its error grows with the condition, and not with the square. Where a
-    /// few rows weigh so much more that A is as good as deficient, its factor still has a condition seven times this.
+    /// One of integers is that of a matrix next to A: its error grows with the condition, and not with the square. Its
+    /// limit is no proof that nothing was rounded away: `is_beyond_rounding` is asked too.
     pub(crate) fn limit(self) -> f64 {
         match self {
             Self::Single => 1e3,

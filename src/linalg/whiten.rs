@@ -65,7 +65,7 @@ pub fn whitened_gram<P: Send>(
     part: impl Fn() -> P + Sync,
     visit: impl Fn(&mut P, Dense<'_, f64>, usize) + Sync,
 ) -> Result<Sum<P>> {
-    let (order, ones) = (whitener.ncols(), filled(1.0, rows.ncols(), PACKED)?);
+    let order = whitener.ncols();
     let by = match product {
         Product::Digits { powers, bits } => {
             DigitProduct::new(whitener, powers, bits)?.map(Multiplied::Digits)
@@ -79,34 +79,30 @@ pub fn whitened_gram<P: Send>(
     match (precision, &by) {
         (Precision::Single, Multiplied::Floats(by)) => floats::<f32, P>(context, rows, by, part, visit),
         (Precision::Double, Multiplied::Floats(by)) => floats::<f64, P>(context, rows, by, part, visit),
-        (Precision::Single, by) => gram_by(
-            context,
-            rows,
-            order,
-            Whitened::maker(by, GramSum::<f32>::maker(order)),
-            &ones,
-            part,
-            visit,
-        ),
-        (Precision::Double, by) => gram_by(
-            context,
-            rows,
-            order,
-            Whitened::maker(by, GramSum::<f64>::maker(order)),
-            &ones,
-            part,
-            visit,
-        ),
-        (Precision::Digits(digits), by) => gram_by(
-            context,
-            rows,
-            order,
-            Whitened::maker(by, DigitSum::maker(order, digits)),
-            &ones,
-            part,
-            visit,
-        ),
+        (Precision::Single, by) => {
+            written(context, rows, by, order, GramSum::<f32>::maker(order), part, visit)
+        }
+        (Precision::Double, by) => {
+            written(context, rows, by, order, GramSum::<f64>::maker(order), part, visit)
+        }
+        (Precision::Digits(digits), by) => {
+            written(context, rows, by, order, DigitSum::maker(order, digits), part, visit)
+        }
     }
+}
+
+/// The same by any product and any sum: a few rows of A W are written down at a time.
+fn written<S: BlockSum, P: Send>(
+    context: &Context,
+    rows: &dyn Rows,
+    by: &Multiplied,
+    order: usize,
+    make: impl Fn(Option<S::Memory>) -> Result<S> + Sync,
+    part: impl Fn() -> P + Sync,
+    visit: impl Fn(&mut P, Dense<'_, f64>, usize) + Sync,
+) -> Result<Sum<P>> {
+    let ones = filled(1.0, rows.ncols(), PACKED)?;
+    gram_by(context, rows, order, Whitened::maker(by, make), &ones, part, visit)
 }
 
 /// The same in `f64` and a precision of the same kernels: A W goes straight into the sum.

@@ -1,7 +1,7 @@
 //! Numbers as integers of a few signed digits in base 256, and exact sums of products of these.
 //!
-//! x times a power of two, rounded to the integer sum over t < s of d_t 256^(s - 1 - t) with digits d_t between -128 and 127,
-//! goes into s tiles. One fused multiply-add scales and rounds: the low bytes of x 2^e + (3 2^51 + sum of 128 256^t) are the
+//! x times a factor f, rounded to the integer sum over t < s of d_t 256^(s - 1 - t) with digits d_t between -128 and 127,
+//! goes into s tiles. One fused multiply-add scales and rounds: the low bytes of x f + (3 2^51 + sum of 128 256^t) are the
 //! digits plus 128, and its high bytes are those of 3 2^51 unless the integer has more digits or x is none.
 //!
 //! A [`Tile`] is 16 lines of 64 digits. Of a left operand, a line is a row of the product and its digits are terms of
@@ -99,7 +99,7 @@ pub fn cut_terms(
         let (scale, spilt) = (&scale[group * SIDE..][..SIDE], &mut spilt[group * SIDE..][..SIDE]);
         for r in 0..4 {
             let x = rows.sixteen(4 * line + r, group * SIDE);
-            let words = words_of(digits, &x, scale, 1.0);
+            let words = words_of(digits, |k| (x[k], scale[k]));
             for k in 0..SIDE {
                 spilt[k] |= (words[k] ^ PLAIN.to_bits()) & beyond(digits);
                 for t in 0..digits {
@@ -140,7 +140,7 @@ pub fn cut_rows(
         for r in 0..4 {
             let column = step * TERMS + r * SIDE;
             let x = rows.sixteen(line, column);
-            let words = words_of(digits, &x, &scale[column..column + SIDE], powers[line]);
+            let words = words_of(digits, |k| (x[k] * scale[column + k], powers[line]));
             for k in 0..SIDE {
                 spilt[line] |= (words[k] ^ PLAIN.to_bits()) & beyond(digits) != 0;
                 for t in 0..digits {
@@ -152,8 +152,12 @@ pub fn cut_rows(
     spilt
 }
 
-fn words_of(digits: usize, x: &[f64; SIDE], scale: &[f64], power: f64) -> Words {
-    std::array::from_fn(|k| (x[k] * scale[k]).mul_add(power, magic(digits)).to_bits())
+/// Of numbers times factors, which are rounded once.
+fn words_of(digits: usize, number: impl Fn(usize) -> (f64, f64)) -> Words {
+    std::array::from_fn(|k| {
+        let (x, factor) = number(k);
+        x.mul_add(factor, magic(digits)).to_bits()
+    })
 }
 
 fn digit(digits: usize, word: u64, t: usize) -> i8 {
@@ -776,6 +780,23 @@ mod tests {
                         );
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn products_with_factors_that_are_no_powers_of_two_are_rounded_once_on_every_path() {
+        let x: Vec<f64> = (0..64 * 16).map(|k| (noise(k) >> 11) as f64 / 2f64.powi(54)).collect();
+        let scale: Vec<f64> = (0..16).map(|k| 1e7 + noise(k + 99) as f64 / 2f64.powi(63)).collect();
+        for tiles in on_every_path(|| {
+            let (mut tiles, mut spilt) = (vec![Tile::ZERO; 3], vec![0; 16]);
+            cut_terms(3, Lines::new(&x, 16, (64, 16)), &scale, &mut tiles, 3, &mut spilt);
+            tiles
+        }) {
+            for (row, column) in (0..TERMS).flat_map(|row| (0..SIDE).map(move |column| (row, column))) {
+                let digit = |t: usize| tiles[t].0[row / 4][4 * column + row % 4];
+                let once = x[row * 16 + column].mul_add(scale[column], PLAIN) - PLAIN;
+                assert_eq!(integer((0..3).map(digit)), once as i64);
             }
         }
     }

@@ -95,8 +95,8 @@ fn by_products<T: Real>(
     Ok(Outcome::Factored(Factored { refined, scaled, condition }))
 }
 
-/// How near columns of A R1^-1 are to what they should be, as a power of one half: so near that refinement takes no more
-/// steps than after products in `f64`, or one.
+/// How near columns of A R1^-1 are to what they should be, as a power of one half: more would take digits that
+/// cost more than the step or few of refinement that they spare.
 const BITS: f64 = 14.0;
 /// What memory is for.
 const COLUMNS: &str = "norms of columns";
