@@ -210,15 +210,17 @@ impl BlockSum for DigitSum {
             turn(&others[..used], &mut left[..used]);
             for (right, other) in (group..).zip(others.chunks_exact(panel)) {
                 let (new, old) = sums.next();
-                self.unit.multiply(scheme, &left[..used], scheme.digits, &other[..used], new);
-                // While the unit is at work, what came before is added up.
-                if let Some(tile) = before.replace(index(group, right)) {
-                    add_sums(scheme.last, old, &mut tiles[tile]);
-                }
+                self.unit.multiply(scheme, &left[..used], scheme.digits, &other[..used], new, |step| {
+                    // While the unit is at work, what came before is added up.
+                    if let Some(tile) = before {
+                        add_sums(scheme.last, old, lines_of(step, self.steps), &mut tiles[tile]);
+                    }
+                });
+                before = Some(index(group, right));
             }
         }
         if let Some(tile) = before {
-            add_sums(scheme.last, sums.next().1, &mut tiles[tile]);
+            add_sums(scheme.last, sums.next().1, 0..SIDE, &mut tiles[tile]);
         }
         self.steps = 0;
     }
@@ -254,6 +256,11 @@ kernel! {
             }
         }
     }
+}
+
+/// Which of sixteen lines are the share of a step, from the first on, of so many.
+fn lines_of(step: usize, steps: usize) -> Range<usize> {
+    SIDE * (step - 1) / steps..SIDE * step / steps
 }
 
 /// Sums that are made, and those made before, which are read at the same time.
@@ -396,26 +403,33 @@ impl Multiplier<'_> {
             let rows = rows.rows(group..n.min(group + GROUP));
             cut_group(rows, digits, scale, left, &mut worth[group..group + GROUP]);
         }
-        let write = |sums: &[Sums], (panel, group): (usize, usize), out: &mut [f64]| {
+        let write = |sums: &[Sums], lines: Range<usize>, (panel, group): (usize, usize), out: &mut [f64]| {
             let (column, Panel { scheme, worth: by_column, .. }) = (panel * SIDE, &panels[panel]);
             let (by_row, width) = (&worth[group..n.min(group + GROUP)], SIDE.min(d - column));
-            write_sums(scheme.last, sums, by_row, by_column, &mut out[group * d + column..], d, width);
+            write_sums(scheme.last, sums, lines, by_row, by_column, &mut out[group * d + column..], d, width);
         };
         let (mut sums, mut before) = (Alternating::new(), None);
         for (at, panel) in panels.iter().enumerate() {
             let (scheme, right) = (panel.scheme, &packed[panel.tiles.clone()]);
-            let used = right.len() / scheme.digits * digits;
+            let steps = right.len() / scheme.digits;
             for (group, left) in (0..n).step_by(GROUP).zip(self.left.chunks_exact(size)) {
                 let (new, old) = sums.next();
-                self.unit.multiply(scheme, &left[..used], digits, right, new);
-                // While the unit is at work, what came before is written.
-                if let Some(before) = before.replace((at, group)) {
-                    write(old, before, out);
+                self.unit.multiply(scheme, &left[..steps * digits], digits, right, new, |step| {
+                    // While the unit is at work, what came before is written.
+                    if let Some(before) = before {
+                        write(old, lines_of(step, steps), before, out);
+                    }
+                });
+                if steps == 0
+                    && let Some(before) = before
+                {
+                    write(old, 0..SIDE, before, out);
                 }
+                before = Some((at, group));
             }
         }
         if let Some(before) = before {
-            write(sums.next().1, before, out);
+            write(sums.next().1, 0..SIDE, before, out);
         }
     }
 }

@@ -98,10 +98,19 @@ impl Tiles {
     }
 
     /// Products of the digits of a scheme, the left one's the first of `stored`: `out[c]` becomes the sum over all steps of
-    /// those of class c.
+    /// those of class c. After each step `meanwhile` is told how many there have been: the unit is still at work then.
     ///
     /// Panics if the tiles are not those of as many steps, or there are fewer sums than classes.
-    pub fn multiply(&self, scheme: Scheme, left: &[Tile], stored: usize, right: &[Tile], out: &mut [Sums]) {
+    #[inline]
+    pub fn multiply(
+        &self,
+        scheme: Scheme,
+        left: &[Tile],
+        stored: usize,
+        right: &[Tile],
+        out: &mut [Sums],
+        mut meanwhile: impl FnMut(usize),
+    ) {
         let steps = right.len() / scheme.digits;
         assert!(stored >= scheme.digits && left.len() == steps * stored);
         assert!(right.len() == steps * scheme.digits && out.len() > scheme.last);
@@ -112,16 +121,16 @@ impl Tiles {
         // SAFETY: the slices were just measured, and this thread holds the registers.
         unsafe {
             match (scheme.digits, scheme.last) {
-                (2, 2) => two(left, right, steps, out),
-                (3, 4) => three(left, right, steps, out),
-                (3, 2) => leading_three(left, right, steps, out),
-                (4, 3) => leading_four(left, right, steps, out),
+                (2, 2) => two(left, right, steps, out, meanwhile),
+                (3, 4) => three(left, right, steps, out, meanwhile),
+                (3, 2) => leading_three(left, right, steps, out, meanwhile),
+                (4, 3) => leading_four(left, right, steps, out, meanwhile),
                 (4, 6) => {
-                    leading_four(left, right, steps, out);
-                    trailing_four(left, right, steps, out.add(4));
+                    leading_four(left, right, steps, out, &mut meanwhile);
+                    trailing_four(left, right, steps, out.add(4), |_| ());
                 }
-                (5, 4) => leading_five(left, right, steps, out),
-                (6, 5) => leading_six(left, right, steps, out),
+                (5, 4) => leading_five(left, right, steps, out, meanwhile),
+                (6, 5) => leading_six(left, right, steps, out, meanwhile),
                 _ => unreachable!("there is a kernel for every scheme"),
             }
         }
@@ -143,33 +152,45 @@ macro_rules! kernel {
         ///
         /// There are as many tiles as digits, of the left operand as many as it says and no fewer, in each of the steps, which
         /// are more than none, as many sums as classes, and the thread holds [`Tiles`].
-        unsafe fn $name(left: (*const Tile, usize), right: *const Tile, steps: usize, out: *mut Sums) {
-            // SAFETY: by the caller. No register of the unit is in use before or after.
+        #[inline]
+        unsafe fn $name(
+            (mut left, stored): (*const Tile, usize),
+            mut right: *const Tile,
+            steps: usize,
+            out: *mut Sums,
+            mut meanwhile: impl FnMut(usize),
+        ) {
+            // SAFETY: by the caller. No register of the unit is in use before or after, and nothing but this uses them.
             unsafe {
                 asm!(
                     $(concat!("tilezero tmm", $class),)*
-                    "2:",
-                    $(
-                        concat!("tileloadd tmm7, [{right} + {line} + 1024 * ", $right, "]"),
+                    out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, out("tmm4") _, out("tmm5") _,
+                    options(nomem, nostack, preserves_flags),
+                );
+                for step in 1..=steps {
+                    asm!(
                         $(
-                            concat!("tileloadd tmm6, [{left} + {line} + 1024 * ", $left, "]"),
-                            concat!("tdpbssd tmm", $to, ", tmm6, tmm7"),
+                            concat!("tileloadd tmm7, [{right} + {line} + 1024 * ", $right, "]"),
+                            $(
+                                concat!("tileloadd tmm6, [{left} + {line} + 1024 * ", $left, "]"),
+                                concat!("tdpbssd tmm", $to, ", tmm6, tmm7"),
+                            )*
                         )*
-                    )*
-                    "add {left}, {stored}",
-                    concat!("add {right}, 1024 * ", $digits),
-                    "dec {steps}",
-                    "jnz 2b",
+                        left = in(reg) left,
+                        right = in(reg) right,
+                        line = in(reg) 64usize,
+                        out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                        out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                        options(readonly, nostack, preserves_flags),
+                    );
+                    (left, right) = (left.add(stored), right.add($digits));
+                    meanwhile(step);
+                }
+                asm!(
                     $(concat!("tilestored [{out} + {line} + 1024 * ", $class, "], tmm", $class),)*
-                    left = inout(reg) left.0 => _,
-                    stored = in(reg) left.1 * size_of::<Tile>(),
-                    right = inout(reg) right => _,
-                    steps = inout(reg) steps => _,
                     out = in(reg) out,
                     line = in(reg) 64usize,
-                    out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-                    out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-                    options(nostack),
+                    options(nostack, preserves_flags),
                 );
             }
         }

@@ -16,6 +16,7 @@ use super::amx;
 use super::lanes::Lanes;
 pub use super::tiles::{CLASSES, SIDE, Scheme, Sums, TERMS, Tile};
 use super::{InstructionSet, instruction_set, kernel};
+use std::ops::Range;
 use std::sync::LazyLock;
 
 /// Digits of the integers that numbers were rounded to, of sixteen numbers: word k has those of number k, each plus 128,
@@ -185,13 +186,13 @@ pub fn turn(tiles: &[Tile], turned: &mut [Tile]) {
 }
 
 kernel! {
-    /// Adds sums of products, by class, to sums of numbers, in units of the last class.
+    /// Adds sums of products, by class, to sums of numbers, in units of the last class, on some of sixteen lines.
     ///
-    /// Panics if there are not as many classes.
-    pub fn add_sums<V>(last: usize, classes: &[Sums], sums: &mut [f64; SIDE * SIDE]) {
-        assert!(classes.len() > last);
+    /// Panics if there are not as many classes or lines.
+    pub fn add_sums<V>(last: usize, classes: &[Sums], lines: Range<usize>, sums: &mut [f64; SIDE * SIDE]) {
+        assert!(classes.len() > last && lines.end <= SIDE);
         let (chunks, _) = sums.as_chunks_mut::<8>();
-        for at in 0..chunks.len() {
+        for at in 2 * lines.start..2 * lines.end {
             total::<V>(last, classes, at).add(V::load(&chunks[at])).store(&mut chunks[at]);
         }
     }
@@ -199,12 +200,13 @@ kernel! {
 
 kernel! {
     /// Sums of products, by class, as numbers in units of the last one times a factor by row and one by column: the first
-    /// `width` columns, into as many rows, `stride` apart, as have a factor.
+    /// `width` columns of some of sixteen lines, into as many rows, `stride` apart, as have a factor.
     ///
     /// Panics if there are more than sixteen of either, or fewer numbers.
     pub fn write_sums<V>(
         last: usize,
         classes: &[Sums],
+        lines: Range<usize>,
         by_row: &[f64],
         by_column: &[f64; SIDE],
         out: &mut [f64],
@@ -213,7 +215,7 @@ kernel! {
     ) {
         assert!(classes.len() > last && by_row.len() <= SIDE && width <= SIDE);
         let (by_column, _) = by_column.as_chunks::<8>();
-        for i in 0..by_row.len() {
+        for i in lines.start..lines.end.min(by_row.len()) {
             let out = &mut out[i * stride..][..width];
             for h in 0..2 {
                 let factor = V::load(&by_column[h]).mul(V::splat(by_row[i]));
@@ -324,14 +326,26 @@ pub enum Held {
 impl Held {
     /// Products of the digits of a scheme, in steps of 64 terms, a tile for each digit, of the left operand `stored` of which
     /// the first are taken: `out[c]` becomes the sum of those of class c. There is no error while the terms are fewer than
-    /// 2^31 over 2^14 times the digits.
+    /// 2^31 over 2^14 times the digits. After each step `meanwhile` is told how many there have been, while the unit is at work.
     ///
     /// Panics if the tiles are not those of as many steps, or there are fewer sums than classes.
-    pub fn multiply(&self, scheme: Scheme, left: &[Tile], stored: usize, right: &[Tile], out: &mut [Sums]) {
+    #[inline]
+    pub fn multiply(
+        &self,
+        scheme: Scheme,
+        left: &[Tile],
+        stored: usize,
+        right: &[Tile],
+        out: &mut [Sums],
+        meanwhile: impl FnMut(usize),
+    ) {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Amx(registers) => registers.multiply(scheme, left, stored, right, out),
-            Self::Emulated => emulate(scheme, left, stored, right, out),
+            Self::Amx(registers) => registers.multiply(scheme, left, stored, right, out, meanwhile),
+            Self::Emulated => {
+                emulate(scheme, left, stored, right, out);
+                (1..=right.len() / scheme.digits).for_each(meanwhile);
+            }
         }
     }
 }
@@ -664,7 +678,9 @@ mod tests {
                         (tiles(of_left, |_| 127), tiles(of_right, |_| 127)),
                     ] {
                         let mut sums = [Sums([[7; SIDE]; SIDE]); CLASSES];
-                        held.multiply(scheme, &left, stored, &right, &mut sums);
+                        let mut done = Vec::new();
+                        held.multiply(scheme, &left, stored, &right, &mut sums, |step| done.push(step));
+                        assert!(done.into_iter().eq(1..=steps));
                         for (c, at) in (0..=scheme.last).zip([
                             (0, 0),
                             (3, 15),
@@ -705,7 +721,7 @@ mod tests {
                 let right = tiles(count, |k| every(k + (start << 14) + (1 << 50)));
                 let outcomes = units().into_iter().map(|unit| {
                     let mut sums = [Sums::ZERO; CLASSES];
-                    unit.hold().multiply(scheme, &left, scheme.digits, &right, &mut sums);
+                    unit.hold().multiply(scheme, &left, scheme.digits, &right, &mut sums, |_| ());
                     sums
                 });
                 let outcomes: Vec<_> = outcomes.collect();
@@ -917,8 +933,10 @@ mod tests {
             };
             for sums in on_every_path(|| {
                 let mut sums = [3.0; SIDE * SIDE];
-                add_sums(scheme.last, &classes, &mut sums);
-                add_sums(scheme.last, &classes, &mut sums);
+                add_sums(scheme.last, &classes, 0..SIDE, &mut sums);
+                for lines in [0..3, 3..SIDE] {
+                    add_sums(scheme.last, &classes, lines, &mut sums);
+                }
                 sums
             }) {
                 assert!(
@@ -931,7 +949,9 @@ mod tests {
             for width in [3, 8, 11, 16] {
                 for out in on_every_path(|| {
                     let mut out = vec![7.0; 2 * 20 + width];
-                    write_sums(scheme.last, &classes, &by_row, &by_column, &mut out, 20, width);
+                    for lines in [0..0, 0..5, 5..SIDE] {
+                        write_sums(scheme.last, &classes, lines, &by_row, &by_column, &mut out, 20, width);
+                    }
                     out
                 }) {
                     for (at, &found) in out.iter().enumerate() {
