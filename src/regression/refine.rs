@@ -68,12 +68,19 @@ pub(crate) struct Refined {
 /// An error that falls to less than this of the one before is worth another read.
 const FALLING: f64 = 0.1;
 
-/// Steps that shrink by less than this have come down to rounding errors, if the answer is near its tolerance.
+/// Steps that shrink by less than this have come down to rounding errors, if the answer is near its tolerance: along
+/// directions that count for little in the backward error. A factor that is not quite that of A moves some of them to those
+/// that count; of damped steps it moves less.
 pub(crate) const STAGNATION: f64 = 0.1;
+/// How much lighter than the estimate's the damping of steps is: what counts in the estimate is not to be damped.
+const LIGHTER: f64 = 0.125;
 /// A step shorter than this times the answer is rounding.
 const LITTLE: f64 = 4.0 * f64::UNIT_ROUNDOFF;
 /// Answers within this many tolerances are accepted once refinement has come to its end.
 const ACCEPTED: f64 = 4.0;
+
+/// One whose error still falls is worth another read where it is this many away.
+const FAR: f64 = 2.0;
 
 /// Conditions from which on the first answer by a factor of A'A has lost digits, and how much nearer it must be to be taken.
 const STEEP: f64 = 300.0;
@@ -258,15 +265,21 @@ impl<T: Real, M: Passes<T>> Group<'_, '_, T, M> {
                     state.rate = state.rate.max(rate);
                 }
                 let met = state.backward_error[position] <= self.tolerance;
-                let stagnated = rate > STAGNATION && self.is_accepted(&state, position);
                 let moves = || norm(step.col(side)) > LITTLE * norm(part.col(side));
                 let done = met && !(ridged && moves());
                 // Steps come to the floor of their rounding before what the first ones left is gone.
                 let falls = error < FALLING * last_error[position];
+                let is_far = falls && error > FAR * self.tolerance;
+                let stagnated = rate > STAGNATION && self.is_accepted(&state, position) && !is_far;
                 if done || stagnated || rate > slowest_rate && !falls || !length.is_finite() {
                     continue;
                 }
                 (last_step[position], last_error[position]) = (length, error);
+                if rate > STAGNATION
+                    && let Some(damped) = dampings.step(&answer)?
+                {
+                    step.col_mut(side).copy_from_slice(damped.col(0));
+                }
                 trial.col_mut(position).iter_mut().zip(step.col(side)).for_each(|(x, step)| *x += step);
                 push(&mut going, position, TARGETS)?;
             }
@@ -367,14 +380,33 @@ impl<'f> Dampings<'f> {
         if !self.are_shared || !damping.is_normal() {
             return answer.backward_error(self.factor);
         }
+        match self.damped(damping)? {
+            Some(damped) => answer.backward_error_by(damped),
+            None => answer.backward_error(self.factor),
+        }
+    }
+
+    /// The step (A'A + w^2 I)^-1 g, w much less than that of the estimate; `None` where there is no w or no such factor.
+    fn step(&mut self, answer: &Answer<'_>) -> Result<Option<Mat<f64>>> {
+        let damping = LIGHTER * answer.damping();
+        if !damping.is_normal() {
+            return Ok(None);
+        }
+        let Some(damped) = self.damped(damping)? else { return Ok(None) };
+        let gradient = Mat::from_fn(answer.gradient.len(), 1, |i, _| answer.gradient[i])?;
+        damped.unwhiten(&damped.whiten(&gradient)?).map(Some)
+    }
+
+    /// The factor of A'A + w^2 I, or of a little less.
+    fn damped(&mut self, damping: f64) -> Result<Option<&Factor>> {
         let below = ((4.0 * damping.log2()).floor() / 4.0).exp2();
         let known = self.made.iter().position(|&(damping, _)| damping == below);
         if known.is_none() {
-            let Some(damped) = self.factor.damped(below)? else { return answer.backward_error(self.factor) };
+            let Some(damped) = self.factor.damped(below)? else { return Ok(None) };
             self.made.truncate(MOST_DAMPINGS - 1);
             self.made.push_front((below, damped));
         }
-        answer.backward_error_by(&self.made[known.unwrap_or(0)].1)
+        Ok(Some(&self.made[known.unwrap_or(0)].1))
     }
 }
 

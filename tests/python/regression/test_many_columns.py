@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from reference import regression as reference
 
 import nearlin
 
@@ -77,3 +78,15 @@ def test_a_ridge_below_columns_that_lie_one_after_the_other(method):
     expected = nearlin.lstsq(A, b, ridge=0.1, method=method).x
     found = nearlin.lstsq(np.asfortranarray(A), b, ridge=0.1, method=method).x
     np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("residual", [1e-6, 1e-3, 1.0])
+def test_refinement_by_a_factor_of_few_digits_ends_at_the_roundoff(residual, seed):
+    """Rounding of the gradient, along what A hardly sees, is not moved to where A sees it."""
+    A, left = reference.graded(2100, 256, 1e10, seed=seed)
+    b = reference.right_hand_side(A, left, residual, seed=seed)
+    result = nearlin.lstsq(A, b, method="whitened", rng=seed)
+    assert result.method == "whitened"
+    assert reference.backward_error(A, b, result.x) <= 2 * reference.UNIT_ROUNDOFF
+    assert result.n_iter <= 7
