@@ -126,7 +126,7 @@ pub use triangle::{invert_upper, multiply_upper, solve_upper, solve_upper_transp
 pub(crate) use tsqr::block_rows;
 pub use tsqr::tsqr;
 pub use unit::matrix_unit;
-pub(crate) use unit::{is_beyond_rounding, precisions, relative_rounding};
+pub(crate) use unit::{is_beyond_rounding, precision_of_whitened, precisions, relative_rounding};
 pub(crate) use view::make_workspace;
 pub use view::{Scalar, Scratch, ScratchSize};
 pub use whiten::leverages;

@@ -9,12 +9,24 @@ use crate::simd::digits::{Unit, unit_name};
 /// Columns from which on digits gain: with fewer, cutting entries into them takes longer than their products save.
 const LEAST: usize = 128;
 
+/// The same where a matrix is whitened: refinement then takes a read or two more, which count for less beside more columns.
+const LEAST_WHITENED: usize = 256;
+
 /// The fast precision of products that a Gram matrix of so many columns may have, and the accurate one: digits on a matrix
 /// unit, if this process may use one. The system is asked for it here, the first time that it is worth having.
 pub(crate) fn precisions(order: usize) -> [Precision; 2] {
     match order >= LEAST && Unit::available().is_some() {
         true => [Precision::Digits(3), Precision::Digits(4)],
         false => [Precision::Single, Precision::Double],
+    }
+}
+
+/// The precision of the Gram matrix of so many whitened columns, where these are the precisions of others: two digits are
+/// enough for columns that are nearly orthonormal.
+pub(crate) fn precision_of_whitened(precisions: [Precision; 2], order: usize) -> Precision {
+    match precisions {
+        [Precision::Digits(_), _] if order >= LEAST_WHITENED => Precision::Digits(2),
+        _ => Precision::Single,
     }
 }
 

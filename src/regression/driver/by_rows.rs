@@ -1,7 +1,7 @@
 //! The driver of matrices whose rows can be read: every method, and QR to fall back on.
 
 use crate::error::{Error, Result};
-use crate::linalg::{Factor, Precision, make_workspace};
+use crate::linalg::{Factor, Precision, make_workspace, precision_of_whitened};
 use crate::matrix::{Buffer, Mat, Matrix, Real};
 use crate::memory::{collected, copied, filled};
 use crate::parallel::Context;
@@ -516,12 +516,10 @@ fn attempt_sketched<T: Real + Sketchable>(
 
 /// Of the products of the whitened Gram matrix.
 fn whitened_precision<T: Real>(design: &Design<'_, T>, params: &Params) -> Precision {
-    match (params.dtype_work, precisions_of(design, params)) {
-        (Some(precision), _) => precision,
-        (None, _) if params.keep_factor => Precision::Double,
-        // Of a matrix that is nearly orthonormal two digits are enough.
-        (None, [Precision::Digits(_), _]) => Precision::Digits(2),
-        (None, _) => Precision::Single,
+    match params.dtype_work {
+        Some(precision) => precision,
+        None if params.keep_factor => Precision::Double,
+        None => precision_of_whitened(precisions_of(design, params), design.ncols()),
     }
 }
 

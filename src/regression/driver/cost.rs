@@ -1,6 +1,6 @@
 //! What every method costs on a shape.
 
-use crate::linalg::{Precision, SIDES};
+use crate::linalg::{Precision, SIDES, precision_of_whitened};
 
 /// Rates of one core; their ratios are what matters.
 ///
@@ -112,13 +112,13 @@ const INNER_READ: f64 = 1.2;
 /// The model: flops of the factor, reads of A, flops on the triangle. For one core whatever the machine, so that the
 /// choice, and with it the bits of the answer, does not depend on the number of threads.
 pub(crate) fn costs(
-    (n, d): (usize, usize),
+    (n, order): (usize, usize),
     k: usize,
     stored: Option<usize>,
     precisions: [Precision; 2],
 ) -> Costs {
     let sides = if k > 1 { k.next_multiple_of(SIDES) } else { 0 };
-    let (n, d) = (n as f64, d as f64);
+    let (n, d) = (n as f64, order as f64);
     let products = n * d * d;
     let by_digits = |pairs: f64| {
         pairs * n * d * (d + 16.0) / RATES.digits + n * d * d * RATES.sums + n * d * RATES.cutting
@@ -129,9 +129,10 @@ pub(crate) fn costs(
         Precision::Digits(digits) => by_digits(digits.pow(2) as f64),
     };
     let [fast, accurate] = precisions.map(gram);
-    let whitening = match precisions[0] {
-        Precision::Digits(_) => by_digits(PAIRS_OF_WHITENING) + by_digits(4.0),
-        Precision::Single | Precision::Double => fast + accurate,
+    let whitening = match (precisions[0], precision_of_whitened(precisions, order)) {
+        (_, Precision::Digits(_)) => by_digits(PAIRS_OF_WHITENING) + by_digits(4.0),
+        (Precision::Digits(_), _) => gram(Precision::Single) + gram(Precision::Double),
+        _ => fast + accurate,
     };
     // A'B, which a single right-hand side leaves to the read.
     let moments = 2.0 * n * d * sides as f64 / RATES.sides;

@@ -35,11 +35,11 @@ def matrix(n, d, condition=1.0):
 PROBLEMS = {
     "three digits": (matrix(1100, 130), {}),
     "four digits": (matrix(900, 144, 3e5), {}),
-    "whitened": (matrix(700, 130, 1e9), {}),
+    "whitened": (matrix(1900, 256, 1e9), {}),
     "weights and a ridge": (matrix(700, 161), {"sample_weight": rng.uniform(0.1, 2, 700), "ridge": 0.5}),
     "float32": (matrix(800, 129).astype(np.float32), {}),
     "rows": (matrix(140, 900), {"method": "gram"}),
-    "by name": (matrix(600, 128), {"method": "whitened"}),
+    "by name": (matrix(900, 257), {"method": "whitened"}),
 }
 
 
