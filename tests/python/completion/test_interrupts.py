@@ -20,7 +20,7 @@ def test_a_fit_that_is_interrupted_leaves_the_former_model(n_jobs, reg):
     rng = np.random.default_rng(0)
     rows, cols = rng.integers(0, 3000, 200_000), rng.integers(0, 2000, 200_000)
     values = rng.standard_normal(len(rows))
-    model = MatrixCompletion(40, reg=reg, random_state=0, n_jobs=n_jobs, tol=0.0)
+    model = MatrixCompletion(100, reg=reg, random_state=0, n_jobs=n_jobs, tol=0.0)
     model.set_params(reg=0.5, max_iter=1, tol=0.9).fit((rows[:900], cols[:900], values[:900]))
     before = model.U_.copy()
     model.set_params(reg=reg, max_iter=500, tol=0.0, validation_fraction=0.05)

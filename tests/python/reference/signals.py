@@ -53,14 +53,17 @@ def heard(work):
 
 
 def heard_by_a_copy(original, work):
-    """Return `heard` of work on ever new copies, and the copy that was interrupted."""
-    copies = []
+    """Return `heard` of work on ever new copies, and the copy whose work was interrupted."""
+    begun, ended = [], []
 
     def again():
-        copies.append(original.copy())
-        work(copies[-1])
+        begun.append(original.copy())
+        work(begun[-1])
+        ended.append(begun[-1])
 
-    return heard(again), copies[-1]
+    seconds = heard(again)
+    # Between two of them there is nothing to see.
+    return (seconds, begun[-1]) if len(begun) > len(ended) else heard_by_a_copy(original, work)
 
 
 def exit_code(child, seconds):

@@ -83,7 +83,8 @@ def test_models_of_many_columns(model, kind, wide):
     whole = type(model)(**model.get_params()).fit(X, Y, sample_weight=w)
     rows = blocks(X, target=Y, sample_weight=w, block_bytes=X.dtype.itemsize * 60 * 1800)
     found = type(model)(**model.get_params()).fit(rows)
-    rtol = {"float32": 1e-3, "steep": 1e-8}.get(kind, 1e-10)
+    # Either way is as good as the condition, 3e5 in columns of norm one, lets it be.
+    rtol = {"float32": 1e-3, "steep": 1e-7}.get(kind, 1e-10)
     near(found.coef_, whole.coef_, rtol)
     near(found.intercept_, whole.intercept_, rtol)
     assert found.certificate_.met
