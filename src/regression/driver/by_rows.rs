@@ -23,7 +23,7 @@ use crate::regression::methods::outcome::{Factored, Limit, Outcome, Unfactored};
 use crate::regression::methods::qr::{doubt, qr};
 use crate::regression::methods::row_factor::{RowFactor, RowGram};
 use crate::regression::methods::shifted::shifted;
-use crate::regression::methods::sketched::{Sketchable, sketched};
+use crate::regression::methods::sketched::{SketchFactor, Sketchable, sketched};
 use crate::regression::methods::sparse_cholesky::{SparseMoments, sparse_cholesky};
 use crate::regression::methods::spir::{Inner, spir};
 use crate::regression::methods::whitened::{WORST_SKETCH, whitened};
@@ -503,15 +503,35 @@ fn attempt_sketched<T: Real + Sketchable>(
         Candidate::Augmented { preconditioner: Preconditioner::Left, .. } => Precision::Single.limit(),
         _ => WORST_SKETCH,
     };
-    let precision = whitened_precision(group.design, driver.params);
-    let outcome = whitened(group, sketched, precision, worst)?;
-    match (candidate, outcome) {
+    match (candidate, whitened_in_time(driver, group, &sketched, worst)?) {
         (Candidate::Augmented { preconditioner, .. }, Outcome::Factored(start)) => {
             let refined = augmented(group, &start.refined, &start.scaled, preconditioner)?;
             Ok(Outcome::Factored(Factored { refined, ..start }))
         }
         (_, outcome) => Ok(outcome),
     }
+}
+
+/// Whitened in the precision that takes the least time, and where rows are so unlike each other that its digits hide
+/// something, or leave refinement short of its end, in floating point.
+fn whitened_in_time<T: Real>(
+    driver: &mut Driver<'_>,
+    group: &Group<'_, '_, T>,
+    sketched: &SketchFactor,
+    worst: f64,
+) -> Result<Outcome> {
+    let precision = whitened_precision(group.design, driver.params);
+    let outcome = whitened(group, sketched, precision, worst)?;
+    let (reads, what) = match (&outcome, precision) {
+        (Outcome::Factored(found), Precision::Digits(_)) if !found.refined.settled => {
+            (found.refined.passes, summary(&found.refined))
+        }
+        (Outcome::Inadmissible(_), Precision::Digits(_)) => (0, "inadmissible".into()),
+        _ => return Ok(outcome),
+    };
+    driver.ledger.explain(format!("whitened by digits: {what}, so again by floats"));
+    driver.ledger.read(reads + 1);
+    whitened(group, sketched, Precision::Single, worst)
 }
 
 /// Of the products of the whitened Gram matrix.

@@ -6,7 +6,8 @@ use crate::linalg::{Precision, SIDES, precision_of_whitened};
 ///
 /// Fitted to what `python benches/python/regression/cost_model.py` measures, by least squares on the logarithm of
 /// predicted over measured seconds, on one x86-64 core with AVX-512: eleven shapes, 8 to 1024 columns, two of them
-/// sparse. Most predictions then lie within a factor 1.4 of the measurement. Run it after a change of a kernel.
+/// sparse. Most predictions then lie within a factor 1.4 of the measurement. Run it after a change of a kernel. Those of the
+/// matrix unit are of `cargo bench --bench matrix_unit`, on a core of Sapphire Rapids.
 struct Rates {
     /// Gram matrices in single and double precision: flops, half of the products saved.
     gram_single: Rate,
@@ -47,9 +48,9 @@ impl Rate {
 const RATES: Rates = Rates {
     gram_single: Rate { limit: 126e9, half: 72.0 },
     gram_double: Rate { limit: 74e9, half: 61.0 },
-    digits: 4.5e12,
-    sums: 0.7e-12,
-    cutting: 0.8e-9,
+    digits: 3.0e12,
+    sums: 1.8e-12,
+    cutting: 0.42e-9,
     tall_qr: Rate { limit: 83e9, half: 560.0 },
     qr: Rate { limit: 43e9, half: 330.0 },
     read: 15.5e9,

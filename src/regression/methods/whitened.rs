@@ -11,32 +11,7 @@ use crate::regression::refine::{Group, Scaled};
 
 /// The whitened candidate for one group of targets, its Gram matrix summed from products of this precision. A sketch that
 /// leaves A R1^-1 with a condition above `worst` has failed.
-///
-/// Where rows are so unlike each other that digits hide something, or leave refinement short of its end, floating point
-/// does not.
 pub(crate) fn whitened<T: Real>(
-    group: &Group<'_, '_, T>,
-    sketched: SketchFactor,
-    precision: Precision,
-    worst: f64,
-) -> Result<Outcome> {
-    let outcome = by_products(group, &sketched, precision, worst)?;
-    let reads = match (&outcome, precision) {
-        (Outcome::Factored(found), Precision::Digits(_)) if !found.refined.settled => {
-            found.refined.passes + 1
-        }
-        (Outcome::Inadmissible(_), Precision::Digits(_)) => 1,
-        _ => return Ok(outcome),
-    };
-    let mut again = by_products(group, &sketched, Precision::Single, worst)?;
-    if let Outcome::Factored(found) = &mut again {
-        found.refined.passes += reads;
-    }
-    Ok(again)
-}
-
-/// The same in this precision and no other.
-fn by_products<T: Real>(
     group: &Group<'_, '_, T>,
     sketched: &SketchFactor,
     precision: Precision,
@@ -133,14 +108,14 @@ mod tests {
             for precision in [Precision::Single, Precision::Double, Precision::Digits(2)] {
                 instance.with_group(form, ridge, |group| {
                     let sketch = sketched(group, plan).unwrap();
-                    let Outcome::Factored(found) = whitened(group, sketch, precision, WORST_SKETCH).unwrap()
+                    let Outcome::Factored(found) = whitened(group, &sketch, precision, WORST_SKETCH).unwrap()
                     else {
                         panic!("admissible")
                     };
                     assert_eq!(found.rank(), 5);
                     instance.assert_solved(form, group, &found.refined, &found.scaled.scale);
                     let sketch = sketched(group, plan).unwrap();
-                    let strict = whitened(group, sketch, precision, 1.0).unwrap();
+                    let strict = whitened(group, &sketch, precision, 1.0).unwrap();
                     assert!(matches!(strict, Outcome::Inadmissible(_)));
                 });
             }
