@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import os
 import pickle
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -210,7 +211,7 @@ def test_rows_of_weight_zero_count_as_absent():
 # --- bits ---------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=30)
+@settings(max_examples=5 if os.environ.get("NEARLIN_ISA") == "portable" else 30)
 @given(
     cuts=st.lists(st.integers(0, 70_000), max_size=6),
     threads=st.sampled_from([1, 2, 5]),
