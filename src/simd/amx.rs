@@ -98,7 +98,8 @@ impl Tiles {
     }
 
     /// Products of the digits of a scheme, the left one's the first of `stored`: `out[c]` becomes the sum over all steps of
-    /// those of class c. After each step `meanwhile` is told how many there have been: the unit is still at work then.
+    /// those of class c. After each step `meanwhile` is told how many there have been: the unit is still at work then, and
+    /// its registers are in use, so that it must not multiply.
     ///
     /// Panics if the tiles are not those of as many steps, or there are fewer sums than classes.
     #[inline]
