@@ -210,10 +210,10 @@ impl BlockSum for DigitSum {
             turn(&others[..used], &mut left[..used]);
             for (right, other) in (group..).zip(others.chunks_exact(panel)) {
                 let (new, old) = sums.next();
-                self.unit.multiply(scheme, &left[..used], scheme.digits, &other[..used], new, |step| {
+                self.unit.multiply(scheme, &left[..used], scheme.digits, &other[..used], new, |lines| {
                     // While the unit is at work, what came before is added up.
                     if let Some(tile) = before {
-                        add_sums(scheme.last, old, lines_of(step, self.steps), &mut tiles[tile]);
+                        add_sums(scheme.last, old, lines, &mut tiles[tile]);
                     }
                 });
                 before = Some(index(group, right));
@@ -256,11 +256,6 @@ kernel! {
             }
         }
     }
-}
-
-/// Which of sixteen lines are the share of a step, from the first on, of so many.
-fn lines_of(step: usize, steps: usize) -> Range<usize> {
-    SIDE * (step - 1) / steps..SIDE * step / steps
 }
 
 /// Sums that are made, and those made before, which are read at the same time.
@@ -414,17 +409,12 @@ impl Multiplier<'_> {
             let steps = right.len() / scheme.digits;
             for (group, left) in (0..n).step_by(GROUP).zip(self.left.chunks_exact(size)) {
                 let (new, old) = sums.next();
-                self.unit.multiply(scheme, &left[..steps * digits], digits, right, new, |step| {
+                self.unit.multiply(scheme, &left[..steps * digits], digits, right, new, |lines| {
                     // While the unit is at work, what came before is written.
                     if let Some(before) = before {
-                        write(old, lines_of(step, steps), before, out);
+                        write(old, lines, before, out);
                     }
                 });
-                if steps == 0
-                    && let Some(before) = before
-                {
-                    write(old, 0..SIDE, before, out);
-                }
                 before = Some((at, group));
             }
         }

@@ -98,8 +98,8 @@ impl Tiles {
     }
 
     /// Products of the digits of a scheme, the left one's the first of `stored`: `out[c]` becomes the sum over all steps of
-    /// those of class c. After each step `meanwhile` is told how many there have been: the unit is still at work then, and
-    /// its registers are in use, so that it must not multiply.
+    /// those of class c. After each piece of a step, of which there are as many as digits, `meanwhile` is told how many there
+    /// have been: the unit is still at work then, and its registers are in use, so that it must not multiply.
     ///
     /// Panics if the tiles are not those of as many steps, or there are fewer sums than classes.
     #[inline]
@@ -145,10 +145,24 @@ impl Drop for Tiles {
     }
 }
 
-/// A kernel by its products: `right [left -> class, ...]` loads the digit `right` of the right operand, and multiplies
-/// it by digits of the left one. A register for each class; 6 and 7 take the operands.
+/// An instruction of a kernel: a digit of the left or the right operand into a register, or the products of two registers
+/// added to those of a class.
+macro_rules! instruction {
+    (left $digit:literal $register:literal) => {
+        concat!("tileloadd tmm", $register, ", [{left} + {line} + 1024 * ", $digit, "]")
+    };
+    (right $digit:literal $register:literal) => {
+        concat!("tileloadd tmm", $register, ", [{right} + {line} + 1024 * ", $digit, "]")
+    };
+    ($left:literal * $right:literal -> $class:literal) => {
+        concat!("tdpbssd tmm", $class, ", tmm", $left, ", tmm", $right)
+    };
+}
+
+/// A kernel by its digits, classes, and the instructions of a step, in as many pieces as digits: one for each digit of the
+/// right operand. A register for each class; the others take the operands, each digit for as long as it is needed.
 macro_rules! kernel {
-    ($name:ident, $digits:literal, [$($class:literal)*], $($right:literal [$($left:literal -> $to:literal)*])*) => {
+    ($name:ident, $digits:literal, [$($class:literal)*], $({ $([$($word:tt)*])* })*) => {
         /// # Safety
         ///
         /// There are as many tiles as digits, of the left operand as many as it says and no fewer, in each of the steps, which
@@ -168,24 +182,23 @@ macro_rules! kernel {
                     out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, out("tmm4") _, out("tmm5") _,
                     options(nomem, nostack, preserves_flags),
                 );
-                for step in 1..=steps {
-                    asm!(
-                        $(
-                            concat!("tileloadd tmm7, [{right} + {line} + 1024 * ", $right, "]"),
-                            $(
-                                concat!("tileloadd tmm6, [{left} + {line} + 1024 * ", $left, "]"),
-                                concat!("tdpbssd tmm", $to, ", tmm6, tmm7"),
-                            )*
-                        )*
-                        left = in(reg) left,
-                        right = in(reg) right,
-                        line = in(reg) 64usize,
-                        out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-                        out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-                        options(readonly, nostack, preserves_flags),
-                    );
+                let mut piece = 0;
+                for _ in 0..steps {
+                    $(
+                        asm!(
+                            "/* {left} {right} {line} */",
+                            $(instruction!($($word)*),)*
+                            left = in(reg) left,
+                            right = in(reg) right,
+                            line = in(reg) 64usize,
+                            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                            options(readonly, nostack, preserves_flags),
+                        );
+                        piece += 1;
+                        meanwhile(piece);
+                    )*
                     (left, right) = (left.add(stored), right.add($digits));
-                    meanwhile(step);
                 }
                 asm!(
                     $(concat!("tilestored [{out} + {line} + 1024 * ", $class, "], tmm", $class),)*
@@ -198,16 +211,40 @@ macro_rules! kernel {
     };
 }
 
-kernel!(two, 2, [0 1 2], 0 [0 -> 0 1 -> 1] 1 [0 -> 1 1 -> 2]);
-kernel!(three, 3, [0 1 2 3 4], 0 [0 -> 0 1 -> 1 2 -> 2] 1 [0 -> 1 1 -> 2 2 -> 3] 2 [0 -> 2 1 -> 3 2 -> 4]);
-kernel!(leading_three, 3, [0 1 2], 0 [0 -> 0 1 -> 1 2 -> 2] 1 [0 -> 1 1 -> 2] 2 [0 -> 2]);
+kernel!(two, 2, [0 1 2],
+    { [right 0 7] [left 0 5] [5 * 7 -> 0] [left 1 6] [6 * 7 -> 1] }
+    { [right 1 7] [5 * 7 -> 1] [6 * 7 -> 2] });
+kernel!(three, 3, [0 1 2 3 4],
+    { [right 0 7] [left 0 6] [6 * 7 -> 0] [left 1 5] [5 * 7 -> 1] [left 2 6] [6 * 7 -> 2] }
+    { [right 1 7] [6 * 7 -> 3] [5 * 7 -> 2] [left 0 6] [6 * 7 -> 1] }
+    { [right 2 7] [5 * 7 -> 3] [6 * 7 -> 2] [left 2 6] [6 * 7 -> 4] });
+kernel!(leading_three, 3, [0 1 2],
+    { [right 0 7] [left 0 4] [4 * 7 -> 0] [left 1 5] [5 * 7 -> 1] [left 2 6] [6 * 7 -> 2] }
+    { [right 1 7] [4 * 7 -> 1] [5 * 7 -> 2] }
+    { [right 2 7] [4 * 7 -> 2] });
 kernel!(leading_four, 4, [0 1 2 3],
-    0 [0 -> 0 1 -> 1 2 -> 2 3 -> 3] 1 [0 -> 1 1 -> 2 2 -> 3] 2 [0 -> 2 1 -> 3] 3 [0 -> 3]);
+    { [right 0 7] [left 3 4] [4 * 7 -> 3] [left 0 4] [4 * 7 -> 0] [left 1 5] [5 * 7 -> 1] [left 2 6] [6 * 7 -> 2] }
+    { [right 1 7] [4 * 7 -> 1] [5 * 7 -> 2] [6 * 7 -> 3] }
+    { [right 2 7] [4 * 7 -> 2] [5 * 7 -> 3] }
+    { [right 3 7] [4 * 7 -> 3] });
 // Seven classes are too many for the registers: those from the fourth on.
-kernel!(trailing_four, 4, [0 1 2], 1 [3 -> 0] 2 [2 -> 0 3 -> 1] 3 [1 -> 0 2 -> 1 3 -> 2]);
+kernel!(trailing_four, 4, [0 1 2],
+    { [right 1 7] [left 3 6] [6 * 7 -> 0] }
+    { [right 2 7] [left 2 5] [5 * 7 -> 0] [6 * 7 -> 1] }
+    { [right 3 7] [left 1 4] [4 * 7 -> 0] [5 * 7 -> 1] [6 * 7 -> 2] });
 kernel!(leading_five, 5, [0 1 2 3 4],
-    0 [0 -> 0 1 -> 1 2 -> 2 3 -> 3 4 -> 4] 1 [0 -> 1 1 -> 2 2 -> 3 3 -> 4] 2 [0 -> 2 1 -> 3 2 -> 4]
-    3 [0 -> 3 1 -> 4] 4 [0 -> 4]);
+    { [right 0 7] [left 4 5] [5 * 7 -> 4] [left 3 6] [6 * 7 -> 3] [left 2 5] [5 * 7 -> 2] [left 1 6] [6 * 7 -> 1]
+      [left 0 5] [5 * 7 -> 0] }
+    { [right 1 7] [5 * 7 -> 1] [6 * 7 -> 2] [left 3 5] [5 * 7 -> 4] [left 2 5] [5 * 7 -> 3] }
+    { [right 2 7] [5 * 7 -> 4] [6 * 7 -> 3] [left 0 5] [5 * 7 -> 2] }
+    { [right 3 7] [5 * 7 -> 3] [6 * 7 -> 4] }
+    { [right 4 7] [5 * 7 -> 4] });
 kernel!(leading_six, 6, [0 1 2 3 4 5],
-    0 [0 -> 0 1 -> 1 2 -> 2 3 -> 3 4 -> 4 5 -> 5] 1 [0 -> 1 1 -> 2 2 -> 3 3 -> 4 4 -> 5] 2 [0 -> 2 1 -> 3 2 -> 4 3 -> 5]
-    3 [0 -> 3 1 -> 4 2 -> 5] 4 [0 -> 4 1 -> 5] 5 [0 -> 5]);
+    { [right 0 7] [left 5 6] [6 * 7 -> 5] [left 4 6] [6 * 7 -> 4] [left 3 6] [6 * 7 -> 3] [left 2 6] [6 * 7 -> 2]
+      [left 1 6] [6 * 7 -> 1] [left 0 6] [6 * 7 -> 0] }
+    { [right 1 7] [6 * 7 -> 1] [left 1 6] [6 * 7 -> 2] [left 2 6] [6 * 7 -> 3] [left 4 6] [6 * 7 -> 5] [left 3 6]
+      [6 * 7 -> 4] }
+    { [right 2 7] [6 * 7 -> 5] [left 0 6] [6 * 7 -> 2] [left 1 6] [6 * 7 -> 3] [left 2 6] [6 * 7 -> 4] }
+    { [right 3 7] [6 * 7 -> 5] [left 0 6] [6 * 7 -> 3] [left 1 6] [6 * 7 -> 4] }
+    { [right 4 7] [6 * 7 -> 5] [left 0 6] [6 * 7 -> 4] }
+    { [right 5 7] [6 * 7 -> 5] });

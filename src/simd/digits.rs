@@ -326,7 +326,8 @@ pub enum Held {
 impl Held {
     /// Products of the digits of a scheme, in steps of 64 terms, a tile for each digit, of the left operand `stored` of which
     /// the first are taken: `out[c]` becomes the sum of those of class c. There is no error while the terms are fewer than
-    /// 2^31 over 2^14 times the digits. After each step `meanwhile` is told how many there have been, while the unit is at work.
+    /// 2^31 over 2^14 times the digits. While the unit is at work `meanwhile` is told time and again which of sixteen lines are
+    /// due, in order.
     ///
     /// Panics if the tiles are not those of as many steps, or there are fewer sums than classes.
     #[inline]
@@ -337,15 +338,20 @@ impl Held {
         stored: usize,
         right: &[Tile],
         out: &mut [Sums],
-        meanwhile: impl FnMut(usize),
+        mut meanwhile: impl FnMut(Range<usize>),
     ) {
+        let pieces = right.len();
+        let due = |piece| meanwhile(SIDE * (piece - 1) / pieces..SIDE * piece / pieces);
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Amx(registers) => registers.multiply(scheme, left, stored, right, out, meanwhile),
+            Self::Amx(registers) => registers.multiply(scheme, left, stored, right, out, due),
             Self::Emulated => {
                 emulate(scheme, left, stored, right, out);
-                (1..=right.len() / scheme.digits).for_each(meanwhile);
+                (1..=pieces).for_each(due);
             }
+        }
+        if pieces == 0 {
+            meanwhile(0..SIDE);
         }
     }
 }
@@ -679,8 +685,8 @@ mod tests {
                     ] {
                         let mut sums = [Sums([[7; SIDE]; SIDE]); CLASSES];
                         let mut done = Vec::new();
-                        held.multiply(scheme, &left, stored, &right, &mut sums, |step| done.push(step));
-                        assert!(done.into_iter().eq(1..=steps));
+                        held.multiply(scheme, &left, stored, &right, &mut sums, |lines| done.extend(lines));
+                        assert!(done.into_iter().eq(0..SIDE));
                         for (c, at) in (0..=scheme.last).zip([
                             (0, 0),
                             (3, 15),

@@ -48,9 +48,9 @@ impl Rate {
 const RATES: Rates = Rates {
     gram_single: Rate { limit: 126e9, half: 72.0 },
     gram_double: Rate { limit: 74e9, half: 61.0 },
-    digits: 3.0e12,
-    sums: 1.8e-12,
-    cutting: 0.42e-9,
+    digits: 3.4e12,
+    sums: 1.0e-12,
+    cutting: 0.6e-9,
     tall_qr: Rate { limit: 83e9, half: 560.0 },
     qr: Rate { limit: 43e9, half: 330.0 },
     read: 15.5e9,
