@@ -67,13 +67,21 @@ def ask(worker, *question):
     return json.loads(worker.stdout.readline())
 
 
+def turn(workers, backwards):
+    """Let all solve their problem once; who comes after NumPy waits until its threads have stopped spinning."""
+    answers = {}
+    for side in sorted(workers, reverse=backwards):
+        time.sleep(0.2)
+        answers[side] = ask(workers[side], "solve")
+    return answers
+
+
 def report(problem, workers, rounds):
     """Print one line."""
     for worker in workers.values():
         ask(worker, "make", *problem)
-    for worker in workers.values():
-        ask(worker, "solve")
-    turns = [{side: ask(worker, "solve") for side, worker in workers.items()} for _ in range(rounds)]
+    turn(workers, backwards=False)
+    turns = [turn(workers, backwards=bool(k % 2)) for k in range(rounds)]
     seconds = {side: statistics.median(turn[side]["seconds"] for turn in turns) for side in workers}
     pairs = sorted(turn["none"]["seconds"] / turn["unit"]["seconds"] for turn in turns)
     last = turns[-1]
