@@ -47,6 +47,8 @@ pub(crate) struct Basis {
     pub is_mild: bool,
     /// This condition, of columns in units near their norms, without what was cut off.
     pub condition: f64,
+    /// Powers of two, by which columns of A are near one, and zero for those of zeros.
+    pub units: Vec<f64>,
 }
 
 impl Basis {
@@ -81,16 +83,16 @@ impl Basis {
         let whitener =
             Mat::from_fn(units.len(), rough.whitener.ncols(), |i, j| units[i] * rough.whitener[(i, j)])?;
         if rough.condition <= MILD {
-            return Ok(Self { whitener, is_mild: true, condition: rough.condition });
+            return Ok(Self { whitener, is_mild: true, condition: rough.condition, units });
         }
         if let Some(whitener) = mended(context, design, &whitener, &penalty)? {
-            return Ok(Self { whitener, is_mild: false, condition: rough.condition });
+            return Ok(Self { whitener, is_mild: false, condition: rough.condition, units });
         }
         let Rough { whitener: rough, condition } = from_qr(context, design, &units, &penalty)?;
         let whitener = Mat::from_fn(units.len(), rough.ncols(), |i, j| units[i] * rough[(i, j)])?;
         let whitener = mended(context, design, &whitener, &penalty)?;
         let lost = || Error::Internal("columns over their triangle are not close to orthonormal".into());
-        Ok(Self { whitener: whitener.ok_or_else(lost)?, is_mild: false, condition })
+        Ok(Self { whitener: whitener.ok_or_else(lost)?, is_mild: false, condition, units })
     }
 
     /// Whether some row has more than rounding outside the range, as a row of 1e20 leaves of others of 1. Random

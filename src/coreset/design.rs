@@ -232,19 +232,21 @@ impl<'a, T: Real> Design<'a, T> {
     }
 
     /// (D A W)'(D A W) for W = `whitener` and a diagonal D, and what `weigh` made of the rows: it is given the number
-    /// of the first of some of them and the squared norms of these rows of A W, which it replaces by entries of D.
+    /// of the first of some of them and the squared norms of these rows of A W, which it replaces by entries of D. Rows that are
+    /// read one by one are multiplied like `by`.
     pub fn reweighted_gram<P: Send>(
         &self,
         context: &Context,
         whitener: &Mat<f64>,
         is_mild: bool,
+        by: Product<'_>,
         part: impl Fn() -> P + Sync,
         weigh: impl Fn(&mut P, usize, &mut [f64]) + Sync,
     ) -> Result<(Mat<f64>, Vec<P>)> {
         let Some(a) = self.sparse().filter(|_| is_mild) else {
             let weigh =
                 |made: &mut P, _: Dense<'_, f64>, first: usize, norms: &mut [f64]| weigh(made, first, norms);
-            return weighted_whitened_gram(context, &self.rows, whitener, part, weigh);
+            return weighted_whitened_gram(context, &self.rows, whitener, by, part, weigh);
         };
         let mut norms = self.squared_norms(context, whitener, true)?;
         let blocks = even_blocks(norms.len(), 1 << 14)?;

@@ -19,9 +19,9 @@
 use super::basis::Basis;
 use super::design::{Design, by_rows};
 use crate::error::{Error, Result};
-use crate::linalg::{cholesky, invert_upper, product};
+use crate::linalg::{Precision, Product, cholesky, invert_upper, precision_of_whitened, precisions, product};
 use crate::matrix::{Buffer, Mat, Matrix, Real};
-use crate::memory::{extend, filled};
+use crate::memory::{collected, extend, filled};
 use crate::parallel::Context;
 use crate::simd::{exp_of_each, ln_of_each};
 
@@ -55,6 +55,10 @@ const WEIGHTS: &str = "Lewis weights";
 const FEW: usize = 64;
 /// Largest condition that a step may give M: what a triangle takes.
 const LARGEST: f64 = 1e10;
+/// Tolerances from which on steps may be those of digits, and their bits. No entry of a row of A W is then off by more than
+/// 2^-BITS of the row, whose norm is at most the root of the rank times that of its image: a norm by less than 1e-3.
+const ROUGH: f64 = 0.02;
+const BITS: f64 = 20.0;
 /// A row's weight changes by no more than this in the logarithm, whatever p.
 const STRIDE: f64 = 30.0;
 
@@ -79,16 +83,24 @@ pub(crate) fn lewis_of<T: Real>(
     basis: Basis,
     params: &LewisParams,
 ) -> Result<(Lewis, Basis)> {
-    let Basis { mut whitener, is_mild, condition } = basis;
+    let Basis { mut whitener, is_mild, condition, units } = basis;
     let (n, rank, step) = (design.nrows(), whitener.ncols(), Step::new(params.p, design.nrows()));
     let start = (rank as f64 / n as f64).ln();
     let mut logs = filled(start, n, WEIGHTS)?;
     let root = (-step.power * start).exp();
+    let by_digits = is_mild
+        && params.tolerance >= ROUGH
+        && matches!(precision_of_whitened(precisions(rank), rank), Precision::Digits(_));
+    let powers = collected(units.iter().map(|&unit| if unit == 0.0 { 1.0 } else { unit }), WEIGHTS)?;
+    let by = match by_digits {
+        true => Product::Digits { powers: &powers, bits: BITS - root.log2() },
+        false => Product::Double,
+    };
     whitener.as_mut_slice().iter_mut().for_each(|entry| *entry *= root);
     let (mut passes, mut residual) = (0, f64::INFINITY);
     while passes < params.max_iter && residual > params.tolerance {
         let weigh = |made: &mut Made, first: usize, norms: &mut [f64]| step.take(made, &logs[first..], norms);
-        let (gram, parts) = design.reweighted_gram(context, &whitener, is_mild, Made::new, weigh)?;
+        let (gram, parts) = design.reweighted_gram(context, &whitener, is_mild, by, Made::new, weigh)?;
         logs.clear();
         residual = 0.0;
         for part in parts {
@@ -101,7 +113,7 @@ pub(crate) fn lewis_of<T: Real>(
     }
     let mut weights = Buffer::zeros(n, WEIGHTS)?;
     weights.iter_mut().zip(&logs).for_each(|(weight, log)| *weight = log.exp().min(1.0));
-    Ok((Lewis { weights, passes, residual, rank }, Basis { whitener, is_mild, condition }))
+    Ok((Lewis { weights, passes, residual, rank }, Basis { whitener, is_mild, condition, units }))
 }
 
 fn over_triangle(whitener: &Mat<f64>, gram: &Mat<f64>) -> Result<Mat<f64>> {
@@ -193,6 +205,7 @@ mod tests {
     use crate::coreset::testing::{entry, sparse_copy};
     use crate::linalg::{matmul, solve_upper_transposed};
     use crate::matrix::Axis;
+    use crate::simd::digits::testing::{units, with_unit};
 
     /// a_i' M^-1 a_i for M = A' W^(1 - 2/p) A, to the power p/2.
     fn images(a: &Mat<f64>, weights: &[f64], p: f64) -> Vec<f64> {
@@ -223,6 +236,36 @@ mod tests {
             assert_eq!(&*of(Matrix::Dense(a.as_ref()), 3).weights, &*lewis.weights);
             let other = of(Matrix::Sparse(sparse.as_ref()), 2);
             assert!(other.weights.iter().zip(&*lewis.weights).all(|(x, y)| (x - y).abs() <= 1e-7 * y));
+        }
+    }
+
+    /// Where rows and columns are in units that differ, and some rows lie along a few of the others'.
+    #[test]
+    fn steps_by_digits_find_the_weights_that_steps_in_double_precision_do() {
+        let (n, d) = (700, 256);
+        let unit = |i: usize, j: usize| 2f64.powi((i % 17) as i32 - 8) * 10f64.powi((j % 7) as i32 - 3);
+        let a =
+            |i: usize, j: usize| unit(i, j) * if i.is_multiple_of(9) { 1.0 + 1e-3 * entry(i, j) } else { entry(i, j) };
+        let a = Mat::from_fn(n, d, a).unwrap();
+        for (p, tolerance) in [(1.0, 0.05), (1.5, ROUGH), (4.0, 0.05)] {
+            let params = LewisParams { p, tolerance, max_iter: 60 };
+            let of = |unit| {
+                with_unit(unit, || {
+                    lewis_weights(&Context::new(2), Matrix::Dense(a.as_ref()), None, &params).unwrap()
+                })
+            };
+            let exact = of(None);
+            for found in units().into_iter().map(|unit| of(Some(unit))) {
+                assert!(found.passes == exact.passes && found.residual <= tolerance);
+                // Not the same, or no digits were used.
+                assert!(found.residual != exact.residual && (found.residual - exact.residual).abs() < 1e-3);
+                for (found, exact) in found.weights.iter().zip(&*exact.weights) {
+                    assert!((found / exact).ln().abs() < 2e-3, "{found} for {exact} at p = {p}");
+                }
+                for (image, weight) in images(&a, &found.weights, p).iter().zip(&*found.weights) {
+                    assert!((image / weight).ln().abs() <= tolerance, "{image} of {weight} at p = {p}");
+                }
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::matrix::{Buffer, Dense, DenseMut, Mat, Rows, make_rows, row_blocks};
 use crate::memory::{filled, push, resize, room_for, zeros};
 use crate::parallel::Context;
-use crate::simd::kernel;
+use crate::simd::{kernel, norm_sq};
 
 /// The squared norms of the rows of A W for W = `whitener`, after one read of A: leverages, if the columns of A W are an
 /// orthonormal basis of those of A, as they are for W = R^-1 with A = Q R, and for W = V S^-1 with A = U S V'.
@@ -65,17 +65,7 @@ pub fn whitened_gram<P: Send>(
     part: impl Fn() -> P + Sync,
     visit: impl Fn(&mut P, Dense<'_, f64>, usize) + Sync,
 ) -> Result<Sum<P>> {
-    let order = whitener.ncols();
-    let by = match product {
-        Product::Digits { powers, bits } => {
-            DigitProduct::new(whitener, powers, bits)?.map(Multiplied::Digits)
-        }
-        Product::Double => None,
-    };
-    let by = match by {
-        Some(by) => by,
-        None => Multiplied::Floats(Panels::new(whitener)?),
-    };
+    let (by, order) = (Multiplied::new(whitener, product)?, whitener.ncols());
     match (precision, &by) {
         (Precision::Single, Multiplied::Floats(by)) => floats::<f32, P>(context, rows, by, part, visit),
         (Precision::Double, Multiplied::Floats(by)) => floats::<f64, P>(context, rows, by, part, visit),
@@ -138,6 +128,19 @@ struct Whitened<'w, S> {
     ones: Vec<f64>,
 }
 
+impl Multiplied {
+    fn new(whitener: &Mat<f64>, product: Product<'_>) -> Result<Self> {
+        let by_digits = match product {
+            Product::Digits { powers, bits } => DigitProduct::new(whitener, powers, bits)?,
+            Product::Double => None,
+        };
+        Ok(match by_digits {
+            Some(product) => Self::Digits(product),
+            None => Self::Floats(Panels::new(whitener)?),
+        })
+    }
+}
+
 /// W in a thread.
 enum By<'w> {
     Floats(&'w Panels),
@@ -165,15 +168,9 @@ impl<'w, S: BlockSum> Whitened<'w, S> {
     }
 }
 
-impl<S: BlockSum> BlockSum for Whitened<'_, S> {
-    type Memory = Lent<S>;
-    const WIDTH: usize = S::WIDTH;
-
-    fn block_rows(order: usize) -> usize {
-        S::block_rows(order)
-    }
-
-    fn pack(&mut self, rows: Dense<'_, f64>, _: &[f64], row: usize) -> Result<()> {
+impl<S: BlockSum> Whitened<'_, S> {
+    /// Writes down these rows of A W.
+    fn write(&mut self, rows: Dense<'_, f64>) -> Result<()> {
         let (n, order) = (rows.nrows(), self.ones.len());
         resize(&mut self.products, n * order, 0.0, "products of rows")?;
         match &mut self.by {
@@ -185,7 +182,26 @@ impl<S: BlockSum> BlockSum for Whitened<'_, S> {
                 }
             })?,
         }
-        self.sum.pack(Dense::row_major(&self.products, n, order), &self.ones, row)
+        Ok(())
+    }
+
+    /// Puts what is written down, so many rows, at `row` of the block.
+    fn pack_written(&mut self, n: usize, row: usize) -> Result<()> {
+        self.sum.pack(Dense::row_major(&self.products, n, self.ones.len()), &self.ones, row)
+    }
+}
+
+impl<S: BlockSum> BlockSum for Whitened<'_, S> {
+    type Memory = Lent<S>;
+    const WIDTH: usize = S::WIDTH;
+
+    fn block_rows(order: usize) -> usize {
+        S::block_rows(order)
+    }
+
+    fn pack(&mut self, rows: Dense<'_, f64>, _: &[f64], row: usize) -> Result<()> {
+        self.write(rows)?;
+        self.pack_written(rows.nrows(), row)
     }
 
     fn multiply(&mut self, depth: usize) {
@@ -198,17 +214,21 @@ impl<S: BlockSum> BlockSum for Whitened<'_, S> {
     }
 }
 
-/// (D A W)'(D A W) for W = `whitener` and a diagonal D, in `f64`, after one read of A, and what `weigh` made of
-/// the tiles: it is given rows of A, the number of the first, and the squared norms of these rows of A W, and
-/// replaces the norms by the rows' entries of D.
+/// (D A W)'(D A W) for W = `whitener` and a diagonal D, after one read of A, and what `weigh` made of the tiles: it is
+/// given rows of A, the number of the first, and the squared norms of these rows of A W, and replaces the norms by the
+/// rows' entries of D. In `f64`, or the norms by a product of digits and the Gram matrix by two of them.
 pub(crate) fn weighted_whitened_gram<P: Send>(
     context: &Context,
     rows: &dyn Rows,
     whitener: &Mat<f64>,
+    product: Product<'_>,
     part: impl Fn() -> P + Sync,
     weigh: impl Fn(&mut P, Dense<'_, f64>, usize, &mut [f64]) + Sync,
 ) -> Result<(Mat<f64>, Vec<P>)> {
-    let panels = Panels::new(whitener)?;
+    let by = Multiplied::new(whitener, product)?;
+    let Multiplied::Floats(panels) = &by else {
+        return weighted_by_digits(context, rows, &by, whitener.ncols(), part, weigh);
+    };
     let make = GramSum::<f64>::maker(whitener.ncols());
     let Sum { gram, parts, .. } = sum_over_slabs(
         context,
@@ -232,6 +252,52 @@ pub(crate) fn weighted_whitened_gram<P: Send>(
         },
     )?;
     Ok((gram, parts))
+}
+
+/// The same by digits.
+fn weighted_by_digits<P: Send>(
+    context: &Context,
+    rows: &dyn Rows,
+    by: &Multiplied,
+    order: usize,
+    part: impl Fn() -> P + Sync,
+    weigh: impl Fn(&mut P, Dense<'_, f64>, usize, &mut [f64]) + Sync,
+) -> Result<(Mat<f64>, Vec<P>)> {
+    let make = Whitened::maker(by, DigitSum::maker(order, 2));
+    let add =
+        |sum: &mut Whitened<'_, DigitSum>, part: &mut P, tile: Dense<'_, f64>, [at, row]: [usize; 2]| {
+            for start in (0..tile.nrows()).step_by(CHUNK) {
+                let chunk = tile.rows(start..(start + CHUNK).min(tile.nrows()));
+                let mut weights = [0.0; CHUNK];
+                let weights = &mut weights[..chunk.nrows()];
+                sum.write(chunk)?;
+                let written = sum.products.chunks_exact_mut(order);
+                written.zip(&mut *weights).for_each(|(row, norm)| *norm = norm_sq(row));
+                weigh(part, chunk, row + start, weights);
+                scale_rows(weights, &mut sum.products);
+                sum.pack_written(chunk.nrows(), at + start)?;
+            }
+            Ok(())
+        };
+    let Sum { gram, parts, .. } = sum_over_slabs(context, rows, order, make, part, add)?;
+    Ok((gram, parts))
+}
+
+kernel! {
+    /// Multiplies rows of a matrix, one after the other, by a factor each.
+    fn scale_rows<V>(factors: &[f64], rows: &mut [f64]) {
+        let order = rows.len() / factors.len().max(1);
+        for i in 0..factors.len() {
+            let (factor, row) = (V::splat(factors[i]), &mut rows[i * order..(i + 1) * order]);
+            let (eights, rest) = row.as_chunks_mut::<8>();
+            for eight in eights {
+                V::load(eight).mul(factor).store(eight);
+            }
+            for value in rest {
+                *value *= factors[i];
+            }
+        }
+    }
 }
 
 kernel! {
@@ -351,7 +417,8 @@ mod tests {
             seen.extend_from_slice(weights);
             (first..).zip(weights).for_each(|(row, weight)| *weight = entry(3 * row));
         };
-        let (g, seen) = weighted_whitened_gram(&Context::new(2), &a, w, Vec::new, weigh).unwrap();
+        let (g, seen) =
+            weighted_whitened_gram(&Context::new(2), &a, w, Product::Double, Vec::new, weigh).unwrap();
         for (i, norm) in seen.concat().iter().enumerate() {
             let exact: f64 = (0..w.ncols()).map(|j| b[(i, j)] * b[(i, j)]).sum();
             assert!((norm - exact).abs() <= 1e-13 * (1.0 + exact));

@@ -184,8 +184,14 @@ pub fn robust_covariance<T: Real>(
                 *leverage = robust.root_variance(residual, *leverage);
             }
         };
-        let (meat, seen) =
-            linalg::weighted_whitened_gram(context, &samples, &basis.whitener, Seen::new, weigh)?;
+        let (meat, seen) = linalg::weighted_whitened_gram(
+            context,
+            &samples,
+            &basis.whitener,
+            Product::Double,
+            Seen::new,
+            weigh,
+        )?;
         let trace: f64 = seen.iter().map(|seen| seen.leverages).sum();
         let familiar = (trace - basis.trace).abs() <= 0.01 * basis.trace;
         if !familiar || !meat.as_slice().iter().all(|value| value.is_finite()) {
