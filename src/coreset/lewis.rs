@@ -244,8 +244,9 @@ mod tests {
     fn steps_by_digits_find_the_weights_that_steps_in_double_precision_do() {
         let (n, d) = (700, 256);
         let unit = |i: usize, j: usize| 2f64.powi((i % 17) as i32 - 8) * 10f64.powi((j % 7) as i32 - 3);
-        let a =
-            |i: usize, j: usize| unit(i, j) * if i.is_multiple_of(9) { 1.0 + 1e-3 * entry(i, j) } else { entry(i, j) };
+        let a = |i: usize, j: usize| {
+            unit(i, j) * if i.is_multiple_of(9) { 1.0 + 1e-3 * entry(i, j) } else { entry(i, j) }
+        };
         let a = Mat::from_fn(n, d, a).unwrap();
         for (p, tolerance) in [(1.0, 0.05), (1.5, ROUGH), (4.0, 0.05)] {
             let params = LewisParams { p, tolerance, max_iter: 60 };

@@ -68,7 +68,7 @@ def ask(worker, *question):
 
 
 def turn(workers, backwards):
-    """Let all solve their problem once; who comes after NumPy waits until its threads have stopped spinning."""
+    """Let all solve their problem once, each after a rest in which threads of the one before end spinning."""
     answers = {}
     for side in sorted(workers, reverse=backwards):
         time.sleep(0.2)

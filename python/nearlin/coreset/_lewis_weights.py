@@ -126,8 +126,8 @@ def lewis_weights(
 
     Logarithms of weights are damped by 4 / (p + 2), which makes the error :math:`|p - 2| / (p + 2)` times as
     large with each step near the end, for every p; undamped steps [1]_ do not converge for p >= 4. A step is
-    one read of `A`: :math:`2 n d^2` flops, or twice the squares of the lengths of sparse rows. Of a dense `A` of
-    rank 256 or more and condition up to 1e4 they are those of a matrix unit (:func:`nearlin.show_config`)
+    one read of `A`: :math:`2 n d^2` flops, or twice the squares of the lengths of sparse rows. Of a dense `A`
+    of rank 256 or more and condition up to 1e4 they are those of a matrix unit (:func:`nearlin.show_config`)
     where `tol` is 0.02 or more, which takes half the time: the residual is then known to 0.001.
 
     References
