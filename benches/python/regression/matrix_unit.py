@@ -1,4 +1,4 @@
-"""Least squares of many columns with the matrix unit and without, beside ``numpy.linalg.lstsq``.
+"""Least squares and Lewis weights of many columns with the matrix unit and without, beside NumPy's ``lstsq``.
 
     python benches/python/regression/matrix_unit.py                       all shapes, some minutes
     python benches/python/regression/matrix_unit.py --shapes 65536x1024   one
@@ -6,8 +6,8 @@
 
 Three processes take turns on the same problem: nearlin, nearlin with ``NEARLIN_AMX=0``, and NumPy. Medians
 count; the ratios of the first two are those of pairs. Errors are nearlin's estimates of the backward error
-relative to |A|_F. On a machine without a unit the first two are the same. The kernels alone are in
-`benches/matrix_unit.rs`.
+relative to |A|_F, and of Lewis weights the largest |log(T(w) / w)|. On a machine without a unit the first two
+are the same. The kernels alone are in `benches/matrix_unit.rs`.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from lstsq import make, shape
 SHAPES = [(2**17, 64), (2**17, 128), (2**17, 256), (2**18, 512), (2**16, 1024)]
 CONDITIONS = [10.0, 1e5, 1e10]
 WIDE = [(512, 2**16)]
+LEWIS = [(2**17, 256), (2**17, 512), (2**15, 1024)]
 
 
 def main():
@@ -31,6 +32,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--shapes", nargs="*", type=shape, default=SHAPES + WIDE, metavar="ROWSxCOLUMNS")
+    parser.add_argument("--lewis", nargs="*", type=shape, default=LEWIS, metavar="ROWSxCOLUMNS")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--no-numpy", action="store_true", help="leave the slowest of the three out")
@@ -41,7 +43,7 @@ def main():
         work(options.worker, options.threads)
         return
     if options.smoke:
-        options.shapes, options.rounds = [(2000, 130), (130, 2000)], 1
+        options.shapes, options.lewis, options.rounds = [(2000, 130), (130, 2000)], [(2000, 260)], 1
     sides = {"unit": ("nearlin", "1"), "none": ("nearlin", "0")}
     if not options.no_numpy:
         sides["numpy"] = ("numpy", "0")
@@ -50,6 +52,9 @@ def main():
     for n, d in options.shapes:
         for kappa in CONDITIONS:
             report((n, d, kappa), workers, options.rounds)
+    nearlin = {side: workers[side] for side in ("unit", "none")}
+    for n, d in options.lewis:
+        report((n, d, 10.0), nearlin, options.rounds, "lewis")
     for worker in workers.values():
         worker.stdin.close()
 
@@ -67,21 +72,21 @@ def ask(worker, *question):
     return json.loads(worker.stdout.readline())
 
 
-def turn(workers, backwards):
-    """Let all solve their problem once, each after a rest in which threads of the one before end spinning."""
+def turn(workers, question, backwards):
+    """Let all answer once, each after a rest in which threads of the one before end spinning."""
     answers = {}
     for side in sorted(workers, reverse=backwards):
         time.sleep(0.2)
-        answers[side] = ask(workers[side], "solve")
+        answers[side] = ask(workers[side], question)
     return answers
 
 
-def report(problem, workers, rounds):
+def report(problem, workers, rounds, question="solve"):
     """Print one line."""
     for worker in workers.values():
         ask(worker, "make", *problem)
-    turn(workers, backwards=False)
-    turns = [turn(workers, backwards=bool(k % 2)) for k in range(rounds)]
+    turn(workers, question, backwards=False)
+    turns = [turn(workers, question, backwards=bool(k % 2)) for k in range(rounds)]
     seconds = {side: statistics.median(turn[side]["seconds"] for turn in turns) for side in workers}
     pairs = sorted(turn["none"]["seconds"] / turn["unit"]["seconds"] for turn in turns)
     last = turns[-1]
@@ -104,6 +109,11 @@ def work(worker, threads):
         if command == "make":
             A, b = problem(*arguments)
             answer = {}
+        elif command == "lewis":
+            begin = time.perf_counter()
+            _, info = nearlin.lewis_weights(A, 1.0, n_jobs=threads, return_info=True)
+            answer = {"seconds": time.perf_counter() - begin}
+            answer |= {"error": info.residual, "method": f"Lewis weights, p = 1, {info.n_passes} steps"}
         elif worker == "numpy":
             begin = time.perf_counter()
             np.linalg.lstsq(A, b, rcond=None)
