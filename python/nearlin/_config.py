@@ -123,7 +123,8 @@ def show_config() -> None:
 
     ``instructions`` is the widest instruction set of this machine that the kernels know, or the one that the
     environment variable ``NEARLIN_ISA`` named when nearlin was imported: ``portable``, ``avx2`` or
-    ``avx512``. It changes how long kernels take, and not one bit of what they give.
+    ``avx512``. It changes how long kernels take, and not one bit of what they give; but the matrix unit
+    goes with ``avx512`` alone.
 
     ``matrix unit`` is what multiplies matrices of 128 columns and more, cut into digits, on the way to a
     factor: ``amx``, that of Intel's servers since Sapphire Rapids, under Linux and with AVX-512;
