@@ -120,14 +120,6 @@ enum Multiplied {
     Digits(DigitProduct),
 }
 
-/// A sum of products of rows of A W, which are written down a few at a time.
-struct Whitened<'w, S> {
-    by: By<'w>,
-    sum: S,
-    products: Vec<f64>,
-    ones: Vec<f64>,
-}
-
 impl Multiplied {
     fn new(whitener: &Mat<f64>, product: Product<'_>) -> Result<Self> {
         let by_digits = match product {
@@ -139,6 +131,14 @@ impl Multiplied {
             None => Self::Floats(Panels::new(whitener)?),
         })
     }
+}
+
+/// A sum of products of rows of A W, which are written down a few at a time.
+struct Whitened<'w, S> {
+    by: By<'w>,
+    sum: S,
+    products: Vec<f64>,
+    ones: Vec<f64>,
 }
 
 /// W in a thread.
@@ -166,9 +166,7 @@ impl<'w, S: BlockSum> Whitened<'w, S> {
             Ok(Self { by, sum: make(lent)?, products, ones: filled(1.0, order, PACKED)? })
         }
     }
-}
 
-impl<S: BlockSum> Whitened<'_, S> {
     /// Writes down these rows of A W.
     fn write(&mut self, rows: Dense<'_, f64>) -> Result<()> {
         let (n, order) = (rows.nrows(), self.ones.len());

@@ -159,8 +159,8 @@ macro_rules! instruction {
     };
 }
 
-/// A kernel by its digits, classes, and the instructions of a step, in as many pieces as digits: one for each digit of the
-/// right operand. A register for each class; the others take the operands, each digit for as long as it is needed.
+/// A kernel by its digits, classes, and the instructions of a step, in pieces: one for each digit of the right operand that
+/// it takes. A register for each class; the others take the operands, each digit for as long as it is needed.
 macro_rules! kernel {
     ($name:ident, $digits:literal, [$($class:literal)*], $({ $([$($word:tt)*])* })*) => {
         /// # Safety
